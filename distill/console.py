@@ -1,0 +1,114 @@
+"""What a person sees while a run works: bars with ETA on a terminal, plain lines otherwise."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+Item = TypeVar("Item")
+logger = logging.getLogger("distill")
+
+#: Where bars and messages go; results go to standard output.
+stderr = Console(stderr=True, highlight=False)
+
+_PLAIN_SECONDS = 15.0
+
+
+def clock(seconds: float) -> str:
+    """Seconds as ``1:02:03`` or ``2:03``."""
+    whole = max(0, round(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, seconds_left = divmod(rest, 60)
+    if hours:
+        return f"{hours}:{minutes:02d}:{seconds_left:02d}"
+    return f"{minutes}:{seconds_left:02d}"
+
+
+class Bar:
+    """One bar with counts, ETA and a short status; the same in plain lines off a terminal.
+
+    Use as a context manager; call :meth:`advance` as work is done.
+
+    Args:
+        description: what is being worked on, such as the stage's name.
+        total: how many steps there are.
+        done: how many were done before (a resumed run).
+    """
+
+    def __init__(self, description: str, total: int, done: int = 0) -> None:
+        self.description = description
+        self.total = max(total, 1)
+        self.done = done
+        self._first = done
+        self._start = time.monotonic()
+        self._last_line = self._start
+        self._status = ""
+        self._rich: Progress | None = None
+
+    def __enter__(self) -> Bar:
+        if stderr.is_terminal:
+            self._rich = Progress(
+                TextColumn("[bold]{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TaskProgressColumn(),
+                TimeElapsedColumn(),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[status]}"),
+                console=stderr,
+                transient=True,
+            )
+            self._rich.start()
+            self._task = self._rich.add_task(
+                self.description, total=self.total, completed=self.done, status=""
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rich is not None:
+            self._rich.stop()
+            self._rich = None
+
+    def advance(self, steps: int = 1, status: str | None = None) -> None:
+        """Count ``steps`` more as done; ``status`` replaces the text behind the bar."""
+        self.done += steps
+        if status is not None:
+            self._status = status
+        if self._rich is not None:
+            self._rich.update(self._task, completed=self.done, status=self._status)
+            return
+        now = time.monotonic()
+        if now - self._last_line >= _PLAIN_SECONDS:
+            self._last_line = now
+            logger.info(self.line(now))
+
+    def line(self, now: float | None = None) -> str:
+        """The bar as one plain line: counts, percent, ETA and status."""
+        elapsed = (time.monotonic() if now is None else now) - self._start
+        gained = self.done - self._first
+        eta = clock(elapsed / gained * (self.total - self.done)) if gained else "?"
+        share = self.done / self.total
+        text = f"{self.description}: {self.done}/{self.total} ({share:.0%}), ETA {eta}"
+        return f"{text}, {self._status}" if self._status else text
+
+
+def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
+    """Yield ``items`` while a :class:`Bar` counts them."""
+    with Bar(description, total) as bar:
+        for item in items:
+            yield item
+            bar.advance()

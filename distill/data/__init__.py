@@ -1,0 +1,1 @@
+"""Sources, tokenising and batching."""

@@ -1,0 +1,62 @@
+"""Errors that are the user's to mend, each told in one line and ended with exit code 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class UserError(Exception):
+    """A mistake of the user's: the command line prints it in one line and exits with 2.
+
+    The message says where it is (file and line or row where there is one), what was found and
+    what to do about it.
+    """
+
+
+class DataError(UserError):
+    """Input data that cannot be used as they are."""
+
+
+class ModelError(UserError):
+    """A model folder, name or shape that cannot be used as it is."""
+
+
+class GateError(UserError):
+    """A compressed model lost more of its score than the recipe allows."""
+
+
+class RunFolderError(UserError):
+    """A run folder that belongs to another recipe, is in use, or is not a run folder."""
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """One fault in a recipe.
+
+    Args:
+        path: the file it stands in, or ``None`` for an override on the command line.
+        line: the 1-based line, or ``None`` where the fault has no line.
+        where: dotted key path, such as ``stages[1].epochs``; empty for the whole file.
+        message: what is wrong and, where it can be told, what to write instead.
+    """
+
+    path: Path | None
+    line: int | None
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        place = "override" if self.path is None else str(self.path)
+        if self.line is not None:
+            place = f"{place}:{self.line}"
+        key = f" {self.where}:" if self.where else ""
+        return f"{place}:{key} {self.message}"
+
+
+class RecipeError(UserError):
+    """Everything that is wrong with a recipe, one line a fault."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(str(fault) for fault in faults))

@@ -1,0 +1,1 @@
+"""Score, speed and cost of a model."""

@@ -1,0 +1,1 @@
+"""Transformers folder, ONNX and the bundle."""

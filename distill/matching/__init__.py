@@ -1,0 +1,1 @@
+"""Layer maps, signal capture and projections."""

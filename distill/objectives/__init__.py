@@ -1,0 +1,1 @@
+"""Losses over matched signals: one file each."""

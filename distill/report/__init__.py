@@ -1,0 +1,1 @@
+"""Console table, HTML report and model card from one set of numbers."""

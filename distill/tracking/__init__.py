@@ -1,0 +1,1 @@
+"""Curves and results: CSV and W&B."""

@@ -1,0 +1,1 @@
+"""Recipes: YAML that travels with the package."""

@@ -1,0 +1,1 @@
+"""Small architectures and how they are initialised."""

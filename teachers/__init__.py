@@ -1,0 +1,1 @@
+"""Teachers: loading, freezing and their cached outputs."""
