@@ -1,1 +1,1 @@
-"""Pruning and quantisation."""
+"""Making a trained model smaller: pruning (scores, masks, surgery) and int8 quantisation."""

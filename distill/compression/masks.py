@@ -1,0 +1,107 @@
+"""What pruning keeps: one mask over the heads and one over the neurons of every layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from distill.errors import ModelError
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """What is kept of every layer, lowest first; ``True`` keeps.
+
+    Args:
+        heads: per layer a bool tensor (H,), one value for each attention head.
+        ffn: per layer a bool tensor (F,), one value for each feed-forward neuron.
+    """
+
+    heads: list[torch.Tensor]
+    ffn: list[torch.Tensor]
+
+    @property
+    def heads_kept(self) -> list[int]:
+        """How many heads are kept in each layer."""
+        return [int(mask.sum()) for mask in self.heads]
+
+    @property
+    def ffn_kept(self) -> list[int]:
+        """How many neurons are kept in each layer."""
+        return [int(mask.sum()) for mask in self.ffn]
+
+    def check(self, model: PreTrainedModel) -> None:
+        """Compare the masks' lengths with the model's layers.
+
+        Raises:
+            ModelError: a mask is not as long as the layer has heads or neurons.
+        """
+        heads, ffn = layer_sizes(model)
+        for name, masks, sizes in (("heads", self.heads, heads), ("ffn", self.ffn, ffn)):
+            found = [mask.numel() for mask in masks]
+            if found != sizes:
+                raise ModelError(
+                    f"masks of the {name} are for layers of {found}, the model has {sizes}"
+                )
+            if any(mask.dtype is not torch.bool for mask in masks):
+                raise ModelError(f"masks of the {name} must be bool tensors, True to keep")
+
+
+def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+    """The encoder layers of a BERT, stock or pruned, with whatever head.
+
+    Raises:
+        ModelError: the model is of another family.
+    """
+    layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
+    if not isinstance(layers, nn.ModuleList) or model.config.model_type not in (
+        "bert",
+        "pruned_bert",
+    ):
+        raise ModelError(
+            f"cannot prune a {type(model).__name__} ({model.config.model_type}); "
+            "only BERT and a BERT that was pruned before"
+        )
+    return layers
+
+
+def head_dim(model: PreTrainedModel) -> int:
+    """Features of one attention head; the same in every layer."""
+    config = model.config
+    return int(getattr(config, "head_dim", 0) or config.hidden_size // config.num_attention_heads)
+
+
+def layer_sizes(model: PreTrainedModel) -> tuple[list[int], list[int]]:
+    """Heads and feed-forward neurons of every layer, lowest first.
+
+    Raises:
+        ModelError: the model is of another family.
+    """
+    layers = encoder_layers(model)
+    width = head_dim(model)
+    heads = [layer.attention.self.query.out_features // width for layer in layers]
+    return heads, [layer.intermediate.dense.out_features for layer in layers]
+
+
+def keep_best(scores: torch.Tensor, share: float) -> torch.Tensor:
+    """A mask that keeps the best ``round(n * (1 - share))`` of n scores, at least one of them.
+
+    Ties go to the lower index, so that the same scores always give the same mask.
+
+    Args:
+        scores: (n,) importance; larger is kept.
+        share: the share that is removed, 0 to 1.
+
+    Example:
+        >>> keep_best(torch.tensor([0.1, 0.9, 0.5, 0.5]), 0.5).tolist()
+        [False, True, True, False]
+    """
+    count = scores.numel()
+    kept = min(count, max(1, round(count * (1.0 - share))))
+    order = torch.argsort(scores.cpu(), descending=True, stable=True)
+    mask = torch.zeros(count, dtype=torch.bool)
+    mask[order[:kept]] = True
+    return mask

@@ -1,0 +1,131 @@
+"""Surgery: a masked model becomes one whose tensors are smaller.
+
+A head is removed by cutting its rows from query, key and value and its columns from the output
+projection; a neuron by cutting its row from the intermediate layer and its column from the output
+layer. Nothing is folded or rescaled, so the result computes exactly what the masked model does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
+
+from distill.compression.masks import Masks, encoder_layers, head_dim
+from distill.errors import ModelError
+from students.pruned_bert import (
+    PrunedBertConfig,
+    PrunedBertForSequenceClassification,
+    PrunedBertModel,
+)
+
+# (stock class, class with sizes per layer)
+_CLASSES: tuple[tuple[type[PreTrainedModel], type[PreTrainedModel]], ...] = (
+    (BertModel, PrunedBertModel),
+    (BertForSequenceClassification, PrunedBertForSequenceClassification),
+)
+# Written anew for the sliced model, or true only of the file the old one came from.
+_DROPPED = ("model_type", "architectures", "auto_map", "heads_per_layer", "ffn_per_layer")
+
+
+def slice_model(model: PreTrainedModel, masks: Masks) -> PreTrainedModel:
+    """Cut what the masks do not keep out of the tensors.
+
+    The given model is left as it is. It may have been pruned before.
+
+    Args:
+        model: a BERT, stock or pruned.
+        masks: what is kept of each of its layers.
+
+    Returns:
+        A stock BERT where every layer keeps all heads and the same number of neurons; otherwise a
+        ``PrunedBert*``. Device, dtype, training mode and attention implementation are the model's.
+
+    Raises:
+        ModelError: the masks do not fit the model, or its class cannot be pruned.
+    """
+    masks.check(model)
+    stock, pruned = _classes_of(model)
+    config = _sliced_config(model, masks)
+    target = stock if type(config) is BertConfig else pruned
+    extra: dict[str, Any] = {}
+    if issubclass(target, BertModel) and model.pooler is None:
+        extra["add_pooling_layer"] = False
+    with torch.random.fork_rng(devices=[]):  # the first weights are thrown away: draw none
+        sliced = target(config, **extra)
+    sliced.load_state_dict(_sliced_weights(model, masks), strict=True)
+    sliced.to(device=model.device, dtype=model.dtype)
+    sliced.set_attn_implementation(model.config._attn_implementation)
+    return sliced.train(model.training)
+
+
+@contextmanager
+def masked_forward(model: PreTrainedModel, masks: Masks) -> Iterator[PreTrainedModel]:
+    """While the block lasts, the model computes with the removed heads and neurons set to zero.
+
+    Yields:
+        The model itself.
+
+    Raises:
+        ModelError: the masks do not fit the model.
+    """
+    masks.check(model)
+    handles = []
+    try:
+        for layer, heads, ffn in zip(encoder_layers(model), masks.heads, masks.ffn, strict=True):
+            features = heads.repeat_interleave(head_dim(model))  # (H*d,)
+            for dense, keep in ((layer.attention.output.dense, features), (layer.output.dense, ffn)):
+                handles.append(dense.register_forward_pre_hook(_zeroing(keep)))
+        yield model
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _zeroing(keep: torch.Tensor) -> Any:
+    def hook(_: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        return (inputs[0] * keep.to(device=inputs[0].device, dtype=inputs[0].dtype),)
+
+    return hook
+
+
+def _classes_of(model: PreTrainedModel) -> tuple[type[PreTrainedModel], type[PreTrainedModel]]:
+    for pair in _CLASSES:
+        if type(model) in pair:
+            return pair
+    known = ", ".join(stock.__name__ for stock, _ in _CLASSES)
+    raise ModelError(f"cannot prune a {type(model).__name__}; known are {known} and their pruned kin")
+
+
+def _sliced_config(model: PreTrainedModel, masks: Masks) -> BertConfig:
+    given = {key: value for key, value in model.config.to_dict().items() if key not in _DROPPED}
+    whole = int(model.config.num_attention_heads)
+    heads, ffn = masks.heads_kept, masks.ffn_kept
+    stock_heads = all(count == whole for count in heads)
+    if stock_heads and len(set(ffn)) == 1 and ffn[0] > 0:
+        given.pop("head_dim", None)
+        return BertConfig(**{**given, "intermediate_size": ffn[0]})
+    given["head_dim"] = head_dim(model)
+    return PrunedBertConfig(**given, heads_per_layer=heads, ffn_per_layer=ffn)
+
+
+def _sliced_weights(model: PreTrainedModel, masks: Masks) -> dict[str, torch.Tensor]:
+    weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    names = {module: name for name, module in model.named_modules()}
+    for layer, heads, ffn in zip(encoder_layers(model), masks.heads, masks.ffn, strict=True):
+        features = heads.repeat_interleave(head_dim(model))  # (H*d,)
+        attention = layer.attention
+        rows = [(part, features) for part in (attention.self.query, attention.self.key)]
+        rows += [(attention.self.value, features), (layer.intermediate.dense, ffn)]
+        for module, keep in rows:
+            for part in ("weight", "bias"):
+                name = f"{names[module]}.{part}"
+                weights[name] = weights[name][keep.to(weights[name].device)]
+        for module, keep in ((attention.output.dense, features), (layer.output.dense, ffn)):
+            name = f"{names[module]}.weight"
+            weights[name] = weights[name][:, keep.to(weights[name].device)]
+    return weights
