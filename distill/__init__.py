@@ -1,4 +1,4 @@
-"""Distil, prune, quantise and export BERT-family encoders, with a table that proves what was paid."""
+"""Distil, prune, quantise and export BERT-family encoders, and prove what was paid for it."""
 
 from __future__ import annotations
 

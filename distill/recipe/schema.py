@@ -21,7 +21,9 @@ Weight = Annotated[float, Field(gt=0)]
 class Section(BaseModel):
     """Base of every part of a recipe: frozen, unknown keys refused, no silent conversion."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
+    )
 
 
 class ClassificationTask(Section):
@@ -29,9 +31,9 @@ class ClassificationTask(Section):
 
     kind: Literal["classification"]
     labels: Annotated[list[StrictStr], Field(min_length=2)] | None = None
-    """Label names in the order of their integers; left out, they are read from the training data."""
+    """Label names in the order of their integers; left out, they come from the training data."""
     metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"
-    """The score: what is reported, and what chooses the best checkpoint. ``f1`` is of the second label."""
+    """What is reported and what chooses the best checkpoint; ``f1`` is of the second label."""
 
     @field_validator("labels")
     @classmethod
@@ -59,15 +61,16 @@ class DataConfig(Section):
     """Where the rows come from."""
 
     source: Literal["builtin", "files", "hub"]
-    """``builtin`` (made from installed packages), ``files`` (paths) or ``hub`` (a data set's name)."""
+    """``builtin`` (made from installed packages), ``files`` (paths) or ``hub`` (a name)."""
     path: StrictStr | None = None
-    """The hub data set (``nyu-mll/glue``) or the built-in one (``docstrings``); ``files`` does not use it."""
+    """The hub data set (``nyu-mll/glue``) or the built-in one (``docstrings``)."""
     subset: StrictStr | None = None
     """The hub data set's configuration, such as ``sst2``; only ``hub`` uses it."""
     revision: StrictStr | None = None
     """The hub data set's revision; only ``hub`` uses it."""
     train: StrictStr | None = None
-    """``files``: csv, tsv, jsonl (each optionally .gz), parquet or a saved ``datasets`` folder; ``hub``: the split's name."""
+    """``files``: csv, tsv, jsonl (each optionally .gz), parquet or a saved ``datasets`` folder;
+    ``hub``: the split's name, if it is not ``train``."""
     validation: StrictStr | None = None
     """Chooses checkpoints. Left out, a tenth of the training rows is held out for it."""
     test: StrictStr | None = None
@@ -124,9 +127,9 @@ class TeacherConfig(Section):
     trust_remote_code: StrictBool = False
     """Allow code that comes with the model to run. Off unless you say so."""
     finetune: FinetuneConfig | None = None
-    """Train it on the task first; left out, it is used as it is (its labels are checked by name)."""
+    """Train it on the task first; left out, it is used as it is, its labels checked by name."""
     labels: list[StrictStr] | None = None
-    """Names of an already fine-tuned teacher's outputs, in order, where its folder does not give them."""
+    """A fine-tuned teacher's label names, in order, where its folder does not give them."""
 
 
 class BaselineConfig(TrainConfig):
@@ -197,7 +200,7 @@ class DistillStage(TrainConfig):
     objectives: Annotated[list[Objective], Field(min_length=1)]
     """What is matched; the losses are added up by weight."""
     layer_map: Literal["uniform", "first", "last", "skip"] | list[LayerPair] = "uniform"
-    """Which teacher layer each student layer learns from; a list gives [student, teacher] from 1."""
+    """Which teacher layer each student layer learns from; a list of [student, teacher] from 1."""
     mode: Literal["masked"] = "masked"
     """``masked``: the mean over real tokens, so that padding changes nothing."""
     projection: Literal["shared", "per_layer"] = "per_layer"
@@ -248,7 +251,7 @@ class ExportStage(Section):
         "transformers",
         "onnx",
     ]
-    """``transformers``: safetensors, config and tokenizer; ``onnx``: fp32, and int8 after quantize."""
+    """``transformers``: safetensors and config; ``onnx``: fp32, and int8 after quantize."""
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Largest loss of score (absolute) of an exported format against the torch model."""
 

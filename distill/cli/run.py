@@ -1,0 +1,58 @@
+"""``distill run``: everything a recipe says, from data to bundle."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from distill.run_folder import RunFolder
+
+
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name (see `distill ls`) or a YAML file.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings such as student.size=3x384.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="A new folder for the run; else runs/NAME.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print results.json instead of the table.")
+    ] = False,
+) -> None:
+    """Run a recipe: teacher, baseline, distillation, compression, export, evaluation.
+
+    Example: distill run quickstart student.size=3x384 --run-dir runs/first
+    """
+    from distill.pipeline.runner import run as run_recipe
+    from distill.recipe.loader import load_recipe
+    from distill.run_folder import RunFolder, free_folder
+
+    loaded = load_recipe(recipe, *(overrides or []))
+    folder = run_dir if run_dir is not None else free_folder(loaded.name)
+    results = run_recipe(loaded, folder)
+    tell(RunFolder(folder), results, as_json=as_json)
+
+
+def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
+    """Print a finished run's table, where its files lie, and the next command."""
+    from distill.report.table import print_table
+
+    if as_json:
+        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+        return
+    if results:
+        print_table(results)
+    if folder.report.is_file():
+        typer.echo(f"report: {folder.report}")
+    if folder.bundle.is_dir():
+        typer.echo(f"bundle: {folder.bundle}")
+        typer.echo(f'next: distill predict {folder.bundle} "some text"')
+    else:
+        typer.echo(f"next: distill show {folder.recipe_file}")

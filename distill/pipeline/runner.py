@@ -1,0 +1,229 @@
+"""Running a recipe: stages in order, each done once, and going on after a stop of any kind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from distill import atomic, digest
+from distill.console import clock
+from distill.errors import RunFolderError, UserError
+from distill.recipe.loader import load_recipe
+from distill.recipe.plan import PlannedStage, plan_stages
+from distill.recipe.schema import Recipe
+from distill.run_folder import RunFolder, free_folder
+
+logger = logging.getLogger("distill")
+
+
+def run(recipe: Recipe, run_dir: str | Path | None = None) -> dict[str, Any]:
+    """Do everything a recipe says, in a new run folder.
+
+    Nothing is written before the recipe, the data and the teacher's files have been checked.
+
+    Args:
+        recipe: from :func:`distill.load_recipe`.
+        run_dir: a new or empty folder; left out, ``runs/NAME`` (or ``runs/NAME-2``, ...).
+
+    Returns:
+        The content of ``results.json``; with no evaluate stage, an empty mapping.
+
+    Raises:
+        UserError: what the recipe names cannot be used, or the folder is taken.
+
+    Example:
+        >>> from distill import load_recipe, run
+        >>> results = run(load_recipe("quickstart", "student.size=3x384"))  # doctest: +SKIP
+    """
+    folder = RunFolder(Path(run_dir) if run_dir is not None else free_folder(recipe.name))
+    if folder.exists():
+        folder.create(recipe)  # raises, saying what this folder holds
+    workspace = _prepare(recipe)
+    folder.create(recipe)
+    return _work(folder, workspace)
+
+
+def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
+    """Go on with a run that was stopped, or do again what an override changes.
+
+    Stages that are done and whose inputs are the same are kept; a stage that was under way goes
+    on from its last checkpoint.
+
+    Args:
+        run_dir: the run folder.
+        overrides: dotted settings such as ``stages.quantize.max_drop=0.02``.
+
+    Returns:
+        The content of ``results.json``.
+
+    Raises:
+        RunFolderError: not a run folder, or another process works in it.
+    """
+    folder = RunFolder(Path(run_dir))
+    recipe = folder.read_recipe()
+    if overrides:
+        recipe = load_recipe(folder.recipe_file, *overrides)
+    workspace = _prepare(recipe)
+    if overrides:
+        folder.write_recipe(recipe)
+    return _work(folder, workspace)
+
+
+def _prepare(recipe: Recipe) -> Any:
+    """Look at everything that can be wrong before anything is written."""
+    # Heavy: torch, transformers and lightning come with these two.
+    from distill.stages.context import Workspace
+    from teachers.load import resolve_model
+
+    workspace = Workspace(recipe)
+    resolve_model(recipe.teacher.model, revision=recipe.teacher.revision)
+    if recipe.student.init not in {"teacher-layers", "random"}:
+        resolve_model(recipe.student.init)
+    for note in workspace.data.notes:
+        logger.info("data: %s", note)
+    return workspace
+
+
+def _work(folder: RunFolder, workspace: Any) -> dict[str, Any]:
+    with folder.held(), _logged(folder.log):
+        _record_environment(folder)
+        try:
+            _do_stages(folder, workspace)
+        except KeyboardInterrupt as stop:
+            stop.resume_command = f"distill resume {folder.path}"  # type: ignore[attr-defined]
+            raise
+        except Exception as error:
+            if _disk_is_full(error):
+                raise UserError(
+                    f"{folder.path}: the disk is full; what was finished is kept: free some "
+                    f"space, then: distill resume {folder.path}"
+                ) from error
+            raise
+    if not folder.results.is_file():
+        return {}
+    results: dict[str, Any] = json.loads(folder.results.read_text("utf-8"))
+    return results
+
+
+def _do_stages(folder: RunFolder, workspace: Any) -> None:
+    from distill.stages import STAGES
+    from distill.stages.context import StageContext
+
+    recipe = workspace.recipe
+    stages = plan_stages(recipe)
+    _set_threads(recipe)
+    done: list[PlannedStage] = []
+    for stage in stages:
+        inputs = _inputs(stage, workspace, folder, done)
+        if folder.is_done(stage, inputs):
+            logger.info("[%d/%d] %s: done before", stage.index, len(stages), stage.name)
+            done.append(stage)
+            continue
+        logger.info("[%d/%d] %s (%s)", stage.index, len(stages), stage.name, stage.kind)
+        start = time.monotonic()
+        folder.begin(stage, inputs)
+        context = StageContext(folder, stage, stages, workspace)
+        result = STAGES[stage.kind](stage.config, context)
+        seconds = time.monotonic() - start
+        facts = {"schema": 1, "name": stage.name, "kind": stage.kind, "seconds": round(seconds, 3)}
+        atomic.write_json(folder.stage(stage) / "stage.json", facts | result.facts)
+        folder.finish(stage, inputs, result.outputs)
+        done.append(stage)
+        score = result.facts.get("score")
+        told = f", validation {workspace.task.primary} {score:.4f}" if score is not None else ""
+        logger.info("[%d/%d] %s: %s%s", stage.index, len(stages), stage.name, clock(seconds), told)
+
+
+def _inputs(
+    stage: PlannedStage, workspace: Any, folder: RunFolder, done: list[PlannedStage]
+) -> str:
+    """Hash of everything a stage's result depends on."""
+    recipe: Recipe = workspace.recipe
+    # The baseline hangs on the teacher alone, as the student's initial weights come from there;
+    # no other stage reads the baseline except the evaluation.
+    read = [s for s in done if s.kind != "baseline" or stage.kind == "evaluate"]
+    return digest.of_json(
+        {
+            "config": stage.config.model_dump(mode="json"),
+            "name": stage.name,
+            "index": stage.index,
+            "seed": recipe.seed,
+            "task": recipe.task.model_dump(mode="json"),
+            "data": workspace.data_digest(),
+            "max_length": recipe.data.max_length,
+            "student": recipe.student.model_dump(mode="json") if stage.index > 1 else None,
+            "precision": recipe.trainer.precision,
+            "read": {s.name: folder.outputs_digest(s) for s in read},
+        }
+    )
+
+
+def _set_threads(recipe: Recipe) -> None:
+    import psutil
+    import torch
+
+    torch.set_num_threads(recipe.trainer.threads or psutil.cpu_count(logical=False) or 1)
+
+
+def _record_environment(folder: RunFolder) -> None:
+    """Append machine and versions of this start; say so when they changed since the last."""
+    from distill.evaluation.machine import machine
+
+    found = (
+        json.loads(folder.environment.read_text("utf-8")) if folder.environment.is_file() else []
+    )
+    now = machine()
+    if found and found[-1]["machine"] != now:
+        changed = sorted(k for k in now if found[-1]["machine"].get(k) != now[k])
+        logger.info("resumed on another machine or with other versions: %s", ", ".join(changed))
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    atomic.write_json(folder.environment, [*found, {"started": started, "machine": now}])
+
+
+@contextmanager
+def _logged(path: Path) -> Iterator[None]:
+    """Write what is said to ``log.txt`` too."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger.addHandler(handler)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Whether an error, or what caused it, is a full disk.
+
+    torch and safetensors tell it in a message of their own instead of an ``OSError``.
+    """
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return True
+        if "No space left on device" in str(seen):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def finished_run(path: str | Path) -> RunFolder:
+    """A run folder that has results.
+
+    Raises:
+        RunFolderError: not a run folder, or one that has not come to its results yet.
+    """
+    folder = RunFolder(Path(path))
+    folder.read_recipe()
+    if not folder.results.is_file():
+        raise RunFolderError(f"{folder.path}: has no results yet: distill resume {folder.path}")
+    return folder

@@ -1,0 +1,87 @@
+"""What a recipe will do, in order: one planned stage for each folder of the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from distill.recipe.schema import (
+    BaselineConfig,
+    DistillStage,
+    EvaluateStage,
+    ExportStage,
+    PruneStage,
+    QuantizeStage,
+    Recipe,
+    TeacherConfig,
+)
+
+StageConfig = (
+    TeacherConfig
+    | BaselineConfig
+    | DistillStage
+    | PruneStage
+    | QuantizeStage
+    | ExportStage
+    | EvaluateStage
+)
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One step of a run.
+
+    Args:
+        index: position, counted from 1.
+        name: what the recipe calls it; unique within the run.
+        kind: which function does it (a key of ``distill.stages.STAGES``).
+        config: its part of the recipe.
+    """
+
+    index: int
+    name: str
+    kind: str
+    config: StageConfig
+
+    @property
+    def folder(self) -> str:
+        """The stage's folder inside the run folder, such as ``03-intermediate``."""
+        return f"{self.index:02d}-{self.name}"
+
+    @property
+    def makes_student(self) -> bool:
+        """Whether later stages take the student from this one."""
+        return self.kind in {"distill", "prune"}
+
+
+def baseline_config(recipe: Recipe) -> BaselineConfig:
+    """How the baseline is trained when the recipe only says ``baseline: true``.
+
+    It gets the epochs of all distillation stages together and the last one's other settings, so
+    that the baseline has seen the rows as often as the student.
+    """
+    if isinstance(recipe.baseline, BaselineConfig):
+        return recipe.baseline
+    distilled = [stage for stage in recipe.stages if isinstance(stage, DistillStage)]
+    if not distilled:
+        return BaselineConfig()
+    shared = {
+        name: value
+        for name, value in distilled[-1].model_dump().items()
+        if name in BaselineConfig.model_fields
+    }
+    return BaselineConfig(**{**shared, "epochs": sum(stage.epochs for stage in distilled)})
+
+
+def plan_stages(recipe: Recipe) -> list[PlannedStage]:
+    """The stages of a run in the order in which they are done.
+
+    The teacher comes first, then (unless switched off) the baseline, then the recipe's stages.
+    """
+    steps: list[tuple[str, str, StageConfig]] = [("teacher", "teacher", recipe.teacher)]
+    if recipe.baseline is not False:
+        steps.append(("baseline", "baseline", baseline_config(recipe)))
+    steps.extend((stage.name, stage.kind, stage) for stage in recipe.stages)
+    return [
+        PlannedStage(index=index, name=name, kind=kind, config=config)
+        for index, (name, kind, config) in enumerate(steps, start=1)
+    ]

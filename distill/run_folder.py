@@ -1,0 +1,201 @@
+"""The run folder: what lies where, who holds it, and which stages are done."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from distill import atomic, digest
+from distill.errors import RunFolderError
+from distill.recipe.plan import PlannedStage, plan_stages
+from distill.recipe.schema import Recipe
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Paths inside a run folder, and the marks that say what is done.
+
+    Args:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def recipe_file(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """Curves of every stage in long form."""
+        return self.path / "metrics.csv"
+
+    @property
+    def results(self) -> Path:
+        """The numbers behind table, report and model card."""
+        return self.path / "results.json"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.path / "report.html"
+
+    @property
+    def log(self) -> Path:
+        """What was said during the run."""
+        return self.path / "log.txt"
+
+    @property
+    def environment(self) -> Path:
+        """Machine and versions of every start of the run."""
+        return self.path / "environment.json"
+
+    @property
+    def bundle(self) -> Path:
+        """The folder that is ready to deploy."""
+        return self.path / "bundle"
+
+    def stage(self, stage: PlannedStage) -> Path:
+        """The folder of one stage."""
+        return self.path / stage.folder
+
+    def exists(self) -> bool:
+        """Whether a run was started here."""
+        return self.recipe_file.is_file()
+
+    def create(self, recipe: Recipe) -> None:
+        """Make the folder for a recipe.
+
+        Raises:
+            RunFolderError: it holds something else, another recipe's run, or this one's.
+        """
+        if self.exists():
+            raise RunFolderError(self._refusal(recipe))
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunFolderError(
+                f"{self.path}: not an empty folder and no run of distill; choose another --run-dir"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_recipe(recipe)
+
+    def _refusal(self, recipe: Recipe) -> str:
+        held = self.read_recipe()
+        if held != recipe:
+            other = (
+                f"'{held.name}'" if held.name != recipe.name else "other settings of this recipe"
+            )
+            return (
+                f"{self.path}: holds a run of {other}; choose another --run-dir, or go on with "
+                f"that one: distill resume {self.path}"
+            )
+        if all(self.is_marked_done(stage) for stage in plan_stages(held)):
+            return (
+                f"{self.path}: this recipe's run is finished here; choose another --run-dir, or "
+                f"look at it: distill evaluate {self.path}"
+            )
+        return f"{self.path}: this recipe's run was begun here: distill resume {self.path}"
+
+    def write_recipe(self, recipe: Recipe) -> None:
+        """Store the resolved recipe."""
+        text = yaml.safe_dump(
+            recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
+        )
+        atomic.write_text(self.recipe_file, text)
+
+    def read_recipe(self) -> Recipe:
+        """The recipe that this run was started with.
+
+        Raises:
+            RunFolderError: no run was started here.
+        """
+        if not self.exists():
+            raise RunFolderError(
+                f"{self.path}: not a run folder (it has no recipe.yaml); "
+                "distill run RECIPE --run-dir DIR makes one"
+            )
+        return Recipe.model_validate(yaml.safe_load(self.recipe_file.read_text("utf-8")))
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from working in this folder; ended by the process's death too.
+
+        Raises:
+            RunFolderError: another process works in it.
+        """
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise RunFolderError(
+                    f"{self.path}: another process is working in this run folder"
+                ) from None
+            yield
+
+    def is_marked_done(self, stage: PlannedStage) -> bool:
+        """Whether a stage left its mark, without looking at what it wrote."""
+        return (self.stage(stage) / "done.json").is_file()
+
+    def is_done(self, stage: PlannedStage, inputs: str) -> bool:
+        """Whether a stage finished from these inputs and its outputs are as it left them."""
+        mark = self.stage(stage) / "done.json"
+        if not mark.is_file():
+            return False
+        content = json.loads(mark.read_text("utf-8"))
+        return content["inputs"] == inputs and all(
+            (self.path / name).is_file() and digest.of_file(self.path / name) == expected
+            for name, expected in content["outputs"].items()
+        )
+
+    def begin(self, stage: PlannedStage, inputs: str) -> Path:
+        """The stage's folder, kept if it was begun from the same inputs and emptied otherwise."""
+        folder = self.stage(stage)
+        mark = folder / "begun.json"
+        if mark.is_file() and json.loads(mark.read_text("utf-8"))["inputs"] == inputs:
+            (folder / "done.json").unlink(missing_ok=True)
+            return folder
+        if folder.exists():
+            shutil.rmtree(folder)
+        atomic.write_json(mark, {"inputs": inputs})
+        return folder
+
+    def finish(self, stage: PlannedStage, inputs: str, outputs: list[Path]) -> None:
+        """Mark a stage done: its inputs' hash and the hash of every file it stands for."""
+        files = [
+            file
+            for path in outputs
+            for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
+            if file.is_file()
+        ]
+        hashes = {file.relative_to(self.path).as_posix(): digest.of_file(file) for file in files}
+        atomic.write_json(
+            self.stage(stage) / "done.json",
+            {"inputs": inputs, "outputs": dict(sorted(hashes.items()))},
+        )
+
+    def outputs_digest(self, stage: PlannedStage) -> str:
+        """Hash over what a finished stage wrote: part of the inputs of those that read it."""
+        content = json.loads((self.stage(stage) / "done.json").read_text("utf-8"))
+        return digest.of_json(content["outputs"])
+
+    def read_stage(self, stage: PlannedStage) -> dict[str, Any]:
+        """A finished stage's ``stage.json``."""
+        content: dict[str, Any] = json.loads((self.stage(stage) / "stage.json").read_text("utf-8"))
+        return content
+
+
+def free_folder(name: str, root: Path = Path("runs")) -> Path:
+    """``runs/NAME``, or ``runs/NAME-2``, ``-3``, ... where that one is taken."""
+    path, number = root / name, 1
+    while path.exists():
+        number += 1
+        path = root / f"{name}-{number}"
+    return path

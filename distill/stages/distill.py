@@ -1,0 +1,88 @@
+"""Distillation: the student learns the teacher's signals."""
+
+from __future__ import annotations
+
+import numpy as np
+from transformers import PreTrainedModel
+
+from distill.cache import cache_folder
+from distill.matching.layer_map import make_layer_map
+from distill.modules.distill import DistillModule
+from distill.modules.fit import FitResult, fit
+from distill.modules.precision import resolve_precision
+from distill.objectives import make_objectives
+from distill.recipe.schema import DistillStage, LogitsObjective, TrainConfig
+from distill.stages.context import StageContext, StageResult
+from teachers.cache import cached_logits
+
+
+def teacher_logits(context: StageContext, teacher: PreTrainedModel) -> np.ndarray:
+    """The teacher's logits on the training rows, from the cache where they stand there."""
+    workspace = context.workspace
+    return cached_logits(
+        teacher,
+        workspace.tokenized(workspace.data.train),
+        folder=cache_folder() / "logits",
+        precision=resolve_precision(context.recipe.trainer),
+    )
+
+
+def distil_logits(
+    context: StageContext, student: PreTrainedModel, config: TrainConfig
+) -> tuple[PreTrainedModel, FitResult]:
+    """Train a student on the teacher's cached logits alone (recovery after pruning)."""
+    workspace, session = context.workspace, context.session()
+    module = DistillModule(
+        None,
+        student,
+        objectives=make_objectives([LogitsObjective(kind="logits")]),
+        train=config,
+        task=workspace.task,
+        teacher_logits=teacher_logits(context, context.load_teacher()),
+        seed=session.seed,
+    )
+    result = fit(
+        module,
+        workspace.tokenized(workspace.data.train),
+        validation=workspace.tokenized(workspace.data.validation),
+        session=session,
+    )
+    return module.model, result
+
+
+def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
+    """Match the objectives' signals; choose by validation score once logits are among them.
+
+    Without a logits objective the student's head is not trained, so the last weights are kept.
+    """
+    workspace, session = context.workspace, context.session()
+    teacher, student = context.load_teacher(), context.load_student()
+    learns_logits = any(objective.kind == "logits" for objective in config.objectives)
+    layers = (student.config.num_hidden_layers, teacher.config.num_hidden_layers)
+    layer_map = make_layer_map(config.layer_map, *layers)
+    module = DistillModule(
+        teacher,
+        student,
+        objectives=make_objectives(config.objectives),
+        layer_map=layer_map,
+        projection=config.projection,
+        train=config,
+        task=workspace.task,
+        teacher_logits=teacher_logits(context, teacher) if learns_logits else None,
+        seed=session.seed,
+    )
+    result = fit(
+        module,
+        workspace.tokenized(workspace.data.train),
+        validation=workspace.tokenized(workspace.data.validation) if learns_logits else None,
+        session=session,
+    )
+    matches_layers = any(o.kind in {"attention", "hidden"} for o in config.objectives)
+    return context.save_model(
+        module.model,
+        result,
+        layer_map=[list(pair) for pair in layer_map.pairs] if matches_layers else None,
+        student_layers=layers[0],
+        teacher_layers=layers[1],
+        objectives=[objective.kind for objective in config.objectives],
+    )

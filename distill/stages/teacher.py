@@ -1,0 +1,50 @@
+"""The teacher: loaded, its labels checked, and fine-tuned on the task when the recipe asks."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from distill.modules.finetune import FinetuneModule
+from distill.modules.fit import fit
+from distill.recipe.schema import TeacherConfig
+from distill.stages.context import StageContext, StageResult
+from teachers.freeze import freeze_lower
+from teachers.load import load_classifier, resolve_model
+
+logger = logging.getLogger("distill")
+
+
+def teacher_stage(config: TeacherConfig, context: StageContext) -> StageResult:
+    """Leave a teacher for the task in the stage's folder.
+
+    Raises:
+        ModelError: the teacher cannot be loaded, or its labels are not the data's.
+    """
+    workspace = context.workspace
+    # The new head's weights are drawn here, so that they depend on the recipe's seed alone.
+    torch.manual_seed(context.recipe.seed)
+    model = load_classifier(
+        resolve_model(config.model, revision=config.revision),
+        labels=workspace.data.labels,
+        finetuned=config.finetune is None,
+        trust_remote_code=config.trust_remote_code,
+        revision=config.revision,
+        given_labels=config.labels,
+    )
+    if config.finetune is None:
+        logger.info("teacher: used as it is (its labels are the data's)")
+        return context.save_model(model)
+    if config.finetune.freeze_layers:
+        freeze_lower(model, config.finetune.freeze_layers)
+    module = FinetuneModule(
+        model, workspace.task, train=config.finetune, seed=context.session().seed
+    )
+    result = fit(
+        module,
+        workspace.tokenized(workspace.data.train),
+        validation=workspace.tokenized(workspace.data.validation),
+        session=context.session(),
+    )
+    return context.save_model(module.model, result)
