@@ -1,0 +1,235 @@
+"""The console entry: finds the command, sets up messages, and turns errors into exit codes.
+
+Exit codes: 0 done; 2 a mistake of the user's, told in plain lines; 130 interrupted; 1 a fault of
+ours, with its traceback. A command's file is imported only when that command is called.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+import importlib
+import inspect
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import distill
+from distill.errors import UserError
+
+#: Every command and its line in ``distill --help``; each is a function of that name in
+#: ``distill/cli/<name>.py``.
+COMMANDS: dict[str, str] = {
+    "ls": "List the recipes that come along.",
+    "show": "Print a recipe with everything filled in.",
+    "validate": "Check a recipe and tell every fault at once.",
+    "schema": "Print the JSON schema of a recipe.",
+    "plan": "Tell what a run would do and cost, without doing it.",
+    "run": "Run a recipe from its start to a bundle and a report.",
+    "resume": "Go on with a run that was interrupted.",
+    "evaluate": "Print a run's results, or measure them again.",
+    "compare": "Put the results of several runs side by side.",
+    "report": "Write a run's report.html again.",
+    "predict": "Predict with a bundle.",
+}
+_SECTIONS = ("Args:", "Raises:", "Returns:")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FULL_TEXTS = ("No space left on device", "os error 28", "Disk quota exceeded")
+
+logger = logging.getLogger("distill")
+
+
+class _InterruptedError(Exception):
+    """Ctrl-C on its way past typer, which would otherwise swallow what it carries."""
+
+
+class _Messages(logging.Handler):
+    """Writes log records as plain lines to whatever standard error is at that moment.
+
+    A running bar replaces standard error so that lines appear above it; a handler that kept the
+    first one would write through the bar.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        print(f"{prefix}{self.format(record)}", file=sys.stderr, flush=True)
+
+
+class Commands(TyperGroup):
+    """A group that imports a command's file when that command is called, and not before."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of :data:`COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Build the command from its function; an unknown name is answered with a near one."""
+        if cmd_name not in COMMANDS:
+            near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(COMMANDS)}"
+            ctx.fail(f"no command '{cmd_name}'; {hint}")
+        module = importlib.import_module(f"distill.cli.{cmd_name}")
+        return build_command(getattr(module, cmd_name))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; Ctrl-C leaves as an exception that typer does not touch."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interrupt:
+            raise _InterruptedError from interrupt
+
+
+def build_command(function: Callable[..., None]) -> Any:
+    """One typer command from an annotated function, its examples kept line by line."""
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(function.__name__, help=_help_text(function))(function)
+    return typer.main.get_command(single)
+
+
+def _help_text(function: Callable[..., None]) -> str:
+    """The docstring up to its ``Args:``, with example paragraphs marked as not to be re-wrapped."""
+    paragraphs = []
+    for paragraph in inspect.cleandoc(function.__doc__ or "").split("\n\n"):
+        if paragraph.startswith(_SECTIONS):
+            break
+        lines = paragraph.splitlines()
+        verbatim = any(line.startswith((" ", "distill ", "Example")) for line in lines)
+        paragraphs.append(f"\b\n{paragraph}" if verbatim else paragraph)
+    return "\n\n".join(paragraphs)
+
+
+app = typer.Typer(
+    cls=Commands,
+    add_completion=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _group(
+    ctx: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
+) -> None:
+    r"""From a task and a big BERT to a small, fast model in a folder, and a table that proves it.
+
+    \b
+    Example:
+      distill ls
+      distill plan quickstart
+      distill run quickstart
+    """
+    if version:
+        typer.echo(f"distill {distill.__version__}")
+        raise typer.Exit
+    set_up_messages(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+    if ctx.invoked_subcommand is None:
+        typer.echo(ctx.get_help())
+
+
+def set_up_messages(level: int) -> None:
+    """Send the ``distill`` logger's records from ``level`` up to standard error, once."""
+    take_down_messages()
+    logger.addHandler(_Messages())
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def take_down_messages() -> None:
+    """Undo :func:`set_up_messages`, for a program that calls :func:`main` and lives on."""
+    for handler in [found for found in logger.handlers if isinstance(found, _Messages)]:
+        logger.removeHandler(handler)
+    logger.setLevel(logging.NOTSET)
+    logger.propagate = True
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        args: the words after ``distill``; ``None`` takes them from ``sys.argv``.
+    """
+    words = sys.argv[1:] if args is None else list(args)
+    command = typer.main.get_command(app)
+    try:
+        code = command.main(args=words, prog_name="distill", standalone_mode=False)
+    except _InterruptedError as interrupted:
+        return _interrupted(interrupted.__cause__)
+    except KeyboardInterrupt as interrupt:
+        return _interrupted(interrupt)
+    except BrokenPipeError:
+        # The reader of our output went away; without this, Python complains again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        return _failed(error)
+    finally:
+        take_down_messages()
+    return code if isinstance(code, int) else 0
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _interrupted(interrupt: BaseException | None) -> int:
+    resume_command = getattr(interrupt, "resume_command", None)
+    _say("interrupted" + (f"; go on with: {resume_command}" if resume_command else ""))
+    return 130
+
+
+def _failed(error: Exception) -> int:
+    if isinstance(error, UserError):
+        for line in str(error).splitlines():
+            _say(f"error: {line}")
+        return 2
+    usage = getattr(error, "format_message", None)
+    if usage is not None and hasattr(error, "exit_code"):  # typer's own: a wrong command line
+        path = getattr(getattr(error, "ctx", None), "command_path", "distill")
+        _say(f"error: {usage()} (see: {path} --help)")
+        return 2
+    full = next((link for link in _chain(error) if _is_disk_full(link)), None)
+    if full is not None:
+        where = getattr(full, "filename", None) or "a file of the run or the cache"
+        again = getattr(error, "resume_command", None) or "distill resume RUN"
+        _say(f"error: disk full while writing {where}: free space, then: {again}")
+        return 2
+    if isinstance(error, PermissionError):
+        _say(f"error: {error.filename}: permission denied; choose a folder you may write")
+        return 2
+    _say("".join(traceback.format_exception(error)).rstrip())
+    _say("this is a fault of distill, not of your input: please report it with the lines above")
+    return 1
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
+
+
+def _is_disk_full(error: BaseException) -> bool:
+    # Rust and C++ writers (safetensors, arrow) report it in the text only.
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    return any(text in str(error) for text in _FULL_TEXTS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

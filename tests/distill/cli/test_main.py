@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import pytest
+import typer
+
+import distill
+from distill.cli.main import COMMANDS, main
+from distill.errors import DataError, Fault, RecipeError
+
+Install = Callable[[Callable[..., None]], None]
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Put a function in the place of `distill run`."""
+
+    def put(function: Callable[..., None]) -> None:
+        module = types.ModuleType("distill.cli.run")
+        function.__name__ = "run"
+        module.run = function  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "distill.cli.run", module)
+
+    return put
+
+
+def raising(error: BaseException) -> Callable[..., None]:
+    def run() -> None:
+        raise error
+
+    return run
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {name} " in out and line in out for name, line in COMMANDS.items())
+    assert "distill run quickstart" in out
+    assert main([]) == 0
+    assert capsys.readouterr().out == out
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"distill {distill.__version__}\n"
+
+
+def test_user_error_is_one_line_and_2(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install(raising(DataError("train.csv:3: no column 'text'")))
+    assert main(["run"]) == 2
+    assert capsys.readouterr() == ("", "error: train.csv:3: no column 'text'\n")
+
+
+def test_every_fault_is_its_own_line(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    faults = [Fault(Path("a.yaml"), 1, "x", "wrong"), Fault(None, None, "y", "wrong too")]
+    install(raising(RecipeError(faults)))
+    assert main(["run"]) == 2
+    assert capsys.readouterr().err == ("error: a.yaml:1: x: wrong\nerror: override: y: wrong too\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rum"], "no command 'rum'; did you mean 'run'?"),
+        (["zzzz"], "there are: ls, show"),
+        (["run", "--nope"], "--nope"),
+        (["--nope"], "--nope"),
+    ],
+)
+def test_usage_error_is_one_line_and_2(
+    words: list[str], said: str, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(raising(ValueError()))
+    assert main(words) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+def test_our_fault_has_a_traceback_and_1(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(raising(ZeroDivisionError("ours")))
+    assert main(["run"]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert "ZeroDivisionError: ours" in err
+
+
+def test_interrupt_tells_how_to_go_on(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install(raising(KeyboardInterrupt()))
+    assert main(["run"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    carrying = KeyboardInterrupt()
+    carrying.resume_command = "distill resume runs/a"  # type: ignore[attr-defined]
+    install(raising(carrying))
+    assert main(["run"]) == 130
+    assert capsys.readouterr().err == "interrupted; go on with: distill resume runs/a\n"
+
+
+def test_full_disk_is_one_line_and_2(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    install(raising(OSError(errno.ENOSPC, "No space left on device", "runs/a/x.bin")))
+    assert main(["run"]) == 2
+    assert capsys.readouterr().err == (
+        "error: disk full while writing runs/a/x.bin: free space, then: distill resume RUN\n"
+    )
+
+
+def test_full_disk_told_only_in_text_or_behind_another_error(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outer = RuntimeError("could not save")
+    outer.__cause__ = RuntimeError("I/O error: No space left on device (os error 28)")
+    outer.resume_command = "distill resume runs/b"  # type: ignore[attr-defined]
+    install(raising(outer))
+    assert main(["run"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: disk full while writing")
+    assert "distill resume runs/b" in err
+
+
+def test_exit_code_of_a_command_is_kept(install: Install) -> None:
+    install(raising(typer.Exit(3)))
+    assert main(["run"]) == 3
+
+
+def test_messages_go_to_stderr_by_level(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import logging
+
+    def run() -> None:
+        logging.getLogger("distill").debug("detail")
+        logging.getLogger("distill").info("told")
+        logging.getLogger("distill.data").warning("mind")
+
+    install(run)
+    assert main(["run"]) == 0
+    assert capsys.readouterr() == ("", "told\nwarning: mind\n")
+    assert main(["--quiet", "run"]) == 0
+    assert capsys.readouterr() == ("", "warning: mind\n")
+    assert main(["-v", "run"]) == 0
+    assert capsys.readouterr() == ("", "detail\ntold\nwarning: mind\n")
+
+
+def test_examples_keep_their_lines(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    def run(recipe: Annotated[str, typer.Argument(help="A name.")] = "x") -> None:
+        """Run it.
+
+        Long words about it.
+
+        Example:
+          distill run a
+          distill run b
+
+        Args:
+            recipe: not for the screen.
+        """
+
+    install(run)
+    assert main(["run", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert "  Example:\n    distill run a\n    distill run b\n" in out
+    assert "not for the screen" not in out
+
+
+def test_broken_pipe_is_silent() -> None:
+    command = f"{sys.executable} -m distill.cli.main --help"
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | head -c 1"], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
