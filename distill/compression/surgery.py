@@ -78,7 +78,10 @@ def masked_forward(model: PreTrainedModel, masks: Masks) -> Iterator[PreTrainedM
     try:
         for layer, heads, ffn in zip(encoder_layers(model), masks.heads, masks.ffn, strict=True):
             features = heads.repeat_interleave(head_dim(model))  # (H*d,)
-            for dense, keep in ((layer.attention.output.dense, features), (layer.output.dense, ffn)):
+            for dense, keep in (
+                (layer.attention.output.dense, features),
+                (layer.output.dense, ffn),
+            ):
                 handles.append(dense.register_forward_pre_hook(_zeroing(keep)))
         yield model
     finally:
@@ -98,7 +101,9 @@ def _classes_of(model: PreTrainedModel) -> tuple[type[PreTrainedModel], type[Pre
         if type(model) in pair:
             return pair
     known = ", ".join(stock.__name__ for stock, _ in _CLASSES)
-    raise ModelError(f"cannot prune a {type(model).__name__}; known are {known} and their pruned kin")
+    raise ModelError(
+        f"cannot prune a {type(model).__name__}; known are {known} and their pruned kin"
+    )
 
 
 def _sliced_config(model: PreTrainedModel, masks: Masks) -> BertConfig:

@@ -1,0 +1,171 @@
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+)
+
+from distill.compression.masks import Masks, keep_best, layer_sizes
+from distill.compression.surgery import masked_forward, slice_model
+from distill.errors import ModelError
+from students.pruned_bert import PrunedBertForSequenceClassification, PrunedBertModel
+
+HEADS, FFN, LAYERS = 4, 12, 3
+
+
+def config() -> BertConfig:
+    return BertConfig(
+        vocab_size=60,
+        hidden_size=24,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=FFN,
+        num_labels=3,
+        initializer_range=0.3,
+        id2label={0: "a", 1: "b", 2: "c"},
+    )
+
+
+def make(kind=BertForSequenceClassification):
+    torch.manual_seed(1)
+    model = kind(config()).eval()
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):  # zero after initialisation: a lost bias would not be seen
+            torch.nn.init.normal_(weight, std=0.3)
+    return model
+
+
+def batch() -> dict[str, torch.Tensor]:
+    mask = torch.ones(3, 9, dtype=torch.int64)
+    mask[1, 5:] = 0
+    return {"input_ids": torch.arange(27).reshape(3, 9) + 5, "attention_mask": mask}
+
+
+def masks_from(heads: list[list[bool]], ffn: list[list[bool]]) -> Masks:
+    return Masks([torch.tensor(row) for row in heads], [torch.tensor(row) for row in ffn])
+
+
+def bools(count: int):
+    row = st.lists(st.booleans(), min_size=count, max_size=count)
+    return st.lists(st.one_of(row, st.just([False] * count)), min_size=LAYERS, max_size=LAYERS)
+
+
+@settings(
+    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(heads=bools(HEADS), ffn=bools(FFN))
+def test_masked_and_sliced_agree(heads, ffn):
+    model, masks = make(), masks_from(heads, ffn)
+    sliced = slice_model(model, masks)
+    with torch.no_grad():
+        with masked_forward(model, masks):
+            expected = model(**batch()).logits
+        torch.testing.assert_close(sliced(**batch()).logits, expected, atol=1e-5, rtol=0)
+    assert layer_sizes(sliced) == (masks.heads_kept, masks.ffn_kept)
+
+
+def test_slicing_again_equals_slicing_once():
+    model = make()
+    first = masks_from([[1, 1, 0, 1], [1] * 4, [0, 1, 1, 1]], [[1] * 6 + [0] * 6] * 3)
+    first = Masks([m.bool() for m in first.heads], [m.bool() for m in first.ffn])
+    once = slice_model(model, first)
+    second = Masks(
+        [torch.tensor([False, True, True]), torch.tensor([True] * 4), torch.tensor([True] * 3)],
+        [torch.tensor([True] * 5 + [False])] * 3,
+    )
+    twice = slice_model(once, second)
+    both = Masks(
+        [
+            torch.tensor([False, True, False, True]),
+            torch.tensor([True] * 4),
+            torch.tensor([False, True, True, True]),
+        ],
+        [torch.tensor([True] * 5 + [False] * 7)] * 3,
+    )
+    direct = slice_model(model, both)
+    assert type(twice) is PrunedBertForSequenceClassification
+    for (name, a), b in zip(twice.state_dict().items(), direct.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def test_an_even_cut_of_neurons_is_stock_bert(tmp_path):
+    masks = Masks([torch.ones(HEADS, dtype=torch.bool)] * 3, [torch.arange(FFN) < 5] * 3)
+    sliced = slice_model(make(), masks)
+    assert type(sliced) is BertForSequenceClassification
+    assert type(sliced.config) is BertConfig
+    assert sliced.config.intermediate_size == 5
+    assert not hasattr(sliced.config, "head_dim")
+    sliced.save_pretrained(tmp_path)
+    assert BertForSequenceClassification.from_pretrained(tmp_path).config.model_type == "bert"
+
+
+def test_labels_and_state_are_carried_over():
+    model = make().train()
+    model.set_attn_implementation("eager")
+    masks = Masks([torch.arange(HEADS) < 2] * 3, [torch.arange(FFN) < 5] * 3)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    sliced = slice_model(model, masks)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert sliced.config.id2label == {0: "a", 1: "b", 2: "c"}
+    assert sliced.training
+    assert sliced.config._attn_implementation == "eager"
+    assert sliced.config.heads_per_layer == [2, 2, 2]
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, before[name]), name
+    sliced.classifier.weight.data.zero_()
+    assert model.classifier.weight.abs().sum() > 0
+
+
+def test_an_encoder_alone_is_sliced_too():
+    masks = Masks([torch.arange(HEADS) < 2] * 3, [torch.arange(FFN) < 5] * 3)
+    torch.manual_seed(0)
+    model = BertModel(config(), add_pooling_layer=False).eval()
+    sliced = slice_model(model, masks)
+    assert type(sliced) is PrunedBertModel
+    assert sliced.pooler is None
+    with torch.no_grad(), masked_forward(model, masks):
+        torch.testing.assert_close(
+            sliced(**batch()).last_hidden_state, model(**batch()).last_hidden_state
+        )
+
+
+def test_hooks_are_gone_after_the_block():
+    model = make()
+    masks = Masks([torch.zeros(HEADS, dtype=torch.bool)] * 3, [torch.arange(FFN) < 5] * 3)
+    before = model(**batch()).logits
+    with masked_forward(model, masks):
+        assert not torch.allclose(model(**batch()).logits, before)
+    assert torch.equal(model(**batch()).logits, before)
+
+
+def test_masks_that_do_not_fit_are_refused():
+    good = [torch.ones(HEADS, dtype=torch.bool)] * 3
+    with pytest.raises(ModelError, match=r"ffn are for layers of \[5, 5, 5\].* \[12, 12, 12\]"):
+        slice_model(make(), Masks(good, [torch.ones(5, dtype=torch.bool)] * 3))
+    with pytest.raises(ModelError, match="must be bool"):
+        slice_model(make(), Masks([torch.ones(HEADS)] * 3, [torch.ones(FFN, dtype=torch.bool)] * 3))
+
+
+def test_other_classes_are_refused():
+    torch.manual_seed(0)
+    model = BertForTokenClassification(config())
+    masks = Masks([torch.arange(HEADS) < 2] * 3, [torch.arange(FFN) < 5] * 3)
+    with pytest.raises(ModelError, match="cannot prune a BertForTokenClassification"):
+        slice_model(model, masks)
+
+
+@pytest.mark.parametrize(
+    ("share", "kept"), [(0.0, 4), (0.25, 3), (0.33, 3), (0.5, 2), (0.9, 1), (1.0, 1)]
+)
+def test_how_many_are_kept(share, kept):
+    assert int(keep_best(torch.tensor([3.0, 1.0, 2.0, 4.0]), share).sum()) == kept
+
+
+def test_the_best_are_kept_and_ties_go_to_the_lower_index():
+    assert keep_best(torch.tensor([1.0, 3.0, 2.0]), 0.34).tolist() == [False, True, True]
+    assert keep_best(torch.zeros(4), 0.5).tolist() == [True, True, False, False]
