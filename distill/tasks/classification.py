@@ -1,0 +1,89 @@
+"""One label for a sentence or a pair of sentences.
+
+Shapes: B batch, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    BinaryF1Score,
+    MulticlassAccuracy,
+    MulticlassF1Score,
+    MulticlassMatthewsCorrCoef,
+)
+
+from distill.errors import DataError
+from distill.tasks.base import Task
+
+
+class SecondLabelF1(BinaryF1Score):
+    r"""F1 of the second of two labels, :math:`2PR/(P+R)`, taken from logits of shape (B, 2)."""
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count a batch of logits (B, 2) and labels (B,)."""
+        super().update(preds.argmax(dim=-1), target)  # (B,)
+
+
+class Classification(Task):
+    """Single-label classification by cross-entropy.
+
+    Metrics:
+
+    - ``accuracy``: share of rows whose highest logit is the label's;
+    - ``macro_f1``: mean of the labels' F1, over those that stand in the data or the predictions;
+    - ``mcc``: Matthews correlation coefficient (GLUE's CoLA);
+    - ``f1``: F1 of the second label (GLUE's MRPC and QQP); two labels only.
+
+    Args:
+        labels: label names in the order of their integers, at least two.
+        metric: which of the metrics is the score.
+
+    Raises:
+        DataError: ``f1`` is asked for and there are more than two labels.
+
+    Example:
+        >>> task = Classification(["negative", "positive"], metric="accuracy")
+        >>> task.num_outputs
+        2
+    """
+
+    kind: ClassVar[str] = "classification"
+
+    def __init__(self, labels: Sequence[str], metric: str = "accuracy") -> None:
+        super().__init__(tuple(labels), metric)
+        known = list(self._metrics())
+        if metric not in known:
+            if metric == "f1":
+                raise DataError(
+                    f"task.metric: 'f1' needs two labels, these data have {len(self.labels)}; "
+                    "write macro_f1, accuracy or mcc"
+                )
+            raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy in fp32; see :meth:`Task.loss`."""
+        return F.cross_entropy(logits.float(), labels)
+
+    def _metrics(self) -> dict[str, Metric]:
+        classes = self.num_outputs
+        # Labels were checked when the data were read; torchmetrics' own checks wait for the GPU.
+        found: dict[str, Metric] = {
+            "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
+            "macro_f1": MulticlassF1Score(classes, average="macro", validate_args=False),
+            "mcc": MulticlassMatthewsCorrCoef(classes, validate_args=False),
+        }
+        if classes == 2:
+            found["f1"] = SecondLabelF1(validate_args=False)
+        return found
+
+    def metrics(self) -> MetricCollection:
+        """The metrics listed above, empty; see :meth:`Task.metrics`."""
+        # Compute groups are off: they merge metrics whose counts agree after the first batch,
+        # and those of different averages can agree there by chance.
+        return MetricCollection(dict(self._metrics()), compute_groups=False)
