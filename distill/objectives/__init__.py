@@ -1,1 +1,70 @@
 """Losses over matched signals: one file each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from distill.errors import ModelError
+from distill.objectives.attention import AttentionMatch
+from distill.objectives.base import Objective, Project
+from distill.objectives.embedding import EmbeddingMatch
+from distill.objectives.hidden import HiddenMatch
+from distill.objectives.logits import LogitsMatch
+from distill.recipe import schema
+
+__all__ = ["KINDS", "Objective", "Project", "make_objectives"]
+
+#: Kind of objective, as recipes name it, and what makes it from its part of the recipe.
+KINDS: dict[str, Callable[[Any], Objective]] = {
+    "embedding": EmbeddingMatch.of,
+    "attention": AttentionMatch.of,
+    "hidden": HiddenMatch.of,
+    "logits": LogitsMatch.of,
+}
+_DEFAULTS: dict[str, schema.Objective] = {
+    "embedding": schema.EmbeddingObjective(kind="embedding"),
+    "attention": schema.AttentionObjective(kind="attention"),
+    "hidden": schema.HiddenObjective(kind="hidden"),
+    "logits": schema.LogitsObjective(kind="logits"),
+}
+
+
+def make_objectives(configs: Sequence[schema.Objective | Objective | str]) -> list[Objective]:
+    """Objectives from a recipe's list, from bare kinds (with default settings), or a mix.
+
+    Args:
+        configs: parts of a recipe, kinds such as ``"attention"``, or objectives, kept as they are.
+
+    Raises:
+        ModelError: a kind is unknown, given twice, or the list is empty.
+
+    Example:
+        >>> [objective.kind for objective in make_objectives(["attention", "hidden"])]
+        ['attention', 'hidden']
+    """
+    made: list[Objective] = []
+    for config in configs:
+        if isinstance(config, Objective):
+            made.append(config)
+            continue
+        settings = _default(config) if isinstance(config, str) else config
+        made.append(KINDS[settings.kind](settings))
+    if not made:
+        raise ModelError(f"objectives: the list is empty; give at least one of {', '.join(KINDS)}")
+    kinds = [objective.kind for objective in made]
+    for kind in kinds:
+        if kinds.count(kind) > 1:
+            raise ModelError(
+                f"objectives: '{kind}' stands in the list twice; set its weight instead"
+            )
+    return made
+
+
+def _default(kind: str) -> schema.Objective:
+    if kind not in _DEFAULTS:
+        near = difflib.get_close_matches(kind, _DEFAULTS, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else ""
+        raise ModelError(f"objectives: unknown kind '{kind}'; known: {', '.join(_DEFAULTS)}{hint}")
+    return _DEFAULTS[kind]

@@ -1,0 +1,245 @@
+"""Taking signals out of a model while it runs, and running no more of it than they need.
+
+Scores come through transformers' attention registry: the function registered here calls SDPA for
+the output and works out ``q k^T * scale`` where a score is wanted, so that logits stay what they
+are with SDPA. ``output_attentions`` would not do: it gives probabilities, of every layer, from
+the slow eager path.
+
+Legend: B batch, L length, D hidden, H heads, C classes, d head width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from distill.errors import ModelError
+from distill.matching.signals import Signals
+from students.anatomy import Anatomy, anatomy, encoder_of
+
+#: The name of our attention function in transformers' registry.
+ATTENTION = "distill_scores"
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+
+
+class _Complete(Exception):  # noqa: N818 - a signal to stop the forward pass, not an error
+    """Every wanted signal was seen: the rest of the model need not run."""
+
+
+class _Collector:
+    """Gathers the signals of one forward pass and ends it when none is missing.
+
+    Args:
+        attention: the self-attention modules whose scores are wanted, and their layer.
+        pending: how many signals are still to come.
+        stop: end the forward pass when none is.
+    """
+
+    def __init__(self, attention: Mapping[nn.Module, int], *, pending: int, stop: bool) -> None:
+        self.signals = Signals()
+        self._attention = attention
+        self._pending = pending
+        self._stop = stop
+
+    def saw_embedding(self, _module: nn.Module, _args: Any, output: Tensor) -> None:
+        self.signals.embedding = output
+        self._arrived()
+
+    def saw_hidden(self, layer: int) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+            self.signals.hidden[layer] = output[0] if isinstance(output, tuple) else output
+            self._arrived()
+
+        return hook
+
+    def saw_attention(
+        self, module: nn.Module, query: Tensor, key: Tensor, scaling: float | None
+    ) -> None:
+        layer = self._attention.get(module)
+        if layer is None:
+            return
+        scale = query.size(-1) ** -0.5 if scaling is None else scaling
+        # In fp32 whatever autocast says: a difference of two scores near 10 is what is learned.
+        with torch.autocast(query.device.type, enabled=False):
+            scores = torch.matmul(query.float() * scale, key.float().transpose(2, 3))
+        self.signals.attention[layer] = scores  # (B, H, L, L)
+        self._arrived()
+
+    def _arrived(self) -> None:
+        self._pending -= 1
+        if self._stop and self._pending == 0:
+            raise _Complete
+
+
+_collector: ContextVar[_Collector | None] = ContextVar("distill_collector", default=None)
+
+
+def _attention_with_scores(
+    module: nn.Module,
+    query: Tensor,  # (B, H, L, d), as key and value
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    **rest: Any,
+) -> tuple[Tensor, None]:
+    collector = _collector.get()
+    if collector is not None:
+        collector.saw_attention(module, query, key, scaling)
+    return sdpa_attention_forward(
+        module, query, key, value, attention_mask, scaling=scaling, **rest
+    )
+
+
+def _register() -> None:
+    """Make our attention function known to transformers; doing it again changes nothing."""
+    # Both, under one name: without the mask function transformers would give the attention
+    # function no mask at all.
+    AttentionInterface.register(ATTENTION, _attention_with_scores)
+    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+class Capture:
+    """Runs a model on a batch and returns the signals asked for, and only those.
+
+    While an attention signal is wanted the model's attention implementation is ours for the call
+    and put back afterwards; otherwise it is left alone. Where logits are not wanted, the layers
+    above the highest wanted signal, the pooler and the head do not run.
+
+    Args:
+        model: a BERT or pruned BERT, with or without a head.
+        attention: layers whose scores are wanted, counted from 1.
+        hidden: layers whose output is wanted, counted from 1.
+        embedding: whether the embedding output is wanted.
+        logits: whether the head's logits are wanted.
+
+    Raises:
+        ModelError: a layer is not there, nothing is wanted, or the model is of another family.
+
+    Example:
+        >>> teacher = Capture(model, attention=[2, 4], hidden=[4], embedding=True, logits=False)
+        >>> teacher(batch).attention[2].shape
+        torch.Size([32, 12, 64, 64])
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        attention: Iterable[int] = (),
+        hidden: Iterable[int] = (),
+        embedding: bool = False,
+        logits: bool = False,
+    ) -> None:
+        self.model = model
+        self.attention = frozenset(attention)
+        self.hidden = frozenset(hidden)
+        self.embedding = embedding
+        self.logits = logits
+        depth = anatomy(model).depth
+        for layer in sorted(self.attention | self.hidden):
+            if not 1 <= layer <= depth:
+                raise ModelError(
+                    f"layer {layer} of a {type(model).__name__} is wanted; "
+                    f"its layers are 1 to {depth}"
+                )
+        self._pending = len(self.attention) + len(self.hidden) + int(embedding)
+        if not self._pending and not logits:
+            raise ModelError("nothing to capture: no embedding, layer or logits is wanted")
+        if self.attention:
+            _register()
+
+    def __call__(self, batch: Mapping[str, Tensor]) -> Signals:
+        """The signals of one batch of tokens; keys that are no model inputs are left out.
+
+        Args:
+            batch: ``input_ids``, ``attention_mask`` and, where there are, ``token_type_ids``,
+                each (B, L).
+
+        Raises:
+            ModelError: a wanted signal did not arise (a layer without heads, a model without a
+                head), or gradient checkpointing is on while scores are wanted.
+        """
+        inputs = {name: batch[name] for name in _INPUTS if name in batch}
+        parts = anatomy(self.model)
+        if self.attention and self.model.training and self.model.is_gradient_checkpointing:
+            # It would run a layer again in the backward pass, when SDPA is back in its place.
+            raise ModelError(
+                "attention scores cannot be captured under gradient checkpointing; switch it off "
+                "(model.gradient_checkpointing_disable()) or leave the attention objective out"
+            )
+        collector = _Collector(
+            {_self_attention(parts, layer): layer for layer in self.attention},
+            pending=self._pending,
+            stop=not self.logits,
+        )
+        with self._listening(collector, parts):
+            try:
+                output = self.model(**inputs)
+            except _Complete:
+                return collector.signals
+        return self._checked(collector.signals, output)
+
+    @contextmanager
+    def _listening(self, collector: _Collector, parts: Anatomy) -> Iterator[None]:
+        """Hooks and, where scores are wanted, our attention function: for one forward pass."""
+        with ExitStack() as stack:
+            if self.embedding:
+                stack.enter_context(_hook(parts.embeddings, collector.saw_embedding))
+            for layer in self.hidden:
+                stack.enter_context(_hook(parts.layers[layer - 1], collector.saw_hidden(layer)))
+            if self.attention:
+                token = _collector.set(collector)
+                stack.callback(_collector.reset, token)
+                stack.enter_context(_our_attention(self.model))
+            yield
+
+    def _checked(self, signals: Signals, output: Any) -> Signals:
+        missing = sorted(self.attention - signals.attention.keys())
+        if missing:
+            raise ModelError(
+                f"layer {missing[0]} gave no attention scores (all its heads are pruned); "
+                "leave it out of the layer map"
+            )
+        if self.logits:
+            signals.logits = getattr(output, "logits", None)
+            if signals.logits is None:
+                raise ModelError(
+                    f"logits are wanted of a {type(self.model).__name__}, which has no head; "
+                    "give a BertForSequenceClassification"
+                )
+        return signals
+
+
+def _self_attention(parts: Anatomy, layer: int) -> nn.Module:
+    return cast(nn.Module, cast(nn.Module, parts.layers[layer - 1].attention).self)
+
+
+@contextmanager
+def _hook(module: nn.Module, function: Callable[..., None]) -> Iterator[None]:
+    handle = module.register_forward_hook(function)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def _our_attention(model: PreTrainedModel) -> Iterator[None]:
+    """Let every layer of ``model`` use our attention function, and put back what was there."""
+    config = encoder_of(model).config
+    before = config._attn_implementation
+    config._attn_implementation = ATTENTION
+    try:
+        yield
+    finally:
+        config._attn_implementation = before

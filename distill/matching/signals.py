@@ -1,0 +1,25 @@
+"""The tensors of one forward pass that objectives compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+
+@dataclass
+class Signals:
+    """What was captured of one batch (B batch, L length, D hidden, H heads, C classes).
+
+    Args:
+        embedding: embedding output after LayerNorm and dropout, (B, L, D).
+        hidden: output of each wanted layer, counted from 1, (B, L, D).
+        attention: scores before softmax and mask of each wanted layer, counted from 1,
+            (B, H, L, L), fp32.
+        logits: (B, C).
+    """
+
+    embedding: Tensor | None = None
+    hidden: dict[int, Tensor] = field(default_factory=dict)
+    attention: dict[int, Tensor] = field(default_factory=dict)
+    logits: Tensor | None = None

@@ -1,0 +1,97 @@
+"""What an objective is: a weighted loss over the signals of a student and a teacher.
+
+Legend: B batch, L length, D hidden, H heads, C classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Protocol
+
+from torch import Tensor
+
+from distill.errors import ModelError
+from distill.matching.layer_map import LayerMap
+from distill.matching.signals import Signals
+
+
+class Project(Protocol):
+    """Takes a student's hidden state to the teacher's width."""
+
+    def __call__(self, hidden: Tensor, layer: int) -> Tensor:
+        """Project (B, L, d') of a student layer (0: the embedding) to (B, L, d)."""
+        ...
+
+
+class Objective(ABC):
+    """One loss over signals.
+
+    Args:
+        weight: factor of this loss in the sum; whoever adds the losses up applies it.
+    """
+
+    kind: ClassVar[str]
+    """The name recipes and metrics use."""
+    needs: ClassVar[frozenset[str]]
+    """Signals it reads: of ``embedding``, ``attention``, ``hidden``, ``logits``."""
+
+    def __init__(self, *, weight: float = 1.0) -> None:
+        self.weight = weight
+
+    @abstractmethod
+    def __call__(
+        self,
+        student: Signals,
+        teacher: Signals,
+        *,
+        mask: Tensor,
+        layer_map: LayerMap,
+        project: Project | None,
+        labels: Tensor | None,
+    ) -> Tensor:
+        """The loss of one batch, a scalar in fp32, without its weight.
+
+        Args:
+            student: signals of the student, with gradients.
+            teacher: signals of the teacher.
+            mask: (B, L), 1 for a real token and 0 for padding.
+            layer_map: which teacher layer each student layer learns from.
+            project: takes hidden states to the teacher's width; ``None`` compares as they are.
+            labels: (B,) class numbers, where the data have them.
+
+        Raises:
+            ModelError: student and teacher do not go together.
+        """
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(weight={self.weight})"
+
+
+def wanted(signal: Tensor | None, kind: str, whose: str) -> Tensor:
+    """``signal``, or an error that says that it was not captured."""
+    if signal is None:
+        raise ModelError(f"objective '{kind}': the {whose}'s signal was not captured")
+    return signal
+
+
+def masked_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """Mean squared error of hidden states over real tokens, in fp32.
+
+    ``sum(mask * (s - t)^2) / (D * sum(mask))``, so that adding padding changes nothing.
+
+    Args:
+        student: (B, L, D), already in the teacher's width.
+        teacher: (B, L, D).
+        mask: (B, L).
+
+    Raises:
+        ModelError: the widths differ.
+    """
+    if student.shape != teacher.shape:
+        raise ModelError(
+            f"the student's hidden states are {tuple(student.shape)} and the teacher's "
+            f"{tuple(teacher.shape)}; project the student to the teacher's width"
+        )
+    valid = mask.to(student.device).float()  # (B, L)
+    squares = (student.float() - teacher.float()).square().mean(dim=-1)  # (B, L)
+    return (squares * valid).sum() / valid.sum().clamp(min=1)

@@ -1,0 +1,172 @@
+"""Matching what the teacher predicts.
+
+Legend: B batch, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill.errors import ModelError
+from distill.matching.layer_map import LayerMap
+from distill.matching.signals import Signals
+from distill.objectives.base import Objective, Project, wanted
+from distill.recipe.schema import LogitsObjective
+
+
+def soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Soft cross-entropy: ``-T^2 * mean over B of sum over C of softmax(t/T) log_softmax(s/T)``.
+
+    Without T^2 the gradient would shrink as 1/T^2 when the temperature rises.
+
+    Args:
+        student: logits, (B, C).
+        teacher: logits, (B, C).
+        temperature: T.
+
+    Reference:
+        Hinton et al. 2015, section 2; TinyBERT, equation 10 (there without T^2, at T = 1).
+    """
+    target = F.softmax(teacher.float() / temperature, dim=-1)  # (B, C)
+    logs = F.log_softmax(student.float() / temperature, dim=-1)  # (B, C)
+    return -(target * logs).sum(dim=-1).mean() * temperature**2
+
+
+def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """``T^2 * KL(teacher || student)``, mean over B: ``soft_ce`` less the teacher's entropy.
+
+    Its gradient is that of :func:`soft_ce`; its smallest value is 0.
+
+    Args:
+        student: logits, (B, C).
+        teacher: logits, (B, C).
+        temperature: T.
+    """
+    target = F.log_softmax(teacher.float() / temperature, dim=-1)  # (B, C)
+    logs = F.log_softmax(student.float() / temperature, dim=-1)  # (B, C)
+    return F.kl_div(logs, target, reduction="batchmean", log_target=True) * temperature**2
+
+
+def mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Mean squared error between raw logits, over B x C; the temperature plays no part.
+
+    Args:
+        student: logits, (B, C).
+        teacher: logits, (B, C).
+        temperature: taken so that the three losses are called alike.
+    """
+    del temperature
+    return F.mse_loss(student.float(), teacher.float())
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    "soft_ce": soft_ce,
+    "kl": kl,
+    "mse": mse,
+}
+
+
+def logits_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    loss: Literal["soft_ce", "kl", "mse"] = "soft_ce",
+    temperature: float = 1.0,
+    hard_weight: float = 0.0,
+    labels: Tensor | None = None,
+) -> Tensor:
+    """``(1 - a) * loss(z_s, z_t, T) + a * CE(z_s, y)``, a scalar in fp32.
+
+    Args:
+        student: z_s, (B, C).
+        teacher: z_t, (B, C).
+        loss: ``soft_ce``, ``kl`` or ``mse``.
+        temperature: T.
+        hard_weight: a, the share of the cross-entropy with the true label.
+        labels: y, (B,); needed where ``hard_weight`` is not 0.
+
+    Raises:
+        ModelError: the shapes differ, or labels are needed and not there.
+    """
+    if student.shape != teacher.shape:
+        raise ModelError(
+            f"objective 'logits': the student's logits are {tuple(student.shape)} and the "
+            f"teacher's {tuple(teacher.shape)}; both need the task's labels"
+        )
+    soft = LOSSES[loss](student, teacher, temperature)
+    if not hard_weight:
+        return soft
+    if labels is None:
+        raise ModelError(
+            "objective 'logits': hard_weight is set but the batch has no labels; "
+            "give labels or set hard_weight to 0"
+        )
+    hard = F.cross_entropy(student.float(), labels)
+    return (1 - hard_weight) * soft + hard_weight * hard
+
+
+class LogitsMatch(Objective):
+    """Matches the teacher's logits, and mixes in the true labels where asked: `logits_loss`.
+
+    Args:
+        weight: factor in the sum of objectives.
+        loss: ``soft_ce``, ``kl`` or ``mse``.
+        temperature: T.
+        hard_weight: a, the share of the cross-entropy with the true label.
+
+    Reference:
+        TinyBERT, equation 10.
+    """
+
+    kind: ClassVar[str] = "logits"
+    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+
+    def __init__(
+        self,
+        *,
+        weight: float = 1.0,
+        loss: Literal["soft_ce", "kl", "mse"] = "soft_ce",
+        temperature: float = 1.0,
+        hard_weight: float = 0.0,
+    ) -> None:
+        super().__init__(weight=weight)
+        self.loss = loss
+        self.temperature = temperature
+        self.hard_weight = hard_weight
+
+    @classmethod
+    def of(cls, config: LogitsObjective) -> LogitsMatch:
+        """The objective a recipe asks for."""
+        return cls(
+            weight=config.weight,
+            loss=config.loss,
+            temperature=config.temperature,
+            hard_weight=config.hard_weight,
+        )
+
+    def __call__(
+        self,
+        student: Signals,
+        teacher: Signals,
+        *,
+        mask: Tensor | None = None,
+        layer_map: LayerMap | None = None,
+        project: Project | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """See :class:`Objective`."""
+        del mask, layer_map, project
+        ours = wanted(student.logits, self.kind, "student")
+        theirs = wanted(teacher.logits, self.kind, "teacher").to(ours.device)
+        return logits_loss(
+            ours,
+            theirs,
+            loss=self.loss,
+            temperature=self.temperature,
+            hard_weight=self.hard_weight,
+            labels=labels,
+        )

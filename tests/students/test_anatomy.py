@@ -1,0 +1,53 @@
+"""Finding the parts of a model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertForSequenceClassification,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+)
+
+from distill.errors import ModelError
+from students.anatomy import anatomy, encoder_of
+from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
+
+SIZES = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+}
+
+
+@pytest.mark.parametrize("kind", [BertModel, BertForSequenceClassification, BertForMaskedLM])
+def test_parts_are_the_same_under_any_head(kind) -> None:
+    model = kind(BertConfig(**SIZES))
+    encoder = model if kind is BertModel else model.bert
+    parts = anatomy(model)
+    assert encoder_of(model) is encoder
+    assert parts.embeddings is encoder.embeddings
+    assert parts.layers is encoder.encoder.layer
+    assert (parts.depth, parts.hidden, parts.heads) == (3, 32, 4)
+
+
+def test_pruned_bert() -> None:
+    config = PrunedBertConfig(**SIZES, heads_per_layer=[4, 1, 0], ffn_per_layer=[64, 5, 0])
+    model = PrunedBertForSequenceClassification(config)
+    parts = anatomy(model)
+    assert (parts.depth, parts.hidden, parts.heads) == (3, 32, 4)
+    assert parts.embeddings is model.bert.embeddings
+
+
+def test_other_families_are_refused_by_name() -> None:
+    model = DistilBertModel(DistilBertConfig(vocab_size=50, dim=32, n_layers=1, n_heads=4))
+    with pytest.raises(ModelError, match=r"'distilbert'.*bert, pruned_bert"):
+        anatomy(model)
+    with pytest.raises(ModelError, match="Linear is not a transformers model"):
+        encoder_of(torch.nn.Linear(1, 1))
