@@ -1,0 +1,84 @@
+"""A run as small as can be that goes through every stage kind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+Distill = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path: Path, tiny_bert, sentences) -> Path:
+    """A recipe file over 64 sentences and a random 2-layer teacher; every stage kind is in it."""
+    texts, labels = sentences
+    names = ("negative", "positive")
+    rows = [{"text": t, "label": names[label]} for t, label in zip(texts, labels, strict=True)]
+    for name, part in (("train", rows[:48]), ("validation", rows[48:])):
+        lines = [json.dumps(row) for row in part]
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    training = {"epochs": 2, "batch_size": 8, "lr": 1e-3}
+    recipe = {
+        "recipe": 1,
+        "name": "tiny",
+        "seed": 7,
+        "task": {"kind": "classification", "labels": list(names)},
+        "data": {
+            "source": "files",
+            "train": str(tmp_path / "train.jsonl"),
+            "validation": str(tmp_path / "validation.jsonl"),
+            "max_length": 32,
+        },
+        "teacher": {"model": str(tiny_bert()), "finetune": training},
+        "student": {"size": "1x32"},
+        "stages": [
+            {
+                "kind": "distill",
+                "name": "intermediate",
+                "objectives": [{"kind": "embedding"}, {"kind": "attention"}, {"kind": "hidden"}],
+                **training,
+            },
+            {"kind": "distill", "name": "prediction", "objectives": [{"kind": "logits"}], **training},
+            {
+                "kind": "prune",
+                "heads": 0.5,
+                "ffn": 0.5,
+                "score_steps": 2,
+                "batch_size": 8,
+                "recover": training,
+            },
+            {"kind": "quantize", "max_drop": 1.0},
+            {"kind": "export", "max_drop": 1.0},
+            {"kind": "evaluate", "batch_sizes": [1, 4], "lengths": [8], "repeats": 3, "threads": 1},
+        ],
+        "trainer": {"checkpoint_steps": 1, "threads": 1, "precision": "fp32"},
+        "track": {"wandb": {"mode": "offline", "project": "tiny"}},
+    }
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    return path
+
+
+@pytest.fixture
+def distill(tmp_path: Path) -> Distill:
+    """The command line in a process of its own, from a folder that is not the project's."""
+
+    def call(*words: str | Path, **rest: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "distill", *map(str, words)],
+            cwd=tmp_path,
+            env=dict(os.environ),
+            capture_output=True,
+            text=True,
+            check=False,
+            **rest,
+        )
+
+    return call

@@ -1,0 +1,193 @@
+"""A run from data to bundle, killed anywhere, and what it refuses."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from distill.errors import UserError
+
+STAGES = [
+    "01-teacher",
+    "02-baseline",
+    "03-intermediate",
+    "04-prediction",
+    "05-prune",
+    "06-quantize",
+    "07-export",
+    "08-evaluate",
+]
+WEIGHTS = [
+    *(f"{stage}/model/model.safetensors" for stage in STAGES[:5]),
+    "06-quantize/model.int8.onnx",
+    "bundle/model.safetensors",
+]
+
+
+def _rows(run: Path) -> list[tuple[str, ...]]:
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return [tuple(v for k, v in row.items() if k != "seconds") for row in csv.DictReader(file)]
+
+
+def _kill_in(stage: str, words: list[str], run: Path, cwd: Path) -> bool:
+    """Start a command and SIGKILL it once it is at work in ``stage``; whether it was killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "distill", *words],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    trains = int(stage[:2]) <= 5
+    sign = run / stage / ("checkpoint/last.ckpt" if trains else "begun.json")
+    deadline = time.monotonic() + 180
+    while process.poll() is None and not sign.exists():
+        if time.monotonic() > deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"{sign} did not appear")
+        time.sleep(0.002)
+    alive = process.poll() is None
+    if alive:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return alive
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(tmp_path, tiny_recipe, distill):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    done = distill("run", tiny_recipe, "--run-dir", whole)
+    assert done.returncode == 0, done.stderr
+    words = ["run", str(tiny_recipe), "--run-dir", str(broken)]
+    killed = []
+    for stage in STAGES:
+        if _kill_in(stage, words, broken, tmp_path):
+            killed.append(stage)
+        words = ["resume", str(broken)]
+    assert killed == STAGES
+    done = distill(*words)
+    assert done.returncode == 0, done.stderr
+    for name in WEIGHTS:
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+    assert sorted(_rows(broken)) == sorted(_rows(whole))
+    scores = [
+        {model["name"]: model["scores"] for model in json.loads((r / "results.json").read_text())["models"]}
+        for r in (whole, broken)
+    ]
+    assert scores[0] == scores[1]
+    assert list(scores[0]) == [
+        *(stage[3:] for stage in STAGES[:5]),
+        "onnx",
+        "onnx-int8",
+    ]
+
+
+@pytest.mark.slow
+def test_a_run_through_the_command_line(tmp_path, tiny_recipe, distill):
+    run = tmp_path / "run"
+    done = distill("run", tiny_recipe, "--run-dir", run)
+    assert done.returncode == 0, done.stderr
+    assert "onnx-int8" in done.stdout
+    assert f"next: distill predict {run}/bundle" in done.stdout
+    assert {path.name for path in run.iterdir()} >= {
+        *STAGES,
+        "recipe.yaml",
+        "environment.json",
+        "metrics.csv",
+        "log.txt",
+        "results.json",
+        "report.html",
+        "bundle",
+        "wandb",
+    }
+    results = json.loads((run / "results.json").read_text("utf-8"))
+    models = {model["name"]: model for model in results["models"]}
+    assert models["prune"]["parameters"] < models["prediction"]["parameters"]
+    assert models["onnx-int8"]["bytes"] < models["onnx"]["bytes"]
+    # The bundle answers, and the same for the run folder.
+    answers = [
+        distill("predict", folder, "a good film", "--json") for folder in (run / "bundle", run)
+    ]
+    assert [a.returncode for a in answers] == [0, 0], answers[0].stderr
+    assert answers[0].stdout == answers[1].stdout
+    assert json.loads(answers[0].stdout)["label"] in {"negative", "positive"}
+    # What is done is not done again, and the folder is not used for something else.
+    marks = {stage: (run / stage / "done.json").stat().st_mtime_ns for stage in STAGES}
+    again = distill("resume", run)
+    assert again.returncode == 0, again.stderr
+    assert again.stderr.count("done before") == len(STAGES)
+    assert marks == {stage: (run / stage / "done.json").stat().st_mtime_ns for stage in STAGES}
+    other = distill("run", tiny_recipe, "seed=8", "--run-dir", run)
+    assert other.returncode == 2
+    assert "other settings of this recipe" in other.stderr
+    # An override does again only what hangs on it.
+    changed = distill("resume", run, "stages.evaluate.lengths=[16]")
+    assert changed.returncode == 0, changed.stderr
+    assert changed.stderr.count("done before") == len(STAGES) - 1
+    told = json.loads((run / "results.json").read_text("utf-8"))["models"][0]["latency_ms"]
+    assert set(told) == {"b1_l16", "b4_l16"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["data.columns.text=sentence"], "sentence"),
+        (["data.train=missing.jsonl"], "missing.jsonl"),
+        (["teacher.model=empty"], "empty"),
+        (["teacher.model=pickled"], "safetensors"),
+    ],
+)
+def test_wrong_inputs_are_one_line_and_nothing_is_written(
+    tmp_path, tiny_recipe, distill, changes, message
+):
+    (tmp_path / "empty").mkdir()
+    pickled = tmp_path / "pickled"
+    pickled.mkdir()
+    (pickled / "config.json").write_text('{"model_type": "bert"}')
+    (pickled / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+    run = tmp_path / "run"
+    done = distill("run", tiny_recipe, *changes, "--run-dir", run)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert message in done.stderr
+    assert not run.exists()
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, tiny_recipe, monkeypatch):
+    from distill import load_recipe, resume, run
+    from distill.modules import checkpoint
+
+    recipe = load_recipe(_first_stage_only(tiny_recipe))
+    folder = tmp_path / "run"
+
+    def full(*_args, **_rest):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.torch, "save", full)
+        with pytest.raises(UserError, match="the disk is full") as caught:
+            run(recipe, folder)
+    assert "\n" not in str(caught.value)
+    assert f"distill resume {folder}" in str(caught.value)
+    assert not (folder / "01-teacher" / "done.json").exists()
+    resume(folder)
+    assert (folder / "02-intermediate" / "done.json").exists()
+
+
+def _first_stage_only(path: Path) -> Path:
+    recipe = yaml.safe_load(path.read_text("utf-8"))
+    recipe |= {"stages": recipe["stages"][:1], "baseline": False, "track": {}}
+    short = path.with_name("short.yaml")
+    short.write_text(yaml.safe_dump(recipe), "utf-8")
+    return short
