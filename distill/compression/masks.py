@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -50,7 +51,7 @@ class Masks:
                 raise ModelError(f"masks of the {name} must be bool tensors, True to keep")
 
 
-def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
+def encoder_layers(model: PreTrainedModel) -> list[Any]:
     """The encoder layers of a BERT, stock or pruned, with whatever head.
 
     Raises:
@@ -65,7 +66,7 @@ def encoder_layers(model: PreTrainedModel) -> nn.ModuleList:
             f"cannot prune a {type(model).__name__} ({model.config.model_type}); "
             "only BERT and a BERT that was pruned before"
         )
-    return layers
+    return list(layers)
 
 
 def head_dim(model: PreTrainedModel) -> int:
