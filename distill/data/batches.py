@@ -1,0 +1,188 @@
+"""Batches of rows of like length, padded to the longest of them.
+
+Shapes: N rows, B rows of a batch, L its padded length in tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
+
+from distill.data.tokenized import TokenizedDataset
+from distill.errors import DataError
+
+#: Batches over which rows are sorted by length: wide enough for little padding, narrow enough
+#: that who shares a batch changes from epoch to epoch.
+WINDOW = 50
+
+
+class BucketSampler(Sampler[list[int]]):
+    """Batches of row numbers, rows of like length together, every row exactly once an epoch.
+
+    Shuffled: rows are drawn in random order, windows of :data:`WINDOW` batches are sorted by
+    length, and the batches are shuffled. Not shuffled: all rows by length, longest first. The
+    order is a function of (seed, epoch, rank) alone. Nothing is dropped and no batch is a mere
+    rest: with K batches each has N/K rows, give or take one. Every rank gets equally many batches;
+    a batch of all ranks together is the one that a single process with ``batch_size * world`` has.
+
+    Args:
+        lengths: tokens of each row, of shape (N,).
+        batch_size: most rows of a batch on one rank. Only where a rank would go without a row
+            (fewer rows than ranks are left over) are batches one row larger.
+        seed: seeds the order.
+        shuffle: whether the order is random.
+        rank: which process this is.
+        world: how many there are.
+
+    Raises:
+        DataError: fewer rows than processes.
+    """
+
+    def __init__(
+        self,
+        lengths: npt.NDArray[np.integer[Any]] | Sequence[int],
+        batch_size: int,
+        *,
+        seed: int,
+        shuffle: bool = True,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.seed, self.shuffle = seed, shuffle
+        self.rank, self.world = rank, world
+        self.epoch = 0
+        self._skip = 0
+        rows = len(self.lengths)
+        if 0 < rows < world:
+            raise DataError(f"{rows} rows cannot be shared by {world} processes")
+        self._batches = min(-(-rows // (batch_size * world)), rows // world)
+
+    @property
+    def sampler(self) -> BucketSampler:
+        """Itself: Lightning looks here for ``set_epoch`` and calls it at each epoch's start."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration gives."""
+        self.epoch = epoch
+
+    def skip(self, batches: int) -> None:
+        """Let the next iteration, and only that, start behind so many batches (a resumed run)."""
+        self._skip = batches
+
+    def __len__(self) -> int:
+        return self._batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first, self._skip = self._skip, 0
+        for batch in self._order()[first:]:
+            yield batch[self.rank :: self.world].tolist()
+
+    def _order(self) -> list[npt.NDArray[np.int64]]:
+        """The epoch's batches, each of all ranks together."""
+        rows, count = len(self.lengths), self._batches
+        if count == 0:
+            return []
+        # Cuts that make count parts whose sizes differ by one at most, the larger ones first.
+        cuts = np.cumsum([0, *(len(part) for part in np.array_split(np.arange(rows), count))])
+        if not self.shuffle:
+            order = np.argsort(-self.lengths, kind="stable")
+            return [order[cuts[k] : cuts[k + 1]] for k in range(count)]
+        random = np.random.default_rng([self.seed, self.epoch])
+        order = random.permutation(rows)
+        for first in range(0, count, WINDOW):
+            start, end = cuts[first], cuts[min(first + WINDOW, count)]
+            window = order[start:end]
+            order[start:end] = window[np.argsort(self.lengths[window], kind="stable")]
+        return [order[cuts[k] : cuts[k + 1]] for k in random.permutation(count)]
+
+
+class Collate:
+    """Make tensors of a batch's rows.
+
+    Args:
+        pad_id: the padding token's id.
+        multiple_of: L is rounded up to a multiple of it; matrix kernels like 8.
+
+    Example:
+        >>> rows = [{"input_ids": [2, 7, 3], "token_type_ids": [0, 0, 0], "label": 1, "index": 0}]
+        >>> Collate(pad_id=0)(rows)["input_ids"].tolist()
+        [[2, 7, 3, 0, 0, 0, 0, 0]]
+    """
+
+    def __init__(self, pad_id: int, multiple_of: int = 8) -> None:
+        self.pad_id = pad_id
+        self.multiple_of = multiple_of
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Pad and stack.
+
+        Args:
+            rows: items of a :class:`~distill.data.tokenized.TokenizedDataset`.
+
+        Returns:
+            ``input_ids``, ``attention_mask`` (1 token, 0 padding) and ``token_type_ids`` of shape
+            (B, L); ``labels`` and ``index`` of shape (B,); all int64.
+        """
+        longest = max(len(row["input_ids"]) for row in rows)
+        length = -(-longest // self.multiple_of) * self.multiple_of
+        shape = (len(rows), length)
+        ids = np.full(shape, self.pad_id, dtype=np.int64)  # (B, L)
+        types = np.zeros(shape, dtype=np.int64)  # (B, L)
+        mask = np.zeros(shape, dtype=np.int64)  # (B, L)
+        for place, row in enumerate(rows):
+            size = len(row["input_ids"])
+            ids[place, :size] = row["input_ids"]
+            types[place, :size] = row["token_type_ids"]
+            mask[place, :size] = 1
+        return {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+            "token_type_ids": torch.from_numpy(types),
+            "labels": torch.tensor([row["label"] for row in rows], dtype=torch.int64),
+            "index": torch.tensor([row["index"] for row in rows], dtype=torch.int64),
+        }
+
+
+def make_loader(
+    dataset: TokenizedDataset,
+    batch_size: int,
+    *,
+    seed: int,
+    shuffle: bool,
+    workers: int = 0,
+    rank: int = 0,
+    world: int = 1,
+) -> DataLoader[dict[str, Any]]:
+    """A loader of bucketed batches; its ``batch_sampler`` is the :class:`BucketSampler`.
+
+    Args:
+        dataset: the rows.
+        batch_size: most rows of a batch on one rank.
+        seed: seeds the order.
+        shuffle: whether the order is random.
+        workers: processes that collate; 0 does it here, which is fastest for rows on disk.
+        rank: which process of a distributed run this is.
+        world: how many there are.
+    """
+    sampler = BucketSampler(
+        dataset.lengths, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
+    )
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        collate_fn=Collate(dataset.pad_id),
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        # A generator of its own: otherwise each epoch would draw from torch's, and dropout after
+        # it would depend on how often the loader was opened.
+        generator=torch.Generator().manual_seed(seed),
+    )

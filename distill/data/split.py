@@ -1,0 +1,76 @@
+"""Rows of a task, as every source gives them and every stage takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from distill import digest
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of one split, in the order of their source.
+
+    Args:
+        name: ``train``, ``validation`` or ``test``.
+        texts: the text of each row, or the first sentence of a pair.
+        labels: the label of each row, an index into the task's labels.
+        pairs: the second sentence of each row, or ``None`` for single sentences.
+    """
+
+    name: str
+    texts: list[str]
+    labels: list[int]
+    pairs: list[str] | None = None
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    @cached_property
+    def text_digest(self) -> str:
+        """SHA-256 (hex) of the texts and pairs: what tokenised data are cached by."""
+        pairs = None if self.pairs is None else digest.of_texts(self.pairs)
+        return digest.of_json([digest.of_texts(self.texts), pairs])
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest.of_json([self.text_digest, self.labels])
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of texts, pairs and labels; the name does not count."""
+        return self._digest
+
+    def take(self, rows: Sequence[int]) -> Split:
+        """The rows with these numbers, in the order given."""
+        pairs = self.pairs
+        return Split(
+            name=self.name,
+            texts=[self.texts[row] for row in rows],
+            labels=[self.labels[row] for row in rows],
+            pairs=None if pairs is None else [pairs[row] for row in rows],
+        )
+
+    def renamed(self, name: str) -> Split:
+        """The same rows under another name."""
+        return Split(name=name, texts=self.texts, labels=self.labels, pairs=self.pairs)
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A task's rows.
+
+    Args:
+        train: learned from.
+        validation: chooses checkpoints.
+        test: scored at the end only; ``None`` where the data have none with labels.
+        labels: label names in the order of their integers.
+        notes: sentences for the person: rows held out, splits left aside, limits drawn.
+    """
+
+    train: Split
+    validation: Split
+    test: Split | None
+    labels: tuple[str, ...]
+    notes: list[str] = field(default_factory=list)

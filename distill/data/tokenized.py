@@ -1,0 +1,224 @@
+"""Token ids on disk: made once for a text, a tokenizer and a length, then memory-mapped.
+
+A cache folder holds flat arrays of all rows, one after the other, and ``tokens.json`` with the
+size and SHA-256 of each, which are checked whenever the folder is opened.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Encoding, Tokenizer
+from torch.utils.data import Dataset
+
+from distill import digest
+from distill.atomic import new_folder, write_json
+from distill.cache import cache_folder
+from distill.console import Bar
+from distill.data.split import Split
+from distill.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+logger = logging.getLogger("distill")
+
+_VERSION = 1
+_CHUNK = 2000
+_IDS, _TYPES, _OFFSETS, _FACTS = "ids.int32", "types.uint8", "offsets.int64", "tokens.json"
+
+
+class TokenizedDataset(Dataset[dict[str, Any]]):
+    """Rows as token ids, read from memory-mapped files; nothing of the corpus is held in Python.
+
+    An item is a dict with ``input_ids`` and ``token_type_ids`` (int arrays of the row's own
+    length), ``label`` (int) and ``index`` (int, the row's number).
+
+    Args:
+        folder: a folder that :func:`tokenize` made.
+        labels: the label of each row, of shape (N,).
+        digest: SHA-256 (hex) of what the rows are: texts, tokenizer, length limit and labels.
+        pad_id: the padding token's id.
+
+    Attributes:
+        lengths: tokens of each row, special ones included, int32 of shape (N,).
+        labels: the label of each row, int64 of shape (N,).
+        digest: see above.
+        truncated: how many rows were cut to the length limit.
+        pad_id: see above.
+    """
+
+    def __init__(
+        self, folder: Path, labels: npt.NDArray[np.int64], *, digest: str, pad_id: int
+    ) -> None:
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        self.folder = folder
+        self.labels = labels
+        self.digest = digest
+        self.pad_id = pad_id
+        self.truncated: int = facts["truncated"]
+        self._ids = np.memmap(folder / _IDS, dtype=np.int32, mode="r")
+        self._types = (
+            np.memmap(folder / _TYPES, dtype=np.uint8, mode="r")
+            if (folder / _TYPES).exists()
+            else None
+        )
+        self._offsets = np.fromfile(folder / _OFFSETS, dtype=np.int64)
+        self.lengths: npt.NDArray[np.int32] = np.diff(self._offsets).astype(np.int32)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        start, end = self._offsets[index], self._offsets[index + 1]
+        ids = self._ids[start:end]
+        types = np.zeros_like(ids) if self._types is None else self._types[start:end]
+        return {
+            "input_ids": ids,
+            "token_type_ids": types,
+            "label": int(self.labels[index]),
+            "index": index,
+        }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Worker processes open the files themselves; a pickled memmap would be a copy of them.
+        return _reopen, (self.folder, self.labels, self.digest, self.pad_id)
+
+
+def _reopen(
+    folder: Path, labels: npt.NDArray[np.int64], digest: str, pad_id: int
+) -> TokenizedDataset:
+    return TokenizedDataset(folder, labels, digest=digest, pad_id=pad_id)
+
+
+def tokenize(
+    split: Split, tokenizer: PreTrainedTokenizerFast, *, max_length: int
+) -> TokenizedDataset:
+    """Give a split as token ids, from the cache where its texts were tokenised before.
+
+    Args:
+        split: the rows.
+        tokenizer: a fast tokenizer.
+        max_length: tokens kept of a row, special ones included. Of a pair the longer sentence is
+            cut first.
+
+    Raises:
+        DataError: the split is empty, the tokenizer takes fewer tokens than ``max_length``, or
+            the cache folder cannot be written.
+    """
+    if len(split) == 0:
+        raise DataError(f"{split.name}: no rows to tokenise")
+    if max_length > tokenizer.model_max_length:
+        raise DataError(
+            f"data.max_length: {max_length}, but this tokenizer's model takes at most "
+            f"{tokenizer.model_max_length} tokens; write data.max_length: "
+            f"{tokenizer.model_max_length} or less"
+        )
+    engine = _engine(tokenizer, max_length)
+    key = digest.of_json([_VERSION, split.text_digest, digest.of_texts([engine.to_str()])])
+    folder = cache_folder() / "tokens" / key[:32]
+    fault = _fault(folder, key)
+    if fault is not None:
+        if folder.exists():
+            logger.info("%s: cached tokens in %s %s; made anew", split.name, folder, fault)
+        _write(folder, split, engine, key)
+    pad_id = tokenizer.pad_token_id
+    return TokenizedDataset(
+        folder,
+        np.asarray(split.labels, dtype=np.int64),
+        digest=digest.of_json([key, split.digest()]),
+        pad_id=0 if pad_id is None else int(pad_id),
+    )
+
+
+def _engine(tokenizer: PreTrainedTokenizerFast, max_length: int) -> Tokenizer:
+    """A copy of the tokenizer's engine that cuts at ``max_length`` and never pads.
+
+    The tokenizer's own engine is left alone: it carries whatever limits its last caller, or the
+    file it was read from, set (all-MiniLM's pads everything to 128).
+    """
+    engine: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    engine.no_padding()
+    engine.enable_truncation(
+        max_length, strategy="longest_first", direction=tokenizer.truncation_side
+    )
+    return engine
+
+
+def _encode(split: Split, engine: Tokenizer) -> Iterator[list[Encoding]]:
+    for start in range(0, len(split), _CHUNK):
+        texts = split.texts[start : start + _CHUNK]
+        if split.pairs is None:
+            yield engine.encode_batch_fast(texts)
+        else:
+            pairs = split.pairs[start : start + _CHUNK]
+            yield engine.encode_batch_fast(list(zip(texts, pairs, strict=True)))
+
+
+def _write(folder: Path, split: Split, engine: Tokenizer, key: str) -> None:
+    """Tokenise into a cache folder that appears when it is whole."""
+    try:
+        with new_folder(folder) as new:
+            _fill(new, split, engine, key)
+    except OSError as error:
+        # Another process (a second run, another rank) may have put the same folder there first.
+        if _fault(folder, key) is None:
+            return
+        raise DataError(
+            f"cannot write tokens to the cache {folder.parent}: {error.strerror}; free some space "
+            "there or set DISTILL_CACHE to another folder"
+        ) from error
+
+
+def _fill(new: Path, split: Split, engine: Tokenizer, key: str) -> None:
+    lengths: list[npt.NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
+    truncated = 0
+    names = [_IDS] if split.pairs is None else [_IDS, _TYPES]
+    with Bar(f"tokenise {split.name}", len(split)) as bar:
+        for rows in _encode(split, engine):
+            lengths.append(np.array([len(row.ids) for row in rows], dtype=np.int64))
+            truncated += sum(bool(row.overflowing) for row in rows)
+            with (new / _IDS).open("ab") as file:
+                file.write(np.concatenate([row.ids for row in rows], dtype=np.int32).tobytes())
+            if split.pairs is not None:
+                types = np.concatenate([row.type_ids for row in rows]).astype(np.uint8)
+                with (new / _TYPES).open("ab") as file:
+                    file.write(types.tobytes())
+            bar.advance(len(rows))
+    offsets = np.cumsum(np.concatenate(lengths), dtype=np.int64)
+    (new / _OFFSETS).write_bytes(offsets.tobytes())
+    facts = {
+        "key": key,
+        "rows": len(split),
+        "truncated": truncated,
+        "files": {name: _stamp(new / name) for name in [*names, _OFFSETS]},
+    }
+    write_json(new / _FACTS, facts)
+
+
+def _stamp(path: Path) -> list[int | str]:
+    return [path.stat().st_size, digest.of_file(path)]
+
+
+def _fault(folder: Path, key: str) -> str | None:
+    """Why a cache folder cannot be used, or ``None`` where it can."""
+    try:
+        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+        if facts["key"] != key:
+            return "are of other data"
+        for name, stamp in facts["files"].items():
+            if _stamp(folder / name) != stamp:
+                return f"are damaged ({name})"
+    except FileNotFoundError as error:
+        return f"are not whole (no {Path(error.filename).name})"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return f"are damaged ({_FACTS})"
+    return None

@@ -1,0 +1,162 @@
+import logging
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from distill.data.split import Split
+from distill.data.tokenized import tokenize
+from distill.errors import DataError
+
+
+@pytest.fixture
+def tokenizer(tiny_bert):
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny_bert())
+
+
+@pytest.fixture
+def split(sentences):
+    texts, labels = sentences
+    return Split("train", texts, labels)
+
+
+def rows_of(dataset):
+    return [
+        (row["input_ids"].tolist(), row["token_type_ids"].tolist(), row["label"], row["index"])
+        for row in (dataset[index] for index in range(len(dataset)))
+    ]
+
+
+def folder_of(cache):
+    (folder,) = (cache / "tokens").iterdir()
+    return folder
+
+
+@pytest.mark.parametrize("paired", [False, True])
+@pytest.mark.parametrize("max_length", [12, 64])
+def test_ids_equal_the_tokenizers_own(tokenizer, split, paired, max_length):
+    pairs = [text.upper() for text in reversed(split.texts)] if paired else None
+    rows = Split("train", split.texts, split.labels, pairs=pairs)
+    dataset = tokenize(rows, tokenizer, max_length=max_length)
+    own = tokenizer(rows.texts, pairs, truncation=True, max_length=max_length)
+    expected = zip(own["input_ids"], own["token_type_ids"], rows.labels, range(64), strict=True)
+    assert rows_of(dataset) == list(expected)
+    assert dataset.lengths.tolist() == [len(ids) for ids in own["input_ids"]]
+    whole = tokenizer(rows.texts, pairs)["input_ids"]
+    assert dataset.truncated == sum(len(ids) > max_length for ids in whole)
+    assert (dataset.truncated > 0) == (max_length == 12)
+
+
+def test_the_tokenizers_own_limits_do_not_leak_in_and_are_left_alone(tokenizer, split):
+    plain = tokenize(split, tokenizer, max_length=32)
+    tokenizer.backend_tokenizer.enable_padding(length=100)
+    tokenizer.backend_tokenizer.enable_truncation(5)
+    limited = tokenize(split, tokenizer, max_length=32)
+    assert rows_of(limited) == rows_of(plain)
+    assert limited.digest == plain.digest
+    assert tokenizer.backend_tokenizer.truncation["max_length"] == 5
+
+
+def test_cached_equals_fresh_and_is_read_not_made(tokenizer, split, cache, monkeypatch):
+    fresh = tokenize(split, tokenizer, max_length=32)
+    monkeypatch.setattr("distill.data.tokenized._write", lambda *_: pytest.fail("made anew"))
+    cached = tokenize(split, tokenizer, max_length=32)
+    assert rows_of(cached) == rows_of(fresh)
+    assert cached.digest == fresh.digest
+    assert (cached.truncated, cached.pad_id) == (fresh.truncated, fresh.pad_id) == (0, 0)
+
+
+def test_labels_are_the_splits_and_count_in_the_digest(tokenizer, split):
+    other = Split("train", split.texts, [1 - label for label in split.labels])
+    first = tokenize(split, tokenizer, max_length=32)
+    second = tokenize(other, tokenizer, max_length=32)
+    assert second.labels.tolist() == other.labels
+    assert first.digest != second.digest
+    assert first.folder == second.folder
+
+
+def test_digest_changes_with_length_text_and_tokenizer(tokenizer, split, tiny_bert):
+    from transformers import AutoTokenizer
+
+    wider = AutoTokenizer.from_pretrained(tiny_bert(words=["zebra"]))
+    longer = Split("train", [*split.texts[:-1], "the end"], split.labels)
+    digests = {
+        tokenize(split, tokenizer, max_length=32).digest,
+        tokenize(split, tokenizer, max_length=33).digest,
+        tokenize(split, wider, max_length=32).digest,
+        tokenize(longer, tokenizer, max_length=32).digest,
+    }
+    assert len(digests) == 4
+
+
+@pytest.mark.parametrize("name", ["ids.int32", "offsets.int64", "tokens.json"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_damaged_cache_is_made_anew_and_said(tokenizer, split, cache, caplog, name, damage):
+    fresh = rows_of(tokenize(split, tokenizer, max_length=32))
+    path = folder_of(cache) / name
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[3] ^= 255
+    path.write_bytes(content[: -4 if damage == "cut" else None])
+    if damage == "remove":
+        path.unlink()
+    with caplog.at_level(logging.INFO, logger="distill"):
+        again = tokenize(split, tokenizer, max_length=32)
+    assert rows_of(again) == fresh
+    assert "made anew" in caplog.text
+    assert name in caplog.text
+
+
+def test_no_temporary_folder_is_left(tokenizer, split, cache):
+    tokenize(split, tokenizer, max_length=32)
+    names = sorted(path.name for path in folder_of(cache).iterdir())
+    assert names == ["ids.int32", "offsets.int64", "tokens.json"]
+
+
+def test_pickle_holds_a_path_and_not_the_tokens(tokenizer, split):
+    many = Split("train", split.texts * 200, split.labels * 200)
+    dataset = tokenize(many, tokenizer, max_length=32)
+    # The labels travel (8 bytes a row); ids would be several times as much.
+    assert len(pickle.dumps(dataset)) < 8 * len(many) + 1000
+    assert rows_of(pickle.loads(pickle.dumps(dataset))) == rows_of(dataset)
+
+
+def test_more_rows_than_a_chunk(tokenizer, monkeypatch, split):
+    whole = rows_of(tokenize(split, tokenizer, max_length=32))
+    monkeypatch.setattr("distill.data.tokenized._CHUNK", 7)
+    monkeypatch.setattr("distill.data.tokenized._VERSION", "other")
+    assert rows_of(tokenize(split, tokenizer, max_length=32)) == whole
+
+
+def test_length_beyond_the_models_is_refused(tokenizer, split):
+    with pytest.raises(DataError, match=r"^data\.max_length: 129, .* at most 128 tokens; write"):
+        tokenize(split, tokenizer, max_length=129)
+
+
+def test_empty_split_is_refused(tokenizer):
+    with pytest.raises(DataError, match=r"^train: no rows"):
+        tokenize(Split("train", [], []), tokenizer, max_length=32)
+
+
+def test_full_disk_is_told_in_one_line_and_leaves_nothing(tokenizer, split, cache, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr("distill.data.tokenized._fill", full)
+    with pytest.raises(
+        DataError, match=r"No space left on device; free .*DISTILL_CACHE"
+    ):
+        tokenize(split, tokenizer, max_length=32)
+    assert list((cache / "tokens").iterdir()) == []
+
+
+def test_index_out_of_range(tokenizer, split):
+    dataset = tokenize(split, tokenizer, max_length=32)
+    for index in (-1, 64):
+        with pytest.raises(IndexError):
+            dataset[index]
+    assert isinstance(dataset.lengths, np.ndarray)
+    assert dataset.lengths.dtype == np.int32
