@@ -1,0 +1,56 @@
+"""``distill evaluate``: a run's table, or its measurement again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    rerun: Annotated[
+        bool, typer.Option("--rerun", help="Score and time every model again first.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print results.json instead of the table.")
+    ] = False,
+) -> None:
+    """Print a run's results: score, cost and speed of every model, or measure them again.
+
+    Example: distill evaluate runs/quickstart --rerun
+    """
+    from distill.evaluation.results import read_results
+
+    if rerun:
+        _measure_again(run)
+    results = read_results(run)
+    if as_json:
+        typer.echo(results.model_dump_json(by_alias=True, indent=2))
+        return
+    from distill.report.table import print_table
+
+    print_table(results)
+    if (run / "report.html").is_file():
+        typer.echo(f"report: {run / 'report.html'}")
+    if (run / "bundle" / "distill.json").is_file():
+        typer.echo(f'next: distill predict {run / "bundle"} "some text"')
+    else:
+        typer.echo(f"next: distill report {run}")
+
+
+def _measure_again(run: Path) -> None:
+    """Every model of a finished run, scored and timed again."""
+    from distill.errors import RunFolderError
+    from distill.evaluation.results import read_results
+
+    try:
+        read_results(run)
+    except RunFolderError:
+        # What cannot be read is what --rerun is for; a folder that has nothing to measure is not.
+        if not (run / "results.json").is_file():
+            raise
+    from distill.stages.evaluate import evaluate_run
+
+    evaluate_run(run)

@@ -1,0 +1,116 @@
+"""One way to ask any model for logits: torch eager or ONNX Runtime, on a stated number of threads.
+
+Legend: B batch, L length, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distill.evaluation.machine import physical_cores
+from distill.runtime.session import OnnxSession
+
+#: What a batch holds beside labels: integer arrays (B, L).
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+Batch = Mapping[str, npt.NDArray[Any]]
+Logits = npt.NDArray[np.float32]
+
+
+class Predictor(Protocol):
+    """A model as the evaluation sees it: a batch of token ids in, logits out.
+
+    ``name`` is what tables call it and ``format`` is one of ``transformers``, ``onnx``,
+    ``onnx-int8``.
+    """
+
+    name: str
+    format: str
+
+    def __call__(self, batch: Batch) -> Logits:
+        """Give logits (B, C) for ``input_ids``, ``attention_mask`` and ``token_type_ids``."""
+
+
+class TorchPredictor:
+    """A ``transformers`` classifier in eager fp32, the way a user calls it.
+
+    The model is put into eval mode; its attention implementation is left as it was loaded (SDPA).
+
+    Args:
+        model: a classifier of ``transformers`` whose output has ``logits``.
+        threads: intra-op threads; ``None`` leaves torch's number as it is. Torch keeps one number
+            for the whole process, which a call sets; :func:`torch_threads` puts the old one back.
+        name: what tables call it.
+    """
+
+    format = "transformers"
+
+    def __init__(
+        self, model: torch.nn.Module, threads: int | None = None, *, name: str = "torch"
+    ) -> None:
+        self.model = model.float().eval()
+        self.threads = threads
+        self.name = name
+
+    def __call__(self, batch: Batch) -> Logits:
+        """Give logits (B, C)."""
+        if self.threads is not None and torch.get_num_threads() != self.threads:
+            torch.set_num_threads(self.threads)
+        device = next(self.model.parameters()).device
+        inputs = {
+            key: torch.from_numpy(batch[key]).to(device) for key in INPUTS if key in batch
+        }  # (B, L) each
+        with torch.inference_mode():
+            logits = self.model(**inputs).logits  # (B, C)
+        out: Logits = logits.float().cpu().numpy()
+        return out
+
+
+class OnnxPredictor:
+    """An exported ``.onnx`` file in ONNX Runtime, through the session that the runtime uses.
+
+    Args:
+        path: the file.
+        threads: intra-op threads; ``None`` takes all physical cores.
+        name: what tables call it.
+        format: ``onnx`` or ``onnx-int8``.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        threads: int | None = None,
+        *,
+        name: str = "onnx",
+        format: str = "onnx",
+    ) -> None:
+        self.session = OnnxSession(path, threads or physical_cores())
+        self.name = name
+        self.format = format
+
+    def __call__(self, batch: Batch) -> Logits:
+        """Give logits (B, C)."""
+        ids = batch["input_ids"]
+        types = batch["token_type_ids"] if "token_type_ids" in batch else np.zeros_like(ids)
+        out: Logits = self.session.run(ids, batch["attention_mask"], types)
+        return out
+
+
+@contextmanager
+def torch_threads(threads: int | None = None) -> Iterator[None]:
+    """Let torch use ``threads`` inside the block and as many as before after it."""
+    before = torch.get_num_threads()
+    try:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)

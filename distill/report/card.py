@@ -1,0 +1,104 @@
+"""The model card: the bundle's README, from the same numbers as table and report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import distill
+from distill.evaluation.results import TEACHER, Results, as_results
+from distill.recipe.schema import DataConfig, Recipe
+from distill.report.summary import conditions, notes, summary
+from distill.report.table import caption, cells
+
+#: Hub names of teachers that recipes name otherwise.
+_HUB_NAMES = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
+
+
+def make_card(
+    results: Results | Mapping[str, Any] | None,
+    recipe: Recipe,
+    *,
+    labels: Sequence[str] = (),
+    formats: Sequence[str] = ("transformers", "onnx"),
+    pair: bool = False,
+    pruned: bool = False,
+) -> str:
+    """The card as Markdown, with the front matter that the model hub reads.
+
+    Args:
+        results: the run's numbers; ``None`` before the evaluation.
+        recipe: the run's recipe.
+        labels: names of the outputs in order; left out, the recipe's.
+        formats: what the bundle holds: ``transformers``, ``onnx``, ``onnx-int8``.
+        pair: whether a row is a pair of sentences.
+        pruned: whether layers have sizes of their own, so that ``transformers`` needs the code
+            that lies in the folder.
+    """
+    environment = Environment(
+        loader=PackageLoader("distill.report", "."),
+        autoescape=False,  # Markdown, not HTML
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    known = None if results is None else as_results(results)
+    return environment.get_template("card.md.j2").render(
+        version=distill.__version__,
+        name=recipe.name,
+        description=recipe.description,
+        task=recipe.task,
+        base_model=_base_model(recipe),
+        teacher=_base_model(recipe) or PurePath(recipe.teacher.model).name,
+        student=recipe.student,
+        init=PurePath(recipe.student.init).name,  # cards travel, paths do not
+        stages=[f"{stage.name} ({stage.kind})" for stage in recipe.stages],
+        data=_told_data(recipe.data),
+        max_length=recipe.data.max_length,
+        labels=list(labels or recipe.task.labels or ()),
+        formats=list(formats),
+        pair=pair,
+        pruned=pruned,
+        numbers=_numbers(known),
+    )
+
+
+def _numbers(results: Results | None) -> dict[str, Any] | None:
+    if results is None:
+        return None
+    content = cells(results)
+    words = [title in ("model", "format") for title in content.header]
+    return {
+        "summary": summary(results),
+        "caption": caption(results),
+        "header": content.header,
+        "align": ["---" if word else "---:" for word in words],
+        "rows": content.rows,
+        "notes": notes(results),
+        "conditions": conditions(results),
+        "cpu": results.machine.get("cpu", ""),
+        "isa": ", ".join(results.machine.get("isa", [])),
+        "versions": results.machine.get("versions", {}),
+        "split": results.split,
+        "has_student": results.final.name != TEACHER,
+    }
+
+
+def _base_model(recipe: Recipe) -> str | None:
+    """The teacher's name on the hub; ``None`` for a folder."""
+    name = _HUB_NAMES.get(recipe.teacher.model, recipe.teacher.model)
+    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1
+    return None if is_path else name
+
+
+def _told_data(data: DataConfig) -> str:
+    if data.source == "files":
+        names = [PurePath(file).name for file in (data.train, data.validation, data.test) if file]
+        return f"the files {', '.join(names)}"
+    if data.source == "hub":
+        parts = [data.path or "", data.subset or ""]
+        return f"the hub data set {' / '.join(part for part in parts if part)}"
+    return f"the built-in data set '{data.path or 'docstrings'}'"

@@ -1,0 +1,126 @@
+"""Several runs side by side, and what keeps their numbers from being compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from distill.evaluation.results import ModelRow, Results, latency_cell, throughput_cell
+from distill.report import numbers
+from distill.report.table import align
+
+Runs = Mapping[str, Results]
+
+
+def comparison(runs: Runs) -> dict[str, Any]:
+    """The final models and all models of several runs, ready for JSON.
+
+    Args:
+        runs: results by the run's name, the one to compare with first.
+
+    Returns:
+        ``runs`` (one for each, with its final model), ``models`` (model name -> run -> row or
+        ``None``), ``notes`` (what cannot be compared).
+    """
+    names = list(dict.fromkeys(row.name for r in runs.values() for row in r.models))
+    return {
+        "schema": 1,
+        "runs": [
+            {
+                "run": run,
+                "recipe": results.recipe,
+                "task": results.task,
+                "metric": results.metric,
+                "split": results.split,
+                "cell": latency_cell(set(results.final.latency_ms)),
+                "final": results.final.model_dump(),
+            }
+            for run, results in runs.items()
+        ],
+        "models": {
+            name: {run: _dumped(find(results, name)) for run, results in runs.items()}
+            for name in names
+        },
+        "notes": differences(runs),
+    }
+
+
+def find(results: Results, name: str) -> ModelRow | None:
+    """A run's model of that name."""
+    return next((row for row in results.models if row.name == name), None)
+
+
+def _dumped(row: ModelRow | None) -> dict[str, Any] | None:
+    return None if row is None else row.model_dump()
+
+
+def differences(runs: Runs) -> list[str]:
+    """What differs between runs so that some numbers do not compare; one line each."""
+    asked: list[tuple[str, Callable[[Results], str], str]] = [
+        ("task", lambda r: r.task, "scores do not compare"),
+        ("metric", lambda r: r.metric, "scores do not compare"),
+        ("split", lambda r: r.split, "scores do not compare"),
+        ("timed cell", lambda r: latency_cell(set(r.teacher.latency_ms)) or "none", _SPEED),
+        ("processor", lambda r: str(r.machine.get("cpu")), _SPEED),
+        ("threads", lambda r: str(r.machine.get("threads")), _SPEED),
+    ]
+    found = []
+    for what, read, effect in asked:
+        values = {run: read(results) for run, results in runs.items()}
+        if len(set(values.values())) > 1:
+            told = ", ".join(f"{run} {value}" for run, value in values.items())
+            found.append(f"different {what}, so {effect}: {told}")
+    return found
+
+
+_SPEED = "latencies and throughputs do not compare"
+
+
+def compare_table(runs: Runs) -> str:
+    """Final models, then every model by name, as plain aligned text."""
+    notes = differences(runs)
+    same_score = not any("scores do not compare" in note for note in notes)
+    first = next(iter(runs.values())).final
+    header = ["run", "final model", "metric", "score", "change", "retention", "size MB", "p50 ms"]
+    rows = [[*header, "ex/s", "smaller", "faster"]]
+    for run, results in runs.items():
+        row = results.final
+        rows.append(
+            [
+                *(run, row.name, results.metric, numbers.score(row.score)),
+                f"{row.score - first.score:+.4f}" if same_score else "-",
+                *(numbers.percent(row.retention), numbers.megabytes(row.bytes)),
+                *_speed(row),
+                *(numbers.times(row.ratios.size), numbers.times(row.ratios.latency)),
+            ]
+        )
+    lines = align(rows, words=3)
+    lines += ["", "every model: score, size, median latency"]
+    lines += align(_by_model(runs), words=1)
+    return "\n".join(lines + ([""] if notes else []) + [f"note: {note}" for note in notes])
+
+
+def _speed(row: ModelRow) -> tuple[str, str]:
+    alone, many = latency_cell(set(row.latency_ms)), throughput_cell(set(row.throughput))
+    return (
+        numbers.milliseconds(row.latency_ms[alone].p50 if alone else None),
+        numbers.rate(row.throughput[many] if many else None),
+    )
+
+
+def _by_model(runs: Runs) -> list[list[str]]:
+    names = list(dict.fromkeys(row.name for r in runs.values() for row in r.models))
+    rows = [["model", *runs]]
+    for name in names:
+        cells = []
+        for results in runs.values():
+            row = find(results, name)
+            cells.append("-" if row is None else _told(row))
+        rows.append([name, *cells])
+    return rows
+
+
+def _told(row: ModelRow) -> str:
+    text = f"{numbers.score(row.score)}  {numbers.megabytes(row.bytes)} MB"
+    latency = _speed(row)[0]
+    return text if latency == "-" else f"{text}  {latency} ms"

@@ -1,0 +1,191 @@
+"""The report: one self-contained page made from a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import distill
+from distill import atomic
+from distill.evaluation.results import TEACHER, Results, latency_cell, throughput_cell
+from distill.report import numbers
+from distill.report.charts import kind_of, latency_chart, loss_chart, score_chart, size_chart
+from distill.report.layer_map import draw_maps
+from distill.report.run_data import RunData, StageFacts, read_run
+from distill.report.summary import conditions, notes, summary
+from distill.report.table import caption, cells
+
+_LEGEND = {
+    "teacher": "teacher",
+    "baseline": "baseline: the student trained on labels only",
+    "student": "student",
+    "export": "exported format",
+}
+
+
+def render_report(run_folder: Path) -> Path:
+    """Write ``report.html`` into a run folder, finished or not.
+
+    Reads ``results.json``, ``metrics.csv``, ``recipe.yaml`` and the stages' ``stage.json`` only,
+    so that it can be called again at any time.
+
+    Args:
+        run_folder: the run folder.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        RunFolderError: it is not a run folder, or its files cannot be read.
+    """
+    path = run_folder / "report.html"
+    atomic.write_text(path, render(read_run(run_folder)))
+    return path
+
+
+def render(run: RunData) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("distill.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    template = environment.get_template("report.html.j2")
+    return template.render(**_recipe(run), **_training(run), **_measured(run.results))
+
+
+def _recipe(run: RunData) -> dict[str, Any]:
+    recipe = yaml.safe_load(run.recipe)
+    recipe = recipe if isinstance(recipe, dict) else {}
+    css = resources.files("distill.report").joinpath("report.css").read_text("utf-8")
+    run_name = run.path.resolve().name
+    return {
+        "css": Markup(css),
+        "version": distill.__version__,
+        "name": recipe.get("name", run_name),
+        "description": recipe.get("description", ""),
+        "recipe": run.recipe,
+        "run_name": run_name,
+        "again_name": f"{run_name}-again",
+        "results": run.results,
+        "bundle": "bundle" if (run.path / "bundle" / "distill.json").is_file() else "",
+    }
+
+
+def _training(run: RunData) -> dict[str, Any]:
+    kinds = {stage.name: stage.kind for stage in run.stages}
+    metric = run.results.metric if run.results else _logged_metric(run)
+    scores = score_chart(run.curves, metric, kinds)
+    losses = [(stage, loss_chart(stage, curves)) for stage, curves in run.curves.items()]
+    seconds = [stage.seconds for stage in run.stages if stage.seconds is not None]
+    return {
+        "score_chart": _markup(scores),
+        "loss_charts": [(stage, _markup(chart)) for stage, chart in losses if chart],
+        "stages": [_stage(stage) for stage in run.stages],
+        "total_seconds": numbers.seconds(sum(seconds)) if seconds else "",
+        "maps": draw_maps(run.stages),
+    }
+
+
+def _logged_metric(run: RunData) -> str:
+    """The recipe's metric, for a run that has no results yet."""
+    recipe = yaml.safe_load(run.recipe)
+    task = recipe.get("task") if isinstance(recipe, dict) else None
+    return str(task.get("metric", "accuracy")) if isinstance(task, dict) else "accuracy"
+
+
+def _markup(svg: str | None) -> Markup | None:
+    # Drawn by this package, with every name in it escaped.
+    return None if svg is None else Markup(svg)
+
+
+def _stage(stage: StageFacts) -> dict[str, str]:
+    return {
+        "name": stage.name,
+        "kind": stage.kind,
+        "time": "-" if stage.seconds is None else numbers.seconds(stage.seconds),
+        "score": "-" if stage.score is None else numbers.score(stage.score),
+        "notes": "; ".join(stage.notes),
+    }
+
+
+def _measured(results: Results | None) -> dict[str, Any]:
+    if results is None:
+        return {"facts": [], "machine": [], "notes": []}
+    kinds = [kind_of(row) for row in results.models]
+    latency = latency_chart(results)
+    hidden = latency[1] if latency else []
+    return {
+        "summary": summary(results),
+        "notes": notes(results),
+        "facts": headline(results),
+        "table": cells(results),
+        "caption": caption(results)[0].upper() + caption(results)[1:],
+        "conditions": conditions(results)[0].upper() + conditions(results)[1:],
+        "kinds": kinds,
+        "legend": [(kind, text) for kind, text in _LEGEND.items() if kind in kinds],
+        "latency_chart": Markup(latency[0]) if latency else None,
+        "left_out": [
+            f"{row.name} ({numbers.score(row.score)})"
+            for row in results.models
+            if row.name in hidden
+        ],
+        "size_chart": _markup(size_chart(results)),
+        "machine": list(_machine(results.machine)),
+    }
+
+
+def headline(results: Results) -> list[dict[str, str]]:
+    """The four numbers on top: what the final model keeps and what it gains."""
+    final, teacher = results.final, results.teacher
+    cell = latency_cell(set(teacher.latency_ms) & set(final.latency_ms))
+    many = throughput_cell(set(teacher.throughput) & set(final.throughput))
+    speed = "not measured"
+    if cell is not None and many is not None:
+        old, new = teacher.latency_ms[cell].p50, final.latency_ms[cell].p50
+        speed = f"{numbers.milliseconds(old)} to {numbers.milliseconds(new)} ms"
+    sizes = f"{numbers.megabytes(teacher.bytes)} to {numbers.megabytes(final.bytes)} MB"
+    baseline = results.baseline
+    versus = f"teacher {numbers.score(teacher.score)}"
+    if baseline is not None:
+        versus += f", baseline {numbers.score(baseline.score)}"
+    ratios = final.ratios
+    below = baseline is not None and final.name != TEACHER and final.score < baseline.score
+    return [
+        _fact("Score kept", numbers.percent(final.retention), "of the teacher's score", True),
+        _fact("Smaller", numbers.times(ratios.size), sizes, ratios.size > 1),
+        _fact("Faster", numbers.times(ratios.latency), speed, (ratios.latency or 0) > 1),
+        _fact(results.metric, numbers.score(final.score), versus, not below),
+    ]
+
+
+def _fact(name: str, value: str, detail: str, good: bool) -> dict[str, str]:
+    return {
+        "name": name[0].upper() + name[1:],
+        "value": value,
+        "detail": detail,
+        "tone": "" if good else "poor",
+    }
+
+
+def _machine(machine: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """The machine's facts as pairs of words, nested ones on one line."""
+    titles = {"cpu": "processor", "isa": "instruction sets", "memory_gb": "memory, GiB"}
+    for key, value in machine.items():
+        if key == "fewer_calls" or value in (None, "", [], {}):
+            continue  # told in the notes
+        if isinstance(value, Mapping):
+            text = ", ".join(f"{name} {entry}" for name, entry in value.items())
+        elif isinstance(value, list):
+            text = ", ".join(str(entry) for entry in value)
+        else:
+            text = str(value)
+        yield titles.get(key, key.replace("_", " ")), text

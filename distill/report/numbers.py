@@ -1,0 +1,70 @@
+"""Numbers as people read them; every output of the report writes them the same way."""
+
+from __future__ import annotations
+
+
+def millions(count: float) -> str:
+    """``22713216`` as ``22.7``: millions with about three significant digits.
+
+    Example:
+        >>> millions(22_713_216), millions(4_300), millions(11_174_000_000)
+        ('22.7', '0.0043', '11,174')
+    """
+    value = count / 1e6
+    if value >= 100:
+        return f"{value:,.0f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def megabytes(count: float) -> str:
+    """Bytes as megabytes (10^6), such as ``90.9``."""
+    return millions(count)
+
+
+def milliseconds(value: float | None) -> str:
+    """Milliseconds with three significant digits."""
+    if value is None:
+        return "-"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def rate(value: float | None) -> str:
+    """Examples per second."""
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def percent(share: float | None) -> str:
+    """``0.964`` as ``96.4 %``."""
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def times(ratio: float | None) -> str:
+    """``6.23`` as ``6.2x``."""
+    if ratio is None:
+        return "-"
+    if ratio >= 99.5:
+        return f"{ratio:,.0f}x"
+    return f"{ratio:.1f}x" if ratio >= 0.995 else f"{ratio:.2f}x"
+
+
+def score(value: float) -> str:
+    """A score of the task, with four decimals."""
+    return f"{value:.4f}"
+
+
+def seconds(value: float) -> str:
+    """``754`` as ``12 min 34 s``."""
+    whole = round(value)
+    if value < 10:
+        return f"{value:.1f} s"
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {left} s" if minutes else f"{left} s"

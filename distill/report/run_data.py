@@ -1,0 +1,137 @@
+"""What a report is made from: the files of a run folder, read without torch."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from distill.errors import RunFolderError
+from distill.evaluation.results import Results, read_results
+
+Curve = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class StageFacts:
+    """One stage as its ``stage.json`` tells it.
+
+    Args:
+        folder: such as ``03-prediction``.
+        name: its name in the recipe.
+        kind: ``teacher``, ``baseline``, ``distill``, ...
+        seconds: how long it took, or ``None``.
+        score: its model's score on the validation rows, or ``None``.
+        notes: what it said.
+        layer_map: pairs (student layer, teacher layer) counted from 1; empty without one.
+        student_layers: how many layers the student has, or ``None``.
+        teacher_layers: how many the teacher has, or ``None``.
+    """
+
+    folder: str
+    name: str
+    kind: str
+    seconds: float | None = None
+    score: float | None = None
+    notes: tuple[str, ...] = ()
+    layer_map: tuple[tuple[int, int], ...] = ()
+    student_layers: int | None = None
+    teacher_layers: int | None = None
+
+
+@dataclass(frozen=True)
+class RunData:
+    """Everything a report shows.
+
+    Args:
+        path: the run folder.
+        recipe: the resolved recipe as text.
+        results: the numbers, or ``None`` before the evaluation.
+        stages: in the order of their folders.
+        curves: stage -> metric -> (step, value) pairs in the order of steps.
+    """
+
+    path: Path
+    recipe: str
+    results: Results | None
+    stages: tuple[StageFacts, ...] = ()
+    curves: dict[str, dict[str, Curve]] = field(default_factory=dict)
+
+
+def read_run(run: Path) -> RunData:
+    """Read a run folder, finished or not.
+
+    Raises:
+        RunFolderError: it is not a run folder, or its results cannot be read.
+    """
+    if (run / "recipe.yaml").is_file() and not (run / "results.json").exists():
+        results = None
+    else:
+        results = read_results(run)
+    return RunData(
+        path=run,
+        recipe=(run / "recipe.yaml").read_text("utf-8"),
+        results=results,
+        stages=tuple(_stages(run)),
+        curves=read_curves(run / "metrics.csv"),
+    )
+
+
+def _stages(run: Path) -> Iterable[StageFacts]:
+    for path in sorted(run.glob("[0-9]*-*/stage.json"), key=_stage_number):
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            yield _stage(path.parent.name, content)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise RunFolderError(
+                f"{path}: cannot be read ({error}); run `distill resume {run}` to write it again"
+            ) from None
+
+
+def _stage_number(path: Path) -> tuple[int, str]:
+    number = path.parent.name.partition("-")[0]
+    return (int(number) if number.isdigit() else 0, path.parent.name)
+
+
+def _stage(folder: str, content: dict[str, Any]) -> StageFacts:
+    notes = content.get("notes") or ()
+    return StageFacts(
+        folder=folder,
+        name=str(content.get("name") or folder.partition("-")[2]),
+        kind=str(content.get("kind", "")),
+        seconds=content.get("seconds"),
+        score=content.get("score"),
+        notes=(notes,) if isinstance(notes, str) else tuple(str(note) for note in notes),
+        layer_map=tuple((int(s), int(t)) for s, t in content.get("layer_map") or ()),
+        student_layers=content.get("student_layers"),
+        teacher_layers=content.get("teacher_layers"),
+    )
+
+
+def read_curves(path: Path) -> dict[str, dict[str, Curve]]:
+    """Read ``metrics.csv`` (stage, step, epoch, metric, value, seconds).
+
+    A row that was cut off when a run was killed is left out; a value written twice (a step done
+    again after a resume) counts as written last.
+
+    Returns:
+        stage -> metric -> (step, value) pairs in the order of steps; empty without the file.
+    """
+    found: dict[str, dict[str, dict[float, float]]] = {}
+    if not path.is_file():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            try:
+                step, value = float(row["step"]), float(row["value"])
+                points = found.setdefault(row["stage"], {}).setdefault(row["metric"], {})
+            except (KeyError, TypeError, ValueError):
+                continue
+            points[step] = value
+    return {
+        stage: {metric: sorted(points.items()) for metric, points in metrics.items()}
+        for stage, metrics in found.items()
+    }

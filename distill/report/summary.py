@@ -1,0 +1,117 @@
+"""What the numbers say in words: one sentence on the final model, and what is not as hoped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from distill.evaluation.results import (
+    BASELINE,
+    TEACHER,
+    ModelRow,
+    Results,
+    as_results,
+    latency_cell,
+    split_cell,
+)
+from distill.report import numbers
+
+#: Less gain than this (2 %) is within the noise of a measurement and counts as none.
+_NO_GAIN = 1.02
+
+
+def summary(results: Results | Mapping[str, Any]) -> str:
+    """One sentence: what the final model keeps, and how much smaller and faster it is.
+
+    Example:
+        ``onnx-int8: 96.4 % of the teacher at 6.2x smaller and 12.3x faster (batch 1, length 32,
+        2 threads)``
+    """
+    results = as_results(results)
+    final = results.final
+    if final.name == TEACHER:
+        return f"{final.name}: {results.metric} {numbers.score(final.score)}; no student yet"
+    kept = (
+        f"{numbers.percent(final.retention)} of the teacher"
+        if final.retention is not None
+        else f"{results.metric} {numbers.score(final.score)}"
+    )
+    text = f"{final.name}: {kept} at {_compared(final.ratios.size, 'smaller', 'larger')}"
+    if final.ratios.latency is None:
+        return text
+    faster = _compared(final.ratios.latency, "faster", "slower")
+    return f"{text} and {faster} ({conditions(results)})"
+
+
+def _compared(ratio: float, better: str, worse: str) -> str:
+    if ratio >= 1:
+        return f"{numbers.times(ratio)} {better}"
+    return f"{numbers.times(1 / ratio)} {worse}"
+
+
+def conditions(results: Results) -> str:
+    """Under what the told latency was measured, such as ``batch 1, length 32, 2 threads``."""
+    cell = latency_cell(set(results.teacher.latency_ms))
+    if cell is None:
+        return "speed not measured"
+    batch, length = split_cell(cell)
+    threads = results.machine.get("threads")
+    tail = f", {threads} thread{'s' if threads != 1 else ''}" if threads else ""
+    return f"batch {batch}, length {length}{tail}"
+
+
+def notes(results: Results | Mapping[str, Any]) -> list[str]:
+    """What a reader should not overlook, one line each; an empty list where all is well."""
+    results = as_results(results)
+    students = [row for row in results.models if row.name not in (TEACHER, BASELINE)]
+    found = []
+    for before, after in zip([results.teacher, *students], students, strict=False):
+        found += _no_gain(before, after)
+    found += _against_baseline(results, students)
+    if results.split != "test":
+        found.append(
+            f"scores are on the {results.split} rows, which also chose the checkpoints; "
+            "name data.test for rows that chose nothing"
+        )
+    return found + _fewer_calls(results)
+
+
+def _no_gain(before: ModelRow, after: ModelRow) -> list[str]:
+    """Which of the gains that a step promises it did not bring."""
+    if (before.parameters, before.format) == (after.parameters, after.format):
+        return []  # trained further, which promises neither
+    found = []
+    smaller = before.bytes / after.bytes
+    if after.format != "onnx" and smaller < _NO_GAIN:  # fp32 ONNX only promises speed
+        sizes = f"{numbers.megabytes(before.bytes)} to {numbers.megabytes(after.bytes)} MB"
+        found.append(f"{after.name} did not make it smaller: {sizes} (from {before.name})")
+    cell = latency_cell(set(before.latency_ms) & set(after.latency_ms))
+    if cell is not None:
+        old, new = before.latency_ms[cell].p50, after.latency_ms[cell].p50
+        if old / new < _NO_GAIN:
+            change = f"{numbers.milliseconds(old)} to {numbers.milliseconds(new)} ms"
+            found.append(f"{after.name} did not make it faster: {change} (from {before.name})")
+    return found
+
+
+def _against_baseline(results: Results, students: list[ModelRow]) -> list[str]:
+    baseline = results.baseline
+    if baseline is None:
+        return []
+    return [
+        f"{row.name} is below the baseline, which was trained on labels only: "
+        f"{results.metric} {numbers.score(row.score)} against {numbers.score(baseline.score)}"
+        for row in students
+        if row.score < baseline.score and not results.is_superseded(row)
+    ]
+
+
+def _fewer_calls(results: Results) -> list[str]:
+    fewer = results.machine.get("fewer_calls") or {}
+    if not fewer:
+        return []
+    told = "; ".join(
+        f"{name} {', '.join(f'{n} at {cell}' for cell, n in cells.items())}"
+        for name, cells in fewer.items()
+    )
+    return [f"slow calls were timed fewer than {results.machine['timed_calls']} times: {told}"]
