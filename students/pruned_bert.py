@@ -98,16 +98,10 @@ class PrunedBertSelfAttention(BertSelfAttention):
         self.is_causal = False
         self.layer_idx = layer_idx
 
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        past_key_values: Any = None,
-        **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
         """BERT's own forward, which views with ``-1`` heads; that fails for a layer with none."""
         if self.num_attention_heads:
-            return super().forward(hidden_states, attention_mask, past_key_values, **kwargs)
+            return super().forward(hidden_states, *args, **kwargs)
         batch, length = hidden_states.shape[:2]
         nothing = hidden_states.new_empty(batch, length, 0)  # (B, L, 0)
         return nothing, hidden_states.new_empty(batch, 0, length, length)
@@ -213,12 +207,12 @@ class PrunedBertForSequenceClassification(BertForSequenceClassification):
 
     def __init__(self, config: PrunedBertConfig) -> None:
         super(BertForSequenceClassification, self).__init__(config)
-        self.num_labels = config.num_labels
+        self.num_labels = int(config.num_labels or 0)
         self.config = config
         self.bert = PrunedBertModel(config)
         dropout = config.classifier_dropout
         self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, self.num_labels)
         self.post_init()
 
 

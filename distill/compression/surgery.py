@@ -58,9 +58,10 @@ def slice_model(model: PreTrainedModel, masks: Masks) -> PreTrainedModel:
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away: draw none
         sliced = target(config, **extra)
     sliced.load_state_dict(_sliced_weights(model, masks), strict=True)
-    sliced.to(device=model.device, dtype=model.dtype)
+    nn.Module.to(sliced, device=model.device, dtype=model.dtype)
     sliced.set_attn_implementation(model.config._attn_implementation)
-    return sliced.train(model.training)
+    sliced.train(model.training)
+    return sliced
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Transformers folder, ONNX and the bundle."""
+"""Writing the final model: a transformers folder, ONNX, and the bundle that holds both."""

@@ -1,0 +1,111 @@
+"""The bundle: one folder with the final model in every format, and what is needed to run it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from distill import digest
+from distill.atomic import new_folder, write_json
+from distill.errors import ModelError
+from distill.runtime.manifest import MANIFEST, RUNNABLE, SCHEMA
+
+#: File names of the ONNX formats inside a bundle.
+ONNX_FILES = {"onnx": "model.onnx", "onnx-int8": "model.int8.onnx"}
+_WEIGHTS = "model.safetensors"
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+)
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    transformers_folder: Path | None,
+    tokenizer_folder: Path,
+    onnx: Mapping[str, Path],
+    info: Mapping[str, Any],
+) -> None:
+    """Write a bundle; what lay there before is replaced as a whole.
+
+    The folder gets the files of the transformers folder, the ONNX files and ``distill.json``:
+    ``schema``, ``name``, ``task``, ``labels``, ``pair``, ``max_length``, ``pad_id``, ``default``
+    (the format that is loaded), ``formats`` (``file``, ``bytes``, ``sha256`` of each) and
+    ``numbers``.
+
+    Args:
+        folder: where.
+        transformers_folder: a folder that ``transformers`` loads; ``None`` leaves that format out.
+        tokenizer_folder: the folder whose ``tokenizer.json`` the runtime uses.
+        onnx: format (``onnx``, ``onnx-int8``) to file.
+        info: ``name``, ``task``, ``labels``, ``pair`` and ``max_length``; optionally ``pad_id``
+            (else it is read from the tokenizer), ``default`` and ``numbers``.
+
+    Raises:
+        ModelError: there is no format, an unknown one, or no ``tokenizer.json``.
+        OSError: the disk is full or the folder cannot be written; it is then unchanged.
+    """
+    unknown = sorted(set(onnx) - set(ONNX_FILES))
+    if unknown or not (onnx or transformers_folder):
+        said = f"unknown format '{unknown[0]}'" if unknown else "no format to put into the bundle"
+        raise ModelError(f"{folder}: {said}; known are transformers, {', '.join(ONNX_FILES)}")
+    if not (tokenizer_folder / "tokenizer.json").is_file():
+        raise ModelError(f"{tokenizer_folder}: no tokenizer.json; save the fast tokenizer there")
+    with new_folder(folder) as temporary:
+        formats = {}
+        if transformers_folder is not None:
+            for path in sorted(transformers_folder.iterdir()):
+                if path.is_file():
+                    shutil.copyfile(path, temporary / path.name)
+            formats["transformers"] = _entry(temporary / _WEIGHTS)
+        for name in _TOKENIZER_FILES:
+            if (tokenizer_folder / name).is_file():
+                shutil.copyfile(tokenizer_folder / name, temporary / name)
+        for name, source in onnx.items():
+            target = temporary / ONNX_FILES[name]
+            shutil.copyfile(source, target)
+            formats[name] = _entry(target)
+        default = next((name for name in RUNNABLE if name in formats), None)
+        content = {
+            "schema": SCHEMA,
+            "pad_id": _pad_id(tokenizer_folder / "tokenizer.json"),
+            "default": default,
+            **info,
+            "formats": formats,
+            "numbers": dict(info.get("numbers", {})),
+        }
+        write_json(temporary / MANIFEST, content)
+
+
+def add_numbers(folder: Path, numbers: Mapping[str, Any]) -> None:
+    """Put measured numbers into a bundle's ``distill.json``; those of the same name are replaced.
+
+    Raises:
+        ModelError: the folder is not a bundle.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ModelError(f"{folder}: not a bundle (it has no {MANIFEST})")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, {**content, "numbers": {**content["numbers"], **numbers}})
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelError(f"{path.name}: missing; the transformers folder must hold it")
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest.of_file(path)}
+
+
+def _pad_id(tokenizer: Path) -> int:
+    content = json.loads(tokenizer.read_text(encoding="utf-8"))
+    for token in content.get("added_tokens", []):
+        if token.get("content") == "[PAD]":
+            return int(token["id"])
+    padding = content.get("padding") or {}
+    return int(padding.get("pad_id", 0))

@@ -1,0 +1,65 @@
+"""The transformers folder: safetensors, config and tokenizer, as ``from_pretrained`` wants them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+import students.pruned_bert
+from distill.atomic import new_folder
+from students.pruned_bert import AUTO_MAP, PrunedBertConfig
+
+
+def save_transformers(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> None:
+    """Write a folder that ``transformers`` loads; what lay there before is replaced as a whole.
+
+    A stock BERT loads with ``transformers`` alone. A pruned one comes with the file of its classes:
+    it loads after ``import students``, or anywhere with ``trust_remote_code=True``.
+
+    Args:
+        model: the model, with its labels in ``config.id2label``.
+        tokenizer: a fast tokenizer, written as ``tokenizer.json``.
+        folder: where.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; it is then unchanged.
+    """
+    with new_folder(folder) as temporary, _without_bars():
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
+        if isinstance(model.config, PrunedBertConfig):
+            _carry_code(model.config, temporary)
+
+
+def _carry_code(config: PrunedBertConfig, folder: Path) -> None:
+    source = Path(str(sys.modules[students.pruned_bert.__name__].__file__))
+    shutil.copyfile(source, folder / "pruned_bert.py")
+    # Written through a copy: the live config stays free of what is only true of a folder.
+    told = type(config).from_dict(config.to_dict())
+    told.architectures = config.architectures
+    told.auto_map = AUTO_MAP
+    told.save_pretrained(folder)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """No progress bar for a file that is written in a moment, and no INFO lines."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    level = transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity(max(level, logging.WARNING))
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if shown:
+            transformers_logging.enable_progress_bar()

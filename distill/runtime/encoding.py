@@ -1,0 +1,74 @@
+"""Text to token ids, as the model was trained on them, with the ``tokenizers`` package alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Encoding, Tokenizer
+
+from distill.errors import ModelError
+
+Ids = npt.NDArray[np.int64]
+
+
+class TextEncoder:
+    """A bundle's tokenizer: cuts at the bundle's length, never pads by itself.
+
+    Args:
+        folder: the folder with ``tokenizer.json``.
+        max_length: tokens kept of an input, special tokens included; of a pair the longer text is
+            cut first.
+        pad_id: the id that fills shorter rows.
+
+    Raises:
+        ModelError: ``tokenizer.json`` is missing or cannot be read.
+    """
+
+    def __init__(self, folder: Path, *, max_length: int, pad_id: int) -> None:
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise ModelError(f"{folder}: no tokenizer.json; the bundle is not whole")
+        try:
+            self._tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:  # tokenizers raises plain Exception for whatever is wrong
+            raise ModelError(f"{path}: not a tokenizer ({error})") from error
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(
+            max_length, strategy="longest_first", direction=_direction(folder)
+        )
+        self.pad_id = pad_id
+
+    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:
+        """Tokenise texts, or pairs of texts, each to its own length."""
+        rows = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(rows)
+        return encodings
+
+    def batch(self, rows: Sequence[Encoding]) -> tuple[Ids, Ids, Ids]:
+        """Pad rows to the longest of them.
+
+        Returns:
+            ``input_ids``, ``attention_mask`` and ``token_type_ids``, each int64 (B, L).
+        """
+        length = max(len(row) for row in rows)
+        ids = np.full((len(rows), length), self.pad_id, dtype=np.int64)
+        mask = np.zeros((len(rows), length), dtype=np.int64)
+        types = np.zeros((len(rows), length), dtype=np.int64)
+        for index, row in enumerate(rows):
+            count = len(row)
+            ids[index, :count] = row.ids
+            mask[index, :count] = 1
+            types[index, :count] = row.type_ids
+        return ids, mask, types
+
+
+def _direction(folder: Path) -> str:
+    path = folder / "tokenizer_config.json"
+    if not path.is_file():
+        return "right"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return "left" if content.get("truncation_side") == "left" else "right"

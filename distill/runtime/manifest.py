@@ -1,0 +1,132 @@
+"""``distill.json``: what a bundle says about itself, read without torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill import digest
+from distill.errors import ModelError
+
+#: The file that makes a folder a bundle.
+MANIFEST = "distill.json"
+#: Formats that the runtime can run, fastest first.
+RUNNABLE = ("onnx-int8", "onnx")
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A bundle's description.
+
+    Args:
+        folder: the bundle.
+        task: the task's kind, such as ``classification``.
+        labels: label names in the order of the logits.
+        pair: whether an input is two texts.
+        max_length: tokens kept of an input, special tokens included.
+        pad_id: the id that fills shorter rows of a batch.
+        default: the format that is loaded where none is asked for; empty if none can be run.
+        formats: per format ``file``, ``bytes`` and ``sha256``.
+        numbers: measured numbers, as the evaluation gave them.
+    """
+
+    folder: Path
+    task: str
+    labels: tuple[str, ...]
+    pair: bool
+    max_length: int
+    pad_id: int
+    default: str
+    formats: dict[str, dict[str, Any]]
+    numbers: dict[str, Any]
+
+    def file(self, name: str | None = None) -> Path:
+        """The model file of a format the runtime can run; its size is compared with the record.
+
+        Args:
+            name: the format; ``None`` takes the bundle's default.
+
+        Raises:
+            ModelError: the bundle has no such format, or the file is not as it was written.
+        """
+        chosen = name or self.default
+        there = [known for known in RUNNABLE if known in self.formats]
+        if chosen not in there:
+            told = ", ".join(there) if there else "none: export the format onnx too"
+            raise ModelError(f"{self.folder}: no format '{chosen}' to predict with; it has {told}")
+        path = self.folder / str(self.formats[chosen]["file"])
+        if not path.is_file():
+            raise ModelError(f"{path}: missing from the bundle; copy the whole folder again")
+        expected = int(self.formats[chosen]["bytes"])
+        if path.stat().st_size != expected:
+            raise ModelError(
+                f"{path}: {path.stat().st_size} bytes, {MANIFEST} says {expected}; "
+                "the copy is not whole"
+            )
+        return path
+
+    def verify(self) -> None:
+        """Compare every file's SHA-256 with the record; takes a moment for large models.
+
+        Raises:
+            ModelError: a file is missing or was changed.
+        """
+        for name, entry in self.formats.items():
+            path = self.folder / str(entry["file"])
+            if not path.is_file() or digest.of_file(path) != entry["sha256"]:
+                raise ModelError(f"{path}: not the file that was exported as '{name}'")
+
+
+def find_bundle(folder: Path) -> Path:
+    """The bundle at ``folder``: the folder itself, or the one of a run folder.
+
+    Raises:
+        ModelError: there is none; the message says what is there instead.
+    """
+    if not folder.is_dir():
+        what = "a file, not a folder" if folder.exists() else "no such folder"
+        raise ModelError(f"{folder}: {what}; give a bundle or the folder of a finished run")
+    for candidate in (folder, folder / "bundle", *sorted(folder.glob("*-export"))):
+        if (candidate / MANIFEST).is_file():
+            return candidate
+    if (folder / "recipe.yaml").is_file():
+        raise ModelError(
+            f"{folder}: a run without a bundle yet; finish it with: distill resume {folder}"
+        )
+    raise ModelError(f"{folder}: not a bundle (it has no {MANIFEST})")
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the description of a bundle, or of a run folder's bundle.
+
+    Raises:
+        ModelError: there is no bundle, or its description cannot be read.
+    """
+    bundle = find_bundle(folder)
+    path = bundle / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else None
+        raise ModelError(
+            f"{path}: schema {found!r}, this version reads {SCHEMA}; use the version that wrote it"
+        )
+    try:
+        return Manifest(
+            folder=bundle,
+            task=str(content["task"]),
+            labels=tuple(content["labels"]),
+            pair=bool(content["pair"]),
+            max_length=int(content["max_length"]),
+            pad_id=int(content["pad_id"]),
+            default=str(content["default"] or ""),
+            formats=dict(content["formats"]),
+            numbers=dict(content.get("numbers", {})),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: incomplete ({type(error).__name__}: {error})") from error
