@@ -10,6 +10,7 @@ import difflib
 import errno
 import importlib
 import inspect
+import io
 import logging
 import os
 import sys
@@ -163,6 +164,9 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the words after ``distill``; ``None`` takes them from ``sys.argv``.
     """
     words = sys.argv[1:] if args is None else list(args)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8
     command = typer.main.get_command(app)
     try:
         code = command.main(args=words, prog_name="distill", standalone_mode=False)

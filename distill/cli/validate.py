@@ -1,0 +1,61 @@
+"""``distill validate``: every fault of a recipe at once."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Annotated
+
+import typer
+
+from distill.errors import Fault, RecipeError
+from distill.recipe.checks import missing_inputs
+from distill.recipe.loader import read_recipe
+
+
+def validate(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name (see `distill ls`) or a YAML file.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings such as student.size=3x384.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the faults as a list of objects.")
+    ] = False,
+) -> None:
+    """Check a recipe, and that the files and folders it names are there.
+
+    Every fault is told at once, each with its file and line; the exit code is then 2.
+
+    Example:
+      distill validate quickstart
+      distill validate mine.yaml student.size=3x384 --json
+    """
+    faults = _faults(recipe, overrides or [])
+    if as_json:
+        typer.echo(json.dumps([_plain(fault) for fault in faults], indent=2, ensure_ascii=False))
+        if faults:
+            raise typer.Exit(2)
+        return
+    if faults:
+        raise RecipeError(faults)
+    typer.echo(f"{recipe}: no faults")
+    typer.echo(f"next: {shlex.join(['distill', 'plan', recipe, *(overrides or [])])}")
+
+
+def _faults(recipe: str, overrides: list[str]) -> list[Fault]:
+    try:
+        loaded = read_recipe(recipe, *overrides)
+    except RecipeError as error:
+        return error.faults
+    return [loaded.fault(loc, message) for loc, message in missing_inputs(loaded.recipe)]
+
+
+def _plain(fault: Fault) -> dict[str, str | int | None]:
+    return {
+        "file": None if fault.path is None else str(fault.path),
+        "line": fault.line,
+        "where": fault.where,
+        "message": fault.message,
+    }

@@ -1,0 +1,54 @@
+"""The recipes that come along, found by name."""
+
+from __future__ import annotations
+
+import difflib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from distill.errors import Fault, RecipeError
+from distill.recipe.yaml_lines import one_line
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+@cache
+def folder() -> Path:
+    """The folder of the recipes that come along."""
+    spec = find_spec("recipes")
+    locations = list(spec.submodule_search_locations or []) if spec else []
+    if not locations:
+        raise FileNotFoundError("the package 'recipes' is not installed")
+    return Path(locations[0])
+
+
+def names() -> list[str]:
+    """Names of the recipes, sorted; parts of recipes (below ``_base``) are not among them."""
+    root = folder()
+    found = (path.relative_to(root).with_suffix("") for path in root.rglob("*.yaml"))
+    return sorted(path.as_posix() for path in found if not any(p[0] in "_." for p in path.parts))
+
+
+def find(source: str | Path) -> Path:
+    """The file of a recipe: a path, or the name of one that comes along.
+
+    What ends in ``.yaml`` or is an existing file is a path; anything else is a name.
+
+    Raises:
+        RecipeError: there is no recipe of that name.
+    """
+    path = Path(source)
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # too long, a null byte
+        is_file = False
+    if isinstance(source, Path) or path.suffix in _SUFFIXES or is_file:
+        return path
+    known = names()
+    if source in known:
+        return folder() / f"{source}.yaml"
+    near = difflib.get_close_matches(source, known, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    message = f"no recipe of this name; {hint}`distill ls` lists them, a path ends in .yaml"
+    raise RecipeError([Fault(Path(one_line(source) or "''"), None, "", message)])

@@ -1,0 +1,254 @@
+"""pydantic's findings in plain words: where, what was found, and what to write instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import ValidationError
+
+from distill.errors import Fault
+from distill.recipe.schema import json_schema
+from distill.recipe.yaml_lines import Loc, Value, dotted, one_line
+
+_EXPECTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list ([a, b] or lines that begin with -)",
+    "model_type": "keys and values",
+    "model_attributes_type": "keys and values",
+    "dict_type": "keys and values",
+    "finite_number": "a finite number",
+}
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("more than", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("less than", "lt"),
+}
+
+
+def fault_at(tree: Value, loc: Loc, message: str) -> Fault:
+    """A fault at ``loc``, with the file and line where it, or what is around it, was written."""
+    place = tree.nearest(loc).place
+    if place.path is not None or not place.key:
+        return Fault(place.path, place.line, dotted(loc), message)
+    rest = dotted(loc[place.depth :])
+    joint = "." if rest and not rest.startswith("[") else ""
+    return Fault(None, None, f"{place.key}{joint}{rest}", message)
+
+
+def translate(error: ValidationError, tree: Value) -> list[Fault]:
+    """Every finding of ``error`` as a fault, in the order of the keys.
+
+    Args:
+        error: what pydantic said about ``tree.plain()``.
+        tree: the recipe with its lines.
+    """
+    found: dict[Loc, list[tuple[dict[Loc, str], dict[str, Any]]]] = defaultdict(list)
+    for item in error.errors(include_url=False):
+        loc, branches = _real_loc(tree, item["loc"], missing=item["type"] == "missing")
+        found[loc].append((branches, dict(item)))
+    chosen = _choose_branches(found, tree)
+    return [
+        fault_at(tree, *_told(tree, loc, [item for _, item in items]))
+        for loc, items in chosen.items()
+    ]
+
+
+def _real_loc(
+    tree: Value, loc: Iterable[str | int], *, missing: bool
+) -> tuple[Loc, dict[Loc, str]]:
+    """A location in the file, and the branches of unions that pydantic wrote into it."""
+    steps = list(loc)
+    last = steps.pop() if missing and steps else None
+    real: Loc = ()
+    branches: dict[Loc, str] = {}
+    at: Value | None = tree
+    for step in steps:
+        below = at.child(step) if at is not None else None
+        if below is None:
+            branches[real] = str(step)
+        else:
+            real, at = (*real, step), below
+    return (real if last is None else (*real, last)), branches
+
+
+def _choose_branches(
+    found: dict[Loc, list[tuple[dict[Loc, str], dict[str, Any]]]], tree: Value
+) -> dict[Loc, list[tuple[dict[Loc, str], dict[str, Any]]]]:
+    """Of a union's branches keep the one that was meant: a mapping's for a mapping, and so on."""
+    tried: dict[Loc, set[str]] = defaultdict(set)
+    for items in found.values():
+        for branches, _ in items:
+            for loc, branch in branches.items():
+                tried[loc].add(branch)
+    kept: dict[Loc, list[tuple[dict[Loc, str], dict[str, Any]]]] = {}
+    for loc, items in found.items():
+        fitting = [
+            (branches, item)
+            for branches, item in items
+            if all(_meant(branch, tried[at], tree.nearest(at)) for at, branch in branches.items())
+        ]
+        if fitting:
+            kept[loc] = fitting
+    return kept
+
+
+def _meant(branch: str, tried: set[str], value: Value) -> bool:
+    """Whether ``branch`` is the one that a value was written for; all are if none fits better."""
+    fitting = {name for name in tried if _fits(name, value)}
+    return not fitting or branch in fitting
+
+
+def _fits(branch: str, value: Value) -> bool:
+    if isinstance(value.content, dict):
+        return branch[:1].isupper()  # a section is called by its class
+    if isinstance(value.content, list):
+        return branch.startswith("list[")
+    return True
+
+
+def _told(tree: Value, loc: Loc, items: list[dict[str, Any]]) -> tuple[Loc, str]:
+    item = items[0]
+    value = tree.nearest(loc)
+    kind = item["type"]
+    if kind == "extra_forbidden":
+        return loc, _unknown_key(tree, loc)
+    if kind == "missing":
+        return loc, f"missing; {_description(tree, loc)}"
+    if kind == "union_tag_not_found" and isinstance(value.content, dict):
+        return (*loc, "kind"), f"missing; one of: {_kinds(tree, loc)}"
+    if kind in ("union_tag_invalid", "union_tag_not_found"):
+        tag = value.child("kind") if kind == "union_tag_invalid" else None
+        if tag is None or not isinstance(tag.content, str):
+            return loc, f"found {shown(value)}, expected keys and values with a kind"
+        known = _kinds(tree, loc)
+        return (*loc, "kind"), (
+            f"unknown kind '{one_line(tag.content)}'; there are: {known}"
+            f"{_near(tag.content, known.split(', '))}"
+        )
+    if kind == "value_error":
+        return loc, str(item["msg"]).removeprefix("Value error, ")
+    expected = list(dict.fromkeys(_expected(each) for each in items))
+    hint = _hint(value, expected, items)
+    return loc, f"found {shown(value)}, expected {' or '.join(expected)}{hint}"
+
+
+def _expected(item: dict[str, Any]) -> str:
+    kind, ctx = item["type"], item.get("ctx", {})
+    if kind in _BOUNDS:
+        words, key = _BOUNDS[kind]
+        return f"{words} {ctx[key]:g}"
+    if kind == "literal_error":
+        return str(ctx["expected"])
+    if kind == "too_short":
+        return f"at least {_items(ctx['min_length'])}"
+    if kind == "too_long":
+        return f"at most {_items(ctx['max_length'])}"
+    if kind == "string_pattern_mismatch":
+        return "lower-case letters, digits, '-', '_' and '.', beginning with a letter or digit"
+    return _EXPECTED.get(kind) or str(item["msg"])
+
+
+def _hint(value: Value, expected: list[str], items: list[dict[str, Any]]) -> str:
+    content = value.content
+    if "text" in expected and isinstance(content, int | float):
+        return "; put it in quotes"
+    if isinstance(content, str):
+        if expected[0] in ("a whole number", "a number") and _is_number(content):
+            return "; take the quotes away"
+        choices = [
+            text.strip().strip("'")
+            for item in items
+            if item["type"] == "literal_error"
+            for text in str(item["ctx"]["expected"]).replace(" or ", ",").split(",")
+        ]
+        return _near(content, choices)
+    return ""
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def shown(value: Value) -> str:
+    """A value as a message says it: its type, and its text in short."""
+    content = value.content
+    if content is None:
+        return "nothing (null)"
+    if isinstance(content, bool):
+        return str(content).lower()
+    if isinstance(content, dict):
+        return "keys and values"
+    if isinstance(content, list):
+        return f"a list of {_items(len(content))}" if content else "an empty list"
+    text = one_line(content if isinstance(content, str) else f"{content:.6g}")
+    return f"the text '{text}'" if isinstance(content, str) else f"the number {text}"
+
+
+def _items(count: int) -> str:
+    return f"{count} item" if count == 1 else f"{count} items"
+
+
+def _near(word: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _unknown_key(tree: Value, loc: Loc) -> str:
+    known = list(_schema_at(tree, loc[:-1]).get("properties", {}))
+    near = _near(str(loc[-1]), known)
+    return f"unknown key{near or '; there are: ' + ', '.join(known)}"
+
+
+def _description(tree: Value, loc: Loc) -> str:
+    field = _schema_at(tree, loc[:-1]).get("properties", {}).get(loc[-1], {})
+    text = field.get("description", "it has to be given")
+    return " ".join(str(text).replace("``", "'").split())
+
+
+def _kinds(tree: Value, loc: Loc) -> str:
+    schema = _schema_at(tree, loc, resolve_kind=False)
+    return ", ".join(schema.get("discriminator", {}).get("mapping", {}))
+
+
+def _schema_at(tree: Value, loc: Loc, *, resolve_kind: bool = True) -> dict[str, Any]:
+    """The part of the JSON schema that describes ``loc``; empty where none does."""
+    root = json_schema()
+    schema: dict[str, Any] = root
+    value: Value | None = tree
+    for step in loc:
+        schema = _resolve(root, schema, value)
+        if isinstance(step, int):
+            schema = schema.get("items", {})
+        else:
+            schema = schema.get("properties", {}).get(step, {})
+        value = value.child(step) if value is not None else None
+    return _resolve(root, schema, value) if resolve_kind else schema
+
+
+def _resolve(root: dict[str, Any], schema: dict[str, Any], value: Value | None) -> dict[str, Any]:
+    """Follow references, kinds and unions to the branch that ``value`` is of."""
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        return _resolve(root, root["$defs"][name], value)
+    if "discriminator" in schema:
+        kind = value.child("kind") if value is not None else None
+        reference = schema["discriminator"]["mapping"].get(kind.content if kind else None)
+        return _resolve(root, {"$ref": reference}, value) if reference else {}
+    wanted = "items" if value is not None and isinstance(value.content, list) else "properties"
+    for branch in schema.get("anyOf", []):
+        resolved = _resolve(root, branch, value)
+        if wanted in resolved:
+            return resolved
+    return schema

