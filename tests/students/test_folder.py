@@ -62,7 +62,7 @@ def test_loading_is_quiet_tells_failures_in_one_line_and_restores_transformers()
             seen.append(transformers_logging.is_progress_bar_enabled())
             raise OSError("first\nsecond")
 
-    with pytest.raises(ModelError, match="^some/name cannot be loaded: first; check the name"):
+    with pytest.raises(ModelError, match=r"^some/name cannot be loaded: first; check the name"):
         fail()
     assert seen == [logging.ERROR, False]
     assert transformers_logging.get_verbosity() == verbosity

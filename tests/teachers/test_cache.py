@@ -1,0 +1,201 @@
+"""Cached logits are the teacher's, and are made anew when anything they depend on changes."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+import teachers.cache as cache_module
+from distill.errors import ModelError
+from teachers.cache import cached_logits, compute_logits, weights_digest
+from teachers.freeze import freeze
+
+
+class Rows:
+    """Tokenised rows in memory."""
+
+    def __init__(self, count: int = 23, seed: int = 0, digest: str = "rows") -> None:
+        generator = np.random.default_rng(seed)
+        self.lengths = generator.integers(2, 12, count).astype(np.int32)
+        self.ids = [generator.integers(1, 50, length).astype(np.int32) for length in self.lengths]
+        for ids in self.ids:
+            ids.flags.writeable = False  # as memory-mapped rows are
+        self.digest = digest
+        self.pad_id = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int):
+        ids = self.ids[index]
+        return {"input_ids": ids, "token_type_ids": np.zeros_like(ids), "label": 0, "index": index}
+
+
+def make_teacher() -> BertForSequenceClassification:
+    torch.manual_seed(0)
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=50,
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            num_labels=3,
+            initializer_range=0.3,
+        )
+    )
+
+
+@pytest.fixture
+def computed(monkeypatch) -> list[int]:
+    """Grows by one entry each time logits are worked out."""
+    calls: list[int] = []
+    original = cache_module.compute_logits
+
+    def counted(*args, **kwargs):
+        calls.append(1)
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(cache_module, "compute_logits", counted)
+    return calls
+
+
+def test_each_row_has_the_logits_of_its_own_text() -> None:
+    teacher, rows = make_teacher().eval(), Rows()
+    logits = compute_logits(teacher, rows, batch_size=4)
+    assert logits.shape == (23, 3)
+    assert logits.dtype == np.float32
+    for index in range(len(rows)):
+        ids = torch.from_numpy(rows.ids[index].astype(np.int64))[None]
+        with torch.no_grad():
+            alone = teacher(ids).logits[0].numpy()
+        np.testing.assert_allclose(logits[index], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_cached_logits_equal_uncached_ones_bitwise(tmp_path, computed) -> None:
+    teacher, rows = make_teacher(), Rows()
+    uncached = compute_logits(teacher, rows)
+    first = cached_logits(teacher, rows, folder=tmp_path)
+    second = cached_logits(teacher, rows, folder=tmp_path)
+    assert computed == [1]
+    assert isinstance(second, np.memmap)
+    assert np.array_equal(uncached, first)
+    assert np.array_equal(first, second)
+
+
+def test_dropout_is_off_and_the_mode_is_put_back() -> None:
+    teacher, rows = make_teacher().train(), Rows()
+    assert np.array_equal(compute_logits(teacher, rows), compute_logits(teacher, rows))
+    assert teacher.training
+    assert teacher.dropout.training
+    frozen = freeze(make_teacher())
+    compute_logits(frozen, rows)
+    assert not frozen.dropout.training
+
+
+def test_anything_they_depend_on_makes_them_anew(tmp_path, computed) -> None:
+    teacher, rows = make_teacher(), Rows()
+    first = cached_logits(teacher, rows, folder=tmp_path)
+    changed = copy.deepcopy(teacher)
+    with torch.no_grad():
+        changed.bert.encoder.layer[0].output.dense.bias[3] += 1.0
+    other = cached_logits(changed, rows, folder=tmp_path)
+    assert len(computed) == 2
+    assert not np.array_equal(first, other)
+    # Text, tokenizer, length limit and labels all stand in the data's digest.
+    cached_logits(teacher, Rows(digest="other tokenizer"), folder=tmp_path)
+    assert len(computed) == 3
+    cached_logits(teacher, Rows(count=7), folder=tmp_path)
+    assert len(computed) == 4
+    cached_logits(teacher, rows, folder=tmp_path, precision="bf16")
+    assert len(computed) == 5
+    assert np.array_equal(first, cached_logits(teacher, rows, folder=tmp_path))
+    assert len(computed) == 5
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "facts", "no facts", "shape"])
+def test_damaged_files_are_noticed_said_and_made_anew(tmp_path, computed, caplog, damage) -> None:
+    teacher, rows = make_teacher(), Rows()
+    first = np.array(cached_logits(teacher, rows, folder=tmp_path))
+    array, facts = next(tmp_path.rglob("logits.npy")), next(tmp_path.rglob("logits.json"))
+    content = array.read_bytes()
+    if damage == "truncate":
+        array.write_bytes(content[:-20])
+    elif damage == "flip":
+        array.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "facts":
+        facts.write_text("{")
+    elif damage == "shape":
+        facts.write_text(facts.read_text().replace("23", "22"))
+    else:
+        facts.unlink()
+    with caplog.at_level("INFO", logger="distill"):
+        again = cached_logits(teacher, rows, folder=tmp_path)
+    assert len(computed) == 2
+    assert np.array_equal(first, again)
+    assert ("are damaged and are worked out again" in caplog.text) == (damage != "no facts")
+    cached_logits(teacher, rows, folder=tmp_path)
+    assert len(computed) == 2
+
+
+def test_digest_follows_weights_and_what_the_config_makes_of_them() -> None:
+    teacher = make_teacher()
+    digest = weights_digest(teacher)
+    assert weights_digest(make_teacher()) == digest
+    assert weights_digest(freeze(copy.deepcopy(teacher))) == digest
+    teacher.config.hidden_act = "relu"
+    assert weights_digest(teacher) != digest
+    teacher.config.hidden_act = "gelu"
+    assert weights_digest(teacher) == digest
+    assert weights_digest(teacher.bfloat16()) != digest
+
+
+def test_logits_that_are_no_numbers_are_refused(tmp_path) -> None:
+    teacher, rows = make_teacher(), Rows(count=5)
+    with torch.no_grad():
+        teacher.bert.embeddings.word_embeddings.weight[rows.ids[2][0]] = float("nan")
+    first = next(i for i, ids in enumerate(rows.ids) if rows.ids[2][0] in ids)
+    with pytest.raises(ModelError, match=f"logits of row {first} are not finite"):
+        cached_logits(teacher, rows, folder=tmp_path)
+    assert not list(tmp_path.rglob("logits.npy"))
+
+
+def test_rows_of_the_data_room_fit(tmp_path, tiny_bert, sentences) -> None:
+    data = pytest.importorskip("distill.data.tokenized")
+    split = pytest.importorskip("distill.data.split")
+    from teachers.load import load_model, load_tokenizer
+
+    texts, labels = sentences
+    folder = tiny_bert()
+    tokenizer = load_tokenizer(folder)
+    rows = split.Split(texts=texts, pairs=None, labels=labels, name="train")
+    teacher = load_model(folder)
+    dataset = data.tokenize(rows, tokenizer, max_length=16)
+    logits = cached_logits(teacher, dataset, folder=tmp_path)
+    encoded = tokenizer(texts[5], truncation=True, max_length=16, return_tensors="pt")
+    with torch.no_grad():
+        np.testing.assert_allclose(logits[5], teacher(**encoded).logits[0], rtol=1e-4, atol=1e-5)
+    shorter = data.tokenize(rows, tokenizer, max_length=8)
+    assert not np.array_equal(logits, cached_logits(teacher, shorter, folder=tmp_path))
+
+
+def test_bf16_is_autocast_and_stored_as_fp32() -> None:
+    teacher, rows = make_teacher(), Rows()
+    exact = compute_logits(teacher, rows)
+    rough = compute_logits(teacher, rows, precision="bf16")
+    assert rough.dtype == np.float32
+    assert not np.array_equal(exact, rough)
+    np.testing.assert_allclose(exact, rough, atol=0.2)
+
+
+def test_digest_of_layers_without_weights() -> None:
+    model = SimpleNamespace(
+        config=SimpleNamespace(model_type="pruned_bert"),
+        state_dict=lambda: {"empty": torch.empty(0, 4), "one": torch.ones(())},
+    )
+    assert len(weights_digest(model)) == 64

