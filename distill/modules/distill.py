@@ -1,0 +1,233 @@
+"""Distillation: the student learns to give the teacher's signals.
+
+Legend: B batch, L length, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from distill.errors import ModelError
+from distill.matching.capture import Capture
+from distill.matching.layer_map import LayerMap, make_layer_map
+from distill.matching.projection import Projections
+from distill.matching.signals import Signals
+from distill.modules.base import Batch, TrainingModule
+from distill.objectives import Objective, make_objectives
+from distill.recipe.schema import TrainConfig
+from distill.tasks import Task
+from students.anatomy import anatomy
+from teachers.freeze import freeze
+
+_CACHED = "teacher_logits"
+
+
+class DistillModule(TrainingModule):
+    r"""Trains a student on a teacher's signals.
+
+    Minimises :math:`\sum_k w_k L_k(student, teacher)` over the objectives. Batches are mappings
+    with ``input_ids`` and ``attention_mask``, and where there are ``token_type_ids`` (each (B, L)),
+    ``labels`` (B,) and ``index`` (B,); student and teacher read the same token ids.
+
+    The teacher is frozen and stays outside the module: it is in no optimiser, checkpoint or
+    ``state_dict``, and always in evaluation mode. Only the layers that an objective needs run.
+
+    Args:
+        teacher: whom is learned from; ``None`` where ``teacher_logits`` are all that is matched.
+        student: who learns; its weights are changed in place.
+        objectives: what is matched: objects, configurations or kinds (``"attention"``).
+        layer_map: which teacher layer each student layer learns from: a kind, a list of
+            [student, teacher] pairs from 1, or a :class:`LayerMap`.
+        projection: one learned projection to the teacher's width for each layer, or one for all.
+        train: the optimiser's settings; left out, the defaults of a recipe.
+        task: gives the metrics of validation.
+        teacher_logits: the teacher's logits (N, C), looked up by ``batch["index"]`` in place of
+            running the teacher's head.
+        seed: seeds dropout.
+
+    Raises:
+        ModelError: student, teacher and objectives do not go together.
+
+    Reference:
+        Jiao et al. 2020, TinyBERT: Distilling BERT for Natural Language Understanding.
+
+    Example:
+        >>> objectives = ["embedding", "attention", "hidden"]
+        >>> module = DistillModule(teacher, student, objectives)  # doctest: +SKIP
+        >>> L.Trainer(max_epochs=3).fit(module, loader)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        teacher: PreTrainedModel | None,
+        student: PreTrainedModel,
+        objectives: Sequence[Any],
+        *,
+        layer_map: LayerMap | str | Sequence[Sequence[int]] = "uniform",
+        projection: Literal["shared", "per_layer"] = "per_layer",
+        train: TrainConfig | None = None,
+        task: Task | None = None,
+        teacher_logits: np.ndarray | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(student, train=train or TrainConfig(), task=task, seed=seed)
+        self.objectives: list[Objective] = make_objectives(objectives)
+        self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
+        self._cached = teacher_logits
+        from_teacher = self.needs - ({"logits"} if teacher_logits is not None else set())
+        if teacher is None and from_teacher:
+            raise ModelError(
+                f"objectives need the teacher's {', '.join(sorted(from_teacher))}: give a teacher"
+                + ("" if from_teacher != {"logits"} else " or teacher_logits")
+            )
+        _check(teacher, student, self.needs, teacher_logits)
+        # In a tuple, where torch does not look for modules.
+        self._teacher = (freeze(teacher),) if teacher is not None else ()
+        self.layer_map = _layer_map(layer_map, teacher, student, self.needs)
+        self.project = _projections(projection, teacher, student, self.needs, self.layer_map)
+        ours, theirs = zip(*self.layer_map.pairs, strict=True) if self.layer_map.pairs else ((), ())
+        self._student_signals = _capture(student, ours, self.needs)
+        self._teacher_signals = (
+            _capture(teacher, theirs, from_teacher) if teacher and from_teacher else None
+        )
+
+    @property
+    def teacher(self) -> PreTrainedModel | None:
+        """The frozen teacher."""
+        return self._teacher[0] if self._teacher else None
+
+    @property
+    def chooses_by(self) -> str | None:
+        """The task's score, once logits are learned: before, the head means nothing."""
+        return super().chooses_by if "logits" in self.needs else None
+
+    def _apply(self, fn: Callable[..., Any], recurse: bool = True) -> Any:
+        """Take the teacher along when the module moves to a device or another type."""
+        for teacher in self._teacher:
+            teacher._apply(fn)
+        return super()._apply(fn, recurse)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The sum of the weighted losses as ``loss``, and each without its weight by its kind."""
+        student = self._student_signals(batch)
+        teacher = self._signals_of_teacher(batch)
+        found: dict[str, Tensor] = {}
+        total = torch.zeros((), device=self.device)
+        for objective in self.objectives:
+            loss = objective(
+                student,
+                teacher,
+                mask=batch["attention_mask"],
+                layer_map=self.layer_map,
+                project=self.project,
+                labels=batch.get("labels"),
+            )
+            found[objective.kind] = loss
+            total = total + objective.weight * loss
+        return {"loss": total, **found}
+
+    def observe(self, batch: Batch) -> None:
+        """Take a validation batch into the task's metrics or, without logits, into the loss."""
+        if self.chooses_by is not None:
+            super().observe(batch)
+        elif "logits" not in self.needs or getattr(self._teacher_signals, "logits", False):
+            self.validation_loss.update(self.losses(batch)["loss"], len(batch["input_ids"]))
+
+    def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Look the teacher's logits up while the indices are on the host: no device to wait for."""
+        if self._cached is None or not self.trainer.training:
+            return batch
+        if "index" not in batch:
+            raise ModelError(
+                "teacher_logits are looked up by batch['index'], the row's number, which the "
+                "batch does not have"
+            )
+        found = torch.from_numpy(np.array(self._cached[batch["index"].numpy()]))  # (B, C)
+        return {**batch, _CACHED: found}
+
+    def _signals_of_teacher(self, batch: Batch) -> Signals:
+        signals = Signals()
+        if self._teacher_signals is not None:
+            with torch.no_grad():
+                signals = self._teacher_signals(batch)
+        if _CACHED in batch:
+            signals.logits = batch[_CACHED]
+        return signals
+
+
+def _capture(model: PreTrainedModel, layers: Sequence[int], needs: AbstractSet[str]) -> Capture:
+    return Capture(
+        model,
+        attention=layers if "attention" in needs else (),
+        hidden=layers if "hidden" in needs else (),
+        embedding="embedding" in needs,
+        logits="logits" in needs,
+    )
+
+
+def _layer_map(
+    wanted: LayerMap | str | Sequence[Sequence[int]],
+    teacher: PreTrainedModel | None,
+    student: PreTrainedModel,
+    needs: AbstractSet[str],
+) -> LayerMap:
+    """The layer map; an empty one where no objective looks at layers."""
+    if teacher is None or not needs & {"attention", "hidden"}:
+        return LayerMap(())
+    if isinstance(wanted, LayerMap):
+        return wanted
+    return make_layer_map(wanted, anatomy(student).depth, anatomy(teacher).depth)
+
+
+def _projections(
+    kind: str,
+    teacher: PreTrainedModel | None,
+    student: PreTrainedModel,
+    needs: AbstractSet[str],
+    layer_map: LayerMap,
+) -> Projections | None:
+    """A projection for every hidden state that is matched; 0 is the embedding."""
+    if teacher is None or not needs & {"embedding", "hidden"}:
+        return None
+    layers = [ours for ours, _ in layer_map.pairs] if "hidden" in needs else []
+    return Projections(
+        anatomy(student).hidden,
+        anatomy(teacher).hidden,
+        layers=[0, *layers] if "embedding" in needs else layers,
+        kind=kind,
+    )
+
+
+def _check(
+    teacher: PreTrainedModel | None,
+    student: PreTrainedModel,
+    needs: AbstractSet[str],
+    logits: np.ndarray | None,
+) -> None:
+    """What would otherwise fail, or silently teach nonsense, in the first step."""
+    if teacher is student:
+        raise ModelError("teacher and student are the same object: the student would be frozen")
+    if teacher is not None and teacher.config.vocab_size != student.config.vocab_size:
+        raise ModelError(
+            f"the student's vocabulary has {student.config.vocab_size} tokens and the teacher's "
+            f"{teacher.config.vocab_size}: both read the same token ids, so build the student "
+            "with the teacher's vocabulary"
+        )
+    if "logits" not in needs:
+        return
+    if logits is not None:
+        outputs = logits.shape[-1]
+    else:
+        outputs = teacher.config.num_labels if teacher is not None else 0
+    if outputs != student.config.num_labels:
+        raise ModelError(
+            f"the student has {student.config.num_labels} outputs and the teacher {outputs}: "
+            "both need the task's labels"
+        )

@@ -1,0 +1,190 @@
+"""One training from start to end: gone on with where it stopped, the best weights kept."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import lightning as L
+from safetensors.torch import load_model
+from torch import distributed
+from torch.utils.data import DataLoader
+
+from distill.console import Bar
+from distill.data.batches import BucketSampler, Collate
+from distill.data.tokenized import TokenizedDataset
+from distill.modules.base import Batch, TrainingModule
+from distill.modules.checkpoint import AtomicCheckpoint, FitState, read_state
+from distill.modules.interrupt import Interrupt
+from distill.modules.precision import resolve_precision
+from distill.modules.quiet import quiet_lightning
+from distill.modules.session import FitResult, FitSession
+from distill.modules.stream import EpochStream, Plan
+from distill.modules.watcher import Watcher
+from distill.recipe.schema import TrainConfig
+from distill.tracking.metrics_csv import MetricsCsv
+from distill.tracking.weights_biases import finish
+
+__all__ = ["FitResult", "FitSession", "fit"]
+
+logger = logging.getLogger("distill")
+
+_PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
+
+
+def fit(
+    module: TrainingModule,
+    train: TokenizedDataset,
+    *,
+    validation: TokenizedDataset | None,
+    session: FitSession,
+) -> FitResult:
+    """Train a module, or go on with a training that was stopped, whatever stopped it.
+
+    A training killed at any moment and started again with the same arguments ends in the same
+    weights, scores and curves as one that was never stopped (bitwise on a CPU with the same
+    number of threads). Afterwards ``module.model`` holds the weights with the best validation
+    score; the last ones where ``validation`` is ``None`` or the module has no score.
+
+    Args:
+        module: what is trained, built anew with its initial weights.
+        train: the rows to train on.
+        validation: the rows that choose.
+        session: where and how.
+
+    Raises:
+        KeyboardInterrupt: a person pressed Ctrl-C; a checkpoint was written first.
+        RunFolderError: the session's folder holds a checkpoint of another training.
+        UserError: the loss is not a number.
+    """
+    config = module.train_config
+    sampler = BucketSampler(
+        train.lengths, config.batch_size, seed=session.seed, rank=0, world=session.trainer.devices
+    )
+    plan = Plan.of(config, len(sampler))
+    state = _start(session, plan)
+    module.total_steps = plan.steps
+    held_out = _Rows(validation, config.batch_size) if validation is not None else None
+    with (
+        quiet_lightning(),
+        Interrupt() as interrupt,
+        Bar(session.name, plan.steps, done=state.step) as bar,
+    ):
+        watcher = Watcher(
+            session,
+            plan=plan,
+            state=state,
+            validation=held_out,
+            patience=config.patience,
+            bar=bar,
+            interrupt=interrupt,
+        )
+        try:
+            _train(module, _Batches(train, config, seed=session.seed, state=state), watcher)
+        except SystemExit:
+            # What Lightning makes of a second Ctrl-C.
+            if not interrupt.asked:
+                raise
+        finally:
+            finish(session.loggers)
+            module.total_steps = module.position = None
+    if interrupt.asked:
+        raise KeyboardInterrupt
+    return _result(module, session, watcher)
+
+
+def _start(session: FitSession, plan: Plan) -> FitState:
+    """The state to start from, with the folder and the curves brought back to it."""
+    session.checkpoints.mkdir(parents=True, exist_ok=True)
+    for leftover in session.checkpoints.glob(".*"):
+        leftover.unlink()  # half-written files of a killed process
+    state = read_state(session.last, plan, session.seed)
+    if state.step:
+        logger.info("%s: goes on from step %d of %d", session.name, state.step, plan.steps)
+    for target in session.loggers:
+        if isinstance(target, MetricsCsv):
+            target.go_on(state.step, seconds=state.seconds, scored=state.evaluated())
+    return state
+
+
+def _train(module: TrainingModule, batches: _Batches, watcher: Watcher) -> None:
+    config, session = module.train_config, watcher.session
+    trainer = L.Trainer(
+        accelerator=session.trainer.accelerator,
+        devices=session.trainer.devices,
+        strategy=session.trainer.strategy,
+        precision=_PRECISIONS[resolve_precision(session.trainer)],
+        max_epochs=1,  # of Lightning's: the stream holds all of ours
+        accumulate_grad_batches=config.accumulate,
+        gradient_clip_val=config.clip or None,
+        limit_val_batches=0,  # the watcher scores
+        num_sanity_val_steps=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+        logger=list(session.loggers) or False,
+        callbacks=[watcher],
+        plugins=[AtomicCheckpoint()],
+        default_root_dir=session.folder,
+    )
+    last = session.last if session.last.is_file() else None
+    trainer.fit(module, datamodule=batches, ckpt_path=last, weights_only=True)
+
+
+def _result(module: TrainingModule, session: FitSession, watcher: Watcher) -> FitResult:
+    state = watcher.state
+    chosen = state.selection.score is not None
+    if chosen:
+        load_model(module.model, session.best(state.selection.step))
+    module.model.eval()
+    return FitResult(
+        best_score=state.selection.score,
+        best_step=state.selection.step if chosen else state.step,
+        steps=state.step,
+        seconds=watcher.seconds,
+        stopped_early=state.stopped,
+        history=state.history,
+    )
+
+
+class _Batches(L.LightningDataModule):
+    """The rest of a training's batches, for the process that asks."""
+
+    def __init__(
+        self, rows: TokenizedDataset, config: TrainConfig, *, seed: int, state: FitState
+    ) -> None:
+        super().__init__()
+        self.rows, self.config, self.seed, self.state = rows, config, seed, state
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The batches from where the training stands; none if it is at its end."""
+        rank = self.trainer.global_rank if self.trainer else 0
+        world = self.trainer.world_size if self.trainer else 1
+        sampler = BucketSampler(
+            self.rows.lengths, self.config.batch_size, seed=self.seed, rank=rank, world=world
+        )
+        epochs = 0 if self.state.stopped else self.config.epochs
+        stream = EpochStream(sampler, epochs=epochs, start=self.state.position)
+        return DataLoader(self.rows, batch_sampler=stream, collate_fn=Collate(self.rows.pad_id))
+
+
+class _Rows:
+    """Validation batches: every row once, divided among the processes there are when asked."""
+
+    def __init__(self, rows: TokenizedDataset, batch_size: int) -> None:
+        self.rows, self.batch_size = rows, batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        several = distributed.is_available() and distributed.is_initialized()
+        sampler = BucketSampler(
+            self.rows.lengths,
+            self.batch_size,
+            seed=0,
+            shuffle=False,
+            rank=distributed.get_rank() if several else 0,
+            world=distributed.get_world_size() if several else 1,
+        )
+        collate = Collate(self.rows.pad_id)
+        yield from DataLoader(self.rows, batch_sampler=sampler, collate_fn=collate)

@@ -1,0 +1,102 @@
+"""The batches of a whole training as one stream that can be entered anywhere."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch.utils.data import Sampler
+
+from distill.data.batches import BucketSampler
+from distill.recipe.schema import TrainConfig
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a training is divided: batches, optimiser steps, evaluations.
+
+    Args:
+        batches: batches in an epoch.
+        epochs: passes over the data.
+        accumulate: batches whose gradients make one optimiser step.
+        evaluations_per_epoch: evaluations in an epoch, the last one at its end.
+    """
+
+    batches: int
+    epochs: int
+    accumulate: int = 1
+    evaluations_per_epoch: int = 1
+
+    @classmethod
+    def of(cls, config: TrainConfig, batches: int) -> Plan:
+        """The plan of a training with so many batches in an epoch."""
+        return cls(batches, config.epochs, config.accumulate, config.evaluations_per_epoch)
+
+    @property
+    def positions(self) -> int:
+        """Batches in the whole training."""
+        return self.batches * self.epochs
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps in the whole training; the last one may have fewer batches."""
+        return math.ceil(self.positions / self.accumulate)
+
+    def is_step(self, position: int) -> bool:
+        """Whether an optimiser step ends with the ``position``-th batch, counted from 1."""
+        return position % self.accumulate == 0 or position == self.positions
+
+    def step_at(self, position: int) -> int:
+        """Optimiser steps done after ``position`` batches, at the end of one."""
+        return math.ceil(position / self.accumulate)
+
+    def epoch_at(self, position: int) -> float:
+        """Epochs done after ``position`` batches."""
+        return position / self.batches
+
+    def ends_epoch(self, step: int) -> int | None:
+        """The epoch, counted from 1, whose last batch is in this optimiser step."""
+        first, last = (step - 1) * self.accumulate, min(step * self.accumulate, self.positions)
+        epoch = last // self.batches
+        return epoch if epoch * self.batches > first else None
+
+    def evaluation_steps(self) -> frozenset[int]:
+        """The optimiser steps after which the model is scored, evenly spaced in every epoch."""
+        parts = self.evaluations_per_epoch
+        at = (
+            epoch * self.batches + round(part * self.batches / parts)
+            for epoch in range(self.epochs)
+            for part in range(1, parts + 1)
+        )
+        return frozenset(self.step_at(position) for position in at if position > 0)
+
+
+class EpochStream(Sampler[list[int]]):
+    """The batches of all epochs one after another, from ``start`` on.
+
+    Lightning sees one long epoch. Its own way of entering an epoch in the middle depends on where
+    the checkpoint was taken and on what ran there; here the position is the only state.
+
+    Args:
+        batches: gives an epoch's batches as a function of (seed, epoch).
+        epochs: how many there are.
+        start: batches to leave out, as they were trained on before.
+    """
+
+    def __init__(self, batches: BucketSampler, *, epochs: int, start: int = 0) -> None:
+        # Not named ``sampler``: Lightning would set its own epoch, always 0, on an attribute so
+        # called.
+        self.batches = batches
+        self.epochs = epochs
+        self.start = start
+
+    def __len__(self) -> int:
+        return max(0, self.epochs * len(self.batches) - self.start)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        first, done = divmod(self.start, len(self.batches))
+        for epoch in range(first, self.epochs):
+            self.batches.set_epoch(epoch)
+            self.batches.skip(done if epoch == first else 0)
+            yield from self.batches

@@ -1,0 +1,143 @@
+"""Weights & Biases: a group of runs for a run folder, one for each stage; it never prompts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from distill import digest
+from distill.errors import UserError
+from distill.recipe.schema import WandbConfig
+
+logger = logging.getLogger("distill")
+
+#: Columns of the results table, by their keys in ``results.json``.
+_COLUMNS = ("name", "stage", "format", "score", "retention", "parameters", "macs", "bytes")
+
+
+def wandb_logger(
+    config: WandbConfig | None, *, recipe: dict[str, Any], run_folder: Path, stage: str
+) -> WandbLogger | None:
+    """The W&B logger of a stage, or ``None`` where W&B is not used.
+
+    Nothing is written before the first row is. A resumed stage goes on with the same W&B run.
+
+    Args:
+        config: the recipe's ``track.wandb``.
+        recipe: the resolved recipe, W&B's config.
+        run_folder: its name is the group's; files go to ``wandb/`` in it.
+        stage: the stage's name, W&B's job type.
+
+    Raises:
+        UserError: the mode is online and there is no API key.
+    """
+    if config is None or config.mode == "off":
+        return None
+    if config.mode == "online" and not _has_key():
+        raise UserError(
+            "track.wandb.mode is 'online' but there is no API key: set WANDB_API_KEY, run "
+            "'wandb login', or use track.wandb.mode=offline"
+        )
+    return _QuietWandbLogger(
+        name=f"{run_folder.resolve().name}-{stage}",
+        project=config.project,
+        entity=config.entity,
+        tags=config.tags,
+        group=run_folder.resolve().name,
+        job_type=stage,
+        id=digest.of_json([str(run_folder.resolve()), stage])[:16],
+        offline=config.mode == "offline",
+        save_dir=str(run_folder),
+        config=recipe,
+    )
+
+
+class _QuietWandbLogger(WandbLogger):
+    """W&B without its lines on the terminal, in the mode the recipe says."""
+
+    @property
+    def experiment(self) -> Any:
+        """The W&B run, begun when it is first asked for."""
+        if self._experiment is None and not getattr(rank_zero_only, "rank", 0):
+            import wandb
+
+            mode = "offline" if self._offline else "online"
+            settings = wandb.Settings(silent=True, console="off")
+            self._wandb_init.pop("anonymous", None)  # deprecated in wandb, still given by Lightning
+            self._wandb_init |= {"mode": mode, "settings": settings, "reinit": "create_new"}
+            self._experiment = wandb.init(**self._wandb_init)
+            self._experiment.define_metric("trainer/global_step")
+            self._experiment.define_metric("*", step_metric="trainer/global_step")
+        return self._experiment if self._experiment is not None else super().experiment
+
+
+def _has_key() -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    import wandb
+
+    return bool(wandb.api.api_key)
+
+
+def finish(loggers: Iterable[Logger]) -> None:
+    """End the W&B runs that have begun, so that the next stage has one of its own."""
+    for target in loggers:
+        if isinstance(target, WandbLogger) and target._experiment is not None:
+            target.experiment.finish()
+            target._experiment = None
+
+
+def log_results(
+    config: WandbConfig | None, run_folder: Path, results: dict[str, Any], bundle: Path | None
+) -> None:
+    """Add the final table and the model to W&B, as a run of the group of their own.
+
+    Args:
+        config: the recipe's ``track.wandb``.
+        run_folder: the run folder.
+        results: the content of ``results.json``.
+        bundle: the folder that becomes the one model artifact.
+
+    Raises:
+        UserError: the mode is online and there is no API key.
+    """
+    about: dict[str, Any] = {
+        name: results[name] for name in ("recipe", "task", "metric") if name in results
+    }
+    target = wandb_logger(config, recipe=about, run_folder=run_folder, stage="results")
+    if target is None:
+        return
+    import wandb
+
+    run = target.experiment
+    columns, rows = _table(results["models"])
+    run.log({"results": wandb.Table(columns=[*columns], data=rows)})
+    for row in rows:
+        model = dict(zip(columns, row, strict=True))
+        for name in ("score", "retention", "bytes"):
+            run.summary[f"{model['name']}/{name}"] = model[name]
+    if bundle is not None:
+        artifact = wandb.Artifact(run_folder.resolve().name, type="model")
+        artifact.add_dir(str(bundle))
+        run.log_artifact(artifact)
+    finish([target])
+
+
+def _table(models: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows of the results: facts, then speed by cell (``b1_l32``)."""
+    flat = []
+    for model in models:
+        row = {name: model.get(name) for name in _COLUMNS}
+        for cell, found in model.get("latency_ms", {}).items():
+            row[f"latency_ms/{cell}"] = found["p50"]
+        for cell, value in model.get("throughput", {}).items():
+            row[f"throughput/{cell}"] = value
+        flat.append(row)
+    columns = list(dict.fromkeys(name for row in flat for name in row))
+    return columns, [[row.get(name) for name in columns] for row in flat]
