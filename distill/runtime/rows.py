@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 from distill.errors import DataError
 
 #: Names under which a text column is found where none is named.
 TEXT_COLUMNS = ("text", "sentence")
 STDIN = "-"
+_TABLES = (".jsonl", ".csv", ".tsv")
 _CSV_LIMIT = 1 << 30
 
 
@@ -32,9 +35,9 @@ def read_rows(
 ) -> Iterator[Row]:
     """Yield the rows of a file, lazily.
 
-    ``.jsonl`` holds one JSON object a line; ``.csv`` and ``.tsv`` have a header; everything else,
-    and standard input (``-``), holds one text a line, where empty lines are texts too. Lines of
-    standard input that the caller wants as JSON are told by naming a column.
+    ``.jsonl`` holds one JSON object a line; ``.csv`` and ``.tsv`` have a header; each may end in
+    ``.gz``. Everything else, and standard input (``-``), holds one text a line, empty ones too;
+    standard input is read as JSON lines where a column is named.
 
     Args:
         source: the file's path, or ``-``.
@@ -45,12 +48,12 @@ def read_rows(
         DataError: the file cannot be read, is not UTF-8, or has no such column; the message says
             in which line.
     """
-    kind = Path(source).suffix.lower() if source != STDIN else ""
     named = column is not None or pair_column is not None
+    kind = _kind(source)
     if source == STDIN and named:
         kind = ".jsonl"
-    if kind not in (".jsonl", ".csv", ".tsv") and named:
-        raise DataError(f"{source}: one text a line has no columns; use .jsonl, .csv or .tsv")
+    if kind not in _TABLES and named:
+        raise DataError(f"{source}: one text a line has no columns; use {', '.join(_TABLES)}")
     with _opened(source) as (file, name):
         if kind == ".jsonl":
             yield from _json_rows(file, name, column, pair_column)
@@ -61,22 +64,34 @@ def read_rows(
                 yield Row(line)
 
 
+def _kind(source: str) -> str:
+    path = Path(source)
+    if path.suffix.lower() == ".gz":
+        path = path.with_suffix("")
+    return path.suffix.lower()
+
+
 @contextmanager
-def _opened(source: str) -> Iterator[tuple[IO[bytes], str]]:
+def _opened(source: str) -> Iterator[tuple[BinaryIO, str]]:
     if source == STDIN:
         yield sys.stdin.buffer, "standard input"
         return
-    try:
-        file = Path(source).open("rb")
-    except IsADirectoryError as error:
-        raise DataError(f"{source}: a folder, not a file") from error
-    except FileNotFoundError as error:
-        raise DataError(f"{source}: no such file") from error
-    with file:
-        yield file, source
+    path = Path(source)
+    if not path.is_file():
+        what = "a folder, not a file" if path.is_dir() else "no such file"
+        raise DataError(f"{source}: {what}")
+    if path.suffix.lower() != ".gz":
+        with path.open("rb") as file:
+            yield file, source
+        return
+    with gzip.open(path, "rb") as unpacked:
+        try:
+            yield cast(BinaryIO, unpacked), source
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DataError(f"{source}: not a whole gzip file ({error})") from error
 
 
-def _lines(file: IO[bytes], name: str) -> Iterator[tuple[int, str]]:
+def _lines(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
     """Lines with their numbers from 1, without their ends."""
     for number, raw in enumerate(file, start=1):
         yield number, _decoded(raw, name, number).rstrip("\r\n")
@@ -91,7 +106,7 @@ def _decoded(raw: bytes, name: str, number: int) -> str:
 
 
 def _json_rows(
-    file: IO[bytes], name: str, column: str | None, pair_column: str | None
+    file: BinaryIO, name: str, column: str | None, pair_column: str | None
 ) -> Iterator[Row]:
     for number, line in _lines(file, name):
         if not line.strip():
@@ -107,12 +122,12 @@ def _json_rows(
 
 
 def _table_rows(
-    file: IO[bytes], name: str, column: str | None, pair_column: str | None
+    file: BinaryIO, name: str, column: str | None, pair_column: str | None
 ) -> Iterator[Row]:
     # The csv module wants lines with their ends: a quoted field may hold one.
     texts = (_decoded(raw, name, number) for number, raw in enumerate(file, start=1))
     csv.field_size_limit(_CSV_LIMIT)
-    delimiter = "\t" if name.lower().endswith(".tsv") else ","
+    delimiter = "\t" if _kind(name) == ".tsv" else ","
     reader = csv.reader(texts, delimiter=delimiter, strict=True)
     try:
         header = next(reader, None)
