@@ -59,8 +59,9 @@ def macs(model: nn.Module, length: int) -> int:
             inside.add(id(module))
             if isinstance(module, nn.Linear):
                 total += length * module.in_features * module.out_features
-        width = int(layer.get_submodule("attention.self.query").out_features)  # H * head size
-        total += 2 * length * length * width
+        query = layer.get_submodule("attention.self.query")
+        if isinstance(query, nn.Linear):
+            total += 2 * length * length * query.out_features  # heads that are left * head size
     for module in model.modules():
         if isinstance(module, nn.Linear) and id(module) not in inside:
             total += module.in_features * module.out_features

@@ -1,4 +1,4 @@
-"""A run folder as a finished run leaves it, with believable numbers."""
+"""Results and a run folder as a finished run leaves them, with believable numbers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ MACHINE = {
 }
 
 
-def sample_results(models=MODELS, *, timed: bool = True, split: str = "test", **changes):
+def build_sample(models=MODELS, *, timed: bool = True, split: str = "test", **changes):
     facts, speed = [], {}
     for name, stage, kind, score, params, bare, macs, size, one, many in models:
         scores = {"accuracy": score, "macro_f1": score - 0.01}
@@ -126,12 +126,24 @@ STAGES = [
 
 
 @pytest.fixture
+def sample_results():
+    """A factory of results: rows in place of MODELS, and what the head says instead."""
+    return build_sample
+
+
+@pytest.fixture
+def sample_models():
+    """The rows that ``sample_results`` makes by default, to be changed by a test."""
+    return list(MODELS)
+
+
+@pytest.fixture
 def finished_run(tmp_path: Path) -> Path:
     """A finished run folder."""
     run = tmp_path / "quickstart"
     run.mkdir()
     (run / "recipe.yaml").write_text(RECIPE, "utf-8")
-    write_results(run / "results.json", sample_results())
+    write_results(run / "results.json", build_sample())
     write_curves(run / "metrics.csv")
     for folder, kind, seconds, score, facts in STAGES:
         (run / folder).mkdir()

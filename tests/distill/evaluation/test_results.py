@@ -1,0 +1,131 @@
+"""results.json: its shape, its ratios, and what is said of one that cannot be read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from distill.errors import RunFolderError
+from distill.evaluation.results import (
+    Results,
+    latency_cell,
+    read_results,
+    throughput_cell,
+    write_results,
+)
+
+KEYS = {"schema", "recipe", "task", "metric", "split", "machine", "models"}
+ROW_KEYS = {
+    "name", "stage", "format", "score", "scores", "retention", "parameters",
+    "parameters_no_embeddings", "macs", "bytes", "ratios", "latency_ms", "throughput",
+}  # fmt: skip
+
+
+def test_the_documented_keys_and_no_others(sample_results):
+    results = sample_results()
+    assert set(results) == KEYS
+    assert results["schema"] == 1
+    assert all(set(row) == ROW_KEYS for row in results["models"])
+    assert set(results["models"][0]["latency_ms"]["b1_l32"]) == {"p50", "p95"}
+    assert set(results["models"][0]["ratios"]) == {"size", "latency", "throughput"}
+
+
+def test_teacher_first_baseline_second_exports_last(sample_results, sample_models):
+    names = [row["name"] for row in sample_results(sample_models[::-1])["models"]]
+    assert names == [
+        "teacher", "baseline", "prune", "prediction", "intermediate", "onnx-int8", "onnx",
+    ]  # fmt: skip
+
+
+def test_ratios_and_retention_refer_to_the_teacher(sample_results):
+    row = sample_results()["models"][-1]
+    assert row["retention"] == pytest.approx(0.8013 / 0.8312)
+    assert row["ratios"]["size"] == pytest.approx(90.9 / 15.3)
+    assert row["ratios"]["latency"] == pytest.approx(8.51 / 0.69)
+    assert row["ratios"]["throughput"] == pytest.approx(119.0 / 13.1)
+
+
+def test_a_teacher_without_any_score_leaves_no_retention(sample_results, sample_models):
+    models = [(*sample_models[0][:3], 0.0, *sample_models[0][4:]), *sample_models[1:]]
+    assert {row["retention"] for row in sample_results(models)["models"]} == {None}
+
+
+def test_without_timing_ratios_of_speed_are_null(sample_results):
+    row = sample_results(timed=False)["models"][-1]
+    assert row["ratios"] == {"size": pytest.approx(5.941, abs=1e-3)} | dict.fromkeys(
+        ["latency", "throughput"]
+    )
+    assert row["latency_ms"] == row["throughput"] == {}
+
+
+@pytest.mark.parametrize("models", [[], [1], [0, 0]])
+def test_a_teacher_and_distinct_names_are_needed(sample_results, sample_models, models):
+    with pytest.raises(ValueError, match="distinct names with 'teacher'"):
+        sample_results([sample_models[i] for i in models])
+
+
+def test_cells_are_told_at_the_smallest_length():
+    cells = {"b1_l128", "b32_l128", "b8_l32", "b64_l32"}
+    assert latency_cell(cells) == "b8_l32"
+    assert throughput_cell(cells) == "b64_l32"
+    assert latency_cell(set()) is None
+
+
+def test_written_results_are_read_back_the_same(finished_run, sample_results):
+    write_results(finished_run / "results.json", sample_results())
+    assert read_results(finished_run).model_dump(by_alias=True, mode="json") == sample_results()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"schema": 2}, {"surprise": 1}, {"models": []}, {"metric": None}],
+)
+def test_another_shape_is_refused(sample_results, change, tmp_path):
+    with pytest.raises(ValidationError):
+        write_results(tmp_path / "results.json", sample_results() | change)
+    assert not (tmp_path / "results.json").exists()
+
+
+def test_results_cannot_be_changed(sample_results):
+    results = Results.model_validate(sample_results())
+    with pytest.raises(ValidationError):
+        results.metric = "f1"
+
+
+def test_a_folder_that_is_no_run_says_so(tmp_path):
+    with pytest.raises(RunFolderError, match="no such folder"):
+        read_results(tmp_path / "nowhere")
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        read_results(tmp_path)
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(RunFolderError, match="a file, not a run folder"):
+        read_results(file)
+
+
+def test_a_run_without_results_says_how_to_get_them(finished_run):
+    (finished_run / "results.json").unlink()
+    with pytest.raises(RunFolderError, match=f"run `distill resume {finished_run}` first"):
+        read_results(finished_run)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", json.dumps({"schema": 9})])
+def test_unreadable_results_say_how_to_make_them_again(finished_run, content):
+    (finished_run / "results.json").write_text(content)
+    with pytest.raises(RunFolderError) as caught:
+        read_results(finished_run)
+    assert "\n" not in str(caught.value)
+    assert "--rerun" in str(caught.value)
+
+
+def test_reading_results_loads_neither_torch_nor_matplotlib():
+    code = (
+        "import sys, distill.evaluation.results, distill.report.table, distill.report.compare\n"
+        "print(sorted({'torch', 'transformers', 'matplotlib', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,102 @@
+"""Predictors and scores, against the model called by hand."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, BertForSequenceClassification
+
+from distill.data.split import Split
+from distill.data.tokenized import tokenize
+from distill.errors import DataError
+from distill.evaluation.predictors import OnnxPredictor, TorchPredictor, torch_threads
+from distill.evaluation.score import score
+from distill.export.onnx import export_onnx
+from distill.tasks.classification import Classification
+
+
+@pytest.fixture
+def tiny(tiny_bert, sentences):
+    folder = tiny_bert()
+    texts, labels = sentences
+    split = Split(name="validation", texts=texts, labels=labels)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = BertForSequenceClassification.from_pretrained(folder)
+    return SimpleNamespace(
+        model=model,
+        tokenizer=tokenizer,
+        texts=texts,
+        labels=labels,
+        dataset=tokenize(split, tokenizer, max_length=32),
+    )
+
+
+def by_hand(tiny):
+    inputs = tiny.tokenizer(
+        tiny.texts, padding=True, truncation=True, max_length=32, return_tensors="pt"
+    )
+    with torch.no_grad():
+        return tiny.model.eval()(**inputs).logits
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_the_score_is_over_every_row_whatever_the_batch_size(tiny, batch_size):
+    task = Classification(["negative", "positive"])
+    found = score(TorchPredictor(tiny.model, 1), tiny.dataset, task, batch_size=batch_size)
+    right = by_hand(tiny).argmax(-1) == torch.tensor(tiny.labels)
+    assert found["accuracy"] == pytest.approx(right.float().mean().item())
+    assert set(found) == {"accuracy", "macro_f1", "mcc", "f1"}
+
+
+def test_a_torch_predictor_turns_dropout_off_and_gives_fp32(tiny):
+    tiny.model.train()
+    predictor = TorchPredictor(tiny.model, 1)
+    batch = {"input_ids": np.array([[5, 6, 7]]), "attention_mask": np.ones((1, 3), dtype=np.int64)}
+    first = predictor(batch)
+    assert first.dtype == np.float32
+    assert (first == predictor(batch)).all()
+
+
+def test_an_empty_split_cannot_be_scored(tiny):
+    class Nothing:
+        def __len__(self):
+            return 0
+
+    with pytest.raises(DataError, match="without rows"):
+        score(TorchPredictor(tiny.model), Nothing(), Classification(["a", "b"]))
+
+
+def test_an_onnx_predictor_goes_through_the_runtimes_session(tmp_path, monkeypatch):
+    calls = []
+
+    class Session:
+        def __init__(self, path, threads):
+            calls.append((path, threads))
+
+        def run(self, ids, mask, types):
+            assert types.shape == ids.shape
+            return np.zeros((len(ids), 2), dtype=np.float32)
+
+    monkeypatch.setattr("distill.evaluation.predictors.OnnxSession", Session)
+    predictor = OnnxPredictor(tmp_path / "m.onnx", 3, name="x", format="onnx-int8")
+    ids = np.ones((2, 4), dtype=np.int64)
+    assert predictor({"input_ids": ids, "attention_mask": ids}).shape == (2, 2)
+    assert calls == [(tmp_path / "m.onnx", 3)]
+    assert (predictor.name, predictor.format) == ("x", "onnx-int8")
+
+
+def test_torch_threads_puts_the_number_back():
+    before = torch.get_num_threads()
+    with torch_threads(before + 1):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_an_exported_model_scores_as_in_torch(tiny, tmp_path):
+    task = Classification(["negative", "positive"])
+    export_onnx(tiny.model, tmp_path / "model.onnx")
+    exported = score(OnnxPredictor(tmp_path / "model.onnx", 1), tiny.dataset, task)
+    assert exported == pytest.approx(score(TorchPredictor(tiny.model, 1), tiny.dataset, task))
