@@ -101,7 +101,7 @@ def keep_best(scores: torch.Tensor, share: float) -> torch.Tensor:
         [False, True, True, False]
     """
     count = scores.numel()
-    kept = min(count, max(1, round(count * (1.0 - share))))
+    kept = min(count, max(1, round(count * (1.0 - share))))  # 0 of 0: min, not max, decides
     order = torch.argsort(scores.cpu(), descending=True, stable=True)
     mask = torch.zeros(count, dtype=torch.bool)
     mask[order[:kept]] = True
