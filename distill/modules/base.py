@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 from transformers import PreTrainedModel
@@ -133,6 +134,24 @@ class TrainingModule(L.LightningModule):
     def on_validation_epoch_end(self) -> None:
         """Tell the metrics as ``validation/NAME``."""
         self.log_dict({f"validation/{name}": value for name, value in self.scores().items()})
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the trainer asks, also in bf16 with the fused optimiser.
+
+        Lightning refuses that pair because the fused optimiser unscales gradients itself; in bf16
+        nothing is scaled.
+        """
+        plugin = self.trainer.precision_plugin
+        by_norm = gradient_clip_algorithm in (None, "norm")
+        if isinstance(plugin, MixedPrecision) and plugin.scaler is None and by_norm:
+            plugin.clip_grad_by_norm(optimizer, gradient_clip_val or 0.0)
+            return
+        super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> Any:
         """AdamW and the schedule over the whole training."""
