@@ -230,7 +230,7 @@ def _label_points(
     sizes = [(len(name) * 12 * 0.56 + 2, 14.0) for name in names]
     places = place_labels(spots, sizes, frame)  # type: ignore[arg-type]
     for name, point, (ha, va, dx, dy) in zip(names, points, places, strict=True):
-        far = abs(dy) > 15
+        far = math.hypot(dx, dy) > 18
         axes.annotate(
             name, point, xytext=(dx, dy), textcoords="offset points", ha=ha, va=va, fontsize=12,
             bbox=_BACKGROUND,

@@ -6,23 +6,21 @@ from collections.abc import Sequence
 
 Box = tuple[float, float, float, float]  # left, bottom, right, top
 
-#: Where a label may go, best first: horizontal and vertical alignment and the way it moves.
-_PLACES = (
-    ("left", "center", 1, 0),
-    ("left", "bottom", 1, 1),
-    ("left", "top", 1, -1),
-    ("center", "bottom", 0, 1.6),
-    ("center", "top", 0, -1.6),
-    ("right", "center", -1, 0),
-    ("right", "bottom", -1, 1),
-    ("right", "top", -1, -1),
-    ("center", "bottom", 0, 4),
-    ("center", "top", 0, -4),
-    ("left", "bottom", 1, 3.4),
-    ("left", "top", 1, -3.4),
-    ("right", "bottom", -1, 3.4),
-    ("right", "top", -1, -3.4),
+#: Directions a label may go in, best first: its alignment and the way it moves.
+_SIDES = (
+    ("left", "center", 1.0, 0.0),
+    ("left", "bottom", 0.8, 0.8),
+    ("left", "top", 0.8, -0.8),
+    ("center", "bottom", 0.0, 1.2),
+    ("center", "top", 0.0, -1.2),
+    ("right", "center", -1.0, 0.0),
+    ("right", "bottom", -0.8, 0.8),
+    ("right", "top", -0.8, -0.8),
 )
+_RINGS = (1.0, 2.5, 4.0, 5.5)
+_PLACES = [
+    (ha, va, dx * ring, dy * ring) for ring in _RINGS for ha, va, dx, dy in _SIDES
+]  # fmt: skip
 
 Placement = tuple[str, str, float, float]  # horizontal, vertical alignment, offset x, offset y
 
@@ -45,7 +43,9 @@ def place_labels(
     Returns:
         For each point the alignment of its label and the offset from the point.
     """
-    taken: list[Box] = [(x - gap, y - gap, x + gap, y + gap) for x, y in points]
+    half = 0.7 * gap
+    marks: list[Box] = [(x - half, y - half, x + half, y + half) for x, y in points]
+    taken: list[Box] = []
     order = sorted(range(len(points)), key=lambda i: -_neighbours(points, i))
     chosen: dict[int, Placement] = {}
     for index in order:
@@ -53,8 +53,9 @@ def place_labels(
         for rank, (ha, va, dx, dy) in enumerate(_PLACES):
             place = (ha, va, dx * gap, dy * gap)
             box = _box(points[index], sizes[index], place)
-            others = [b for i, b in enumerate(taken) if i != index]
-            cost = sum(_overlap(box, other) for other in others) + 3 * _outside(box, frame)
+            others = [b for i, b in enumerate(marks) if i != index]
+            cost = sum(_overlap(box, other) for other in others) + 4 * _outside(box, frame)
+            cost += 4 * sum(_overlap(box, other) for other in taken)
             cost += 0.5 * rank
             if best is None or cost < best[0]:
                 best = (cost, place, box)

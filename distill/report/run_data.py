@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,8 +115,8 @@ def _stage(folder: str, content: dict[str, Any]) -> StageFacts:
 def read_curves(path: Path) -> dict[str, dict[str, Curve]]:
     """Read ``metrics.csv`` (stage, step, epoch, metric, value, seconds).
 
-    A row that was cut off when a run was killed is left out; a value written twice (a step done
-    again after a resume) counts as written last.
+    A row that was cut off when a run was killed is left out, as is a value that is not finite. Of
+    a value written twice (a step done again after a resume) the last counts.
 
     Returns:
         stage -> metric -> (step, value) pairs in the order of steps; empty without the file.
@@ -130,7 +131,8 @@ def read_curves(path: Path) -> dict[str, dict[str, Curve]]:
                 points = found.setdefault(row["stage"], {}).setdefault(row["metric"], {})
             except (KeyError, TypeError, ValueError):
                 continue
-            points[step] = value
+            if math.isfinite(value):
+                points[step] = value
     return {
         stage: {metric: sorted(points.items()) for metric, points in metrics.items()}
         for stage, metrics in found.items()

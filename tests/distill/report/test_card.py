@@ -1,0 +1,81 @@
+"""The model card."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from distill.recipe.schema import Recipe
+from distill.report.card import make_card
+from distill.report.summary import summary
+
+
+@pytest.fixture
+def recipe(finished_run):
+    return Recipe.model_validate(yaml.safe_load((finished_run / "recipe.yaml").read_text()))
+
+
+def changed(recipe, **parts):
+    return Recipe.model_validate(recipe.model_dump() | parts)
+
+
+ALL = ("transformers", "onnx", "onnx-int8")
+
+
+def test_its_numbers_are_those_of_the_table(recipe, sample_results):
+    card = make_card(sample_results(), recipe, labels=["numpy", "torch"], formats=ALL)
+    assert summary(sample_results()) in card
+    row = "| onnx-int8 | onnx-int8 | 0.8013 | 96.4 % | 15.1 | 101 | 15.3 | 0.69 | 0.75 | 2,443 |"
+    assert row in card
+    assert "one of 2 labels: numpy, torch" in card
+
+
+def test_the_front_matter_is_yaml_with_the_teachers_hub_name(recipe, sample_results):
+    front = yaml.safe_load(make_card(sample_results(), recipe).split("---\n")[1])
+    assert front["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert front["pipeline_tag"] == "text-classification"
+    assert front["metrics"] == ["accuracy"]
+
+
+def test_paths_of_this_machine_stay_here(recipe, sample_results):
+    local = changed(
+        recipe,
+        teacher={"model": "/home/someone/teacher"},
+        student={"size": "3x384", "init": "/home/someone/general"},
+        data={"source": "files", "train": "/home/someone/train.tsv"},
+    )
+    card = make_card(sample_results(), local)
+    assert "/home" not in card
+    assert "base_model" not in card
+    assert "the files train.tsv" in card
+
+
+def test_a_pruned_model_needs_its_code_and_a_stock_one_does_not(recipe, sample_results):
+    pruned = make_card(sample_results(), recipe, pruned=True)
+    assert "trust_remote_code=True" in pruned
+    assert "import students" in pruned
+    assert "trust_remote_code" not in make_card(sample_results(), recipe)
+
+
+def test_only_what_the_bundle_holds_is_explained(recipe, sample_results):
+    card = make_card(sample_results(), recipe, formats=["transformers"])
+    assert "distill.runtime" not in card
+    assert "int8 results differ" not in card
+    assert "from transformers import pipeline" not in make_card(
+        sample_results(), recipe, formats=["onnx"]
+    )
+
+
+def test_a_pair_is_shown_with_its_second_sentence(recipe, sample_results):
+    card = make_card(sample_results(), recipe, pair=True)
+    assert 'predict(["some text"], ["its second sentence"])' in card
+    assert '--pair "its second sentence"' in card
+
+
+def test_scores_on_validation_rows_are_called_too_good(recipe, sample_results):
+    assert "somewhat too good" in make_card(sample_results(split="validation"), recipe)
+    assert "somewhat too good" not in make_card(sample_results(), recipe)
+
+
+def test_before_the_evaluation_it_says_so(recipe):
+    assert "Not measured yet." in make_card(None, recipe)

@@ -1,0 +1,185 @@
+"""The page: whole from a finished run, honest from an unfinished one, loading nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+from distill.errors import RunFolderError
+from distill.report.html import render_report
+from distill.report.run_data import read_curves, read_run
+
+VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "use", "circle", "line"}
+
+
+class Page(HTMLParser):
+    """Collects what a browser would look at: elements, ids, headings, and unclosed ones."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.ids, self.attributes, self.headings = [], [], [], []
+        self.tags, self.words = [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+
+@pytest.fixture
+def page(finished_run):
+    return render_report(finished_run).read_text("utf-8")
+
+
+def test_all_sections_and_pictures_of_a_finished_run(page):
+    parsed = Page(page)
+    assert parsed.open == []
+    assert parsed.headings == [
+        "Models", "What was paid for speed and size", "Training", "Stages", "Layer map",
+        "Recipe, machine, and how to do it again",
+    ]  # fmt: skip
+    # Score against latency, sizes, validation scores, five losses, one layer map.
+    assert parsed.tags.count("svg") == 9
+    text = " ".join(" ".join(parsed.words).split())
+    for fact in ("96.4 %", "5.9x", "12.3x", "0.8013", "8.51 to 0.69 ms", "90.9 to 15.3 MB"):
+        assert fact in text
+    assert "Not in the picture, as a later stage trained it further: intermediate (0.2100)" in text
+    assert "Some Processor 9" in text
+    assert "{kind: evaluate, name: evaluate" in text
+    assert "distill run recipe.yaml --run-dir quickstart-again" in text
+
+
+def test_it_loads_nothing_and_runs_nothing(page):
+    parsed = Page(page)
+    assert not {"script", "link", "img", "iframe", "object", "image"} & set(parsed.tags)
+    assert "http" not in page
+    assert not re.search(r"@import|url\((?!#)", page)
+    links = [value for name, value in parsed.attributes if name.endswith(("href", "src"))]
+    assert links
+    assert all(value.startswith("#") for value in links)
+
+
+def test_ids_are_unique_and_every_reference_meets_one(page):
+    parsed = Page(page)
+    assert len(set(parsed.ids)) == len(parsed.ids)
+    wanted = re.findall(r'(?:url\(#|href="#|aria-labelledby=")([^)"]+)', page)
+    assert set(wanted) <= set(parsed.ids)
+
+
+def test_pictures_take_their_colours_from_the_page_and_say_what_they_show(page):
+    for svg in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL):
+        assert 'role="img"' in svg
+        assert re.search(r'aria-label="[^"]{20,}"', svg)
+        assert "#0a0b" not in svg
+        assert "var(--" in svg or "layer-map" in svg
+    colors = set(re.findall(r"var\((--[\w-]+)\)", page))
+    defined = set(re.findall(r"(--[\w-]+):", page))
+    assert colors <= defined
+    dark = page[page.index("prefers-color-scheme: dark") :]
+    dark = dark[: dark.index("box-sizing")]
+    assert {color for color in colors if color not in ("--font", "--mono")} <= set(
+        re.findall(r"(--[\w-]+):", dark)
+    )
+
+
+def test_the_same_run_gives_the_same_page(finished_run, page):
+    assert render_report(finished_run).read_text("utf-8") == page
+
+
+def test_words_from_files_are_escaped(finished_run):
+    recipe = (finished_run / "recipe.yaml").read_text("utf-8")
+    evil = "<script>alert(1)</script>"
+    recipe = re.sub("description: .*", f"description: '{evil}'", recipe)
+    (finished_run / "recipe.yaml").write_text(recipe, "utf-8")
+    metrics = finished_run / "metrics.csv"
+    metrics.write_text(metrics.read_text("utf-8") + f'"{evil}",1,1,loss,1.0,1\n', "utf-8")
+    parsed = Page(render_report(finished_run).read_text("utf-8"))
+    assert "script" not in parsed.tags
+
+
+def test_a_run_just_begun_renders_and_says_what_is_missing(finished_run):
+    for path in finished_run.iterdir():
+        if path.name not in {"recipe.yaml", "01-teacher"}:
+            for file in [*path.glob("*"), path] if path.is_dir() else [path]:
+                file.rmdir() if file.is_dir() else file.unlink()
+    (finished_run / "01-teacher" / "stage.json").unlink()
+    page = render_report(finished_run).read_text("utf-8")
+    assert Page(page).open == []
+    assert "<svg" not in page
+    for text in ("no evaluation yet", "No loss has been logged", "No stage has matched layers yet"):
+        assert text in page
+
+
+def test_curves_without_results_are_drawn(finished_run):
+    (finished_run / "results.json").unlink()
+    page = render_report(finished_run).read_text("utf-8")
+    assert page.count("<svg") == 7
+    assert "Nothing measured yet" in page
+
+
+def test_results_without_speed_are_drawn(finished_run, sample_results):
+    (finished_run / "results.json").write_text(json.dumps(sample_results(timed=False)))
+    assert "Speed was not measured" in render_report(finished_run).read_text("utf-8")
+
+
+def test_a_teacher_alone_is_drawn(finished_run, sample_results, sample_models):
+    (finished_run / "results.json").write_text(json.dumps(sample_results(sample_models[:1])))
+    assert "no student yet" in render_report(finished_run).read_text("utf-8")
+
+
+def test_a_folder_that_is_no_run_gets_no_page(tmp_path):
+    with pytest.raises(RunFolderError, match="not a run folder"):
+        render_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broken_stage_file_is_told_with_its_path(finished_run):
+    path = finished_run / "03-intermediate" / "stage.json"
+    path.write_text("{")
+    with pytest.raises(RunFolderError, match=re.escape(str(path))):
+        read_run(finished_run)
+
+
+def test_curves_survive_a_cut_off_row_and_take_the_last_of_two_values(tmp_path):
+    file = tmp_path / "metrics.csv"
+    file.write_text(
+        "stage,step,epoch,metric,value,seconds\n"
+        "a,20,0.2,loss,1.5,1\na,10,0.1,loss,2.0,1\na,20,0.2,loss,1.4,2\na,30,0.3,loss,nan,1\n"
+        "a,30,0.3,lo"
+    )
+    assert read_curves(file) == {"a": {"loss": [(10.0, 2.0), (20.0, 1.4)]}}
+    assert read_curves(tmp_path / "missing.csv") == {}
+
+
+def test_reporting_does_not_load_torch(finished_run):
+    code = (
+        "import sys; from pathlib import Path; from distill.report.html import render_report\n"
+        f"render_report(Path({str(finished_run)!r}))\n"
+        "print(sorted({'torch', 'transformers', 'lightning', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
