@@ -1,0 +1,147 @@
+import logging
+import sys
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, BertForMaskedLM
+
+import distill.export.onnx as room
+from distill.compression.masks import Masks
+from distill.compression.surgery import slice_model
+from distill.errors import ModelError
+from distill.export.onnx import INPUTS, export_onnx
+from distill.runtime.session import OnnxSession
+
+
+@pytest.fixture
+def model(tiny_bert):
+    torch.manual_seed(0)
+    found = AutoModelForSequenceClassification.from_pretrained(tiny_bert())
+    for name, weight in found.named_parameters():
+        if name.endswith("bias"):
+            torch.nn.init.normal_(weight, std=0.2)
+    return found.eval()
+
+
+def random_batch(model, *, batch: int, length: int, real: list[int] | None = None):
+    random = np.random.default_rng(length)
+    ids = random.integers(5, model.config.vocab_size, (batch, length))
+    mask = np.ones((batch, length), dtype=np.int64)
+    for row, count in enumerate(real or []):
+        mask[row, count:] = 0
+    types = random.integers(0, 2, (batch, length))
+    return ids, mask, types
+
+
+def torch_logits(model, arrays) -> np.ndarray:
+    feed = {name: torch.from_numpy(array) for name, array in zip(INPUTS, arrays, strict=True)}
+    with torch.inference_mode():
+        return model(**feed).logits.numpy()
+
+
+def empty_layers(model):
+    layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
+    ffn = model.config.intermediate_size
+    first = [torch.arange(heads) < (1 if index else 0) for index in range(layers)]
+    second = [torch.arange(ffn) < (3 if index else 0) for index in range(layers)]
+    return slice_model(model, Masks(first, second))
+
+
+def without_last(model):
+    layers, heads = model.config.num_hidden_layers, model.config.num_attention_heads
+    ffn = model.config.intermediate_size
+    first = [torch.arange(heads) < (0 if index == layers - 1 else 2) for index in range(layers)]
+    second = [torch.arange(ffn) < (0 if index == layers - 1 else 9) for index in range(layers)]
+    return slice_model(model, Masks(first, second))
+
+
+@pytest.mark.parametrize("prune", [lambda model: model, empty_layers, without_last])
+def test_logits_are_those_of_torch_at_any_shape(model, tmp_path, prune):
+    model = prune(model)
+    export_onnx(model, tmp_path / "model.onnx")
+    session = OnnxSession(tmp_path / "model.onnx", threads=1)
+    for batch, length, real in [(1, 1, None), (1, 128, None), (5, 20, [20, 3, 1, 12, 7])]:
+        arrays = random_batch(model, batch=batch, length=length, real=real)
+        np.testing.assert_allclose(session.run(*arrays), torch_logits(model, arrays), atol=1e-5)
+
+
+def test_padding_changes_nothing(model, tmp_path):
+    export_onnx(model, tmp_path / "model.onnx")
+    session = OnnxSession(tmp_path / "model.onnx", threads=1)
+    ids, mask, types = random_batch(model, batch=1, length=6)
+    grown = [np.pad(array, ((0, 0), (0, 9))) for array in (ids, mask, types)]
+    grown[0][:, 6:] = 17  # whatever stands in the padding
+    np.testing.assert_allclose(session.run(*grown), session.run(ids, mask, types), atol=1e-6)
+
+
+def test_the_file_is_plain_whole_and_repeatable(model, tmp_path):
+    export_onnx(model, tmp_path / "model.onnx")
+    export_onnx(model, tmp_path / "again.onnx")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.onnx", "model.onnx"]
+    content = (tmp_path / "model.onnx").read_bytes()
+    assert content == (tmp_path / "again.onnx").read_bytes()
+    assert b"/transformers/" not in content  # no source lines, no paths of this machine
+    proto = onnx.load_from_string(content)
+    shapes = {
+        entry.name: [dim.dim_param or dim.dim_value for dim in entry.type.tensor_type.shape.dim]
+        for entry in (*proto.graph.input, *proto.graph.output)
+    }
+    axes = shapes["input_ids"]
+    assert all(isinstance(axis, str) for axis in axes)
+    assert shapes == {**dict.fromkeys(INPUTS, axes), "logits": [axes[0], 2]}
+
+
+def test_the_model_is_left_as_it_was(model, tmp_path, capfd, recwarn):
+    model.train()
+    level = logging.getLogger("torch.onnx").level
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    export_onnx(model, tmp_path / "model.onnx")
+    assert model.training
+    assert model.config._attn_implementation == "sdpa"
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, before[name]), name
+    assert logging.getLogger("torch.onnx").level == level
+    assert list(recwarn) == []
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("", "")
+
+
+def test_a_wrong_graph_is_refused_and_not_written(model, tmp_path, monkeypatch):
+    class Wrong(room._FirstTokenLogits):
+        def forward(self, input_ids, attention_mask, token_type_ids):
+            return super().forward(input_ids, attention_mask, token_type_ids) + 1e-2
+
+    monkeypatch.setattr(room, "_FirstTokenLogits", Wrong)
+    with pytest.raises(ModelError, match=r"differ from torch by 1\.0e-02"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nan_logits_are_refused(model, tmp_path):
+    model.classifier.bias.data.fill_(float("nan"))
+    with pytest.raises(ModelError, match="differ from torch by nan"):
+        export_onnx(model, tmp_path / "model.onnx")
+
+
+def test_models_of_other_tasks_are_exported_as_they_are(tiny_bert, tmp_path):
+    torch.manual_seed(0)
+    config = AutoModelForSequenceClassification.from_pretrained(tiny_bert()).config
+    model = BertForMaskedLM(config).eval()
+    export_onnx(model, tmp_path / "model.onnx")
+    arrays = random_batch(model, batch=2, length=9, real=[9, 4])
+    found = OnnxSession(tmp_path / "model.onnx", threads=1).run(*arrays)
+    assert found.shape == (2, 9, config.vocab_size)
+    np.testing.assert_allclose(found[0], torch_logits(model, arrays)[0], atol=1e-5)
+
+
+def test_sessions_tell_what_is_wrong(tmp_path, monkeypatch):
+    with pytest.raises(ModelError, match=r"model\.onnx: no such file"):
+        OnnxSession(tmp_path / "model.onnx")
+    (tmp_path / "model.onnx").write_bytes(b"not a model")
+    with pytest.raises(ModelError, match="ONNX Runtime cannot load it"):
+        OnnxSession(tmp_path / "model.onnx")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(Exception, match="pip install onnxruntime"):
+        OnnxSession(tmp_path / "model.onnx")
