@@ -69,15 +69,12 @@ def _draw_loss(axes: Axes, key: str, points: Curve, index: int, *, alone: bool) 
 
 
 def _smoothed(values: list[float]) -> list[float]:
-    """Exponential mean over about a twentieth of the curve."""
+    """Mean over a window of about a twelfth of the curve around each point."""
     if len(values) < _SMOOTH_FROM:
         return values
-    keep = 1 - 20 / len(values)
-    out, mean = [], values[0]
-    for value in values:
-        mean = keep * mean + (1 - keep) * value
-        out.append(mean)
-    return out
+    reach = len(values) // 24
+    windows = (values[max(0, i - reach) : i + reach + 1] for i in range(len(values)))
+    return [sum(window) / len(window) for window in windows]
 
 
 def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
