@@ -1,0 +1,196 @@
+"""Label values, as data have them, to integers."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from distill.data.sources.table import Table, listed, nearest
+from distill.errors import DataError
+
+#: GLUE's mark for a row whose label is kept back.
+UNLABELLED = -1
+
+_MANY = 50
+
+
+def clean(value: Any) -> str | int | None:
+    """A label value as a name, an integer, or ``None`` where it is missing.
+
+    ``True`` and ``False`` become the names ``true`` and ``false``; a float without a fraction
+    becomes an integer; names lose white space around them.
+
+    Raises:
+        TypeError: the value is none of these.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        return value.strip() or None
+    raise TypeError
+
+
+def clean_column(table: Table, column: str) -> list[str | int]:
+    """The labels of all rows.
+
+    Raises:
+        DataError: the column or a label is missing, or a label is neither name nor integer.
+    """
+    found: list[str | int] = []
+    values = table.column(column, "data.columns.label")
+    for row, raw in enumerate(values):
+        try:
+            value = clean(raw)
+        except TypeError:
+            raise DataError(
+                f"{table.at(row)}: the label is {raw!r}; a name or an integer is expected"
+            ) from None
+        if value is None:
+            raise DataError(f"{table.at(row)}: the label is missing in column '{column}'")
+        found.append(value)
+    return found
+
+
+def is_unlabelled(table: Table, column: str) -> bool:
+    """Whether no row of a split has a label: no such column, or nothing but -1 or gaps."""
+    values = table.columns.get(column)
+    return values is None or all(
+        value is None or value in (UNLABELLED, str(UNLABELLED), "") for value in values
+    )
+
+
+def _integer(value: str | int) -> int | None:
+    if isinstance(value, int):
+        return value
+    digits = value.removeprefix("-")
+    return int(value) if digits.isascii() and digits.isdigit() else None
+
+
+def label_names(
+    values: Sequence[str | int], table: Table, *, given: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The task's label names, in the order of their integers.
+
+    They are the recipe's ``task.labels``; else the names that the data carry; else, read from the
+    training labels: 0 to C-1 where all are integers, names in alphabetical order otherwise.
+
+    Args:
+        values: the training labels.
+        table: the training table.
+        given: ``task.labels``.
+
+    Raises:
+        DataError: fewer than two labels are in use, the integers are not 0 to C-1, or there are
+            so many different ones that they cannot be labels.
+    """
+    counts = Counter(values)
+    if len(counts) < 2:
+        raise DataError(
+            f"{table.place}: all {len(values):,} rows have the label {next(iter(counts))!r}; "
+            "there must be at least two to tell apart"
+        )
+    if given is not None:
+        return tuple(given)
+    if table.label_names is not None:
+        return table.label_names
+    if len(values) >= _MANY and len(counts) > len(values) // 2:
+        raise DataError(
+            f"{table.place}: {len(counts):,} different labels in {len(values):,} rows; is "
+            "data.columns.label the right column?"
+        )
+    integers = {_integer(value) for value in counts}
+    if None in integers:
+        return tuple(sorted({str(value) for value in counts}))
+    whole = sorted(value for value in integers if value is not None)
+    if whole != list(range(len(whole))):
+        shown = ", ".join(f'"{value}"' for value in whole[:12])
+        dots = ", ..." if len(whole) > 12 else ""
+        raise DataError(
+            f"{table.place}: labels are the integers {shown.replace(chr(34), '')}{dots}, not 0 to "
+            f"{len(whole) - 1}; name them in the recipe: task.labels: [{shown}{dots}]"
+        )
+    return tuple(str(value) for value in whole)
+
+
+def carried_names(
+    values: Sequence[str | int], table: Table, labels: Sequence[str]
+) -> Sequence[str | int]:
+    """Labels with the integers of a table that carries names turned into those names.
+
+    A recipe that names the same labels in another order is followed by name; one with other names
+    renames them, integer by integer.
+
+    Raises:
+        DataError: the recipe renames the labels and has not as many of them.
+    """
+    own = table.label_names
+    if own is None:
+        return values
+    if set(own) != set(labels):
+        if len(own) != len(labels):
+            raise DataError(
+                f"{table.place}: the data's labels are {listed(own)}, but task.labels has "
+                f"{listed(labels)}; leave task.labels out or write as many"
+            )
+        return values
+    return [
+        own[value] if isinstance(value, int) and 0 <= value < len(own) else value
+        for value in values
+    ]
+
+
+def to_integers(
+    values: Sequence[str | int], table: Table, labels: Sequence[str], *, seen: set[int] | None
+) -> list[int]:
+    """Each row's label as an index into ``labels``.
+
+    Args:
+        values: labels: names, integers, or integers written as text.
+        table: where they stand, for errors.
+        labels: the task's label names.
+        seen: the labels that stand in the training rows, where others are a mistake.
+
+    Raises:
+        DataError: a label that is not in ``labels``, an integer out of range, or a label that
+            training never shows.
+    """
+    by_name = {name: index for index, name in enumerate(labels)}
+    found: dict[str | int, int] = {}
+    result: list[int] = []
+    for row, value in enumerate(carried_names(values, table, labels)):
+        index = found.get(value)
+        if index is None:
+            index = found[value] = _index(value, by_name, table.at(row))
+            if seen is not None and index not in seen:
+                raise DataError(
+                    f"{table.at(row)}: the label '{labels[index]}' has no row in the training "
+                    "data; a model cannot learn it"
+                )
+        result.append(index)
+    return result
+
+
+def _index(value: str | int, by_name: dict[str, int], place: str) -> int:
+    index = by_name.get(str(value))
+    if index is not None:
+        return index
+    integer = _integer(value)
+    if integer is None:
+        raise DataError(
+            f"{place}: the label '{value}' is unknown; labels are {listed(by_name)}"
+            f"{nearest(str(value), by_name)}"
+        )
+    if not 0 <= integer < len(by_name):
+        raise DataError(
+            f"{place}: the label {integer} is out of range; there are {len(by_name)} labels "
+            f"({listed(by_name)}), so 0 to {len(by_name) - 1}"
+        )
+    return integer

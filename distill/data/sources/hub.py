@@ -1,0 +1,101 @@
+"""Rows of a data set on the Hugging Face hub, or of anything ``datasets.load_dataset`` takes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distill.console import stderr
+from distill.data.sources.columnar import from_dataset, split_for
+from distill.data.sources.table import Table, listed, nearest
+from distill.errors import DataError
+from distill.recipe.schema import DataConfig
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+logger = logging.getLogger("distill")
+
+_FILES = "or copy the rows to files and set data.source=files data.train=PATH"
+
+
+def read_hub(data: DataConfig, wanted: Sequence[str], base: Path | None) -> dict[str, Table]:
+    """Read the splits of a data set on the hub.
+
+    ``data.train``, ``data.validation`` and ``data.test`` name splits; what is left out is found by
+    its usual name (``train``; ``validation``, ``dev``; ``test``) where the data set has it.
+
+    Args:
+        data: the recipe's ``data`` section.
+        wanted: the columns to read.
+        base: not used.
+
+    Returns:
+        A table for ``train`` and for each other split that is there.
+
+    Raises:
+        DataError: the hub cannot be reached, the data set, its subset or a split is not there.
+    """
+    if data.path is None:
+        raise DataError("data.path: needed when data.source is hub; write the data set's name")
+    logger.info("asking the hub for '%s'", data.path)
+    splits = _load(data.path, data.subset, data.revision)
+    chosen = {"train": data.train, "validation": data.validation, "test": data.test}
+    tables = {}
+    for role, name in chosen.items():
+        split = name if name is not None else split_for(role, list(splits))
+        if split is None and role != "train":
+            continue
+        if split is None or split not in splits:
+            missing = split or role
+            raise DataError(
+                f"data.{role}: {data.path} has no split '{missing}'; splits are "
+                f"{listed(splits)}{nearest(missing, splits)}"
+            )
+        tables[role] = from_dataset(splits[split], f"{data.path}:{split}", wanted)
+    return tables
+
+
+def _load(path: str, subset: str | None, revision: str | None) -> DatasetDict:
+    import datasets
+    import httpx
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        with _quiet():
+            return datasets.load_dataset(path, subset, revision=revision)
+    except datasets.exceptions.DatasetNotFoundError as error:
+        raise DataError(f"data.path: {_first_line(error)}; mend the name, {_FILES}") from error
+    except (ConnectionError, OfflineModeIsEnabled, HfHubHTTPError, httpx.HTTPError) as error:
+        raise DataError(
+            f"data.path: the hub cannot be reached for '{path}'; try again with a network, {_FILES}"
+        ) from error
+    except (ValueError, OSError, RuntimeError, datasets.exceptions.DatasetsError) as error:
+        raise DataError(f"data.path: {path}: {_first_line(error)}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back the hub client's retry warnings and, off a terminal, the progress bars."""
+    import datasets
+
+    log = logging.getLogger("huggingface_hub")
+    level, bars = log.level, not datasets.utils.are_progress_bars_disabled()
+    log.setLevel(logging.ERROR)
+    if not stderr.is_terminal:
+        datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        if bars:
+            datasets.enable_progress_bars()
+
+
+def _first_line(error: Exception) -> str:
+    """What went wrong; a cause says it better than the error that wraps it."""
+    text = str(error.__cause__ or error).strip()
+    return text.splitlines()[0].rstrip(". ") if text else type(error).__name__

@@ -1,0 +1,71 @@
+"""Rows as they were found, before anything is made of them, with the place of each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from distill.errors import DataError
+
+_LISTED = 12
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one split.
+
+    Args:
+        place: the file, or the name of the data set and split: how errors call it.
+        columns: the wanted columns that are there; all of one length.
+        available: the names of all columns.
+        lines: the line on which each row starts, for files of text.
+        label_names: names of the labels' integers where the data carry them.
+    """
+
+    place: str
+    columns: dict[str, list[Any]]
+    available: Sequence[str]
+    lines: Sequence[int] | None = None
+    label_names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values()))) if self.columns else 0
+
+    def at(self, row: int) -> str:
+        """The place of a row, to begin an error with: ``file:line``, or the row's number from 1."""
+        if self.lines is not None:
+            return f"{self.place}:{self.lines[row]}"
+        return f"{self.place} row {row + 1}"
+
+    def column(self, name: str, key: str) -> list[Any]:
+        """A column's values.
+
+        Args:
+            name: the column.
+            key: the recipe key that chooses it, for the error.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if name in self.columns:
+            return self.columns[name]
+        raise DataError(
+            f"{self.place}: no column '{name}'; columns are {listed(self.available)}"
+            f"{nearest(name, self.available)}; choose one with {key}"
+        )
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in quotes, with commas; a long list is cut."""
+    found = list(names)
+    shown = ", ".join(f"'{name}'" for name in found[:_LISTED])
+    return f"{shown}, ... ({len(found)})" if len(found) > _LISTED else shown or "none"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` where a known name is like ``name``, else nothing."""
+    by_folded = {other.casefold(): other for other in known}
+    found = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    return f"; did you mean '{by_folded[found[0]]}'?" if found else ""
