@@ -24,6 +24,8 @@ SCRIPT = Path(__file__).with_name("tiny_training.py")
 PLAIN: dict[str, Any] = {"evaluations_per_epoch": 3}
 #: Three batches a step: neither the epoch nor the training is a multiple of it at 5 batches.
 ACCUMULATED: dict[str, Any] = {"accumulate": 5, "trainer": {"checkpoint_steps": 1}}
+BF16: dict[str, Any] = {"trainer": {"precision": "bf16"}}
+DISTILLED: dict[str, Any] = {"objectives": ["embedding", "attention", "hidden", "logits"]}
 PATIENT: dict[str, Any] = {"epochs": 6, "patience": 2, "lr": 1e-6}
 LAST_KEPT: dict[str, Any] = {"validation": None}
 
@@ -102,6 +104,8 @@ def whole(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         pytest.param(ACCUMULATED, [("step", 8)], id="between-accumulated-batches"),
         pytest.param(ACCUMULATED, [("saved", 3), ("step", 4)], id="accumulated-over-the-epoch"),
         pytest.param(PATIENT, [("saved", 8)], id="before-patience-runs-out"),
+        pytest.param(BF16, [("step", 9)], id="bf16"),
+        pytest.param(DISTILLED, [("step", 8), ("saved", 2)], id="distilled"),
         pytest.param(LAST_KEPT, [("step", 17)], id="without-validation"),
     ],
 )

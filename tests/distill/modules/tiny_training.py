@@ -21,6 +21,8 @@ from safetensors.torch import save_file
 from torch.utils.data import Dataset
 from transformers import BertConfig, BertForSequenceClassification
 
+from distill.modules.base import TrainingModule
+from distill.modules.distill import DistillModule
 from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import FitResult, FitSession, fit
 from distill.recipe.schema import TrainConfig, TrainerConfig
@@ -94,12 +96,19 @@ def train(
     rows: int = 90,
     validation: int | None = 40,
     trainer: dict[str, Any] | None = None,
+    objectives: list[str] | None = None,
     **config: Any,
 ) -> tuple[Any, FitResult]:
-    """Train in a folder, or go on there."""
+    """Train in a folder, or go on there: on labels, or with objectives on a teacher's signals."""
     settings = {"epochs": 2, "batch_size": 8, "lr": 5e-3, "warmup": 0.1} | config
     task = Classification(LABELS)
-    module = FinetuneModule(bert(), task, train=TrainConfig(**settings), seed=5)
+    how = TrainConfig(**settings)
+    module: TrainingModule
+    if objectives:
+        teacher = bert(layers=4, hidden=24, seed=1)
+        module = DistillModule(teacher, bert(), objectives, train=how, task=task, seed=5)
+    else:
+        module = FinetuneModule(bert(), task, train=how, seed=5)
     result = fit(
         module,
         Rows(rows),
@@ -148,7 +157,7 @@ def die_at(event: str, count: int) -> None:
     elif event == "best":
         after(watcher, "save_model")
     elif event in {"scored", "ask"}:
-        after(FinetuneModule, "observe")
+        after(TrainingModule, "observe")
     else:
         raise ValueError(event)
 
