@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from distill.errors import Fault, RecipeError
-from distill.recipe.checks import missing_inputs
+from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import read_recipe
 
 

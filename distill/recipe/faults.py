@@ -122,17 +122,8 @@ def _told(tree: Value, loc: Loc, items: list[dict[str, Any]]) -> tuple[Loc, str]
         return loc, _unknown_key(tree, loc)
     if kind == "missing":
         return loc, f"missing; {_description(tree, loc)}"
-    if kind == "union_tag_not_found" and isinstance(value.content, dict):
-        return (*loc, "kind"), f"missing; one of: {_kinds(tree, loc)}"
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        tag = value.child("kind") if kind == "union_tag_invalid" else None
-        if tag is None or not isinstance(tag.content, str):
-            return loc, f"found {shown(value)}, expected keys and values with a kind"
-        known = _kinds(tree, loc)
-        return (*loc, "kind"), (
-            f"unknown kind '{one_line(tag.content)}'; there are: {known}"
-            f"{_near(tag.content, known.split(', '))}"
-        )
+    if kind in ("union_tag_invalid", "union_tag_not_found", "model_attributes_type"):
+        return _told_kind(tree, loc, value)
     if kind == "value_error":
         return loc, str(item["msg"]).removeprefix("Value error, ")
     expected = list(dict.fromkeys(_expected(each) for each in items))
@@ -140,11 +131,29 @@ def _told(tree: Value, loc: Loc, items: list[dict[str, Any]]) -> tuple[Loc, str]
     return loc, f"found {shown(value)}, expected {' or '.join(expected)}{hint}"
 
 
+def _told_kind(tree: Value, loc: Loc, value: Value) -> tuple[Loc, str]:
+    """What is wrong with a part whose ``kind`` says what may stand in it."""
+    known = _kinds(tree, loc)
+    if not isinstance(value.content, dict):
+        example = f", such as {{kind: {known[0]}}}" if known else ""
+        return loc, f"found {shown(value)}, expected keys and values{example}"
+    kind = value.child("kind")
+    if kind is None:
+        return (*loc, "kind"), f"missing; one of: {', '.join(known)}"
+    found = (
+        f"unknown kind '{kind.content}'"
+        if isinstance(kind.content, str)
+        else f"found {shown(kind)}"
+    )
+    near = _near(str(kind.content), known)
+    return (*loc, "kind"), f"{one_line(found, 80)}; there are: {', '.join(known)}{near}"
+
+
 def _expected(item: dict[str, Any]) -> str:
     kind, ctx = item["type"], item.get("ctx", {})
     if kind in _BOUNDS:
         words, key = _BOUNDS[kind]
-        return f"{words} {ctx[key]:g}"
+        return f"{words} {ctx[key]:.15g}"
     if kind == "literal_error":
         return str(ctx["expected"])
     if kind == "too_short":
@@ -192,7 +201,7 @@ def shown(value: Value) -> str:
         return "keys and values"
     if isinstance(content, list):
         return f"a list of {_items(len(content))}" if content else "an empty list"
-    text = one_line(content if isinstance(content, str) else f"{content:.6g}")
+    text = one_line(f"{content:.6g}" if isinstance(content, float) else str(content))
     return f"the text '{text}'" if isinstance(content, str) else f"the number {text}"
 
 
@@ -217,9 +226,9 @@ def _description(tree: Value, loc: Loc) -> str:
     return " ".join(str(text).replace("``", "'").split())
 
 
-def _kinds(tree: Value, loc: Loc) -> str:
+def _kinds(tree: Value, loc: Loc) -> list[str]:
     schema = _schema_at(tree, loc, resolve_kind=False)
-    return ", ".join(schema.get("discriminator", {}).get("mapping", {}))
+    return list(schema.get("discriminator", {}).get("mapping", {}))
 
 
 def _schema_at(tree: Value, loc: Loc, *, resolve_kind: bool = True) -> dict[str, Any]:

@@ -172,23 +172,18 @@ def parse(text: str, path: Path | None, place: Place | None = None) -> Value | N
     Raises:
         RecipeError: the text is not YAML, or says something a recipe may not.
     """
-    reader = None
     try:
-        reader = _Reader(text)
-        node = reader.get_single_node()
+        node = yaml.compose(text, _Reader)
     except yaml.MarkedYAMLError as error:
         raise RecipeError([_syntax_fault(error, path)]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        message = f"character U+{ord(str(error.character)):04X} may not stand in YAML"
+        message = f"character U+{ord(text[error.position]):04X} may not stand in YAML"
         raise RecipeError([Fault(path, line, "", message)]) from None
     except RecursionError:
         raise RecipeError([Fault(path, None, "", "nested too deeply")]) from None
     except ValueError as error:  # PyYAML: chr() of an escape beyond Unicode, and the like
         raise RecipeError([Fault(path, None, "", f"not valid YAML: {error}")]) from None
-    finally:
-        if reader is not None:
-            reader.dispose()
     if node is None:
         return None
     builder = _Builder(path, place)
@@ -249,10 +244,11 @@ class _Builder:
                 return
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, ScalarNode) or key_node.tag != f"{_TAG}str":
-                shown = getattr(key_node, "value", "")
-                shown = one_line(shown) if isinstance(shown, str) and shown else "this key"
-                hint = "; use `base:` instead" if shown == "<<" else ""
-                self._fault(line, loc, f"'{shown}' is not a name{hint}")
+                name = one_line(key_node.value) if isinstance(key_node, ScalarNode) else "this key"
+                self._fault(line, loc, f"'{name}' is not a name; put it in quotes if it is meant")
+                continue
+            if key_node.value == "<<":
+                self._fault(line, loc, "'<<' is not known here; use `base:` instead")
                 continue
             key = key_node.value
             if key in first:

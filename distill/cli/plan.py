@@ -1,0 +1,290 @@
+"""``distill plan``: what a run would do and cost, without doing it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Annotated, Any
+
+import typer
+
+from distill.console import clock
+from distill.matching.layer_map import make_layer_map
+from distill.recipe.checks import student_size
+from distill.recipe.estimate import (
+    MACS_PER_SECOND,
+    Rows,
+    Shape,
+    cores,
+    count_rows,
+    shapes_by_stage,
+    stage_bytes,
+    stage_macs,
+)
+from distill.recipe.known import teacher_shape
+from distill.recipe.loader import load_recipe
+from distill.recipe.plan import PlannedStage, plan_stages
+from distill.recipe.schema import (
+    BaselineConfig,
+    DistillStage,
+    EvaluateStage,
+    ExportStage,
+    PruneStage,
+    QuantizeStage,
+    Recipe,
+    TeacherConfig,
+    TrainConfig,
+)
+
+_LENGTH = 32
+_SIGNALS = ("embedding", "attention", "hidden")
+
+
+def plan(
+    recipe: Annotated[
+        str, typer.Argument(help="A recipe's name (see `distill ls`) or a YAML file.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings such as student.size=3x384.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
+) -> None:
+    """Tell a run's stages, layer map, sizes, and about how long and how large it will be.
+
+    Nothing is trained, loaded or written. Times are estimates from multiply-accumulates.
+
+    Example:
+      distill plan quickstart
+      distill plan sst2 teacher.model=minilm-l6 student.size=3x384
+    """
+    loaded = load_recipe(recipe, *(overrides or []))
+    content = make_plan(loaded)
+    if as_json:
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    for line in draw(content):
+        typer.echo(line)
+    typer.echo(f"next: {shlex.join(['distill', 'run', recipe, *(overrides or [])])}")
+
+
+def make_plan(recipe: Recipe) -> dict[str, Any]:
+    """The plan as plain values; numbers that cannot be told yet are ``None``."""
+    stages = plan_stages(recipe)
+    found, size = teacher_shape(recipe.teacher.model), student_size(recipe)
+    rows = count_rows(recipe.data)
+    content: dict[str, Any] = {
+        "recipe": recipe.name,
+        "description": recipe.description,
+        "teacher": recipe.teacher.model,
+        "student": size.name,
+        "rows": rows.count if rows else None,
+        "stages": [
+            {
+                "index": stage.index,
+                "name": stage.name,
+                "kind": stage.kind,
+                "folder": stage.folder,
+                "what": _what(stage),
+                "seconds": None,
+            }
+            for stage in stages
+        ],
+        "layer_maps": [],
+        "models": [],
+        "seconds": None,
+        "bytes": None,
+        "cores": cores(),
+    }
+    if found is None:
+        return content
+    teacher = Shape.of_teacher(found, len(recipe.task.labels or "??"))
+    students = shapes_by_stage(recipe, stages, teacher, size)
+    content["layer_maps"] = [
+        _layer_map(stage.config, size.layers, found.layers)
+        for stage in stages
+        if isinstance(stage.config, DistillStage)
+        and any(objective.kind in _SIGNALS for objective in stage.config.objectives)
+    ]
+    content["models"] = _models(stages, teacher, students)
+    content["bytes"] = sum(
+        stage_bytes(stage, teacher, student)
+        for stage, student in zip(stages, students, strict=True)
+    )
+    if rows is not None:
+        _add_times(content, stages, students, rows=rows, teacher=teacher)
+    return content
+
+
+def _add_times(
+    content: dict[str, Any],
+    stages: list[PlannedStage],
+    students: list[Shape],
+    *,
+    rows: Rows,
+    teacher: Shape,
+) -> None:
+    for told, stage, student in zip(content["stages"], stages, students, strict=True):
+        work = stage_macs(stage, rows, teacher, student)
+        told["seconds"] = round(work / (MACS_PER_SECOND * cores()), 1)
+    content["seconds"] = round(sum(stage["seconds"] for stage in content["stages"]), 1)
+
+
+def _models(
+    stages: list[PlannedStage], teacher: Shape, students: list[Shape]
+) -> list[dict[str, Any]]:
+    rows = [_model("teacher", teacher)]
+    named = [
+        (stage.name if isinstance(stage.config, PruneStage) else "student", shape)
+        for stage, shape in zip(stages, students, strict=True)
+        if isinstance(stage.config, DistillStage | PruneStage)
+    ]
+    for name, shape in named:
+        model = _model(name, shape)
+        if {**model, "name": ""} != {**rows[-1], "name": ""} or len(rows) == 1:
+            rows.append(model)
+    return rows
+
+
+def _model(name: str, shape: Shape) -> dict[str, Any]:
+    return {
+        "name": name,
+        "layers": shape.layers,
+        "hidden": shape.hidden,
+        "heads": shape.heads,
+        "ffn": shape.ffn,
+        "parameters": shape.parameters,
+        "parameters_no_embeddings": shape.parameters - shape.embedding_parameters,
+        f"macs_l{_LENGTH}": round(shape.macs(_LENGTH)),
+        "bytes_fp32": shape.bytes_fp32,
+    }
+
+
+def _layer_map(config: DistillStage, student: int, teacher: int) -> dict[str, Any]:
+    kinds = [objective.kind for objective in config.objectives]
+    layered = any(kind in ("attention", "hidden") for kind in kinds)
+    pairs = make_layer_map(config.layer_map, student, teacher).pairs if layered else ()
+    return {
+        "stage": config.name,
+        "signals": [kind for kind in kinds if kind in _SIGNALS],
+        "kind": config.layer_map if isinstance(config.layer_map, str) else "pairs",
+        "teacher_layers": teacher,
+        "student_layers": student,
+        "pairs": [list(pair) for pair in pairs],
+    }
+
+
+def _what(stage: PlannedStage) -> str:
+    match stage.config:
+        case TeacherConfig(finetune=None):
+            return f"{stage.config.model} as it is"
+        case TeacherConfig():
+            return f"fine-tune {stage.config.model}: {_training(stage.config.finetune)}"
+        case BaselineConfig():
+            return f"the student on labels only: {_training(stage.config)}"
+        case DistillStage():
+            kinds = ", ".join(objective.kind for objective in stage.config.objectives)
+            return f"match {kinds}: {_training(stage.config)}"
+        case PruneStage(recover=recover):
+            after = f"; recover: {_training(recover)}" if recover else ""
+            return f"remove {stage.config.heads:.0%} of heads, {stage.config.ffn:.0%} of ffn{after}"
+        case QuantizeStage():
+            return f"int8, {stage.config.method}; at most {stage.config.max_drop:g} of score lost"
+        case ExportStage():
+            return f"bundle: {', '.join(stage.config.formats)}"
+        case EvaluateStage():
+            batches = ", ".join(map(str, stage.config.batch_sizes))
+            lengths = ", ".join(map(str, stage.config.lengths))
+            return f"score and time every model: batch {batches}; length {lengths}"
+
+
+def _training(config: TrainConfig | None) -> str:
+    if config is None:
+        return ""
+    epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
+    return f"{epochs}, lr {config.lr:g}, batch {config.batch_size * config.accumulate}"
+
+
+def draw(content: dict[str, Any]) -> list[str]:
+    """The plan as lines of text."""
+    title = f"{content['recipe']}: {content['description']}".removesuffix(": ")
+    lines = [title, "", *_draw_stages(content["stages"])]
+    for layer_map in content["layer_maps"]:
+        lines += ["", *_draw_map(layer_map)]
+    if content["models"]:
+        lines += ["", *_draw_models(content["models"])]
+    else:
+        lines += [
+            "",
+            f"the shape of {content['teacher']} is known once it is downloaded: no layer map, "
+            "sizes or times yet",
+        ]
+    return [*lines, "", *_draw_cost(content)]
+
+
+def _draw_stages(stages: list[dict[str, Any]]) -> list[str]:
+    rows = [["stage", "kind", "time", "what"]]
+    for stage in stages:
+        seconds = stage["seconds"]
+        time = f"~{clock(seconds)}" if seconds else ""
+        rows.append([stage["folder"], stage["kind"], time, stage["what"]])
+    return _table(rows)
+
+
+def _draw_map(layer_map: dict[str, Any]) -> list[str]:
+    learners: dict[int, list[str]] = {}
+    for student, teacher in layer_map["pairs"]:
+        learners.setdefault(teacher, []).append(str(student))
+    lines = [
+        f"layer map of {layer_map['stage']} ({layer_map['kind']}; "
+        f"matches {', '.join(layer_map['signals'])})",
+        f"  {'teacher':<12}{'':<10}student",
+    ]
+    for teacher in range(layer_map["teacher_layers"] if learners else 0, 0, -1):
+        taught = learners.get(teacher)
+        arrow = f"{'─' * 8}> layer {', '.join(taught)}" if taught else ""
+        lines.append(f"  {f'layer {teacher}':<12}{arrow}".rstrip())
+    if "embedding" in layer_map["signals"]:
+        lines.append(f"  {'embedding':<12}{'─' * 8}> embedding")
+    matched = {student for student, _ in layer_map["pairs"]}
+    alone = [str(i) for i in range(1, layer_map["student_layers"] + 1) if i not in matched]
+    if alone and learners:
+        lines.append(f"  not matched: student layer {', '.join(alone)}")
+    return lines
+
+
+def _draw_models(models: list[dict[str, Any]]) -> list[str]:
+    title = f"model shape heads ffn parameters non-embedding MACs(L={_LENGTH}) fp32"
+    rows = [title.split()]
+    rows += [
+        [
+            model["name"],
+            f"{model['layers']}x{model['hidden']}",
+            str(model["heads"]),
+            str(model["ffn"]),
+            f"{model['parameters'] / 1e6:.2f} M",
+            f"{model['parameters_no_embeddings'] / 1e6:.2f} M",
+            f"{model[f'macs_l{_LENGTH}'] / 1e6:.0f} M",
+            f"{model['bytes_fp32'] / 1e6:.1f} MB",
+        ]
+        for model in models
+    ]
+    return _table(rows)
+
+
+def _draw_cost(content: dict[str, Any]) -> list[str]:
+    lines = []
+    if content["seconds"] is not None:
+        lines.append(
+            f"time: about {clock(content['seconds'])} of training (estimate: {content['rows']:,} "
+            f"rows on {content['cores']} CPU cores at {MACS_PER_SECOND / 1e9:.0f} GMACs/s each)"
+        )
+    else:
+        lines.append("time: not known before the data and the teacher are")
+    if content["bytes"] is not None:
+        lines.append(f"disk: at most about {content['bytes'] / 1e9:.1f} GB in the run folder")
+    return lines
+
+
+def _table(rows: list[list[str]]) -> list[str]:
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]

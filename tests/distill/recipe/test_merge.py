@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distill.recipe.loader import load_recipe
+from distill.recipe.merge import read_tree
+
+Write = Callable[..., Path]
+Faults = Callable[..., list[str]]
+
+
+def test_mappings_merge_and_lists_replace(write: Write) -> None:
+    write(text="a: {x: 1, y: {z: 2}}\nl: [1, 2]\nk: 1\n", name="_base/low.yaml")
+    path = write(text="base: _base/low.yaml\na: {y: {w: 3}}\nl: [3]\nk: null\n")
+    assert read_tree(path).plain() == {
+        "a": {"x": 1, "y": {"z": 2, "w": 3}},
+        "l": [3],
+        "k": None,
+    }
+
+
+def test_a_base_is_relative_to_the_file_it_stands_in(write: Write) -> None:
+    write(text="a: 1\n", name="low.yaml")
+    write(text="base: ../low.yaml\nb: 2\n", name="deep/middle.yaml")
+    path = write(text="base: deep/middle.yaml\nc: 3\n", name="top.yaml")
+    assert read_tree(path).plain() == {"a": 1, "b": 2, "c": 3}
+
+
+def test_a_base_may_be_a_recipe_that_comes_along(write: Write) -> None:
+    path = write(text="base: quickstart\nname: mine\nstudent: {size: 2x384}\n")
+    recipe = load_recipe(path)
+    assert (recipe.name, recipe.student.size) == ("mine", "2x384")
+    assert recipe.stages == load_recipe("quickstart").stages
+
+
+def test_faults_name_the_file_they_stand_in(write: Write, faults: Faults) -> None:
+    write(("epochs: 1", "epocs: 1"), name="low.yaml")
+    path = write(text="base: low.yaml\nseed: x\n", name="top.yaml")
+    assert faults(path) == [
+        "top.yaml:2: seed: found the text 'x', expected a whole number",
+        "low.yaml:9: teacher.finetune.epocs: unknown key; did you mean 'epochs'?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ("top.yaml", "top.yaml:1: base: bases go round in a circle: top.yaml -> top.yaml"),
+        ("nope.yaml", "top.yaml:1: base: no such file: nope.yaml"),
+        ("[a]", "top.yaml:1: base: expected the path of a recipe, relative to this file"),
+        ("''", "top.yaml:1: base: expected the path of a recipe, relative to this file"),
+        ('"a\\0b.yaml"', "top.yaml:1: base: 'a?b.yaml' is not a path"),
+    ],
+)
+def test_bases_that_cannot_be(write: Write, faults: Faults, base: str, said: str) -> None:
+    assert faults(write(text=f"base: {base}\n", name="top.yaml")) == [said]
+
+
+def test_a_longer_circle(write: Write, faults: Faults) -> None:
+    write(text="base: b.yaml\n", name="a.yaml")
+    path = write(text="base: a.yaml\n", name="b.yaml")
+    assert faults(path) == [
+        "a.yaml:1: base: bases go round in a circle: b.yaml -> a.yaml -> b.yaml"
+    ]

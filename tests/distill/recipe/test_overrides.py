@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distill.recipe.loader import load_recipe, resolved
+
+Write = Callable[..., Path]
+Faults = Callable[..., list[str]]
+
+
+@pytest.mark.parametrize(
+    ("override", "keys", "expected"),
+    [
+        ("student.size=2x384", ("student", "size"), "2x384"),
+        ("stages.prediction.epochs=1", ("stages", 1, "epochs"), 1),
+        ("stages.1.epochs=7", ("stages", 1, "epochs"), 7),
+        ("stages.export.max_drop=1e-3", ("stages", 2, "max_drop"), 1e-3),
+        ("stages.intermediate.objectives.hidden.weight=3", ("stages", 0, "objectives", 1), {}),
+        ("teacher.finetune=null", ("teacher", "finetune"), None),
+        ("teacher.finetune=", ("teacher", "finetune"), None),
+        ("teacher.finetune.epochs=4", ("teacher", "finetune", "epochs"), 4),
+        ("baseline=false", ("baseline",), False),
+        ("baseline.epochs=9", ("baseline", "epochs"), 9),
+        ("trainer.precision=fp32", ("trainer", "precision"), "fp32"),
+        ("data.train=*.csv", ("data", "train"), "*.csv"),
+        ("data.train=@a=b", ("data", "train"), "@a=b"),
+        ("stages.evaluate.lengths=[16, 64]", ("stages", 3, "lengths"), [16, 64]),
+        ("task.labels=[a, 'null']", ("task", "labels"), ["a", "null"]),
+        ("track.wandb.project=p", ("track", "wandb", "project"), "p"),
+    ],
+)
+def test_what_an_override_reaches(
+    write: Write, override: str, keys: tuple[str | int, ...], expected: object
+) -> None:
+    found: Any = resolved(load_recipe(write(), override))
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else found[key]
+    assert found == (expected if expected != {} else {"kind": "hidden", "weight": 3})
+
+
+def test_the_last_override_wins_and_mappings_replace(write: Write) -> None:
+    recipe = load_recipe(write(), "seed=1", "seed=2", "teacher={model: minilm-l6}")
+    assert recipe.seed == 2
+    assert recipe.teacher.finetune is None
+
+
+def test_names_with_dots_and_digits(write: Write) -> None:
+    path = write(("name: prediction", "name: v1.2"), ("name: intermediate", 'name: "1"'))
+    recipe = load_recipe(path, "stages.v1.2.epochs=8", "stages.1.epochs=9")
+    assert [stage.epochs for stage in recipe.stages[:2]] == [9, 8]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("seed", "override: 'seed' is not KEY=VALUE, such as student.size=3x384"),
+        ("=3", "override: '=3' is not KEY=VALUE, such as student.size=3x384"),
+        ("a..b=3", "override: a..b: an empty name between the dots"),
+        (
+            "stages.predict.epochs=1",
+            "override: stages.predict.epochs: nothing here is called 'predict'; did you mean "
+            "'prediction'? there are: intermediate, prediction, export, evaluate",
+        ),
+        (
+            "stages.distill.epochs=1",
+            "override: stages.distill.epochs: several are of kind 'distill' (intermediate, "
+            "prediction); name one, or give its number from 0",
+        ),
+        (
+            "stages.9.epochs=1",
+            "override: stages.9.epochs: nothing here is called '9'; "
+            "there are: intermediate, prediction, export, evaluate",
+        ),
+        (
+            "stages.prediction.epocs=1",
+            "override: stages.prediction.epocs: unknown key; did you mean 'epochs'?",
+        ),
+        (
+            "stages.prediction.epochs=many",
+            "override: stages.prediction.epochs: found the text 'many', expected a whole number",
+        ),
+        (
+            "stages.prediction={kind: distill, objectives: [{kind: logit}]}",
+            "override: stages.prediction.objectives[0].kind: unknown kind 'logit'; "
+            "there are: attention, embedding, hidden, logits; did you mean 'logits'?",
+        ),
+        ("description=a: b", "override: description: found keys and values, expected text"),
+        ("seed=[1", "override: seed: not valid YAML:"),
+        ("seed={a: 1, a: 2}", "override: seed: the key stands twice"),
+    ],
+)
+def test_faults_of_overrides(write: Write, faults: Faults, override: str, said: str) -> None:
+    told = faults(write(), override)
+    assert len(told) == 1
+    assert told[0].startswith(said)
+
+
+def test_faults_of_overrides_and_file_are_told_together(write: Write, faults: Faults) -> None:
+    path = write(("size: 3x384", "sise: 3x384"))
+    assert faults(path, "nope", "seed=-1") == [
+        "override: 'nope' is not KEY=VALUE, such as student.size=3x384",
+        "override: seed: found the number -1, expected at least 0",
+        "small.yaml:10: student.size: missing; 'tinybert4' (4 layers, 312 wide), 'tinybert6', "
+        "... or 'LxD' such as '3x384'.",
+        "small.yaml:10: student.sise: unknown key; did you mean 'size'?",
+    ]

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from distill.errors import RecipeError
+from distill.recipe.yaml_lines import Value, dotted, one_line, parse, read
+
+
+def plain(text: str) -> object:
+    value = parse(text, Path("a.yaml"))
+    assert value is not None
+    return value.plain()
+
+
+def refused(text: str) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        parse(text, Path("a.yaml"))
+    return str(caught.value).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5e-5", 5e-5),
+        ("2.0e-5", 2e-5),
+        ("1E3", 1000.0),
+        (".5", 0.5),
+        ("1_000", 1000),
+        ("-3", -3),
+        ("010", 10),
+        ("0x10", "0x10"),
+        ("1:30", "1:30"),
+        ("2024-01-01", "2024-01-01"),
+        ("no", "no"),
+        ("on", "on"),
+        ("True", True),
+        ("false", False),
+        ("~", None),
+        ("null", None),
+        ("'5e-5'", "5e-5"),
+        ("1.2.3", "1.2.3"),
+        ("3x384", "3x384"),
+        ("", None),
+    ],
+)
+def test_scalars_mean_what_they_say(text: str, expected: object) -> None:
+    found = plain(f"a: {text}")
+    assert found == {"a": expected}
+    assert type(found["a"]) is type(expected)  # type: ignore[index]
+
+
+def test_agrees_with_safe_load_on_ordinary_yaml() -> None:
+    text = "a: &x {b: [1, 2.5, 'c d', true]}\ne:\n- |\n  two\n  lines\n- >-\n  one\n  line\nf: *x\n"
+    assert plain(text) == yaml.safe_load(text)
+
+
+def lines(value: Value) -> object:
+    if isinstance(value.content, dict):
+        return {key: (below.place.line, lines(below)) for key, below in value.content.items()}
+    if isinstance(value.content, list):
+        return [(below.place.line, lines(below)) for below in value.content]
+    return None
+
+
+def test_every_key_and_item_has_its_line() -> None:
+    value = parse("a: 1\n\nb:\n  c:\n    - x\n    - y: 2\n", Path("a.yaml"))
+    assert value is not None
+    assert lines(value) == {
+        "a": (1, None),
+        "b": (3, {"c": (4, [(5, None), (6, {"y": (6, None)})])}),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "a.yaml:3: a: the key stands twice (first on line 1); keep one"),
+        ("a: [1\n", "a.yaml:2: not valid YAML:"),
+        ("a:\n\t- 1\n", "a.yaml:2: not valid YAML: a tab; indent with spaces"),
+        ("a: b: c\n", "a.yaml:1: not valid YAML: a second ': ' on one line"),
+        ("a: 1\n---\nb: 2\n", "a.yaml:2: not valid YAML: a second document"),
+        ("a: .inf\n", "a.yaml:1: a: found .inf, expected a finite number"),
+        ("a: 1e999\n", "a.yaml:1: a: found 1e999, expected a finite number"),
+        ("a: !!int x\n", "a.yaml:1: a: 'x' cannot be read as !!int"),
+        ("a: !!binary eA==\n", "a.yaml:1: a: tag '!!binary' is not allowed"),
+        ("1: x\n", "a.yaml:1: '1' is not a name"),
+        ("[a]: x\n", "a.yaml:1: 'this key' is not a name"),
+        ("<<: {a: 1}\n", "a.yaml:1: '<<' is not known here; use `base:` instead"),
+        ("a: \x07\n", "a.yaml:1: character U+0007 may not stand in YAML"),
+        ("a: *nothing\n", "a.yaml:1: not valid YAML: found undefined alias"),
+        ("a: &a [*a]\n", "too many or too deeply nested"),
+        ("[" * 5000, "nested too deeply"),
+    ],
+)
+def test_refused_with_a_line(text: str, said: str) -> None:
+    told = refused(text)
+    assert len(told) == 1
+    assert said in told[0]
+
+
+def test_nothing_that_a_tag_names_is_run(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    text = f"a: !!python/object/apply:os.system ['touch {mark}']\nb: !!python/name:os.system\n"
+    assert [line.split(": ")[-1] for line in refused(text)] == [
+        "tag '!!python/object/apply:os.system' is not allowed",
+        "tag '!!python/name:os.system' is not allowed",
+    ]
+    assert not mark.exists()
+
+
+def test_aliases_that_multiply_are_stopped() -> None:
+    rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    assert len(refused("\n".join(rows))) == 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"", "the file is empty"),
+        (b"# only words\n\n", "the file is empty"),
+        (b"- a\n- b\n", ":1: found a list, expected keys"),
+        (b"hello\n", ":1: found a single value, expected keys"),
+        (b"a: 1\nb: caf\xe9\n", ":2: byte 0xe9 is not UTF-8; save the file as UTF-8"),
+        ("a: 1\n".encode("utf-16"), ":1: byte 0xff is not UTF-8"),
+        (b"a" * (1 << 20) + b"a", "too many for a recipe"),
+    ],
+)
+def test_files_that_are_no_recipe(tmp_path: Path, raw: bytes, said: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(raw)
+    with pytest.raises(RecipeError) as caught:
+        read(path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_not_there(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="no such file"):
+        read(tmp_path / "a.yaml")
+    with pytest.raises(RecipeError, match="is a folder"):
+        read(tmp_path)
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_key(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"\xef\xbb\xbfa: 1\n")
+    assert read(path).plain() == {"a": 1}
+
+
+def test_dotted_and_one_line() -> None:
+    assert dotted(("stages", 1, "objectives", 0, "kind")) == "stages[1].objectives[0].kind"
+    assert dotted(("a\nb",)) == "a b"
+    assert one_line("x" * 100) == "x" * 57 + "..."
+    assert one_line("a\x00\u2028b") == "a? b"
