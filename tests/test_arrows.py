@@ -1,0 +1,161 @@
+"""Dependencies point one way: checked over the source, without importing it."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("distill", "students", "teachers")
+
+#: Rooms of `distill` from the top down; a room may import its own and those further down.
+LAYERS = (
+    ("cli",),
+    ("pipeline",),
+    ("stages",),
+    ("compression", "evaluation", "export", "modules", "report", "tracking"),
+    ("data", "matching", "objectives", "runtime", "tasks"),
+    ("recipe",),
+)
+#: Third-party packages that a room may import, where it may not import all.
+THIRD_PARTY = {
+    "recipe": {"pydantic", "pydantic_core", "yaml"},
+    "runtime": {"numpy", "onnxruntime", "tokenizers"},
+}
+#: What of ours a room may import beside itself, where it is less than all rooms below.
+OWN = {
+    "recipe": {"distill.errors"},
+    "runtime": {"distill.digest", "distill.errors"},
+}
+#: Single files that everyone may use; they use nothing of ours but each other.
+FOUNDATION = {"distill.atomic", "distill.cache", "distill.console", "distill.digest"}
+FOUNDATION |= {"distill.errors", "distill"}
+HEAVY = {"torch", "transformers", "lightning", "nni", "datasets", "wandb", "onnx", "onnxruntime"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(tree: ast.AST, *, everywhere: bool) -> Iterator[str]:
+    """Names imported; with `everywhere` inside functions too, never under TYPE_CHECKING."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written in full"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif everywhere or not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from imports(node, everywhere=everywhere)
+
+
+MODULES = dict(modules())
+ALL = {
+    name: set(imports(ast.parse(path.read_text("utf-8")), everywhere=True))
+    for name, path in MODULES.items()
+}
+AT_IMPORT = {
+    name: set(imports(ast.parse(path.read_text("utf-8")), everywhere=False))
+    for name, path in MODULES.items()
+}
+
+
+def room_of(name: str) -> str | None:
+    parts = name.split(".")
+    known = {room for layer in LAYERS for room in layer}
+    return parts[1] if parts[0] == "distill" and len(parts) > 1 and parts[1] in known else None
+
+
+def level(room: str) -> int:
+    return next(n for n, layer in enumerate(LAYERS) if room in layer)
+
+
+def ours(names: set[str]) -> set[str]:
+    """Modules of ours among imported names (`from a import b` gives both `a` and `a.b`)."""
+    return {name for name in names if name in MODULES}
+
+
+def third_party(names: set[str]) -> set[str]:
+    tops = {name.partition(".")[0] for name in names if name}
+    return tops - set(sys.stdlib_module_names) - {*PACKAGES, "recipes"}
+
+
+def test_every_folder_is_a_room_that_is_drawn() -> None:
+    folders = {
+        path.name for path in (ROOT / "distill").iterdir() if (path / "__init__.py").exists()
+    }
+    assert folders == {room for layer in LAYERS for room in layer}
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room_of(name)])
+def test_rooms_import_downwards(name: str) -> None:
+    room = room_of(name)
+    assert room is not None
+    upwards = {
+        other
+        for other in ours(ALL[name])
+        if (below := room_of(other)) and below != room and level(below) < level(room)
+    }
+    assert upwards == set()
+
+
+@pytest.mark.parametrize("room", sorted(THIRD_PARTY))
+def test_rooms_that_stay_light(room: str) -> None:
+    for name in MODULES:
+        if room_of(name) != room:
+            continue
+        assert third_party(ALL[name]) <= THIRD_PARTY[room], name
+        others = {other for other in ours(ALL[name]) if room_of(other) != room}
+        assert others <= OWN[room] | {"distill"}, name
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if n.startswith(("students", "teachers"))])
+def test_models_know_nothing_of_stages(name: str) -> None:
+    known = {room_of(other) for other in ours(ALL[name])} - {None}
+    # A student's sizes are told without torch too, so they live with the recipe; a teacher's
+    # logits are computed over tokenised data.
+    assert known <= {"recipe", "data"}
+
+
+@pytest.mark.parametrize("name", [n for n in MODULES if room_of(n) == "cli"])
+def test_commands_import_heavy_things_only_when_they_work(name: str) -> None:
+    assert third_party(AT_IMPORT[name]) <= {"typer", "rich"}
+
+
+def test_reports_need_no_torch() -> None:
+    for name in MODULES:
+        if room_of(name) == "report":
+            assert third_party(ALL[name]).isdisjoint(HEAVY), name
+
+
+def test_only_two_files_know_nni() -> None:
+    knowing = {name for name in MODULES if "nni" in third_party(ALL[name])}
+    assert knowing <= {"distill.compression.scores", "distill.compression.sweep"}
+
+
+def test_the_foundation_stands_on_nothing_of_ours() -> None:
+    for name in FOUNDATION - {"distill"}:
+        assert ours(ALL[name]) <= FOUNDATION, name
+
+
+@pytest.mark.parametrize(
+    "module", ["distill", "distill.recipe.loader", "distill.runtime", "distill.report"]
+)
+def test_light_imports_load_nothing_heavy(module: str) -> None:
+    code = (
+        f"import sys, {module}\n"
+        f"print(sorted(set({sorted(HEAVY - {'onnxruntime'})!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
