@@ -124,7 +124,10 @@ def log_results(
             run.summary[f"{model['name']}/{name}"] = model[name]
     if bundle is not None:
         artifact = wandb.Artifact(run_folder.resolve().name, type="model")
-        artifact.add_dir(str(bundle))
+        for path in sorted(path for path in bundle.rglob("*") if path.is_file()):
+            # One by one, as wandb prints a line for a folder; not copied, as a bundle is final.
+            name = path.relative_to(bundle).as_posix()
+            artifact.add_file(str(path), name=name, policy="immutable")
         run.log_artifact(artifact)
     finish([target])
 

@@ -1,0 +1,177 @@
+"""W&B in offline mode: what was written is read back from its files."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lightning.pytorch.loggers import WandbLogger
+
+from distill.recipe.schema import WandbConfig
+from distill.tracking.weights_biases import finish, log_results, wandb_logger
+
+RECIPE = {"name": "tiny", "stages": [{"kind": "distill", "lr": 5e-5}]}
+MODEL = {
+    "name": "teacher",
+    "stage": "teacher",
+    "format": "transformers",
+    "score": 0.9,
+    "retention": 1.0,
+    "parameters": 10,
+    "macs": 30,
+    "bytes": 40,
+    "latency_ms": {"b1_l32": {"p50": 1.5, "p95": 2.0}},
+    "throughput": {"b32_l32": 400.0},
+}
+RESULTS = {"recipe": "tiny", "task": "classification", "metric": "accuracy", "models": [MODEL]}
+
+
+def records(path: Path) -> Iterator[Any]:
+    """The records of a ``.wandb`` file: a LevelDB log of protobuf messages."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, place, parts, block = path.read_bytes(), 7, b"", 1 << 15
+    while place + 7 <= len(data):
+        if block - place % block < 7:  # the rest of a block is padding
+            place += block - place % block
+            continue
+        _, length, kind = struct.unpack("<IHB", data[place : place + 7])
+        parts += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in {1, 4}:  # whole, or the last part
+            record = Record()
+            record.ParseFromString(parts)
+            yield record
+            parts = b""
+
+
+def found(run_folder: Path, job: str) -> dict[str, Any]:
+    """What the W&B run of a job says."""
+    for path in run_folder.glob("wandb/offline-run-*/run-*.wandb"):
+        all_records = list(records(path))
+        run = next(r.run for r in all_records if r.WhichOneof("record_type") == "run")
+        if run.job_type == job:
+            rows = [
+                {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in r.history.item}
+                for r in all_records
+                if r.WhichOneof("record_type") == "history"
+            ]
+            artifacts = [
+                r.request.log_artifact.artifact if r.HasField("request") else r.artifact
+                for r in all_records
+                if r.WhichOneof("record_type") == "artifact"
+                or (r.HasField("request") and r.request.HasField("log_artifact"))
+            ]
+            config = {u.key: json.loads(u.value_json) for u in run.config.update}
+            return {"run": run, "rows": rows, "config": config, "artifacts": artifacts} | {
+                "files": path.parent / "files"
+            }
+    raise AssertionError(job)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep wandb's caches out of the person's own."""
+    for name in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "wandb-files"))
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "tiny-7"
+    folder.mkdir()
+    return folder
+
+
+def test_off_is_none(run_folder: Path) -> None:
+    for config in (None, WandbConfig(mode="off")):
+        assert wandb_logger(config, recipe=RECIPE, run_folder=run_folder, stage="teacher") is None
+        log_results(config, run_folder, RESULTS, None)
+    assert list(run_folder.iterdir()) == []
+
+
+def test_stages_are_runs_of_a_group(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = WandbConfig(project="sst2", entity="team", tags=["one"])
+    for stage, loss in (("teacher", 0.5), ("prediction", 0.25)):
+        logger = wandb_logger(config, recipe=RECIPE, run_folder=run_folder, stage=stage)
+        assert isinstance(logger, WandbLogger)
+        logger.log_metrics({"loss": loss, "epoch": 1.0, "validation/accuracy": 0.75}, step=20)
+        finish([logger])
+    for stage, loss in (("teacher", 0.5), ("prediction", 0.25)):
+        what = found(run_folder, stage)
+        run = what["run"]
+        assert (run.project, run.entity, run.run_group) == ("sst2", "team", "tiny-7")
+        assert run.display_name == f"tiny-7-{stage}"
+        assert list(run.tags) == ["one"]
+        assert what["config"]["stages"] == RECIPE["stages"]
+        (row,) = what["rows"]
+        assert (row["loss"], row["validation/accuracy"]) == (loss, 0.75)
+        assert row["trainer/global_step"] == 20
+    assert capfd.readouterr() == ("", "")
+
+
+def test_results_table_and_one_model_artifact(
+    run_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bundle = run_folder / "07-export"
+    (bundle / "onnx").mkdir(parents=True)
+    (bundle / "distill.json").write_text("{}")
+    (bundle / "onnx" / "model.onnx").write_bytes(b"weights")
+    log_results(WandbConfig(), run_folder, RESULTS, bundle)
+    what = found(run_folder, "results")
+    table = json.loads(next(what["files"].rglob("*.table.json")).read_text())
+    row = dict(zip(table["columns"], table["data"][0], strict=True))
+    assert (row["name"], row["score"], row["bytes"]) == ("teacher", 0.9, 40)
+    assert (row["latency_ms/b1_l32"], row["throughput/b32_l32"]) == (1.5, 400.0)
+    (artifact,) = [a for a in what["artifacts"] if a.type == "model"]
+    assert artifact.name == "tiny-7"
+    assert {entry.path for entry in artifact.manifest.contents} == {
+        "distill.json",
+        "onnx/model.onnx",
+    }
+    assert capfd.readouterr() == ("", "")
+
+
+def test_online_without_a_key_is_one_line_and_no_prompt(run_folder: Path, tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from distill.recipe.schema import WandbConfig
+from distill.tracking.weights_biases import wandb_logger
+try:
+    folder = Path({str(run_folder)!r})
+    wandb_logger(WandbConfig(mode="online"), recipe={{}}, run_folder=folder, stage="a")
+except UserError as error:
+    print(error)
+"""
+    # A home without a .netrc, and no terminal to prompt on.
+    environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+    )
+    assert "WANDB_API_KEY" in done.stdout, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert list(run_folder.iterdir()) == []
+
+
+def test_online_with_a_key_goes_on_with_the_same_run(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    config = WandbConfig(mode="online")
+    one, other = (
+        wandb_logger(config, recipe=RECIPE, run_folder=run_folder, stage="a") for _ in range(2)
+    )
+    assert one is not None
+    assert other is not None
+    assert one.version == other.version
