@@ -114,7 +114,8 @@ def _texts(table: Table, column: str, key: str) -> list[str]:
     values = table.column(column, key)
     faults = [row for row, value in enumerate(values) if _text_fault(value) is not None]
     if faults:
-        rest = f" (and {len(faults) - 1:,} more rows)" if len(faults) > 1 else ""
+        more = len(faults) - 1
+        rest = f" (and {more:,} more row{'s' * (more > 1)})" if more else ""
         row = faults[0]
         raise DataError(
             f"{table.at(row)}: column '{column}' {_text_fault(values[row])}{rest}; every row "

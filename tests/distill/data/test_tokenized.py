@@ -146,9 +146,7 @@ def test_full_disk_is_told_in_one_line_and_leaves_nothing(tokenizer, split, cach
         raise OSError(28, os.strerror(28))
 
     monkeypatch.setattr("distill.data.tokenized._fill", full)
-    with pytest.raises(
-        DataError, match=r"No space left on device; free .*DISTILL_CACHE"
-    ):
+    with pytest.raises(DataError, match=r"No space left on device; free .*DISTILL_CACHE"):
         tokenize(split, tokenizer, max_length=32)
     assert list((cache / "tokens").iterdir()) == []
 

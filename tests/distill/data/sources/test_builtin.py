@@ -1,0 +1,121 @@
+import hashlib
+import logging
+import re
+from collections import Counter
+
+import pytest
+
+from distill.data.load import load_task_data
+from distill.data.sources import builtin, docstrings
+from distill.errors import DataError
+from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+
+TASK = ClassificationTask(kind="classification")
+DATA = DataConfig(source="builtin", path="docstrings")
+
+ROWS = [
+    ("train", "a first text of alpha", "alpha"),
+    ("train", "a first text of beta\nwith é", "beta"),
+    ("validation", "a second text of alpha", "alpha"),
+    ("test", "a second text of beta", "beta"),
+]
+
+
+@pytest.fixture
+def few(monkeypatch):
+    calls = []
+    monkeypatch.setattr(docstrings, "gather", lambda: calls.append(1) or ROWS)
+    return calls
+
+
+def rows_file(cache):
+    (folder,) = (cache / "builtin").iterdir()
+    return folder / "rows.jsonl"
+
+
+def test_splits_and_labels(few):
+    found = load_task_data(DATA, TASK, seed=0)
+    assert found.labels == ("alpha", "beta")
+    assert found.train.texts == [ROWS[0][1], ROWS[1][1]]
+    assert found.train.labels == [0, 1]
+    assert found.validation.texts == [ROWS[2][1]]
+    assert found.test is not None
+    assert found.test.labels == [1]
+    assert found.notes == []
+
+
+def test_column_names_of_the_recipe_do_not_matter(few):
+    data = DATA.model_copy(update={"columns": Columns(text="sentence", label="class")})
+    assert load_task_data(data, TASK, seed=0) == load_task_data(DATA, TASK, seed=0)
+
+
+def test_made_once_and_read_afterwards(few):
+    assert builtin.docstring_rows() == builtin.docstring_rows() == ROWS
+    assert few == [1]
+
+
+def test_damaged_cache_is_made_anew_and_said(few, cache, caplog):
+    builtin.docstring_rows()
+    path = rows_file(cache)
+    path.write_bytes(path.read_bytes()[:-5])
+    with caplog.at_level(logging.INFO, logger="distill"):
+        assert builtin.docstring_rows() == ROWS
+    assert "damaged; made anew" in caplog.text
+    assert few == [1, 1]
+
+
+def test_other_versions_are_other_rows(few, monkeypatch):
+    builtin.docstring_rows()
+    monkeypatch.setattr(docstrings, "versions", lambda: {"numpy": "0.0.1"})
+    builtin.docstring_rows()
+    assert few == [1, 1]
+
+
+def test_unknown_name():
+    data = DATA.model_copy(update={"path": "docstring"})
+    with pytest.raises(DataError) as error:
+        load_task_data(data, TASK, seed=0)
+    assert str(error.value) == (
+        "data.path: no built-in data set 'docstring'; known are 'docstrings'; "
+        "did you mean 'docstrings'?"
+    )
+
+
+def test_files_beside_a_builtin_set_are_refused(few):
+    with pytest.raises(DataError, match=r"^data\.validation: built-in data have their own splits"):
+        load_task_data(DATA.model_copy(update={"validation": "dev.csv"}), TASK, seed=0)
+
+
+@pytest.fixture(scope="module")
+def installed():
+    return docstrings.gather()
+
+
+@pytest.mark.slow
+def test_installed_libraries_give_tens_of_thousands_of_distinct_rows(installed):
+    texts = [text for _, text, _ in installed]
+    assert len(texts) > 20_000
+    assert len({text.casefold() for text in texts}) == len(texts)
+    counts = Counter(label for _, _, label in installed)
+    assert len(counts) >= 10
+    assert max(counts.values()) <= docstrings.CAP
+    assert min(counts.values()) * 6 > max(counts.values())
+    for split in ("train", "validation", "test"):
+        assert {label for role, _, label in installed if role == split} == set(counts)
+
+
+@pytest.mark.slow
+def test_no_row_names_its_own_library(installed):
+    for library in docstrings.LIBRARIES:
+        name = re.compile(rf"\b{re.escape(library.module)}\b", re.IGNORECASE)
+        own = [text for _, text, label in installed if label == library.label]
+        assert own
+        assert not [text for text in own if name.search(text)]
+
+
+@pytest.mark.slow
+def test_the_same_libraries_give_the_same_rows_again(installed):
+    def stamp(rows):
+        return hashlib.sha256(repr(rows).encode()).hexdigest()
+
+    assert stamp(docstrings.gather()) == stamp(installed)

@@ -1,0 +1,128 @@
+import sys
+import textwrap
+
+import pytest
+
+from distill.data.sources import docstrings as source
+
+
+def test_first_paragraph_on_one_line():
+    text = (
+        "Return   the sum of\n    two numbers.\n\n    Args:\n        a: the first number of two.\n"
+    )
+    assert source.paragraph(text) == "Return the sum of two numbers."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Too short text.",
+        "concatenate(arrays, axis of the join, output array)",
+        "amax(Tensor first, Tensor second dims) -> Tensor",
+        "Args:\n    first: one value of many values",
+        "Parameters\n----------\nfirst : one value of many values",
+        ">>> from some import thing or other",
+        "[Sin](https://example.org/many/words/in/an/address 'Online Documentation')",
+        "x = 1 + 2 - 3 * 4 / 5 ** 6",
+        "word " * 101,
+    ],
+)
+def test_what_says_too_little_is_no_row(text):
+    assert source.paragraph(text) is None
+
+
+def test_a_section_ends_the_paragraph():
+    text = "Compute the norm of a vector.\nParameters\n----------\nx : array of numbers"
+    assert source.paragraph(text) == "Compute the norm of a vector."
+
+
+def test_docstrings_of_modules_classes_functions_nested_and_in_branches(tmp_path):
+    path = tmp_path / "m.py"
+    path.write_text(
+        textwrap.dedent(
+            '''
+            """Module."""
+            raise SystemExit("this file must never run")
+            class A:
+                """Class."""
+                async def f(self):
+                    """Method."""
+                    def g():
+                        """Inner."""
+            try:
+                pass
+            except ValueError:
+                def h():
+                    """Handler."""
+            else:
+                def i():
+                    """Else."""
+            """not a docstring"""
+            '''
+        )
+    )
+    assert sorted(source.docstrings(path)) == [
+        "Class.",
+        "Else.",
+        "Handler.",
+        "Inner.",
+        "Method.",
+        "Module.",
+    ]
+
+
+@pytest.mark.parametrize("content", [b'"""Broken', b'"""Odd \xff bytes are here."""', b'"""\0"""'])
+def test_a_file_that_cannot_be_parsed_has_none(tmp_path, content):
+    path = tmp_path / "m.py"
+    path.write_bytes(content)
+    assert list(source.docstrings(path)) == []
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    folder = tmp_path / "madeup_library"
+    for name, text in {
+        "__init__.py": "Everything that anybody needs here.",
+        "b.py": "A text that names madeup_library itself.",
+        "c.py": "Options of the Madeup command line tool.",
+        "tests/test_a.py": "Check that nothing breaks in here.",
+        "_vendor/other.py": "Belongs to somebody else for certain.",
+    }.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f'"""{text}"""\nraise SystemExit("imported")\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    return source.Library("madeup", "madeup_library", ("madeup",))
+
+
+def test_a_library_is_read_without_import_and_never_names_itself(library):
+    assert source.texts_of(library) == {"Everything that anybody needs here."}
+    assert "madeup_library" not in sys.modules
+
+
+def test_a_library_that_is_not_there_gives_nothing():
+    assert source.texts_of(source.Library("gone", "no_such_module_here", ("gone",))) == set()
+
+
+def test_select_drops_shared_texts_and_does_not_depend_on_order():
+    texts = {
+        "a": {f"text number {n} of the first" for n in range(300)} | {"In both of the two."},
+        "b": {f"text number {n} of the second" for n in range(300)} | {"in BOTH of the two."},
+    }
+    rows = source.select(texts)
+    assert len(rows) == 600
+    turned = {label: set(texts[label]) for label in reversed(texts)}
+    assert source.select(turned) == rows
+    shares = {split: sum(row[0] == split for row in rows) / 600 for split, _, _ in rows}
+    assert shares["train"] == pytest.approx(0.8, abs=0.05)
+    assert shares["validation"] == pytest.approx(0.1, abs=0.04)
+
+
+def test_a_rows_split_does_not_depend_on_other_rows(monkeypatch):
+    texts = {"a": {f"text number {n} of the first" for n in range(300)}}
+    whole = set(source.select(texts))
+    monkeypatch.setattr(source, "CAP", 50)
+    capped = source.select(texts)
+    assert len(capped) == 50
+    assert set(capped) < whole

@@ -1,0 +1,331 @@
+import gzip
+import json
+
+import pytest
+
+from distill.data.sources.files import read_files
+from distill.errors import DataError
+from distill.recipe.schema import DataConfig
+
+WANTED = ["text", "label"]
+ROWS = [("a good film", "pos"), ('he said "no, never"', "neg"), ("ein schöner Tag — 好", "pos")]
+
+
+def read(path, wanted=WANTED, **others):
+    names = {role: str(name) for role, name in others.items()}
+    return read_files(DataConfig(source="files", train=str(path), **names), wanted, None)
+
+
+def fault(path, **others):
+    with pytest.raises(DataError) as error:
+        read(path, **others)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def csv_of(rows):
+    import csv
+    import io
+
+    file = io.StringIO()
+    csv.writer(file).writerows([("text", "label"), *rows])
+    return file.getvalue()
+
+
+def tsv_of(rows):
+    return "".join("\t".join(row) + "\n" for row in [("text", "label"), *rows])
+
+
+def jsonl_of(rows):
+    return "".join(json.dumps({"text": t, "label": y}, ensure_ascii=False) + "\n" for t, y in rows)
+
+
+WRITERS = {"csv": csv_of, "tsv": tsv_of, "jsonl": jsonl_of}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("bom", [False, True])
+def test_text_files_read_the_same(tmp_path, kind, packed, bom):
+    content = WRITERS[kind](ROWS).encode("utf-8-sig" if bom else "utf-8")
+    path = tmp_path / f"train.{kind}{'.gz' if packed else ''}"
+    path.write_bytes(gzip.compress(content) if packed else content)
+    table = read(path)["train"]
+    assert list(zip(table.columns["text"], table.columns["label"], strict=True)) == ROWS
+    assert list(table.available) == WANTED
+    first = 1 if kind == "jsonl" else 2  # the others have a header
+    assert [table.at(row) for row in range(3)] == [f"{path}:{first + row}" for row in range(3)]
+
+
+def test_parquet(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "train.parquet"
+    texts, labels = zip(*ROWS, strict=True)
+    pq.write_table(pa.table({"id": [1, 2, 3], "text": texts, "label": labels}), path)
+    table = read(path)["train"]
+    assert table.columns == {"text": list(texts), "label": list(labels)}
+    assert list(table.available) == ["id", "text", "label"]
+    assert table.at(1) == f"{path} row 2"
+    assert table.label_names is None
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A factory of saved datasets: rows by split, or one list for a single Dataset."""
+    import datasets
+
+    features = datasets.Features(
+        text=datasets.Value("string"), label=datasets.ClassLabel(names=["neg", "pos"])
+    )
+
+    def make(pairs):
+        columns = {"text": [text for text, _ in pairs], "label": [label for _, label in pairs]}
+        return datasets.Dataset.from_dict(columns, features=features)
+
+    def save(rows):
+        folder = tmp_path / "saved"
+        whole = (
+            make(rows)
+            if isinstance(rows, list)
+            else datasets.DatasetDict({name: make(pairs) for name, pairs in rows.items()})
+        )
+        whole.save_to_disk(folder)
+        return folder, whole
+
+    return save
+
+
+def test_saved_dataset(saved):
+    folder, _ = saved([("a good film", 1), ("a bad film", 0)])
+    table = read(folder)["train"]
+    assert table.columns == {"text": ["a good film", "a bad film"], "label": [1, 0]}
+    assert table.label_names == ("neg", "pos")
+
+
+def test_saved_dataset_dict_serves_all_splits(saved):
+    folder, _ = saved({"train": [("one", 1), ("two", 0)], "dev": [("three", 0)]})
+    tables = read(folder)
+    assert {role: table.columns["text"] for role, table in tables.items()} == {
+        "train": ["one", "two"],
+        "validation": ["three"],
+    }
+    assert read(folder / "dev", validation=folder)["validation"].columns["text"] == ["three"]
+
+
+def test_parquet_of_datasets_carries_label_names(saved, tmp_path):
+    _, whole = saved([("a good film", 1), ("a bad film", 0)])
+    path = tmp_path / "train.parquet"
+    whole.to_parquet(path)
+    assert read(path)["train"].label_names == ("neg", "pos")
+
+
+def test_saved_dataset_dict_without_the_split(saved):
+    folder, _ = saved({"left": [("one", 1)], "right": [("two", 0)]})
+    assert fault(folder) == (
+        f"{folder}: no 'train' split; splits are 'left', 'right'; write the split's own folder, "
+        "which lies in it"
+    )
+
+
+def test_damaged_saved_dataset(saved):
+    folder, _ = saved([("one", 1)])
+    next(folder.glob("*.arrow")).write_bytes(b"nothing of the kind")
+    assert fault(folder).startswith(f"{folder}: not a whole saved data set (")
+
+
+def test_relative_paths_start_from_the_base(tmp_path):
+    (tmp_path / "train.csv").write_text(csv_of(ROWS))
+    data = DataConfig(source="files", train="train.csv")
+    assert len(read_files(data, WANTED, tmp_path)["train"]) == 3
+
+
+def test_quoted_csv_fields_may_hold_line_ends_and_count_lines(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text('text,label\n"two\nlines, ""so""",pos\n\nnext,neg\n')
+    table = read(path)["train"]
+    assert table.columns["text"] == ['two\nlines, "so"', "next"]
+    assert [table.at(0), table.at(1)] == [f"{path}:2", f"{path}:5"]
+
+
+def test_windows_line_ends(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_bytes(csv_of(ROWS).replace("\r\n", "\n").replace("\n", "\r\n").encode())
+    assert read(path)["train"].columns["label"] == ["pos", "neg", "pos"]
+
+
+def test_open_quotes_in_tsv_mean_themselves(tmp_path):
+    path = tmp_path / "train.tsv"
+    path.write_text('text\tlabel\n"he said\t1\nand so on"\t0\n')
+    assert read(path)["train"].columns["text"] == ['"he said', 'and so on"']
+
+
+def test_a_field_longer_than_the_csv_modules_limit(tmp_path):
+    import csv
+
+    path = tmp_path / "train.csv"
+    path.write_text(f"text,label\n{'word ' * 40_000},pos\nshort,neg\n")
+    before = csv.field_size_limit()
+    assert len(read(path)["train"].columns["text"][0]) == 200_000
+    assert csv.field_size_limit() == before
+
+
+def test_jsonl_keys_that_some_rows_lack_are_none(tmp_path):
+    path = tmp_path / "train.jsonl"
+    path.write_text('{"text": "a"}\n\n{"label": 1, "text": "b", "more": {}}\n')
+    table = read(path)["train"]
+    assert table.columns == {"text": ["a", "b"], "label": [None, 1]}
+    assert list(table.available) == ["text", "label", "more"]
+    assert table.at(1) == f"{path}:3"
+
+
+def write(tmp_path, name, content):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("t.csv", "", "{}: the file is empty; it needs rows to learn from"),
+        ("t.csv.gz", gzip.compress(b""), "{}: the file is empty; it needs rows to learn from"),
+        ("t.csv", "text,label\n", "{}: a header and no rows; it needs rows to learn from"),
+        ("t.jsonl", "\n \n", "{}: only blank lines; it needs rows to learn from"),
+        (
+            "t.csv",
+            "text,label\na,b\nc\n",
+            "{}:3: 1 fields, but the header has 2 ('text', 'label')",
+        ),
+        (
+            "t.csv",
+            "text,label\na,b,c\n",
+            "{}:2: 3 fields, but the header has 2 ('text', 'label')",
+        ),
+        ("t.csv", "text,label,text\na,b,c\n", "{}:1: a column name stands twice: 'text'"),
+        (
+            "t.csv",
+            'text,label\na,b\n"open,b\nc,d\n',
+            "{}:3: broken row: a quote opened here never closes",
+        ),
+        (
+            "t.csv",
+            'text,label\n"a" b,c\n',
+            "{}:2: broken row: ',' expected after '\"'",
+        ),
+        (
+            "t.csv",
+            "text,label\nfine,1\ncaf\xe9,1\n".encode("latin-1"),
+            "{}:3: not UTF-8 at byte 21 (0xe9); save the file as UTF-8",
+        ),
+        (
+            "t.jsonl.gz",
+            gzip.compress('{"text": "fine"}\n{"text": "caf\xe9"}\n'.encode("latin-1")),
+            "{}:2: not UTF-8 at byte 30 (0xe9); save the file as UTF-8",
+        ),
+        (
+            "t.csv",
+            "text,label\na,b\n".encode("utf-16"),
+            "{}:1: UTF-16, not UTF-8; save the file as UTF-8",
+        ),
+        (
+            "t.csv",
+            "text,label\na,b\nc\0c,d\n",
+            "{}:3: a NUL byte at byte 16; this is not a text file, or a damaged one",
+        ),
+        (
+            "t.jsonl",
+            '{"text": "a", "label": 1}\n{"text": "b", label: 1}\n',
+            "{}:2: not JSON (Expecting property name enclosed in double quotes, column 15); each "
+            "line must be one object",
+        ),
+        (
+            "t.jsonl",
+            '["a", 1]\n',
+            '{}:1: list instead of an object such as {{"text": "...", "label": "..."}}',
+        ),
+        ("t.jsonl", "[" * 100_000, "{}:1: JSON nested too deeply"),
+    ],
+)
+def test_wrong_text_files(tmp_path, name, content, expected):
+    path = write(tmp_path, name, content)
+    assert fault(path) == expected.format(path)
+
+
+def test_cut_gzip(tmp_path):
+    whole = gzip.compress(csv_of(ROWS * 50).encode())
+    path = write(tmp_path, "t.csv.gz", whole[:-20])
+    assert fault(path).startswith(f"{path}:")
+    assert "not a whole gzip file" in fault(path)
+    plain = write(tmp_path, "u.csv.gz", csv_of(ROWS))
+    assert fault(plain).startswith(f"{plain}:1: not a whole gzip file (Not a gzipped file")
+
+
+def test_wrong_parquet(tmp_path):
+    path = write(tmp_path, "t.parquet", b"PAR1 and then nothing PAR1")
+    assert fault(path).startswith(f"{path}: not a whole Parquet file (")
+
+
+def test_parquet_without_rows(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
+    assert fault(path) == f"{path}: no rows; it needs rows to learn from"
+
+
+def test_missing_file_suggests_a_near_name(tmp_path):
+    write(tmp_path, "train.csv", csv_of(ROWS))
+    path = tmp_path / "trian.csv"
+    assert fault(path) == f"data.train: no file {path}; did you mean 'train.csv'?"
+
+
+def test_missing_file_lists_data_files(tmp_path):
+    for name in ("b.tsv", "a.jsonl.gz", "notes.txt"):
+        write(tmp_path, name, "x")
+    path = tmp_path / "something-else.parquet"
+    assert fault(path) == f"data.train: no file {path}; data files there are 'a.jsonl.gz', 'b.tsv'"
+
+
+def test_missing_folder(tmp_path):
+    path = tmp_path / "gone" / "train.csv"
+    assert fault(path) == f"data.train: no file {path}; there is no folder {path.parent} either"
+
+
+def test_every_path_is_looked_up_before_any_is_read(tmp_path, monkeypatch):
+    path = write(tmp_path, "train.csv", csv_of(ROWS))
+    monkeypatch.setattr("distill.data.sources.files._read", lambda *_: pytest.fail("read"))
+    gone = tmp_path / "held-back.csv"
+    assert fault(path, test=gone) == f"data.test: no file {gone}; data files there are 'train.csv'"
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("t.txt", "unknown kind of file '.txt'"),
+        ("t.json", "unknown kind of file '.json'"),
+        ("t.txt.gz", "unknown kind of file '.txt.gz'"),
+        ("train", "a file name without an ending"),
+    ],
+)
+def test_unknown_kind(tmp_path, name, what):
+    path = write(tmp_path, name, "x")
+    assert fault(path) == (
+        f"data.train: {path}: {what}; known are .csv, .csv.gz, .tsv, .tsv.gz, .jsonl, .jsonl.gz, "
+        ".parquet and datasets folders"
+    )
+
+
+def test_a_folder_that_datasets_did_not_save(tmp_path):
+    assert fault(tmp_path) == (
+        f"data.train: {tmp_path} is a folder, but not one that datasets saved "
+        "(no dataset_dict.json or state.json); write the path of a file in it"
+    )
+
+
+def test_train_is_needed():
+    with pytest.raises(DataError, match=r"^data\.train: needed when data\.source is files"):
+        read_files(DataConfig(source="files"), WANTED, None)

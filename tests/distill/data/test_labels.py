@@ -1,0 +1,186 @@
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distill.data.labels import (
+    clean,
+    clean_column,
+    is_unlabelled,
+    label_names,
+    to_integers,
+)
+from distill.data.sources.table import Table
+from distill.errors import DataError
+
+
+def table(labels, names=None, lines=None):
+    return Table("t.csv", {"label": labels}, ["text", "label"], lines=lines, label_names=names)
+
+
+def integers(labels, given=None, names=None):
+    found = table(labels, names)
+    values = clean_column(found, "label")
+    known = label_names(values, found, given=given)
+    return known, to_integers(values, found, known, seen=None)
+
+
+def fault(labels, given=None, names=None):
+    with pytest.raises(DataError) as error:
+        integers(labels, given, names)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("value", "cleaned"),
+    [
+        (" yes ", "yes"),
+        ("", None),
+        ("  ", None),
+        (None, None),
+        (math.nan, None),
+        (2, 2),
+        (2.0, 2),
+        (True, "true"),
+        (False, "false"),
+        ("1", "1"),
+    ],
+)
+def test_clean(value, cleaned):
+    assert clean(value) == cleaned
+    assert type(clean(value)) is type(cleaned)
+
+
+@pytest.mark.parametrize("value", [1.5, [1], {"a": 1}, b"yes", math.inf])
+def test_clean_refuses_what_is_no_label(value):
+    with pytest.raises(TypeError):
+        clean(value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "names", "expected"),
+    [
+        (["b", "a", "b"], None, None, (("a", "b"), [1, 0, 1])),
+        ([1, 0, 2], None, None, (("0", "1", "2"), [1, 0, 2])),
+        (["1", "0", "10", *map(str, range(2, 10))], None, None, None),
+        ([0, 1], ["no", "yes"], None, (("no", "yes"), [0, 1])),
+        (["0", "1"], ["no", "yes"], None, (("no", "yes"), [0, 1])),
+        (["yes", "no", 1], ["no", "yes"], None, (("no", "yes"), [1, 0, 1])),
+        ([1, 2, 2], ["1", "2"], None, (("1", "2"), [0, 1, 1])),
+        (["1", "2"], ["2", "1"], None, (("2", "1"), [1, 0])),
+        ([True, False], None, None, (("false", "true"), [1, 0])),
+        ([1.0, 0.0], None, None, (("0", "1"), [1, 0])),
+        ([0, 1], None, ("no", "yes"), (("no", "yes"), [0, 1])),
+        ([0, 1], ["yes", "no"], ("no", "yes"), (("yes", "no"), [1, 0])),
+        ([0, 1], ["bad", "good"], ("no", "yes"), (("bad", "good"), [0, 1])),
+        (["x", 1], None, None, (("1", "x"), [1, 0])),
+    ],
+)
+def test_labels_to_integers(labels, given, names, expected):
+    if expected is None:  # integers as text are ordered as numbers: 10 after 9
+        known = tuple(str(n) for n in range(11))
+        expected = (known, [int(label) for label in labels])
+    assert integers(labels, given, names) == expected
+
+
+@given(st.lists(st.text("abcXYZ é", min_size=1).filter(str.strip), min_size=2, max_size=40))
+def test_names_come_back_from_their_integers(labels):
+    stripped = [label.strip() for label in labels]
+    if len(set(stripped)) < 2:
+        assert "all" in fault(labels)
+        return
+    known, found = integers(labels)
+    assert list(known) == sorted(set(stripped))
+    assert [known[index] for index in found] == stripped
+
+
+@pytest.mark.parametrize(
+    ("labels", "given", "names", "expected"),
+    [
+        (
+            ["a", "a"],
+            None,
+            None,
+            "t.csv: all 2 rows have the label 'a'; there must be at least two to tell apart",
+        ),
+        (
+            [1, 1],
+            ["no", "yes"],
+            None,
+            "t.csv: all 2 rows have the label 1; there must be at least two to tell apart",
+        ),
+        (
+            ["no", "yess"],
+            ["no", "yes"],
+            None,
+            "t.csv row 2: the label 'yess' is unknown; labels are 'no', 'yes'; did you mean 'yes'?",
+        ),
+        (
+            [0, 2],
+            ["no", "yes"],
+            None,
+            "t.csv row 2: the label 2 is out of range; there are 2 labels ('no', 'yes'), so 0 to 1",
+        ),
+        (
+            [0, -1],
+            ["no", "yes"],
+            None,
+            "t.csv row 2: the label -1 is out of range; there are 2 labels ('no', 'yes'), "
+            "so 0 to 1",
+        ),
+        (
+            [5, 1, 3],
+            None,
+            None,
+            "t.csv: labels are the integers 1, 3, 5, not 0 to 2; name them in the recipe: "
+            'task.labels: ["1", "3", "5"]',
+        ),
+        (
+            [0, 1],
+            ["a", "b", "c"],
+            ("no", "yes"),
+            "t.csv: the data's labels are 'no', 'yes', but task.labels has 'a', 'b', 'c'; leave "
+            "task.labels out or write as many",
+        ),
+        (
+            [f"{n} of many" for n in range(60)],
+            None,
+            None,
+            "t.csv: 60 different labels in 60 rows; is data.columns.label the right column?",
+        ),
+        (["a", None], None, None, "t.csv row 2: the label is missing in column 'label'"),
+        (["a", " "], None, None, "t.csv row 2: the label is missing in column 'label'"),
+        (
+            ["a", 1.5],
+            None,
+            None,
+            "t.csv row 2: the label is 1.5; a name or an integer is expected",
+        ),
+    ],
+)
+def test_wrong_labels(labels, given, names, expected):
+    assert fault(labels, given, names) == expected
+
+
+def test_a_label_that_training_never_shows_names_its_line():
+    found = table(["a", "c"], lines=[2, 7])
+    with pytest.raises(DataError) as error:
+        to_integers(["a", "c"], found, ("a", "b", "c"), seen={0, 1})
+    assert str(error.value) == (
+        "t.csv:7: the label 'c' has no row in the training data; a model cannot learn it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [([-1, -1], True), ([None, ""], True), (["-1"], True), ([-1, 0], False), (["a"], False)],
+)
+def test_is_unlabelled(labels, expected):
+    assert is_unlabelled(table(labels), "label") is expected
+
+
+def test_without_the_column_a_split_is_unlabelled():
+    assert is_unlabelled(Table("t.csv", {"text": ["a"]}, ["text"]), "label")

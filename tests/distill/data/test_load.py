@@ -1,0 +1,242 @@
+import csv
+import json
+
+import pytest
+
+from distill.data.load import load_task_data
+from distill.errors import DataError
+from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+
+TASK = ClassificationTask(kind="classification")
+NAMED = ClassificationTask(kind="classification", labels=["no", "yes", "perhaps"])
+
+
+def write(path, rows, header=("text", "label")):
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return str(path)
+
+
+def rows(count, start=0):
+    return [(f"text number {n}", "yes" if n % 3 else "no") for n in range(start, start + count)]
+
+
+@pytest.fixture
+def files(tmp_path):
+    return DataConfig(
+        source="files",
+        train=write(tmp_path / "train.csv", rows(40)),
+        validation=write(tmp_path / "dev.csv", rows(12, 100)),
+    )
+
+
+def load(data, task=TASK, seed=0, **changes):
+    return load_task_data(data.model_copy(update=changes), task, seed=seed)
+
+
+def fault(*args, **kwargs):
+    with pytest.raises(DataError) as error:
+        load(*args, **kwargs)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_rows_come_in_the_files_order(files):
+    found = load(files)
+    assert found.train.texts == [text for text, _ in rows(40)]
+    assert [found.labels[label] for label in found.train.labels] == [y for _, y in rows(40)]
+    assert (found.train.name, found.validation.name, found.test) == ("train", "validation", None)
+    assert len(found.validation) == 12
+    assert found.labels == ("no", "yes")
+    assert found.notes == []
+
+
+def test_pairs(tmp_path):
+    header = ("a", "b", "label")
+    data = [("one", "two", 0), ("three", "four", 1)]
+    path = write(tmp_path / "train.csv", data, header)
+    config = DataConfig(
+        source="files", train=path, validation=path, columns=Columns(text="a", text_pair="b")
+    )
+    found = load(config)
+    assert found.train.texts == ["one", "three"]
+    assert found.train.pairs == ["two", "four"]
+
+
+def test_hold_out_is_a_tenth_in_order_seeded_and_told(files):
+    first, again = load(files, validation=None), load(files, validation=None)
+    other = load(files, validation=None, seed=1)
+    whole = [text for text, _ in rows(40)]
+    assert len(first.validation) == 4
+    assert first == again
+    assert first.validation.texts != other.validation.texts
+    assert sorted(first.train.texts + first.validation.texts) == sorted(whole)
+    for split in (first.train, first.validation):
+        assert split.texts == [text for text in whole if text in split.texts]
+    assert first.validation.name == "validation"
+    assert first.notes == ["no validation data: 4 of 40 training rows are held out for it"]
+
+
+def test_limits_keep_order_and_are_drawn_by_the_seed(files, tmp_path):
+    test = write(tmp_path / "test.csv", rows(30, 200))
+    changes = {"limit_train": 10, "limit_validation": 5, "test": test}
+    found, other = load(files, **changes), load(files, seed=3, **changes)
+    assert [len(split) for split in (found.train, found.validation, found.test)] == [10, 5, 5]
+    assert found.train.texts == [text for text, _ in rows(40) if text in found.train.texts]
+    assert found == load(files, **changes)
+    assert found.train.texts != other.train.texts
+    assert found.notes == [
+        "train: 10 of 40 rows are used, drawn by the seed",
+        "validation: 5 of 12 rows are used, drawn by the seed",
+        "test: 5 of 30 rows are used, drawn by the seed",
+    ]
+
+
+def test_a_limit_above_the_rows_changes_nothing(files):
+    assert load(files, limit_train=41, limit_validation=12) == load(files)
+
+
+def test_a_limit_that_leaves_one_label(files):
+    assert fault(files, limit_train=1).startswith(
+        "data.limit_train: the 1 training rows kept all have the label '"
+    )
+
+
+def test_test_rows_without_labels_are_left_aside_and_told(files, tmp_path):
+    test = write(tmp_path / "test.csv", [("a text", -1), ("b text", -1)])
+    found = load(files, test=test)
+    assert found.test is None
+    assert found.notes == [f"{test}: no labels, so it is not used as test"]
+    bare = write(tmp_path / "bare.csv", [("a text",), ("b text",)], header=("text",))
+    assert load(files, test=bare).test is None
+
+
+def test_a_named_label_without_training_rows_is_told(files):
+    found = load(files, NAMED)
+    assert found.labels == ("no", "yes", "perhaps")
+    assert found.notes == [f"{files.train}: no row has the label 'perhaps'"]
+
+
+@pytest.mark.parametrize("role", ["validation", "test"])
+def test_label_unseen_in_training(files, tmp_path, role):
+    path = write(tmp_path / "other.csv", [*rows(3), ("text", "perhaps")])
+    assert fault(files, **{role: path}) == (
+        f"{path}:5: the label 'perhaps' is unknown; labels are 'no', 'yes'"
+    )
+    declared = load(files, NAMED, **{role: path})
+    assert getattr(declared, role).labels[-1] == 2
+
+
+def test_one_class_only(files, tmp_path):
+    path = write(tmp_path / "one.csv", [("a text", "yes"), ("b text", "yes")])
+    assert fault(files, train=path) == (
+        f"{path}: all 2 rows have the label 'yes'; there must be at least two to tell apart"
+    )
+
+
+def test_missing_columns(files):
+    data = files.model_copy(update={"columns": Columns(text="tekst")})
+    assert fault(data) == (
+        f"{files.train}: no column 'tekst'; columns are 'text', 'label'; did you mean 'text'?; "
+        "choose one with data.columns.text"
+    )
+    data = files.model_copy(update={"columns": Columns(text_pair="second")})
+    assert fault(data).endswith("choose one with data.columns.text_pair")
+    data = files.model_copy(update={"columns": Columns(label="class")})
+    assert fault(data).endswith("choose one with data.columns.label")
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["fine", "", " \t"], ":2: column 'text' is empty (and 1 more row)"),
+        (["fine", "", "", ""], ":2: column 'text' is empty (and 2 more rows)"),
+        (["fine", None], ":2: column 'text' is missing"),
+        (["fine", 5], ":2: column 'text' holds int instead of text"),
+        (["fine", "a\0b"], ":2: column 'text' holds a NUL character"),
+        (["fine", "half \ud83d"], ":2: column 'text' holds half a surrogate pair"),
+    ],
+)
+def test_texts_that_say_nothing(files, tmp_path, values, expected):
+    path = tmp_path / "train.jsonl"
+    lines = [json.dumps({"text": text, "label": n % 2}) for n, text in enumerate(values)]
+    path.write_text("\n".join(lines))
+    message = f"{path}{expected}; every row needs a text, so mend or remove it"
+    assert fault(files, train=str(path)) == message
+
+
+def test_emoji_and_other_scripts_are_fine(files, tmp_path):
+    path = tmp_path / "train.jsonl"
+    texts = ["\U0001f600", "好的", "naïve", "\u200b word"]
+    lines = [json.dumps({"text": text, "label": str(n % 2)}) for n, text in enumerate(texts)]
+    path.write_text("\n".join(lines))
+    found = load(files, validation=str(path), train=str(path))
+    assert found.train.texts == texts
+
+
+@pytest.mark.realdata
+def test_sst2_is_read_whole(real_data):
+    folder = real_data / "glue_sst2"
+    data = DataConfig(
+        source="files",
+        train=str(folder / "train.jsonl.gz"),
+        validation=str(folder / "dev.jsonl.gz"),
+        test=str(folder / "test_unlabelled.jsonl.gz"),
+        columns=Columns(text="sentence"),
+    )
+    task = ClassificationTask(kind="classification", labels=["negative", "positive"])
+    found = load(data, task)
+    assert (len(found.train), len(found.validation), found.test) == (67_349, 872, None)
+    assert [found.train.labels.count(label) for label in (0, 1)] == [29_780, 37_569]
+    assert [found.validation.labels.count(label) for label in (0, 1)] == [428, 444]
+    assert found.validation.texts[0] == "it 's a charming and often affecting journey . "
+    assert found.validation.labels[0] == 1
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("name", "columns", "counts", "classes"),
+    [
+        ("glue_mrpc", Columns(text="sentence1", text_pair="sentence2"), (3668, 408, 1725), 2),
+        ("trec6", Columns(), (5452, None, 500), 6),
+        ("banking77", Columns(), (10_003, None, 3080), 77),
+        ("chnsenticorp_zh", Columns(), (9600, 1200, 1200), 2),
+    ],
+)
+def test_other_sets_are_read_whole(real_data, name, columns, counts, classes):
+    folder = real_data / name
+    dev = None if counts[1] is None else str(folder / "dev.jsonl.gz")
+    data = DataConfig(
+        source="files",
+        train=str(folder / "train.jsonl.gz"),
+        validation=dev,
+        test=str(folder / "test.jsonl.gz"),
+        columns=columns,
+    )
+    found = load(data)
+    assert found.test is not None
+    held = counts[0] // 10 if dev is None else 0
+    assert len(found.train) == counts[0] - held
+    assert len(found.validation) == (counts[1] or held)
+    assert len(found.test) == counts[2]
+    assert len(found.labels) == classes
+
+
+@pytest.mark.realdata
+def test_nearly_every_sst2_token_is_kept_and_little_padding_added(real_data, tiny_bert):
+    from transformers import AutoTokenizer
+
+    from distill.data.batches import make_loader
+    from distill.data.tokenized import tokenize
+
+    path = str(real_data / "glue_sst2" / "dev.jsonl.gz")
+    data = DataConfig(source="files", train=path, validation=path, columns=Columns(text="sentence"))
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
+    dataset = tokenize(load(data).train, tokenizer, max_length=64)
+    seen, cells = 0, 0
+    for batch in make_loader(dataset, 32, seed=0, shuffle=True):
+        seen += int(batch["attention_mask"].sum())
+        cells += batch["attention_mask"].numel()
+    assert seen == int(dataset.lengths.sum())
+    assert 1 - seen / cells < 0.2
