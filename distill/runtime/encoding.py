@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
-from distill.errors import ModelError
+from distill.errors import DataError, ModelError
 
 Ids = npt.NDArray[np.int64]
 
@@ -43,9 +43,22 @@ class TextEncoder:
         self.pad_id = pad_id
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:
-        """Tokenise texts, or pairs of texts, each to its own length."""
+        """Tokenise texts, or pairs of texts, each to its own length.
+
+        Raises:
+            DataError: a text holds half of a character (a lone surrogate), which is not Unicode.
+        """
         rows = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
-        encodings: list[Encoding] = self._tokenizer.encode_batch_fast(rows)
+        try:
+            encodings: list[Encoding] = self._tokenizer.encode_batch_fast(rows)
+        except TypeError as error:
+            for name, given in (("texts", texts), ("pairs", pairs or ())):
+                for index, text in enumerate(given):
+                    if not is_unicode(text):
+                        raise DataError(
+                            f"{name}[{index}] is not valid Unicode: {text!a}"
+                        ) from error
+            raise
         return encodings
 
     def batch(self, rows: Sequence[Encoding]) -> tuple[Ids, Ids, Ids]:
@@ -64,6 +77,15 @@ class TextEncoder:
             mask[index, :count] = 1
             types[index, :count] = row.type_ids
         return ids, mask, types
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a string can be written as UTF-8; one with lone surrogates cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _direction(folder: Path) -> str:

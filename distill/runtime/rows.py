@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from distill.errors import DataError
+from distill.runtime.encoding import is_unicode
 
 #: Names under which a text column is found where none is named.
 TEXT_COLUMNS = ("text", "sentence")
@@ -159,4 +160,6 @@ def _cell(row: dict[str, object], where: str, column: str, option: str) -> str:
     value = row[column]
     if not isinstance(value, str):
         raise DataError(f"{where}: '{column}' is {json.dumps(value)}, not a text")
+    if not is_unicode(value):
+        raise DataError(f"{where}: '{column}' is not valid Unicode: {value!a}")
     return value

@@ -1,0 +1,142 @@
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+
+from distill.cli.main import main
+
+TEXTS = ["the best film", "a very bad and dull story", "", "return the value"]
+
+
+def run(*words, capsys) -> tuple[int, str, str]:
+    code = main(["predict", *map(str, words)])
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_texts_on_the_command_line(bundle, capsys):
+    folder = bundle()
+    code, out, err = run(folder, *TEXTS, "two\nlines", capsys=capsys)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == len(TEXTS) + 1
+    label, share, text = lines[0].split(maxsplit=2)
+    assert label in ("bad", "fair", "good")
+    assert share.endswith("%")
+    assert text == "the best film"
+    assert lines[-1].endswith("two lines")
+
+
+def test_json_lines(bundle, capsys):
+    code, out, _ = run(bundle(), *TEXTS, "--json", "--format", "onnx", capsys=capsys)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [row["text"] for row in rows] == TEXTS
+    assert list(rows[0]) == ["text", "label", "probabilities"]
+    assert rows[0]["label"] == max(rows[0]["probabilities"], key=rows[0]["probabilities"].get)
+
+
+def test_a_file_in_many_batches_keeps_its_order(bundle, tmp_path, capsys):
+    texts = [f"film {'good ' * (index * 7 % 12)}{index}" for index in range(150)]
+    source = tmp_path / "in.jsonl"
+    source.write_text("".join(json.dumps({"review": text}) + "\n" for text in texts))
+    folder = bundle()
+    words = (folder, "--file", source, "--column", "review", "--batch-size", 3, "--json")
+    code, out, _ = run(*words, capsys=capsys)
+    assert code == 0
+    assert [json.loads(line)["text"] for line in out.splitlines()] == texts
+    target = tmp_path / "new" / "out.jsonl"
+    code, printed, err = run(*words[:-1], "--out", target, capsys=capsys)
+    assert (code, printed) == (0, "")
+    assert err == f"150 predictions written to {target}\n"
+    assert target.read_text() == out
+    assert stat.S_IMODE(target.stat().st_mode) == 0o644
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_pairs(bundle, tmp_path, capsys):
+    folder = bundle(pair=True)
+    code, out, _ = run(folder, "a film", "--pair", "a story", "--json", capsys=capsys)
+    assert code == 0
+    row = json.loads(out)
+    assert (row["text"], row["pair"]) == ("a film", "a story")
+    source = tmp_path / "in.csv"
+    source.write_text("text,other\na film,a story\n")
+    words = (folder, "--file", source, "--pair-column", "other", "--json")
+    code, out, _ = run(*words, capsys=capsys)
+    assert (code, json.loads(out)) == (0, row)
+    code, out, _ = run(folder, "a film", "--pair", "a story", capsys=capsys)
+    assert out.endswith("a film | a story\n")
+    for words in ((folder, "a"), (folder, "a", "--pair", "b", "--pair", "c")):
+        code, _, err = run(*words, capsys=capsys)
+        assert (code, err.count("\n")) == (2, 1)
+
+
+def test_an_empty_file_gives_an_empty_file(bundle, tmp_path, capsys):
+    (tmp_path / "in.txt").write_text("")
+    words = (bundle(), "--file", tmp_path / "in.txt", "--out", tmp_path / "out.jsonl")
+    assert run(*words, capsys=capsys)[0] == 0
+    assert (tmp_path / "out.jsonl").read_text() == ""
+
+
+def test_mistakes_are_one_line_and_write_nothing(bundle, tmp_path, capsys):
+    folder, out = bundle(), tmp_path / "out" / "out.jsonl"
+    (tmp_path / "bytes.csv").write_bytes(b"text\nfine\n\xff\xfe\n")
+    (tmp_path / "columns.csv").write_text("a,b\n1,2\n")
+    mistakes = {
+        (tmp_path / "none", "x"): "none: no such folder",
+        (folder,): "nothing to predict",
+        (folder, "x", "--file", "y.txt"): "not both",
+        (folder, "x", "--column", "y"): "there is none",
+        (folder, "x", "--pair", "y"): "takes single texts; leave --pair out",
+        (folder, "x", "--format", "tf"): "no format 'tf' to predict with; it has onnx-int8, onnx",
+        (folder, "--file", tmp_path / "none.txt"): "none.txt: no such file",
+        (folder, "--file", tmp_path / "bytes.csv"): "bytes.csv:3: not UTF-8",
+        (folder, "--file", tmp_path / "columns.csv"): "columns.csv:2: no column 'text'; there are",
+    }
+    for words, message in mistakes.items():
+        code, printed, err = run(*words, "--out", out, capsys=capsys)
+        assert code == 2, (words, err)
+        assert printed == ""
+        assert message in err
+        assert err.count("\n") == 1, err
+        assert not out.parent.exists() or not list(out.parent.iterdir())
+
+
+def test_an_earlier_result_survives_a_mistake(bundle, tmp_path, capsys):
+    (tmp_path / "in.txt").write_bytes(b"fine\n\xff\n")
+    out = tmp_path / "out.jsonl"
+    out.write_text("kept\n")
+    code, _, _ = run(bundle(), "--file", tmp_path / "in.txt", "--out", out, capsys=capsys)
+    assert (code, out.read_text()) == (2, "kept\n")
+
+
+LIGHT = """
+import sys
+sys.modules["torch"] = sys.modules["transformers"] = sys.modules["lightning"] = None
+from distill.cli.main import main
+sys.exit(main(["predict", sys.argv[1], "--file", "-", "--json"]))
+"""
+
+
+def test_standard_input_without_torch(bundle):
+    done = subprocess.run(
+        [sys.executable, "-c", LIGHT, str(bundle())],
+        input="a good film\n",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["text"] == "a good film"
+
+
+@pytest.mark.parametrize("option", ["--batch-size", "--threads"])
+def test_numbers_below_one_are_refused(bundle, capsys, option):
+    code, _, err = run(bundle(), "x", option, 0, capsys=capsys)
+    assert code == 2
+    assert option in err

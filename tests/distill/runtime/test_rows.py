@@ -1,0 +1,114 @@
+import gzip
+import io
+import tracemalloc
+
+import pytest
+
+from distill.errors import DataError
+from distill.runtime.rows import Row, read_rows
+
+
+def write(tmp_path, name, content):
+    path = tmp_path / name
+    raw = content if isinstance(content, bytes) else content.encode()
+    path.write_bytes(gzip.compress(raw) if name.endswith(".gz") else raw)
+    return str(path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("packed", ["", ".gz"])
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.jsonl", '{"text": "one", "n": 1}\n\n{"text": "zwö"}\n', ["one", "zwö"]),
+        ("a.jsonl", '{"sentence": "one"}', ["one"]),
+        ("a.csv", 'id,text\n1,"one, two"\n2,\n', ["one, two", ""]),
+        ("a.tsv", "sentence\tlabel\nit is good\t1\n", ["it is good"]),
+        ("a.txt", "one\n\n two \n", ["one", "", " two "]),
+        ("plain", "one\ntwo", ["one", "two"]),
+    ],
+)
+def test_formats(tmp_path, name, content, expected, end, packed):
+    path = write(tmp_path, name + packed, content.replace("\n", end))
+    assert [row.text for row in read_rows(path)] == expected
+
+
+def test_columns_are_chosen(tmp_path):
+    path = write(tmp_path, "a.csv", "text,q,a\nno,one,two\n")
+    assert list(read_rows(path, column="q", pair_column="a")) == [Row("one", "two")]
+
+
+def test_a_byte_order_mark_is_no_text(tmp_path):
+    path = write(tmp_path, "a.csv", b"\xef\xbb\xbftext\none\n")
+    assert list(read_rows(path)) == [Row("one")]
+
+
+def test_cells_may_hold_line_ends(tmp_path):
+    path = write(tmp_path, "a.csv", 'text,b\n"one\ntwo",x\nthree\n')
+    rows = read_rows(path)
+    assert next(rows) == Row("one\ntwo")
+    with pytest.raises(DataError, match=r"a\.csv:4: 1 cells under 2 columns"):
+        next(rows)
+
+
+def test_standard_input(monkeypatch):
+    class Given:
+        buffer = io.BytesIO(b"one\ntwo\n")
+
+    monkeypatch.setattr("sys.stdin", Given)
+    assert list(read_rows("-")) == [Row("one"), Row("two")]
+    Given.buffer = io.BytesIO(b'{"t": "one"}\n')
+    assert list(read_rows("-", column="t")) == [Row("one")]
+    Given.buffer = io.BytesIO(b"one\n\xff\n")
+    with pytest.raises(DataError, match="standard input:2: not UTF-8"):
+        list(read_rows("-"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", '{"a": 1, "b": 2}', r"a\.jsonl:1: no column 'text'; there are: a, b "),
+        ("a.jsonl", '{"text": 1}', r"a\.jsonl:1: 'text' is 1, not a text"),
+        ("a.jsonl", '{"text": null}', r"a\.jsonl:1: 'text' is null, not a text"),
+        ("a.jsonl", '{"text": "a"}\n{"text"', r"a\.jsonl:2: not JSON \("),
+        ("a.jsonl", '"a"', r"a\.jsonl:1: not a JSON object"),
+        ("a.jsonl", '{"text": "\\ud800"}', r"a\.jsonl:1: 'text' is not valid Unicode"),
+        ("a.csv", "", r"a\.csv: empty; the first line must name the columns"),
+        ("a.csv", "a,b\n1,2\n", r"a\.csv:2: no column 'text'; there are: a, b "),
+        ("a.csv", 'text\n"a', r"a\.csv:2: not readable \("),
+        ("a.csv", b"text\na\n\xe9\n", r"a\.csv:3: not UTF-8 \(byte 0xe9 at column 1\)"),
+        ("a.txt", b"a\nbc\xff\n", r"a\.txt:2: not UTF-8 \(byte 0xff at column 3\)"),
+    ],
+)
+def test_faults_are_told_with_their_line(tmp_path, name, content, message):
+    with pytest.raises(DataError, match=message) as told:
+        list(read_rows(write(tmp_path, name, content)))
+    assert "\n" not in str(told.value)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        list(read_rows(str(tmp_path / "none.csv")))
+    with pytest.raises(DataError, match="a folder, not a file"):
+        list(read_rows(str(tmp_path)))
+    (tmp_path / "a.txt.gz").write_bytes(b"not packed")
+    with pytest.raises(DataError, match="not a whole gzip file"):
+        list(read_rows(str(tmp_path / "a.txt.gz")))
+    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"many words " * 1000)[:-12])
+    with pytest.raises(DataError, match="not a whole gzip file"):
+        list(read_rows(str(tmp_path / "b.txt.gz")))
+    with pytest.raises(DataError, match="has no columns"):
+        list(read_rows(write(tmp_path, "a.txt", "a"), column="text"))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt"])
+def test_a_large_file_is_never_held(tmp_path, name):
+    line = {"a.jsonl": '{"text": "some words"}\n', "a.csv": "some words\n", "a.txt": "some words\n"}
+    head = "text\n" if name == "a.csv" else ""
+    path = write(tmp_path, name, head + line[name] * 50_000)
+    tracemalloc.start()
+    count = sum(1 for _ in read_rows(path))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 50_000
+    assert peak < 300_000
