@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -90,7 +90,7 @@ def _numbers(results: Results | None) -> dict[str, Any] | None:
 def _base_model(recipe: Recipe) -> str | None:
     """The teacher's name on the hub; ``None`` for a folder."""
     name = _HUB_NAMES.get(recipe.teacher.model, recipe.teacher.model)
-    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1
+    is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
     return None if is_path else name
 
 

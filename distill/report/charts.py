@@ -34,6 +34,8 @@ def loss_chart(stage: str, curves: Mapping[str, Curve]) -> str | None:
     parts = {name: points for name, points in curves.items() if name.startswith("loss") and points}
     if not parts:
         return None
+    if "loss" in parts and len(parts) == 2:
+        parts = {"loss": parts["loss"]}  # a single objective is the total
     name = f"loss-{_slug(stage)}"
     with chart_style(name):
         figure = Figure(figsize=(5.0, 2.9), layout="constrained")
@@ -43,7 +45,7 @@ def loss_chart(stage: str, curves: Mapping[str, Curve]) -> str | None:
         _log_if_wide(axes, [y for points in parts.values() for _, y in points])
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        axes.margins(x=0.02)
+        axes.set_xlim(0, 1.02 * max(points[-1][0] for points in parts.values()) or 1)
         if len(parts) > 1:
             axes.legend(
                 loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=11.5,

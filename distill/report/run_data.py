@@ -99,17 +99,30 @@ def _stage_number(path: Path) -> tuple[int, str]:
 
 def _stage(folder: str, content: dict[str, Any]) -> StageFacts:
     notes = content.get("notes") or ()
+    notes = (notes,) if isinstance(notes, str) else tuple(str(note) for note in notes)
     return StageFacts(
         folder=folder,
         name=str(content.get("name") or folder.partition("-")[2]),
         kind=str(content.get("kind", "")),
         seconds=content.get("seconds"),
         score=content.get("score"),
-        notes=(notes,) if isinstance(notes, str) else tuple(str(note) for note in notes),
+        notes=(*_training(content), *notes),
         layer_map=tuple((int(s), int(t)) for s, t in content.get("layer_map") or ()),
         student_layers=content.get("student_layers"),
         teacher_layers=content.get("teacher_layers"),
     )
+
+
+def _training(content: dict[str, Any]) -> Iterable[str]:
+    """What ``stage.json`` tells of the training itself."""
+    if content.get("steps"):
+        stopped = ", stopped early" if content.get("stopped_early") else ""
+        best = content.get("best_step")
+        kept = "" if best in (None, content["steps"]) else f", best at {best}"
+        yield f"{content['steps']} steps{kept}{stopped}"
+    if content.get("heads") and content.get("ffn"):
+        heads, neurons = ("-".join(map(str, content[key])) for key in ("heads", "ffn"))
+        yield f"heads by layer {heads}, neurons {neurons}"
 
 
 def read_curves(path: Path) -> dict[str, dict[str, Curve]]:

@@ -18,6 +18,8 @@ from distill.report import numbers
 
 #: Less gain than this (2 %) is within the noise of a measurement and counts as none.
 _NO_GAIN = 1.02
+#: On an idle machine the 95th percentile is 5 to 30 % above the median.
+_DISTURBED = 2.0
 
 
 def summary(results: Results | Mapping[str, Any]) -> str:
@@ -73,7 +75,7 @@ def notes(results: Results | Mapping[str, Any]) -> list[str]:
             f"scores are on the {results.split} rows, which also chose the checkpoints; "
             "name data.test for rows that chose nothing"
         )
-    return found + _fewer_calls(results)
+    return found + _fewer_calls(results) + _disturbed(results)
 
 
 def _no_gain(before: ModelRow, after: ModelRow) -> list[str]:
@@ -98,11 +100,29 @@ def _against_baseline(results: Results, students: list[ModelRow]) -> list[str]:
     baseline = results.baseline
     if baseline is None:
         return []
-    return [
-        f"{row.name} is below the baseline, which was trained on labels only: "
-        f"{results.metric} {numbers.score(row.score)} against {numbers.score(baseline.score)}"
+    below = [
+        f"{row.name} ({numbers.score(row.score)})"
         for row in students
         if row.score < baseline.score and not results.is_superseded(row)
+    ]
+    if not below:
+        return []
+    return [
+        f"below the baseline ({numbers.score(baseline.score)}), which was trained on labels only: "
+        + ", ".join(below)
+    ]
+
+
+def _disturbed(results: Results) -> list[str]:
+    """Models whose slowest calls took far longer than the median ones: something else ran too."""
+    cell = latency_cell(set(results.teacher.latency_ms))
+    times = {row.name: row.latency_ms[cell] for row in results.models if cell in row.latency_ms}
+    found = [name for name, time in times.items() if time.p95 > _DISTURBED * time.p50]
+    if not found:
+        return []
+    return [
+        f"timing was disturbed (p95 is more than {_DISTURBED:g} times the median: "
+        f"{', '.join(found)}); on an idle machine: distill evaluate RUN --rerun"
     ]
 
 

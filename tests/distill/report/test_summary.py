@@ -68,8 +68,7 @@ def test_a_stage_that_only_trains_further_promises_neither(sample_results, sampl
 def test_below_the_baseline_is_said_but_not_of_a_model_on_its_way(sample_results, sample_models):
     found = notes(sample_results(changed(sample_models, "onnx-int8", score=0.7)))
     assert found == [
-        "onnx-int8 is below the baseline, which was trained on labels only: accuracy 0.7000 "
-        "against 0.7893"
+        "below the baseline (0.7893), which was trained on labels only: onnx-int8 (0.7000)"
     ]
 
 
@@ -87,3 +86,10 @@ def test_threads_are_told_where_known(sample_results, threads, text):
     results = sample_results()
     results["machine"]["threads"] = threads
     assert summary(results).endswith(text)
+
+
+def test_disturbed_timing_is_told(sample_results):
+    results = sample_results()
+    results["models"][0]["latency_ms"]["b1_l32"]["p95"] = 352.0
+    (note,) = notes(results)
+    assert note.startswith("timing was disturbed (p95 is more than 2 times the median: teacher)")
