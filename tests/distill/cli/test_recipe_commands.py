@@ -80,7 +80,7 @@ def test_show_prints_a_recipe_again(capsys: Capture, tmp_path: Path) -> None:
 def test_validate(capsys: Capture, tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("sentence,label\n")
-    words = ["sst2", "data.source=files", f"data.train={rows}", "data.validation=null"]
+    words = ["sst2", "data.source=files", f"data.train={rows}"]
     out = out_of(capsys, "validate", *words)
     assert out.splitlines()[0] == "sst2: no faults"
     assert out.splitlines()[1].startswith("next: distill plan sst2 ")
@@ -102,10 +102,12 @@ def test_validate_tells_every_fault(capsys: Capture, tmp_path: Path) -> None:
 
 
 def test_validate_looks_for_files(capsys: Capture) -> None:
-    assert main(["validate", "sst2", "data.source=files", "data.train=/no/pe.csv"]) == 2
+    assert (
+        main(["validate", "sst2", "data.source=files", "data.train=/no/pe.csv", "data.test=x"]) == 2
+    )
     err = capsys.readouterr().err.splitlines()
     assert err[0] == "error: override: data.train: no such file: /no/pe.csv"
-    assert "data.validation: no such file: validation" in err[1]
+    assert err[1] == "error: override: data.test: no such file: x"
 
 
 @pytest.mark.parametrize(
