@@ -1,0 +1,123 @@
+import hashlib
+import json
+
+import pytest
+
+from distill.errors import ModelError
+from distill.export.bundle import add_numbers, write_bundle
+from distill.runtime.manifest import read_manifest
+
+INFO = {
+    "name": "tiny",
+    "task": "classification",
+    "labels": ["no", "yes"],
+    "pair": False,
+    "max_length": 32,
+}
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """A folder such as transformers writes, and two files that stand for ONNX models."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for name in ("config.json", "model.safetensors", "tokenizer_config.json", "pruned_bert.py"):
+        (folder / name).write_text(name)
+    tokens = [{"id": 1, "content": "[UNK]"}, {"id": 7, "content": "[PAD]"}]
+    (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": tokens}))
+    onnx = {"onnx": tmp_path / "a.onnx", "onnx-int8": tmp_path / "b.onnx"}
+    onnx["onnx"].write_bytes(b"plain model")
+    onnx["onnx-int8"].write_bytes(b"small")
+    return folder, onnx
+
+
+def write(tmp_path, parts, **changes):
+    folder, onnx = parts
+    given = {
+        "transformers_folder": folder,
+        "tokenizer_folder": folder,
+        "onnx": onnx,
+        "info": INFO,
+        **changes,
+    }
+    write_bundle(tmp_path / "bundle", **given)
+    return tmp_path / "bundle"
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_files_and_what_is_said_of_them(tmp_path, parts):
+    bundle = write(tmp_path, parts)
+    assert names(bundle) == [
+        "config.json",
+        "distill.json",
+        "model.int8.onnx",
+        "model.onnx",
+        "model.safetensors",
+        "pruned_bert.py",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    said = json.loads((bundle / "distill.json").read_text())
+    assert said["schema"] == 1
+    assert {key: said[key] for key in INFO} == INFO
+    assert said["pad_id"] == 7
+    assert said["default"] == "onnx-int8"
+    assert said["numbers"] == {}
+    assert said["formats"]["onnx"] == {
+        "file": "model.onnx",
+        "bytes": 11,
+        "sha256": hashlib.sha256(b"plain model").hexdigest(),
+    }
+    assert list(said["formats"]) == ["transformers", "onnx", "onnx-int8"]
+    read_manifest(bundle).verify()
+
+
+def test_formats_can_be_left_out(tmp_path, parts):
+    onnx = parts[1]
+    bundle = write(tmp_path, parts, transformers_folder=None, onnx={"onnx": onnx["onnx"]})
+    assert names(bundle) == [
+        "distill.json",
+        "model.onnx",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert read_manifest(bundle).default == "onnx"
+    bundle = write(tmp_path, parts, onnx={})
+    assert read_manifest(bundle).default == ""
+    with pytest.raises(ModelError, match="it has none: export the format onnx too"):
+        read_manifest(bundle).file()
+
+
+def test_a_bundle_replaces_the_one_before(tmp_path, parts):
+    bundle = write(tmp_path, parts)
+    (bundle / "old").write_text("old")
+    assert "old" not in names(write(tmp_path, parts))
+
+
+def test_what_is_missing_is_told_and_nothing_is_written(tmp_path, parts):
+    folder, onnx = parts
+    with pytest.raises(ModelError, match="no format to put into the bundle"):
+        write(tmp_path, parts, transformers_folder=None, onnx={})
+    with pytest.raises(ModelError, match="unknown format 'tflite'; known are transformers, onnx"):
+        write(tmp_path, parts, onnx={"tflite": onnx["onnx"]})
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"model\.safetensors: missing"):
+        write(tmp_path, parts)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"no tokenizer\.json"):
+        write(tmp_path, parts)
+    assert not (tmp_path / "bundle").exists()
+    assert names(tmp_path) == ["a.onnx", "b.onnx", "model"]
+
+
+def test_numbers_are_added_later(tmp_path, parts):
+    bundle = write(tmp_path, parts)
+    add_numbers(bundle, {"onnx": {"score": 0.5}})
+    add_numbers(bundle, {"onnx-int8": {"score": 0.4}, "onnx": {"score": 0.6}})
+    found = read_manifest(bundle).numbers
+    assert found == {"onnx": {"score": 0.6}, "onnx-int8": {"score": 0.4}}
+    with pytest.raises(ModelError, match="not a bundle"):
+        add_numbers(tmp_path, {})

@@ -1,0 +1,125 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from distill.compression.masks import Masks
+from distill.compression.surgery import slice_model
+from distill.export.transformers_folder import save_transformers
+from students.pruned_bert import PrunedBertForSequenceClassification
+
+PIPELINE = """
+import json, sys
+sys.modules["distill"] = sys.modules["students"] = sys.modules["teachers"] = None
+from transformers import pipeline
+found = pipeline("text-classification", model=sys.argv[1], trust_remote_code=len(sys.argv) > 2)
+print(json.dumps(found("the best film", top_k=None)))
+"""
+
+
+@pytest.fixture
+def stock(tiny_bert):
+    folder = tiny_bert(labels=("bad", "fair", "good"))
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+def pruned(model):
+    heads, ffn = model.config.num_attention_heads, model.config.intermediate_size
+    masks = Masks(
+        [torch.arange(heads) < 1, torch.zeros(heads, dtype=torch.bool)],
+        [torch.arange(ffn) < 7, torch.arange(ffn) < 5],
+    )
+    return slice_model(model, masks)
+
+
+def scores(model, tokenizer) -> dict[str, float]:
+    with torch.inference_mode():
+        logits = model(**tokenizer("the best film", return_tensors="pt")).logits[0]
+    shares = logits.softmax(-1).tolist()
+    return {model.config.id2label[index]: share for index, share in enumerate(shares)}
+
+
+def in_a_fresh_process(folder, tmp_path, *flags) -> dict[str, float]:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", PIPELINE, str(folder), *flags],
+        cwd=tmp_path,
+        env={**os.environ, "HF_HOME": str(tmp_path / "hf")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return {row["label"]: row["score"] for row in json.loads(done.stdout.splitlines()[-1])}
+
+
+def test_stock_bert_needs_transformers_only(stock, tmp_path):
+    model, tokenizer = stock
+    save_transformers(model, tokenizer, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert in_a_fresh_process(tmp_path / "out", tmp_path) == pytest.approx(
+        scores(model, tokenizer), abs=1e-5
+    )
+
+
+def test_a_pruned_model_brings_its_code_along(stock, tmp_path):
+    model, tokenizer = pruned(stock[0]), stock[1]
+    save_transformers(model, tokenizer, tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "pruned_bert.py",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert getattr(model.config, "auto_map", None) is None
+    assert in_a_fresh_process(tmp_path / "out", tmp_path, "trust") == pytest.approx(
+        scores(model, tokenizer), abs=1e-5
+    )
+
+
+def test_a_pruned_model_loads_by_its_registered_class(stock, tmp_path):
+    model, tokenizer = pruned(stock[0]), stock[1]
+    save_transformers(model, tokenizer, tmp_path / "out")
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
+    assert type(loaded) is PrunedBertForSequenceClassification
+    assert loaded.config.id2label == {0: "bad", 1: "fair", 2: "good"}
+    for (name, here), there in zip(
+        model.state_dict().items(), loaded.state_dict().values(), strict=True
+    ):
+        assert torch.equal(here, there), name
+    save_transformers(loaded, tokenizer, tmp_path / "again")
+    for path in (tmp_path / "out").iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
+
+
+def test_what_lay_there_is_replaced_whole(stock, tmp_path, capfd):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old.bin").write_text("old")
+    save_transformers(*stock, tmp_path / "out")
+    assert not (tmp_path / "out" / "old.bin").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_full_disk_leaves_the_old_folder(stock, tmp_path, monkeypatch):
+    save_transformers(*stock, tmp_path / "out")
+    before = (tmp_path / "out" / "config.json").read_text()
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(stock[1]), "save_pretrained", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_transformers(pruned(stock[0]), stock[1], tmp_path / "out")
+    assert (tmp_path / "out" / "config.json").read_text() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
