@@ -71,7 +71,14 @@ class _QuietWandbLogger(WandbLogger):
             settings = wandb.Settings(silent=True, console="off")
             self._wandb_init.pop("anonymous", None)  # deprecated in wandb, still given by Lightning
             self._wandb_init |= {"mode": mode, "settings": settings, "reinit": "create_new"}
-            self._experiment = wandb.init(**self._wandb_init)
+            try:
+                self._experiment = wandb.init(**self._wandb_init)
+            except wandb.errors.Error as error:
+                first = str(error).strip().splitlines()[0]
+                raise UserError(
+                    f"track.wandb: a W&B run could not be begun ({first}); "
+                    "with track.wandb.mode=offline no network is needed"
+                ) from error
             self._experiment.define_metric("trainer/global_step")
             self._experiment.define_metric("*", step_metric="trainer/global_step")
         return self._experiment if self._experiment is not None else super().experiment
@@ -82,7 +89,7 @@ def _has_key() -> bool:
         return True
     import wandb
 
-    return bool(wandb.api.api_key)
+    return wandb.login(prompt=False, verify=False)
 
 
 def finish(loggers: Iterable[Logger]) -> None:

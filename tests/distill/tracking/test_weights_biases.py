@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from lightning.pytorch.loggers import WandbLogger
 
+from distill.errors import UserError
 from distill.recipe.schema import WandbConfig
 from distill.tracking.weights_biases import finish, log_results, wandb_logger
 
@@ -141,6 +142,7 @@ def test_results_table_and_one_model_artifact(
 def test_online_without_a_key_is_one_line_and_no_prompt(run_folder: Path, tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
+from distill.errors import UserError
 from distill.recipe.schema import WandbConfig
 from distill.tracking.weights_biases import wandb_logger
 try:
@@ -175,3 +177,20 @@ def test_online_with_a_key_goes_on_with_the_same_run(
     assert one is not None
     assert other is not None
     assert one.version == other.version
+
+
+def test_a_run_that_cannot_be_begun_is_told_in_one_line(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import wandb
+
+    def refused(**_: Any) -> None:
+        raise wandb.errors.CommError("no route to host\nand much more")
+
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setattr(wandb, "init", refused)
+    config = WandbConfig(mode="online")
+    logger = wandb_logger(config, recipe=RECIPE, run_folder=run_folder, stage="a")
+    assert logger is not None
+    with pytest.raises(UserError, match=r"\(no route to host\); with track.wandb.mode=offline"):
+        logger.log_metrics({"loss": 1.0}, step=1)
