@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from distill import atomic, digest
 from distill.errors import RunFolderError
+from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import Recipe
 
@@ -68,6 +67,10 @@ class RunFolder:
         """The folder of one stage."""
         return self.path / stage.folder
 
+    def holds_bundle(self) -> bool:
+        """Whether the run came to a bundle."""
+        return (self.bundle / "distill.json").is_file()
+
     def exists(self) -> bool:
         """Whether a run was started here."""
         return self.recipe_file.is_file()
@@ -106,10 +109,7 @@ class RunFolder:
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Store the resolved recipe."""
-        text = yaml.safe_dump(
-            recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100
-        )
-        atomic.write_text(self.recipe_file, text)
+        atomic.write_text(self.recipe_file, resolved_yaml(recipe))
 
     def read_recipe(self) -> Recipe:
         """The recipe that this run was started with.
@@ -122,7 +122,7 @@ class RunFolder:
                 f"{self.path}: not a run folder (it has no recipe.yaml); "
                 "distill run RECIPE --run-dir DIR makes one"
             )
-        return Recipe.model_validate(yaml.safe_load(self.recipe_file.read_text("utf-8")))
+        return load_recipe(self.recipe_file)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -168,7 +168,13 @@ class RunFolder:
         return folder
 
     def finish(self, stage: PlannedStage, inputs: str, outputs: list[Path]) -> None:
-        """Mark a stage done: its inputs' hash and the hash of every file it stands for."""
+        """Mark a stage done: its inputs' hash and the hash of every file it stands for.
+
+        Args:
+            stage: the stage.
+            inputs: hash of everything its result depends on.
+            outputs: files, and folders that count with every file in them.
+        """
         files = [
             file
             for path in outputs
@@ -180,6 +186,24 @@ class RunFolder:
             self.stage(stage) / "done.json",
             {"inputs": inputs, "outputs": dict(sorted(hashes.items()))},
         )
+
+    def mark_again(self, stage: PlannedStage) -> None:
+        """Renew a finished stage's mark after its outputs were written again."""
+        mark = self.stage(stage) / "done.json"
+        if mark.is_file():
+            content = json.loads(mark.read_text("utf-8"))
+            self.finish(stage, content["inputs"], [self.path / name for name in content["outputs"]])
+
+    def read_results(self) -> dict[str, Any]:
+        """The content of ``results.json``; empty before the evaluation."""
+        if not self.results.is_file():
+            return {}
+        content: dict[str, Any] = json.loads(self.results.read_text("utf-8"))
+        return content
+
+    def tidy(self, stage: PlannedStage) -> None:
+        """Remove what only an unfinished stage needs: its checkpoints."""
+        shutil.rmtree(self.stage(stage) / "checkpoint", ignore_errors=True)
 
     def outputs_digest(self, stage: PlannedStage) -> str:
         """Hash over what a finished stage wrote: part of the inputs of those that read it."""

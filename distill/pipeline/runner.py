@@ -13,7 +13,7 @@ from typing import Any
 
 from distill import atomic, digest
 from distill.console import clock
-from distill.errors import RunFolderError, UserError
+from distill.errors import UserError
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import Recipe
@@ -79,12 +79,13 @@ def _prepare(recipe: Recipe) -> Any:
     """Look at everything that can be wrong before anything is written."""
     # Heavy: torch, transformers and lightning come with these two.
     from distill.stages.context import Workspace
+    from students.folder import check_folder
     from teachers.load import resolve_model
 
     workspace = Workspace(recipe)
     resolve_model(recipe.teacher.model, revision=recipe.teacher.revision)
     if recipe.student.init not in {"teacher-layers", "random"}:
-        resolve_model(recipe.student.init)
+        check_folder(Path(recipe.student.init))
     for note in workspace.data.notes:
         logger.info("data: %s", note)
     return workspace
@@ -105,10 +106,7 @@ def _work(folder: RunFolder, workspace: Any) -> dict[str, Any]:
                     f"space, then: distill resume {folder.path}"
                 ) from error
             raise
-    if not folder.results.is_file():
-        return {}
-    results: dict[str, Any] = json.loads(folder.results.read_text("utf-8"))
-    return results
+    return folder.read_results()
 
 
 def _do_stages(folder: RunFolder, workspace: Any) -> None:
@@ -134,6 +132,7 @@ def _do_stages(folder: RunFolder, workspace: Any) -> None:
         facts = {"schema": 1, "name": stage.name, "kind": stage.kind, "seconds": round(seconds, 3)}
         atomic.write_json(folder.stage(stage) / "stage.json", facts | result.facts)
         folder.finish(stage, inputs, result.outputs)
+        folder.tidy(stage)
         done.append(stage)
         score = result.facts.get("score")
         told = f", validation {workspace.task.primary} {score:.4f}" if score is not None else ""
@@ -214,16 +213,3 @@ def _disk_is_full(error: BaseException) -> bool:
             return True
         seen = seen.__cause__ or seen.__context__
     return False
-
-
-def finished_run(path: str | Path) -> RunFolder:
-    """A run folder that has results.
-
-    Raises:
-        RunFolderError: not a run folder, or one that has not come to its results yet.
-    """
-    folder = RunFolder(Path(path))
-    folder.read_recipe()
-    if not folder.results.is_file():
-        raise RunFolderError(f"{folder.path}: has no results yet: distill resume {folder.path}")
-    return folder

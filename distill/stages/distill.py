@@ -6,7 +6,6 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from distill.cache import cache_folder
-from distill.matching.layer_map import make_layer_map
 from distill.modules.distill import DistillModule
 from distill.modules.fit import FitResult, fit
 from distill.modules.precision import resolve_precision
@@ -58,13 +57,11 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
     workspace, session = context.workspace, context.session()
     teacher, student = context.load_teacher(), context.load_student()
     learns_logits = any(objective.kind == "logits" for objective in config.objectives)
-    layers = (student.config.num_hidden_layers, teacher.config.num_hidden_layers)
-    layer_map = make_layer_map(config.layer_map, *layers)
     module = DistillModule(
         teacher,
         student,
         objectives=make_objectives(config.objectives),
-        layer_map=layer_map,
+        layer_map=config.layer_map,
         projection=config.projection,
         train=config,
         task=workspace.task,
@@ -77,12 +74,11 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         validation=workspace.tokenized(workspace.data.validation) if learns_logits else None,
         session=session,
     )
-    matches_layers = any(o.kind in {"attention", "hidden"} for o in config.objectives)
     return context.save_model(
         module.model,
         result,
-        layer_map=[list(pair) for pair in layer_map.pairs] if matches_layers else None,
-        student_layers=layers[0],
-        teacher_layers=layers[1],
+        layer_map=[list(pair) for pair in module.layer_map.pairs],
+        student_layers=student.config.num_hidden_layers,
+        teacher_layers=teacher.config.num_hidden_layers,
         objectives=[objective.kind for objective in config.objectives],
     )

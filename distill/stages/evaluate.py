@@ -8,21 +8,24 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from distill.errors import RunFolderError
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
 from distill.evaluation.machine import machine, physical_cores
 from distill.evaluation.predictors import OnnxPredictor, Predictor, TorchPredictor
 from distill.evaluation.results import ModelFacts, build_results, write_results
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
-from distill.export.bundle import tell_numbers
+from distill.export.bundle import ONNX_FILES, add_numbers
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import EvaluateStage
-from distill.report.card import make_card
 from distill.report.html import render_report
 from distill.run_folder import RunFolder
+from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult, Workspace
 from distill.tracking.weights_biases import log_results
 from teachers.load import load_model
+
+_NUMBERS = ("score", "retention", "parameters", "macs", "bytes", "latency_ms", "throughput")
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,24 @@ class _Entry:
 
 def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
     """Write ``results.json``, the report and the bundle's card; log them where asked."""
+    results = _measured(config, context)
+    write_results(context.run.results, results)
+    render_report(context.run.path)
+    bundle = context.run.bundle if context.run.holds_bundle() else None
+    if bundle is not None:
+        exported = [m for m in results["models"] if m["format"] != "transformers"]
+        add_numbers(bundle, {m["format"]: {key: m[key] for key in _NUMBERS} for m in exported})
+        write_card(context, results)
+    log_results(context.recipe.track.wandb, context.run.path, results, bundle)
+    return StageResult(outputs=[context.run.results], facts={"split": results["split"]})
+
+
+def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
     threads = config.threads or physical_cores()
-    entries = _entries(context, threads)
     workspace = context.workspace
     split = workspace.final_split
     dataset = workspace.tokenized(split)
+    entries = _entries(context, threads)
     facts = [
         ModelFacts(
             name=entry.name,
@@ -65,7 +81,7 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
         vocab_size=entries[0].model.config.vocab_size,
         seed=context.recipe.seed,
     )
-    results = build_results(
+    return build_results(
         facts,
         speed,
         recipe=context.recipe.name,
@@ -74,25 +90,23 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
         split=split.name,
         machine=machine() | {"threads": threads},
     )
-    write_results(context.run.results, results)
-    _tell(context, results)
-    return StageResult(outputs=[context.run.results], facts={"split": split.name})
 
 
 def _entries(context: StageContext, threads: int) -> list[_Entry]:
+    """The models of the run in the order of its stages, then the exported formats."""
     found = []
     for stage in context.stages:
         folder = context.run.stage(stage) / "model"
         if stage.index < context.stage.index and folder.is_dir():
             model = load_model(folder)
             predictor = TorchPredictor(model, threads, name=stage.name)
-            found.append(
-                _Entry(stage.name, stage.name, predictor, model, folder / "model.safetensors")
-            )
-    student, exported = found[-1].model, context.earlier("export")
+            weights = folder / "model.safetensors"
+            found.append(_Entry(stage.name, stage.name, predictor, model, weights))
+    exported = context.earlier("export")
     if exported is None:
         return found
-    for name, file in (("onnx", "model.onnx"), ("onnx-int8", "model.int8.onnx")):
+    student = found[-1].model
+    for name, file in ONNX_FILES.items():
         path = context.run.bundle / file
         if path.is_file():
             onnx = OnnxPredictor(path, threads, name=name, format=name)
@@ -100,28 +114,25 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
     return found
 
 
-def _tell(context: StageContext, results: dict[str, Any]) -> None:
-    """Put the numbers where people look: report, model card, bundle, W&B."""
-    run = context.run
-    render_report(run.path)
-    bundle = run.bundle if (run.bundle / "distill.json").is_file() else None
-    if bundle is not None:
-        tell_numbers(bundle, results, card=make_card(results, context.recipe))
-    log_results(context.recipe.track.wandb, run.path, results, bundle)
-
-
 def evaluate_run(run: Path) -> dict[str, Any]:
     """Score and time the models of a finished run again, and write its results and report anew.
 
+    Returns:
+        The content of ``results.json``.
+
     Raises:
-        RunFolderError: not a run folder, or its recipe has no evaluate stage.
+        RunFolderError: not a run folder, its recipe has no evaluate stage, or the stages before
+            that one are not done.
     """
     folder = RunFolder(run)
     recipe = folder.read_recipe()
     stages = plan_stages(recipe)
-    found = [stage for stage in stages if isinstance(stage.config, EvaluateStage)]
-    config = found[-1].config if found else EvaluateStage(kind="evaluate")
-    last = found[-1] if found else stages[-1]
-    context = StageContext(folder, last, stages, Workspace(recipe))
-    result = evaluate_stage(config, context)
-    return {"outputs": [path.as_posix() for path in result.outputs]}
+    for stage in stages:
+        if isinstance(stage.config, EvaluateStage):
+            with folder.held():
+                evaluate_stage(stage.config, StageContext(folder, stage, stages, Workspace(recipe)))
+                folder.mark_again(stage)
+            return folder.read_results()
+        if not folder.is_marked_done(stage):
+            raise RunFolderError(f"{run}: stage '{stage.name}' is not done: distill resume {run}")
+    raise RunFolderError(f"{run}: its recipe has no evaluate stage; add `- {{kind: evaluate}}`")

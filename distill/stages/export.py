@@ -8,6 +8,7 @@ from pathlib import Path
 from distill.export.bundle import write_bundle
 from distill.export.onnx import export_onnx
 from distill.recipe.schema import ExportStage
+from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
 from distill.stages.gate import pass_gate, scored_onnx
 from teachers.load import load_model
@@ -45,6 +46,7 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
             "max_length": context.recipe.data.max_length,
         },
     )
+    write_card(context, None)
     weights = [
         path for path in context.run.bundle.rglob("*") if path.suffix in {".onnx", ".safetensors"}
     ]

@@ -38,13 +38,12 @@ def teacher_stage(config: TeacherConfig, context: StageContext) -> StageResult:
         return context.save_model(model)
     if config.finetune.freeze_layers:
         freeze_lower(model, config.finetune.freeze_layers)
-    module = FinetuneModule(
-        model, workspace.task, train=config.finetune, seed=context.session().seed
-    )
+    session = context.session()
+    module = FinetuneModule(model, workspace.task, train=config.finetune, seed=session.seed)
     result = fit(
         module,
         workspace.tokenized(workspace.data.train),
         validation=workspace.tokenized(workspace.data.validation),
-        session=context.session(),
+        session=session,
     )
     return context.save_model(module.model, result)

@@ -45,7 +45,12 @@ def tiny_recipe(tmp_path: Path, tiny_bert, sentences) -> Path:
                 "objectives": [{"kind": "embedding"}, {"kind": "attention"}, {"kind": "hidden"}],
                 **training,
             },
-            {"kind": "distill", "name": "prediction", "objectives": [{"kind": "logits"}], **training},
+            {
+                "kind": "distill",
+                "name": "prediction",
+                "objectives": [{"kind": "logits"}],
+                **training,
+            },
             {
                 "kind": "prune",
                 "heads": 0.5,

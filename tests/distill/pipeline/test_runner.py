@@ -82,7 +82,10 @@ def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(tmp_path, tiny_rec
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
     assert sorted(_rows(broken)) == sorted(_rows(whole))
     scores = [
-        {model["name"]: model["scores"] for model in json.loads((r / "results.json").read_text())["models"]}
+        {
+            model["name"]: model["scores"]
+            for model in json.loads((r / "results.json").read_text())["models"]
+        }
         for r in (whole, broken)
     ]
     assert scores[0] == scores[1]
