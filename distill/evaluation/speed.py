@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 
 from distill.console import Bar
 from distill.evaluation.predictors import Predictor, torch_threads
@@ -32,6 +33,7 @@ _FEWEST_CALLS = 3
 _PAUSE_SECONDS = 0.08
 _SETTLING_CALLS = 2
 _LONG_CALL_SECONDS = 0.25  # spinning leftovers no longer matter to a call as long as this
+_BUSY_PERCENT = 20.0
 _CLS, _SEP = 101, 102
 
 
@@ -65,6 +67,7 @@ def measure(
         name: {"latency_ms": {}, "throughput": {}, "calls": {}} for name in predictors
     }
     cells = [(batch, length) for length in lengths for batch in batch_sizes]
+    _warn_if_busy()
     with torch_threads(threads), Bar("timing", len(cells) * _ROUNDS) as bar:
         for batch, length in cells:
             inputs = random_batch(batch, length, vocab_size=vocab_size, seed=seed)
@@ -83,6 +86,16 @@ def measure(
                         *(name, batch, length, len(seconds), repeats, p50),
                     )
     return out
+
+
+def _warn_if_busy() -> None:
+    """Say so when other programs would disturb what is about to be timed."""
+    time.sleep(_PAUSE_SECONDS)  # this process's own idle workers come to rest
+    busy = psutil.cpu_percent(interval=0.3)
+    if busy > _BUSY_PERCENT:
+        logger.warning(
+            "timing: other programs keep the processor %.0f %% busy, which disturbs latencies", busy
+        )
 
 
 def random_batch(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -32,6 +34,14 @@ def test_the_documented_keys_and_no_others(sample_results):
     assert all(set(row) == ROW_KEYS for row in results["models"])
     assert set(results["models"][0]["latency_ms"]["b1_l32"]) == {"p50", "p95"}
     assert set(results["models"][0]["ratios"]) == {"size", "latency", "throughput"}
+
+
+def test_the_example_of_the_documentation_is_a_results_file():
+    text = (Path(__file__).parents[3] / "docs" / "results.md").read_text("utf-8")
+    example = json.loads(re.search(r"```json\n(.*?)```", text, flags=re.DOTALL)[1])
+    assert set(example) == KEYS
+    assert set(example["models"][0]) == ROW_KEYS
+    assert Results.model_validate(example).final.name == "onnx-int8"
 
 
 def test_teacher_first_baseline_second_exports_last(sample_results, sample_models):

@@ -41,6 +41,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     fake = Clock()
+    monkeypatch.setattr(speed.psutil, "cpu_percent", lambda interval: 5.0)
     monkeypatch.setattr(speed.time, "perf_counter", lambda: fake.now)
     monkeypatch.setattr(speed.time, "sleep", fake.sleep)
     return fake
@@ -65,7 +66,7 @@ def test_latency_and_throughput_of_every_cell(clock):
 
 def test_models_take_turns_and_who_begins_changes(clock):
     timed([Recorder(name, clock, 0.001) for name in "abc"])
-    turns = "".join(clock.log).split("pause")[1:]
+    turns = "".join(clock.log).split("pause")[2:]
     assert [turn[0] for turn in turns] == list("abcbcacababcbca")
     # Two untimed calls, then 10 calls in 5 rounds.
     assert {len(turn) for turn in turns} == {2 + 2}
@@ -103,3 +104,11 @@ def test_threads_and_garbage_collection_are_put_back(clock):
     assert torch.get_num_threads() == before
     assert gc.isenabled()
     assert not any(clock.collecting[-10:])
+
+
+def test_a_busy_machine_is_told_beforehand(clock, monkeypatch, caplog):
+    timed([Recorder("a", clock, 0.001)])
+    assert "busy" not in caplog.text
+    monkeypatch.setattr(speed.psutil, "cpu_percent", lambda interval: 90.0)
+    timed([Recorder("a", clock, 0.001)])
+    assert "other programs keep the processor 90 % busy" in caplog.text

@@ -26,8 +26,8 @@ def test_times(ratio, text):
 
 
 def test_the_others():
-    assert [numbers.milliseconds(v) for v in (0.694, 12.34, 1234.5, None)] == [
-        "0.69", "12.3", "1,234", "-",
+    assert [numbers.milliseconds(v) for v in (0.0461, 0.694, 12.34, 1234.5, None)] == [
+        "0.046", "0.69", "12.3", "1,234", "-",
     ]  # fmt: skip
     assert [numbers.rate(v) for v in (2443.4, 0.51, None)] == ["2,443", "0.51", "-"]
     assert [numbers.percent(v) for v in (0.96401, None)] == ["96.4 %", "-"]
