@@ -6,6 +6,7 @@ import json
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,20 @@ def records(path: Path) -> Iterator[Any]:
             parts = b""
 
 
+def whole(path: Path) -> list[Any]:
+    """All records, once wandb's own process has written the last one, a little after finish."""
+    for _ in range(300):
+        found = list(records(path))
+        if found and found[-1].WhichOneof("record_type") == "exit":
+            return found
+        time.sleep(0.1)
+    raise AssertionError(f"{path}: no end after 30 s")
+
+
 def found(run_folder: Path, job: str) -> dict[str, Any]:
     """What the W&B run of a job says."""
     for path in run_folder.glob("wandb/offline-run-*/run-*.wandb"):
-        all_records = list(records(path))
+        all_records = whole(path)
         run = next(r.run for r in all_records if r.WhichOneof("record_type") == "run")
         if run.job_type == job:
             rows = [
