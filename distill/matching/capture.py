@@ -171,7 +171,7 @@ class Capture:
         """
         inputs = {name: batch[name] for name in _INPUTS if name in batch}
         parts = anatomy(self.model)
-        if self.attention and self.model.training and self.model.is_gradient_checkpointing:
+        if self.attention and self.model.training and _recomputes(self.model):
             # It would run a layer again in the backward pass, when SDPA is back in its place.
             raise ModelError(
                 "attention scores cannot be captured under gradient checkpointing; switch it off "
@@ -218,6 +218,10 @@ class Capture:
                     "give a BertForSequenceClassification"
                 )
         return signals
+
+
+def _recomputes(model: nn.Module) -> bool:
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
 def _self_attention(parts: Anatomy, layer: int) -> nn.Module:

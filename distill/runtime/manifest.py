@@ -54,9 +54,14 @@ class Manifest:
         """
         chosen = name or self.default
         there = [known for known in RUNNABLE if known in self.formats]
+        if not there:
+            raise ModelError(
+                f"{self.folder}: nothing to predict with but torch; export the format onnx too"
+            )
         if chosen not in there:
-            told = ", ".join(there) if there else "none: export the format onnx too"
-            raise ModelError(f"{self.folder}: no format '{chosen}' to predict with; it has {told}")
+            raise ModelError(
+                f"{self.folder}: no format '{chosen}' to predict with; it has {', '.join(there)}"
+            )
         path = self.folder / str(self.formats[chosen]["file"])
         if not path.is_file():
             raise ModelError(f"{path}: missing from the bundle; copy the whole folder again")

@@ -69,7 +69,8 @@ def _kind(source: str) -> str:
     path = Path(source)
     if path.suffix.lower() == ".gz":
         path = path.with_suffix("")
-    return path.suffix.lower()
+    suffix = path.suffix.lower()
+    return ".jsonl" if suffix in (".json", ".ndjson") else suffix
 
 
 @contextmanager

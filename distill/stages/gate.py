@@ -37,8 +37,8 @@ def pass_gate(
     if drop > max_drop:
         raise GateError(
             f"{context.stage.name}: {what} has {metric} {after:.4f}, {drop:.4f} below "
-            f"{before:.4f}; max_drop is {max_drop:g}. What was done is kept; to accept "
-            f"it: distill resume {context.run.path} stages.{context.stage.name}.max_drop={drop + 0.001:.3f}"
+            f"{before:.4f}; max_drop is {max_drop:g}. What was done is kept; to accept it: "
+            f"distill resume {context.run.path} {_setting(context, drop)}"
         )
     logger.info(
         "%s: %s has %s %.4f (%+.4f), within %g",
@@ -49,3 +49,8 @@ def pass_gate(
         -drop,
         max_drop,
     )
+
+
+def _setting(context: StageContext, drop: float) -> str:
+    """The override that would let this drop through."""
+    return f"stages.{context.stage.name}.max_drop={drop + 0.001:.3f}"

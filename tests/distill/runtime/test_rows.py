@@ -22,6 +22,7 @@ def write(tmp_path, name, content):
     [
         ("a.jsonl", '{"text": "one", "n": 1}\n\n{"text": "zwö"}\n', ["one", "zwö"]),
         ("a.jsonl", '{"sentence": "one"}', ["one"]),
+        ("a.json", '{"text": "one"}', ["one"]),
         ("a.csv", 'id,text\n1,"one, two"\n2,\n', ["one, two", ""]),
         ("a.tsv", "sentence\tlabel\nit is good\t1\n", ["it is good"]),
         ("a.txt", "one\n\n two \n", ["one", "", " two "]),
