@@ -42,8 +42,8 @@ def bert(layers: int, attention: str) -> Any:
         hidden_size=384,
         num_attention_heads=12,
         intermediate_size=1536,
-        attn_implementation=attention,
     )
+    config._attn_implementation = attention
     return BertForSequenceClassification(config)
 
 
