@@ -4,3 +4,7 @@ Importing this package makes the ``Auto*`` classes of ``transformers`` know prun
 """
 
 from students import pruned_bert as pruned_bert
+from students.build import build_student
+from students.sizes import Size, resolve_size
+
+__all__ = ["Size", "build_student", "resolve_size"]

@@ -112,6 +112,8 @@ def _help_text(function: Callable[..., None]) -> str:
 
 app = typer.Typer(
     cls=Commands,
+    # The mark keeps click from re-wrapping the lines of a paragraph.
+    epilog="\b\nExample:\n  distill ls\n  distill plan quickstart\n  distill run quickstart",
     add_completion=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -125,14 +127,7 @@ def _group(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.")] = False,
 ) -> None:
-    r"""From a task and a big BERT to a small, fast model in a folder, and a table that proves it.
-
-    \b
-    Example:
-      distill ls
-      distill plan quickstart
-      distill run quickstart
-    """
+    """From a task and a big BERT to a small, fast model in a folder, and a table that proves it."""
     if version:
         typer.echo(f"distill {distill.__version__}")
         raise typer.Exit
@@ -164,6 +159,10 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the words after ``distill``; ``None`` takes them from ``sys.argv``.
     """
     words = sys.argv[1:] if args is None else list(args)
+    # Torch's threads wait for each other by spinning for milliseconds. When another program takes
+    # one of the cores, that made training steps ten times slower (2 cores, measured); with this
+    # they give the core up after a fraction of that. Read once, when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8

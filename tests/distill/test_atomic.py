@@ -35,8 +35,12 @@ def test_new_folder_takes_the_place_of_the_old_one_as_a_whole(tmp_path):
             (folder / name).write_text(name)
             assert not (target / name).exists()
     assert [p.name for p in target.iterdir()] == ["two"]
-    with pytest.raises(ValueError, match="stop"), atomic.new_folder(target) as folder:
+
+    def fail(folder):
         (folder / "three").write_text("3")
         raise ValueError("stop")
+
+    with pytest.raises(ValueError, match="stop"), atomic.new_folder(target) as folder:
+        fail(folder)
     assert [p.name for p in target.iterdir()] == ["two"]
     assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
