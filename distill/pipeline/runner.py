@@ -144,9 +144,10 @@ def _inputs(
 ) -> str:
     """Hash of everything a stage's result depends on."""
     recipe: Recipe = workspace.recipe
-    # The baseline hangs on the teacher alone, as the student's initial weights come from there;
-    # no other stage reads the baseline except the evaluation.
+    # The baseline reads no stage before it, and only the evaluation reads the baseline.
     read = [s for s in done if s.kind != "baseline" or stage.kind == "evaluate"]
+    if stage.kind == "baseline":
+        read = []
     return digest.of_json(
         {
             "config": stage.config.model_dump(mode="json"),
@@ -156,11 +157,23 @@ def _inputs(
             "task": recipe.task.model_dump(mode="json"),
             "data": workspace.data_digest(),
             "max_length": recipe.data.max_length,
+            "teacher": recipe.teacher.model_dump(mode="json") if stage.kind == "baseline" else None,
             "student": recipe.student.model_dump(mode="json") if stage.index > 1 else None,
             "precision": recipe.trainer.precision,
+            "folders": _folders(recipe) if stage.index == 1 or stage.kind == "baseline" else None,
             "read": {s.name: folder.outputs_digest(s) for s in read},
         }
     )
+
+
+def _folders(recipe: Recipe) -> list[str]:
+    """Hashes of the local model folders that the recipe names; a hub name has its revision."""
+    names = [recipe.teacher.model, recipe.student.init]
+    return [
+        digest.of_folder(Path(name), [".json", ".safetensors"])
+        for name in names
+        if Path(name).is_dir()
+    ]
 
 
 def _set_threads(recipe: Recipe) -> None:

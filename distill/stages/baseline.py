@@ -1,4 +1,4 @@
-"""The baseline: the student trained on labels only, from the same initial weights."""
+"""The baseline: the same student trained on labels only, without a teacher."""
 
 from __future__ import annotations
 
@@ -6,13 +6,21 @@ from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import fit
 from distill.recipe.schema import BaselineConfig
 from distill.stages.context import StageContext, StageResult
+from distill.stages.teacher import pretrained
 
 
 def baseline_stage(config: BaselineConfig, context: StageContext) -> StageResult:
-    """Train the initial student on the labels, so that only the loss differs from distillation."""
+    """Train the student's shape on the labels.
+
+    Its weights start from the same layers as the student's, but of the model as it was before it
+    was fine-tuned into the teacher: what one would do who has no teacher.
+    """
     workspace, session = context.workspace, context.session()
     module = FinetuneModule(
-        context.initial_student(), workspace.task, train=config, seed=session.seed
+        context.initial_student(pretrained(context)),
+        workspace.task,
+        train=config,
+        seed=session.seed,
     )
     result = fit(
         module,

@@ -137,22 +137,25 @@ class StageContext:
         """The teacher as the first stage left it."""
         return load_model(self.run.stage(self.stages[0]) / "model")
 
-    def initial_student(self) -> PreTrainedModel:
-        """The student before any training; the same weights each time it is asked for."""
-        teacher = self.load_teacher()
-        config, student = teacher.config, self.recipe.student
+    def initial_student(self, source: PreTrainedModel) -> PreTrainedModel:
+        """The student before any training; the same weights each time it is asked for.
+
+        Args:
+            source: the model whose layers are copied.
+        """
+        config, student = source.config, self.recipe.student
         size = resolve_size(
             student.size, head_dim_of=(config.hidden_size, config.num_attention_heads)
         )
         return build_student(
-            teacher, size, init=student.init, layers=student.init_layers, seed=self.recipe.seed
+            source, size, init=student.init, layers=student.init_layers, seed=self.recipe.seed
         )
 
     def load_student(self) -> PreTrainedModel:
         """The student as the stages before this one left it; the initial one if there is none."""
         stage = self.student_stage()
         if stage is None:
-            return self.initial_student()
+            return self.initial_student(self.load_teacher())
         return load_model(self.run.stage(stage) / "model")
 
     def trained_student_folder(self) -> Path:

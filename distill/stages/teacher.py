@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import torch
+from transformers import PreTrainedModel
 
 from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import fit
@@ -16,6 +17,25 @@ from teachers.load import load_classifier, resolve_model
 logger = logging.getLogger("distill")
 
 
+def pretrained(context: StageContext) -> PreTrainedModel:
+    """The model that the recipe's teacher is made from, with a head for the data's labels.
+
+    Raises:
+        ModelError: it cannot be loaded, or a fine-tuned one's labels are not the data's.
+    """
+    config = context.recipe.teacher
+    # The new head's weights are drawn here, so that they depend on the recipe's seed alone.
+    torch.manual_seed(context.recipe.seed)
+    return load_classifier(
+        resolve_model(config.model, revision=config.revision),
+        labels=context.workspace.data.labels,
+        finetuned=config.finetune is None,
+        trust_remote_code=config.trust_remote_code,
+        revision=config.revision,
+        given_labels=config.labels,
+    )
+
+
 def teacher_stage(config: TeacherConfig, context: StageContext) -> StageResult:
     """Leave a teacher for the task in the stage's folder.
 
@@ -23,16 +43,7 @@ def teacher_stage(config: TeacherConfig, context: StageContext) -> StageResult:
         ModelError: the teacher cannot be loaded, or its labels are not the data's.
     """
     workspace = context.workspace
-    # The new head's weights are drawn here, so that they depend on the recipe's seed alone.
-    torch.manual_seed(context.recipe.seed)
-    model = load_classifier(
-        resolve_model(config.model, revision=config.revision),
-        labels=workspace.data.labels,
-        finetuned=config.finetune is None,
-        trust_remote_code=config.trust_remote_code,
-        revision=config.revision,
-        given_labels=config.labels,
-    )
+    model = pretrained(context)
     if config.finetune is None:
         logger.info("teacher: used as it is (its labels are the data's)")
         return context.save_model(model)
