@@ -11,7 +11,7 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
-from torch import Tensor
+from torch import Tensor, nn
 from torchmetrics import MeanMetric, MetricCollection
 from transformers import PreTrainedModel
 
@@ -114,6 +114,10 @@ class TrainingModule(L.LightningModule):
     def on_fit_start(self) -> None:
         """Turn dropout on: models come from ``from_pretrained`` with it off."""
         self.model.train()
+        if self.train_config.dropout is not None:
+            for module in self.model.modules():
+                if isinstance(module, nn.Dropout):
+                    module.p = self.train_config.dropout
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One batch: seeded, and its losses kept on the device."""

@@ -56,8 +56,8 @@ class PlannedStage:
 def baseline_config(recipe: Recipe) -> BaselineConfig:
     """How the baseline is trained when the recipe only says ``baseline: true``.
 
-    It gets the epochs of all distillation stages together and the last one's other settings, so
-    that the baseline has seen the rows as often as the student.
+    It gets the epochs of all distillation stages together, so that it sees the rows as often as
+    the student, and the last one's other settings except dropout: hard labels need the model's own.
     """
     if isinstance(recipe.baseline, BaselineConfig):
         return recipe.baseline
@@ -67,7 +67,7 @@ def baseline_config(recipe: Recipe) -> BaselineConfig:
     shared = {
         name: value
         for name, value in distilled[-1].model_dump().items()
-        if name in BaselineConfig.model_fields
+        if name in BaselineConfig.model_fields and name != "dropout"
     }
     return BaselineConfig(**{**shared, "epochs": sum(stage.epochs for stage in distilled)})
 
