@@ -202,8 +202,9 @@ class RunFolder:
         return content
 
     def tidy(self, stage: PlannedStage) -> None:
-        """Remove what only an unfinished stage needs: its checkpoints."""
-        shutil.rmtree(self.stage(stage) / "checkpoint", ignore_errors=True)
+        """Remove what only an unfinished stage needs: checkpoints, and a model on its way."""
+        for name in ("checkpoint", "sliced"):
+            shutil.rmtree(self.stage(stage) / name, ignore_errors=True)
 
     def outputs_digest(self, stage: PlannedStage) -> str:
         """Hash over what a finished stage wrote: part of the inputs of those that read it."""

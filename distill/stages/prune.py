@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from distill.compression.masks import layer_sizes
 from distill.compression.scores import taylor_masks
 from distill.compression.surgery import slice_model
 from distill.data.batches import make_loader
 from distill.export.transformers_folder import save_transformers
+from distill.modules.base import Batch, model_inputs
 from distill.objectives.logits import logits_loss
 from distill.recipe.schema import PruneStage
 from distill.stages.context import StageContext, StageResult
@@ -21,8 +23,6 @@ from distill.stages.distill import distil_logits, teacher_logits
 from teachers.load import load_model
 
 logger = logging.getLogger("distill")
-
-Batch = dict[str, Tensor]
 
 
 def prune_stage(config: PruneStage, context: StageContext) -> StageResult:
@@ -34,21 +34,11 @@ def prune_stage(config: PruneStage, context: StageContext) -> StageResult:
     else:
         student = _slice(config, context)
         save_transformers(student, context.workspace.tokenizer, sliced)
-    facts = {
-        "heads": [layer.attention.self.query.out_features for layer in _layers(student)],
-        "ffn": [layer.intermediate.dense.out_features for layer in _layers(student)],
-    }
-    head_dim = _layers(student)[0].attention.self.attention_head_size
-    facts["heads"] = [width // head_dim for width in facts["heads"]]
+    heads, ffn = layer_sizes(student)
     if config.recover is None:
-        return context.save_model(student, **facts)
+        return context.save_model(student, heads=heads, ffn=ffn)
     recovered, result = distil_logits(context, student, config.recover)
-    return context.save_model(recovered, result, **facts)
-
-
-def _layers(model: PreTrainedModel) -> nn.ModuleList:
-    layers: nn.ModuleList = model.base_model.encoder.layer
-    return layers
+    return context.save_model(recovered, result, heads=heads, ffn=ffn)
 
 
 def _slice(config: PruneStage, context: StageContext) -> PreTrainedModel:
@@ -62,24 +52,22 @@ def _slice(config: PruneStage, context: StageContext) -> PreTrainedModel:
         ffn=config.ffn,
         steps=config.score_steps,
     )
-    kept_heads = sum(int(mask.sum()) for mask in masks.heads)
-    kept_ffn = sum(int(mask.sum()) for mask in masks.ffn)
+    all_heads, all_ffn = layer_sizes(student)
     logger.info(
         "%s: keeps %d of %d heads and %d of %d feed-forward neurons",
         context.stage.name,
-        kept_heads,
-        sum(len(mask) for mask in masks.heads),
-        kept_ffn,
-        sum(len(mask) for mask in masks.ffn),
+        sum(masks.heads_kept),
+        sum(all_heads),
+        sum(masks.ffn_kept),
+        sum(all_ffn),
     )
     return slice_model(student, masks)
 
 
-def _distillation_loss(targets: np.ndarray):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _distillation_loss(targets: np.ndarray) -> Callable[[nn.Module, Batch], Tensor]:
     def loss_of(model: nn.Module, batch: Batch) -> Tensor:
-        inputs = {k: batch[k] for k in ("input_ids", "attention_mask", "token_type_ids")}
         teacher = torch.from_numpy(targets[batch["index"].numpy()].copy())
-        return logits_loss(model(**inputs).logits, teacher)
+        return logits_loss(model(**model_inputs(batch)).logits, teacher)
 
     return loss_of
 

@@ -37,7 +37,7 @@ def tiny_recipe(tmp_path: Path, tiny_bert, sentences) -> Path:
             "max_length": 32,
         },
         "teacher": {"model": str(tiny_bert()), "finetune": training},
-        "student": {"size": "1x32"},
+        "student": {"size": "1x32/2/64"},
         "stages": [
             {
                 "kind": "distill",

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from distill.cli.main import main
 from distill.errors import UserError
 
 STAGES = [
@@ -142,29 +143,45 @@ def test_a_run_through_the_command_line(tmp_path, tiny_recipe, distill):
     assert set(told) == {"b1_l16", "b4_l16"}
 
 
+GOOD = '{"text": "a good film", "label": "positive"}'
+BAD = '{"text": "a bad film", "label": "negative"}'
+
+
 @pytest.mark.parametrize(
-    ("changes", "message"),
+    ("rows", "changes", "message"),
     [
-        (["data.columns.text=sentence"], "sentence"),
-        (["data.train=missing.jsonl"], "missing.jsonl"),
-        (["teacher.model=empty"], "empty"),
-        (["teacher.model=pickled"], "safetensors"),
+        (None, ["studnet.size=1x32"], "unknown key; did you mean 'student'?"),
+        (None, ["seed=many"], "found the text 'many', expected a whole number"),
+        (None, ["data.train=missing.jsonl"], "missing.jsonl"),
+        (None, ["data.columns.text=sentence"], "columns are 'text', 'label'"),
+        ("", [], "empty"),
+        (f"{GOOD}\n{GOOD}\n", [], "all 2 rows have the label 'positive'"),
+        (f"{GOOD}\n{BAD}\n{BAD.replace('negative', 'neutral')}\n", [], "train.jsonl:3"),
+        (f"{GOOD}\n{BAD}\n{BAD.replace('a bad film', '')}\n", [], "train.jsonl:3"),
+        (f"{GOOD}\n{BAD}é\n".encode("latin-1"), [], "train.jsonl:2"),
+        (None, ["teacher.model=empty"], "empty"),
+        (None, ["teacher.model=pickled"], "is a pickle"),
+        (None, ["student.init=pickled"], "is a pickle"),
     ],
 )
 def test_wrong_inputs_are_one_line_and_nothing_is_written(
-    tmp_path, tiny_recipe, distill, changes, message
+    tmp_path, tiny_recipe, monkeypatch, capsys, rows, changes, message
 ):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     pickled = tmp_path / "pickled"
     pickled.mkdir()
     (pickled / "config.json").write_text('{"model_type": "bert"}')
     (pickled / "pytorch_model.bin").write_bytes(b"\x80\x04.")
-    run = tmp_path / "run"
-    done = distill("run", tiny_recipe, *changes, "--run-dir", run)
-    assert done.returncode == 2
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-    assert message in done.stderr
-    assert not run.exists()
+    if rows is not None:
+        content = rows if isinstance(rows, bytes) else rows.encode()
+        (tmp_path / "train.jsonl").write_bytes(content)
+    code = main(["run", str(tiny_recipe), *changes, "--run-dir", "run"])
+    told = capsys.readouterr().err.strip()
+    assert code == 2, told
+    assert len(told.splitlines()) == 1, told
+    assert message in told
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, tiny_recipe, monkeypatch):
