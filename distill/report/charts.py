@@ -48,7 +48,7 @@ def loss_chart(stage: str, curves: Mapping[str, Curve]) -> str | None:
         axes.set_xlim(0, 1.02 * max(points[-1][0] for points in parts.values()) or 1)
         if len(parts) > 1:
             axes.legend(
-                loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, fontsize=11.5,
+                loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=11.5,
                 handlelength=1.2, columnspacing=1.2, labelcolor=INKS["muted"],
             )  # fmt: skip
         label = f"Loss of stage {stage} by step, from {_ends(parts.get('loss'))}"
@@ -83,6 +83,8 @@ def _log_if_wide(axes: Axes, values: Sequence[float]) -> None:
     if values and min(values) > 0 and max(values) / min(values) > 50:
         axes.set_yscale("log")
         axes.yaxis.set_minor_locator(NullLocator())
+        # The usual labels are mathematical text, which is not drawn when text stays text.
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def _ends(points: Curve | None) -> str:
