@@ -43,6 +43,8 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Keep what the Hugging Face libraries cache out of the person's own cache."""
+    # Their bars would stand in what tests read from standard error.
+    os.environ["TQDM_DISABLE"] = "1"
     folder = tempfile.mkdtemp(prefix="distill-tests-hf-")
     os.environ["HF_HOME"] = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))

@@ -110,12 +110,14 @@ def _work(folder: RunFolder, workspace: Any) -> dict[str, Any]:
 
 
 def _do_stages(folder: RunFolder, workspace: Any) -> None:
+    from distill.pipeline.process import keep_freed_memory, set_threads
     from distill.stages import STAGES
     from distill.stages.context import StageContext
 
     recipe = workspace.recipe
     stages = plan_stages(recipe)
-    _set_threads(recipe)
+    set_threads(recipe.trainer.threads)
+    keep_freed_memory()
     done: list[PlannedStage] = []
     for stage in stages:
         inputs = _inputs(stage, workspace, folder, done)
@@ -174,13 +176,6 @@ def _folders(recipe: Recipe) -> list[str]:
         for name in names
         if Path(name).is_dir()
     ]
-
-
-def _set_threads(recipe: Recipe) -> None:
-    import psutil
-    import torch
-
-    torch.set_num_threads(recipe.trainer.threads or psutil.cpu_count(logical=False) or 1)
 
 
 def _record_environment(folder: RunFolder) -> None:

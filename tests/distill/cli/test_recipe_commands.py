@@ -173,7 +173,7 @@ def test_plan_draws_stages_map_and_models(capsys: Capture) -> None:
     models = {line.split()[0]: line.split() for line in lines[start + 10 : start + 14]}
     assert models["teacher"][1:5] == ["6x384", "12", "1536", "22.71"]
     assert models["student"][1:5] == ["3x384", "12", "1536", "17.39"]
-    assert models["prune"][1:4] == ["3x384", "8", "768"]
+    assert models["prune"][1:4] == ["3x384", "8", "614"]
     assert any(line.startswith("time: about ") and "estimate" in line for line in lines)
     assert any(line.startswith("disk: at most about ") for line in lines)
     assert lines[-1] == "next: distill run quickstart"

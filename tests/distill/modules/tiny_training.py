@@ -131,6 +131,8 @@ def die_at(event: str, count: int) -> None:
     from distill.modules import checkpoint, watcher
 
     seen = 0
+    # A background job inherits an ignored Ctrl-C; here it must count.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     number = signal.SIGINT if event in {"interrupt", "ask"} else signal.SIGKILL
 
     def after(owner: Any, name: str, *, before: bool = False) -> None:
