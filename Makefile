@@ -34,7 +34,8 @@ check: install ## ruff, mypy and the tests
 	$(MAKE) test
 
 bench: install ## side-by-side measurements
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/inference.py
+	$(BIN)/python benchmarks/training_step.py --bf16
 
 clean: ## remove what was built (runs stay)
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
