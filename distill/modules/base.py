@@ -6,12 +6,14 @@ Legend: B batch, L length, C classes.
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torchmetrics import MeanMetric, MetricCollection
 from transformers import PreTrainedModel
 
@@ -44,6 +46,18 @@ def step_seed(seed: int, step: int, rank: int) -> int:
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
     return (value ^ (value >> 31)) >> 1
+
+
+def attention_kernel(device: torch.device) -> AbstractContextManager[Any]:
+    """The SDPA kernel that trains fastest: plain batched products for bf16 on a CPU, else torch's.
+
+    The fused kernel's backward pass works head by head there. Forward and backward of a layer
+    (64 x 12 heads of width 32, 2 threads) took 39 ms with it and 8 ms with batched products at
+    length 24, 81 and 33 ms at 64, 188 and 101 ms at 128.
+    """
+    if device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        return sdpa_kernel(SDPBackend.MATH)
+    return nullcontext()
 
 
 def model_inputs(batch: Batch) -> Batch:
@@ -125,7 +139,8 @@ class TrainingModule(L.LightningModule):
         if position is None:
             position = self.trainer.fit_loop.total_batch_idx
         torch.manual_seed(step_seed(self.seed, position, self.global_rank))
-        losses = self.losses(batch)
+        with attention_kernel(self.device):
+            losses = self.losses(batch)
         kept = {name: value.detach() for name, value in losses.items()}
         if self.position is None:
             self.log_dict(kept, batch_size=len(batch["input_ids"]))
