@@ -105,7 +105,7 @@ class TrainConfig(Section):
     clip: Annotated[float, Field(ge=0)] = 1.0
     """Largest global gradient norm; 0 does not clip."""
     dropout: Share | None = None
-    """Dropout while training; left out, the model's own. 0 makes a step a third faster on a CPU."""
+    """Dropout while training; left out, the model's own. Drawing it takes time on a CPU."""
     evaluations_per_epoch: PositiveInt = 1
     """How often an epoch is scored on the validation rows (evenly spaced)."""
     patience: PositiveInt | None = None

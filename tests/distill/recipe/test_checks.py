@@ -129,7 +129,7 @@ def test_order_of_stages(write: Write, kinds: str, wrong: list[str], faults: Fau
 
 def test_rules_about_the_teacher_wait_until_it_is_known(write: Write) -> None:
     path = write(("minilm-l6", "someone/bert"), ("size: 3x384", "size: 5x384"))
-    load_recipe(path)
+    assert load_recipe(path).student.size == "5x384"
 
 
 def folder(path: Path, **changes: int) -> Path:
