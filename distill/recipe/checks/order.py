@@ -1,0 +1,42 @@
+"""Faults in the order and the names of stages."""
+
+from __future__ import annotations
+
+from distill.recipe.checks.findings import Findings
+from distill.recipe.schema import Recipe
+from distill.recipe.yaml_lines import Loc
+
+#: Names in the run folder and in the results that are not a stage's to take.
+RESERVED = ("teacher", "baseline", "onnx", "onnx-int8")
+
+
+def stage_names(recipe: Recipe) -> Findings:
+    """Names that are taken."""
+    first: dict[str, int] = {}
+    for index, stage in enumerate(recipe.stages):
+        if stage.name in RESERVED:
+            yield ("stages", index, "name"), f"'{stage.name}' is taken; choose another name"
+        elif stage.name in first:
+            yield (
+                ("stages", index, "name"),
+                f"'{stage.name}' is the name of stages[{first[stage.name]}] too; give each its own",
+            )
+        first.setdefault(stage.name, index)
+
+
+def stage_order(recipe: Recipe) -> Findings:
+    """distill, prune, ... then quantize, export, evaluate, each at most once."""
+    seen: list[str] = []
+    for index, stage in enumerate(recipe.stages):
+        loc: Loc = ("stages", index, "kind")
+        if stage.kind in seen and stage.kind in ("quantize", "export", "evaluate"):
+            yield loc, f"a second '{stage.kind}' stage; keep one"
+        elif "evaluate" in seen:
+            yield loc, "nothing comes after 'evaluate', which is the last stage"
+        elif stage.kind != "evaluate" and "export" in seen:
+            yield loc, f"'{stage.kind}' comes before 'export', which gathers the final model"
+        elif stage.kind in ("distill", "prune") and "quantize" in seen:
+            yield loc, f"'{stage.kind}' comes before 'quantize': int8 weights are not trained"
+        elif stage.kind in ("prune", "quantize", "export") and "distill" not in seen:
+            yield loc, f"'{stage.kind}' needs a trained student: put a 'distill' stage before it"
+        seen.append(stage.kind)

@@ -1,0 +1,93 @@
+"""What a recipe may say: frozen pydantic models that refuse unknown keys; one file per section.
+
+Loading a recipe neither imports nor runs what it names, and this package imports nothing heavier
+than pydantic, so that ``ls``, ``show``, ``validate`` and ``schema`` answer at once.
+"""
+
+from __future__ import annotations
+
+from distill.recipe.schema.base import (
+    Name,
+    PositiveInt,
+    Section,
+    Share,
+    Weight,
+)
+from distill.recipe.schema.data import (
+    Columns,
+    DataConfig,
+)
+from distill.recipe.schema.machine import (
+    TrackConfig,
+    TrainerConfig,
+    WandbConfig,
+)
+from distill.recipe.schema.models import (
+    BaselineConfig,
+    FinetuneConfig,
+    StudentConfig,
+    TeacherConfig,
+)
+from distill.recipe.schema.objectives import (
+    AttentionObjective,
+    EmbeddingObjective,
+    HiddenObjective,
+    LogitsObjective,
+    Objective,
+    ObjectiveConfig,
+)
+from distill.recipe.schema.recipe import (
+    Recipe,
+    json_schema,
+)
+from distill.recipe.schema.stages import (
+    DistillStage,
+    EvaluateStage,
+    ExportStage,
+    LayerPair,
+    PruneStage,
+    QuantizeStage,
+    Stage,
+)
+from distill.recipe.schema.task import (
+    ClassificationTask,
+    Task,
+)
+from distill.recipe.schema.train import (
+    TrainConfig,
+)
+
+__all__ = [
+    "AttentionObjective",
+    "BaselineConfig",
+    "ClassificationTask",
+    "Columns",
+    "DataConfig",
+    "DistillStage",
+    "EmbeddingObjective",
+    "EvaluateStage",
+    "ExportStage",
+    "FinetuneConfig",
+    "HiddenObjective",
+    "LayerPair",
+    "LogitsObjective",
+    "Name",
+    "Objective",
+    "ObjectiveConfig",
+    "PositiveInt",
+    "PruneStage",
+    "QuantizeStage",
+    "Recipe",
+    "Section",
+    "Share",
+    "Stage",
+    "StudentConfig",
+    "Task",
+    "TeacherConfig",
+    "TrackConfig",
+    "TrainConfig",
+    "TrainerConfig",
+    "WandbConfig",
+    "Weight",
+    "json_schema",
+]

@@ -1,0 +1,48 @@
+"""The ``data`` section."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictInt, StrictStr
+
+from distill.recipe.schema.base import PositiveInt, Section
+
+
+class Columns(Section):
+    """Which columns of the data hold what."""
+
+    text: StrictStr = "text"
+    """The column with the text (or the first sentence of a pair)."""
+    text_pair: StrictStr | None = None
+    """The column with the second sentence of a pair."""
+    label: StrictStr = "label"
+    """The column with the label: a name, or its integer."""
+
+
+class DataConfig(Section):
+    """Where the rows come from."""
+
+    source: Literal["builtin", "files", "hub"]
+    """``builtin`` (made from installed packages), ``files`` (paths) or ``hub`` (a name)."""
+    path: StrictStr | None = None
+    """The hub data set (``nyu-mll/glue``) or the built-in one (``docstrings``)."""
+    subset: StrictStr | None = None
+    """The hub data set's configuration, such as ``sst2``; only ``hub`` uses it."""
+    revision: StrictStr | None = None
+    """The hub data set's revision; only ``hub`` uses it."""
+    train: StrictStr | None = None
+    """``files``: csv, tsv, jsonl (each optionally .gz), parquet or a saved ``datasets`` folder;
+    ``hub``: the split's name, if it is not ``train``."""
+    validation: StrictStr | None = None
+    """Chooses checkpoints. Left out, a tenth of the training rows is held out for it."""
+    test: StrictStr | None = None
+    """Scored at the end only. Left out, the final table scores the validation rows and says so."""
+    columns: Columns = Columns()
+    """Which columns hold the text and the label."""
+    max_length: Annotated[StrictInt, Field(ge=8, le=512)] = 128
+    """Tokens kept of an example, special tokens included; how many rows were cut is reported."""
+    limit_train: PositiveInt | None = None
+    """Use only so many training rows, drawn by the seed."""
+    limit_validation: PositiveInt | None = None
+    """Use only so many validation (and test) rows, drawn by the seed."""

@@ -1,0 +1,46 @@
+"""The ``trainer`` and ``track`` sections."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import StrictStr
+
+from distill.recipe.schema.base import PositiveInt, Section
+
+
+class TrainerConfig(Section):
+    """The machine: how Lightning runs."""
+
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """``auto``: bf16 autocast where CPU or GPU has it in hardware, else fp32."""
+    threads: PositiveInt | None = None
+    """CPU threads of training; left out, all physical cores."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where it runs."""
+    devices: PositiveInt = 1
+    """How many of them."""
+    strategy: StrictStr = "auto"
+    """A Lightning strategy, such as ``ddp``."""
+    checkpoint_steps: PositiveInt = 200
+    """Steps between checkpoints that a killed run resumes from."""
+
+
+class WandbConfig(Section):
+    """Weights & Biases."""
+
+    project: StrictStr = "distill"
+    """The project."""
+    mode: Literal["offline", "online", "off"] = "offline"
+    """``offline`` writes a folder for ``wandb sync``; nothing ever prompts for a key."""
+    entity: StrictStr | None = None
+    """The user or team."""
+    tags: list[StrictStr] = []
+    """Tags of every run of the group."""
+
+
+class TrackConfig(Section):
+    """Tracking beside the CSV, which is always written."""
+
+    wandb: WandbConfig | None = None
+    """Left out, W&B is not used."""

@@ -1,0 +1,48 @@
+"""The recipe as a whole."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, StrictBool, StrictInt, StrictStr
+
+from distill.recipe.schema.base import Name, Section
+from distill.recipe.schema.data import DataConfig
+from distill.recipe.schema.machine import TrackConfig, TrainerConfig
+from distill.recipe.schema.models import BaselineConfig, StudentConfig, TeacherConfig
+from distill.recipe.schema.stages import Stage
+from distill.recipe.schema.task import Task
+
+
+class Recipe(Section):
+    """One recipe: from a task and a BERT to a small model in a folder, with a table."""
+
+    recipe: Literal[1]
+    """The schema's version."""
+    name: Name
+    """The recipe's name: what run folders and reports are called."""
+    description: StrictStr = ""
+    """One line for ``distill ls``."""
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 42
+    """Seeds data order, initialisation and dropout."""
+    task: Task
+    """What is predicted."""
+    data: DataConfig
+    """What is learned from."""
+    teacher: TeacherConfig
+    """Whom is learned from."""
+    student: StudentConfig
+    """Who learns."""
+    baseline: BaselineConfig | StrictBool = True
+    """Train the student on labels only too, to compare with; ``false`` leaves it out."""
+    stages: Annotated[list[Stage], Field(min_length=1)]
+    """What is done, in order."""
+    trainer: TrainerConfig = TrainerConfig()
+    """How Lightning runs."""
+    track: TrackConfig = TrackConfig()
+    """Where curves and results go."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a recipe, for editors that complete and check YAML."""
+    return Recipe.model_json_schema()

@@ -1,0 +1,100 @@
+"""The ``stages`` section."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictBool
+
+from distill.recipe.schema.base import Name, PositiveInt, Section, Share
+from distill.recipe.schema.objectives import Objective
+from distill.recipe.schema.train import TrainConfig
+
+LayerPair = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+
+
+class DistillStage(TrainConfig):
+    """Train the student to match the teacher's signals."""
+
+    kind: Literal["distill"]
+    name: Name = "distill"
+    """The stage's name: its folder, its curves, and the key of overrides."""
+    objectives: Annotated[list[Objective], Field(min_length=1)]
+    """What is matched; the losses are added up by weight."""
+    layer_map: Literal["uniform", "first", "last", "skip"] | list[LayerPair] = "uniform"
+    """Which teacher layer each student layer learns from; a list of [student, teacher] from 1."""
+    mode: Literal["masked"] = "masked"
+    """``masked``: the mean over real tokens, so that padding changes nothing."""
+    projection: Literal["shared", "per_layer"] = "per_layer"
+    """One learned projection to the teacher's width for all hidden states, or one for each."""
+
+
+class PruneStage(Section):
+    """Remove attention heads and feed-forward neurons, then recover by distillation."""
+
+    kind: Literal["prune"]
+    name: Name = "prune"
+    """The stage's name."""
+    method: Literal["taylor"] = "taylor"
+    """``taylor``: first-order effect on the distillation loss (NNI)."""
+    heads: Share = 0.33
+    """Share of the attention heads removed in every layer, rounded to whole heads."""
+    ffn: Share = 0.5
+    """Share of the feed-forward neurons removed in every layer."""
+    score_steps: PositiveInt = 50
+    """Batches over which the scores are gathered."""
+    batch_size: PositiveInt = 32
+    """Examples in each of them."""
+    recover: TrainConfig | None = TrainConfig(epochs=1)
+    """Distillation of the logits after surgery; ``null`` leaves it out."""
+
+
+class QuantizeStage(Section):
+    """Turn the weights into int8 (ONNX)."""
+
+    kind: Literal["quantize"]
+    name: Name = "quantize"
+    """The stage's name."""
+    method: Literal["dynamic"] = "dynamic"
+    """``dynamic``: int8 weights and embeddings, activations quantised as they come."""
+    per_channel: StrictBool = True
+    """One scale for each output channel; otherwise one for each tensor."""
+    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Largest loss of score (absolute) against the same model unquantised."""
+
+
+class ExportStage(Section):
+    """Gather the final model into a bundle: a folder that is ready to deploy."""
+
+    kind: Literal["export"]
+    name: Name = "export"
+    """The stage's name."""
+    formats: Annotated[list[Literal["transformers", "onnx"]], Field(min_length=1)] = [
+        "transformers",
+        "onnx",
+    ]
+    """``transformers``: safetensors and config; ``onnx``: fp32, and int8 after quantize."""
+    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Largest loss of score (absolute) of an exported format against the torch model."""
+
+
+class EvaluateStage(Section):
+    """Score, time and weigh every model on the way."""
+
+    kind: Literal["evaluate"]
+    name: Name = "evaluate"
+    """The stage's name."""
+    batch_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [1, 32]
+    """Batch sizes that are timed."""
+    lengths: Annotated[list[PositiveInt], Field(min_length=1)] = [32]
+    """Sequence lengths in tokens that are timed."""
+    threads: PositiveInt | None = None
+    """CPU threads of every timed model; left out, all physical cores."""
+    repeats: PositiveInt = 30
+    """Timed calls per model, batch size and length, in rounds that take turns."""
+
+
+Stage = Annotated[
+    DistillStage | PruneStage | QuantizeStage | ExportStage | EvaluateStage,
+    Field(discriminator="kind"),
+]

@@ -1,0 +1,36 @@
+"""How weights are trained, in every stage that trains."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from distill.recipe.schema.base import PositiveInt, Section, Share
+
+
+class TrainConfig(Section):
+    """How weights are trained: shared by every stage that trains."""
+
+    epochs: PositiveInt = 3
+    """Passes over the training rows."""
+    lr: Annotated[float, Field(gt=0, lt=1)] = 5e-5
+    """Peak learning rate of AdamW."""
+    batch_size: PositiveInt = 32
+    """Examples per optimiser step on one device."""
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are added up for one optimiser step."""
+    warmup: Share = 0.1
+    """Share of the steps over which the learning rate rises to its peak."""
+    schedule: Literal["linear", "constant", "cosine"] = "linear"
+    """The learning rate after warm-up."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """Decoupled weight decay; biases and LayerNorm weights have none."""
+    clip: Annotated[float, Field(ge=0)] = 1.0
+    """Largest global gradient norm; 0 does not clip."""
+    dropout: Share | None = None
+    """Dropout while training; left out, the model's own. Drawing it takes time on a CPU."""
+    evaluations_per_epoch: PositiveInt = 1
+    """How often an epoch is scored on the validation rows (evenly spaced)."""
+    patience: PositiveInt | None = None
+    """Stop after so many evaluations without a better score; left out, never."""
