@@ -51,7 +51,7 @@ def load_task_data(
     if columns.text_pair is not None:
         wanted.insert(1, columns.text_pair)
     tables = _SOURCES[data.source](data, wanted, base)
-    notes: list[str] = []
+    notes = [note for table in tables.values() for note in table.notes]
     if "test" in tables and is_unlabelled(tables["test"], columns.label):
         place = tables.pop("test").place
         notes.append(f"{place}: no labels, so it is not used as test")

@@ -53,8 +53,26 @@ def read_builtin(data: DataConfig, wanted: Sequence[str], base: Path | None) -> 
             "text": [row[1] for row in own],
             "label": [row[2] for row in own],
         }
-        tables[role] = Table(f"docstrings:{role}", columns, ["text", "label"], label_names=names)
+        tables[role] = Table(
+            f"docstrings:{role}",
+            columns,
+            ["text", "label"],
+            label_names=names,
+            notes=_missing() if role == "train" else (),
+        )
     return tables
+
+
+def _missing() -> tuple[str, ...]:
+    """A note where libraries are not installed: scores then compare with nobody else's."""
+    present = docstrings.versions()
+    missing = [lib.label for lib in docstrings.LIBRARIES if lib.label not in present]
+    if not missing:
+        return ()
+    return (
+        f"docstrings: without {listed(missing)} (not installed): fewer labels than the "
+        f"{len(docstrings.LIBRARIES)} of published scores",
+    )
 
 
 def docstring_rows() -> list[tuple[str, str, str]]:

@@ -22,6 +22,7 @@ class Table:
         available: the names of all columns.
         lines: the line on which each row starts, for files of text.
         label_names: names of the labels' integers where the data carry them.
+        notes: what a reader of the results should know about these rows.
     """
 
     place: str
@@ -29,6 +30,7 @@ class Table:
     available: Sequence[str]
     lines: Sequence[int] | None = None
     label_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0

@@ -71,6 +71,14 @@ def test_other_versions_are_other_rows(few, monkeypatch):
     assert few == [1, 1]
 
 
+def test_a_library_that_is_not_installed_is_told(few, monkeypatch):
+    there = docstrings.versions()
+    del there["sympy"]
+    monkeypatch.setattr(docstrings, "versions", lambda: there)
+    (note,) = load_task_data(DATA, TASK, seed=0).notes
+    assert "without 'sympy' (not installed)" in note
+
+
 def test_unknown_name():
     data = DATA.model_copy(update={"path": "docstring"})
     with pytest.raises(DataError) as error:
