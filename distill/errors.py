@@ -30,6 +30,10 @@ class RunFolderError(UserError):
     """A run folder that belongs to another recipe, is in use, or is not a run folder."""
 
 
+class DiskFullError(UserError):
+    """There is no room for what a run writes."""
+
+
 @dataclass(frozen=True, order=True)
 class Fault:
     """One fault in a recipe.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,13 +15,17 @@ from distill.recipe.merge import read_tree
 def ls(
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
-    """List the recipes that come along: name, task, teacher, student and what each is for.
+    """List the recipes and ablations that come along: name, task, student, what each is for.
 
     Example:
       distill ls
       distill ls --json
     """
-    rows = [_row(name) for name in catalog.names()]
+    rows = [_row(name, catalog.find(name)) for name in catalog.names()]
+    rows += [
+        {**_row(name, catalog.find_ablation(name)), "task": "ablation"}
+        for name in catalog.ablations()
+    ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -32,8 +37,8 @@ def ls(
     typer.echo("next: distill show quickstart")
 
 
-def _row(name: str) -> dict[str, str]:
-    recipe = read_tree(catalog.find(name)).plain()
+def _row(name: str, path: Path) -> dict[str, str]:
+    recipe = read_tree(path).plain()
     return {
         "name": name,
         "task": _at(recipe, "task", "kind"),

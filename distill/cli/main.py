@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "run": "Run a recipe from its start to a bundle and a report.",
     "resume": "Go on with a run that was interrupted.",
     "evaluate": "Print a run's results, or measure them again.",
+    "ablate": "Train a recipe in many variants, and put them in one table.",
     "compare": "Put the results of several runs side by side.",
     "report": "Write a run's report.html again.",
     "predict": "Predict with a bundle.",

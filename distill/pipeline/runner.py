@@ -6,14 +6,15 @@ import errno
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from distill import atomic, digest
 from distill.console import clock
-from distill.errors import UserError
+from distill.errors import DiskFullError
+from distill.pipeline.reuse import take_over
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import Recipe
@@ -22,7 +23,9 @@ from distill.run_folder import RunFolder, free_folder
 logger = logging.getLogger("distill")
 
 
-def run(recipe: Recipe, run_dir: str | Path | None = None) -> dict[str, Any]:
+def run(
+    recipe: Recipe, run_dir: str | Path | None = None, *, reuse: Iterable[Path] = ()
+) -> dict[str, Any]:
     """Do everything a recipe says, in a new run folder.
 
     Nothing is written before the recipe, the data and the teacher's files have been checked.
@@ -30,6 +33,8 @@ def run(recipe: Recipe, run_dir: str | Path | None = None) -> dict[str, Any]:
     Args:
         recipe: from :func:`distill.load_recipe`.
         run_dir: a new or empty folder; left out, ``runs/NAME`` (or ``runs/NAME-2``, ...).
+        reuse: other run folders; a stage that one of them has done from the same inputs is taken
+            over from it.
 
     Returns:
         The content of ``results.json``; with no evaluate stage, an empty mapping.
@@ -46,7 +51,37 @@ def run(recipe: Recipe, run_dir: str | Path | None = None) -> dict[str, Any]:
         folder.create(recipe)  # raises, saying what this folder holds
     workspace = _prepare(recipe)
     folder.create(recipe)
-    return _work(folder, workspace)
+    _work(folder, workspace, reuse=reuse)
+    return folder.read_results()
+
+
+def go_on(
+    recipe: Recipe, run_dir: Path, *, until: str | None = None, reuse: Iterable[Path] = ()
+) -> dict[str, Any]:
+    """Do a recipe's stages, up to one of them, in a folder that may have done some before.
+
+    Unlike :func:`run` it takes a folder that holds another recipe's stages: those whose inputs
+    are the same are kept, the others are done again.
+
+    Args:
+        recipe: what is done.
+        run_dir: a run folder, or a new one.
+        until: name of the last stage that is done; left out, all are.
+        reuse: run folders whose finished stages may be taken over.
+
+    Returns:
+        The content of the last stage's ``stage.json``.
+
+    Raises:
+        UserError: what the recipe names cannot be used, or a stage's training came to nothing.
+    """
+    folder = RunFolder(run_dir)
+    workspace = _prepare(recipe)
+    if folder.exists():
+        folder.write_recipe(recipe)
+    else:
+        folder.create(recipe)
+    return folder.read_stage(_work(folder, workspace, until=until, reuse=reuse))
 
 
 def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
@@ -72,7 +107,8 @@ def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
     workspace = _prepare(recipe)
     if overrides:
         folder.write_recipe(recipe)
-    return _work(folder, workspace)
+    _work(folder, workspace)
+    return folder.read_results()
 
 
 def _prepare(recipe: Recipe) -> Any:
@@ -91,25 +127,29 @@ def _prepare(recipe: Recipe) -> Any:
     return workspace
 
 
-def _work(folder: RunFolder, workspace: Any) -> dict[str, Any]:
+def _work(
+    folder: RunFolder, workspace: Any, *, until: str | None = None, reuse: Iterable[Path] = ()
+) -> PlannedStage:
+    """Do the stages, up to one of them; the last one done is returned."""
     with folder.held(), _logged(folder.log):
         _record_environment(folder)
         try:
-            _do_stages(folder, workspace)
+            return _do_stages(folder, workspace, until, list(reuse))
         except KeyboardInterrupt as stop:
             stop.resume_command = f"distill resume {folder.path}"  # type: ignore[attr-defined]
             raise
         except Exception as error:
             if _disk_is_full(error):
-                raise UserError(
+                raise DiskFullError(
                     f"{folder.path}: the disk is full; what was finished is kept: free some "
                     f"space, then: distill resume {folder.path}"
                 ) from error
             raise
-    return folder.read_results()
 
 
-def _do_stages(folder: RunFolder, workspace: Any) -> None:
+def _do_stages(
+    folder: RunFolder, workspace: Any, until: str | None, reuse: list[Path]
+) -> PlannedStage:
     from distill.pipeline.process import keep_freed_memory, set_threads
     from distill.stages import STAGES
     from distill.stages.context import StageContext
@@ -121,24 +161,31 @@ def _do_stages(folder: RunFolder, workspace: Any) -> None:
     done: list[PlannedStage] = []
     for stage in stages:
         inputs = _inputs(stage, workspace, folder, done)
+        place = f"[{stage.index}/{len(stages)}] {stage.name}"
         if folder.is_done(stage, inputs):
-            logger.info("[%d/%d] %s: done before", stage.index, len(stages), stage.name)
-            done.append(stage)
-            continue
-        logger.info("[%d/%d] %s (%s)", stage.index, len(stages), stage.name, stage.kind)
-        start = time.monotonic()
-        folder.begin(stage, inputs)
-        context = StageContext(folder, stage, stages, workspace)
-        result = STAGES[stage.kind](stage.config, context)
-        seconds = time.monotonic() - start
-        facts = {"schema": 1, "name": stage.name, "kind": stage.kind, "seconds": round(seconds, 3)}
-        atomic.write_json(folder.stage(stage) / "stage.json", facts | result.facts)
-        folder.finish(stage, inputs, result.outputs)
-        folder.tidy(stage)
+            logger.info("%s: done before", place)
+        elif source := take_over(folder, stage, inputs, reuse):
+            logger.info("%s: taken over from %s", place, source)
+        else:
+            logger.info("%s (%s)", place, stage.kind)
+            start = time.monotonic()
+            folder.begin(stage, inputs)
+            result = STAGES[stage.kind](
+                stage.config, StageContext(folder, stage, stages, workspace)
+            )
+            seconds = time.monotonic() - start
+            facts = {"schema": 1, "name": stage.name, "kind": stage.kind}
+            facts |= {"seconds": round(seconds, 3)} | result.facts
+            atomic.write_json(folder.stage(stage) / "stage.json", facts)
+            folder.finish(stage, inputs, result.outputs)
+            folder.tidy(stage)
+            score = facts.get("score")
+            told = f", validation {workspace.task.primary} {score:.4f}" if score is not None else ""
+            logger.info("%s: %s%s", place, clock(seconds), told)
         done.append(stage)
-        score = result.facts.get("score")
-        told = f", validation {workspace.task.primary} {score:.4f}" if score is not None else ""
-        logger.info("[%d/%d] %s: %s%s", stage.index, len(stages), stage.name, clock(seconds), told)
+        if stage.name == until:
+            break
+    return done[-1]
 
 
 def _inputs(
@@ -161,21 +208,22 @@ def _inputs(
             "max_length": recipe.data.max_length,
             "teacher": recipe.teacher.model_dump(mode="json") if stage.kind == "baseline" else None,
             "student": recipe.student.model_dump(mode="json") if stage.index > 1 else None,
+            "init": _folder_digest(recipe.student.init) if stage.index > 1 else None,
             "precision": recipe.trainer.precision,
-            "folders": _folders(recipe) if stage.index == 1 or stage.kind == "baseline" else None,
+            "model": (
+                _folder_digest(recipe.teacher.model)
+                if stage.index == 1 or stage.kind == "baseline"
+                else None
+            ),
             "read": {s.name: folder.outputs_digest(s) for s in read},
         }
     )
 
 
-def _folders(recipe: Recipe) -> list[str]:
-    """Hashes of the local model folders that the recipe names; a hub name has its revision."""
-    names = [recipe.teacher.model, recipe.student.init]
-    return [
-        digest.of_folder(Path(name), [".json", ".safetensors"])
-        for name in names
-        if Path(name).is_dir()
-    ]
+def _folder_digest(name: str) -> str | None:
+    """Hash of a local model folder that the recipe names; a hub name has its revision."""
+    folder = Path(name)
+    return digest.of_folder(folder, [".json", ".safetensors"]) if folder.is_dir() else None
 
 
 def _record_environment(folder: RunFolder) -> None:

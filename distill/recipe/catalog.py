@@ -11,6 +11,8 @@ from distill.errors import Fault, RecipeError
 from distill.recipe.yaml_lines import one_line
 
 _SUFFIXES = (".yaml", ".yml")
+#: Where, among the recipes, the ablations lie.
+_ABLATIONS = "ablation"
 
 
 @cache
@@ -26,6 +28,15 @@ def folder() -> Path:
 def names() -> list[str]:
     """Names of the recipes, sorted; parts of recipes (below ``_base``) are not among them."""
     root = folder()
+    return [name for name in _names(root) if not name.startswith(f"{_ABLATIONS}/")]
+
+
+def ablations() -> list[str]:
+    """Names of the ablations that come along, sorted."""
+    return _names(folder() / _ABLATIONS)
+
+
+def _names(root: Path) -> list[str]:
     found = (path.relative_to(root).with_suffix("") for path in root.rglob("*.yaml"))
     return sorted(path.as_posix() for path in found if not any(p[0] in "_." for p in path.parts))
 
@@ -38,6 +49,19 @@ def find(source: str | Path) -> Path:
     Raises:
         RecipeError: there is no recipe of that name.
     """
+    return _find(source, names(), folder(), "recipe")
+
+
+def find_ablation(source: str | Path) -> Path:
+    """The file of an ablation: a path, or the name of one that comes along.
+
+    Raises:
+        RecipeError: there is no ablation of that name.
+    """
+    return _find(source, ablations(), folder() / _ABLATIONS, "ablation")
+
+
+def _find(source: str | Path, known: list[str], root: Path, what: str) -> Path:
     path = Path(source)
     try:
         is_file = path.is_file()
@@ -45,10 +69,9 @@ def find(source: str | Path) -> Path:
         is_file = False
     if isinstance(source, Path) or path.suffix in _SUFFIXES or is_file:
         return path
-    known = names()
     if source in known:
-        return folder() / f"{source}.yaml"
+        return root / f"{source}.yaml"
     near = difflib.get_close_matches(source, known, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
-    message = f"no recipe of this name; {hint}`distill ls` lists them, a path ends in .yaml"
+    message = f"no {what} of this name; {hint}`distill ls` lists them, a path ends in .yaml"
     raise RecipeError([Fault(Path(one_line(source) or "''"), None, "", message)])

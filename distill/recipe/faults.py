@@ -43,20 +43,24 @@ def fault_at(tree: Value, loc: Loc, message: str) -> Fault:
     return Fault(None, None, f"{place.key}{joint}{rest}", message)
 
 
-def translate(error: ValidationError, tree: Value) -> list[Fault]:
+def translate(
+    error: ValidationError, tree: Value, schema: dict[str, Any] | None = None
+) -> list[Fault]:
     """Every finding of ``error`` as a fault, in the order of the keys.
 
     Args:
         error: what pydantic said about ``tree.plain()``.
         tree: the recipe with its lines.
+        schema: the JSON schema of what was read; left out, a recipe's.
     """
+    schema = schema or json_schema()
     found: dict[Loc, list[tuple[dict[Loc, str], dict[str, Any]]]] = defaultdict(list)
     for item in error.errors(include_url=False):
         loc, branches = _real_loc(tree, item["loc"], missing=item["type"] == "missing")
         found[loc].append((branches, dict(item)))
     chosen = _choose_branches(found, tree)
     return [
-        fault_at(tree, *_told(tree, loc, [item for _, item in items]))
+        fault_at(tree, *_told(schema, tree, loc, [item for _, item in items]))
         for loc, items in chosen.items()
     ]
 
@@ -114,16 +118,18 @@ def _fits(branch: str, value: Value) -> bool:
     return True
 
 
-def _told(tree: Value, loc: Loc, items: list[dict[str, Any]]) -> tuple[Loc, str]:
+def _told(
+    schema: dict[str, Any], tree: Value, loc: Loc, items: list[dict[str, Any]]
+) -> tuple[Loc, str]:
     item = items[0]
     value = tree.nearest(loc)
     kind = item["type"]
     if kind == "extra_forbidden":
-        return loc, _unknown_key(tree, loc)
+        return loc, _unknown_key(schema, tree, loc)
     if kind == "missing":
-        return loc, f"missing; {_description(tree, loc)}"
+        return loc, f"missing; {_description(schema, tree, loc)}"
     if kind in ("union_tag_invalid", "union_tag_not_found", "model_attributes_type"):
-        return _told_kind(tree, loc, value)
+        return _told_kind(schema, tree, loc, value)
     if kind == "value_error":
         return loc, str(item["msg"]).removeprefix("Value error, ")
     expected = list(dict.fromkeys(_expected(each) for each in items))
@@ -131,9 +137,9 @@ def _told(tree: Value, loc: Loc, items: list[dict[str, Any]]) -> tuple[Loc, str]
     return loc, f"found {shown(value)}, expected {' or '.join(expected)}{hint}"
 
 
-def _told_kind(tree: Value, loc: Loc, value: Value) -> tuple[Loc, str]:
+def _told_kind(schema: dict[str, Any], tree: Value, loc: Loc, value: Value) -> tuple[Loc, str]:
     """What is wrong with a part whose ``kind`` says what may stand in it."""
-    known = _kinds(tree, loc)
+    known = _kinds(schema, tree, loc)
     if not isinstance(value.content, dict):
         example = f", such as {{kind: {known[0]}}}" if known else ""
         return loc, f"found {shown(value)}, expected keys and values{example}"
@@ -214,34 +220,36 @@ def _near(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def _unknown_key(tree: Value, loc: Loc) -> str:
-    known = list(_schema_at(tree, loc[:-1]).get("properties", {}))
+def _unknown_key(schema: dict[str, Any], tree: Value, loc: Loc) -> str:
+    known = list(_schema_at(schema, tree, loc[:-1]).get("properties", {}))
     near = _near(str(loc[-1]), known)
     return f"unknown key{near or '; there are: ' + ', '.join(known)}"
 
 
-def _description(tree: Value, loc: Loc) -> str:
-    field = _schema_at(tree, loc[:-1]).get("properties", {}).get(loc[-1], {})
+def _description(schema: dict[str, Any], tree: Value, loc: Loc) -> str:
+    field = _schema_at(schema, tree, loc[:-1]).get("properties", {}).get(loc[-1], {})
     text = field.get("description", "it has to be given")
     return " ".join(str(text).replace("``", "'").split())
 
 
-def _kinds(tree: Value, loc: Loc) -> list[str]:
-    schema = _schema_at(tree, loc, resolve_kind=False)
-    return list(schema.get("discriminator", {}).get("mapping", {}))
+def _kinds(schema: dict[str, Any], tree: Value, loc: Loc) -> list[str]:
+    found = _schema_at(schema, tree, loc, resolve_kind=False)
+    return list(found.get("discriminator", {}).get("mapping", {}))
 
 
-def _schema_at(tree: Value, loc: Loc, *, resolve_kind: bool = True) -> dict[str, Any]:
+def _schema_at(
+    root: dict[str, Any], tree: Value, loc: Loc, *, resolve_kind: bool = True
+) -> dict[str, Any]:
     """The part of the JSON schema that describes ``loc``; empty where none does."""
-    root = json_schema()
-    schema: dict[str, Any] = root
+    schema = root
     value: Value | None = tree
     for step in loc:
         schema = _resolve(root, schema, value)
         if isinstance(step, int):
             schema = schema.get("items", {})
         else:
-            schema = schema.get("properties", {}).get(step, {})
+            named, others = schema.get("properties", {}), schema.get("additionalProperties")
+            schema = named.get(step, others if isinstance(others, dict) else {})
         value = value.child(step) if value is not None else None
     return _resolve(root, schema, value) if resolve_kind else schema
 

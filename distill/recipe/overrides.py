@@ -1,19 +1,24 @@
-"""Dotted overrides from the command line: ``stages.prediction.epochs=1``.
+"""Dotted settings, from the command line or a file: ``stages.prediction.epochs=1``.
 
 A list's items are addressed by their name (a stage's ``name``), by their kind where only one has
-it, or by their number from 0.
+it, or by their number from 0. An item set to nothing is removed
+(``stages.intermediate.objectives.attention=null``); ``+`` adds one at the end
+(``stages.intermediate.objectives.+={kind: cosine}``) and ``+NAME`` before the item of that name
+(``stages.+prediction={kind: distill, ...}``).
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from distill.errors import Fault, RecipeError
 from distill.recipe.yaml_lines import Loc, Place, Value, one_line, parse
 
 _BRACKETS = ("[", "{", '"', "'")
+_ADD = "+"
 
 
 class _AddressError(Exception):
@@ -57,6 +62,22 @@ def _value(text: str, place: Place) -> Value:
         return Value(text, place)
 
 
+def apply_setting(tree: Value, key: str, value: Value) -> list[Fault]:
+    """Lay one setting of a file over ``tree``, in place; what cannot be is returned.
+
+    Args:
+        tree: a recipe; it is changed.
+        key: the dotted key.
+        value: what it is set to, with the line it was written in.
+    """
+    place = value.place
+    try:
+        _put(tree, key.split("."), value, place)
+    except _AddressError as error:
+        return [Fault(place.path, place.line, one_line(key, 200), str(error))]
+    return []
+
+
 def _put(tree: Value, steps: list[str], value: Value, place: Place) -> None:
     if not all(steps):
         raise _AddressError("an empty name between the dots")
@@ -64,6 +85,9 @@ def _put(tree: Value, steps: list[str], value: Value, place: Place) -> None:
     loc: Loc = ()
     rest = steps
     while True:
+        if isinstance(at.content, list) and rest[0].startswith(_ADD):
+            _insert(at, rest, _placed(value, replace(place, depth=len(loc) + 1)))
+            return
         step, rest = _step(at, rest)
         loc = (*loc, step)
         if not rest:
@@ -71,13 +95,31 @@ def _put(tree: Value, steps: list[str], value: Value, place: Place) -> None:
         below = at.child(step)
         if below is None or not isinstance(below.content, dict | list):
             # `baseline.epochs=1` over `baseline: true`: the section begins here.
-            below = Value({}, Place(None, None, place.key, len(loc)))
+            below = Value({}, replace(place, depth=len(loc)))
             _set(at, step, below)
         at = below
-    _set(at, step, _placed(value, Place(None, None, place.key, len(loc))))
+    if value.content is None and isinstance(at.content, list) and isinstance(step, int):
+        del at.content[step]
+        return
+    _set(at, step, _placed(value, replace(place, depth=len(loc))))
+
+
+def _insert(at: Value, steps: list[str], value: Value) -> None:
+    """Add an item to a list: ``+`` at its end, ``+NAME`` before the item of that name."""
+    items: Any = at.content
+    before = [steps[0].removeprefix(_ADD), *steps[1:]]
+    if before == [""]:
+        items.append(value)
+        return
+    step, rest = _step(at, before)
+    if rest:
+        raise _AddressError(f"an item is added whole; leave '.{'.'.join(rest)}' out")
+    items.insert(step, value)
 
 
 def _placed(value: Value, place: Place) -> Value:
+    if place.path is not None:
+        return value  # from a file: every part has a line of its own
     content = value.content
     if isinstance(content, dict):
         return Value({key: _placed(below, place) for key, below in content.items()}, place)

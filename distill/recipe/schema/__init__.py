@@ -6,6 +6,13 @@ than pydantic, so that ``ls``, ``show``, ``validate`` and ``schema`` answer at o
 
 from __future__ import annotations
 
+from distill.recipe.schema.ablation import (
+    Ablation,
+    AblationPart,
+    AblationTask,
+    AblationVariant,
+    ablation_schema,
+)
 from distill.recipe.schema.base import (
     Name,
     PositiveInt,
@@ -58,6 +65,10 @@ from distill.recipe.schema.train import (
 )
 
 __all__ = [
+    "Ablation",
+    "AblationPart",
+    "AblationTask",
+    "AblationVariant",
     "AttentionObjective",
     "BaselineConfig",
     "ClassificationTask",
@@ -89,5 +100,6 @@ __all__ = [
     "TrainerConfig",
     "WandbConfig",
     "Weight",
+    "ablation_schema",
     "json_schema",
 ]

@@ -1,0 +1,177 @@
+"""``distill ablate``: one recipe in many variants, on tasks and seeds, in one table."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from distill.evaluation.ablation import AblationResults
+    from distill.recipe.ablation import Cell, LoadedAblation
+
+
+def ablate(
+    ablation: Annotated[
+        str, typer.Argument(help="An ablation's name (see `distill ls`) or a YAML file.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Settings of every cell: data.limit_train=200.")
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="The ablation's folder; else runs/ablation-NAME.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(help="The folder of the data: short for --folder data=DIR.")
+    ] = None,
+    folder: Annotated[
+        list[str] | None, typer.Option(help="NAME=DIR: a folder that the file leaves open.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Run these variants only: A,B,...")] = None,
+    task: Annotated[str | None, typer.Option(help="Run these tasks only: A,B,...")] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print what would be run and how long it takes.")
+    ] = False,
+    results: Annotated[
+        bool, typer.Option("--results", help="Print the table so far; run nothing.")
+    ] = False,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the table there as Markdown, too.")
+    ] = None,
+    keep_models: Annotated[
+        bool, typer.Option("--keep-models", help="Keep every cell's weights.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print ablation.json instead of the table.")
+    ] = False,
+) -> None:
+    """Train one recipe in many variants, on several tasks and seeds, and put them in one table.
+
+    The same command goes on after a stop of any kind. Cells that are done are kept, stages that
+    are the same in several cells are trained once, and a cell that fails does not stop the rest.
+
+    Example:
+      distill ablate tinybert --data DIR --plan
+      distill ablate tinybert --data DIR --task mrpc,rte --only full,without-attention
+      distill ablate tinybert --data DIR --markdown table.md
+    """
+    from distill.recipe.ablation import load_ablation
+
+    loaded = load_ablation(ablation, *(overrides or []), folders=_folders(data, folder or []))
+    variants = _chosen("--only", only, list(loaded.config.variants))
+    tasks = _chosen("--task", task, list(loaded.config.tasks))
+
+    def wanted(cell: Cell) -> bool:
+        return cell.variant in variants and cell.task in tasks
+
+    place = run_dir if run_dir is not None else Path("runs") / f"ablation-{loaded.config.name}"
+    if plan:
+        _tell_plan(loaded, [cell for cell in loaded.cells if wanted(cell)], as_json=as_json)
+        return
+    command = shlex.join(["distill", "ablate", ablation, *(overrides or []), *_stand_ins(loaded)])
+    # Heavy: torch, transformers and lightning come with the cells.
+    from distill.pipeline import ablation as running
+
+    if results:
+        found = running.results_so_far(loaded, place, command)
+    else:
+        with _interruptible():
+            found = running.ablate(
+                loaded, place, wanted=wanted, command=command, keep_models=keep_models
+            )
+    _tell(found, place, markdown, as_json=as_json)
+    if not results and found.failures():
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Tell, after Ctrl-C, what goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        stop.resume_command = "the same command"  # type: ignore[attr-defined]
+        raise
+
+
+def _tell(found: AblationResults, place: Path, markdown: Path | None, *, as_json: bool) -> None:
+    from distill import atomic
+    from distill.report.ablation_table import markdown as as_markdown
+    from distill.report.ablation_table import plain_table
+
+    if markdown is not None:
+        atomic.write_text(markdown, as_markdown(found))
+    if as_json:
+        content = found.model_dump(by_alias=True, mode="json")
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    typer.echo(plain_table(found))
+    if found.cells:
+        typer.echo(f"next: distill show {place / found.cells[0].folder / 'recipe.yaml'}")
+
+
+def _folders(data: str | None, given: Sequence[str]) -> dict[str, str]:
+    from distill.errors import UserError
+
+    found = {} if data is None else {"data": data}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise UserError(f"--folder {text}: not NAME=DIR, such as data=glue")
+        found[name] = path
+    for name, path in found.items():
+        if not Path(path).expanduser().is_dir():
+            raise UserError(f"--folder {name}={path}: there is no such folder")
+    return {name: str(Path(path).expanduser().resolve()) for name, path in found.items()}
+
+
+def _stand_ins(loaded: LoadedAblation) -> list[str]:
+    """The folders as the record names them: without where they lie on this machine."""
+    found: list[str] = []
+    for name in loaded.folders:
+        found += ["--data", "DIR"] if name == "data" else ["--folder", f"{name}=DIR"]
+    return found
+
+
+def _chosen(option: str, text: str | None, known: list[str]) -> list[str]:
+    from distill.errors import UserError
+
+    if text is None:
+        return known
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise UserError(f"{option}: '{name}' is not known; there are: {', '.join(known)}")
+    return names
+
+
+def _tell_plan(loaded: LoadedAblation, cells: list[Cell], *, as_json: bool) -> None:
+    from distill.console import clock
+    from distill.recipe.ablation_cost import estimate_cells
+
+    seconds = estimate_cells(cells)
+    known = [value for value in seconds if value is not None]
+    if as_json:
+        rows = [
+            {"variant": c.variant, "task": c.task, "seed": c.seed, "seconds": s}
+            for c, s in zip(cells, seconds, strict=True)
+        ]
+        total = sum(known) if len(known) == len(cells) else None
+        content = {"cells": rows, "skipped": loaded.skipped, "seconds": total}
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    for cell, value in zip(cells, seconds, strict=True):
+        stages = ", ".join(stage.name for stage in cell.planned())
+        time = "" if value is None else f"~{clock(value)}"
+        typer.echo(f"{cell.task:<12} seed {cell.seed:<6} {cell.variant:<28} {time:>9}  {stages}")
+    for name, why in loaded.skipped.items():
+        typer.echo(f"skipped: {name}: {why}")
+    typer.echo(
+        f"{len(cells)} cells, about {clock(sum(known))} of training (estimate; what several cells "
+        "share is counted once)"
+    )

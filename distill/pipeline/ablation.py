@@ -1,0 +1,263 @@
+"""Running an ablation: its cells one after another, each kept, stages shared among them."""
+
+from __future__ import annotations
+
+import fcntl
+import gc
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from distill import digest
+from distill.console import clock
+from distill.errors import DiskFullError, RunFolderError, UserError
+from distill.evaluation.ablation import (
+    AblationResults,
+    CellResult,
+    Column,
+    Row,
+    read_ablation,
+    write_ablation,
+)
+from distill.pipeline.runner import go_on
+from distill.recipe.ablation import Cell, LoadedAblation
+from distill.recipe.ablation_cost import estimate_cells, stage_keys
+from distill.recipe.schema import Recipe
+
+logger = logging.getLogger("distill")
+
+
+def ablate(
+    loaded: LoadedAblation,
+    folder: Path,
+    *,
+    wanted: Callable[[Cell], bool] = lambda _: True,
+    command: str = "",
+    keep_models: bool = False,
+) -> AblationResults:
+    """Run an ablation's cells, or go on with them.
+
+    Cells that are done are kept as long as their recipe and the files it names are the same; those
+    that failed are tried again. A stage that another cell has done from the same inputs is taken
+    over. After every cell ``ablation.json`` holds all that is known.
+
+    Args:
+        loaded: the ablation.
+        folder: its folder, new or of the same ablation.
+        wanted: which cells are run now.
+        command: the command line that makes it, for the record.
+        keep_models: keep every cell's weights. Otherwise they are removed as soon as no other
+            cell can take them over; the teachers' are always kept.
+
+    Returns:
+        All cells that there are.
+
+    Raises:
+        RunFolderError: the folder is something else's, or another process works in it.
+    """
+    with _held(folder):
+        record = _Record(loaded, folder, command)
+        todo = [cell for cell in loaded.cells if wanted(cell) and not record.is_done(cell)]
+        told = len(loaded.cells) - len(todo)
+        logger.info("%s: %d cells, %d to be done", loaded.config.name, told + len(todo), len(todo))
+        for note, why in loaded.skipped.items():
+            logger.info("%s: skipped: %s", note, why)
+        progress = _Progress(loaded.cells, todo)
+        for cell in todo:
+            logger.info(progress.line(cell))
+            start = time.monotonic()
+            record.add(_do(cell, folder, record.key(cell), loaded.cells))
+            progress.done(cell, time.monotonic() - start)
+            if not keep_models:
+                _remove_weights(loaded.cells, record, folder)
+            gc.collect()
+        return record.results()
+
+
+def results_so_far(loaded: LoadedAblation, folder: Path, command: str = "") -> AblationResults:
+    """What is done of an ablation, without doing more of it."""
+    return _Record(loaded, folder, command).results()
+
+
+def _do(cell: Cell, folder: Path, key: str, cells: Sequence[Cell]) -> CellResult:
+    """Run one cell; what a user can mend, and a fault of ours, is put down as its failure."""
+    siblings = [folder / other.folder for other in cells if other is not cell]
+    start = time.monotonic()
+
+    def result(status: Literal["done", "failed"], **rest: Any) -> CellResult:
+        return CellResult(
+            variant=cell.variant,
+            task=cell.task,
+            seed=cell.seed,
+            key=key,
+            status=status,
+            seconds=round(time.monotonic() - start, 1),
+            folder=cell.folder,
+            **rest,
+        )
+
+    try:
+        facts = go_on(cell.recipe, folder / cell.folder, until=cell.stage, reuse=siblings)
+    except DiskFullError:
+        raise
+    except Exception as error:
+        own = isinstance(error, UserError)
+        if not own:
+            logger.exception("%s: a fault of distill", cell.folder)
+        reason = str(error) if own else f"{type(error).__name__}: {error}"
+        logger.warning("%s: failed: %s", cell.folder, reason)
+        return result("failed", reason=reason)
+    return result("done", score=facts["score"], scores=facts["scores"])
+
+
+class _Record:
+    """What is known of an ablation's cells, in memory and in ``ablation.json``."""
+
+    def __init__(self, loaded: LoadedAblation, folder: Path, command: str) -> None:
+        self.loaded, self.command = loaded, command
+        self.path = folder / "ablation.json"
+        before = read_ablation(self.path)
+        if before is not None and before.name != loaded.config.name:
+            raise RunFolderError(
+                f"{folder}: holds the ablation '{before.name}'; choose another --run-dir"
+            )
+        self._found = {(c.variant, c.task, c.seed): c for c in (before.cells if before else [])}
+        self._files: dict[str, str | None] = {}
+        self._keys = {_named(cell): self._key(cell) for cell in loaded.cells}
+        self.machine = before.machine if before else {}
+
+    def key(self, cell: Cell) -> str:
+        """Hash of a cell's recipe and of the files that it names."""
+        return self._keys[_named(cell)]
+
+    def _key(self, cell: Cell) -> str:
+        left_out = {"name", "description", "track"}
+        content = cell.recipe.model_dump(mode="json", exclude=left_out)
+        files = {name: self._digest(name) for name in _files(cell.recipe)}
+        return digest.of_json({"recipe": content, "stage": cell.stage, "files": files})
+
+    def _digest(self, name: str) -> str | None:
+        if name not in self._files:
+            path = Path(name).expanduser()
+            whole = digest.of_folder if path.is_dir() else digest.of_file
+            self._files[name] = whole(path) if path.exists() else None
+        return self._files[name]
+
+    def get(self, cell: Cell) -> CellResult | None:
+        """A cell's result, unless its recipe has changed since."""
+        found = self._found.get(_named(cell))
+        return found if found is not None and found.key == self.key(cell) else None
+
+    def is_done(self, cell: Cell) -> bool:
+        """Whether a cell has its score."""
+        found = self.get(cell)
+        return found is not None and found.status == "done"
+
+    def add(self, result: CellResult) -> None:
+        """Put a cell's result down, on the disk too."""
+        self._found[result.variant, result.task, result.seed] = result
+        if not self.machine:
+            from distill.evaluation.machine import machine
+
+            self.machine = machine()
+        write_ablation(self.path, self.results())
+
+    def results(self) -> AblationResults:
+        """Everything known, in the order of the file."""
+        config, cells = self.loaded.config, self.loaded.cells
+        seeds = {task: [c.seed for c in cells if c.task == task] for task in config.tasks}
+        metrics = {cell.task: cell.recipe.task.metric for cell in cells}
+        return AblationResults(
+            schema=1,
+            name=config.name,
+            description=config.description,
+            command=self.command,
+            compare_to=config.reference,
+            tasks=[
+                Column(
+                    name=name,
+                    title=task.title or name,
+                    metric=metrics.get(name, ""),
+                    seeds=list(dict.fromkeys(seeds[name])),
+                )
+                for name, task in config.tasks.items()
+            ],
+            variants=[
+                Row(
+                    name=name,
+                    title=variant.title or name,
+                    tasks=variant.tasks or list(config.tasks),
+                    skipped=self.loaded.skipped.get(name, ""),
+                )
+                for name, variant in config.variants.items()
+            ],
+            machine=self.machine,
+            cells=[result for cell in cells if (result := self.get(cell))],
+        )
+
+
+def _named(cell: Cell) -> tuple[str, str, int]:
+    return cell.variant, cell.task, cell.seed
+
+
+def _files(recipe: Recipe) -> list[str]:
+    """Files and folders that a recipe names."""
+    names: list[str | None] = [recipe.teacher.model, recipe.student.init]
+    if recipe.data.source == "files":
+        names += [recipe.data.train, recipe.data.validation, recipe.data.test]
+    return [name for name in names if name and Path(name).expanduser().exists()]
+
+
+class _Progress:
+    """Where an ablation stands, and how long it will take from here."""
+
+    def __init__(self, cells: Sequence[Cell], todo: Sequence[Cell]) -> None:
+        estimates = dict(zip(map(_named, cells), estimate_cells(cells), strict=True))
+        self._left = {_named(cell): estimates[_named(cell)] or 0.0 for cell in todo}
+        self._total, self._known = len(todo), all(self._left.values())
+        self._spent = self._estimated = 0.0
+
+    def line(self, cell: Cell) -> str:
+        """What is done next, and how long the rest will take."""
+        number = self._total - len(self._left) + 1
+        left = sum(self._left.values())
+        if self._estimated:  # what this machine took so far, against what was expected of it
+            left *= self._spent / self._estimated
+        told = f"about {clock(left)} left" if left else "time left not known"
+        return (
+            f"cell {number} of {self._total}: {cell.variant}, {cell.task}, seed {cell.seed}; "
+            f"{clock(self._spent)} gone, {told}"
+        )
+
+    def done(self, cell: Cell, seconds: float) -> None:
+        """Count a cell."""
+        self._estimated += self._left.pop(_named(cell))
+        self._spent += seconds
+
+
+def _remove_weights(cells: Sequence[Cell], record: _Record, folder: Path) -> None:
+    """Remove the models of finished cells that no other cell can take over any more."""
+    keys = {_named(cell): stage_keys(cell) for cell in cells}
+    needed = {key for cell in cells if not record.is_done(cell) for key in keys[_named(cell)]}
+    for cell in cells:
+        if not record.is_done(cell):
+            continue
+        for stage, key in zip(cell.planned(), keys[_named(cell)], strict=True):
+            if stage.kind != "teacher" and key not in needed:
+                model = folder / cell.folder / stage.folder / "model"
+                shutil.rmtree(model, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunFolderError(f"{folder}: another process is working in this folder") from None
+        yield

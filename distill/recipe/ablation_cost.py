@@ -1,0 +1,81 @@
+"""How long an ablation's cells will take, told from their recipes; nothing is loaded.
+
+A stage that an earlier cell has done from the same settings costs nothing: it is taken over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+from distill.recipe.ablation import Cell
+from distill.recipe.checks import student_size
+from distill.recipe.estimate import (
+    MACS_PER_SECOND,
+    Rows,
+    Shape,
+    cores,
+    count_rows,
+    shapes_by_stage,
+    stage_macs,
+)
+from distill.recipe.known import teacher_shape
+from distill.recipe.plan import PlannedStage
+from distill.recipe.schema import Recipe
+
+
+def estimate_cells(cells: Sequence[Cell]) -> list[float | None]:
+    """Seconds of training of each cell, done in this order; ``None`` where they cannot be told."""
+    counted: dict[str, Rows | None] = {}
+    seen: set[str] = set()
+    found: list[float | None] = []
+    for cell in cells:
+        data = cell.recipe.data
+        key = data.model_dump_json()
+        if key not in counted:
+            counted[key] = count_rows(data)
+        stages, keys = cell.planned(), stage_keys(cell)
+        new = [stage for stage, key in zip(stages, keys, strict=True) if key not in seen]
+        seen.update(keys)
+        found.append(_seconds(cell.recipe, stages, new, counted[key]))
+    return found
+
+
+def stage_keys(cell: Cell) -> list[str]:
+    """One key for each stage of a cell: two that are equal are done from the same settings."""
+    recipe, keys = cell.recipe, []
+    before: list[str] = []
+    for stage in cell.planned():
+        content = {
+            "config": stage.config.model_dump(mode="json"),
+            "name": stage.name,
+            "index": stage.index,
+            "seed": recipe.seed,
+            "task": recipe.task.model_dump(mode="json"),
+            "data": recipe.data.model_dump(mode="json"),
+            "student": recipe.student.model_dump(mode="json") if stage.index > 1 else None,
+            "teacher": recipe.teacher.model_dump(mode="json"),
+            "trainer": recipe.trainer.model_dump(mode="json"),
+            "before": [] if stage.kind == "baseline" else list(before),
+        }
+        keys.append(hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest())
+        if stage.kind != "baseline":
+            before.append(keys[-1])
+    return keys
+
+
+def _seconds(
+    recipe: Recipe, stages: list[PlannedStage], new: list[PlannedStage], rows: Rows | None
+) -> float | None:
+    found = teacher_shape(recipe.teacher.model)
+    if found is None or rows is None:
+        return None
+    teacher = Shape.of_teacher(found, len(recipe.task.labels or "??"))
+    shapes = shapes_by_stage(recipe, stages, teacher, student_size(recipe))
+    work = sum(
+        stage_macs(stage, rows, teacher, shape)
+        for stage, shape in zip(stages, shapes, strict=True)
+        if stage in new
+    )
+    return work / (MACS_PER_SECOND * cores())
