@@ -4,6 +4,8 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 # These skip themselves where neither DISTILL_TEST_DATA nor ../shared/data is there.
 REAL   := realdata
+# One thread for each of two workers: the tests' models are too small to share a step among cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-real check bench clean
@@ -22,10 +24,10 @@ quickstart: install ## distil, prune, quantise and export a real BERT on real te
 	$(BIN)/distill run quickstart
 
 test: install ## the tests (no network)
-	$(BIN)/python -m pytest -m "not $(REAL)"
+	$(PYTEST) -m "not $(REAL)"
 
 test-real: install ## the tests on the real data sets
-	$(BIN)/python -m pytest -m "$(REAL)"
+	$(PYTEST) -m "$(REAL)"
 
 check: install ## ruff, mypy and the tests
 	$(BIN)/ruff check .
