@@ -248,8 +248,9 @@ def _schema_at(
         if isinstance(step, int):
             schema = schema.get("items", {})
         else:
-            named, others = schema.get("properties", {}), schema.get("additionalProperties")
-            schema = named.get(step, others if isinstance(others, dict) else {})
+            # A mapping whose keys are free, but for their form, describes all its values alike.
+            free = next(iter(schema.get("patternProperties", {}).values()), {})
+            schema = schema.get("properties", {}).get(step, free)
         value = value.child(step) if value is not None else None
     return _resolve(root, schema, value) if resolve_kind else schema
 

@@ -100,6 +100,8 @@ def _put(tree: Value, steps: list[str], value: Value, place: Place) -> None:
         at = below
     if value.content is None and isinstance(at.content, list) and isinstance(step, int):
         del at.content[step]
+        if not at.content:  # then it is this setting that is told of the empty list
+            at.place = replace(place, depth=len(loc) - 1)
         return
     _set(at, step, _placed(value, replace(place, depth=len(loc))))
 

@@ -54,6 +54,33 @@ def test_names_with_dots_and_digits(write: Write) -> None:
     assert [stage.epochs for stage in recipe.stages[:2]] == [9, 8]  # type: ignore[union-attr]
 
 
+def _stages(write: Write, *overrides: str) -> list[str]:
+    return [stage.name for stage in load_recipe(write(), *overrides).stages]
+
+
+def test_an_item_set_to_nothing_is_removed(write: Write) -> None:
+    assert _stages(write, "stages.intermediate=null") == ["prediction", "export", "evaluate"]
+    assert _stages(write, "stages.3=", "stages.export=null") == ["intermediate", "prediction"]
+    recipe = load_recipe(write(), "stages.intermediate.objectives.attention=null")
+    assert [o.kind for o in recipe.stages[0].objectives] == ["hidden"]  # type: ignore[union-attr]
+
+
+def test_items_are_added_at_the_end_and_before_another(write: Write) -> None:
+    more = "{kind: distill, name: more, objectives: [{kind: hidden}]}"
+    assert _stages(write, f"stages.+prediction={more}")[:3] == [
+        "intermediate",
+        "more",
+        "prediction",
+    ]
+    removed = ["stages.export=null", "stages.evaluate=null"]
+    assert _stages(write, *removed, f"stages.+={more}")[-1] == "more"
+    recipe = load_recipe(write(), "stages.intermediate.objectives.+={kind: embedding, weight: 2}")
+    stage = recipe.stages[0]
+    assert [(o.kind, o.weight) for o in stage.objectives] == [  # type: ignore[union-attr]
+        ("attention", 1), ("hidden", 2), ("embedding", 2),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [
@@ -87,6 +114,26 @@ def test_names_with_dots_and_digits(write: Write) -> None:
             "stages.prediction={kind: distill, objectives: [{kind: logit}]}",
             "override: stages.prediction.objectives[0].kind: unknown kind 'logit'; "
             "there are: attention, embedding, hidden, logits; did you mean 'logits'?",
+        ),
+        (
+            "stages.intermediate.objectives.attention.kind=null",
+            "override: stages.intermediate.objectives.attention.kind: found nothing (null)",
+        ),
+        (
+            "stages.prediction.objectives.logits=null",
+            "override: stages.prediction.objectives.logits: ",
+        ),
+        (
+            "stages.+predict={kind: export}",
+            "override: stages.+predict: nothing here is called 'predict'; did you mean 'predic",
+        ),
+        (
+            "stages.+prediction.epochs=1",
+            "override: stages.+prediction.epochs: an item is added whole; leave '.epochs' out",
+        ),
+        (
+            "stages.+export={kind: distill, name: more, objectives: [{kind: logit}]}",
+            "override: stages.+export.objectives[0].kind: unknown kind 'logit'",
         ),
         ("description=a: b", "override: description: found keys and values, expected text"),
         ("seed=[1", "override: seed: not valid YAML:"),
