@@ -101,17 +101,21 @@ def _interruptible() -> Iterator[None]:
 
 def _tell(found: AblationResults, place: Path, markdown: Path | None, *, as_json: bool) -> None:
     from distill import atomic
+    from distill.report.ablation_page import write_page
     from distill.report.ablation_table import markdown as as_markdown
     from distill.report.ablation_table import plain_table
 
     if markdown is not None:
         atomic.write_text(markdown, as_markdown(found))
+    if found.cells:
+        write_page(place / "report.html", found)
     if as_json:
         content = found.model_dump(by_alias=True, mode="json")
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
     typer.echo(plain_table(found))
     if found.cells:
+        typer.echo(f"report: {place / 'report.html'}")
         typer.echo(f"next: distill show {place / found.cells[0].folder / 'recipe.yaml'}")
 
 

@@ -249,7 +249,7 @@ def _schema_at(
             schema = schema.get("items", {})
         else:
             # A mapping whose keys are free, but for their form, describes all its values alike.
-            free = next(iter(schema.get("patternProperties", {}).values()), {})
+            free: dict[str, Any] = next(iter(schema.get("patternProperties", {}).values()), {})
             schema = schema.get("properties", {}).get(step, free)
         value = value.child(step) if value is not None else None
     return _resolve(root, schema, value) if resolve_kind else schema

@@ -14,7 +14,8 @@ def points(value: float | None) -> str:
 
 def change(value: float | None) -> str:
     """A difference of scores in points, with its sign."""
-    return "-" if value is None else f"{100 * value:+.1f}"
+    # Adding zero turns what rounds to minus zero into plus zero.
+    return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
 
 
 def entry_text(entry: Entry) -> str:

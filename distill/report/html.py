@@ -139,7 +139,7 @@ def _measured(results: Results | None) -> dict[str, Any]:
             if row.name in hidden
         ],
         "size_chart": _markup(size_chart(results)),
-        "machine": list(_machine(results.machine)),
+        "machine": list(machine_facts(results.machine)),
     }
 
 
@@ -176,7 +176,7 @@ def _fact(name: str, value: str, detail: str, good: bool) -> dict[str, str]:
     }
 
 
-def _machine(machine: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def machine_facts(machine: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     """The machine's facts as pairs of words, nested ones on one line."""
     titles = {"cpu": "processor", "isa": "instruction sets", "memory_gb": "memory, GiB"}
     for key, value in machine.items():
