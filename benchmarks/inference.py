@@ -17,7 +17,7 @@ from typing import Any
 
 from distill.evaluation.cost import bytes_of, macs, parameters
 from distill.evaluation.machine import machine, physical_cores
-from distill.evaluation.predictors import OnnxPredictor, Predictor, TorchPredictor
+from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
 from distill.evaluation.speed import measure
 from distill.report import numbers
 from distill.report.table import align
@@ -91,7 +91,7 @@ def _models(
         predictors[names[0]] = TorchPredictor(model, options.threads, name=names[0])
         costs[names[0]] = {**both, "bytes": 4 * both["params"]}
         for name, path in zip(names[1:], (plain, int8), strict=True):
-            predictors[name] = OnnxPredictor(path, options.threads, name=name)
+            predictors[name] = FilePredictor(path, options.threads, name=name)
             costs[name] = {**both, "bytes": bytes_of(path)}
     return predictors, costs
 

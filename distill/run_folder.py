@@ -203,7 +203,7 @@ class RunFolder:
 
     def tidy(self, stage: PlannedStage) -> None:
         """Remove what only an unfinished stage needs: checkpoints, and a model on its way."""
-        for name in ("checkpoint", "sliced"):
+        for name in ("checkpoint", "sliced", "tried"):
             shutil.rmtree(self.stage(stage) / name, ignore_errors=True)
 
     def outputs_digest(self, stage: PlannedStage) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # Rows read before they are sorted by length and computed: enough to pad little, few enough that
 # the memory does not depend on the file.
 _BATCHES_AHEAD = 16
+_BATCH_SIZE = 32
 
 
 def predict(
@@ -45,12 +46,15 @@ def predict(
         Path | None, typer.Option(help="Write JSON lines to this file instead of printing.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts computed at once.")] = 32,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Texts computed at once; else the tuned number or 32.")
+    ] = None,
     format: Annotated[
-        str | None, typer.Option(help="onnx-int8 or onnx; else the bundle's default.")
+        str | None,
+        typer.Option(help="onnx-int8, onnx, openvino-int8, ...; else the bundle's default."),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; else all physical cores.")
+        int | None, typer.Option(min=1, help="CPU threads; else the tuned number or all cores.")
     ] = None,
 ) -> None:
     """Predict the label of texts, given on the command line or in a file.
@@ -112,9 +116,10 @@ def _check_pairs(classifier: Classifier, *, given: bool, from_file: bool) -> Non
 
 
 def _predictions(
-    classifier: Classifier, rows: Iterator[Row], batch_size: int
+    classifier: Classifier, rows: Iterator[Row], batch_size: int | None
 ) -> Iterator[tuple[Row, dict[str, Any]]]:
-    while chunk := list(itertools.islice(rows, batch_size * _BATCHES_AHEAD)):
+    ahead = (batch_size or _BATCH_SIZE) * _BATCHES_AHEAD
+    while chunk := list(itertools.islice(rows, ahead)):
         pairs = [row.pair or "" for row in chunk] if classifier.manifest.pair else None
         texts = [row.text for row in chunk]
         yield from zip(chunk, classifier.predict(texts, pairs, batch_size=batch_size), strict=True)

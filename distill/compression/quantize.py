@@ -7,24 +7,27 @@ their spread with one scale for each channel and by 35 % with one for each weigh
 
 from __future__ import annotations
 
-import logging
-import platform
+from collections.abc import Collection
 from pathlib import Path
 
 from distill.atomic import write_bytes
+from distill.compression.graph import load_graph, plain_products
 from distill.errors import ModelError
 from distill.export.quiet import quiet
-
-logger = logging.getLogger("distill")
+from distill.processor import processor
 
 # Gather is the embedding tables: in a small BERT two thirds of the parameters, which MatMul alone
 # would leave in fp32 (43.6 MB instead of 14.5 MB for 4 layers of 312).
 _OPERATORS = ("MatMul", "Gemm", "Gather")
-_DOT_PRODUCT_FLAGS = ("avx512_vnni", "avx_vnni", "amx_int8")
 
 
 def quantize_onnx(
-    source: Path, target: Path, *, per_channel: bool, reduce_range: bool | None = None
+    source: Path,
+    target: Path,
+    *,
+    per_channel: bool,
+    reduce_range: bool | None = None,
+    exclude: Collection[str] = (),
 ) -> None:
     """Write an int8 copy of an exported ``.onnx`` file.
 
@@ -35,6 +38,7 @@ def quantize_onnx(
             Embedding tables have one scale each.
         reduce_range: use 7 of the 8 bits of the weights. x86 without VNNI adds pairs of 8-bit
             products in 16 bits and overflows otherwise. ``None`` asks this machine's processor.
+        exclude: names of products that stay in fp32.
 
     Raises:
         ModelError: the file is missing, is not an ONNX model, or holds nothing to quantise.
@@ -43,13 +47,9 @@ def quantize_onnx(
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     if reduce_range is None:
-        reduce_range = _overflows()
-    try:
-        model = onnx.load(str(source))
-    except FileNotFoundError as error:
-        raise ModelError(f"{source}: no such file") from error
-    except Exception as error:  # protobuf's errors differ between its implementations
-        raise ModelError(f"{source}: not an ONNX model") from error
+        reduce_range = overflows()
+    model = load_graph(source)
+    plain_products(model)  # ONNX Runtime would do it too, and rename what is to be excluded
     # The exporter's shapes of inner values contradict those of the quantised graph, and shape
     # inference then fails. Without them, types that cannot be inferred need a default.
     del model.graph.value_info[:]
@@ -63,6 +63,7 @@ def quantize_onnx(
                 op_types_to_quantize=list(_OPERATORS),
                 per_channel=per_channel,
                 reduce_range=reduce_range,
+                nodes_to_exclude=sorted(exclude),
                 weight_type=QuantType.QInt8,
                 extra_options={
                     "MatMulConstBOnly": True,
@@ -73,17 +74,11 @@ def quantize_onnx(
     finally:
         temporary.unlink(missing_ok=True)
     found = {node.op_type for node in onnx.load_from_string(content).graph.node}
-    if "MatMulInteger" not in found:
+    if "MatMulInteger" not in found and not exclude:
         raise ModelError(f"{source}: no product with constant weights to quantise")
     write_bytes(target, content)
 
 
-def _overflows() -> bool:
+def overflows() -> bool:
     """Whether this processor multiplies int8 in a way that overflows with 8-bit weights."""
-    if platform.machine().lower() not in ("x86_64", "amd64", "i386", "i686"):
-        return False
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True  # unknown: the safe choice costs a little accuracy, overflow costs all of it
-    return not any(flag in flags for flag in _DOT_PRODUCT_FLAGS)
+    return processor().overflows_int8

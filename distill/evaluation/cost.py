@@ -11,7 +11,7 @@ from torch import nn
 
 from distill.errors import ModelError
 
-_WEIGHTS = (".safetensors", ".onnx", ".onnx.data")
+_WEIGHTS = (".safetensors", ".onnx", ".onnx.data", ".xml", ".bin", ".pt2")
 
 
 def parameters(model: nn.Module) -> int:
@@ -80,7 +80,9 @@ def _layers(model: nn.Module) -> nn.ModuleList:
 
 
 def bytes_of(path: Path) -> int:
-    """Bytes of the weights in a file or folder: ``.safetensors``, or ``.onnx`` with its ``.data``.
+    """Bytes of the weights in a file or folder.
+
+    A file counts with its second one: ``.onnx`` with its ``.data``, ``.xml`` with its ``.bin``.
 
     Args:
         path: a weight file, or a folder that holds safetensors.
@@ -91,7 +93,8 @@ def bytes_of(path: Path) -> int:
     if path.is_dir():
         files = sorted(path.glob("*.safetensors"))
     else:
-        files = [path, path.with_name(f"{path.name}.data")]
+        second = path.with_suffix(".bin") if path.suffix == ".xml" else None
+        files = [path, second or path.with_name(f"{path.name}.data")]
     found = [file for file in files if file.is_file() and file.name.endswith(_WEIGHTS)]
     if not found:
         raise ModelError(f"{path}: no weights there (.safetensors or .onnx)")

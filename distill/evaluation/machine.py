@@ -10,25 +10,19 @@ from typing import Any
 
 import psutil
 
-#: Instruction sets that decide how fast small matrices are multiplied.
-_ISA = (
-    "avx2",
-    "fma",
-    "avx_vnni",
-    "avx512f",
-    "avx512_vnni",
-    "avx512_bf16",
-    "avx512_fp16",
-    "amx_tile",
-    "amx_int8",
-    "amx_bf16",
-    "asimd",
-    "asimddp",
-    "i8mm",
-    "bf16",
-    "sve",
+from distill.processor import processor
+
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "lightning",
+    "onnxruntime",
+    "onnx",
+    "openvino",
+    "nncf",
+    "nni",
+    "numpy",
 )
-_LIBRARIES = ("torch", "transformers", "lightning", "onnxruntime", "onnx", "nni", "numpy")
 
 
 def machine() -> dict[str, Any]:
@@ -38,10 +32,10 @@ def machine() -> dict[str, Any]:
         ``cpu`` (model name), ``isa`` (list), ``cores`` (physical ones this process may use),
         ``memory_gb``, ``platform``, ``python``, ``versions`` (library -> version). No host name.
     """
-    name, flags = _cpu()
+    found = processor()
     return {
-        "cpu": name,
-        "isa": [flag for flag in _ISA if flag in flags],
+        "cpu": found.name,
+        "isa": list(found.isa),
         "cores": physical_cores(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -76,17 +70,3 @@ def _quota(file: Path) -> int | None:
         return max(1, int(limit) // int(period))
     except (OSError, ValueError):  # no such file, or "max"
         return None
-
-
-def _cpu() -> tuple[str, set[str]]:
-    """The processor's model name and flags, from ``/proc/cpuinfo`` where there is one."""
-    fields: dict[str, str] = {}
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        text = ""
-    for line in text.splitlines():
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip().lower(), value.strip())
-    name = fields.get("model name") or platform.processor() or platform.machine()
-    return name, set((fields.get("flags") or fields.get("features") or "").split())

@@ -1,4 +1,4 @@
-"""One way to ask any model for logits: torch eager or ONNX Runtime, on a stated number of threads.
+"""One way to ask any model for logits: torch eager or a runtime, on a stated number of threads.
 
 Legend: B batch, L length, C classes.
 """
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 
 from distill.evaluation.machine import physical_cores
-from distill.runtime.session import OnnxSession
+from distill.runtime.backends import open_session
 
 #: What a batch holds beside labels: integer arrays (B, L).
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -27,8 +27,7 @@ Logits = npt.NDArray[np.float32]
 class Predictor(Protocol):
     """A model as the evaluation sees it: a batch of token ids in, logits out.
 
-    ``name`` is what tables call it and ``format`` is one of ``transformers``, ``onnx``,
-    ``onnx-int8``.
+    ``name`` is what tables call it and ``format`` is ``transformers`` or one of the runtime's.
     """
 
     name: str
@@ -73,14 +72,14 @@ class TorchPredictor:
         return out
 
 
-class OnnxPredictor:
-    """An exported ``.onnx`` file in ONNX Runtime, through the session that the runtime uses.
+class FilePredictor:
+    """An exported model file in ONNX Runtime or OpenVINO, through the session that serving uses.
 
     Args:
         path: the file.
         threads: intra-op threads; ``None`` takes all physical cores.
         name: what tables call it.
-        format: ``onnx`` or ``onnx-int8``.
+        format: a key of :data:`distill.runtime.backends.ENGINES`.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class OnnxPredictor:
         name: str = "onnx",
         format: str = "onnx",
     ) -> None:
-        self.session = OnnxSession(path, threads or physical_cores())
+        self.session = open_session(format, path, threads or physical_cores())
         self.name = name
         self.format = format
 

@@ -11,10 +11,18 @@ from typing import Any
 from distill import digest
 from distill.atomic import new_folder, write_json
 from distill.errors import ModelError
+from distill.processor import processor
 from distill.runtime.manifest import MANIFEST, RUNNABLE, SCHEMA
 
-#: File names of the ONNX formats inside a bundle.
-ONNX_FILES = {"onnx": "model.onnx", "onnx-int8": "model.int8.onnx"}
+#: Formats beside ``transformers`` and where their files lie inside a bundle.
+MODEL_FILES = {
+    "onnx": "model.onnx",
+    "onnx-int4": "model.int4.onnx",
+    "onnx-int8": "model.int8.onnx",
+    "openvino": "openvino/model.xml",
+    "openvino-int8": "openvino/model.int8.xml",
+    "torch-export": "model.pt2",
+}
 _WEIGHTS = "model.safetensors"
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -29,32 +37,33 @@ def write_bundle(
     *,
     transformers_folder: Path | None,
     tokenizer_folder: Path,
-    onnx: Mapping[str, Path],
+    models: Mapping[str, Path],
     info: Mapping[str, Any],
 ) -> None:
     """Write a bundle; what lay there before is replaced as a whole.
 
-    The folder gets the files of the transformers folder, the ONNX files and ``distill.json``:
+    The folder gets the files of the transformers folder, the model files and ``distill.json``:
     ``schema``, ``name``, ``task``, ``labels``, ``pair``, ``max_length``, ``pad_id``, ``default``
-    (the format that is loaded), ``formats`` (``file``, ``bytes``, ``sha256`` of each) and
+    (the format that is loaded), ``formats`` (``file``, ``bytes``, ``sha256`` of each, ``weights``
+    of a second file, ``opset`` of ONNX), ``isa`` (of the processor that int8 was made for) and
     ``numbers``.
 
     Args:
         folder: where.
         transformers_folder: a folder that ``transformers`` loads; ``None`` leaves that format out.
         tokenizer_folder: the folder whose ``tokenizer.json`` the runtime uses.
-        onnx: format (``onnx``, ``onnx-int8``) to file.
+        models: format (a key of :data:`MODEL_FILES`) to file.
         info: ``name``, ``task``, ``labels``, ``pair`` and ``max_length``; optionally ``pad_id``
-            (else it is read from the tokenizer), ``default`` and ``numbers``.
+            (else it is read from the tokenizer), ``default``, ``lengths`` and ``numbers``.
 
     Raises:
         ModelError: there is no format, an unknown one, or no ``tokenizer.json``.
         OSError: the disk is full or the folder cannot be written; it is then unchanged.
     """
-    unknown = sorted(set(onnx) - set(ONNX_FILES))
-    if unknown or not (onnx or transformers_folder):
+    unknown = sorted(set(models) - set(MODEL_FILES))
+    if unknown or not (models or transformers_folder):
         said = f"unknown format '{unknown[0]}'" if unknown else "no format to put into the bundle"
-        raise ModelError(f"{folder}: {said}; known are transformers, {', '.join(ONNX_FILES)}")
+        raise ModelError(f"{folder}: {said}; known are transformers, {', '.join(MODEL_FILES)}")
     if not (tokenizer_folder / "tokenizer.json").is_file():
         raise ModelError(f"{tokenizer_folder}: no tokenizer.json; save the fast tokenizer there")
     with new_folder(folder) as temporary:
@@ -67,15 +76,14 @@ def write_bundle(
         for name in _TOKENIZER_FILES:
             if (tokenizer_folder / name).is_file():
                 shutil.copyfile(tokenizer_folder / name, temporary / name)
-        for name, source in onnx.items():
-            target = temporary / ONNX_FILES[name]
-            shutil.copyfile(source, target)
-            formats[name] = _entry(target)
+        for name, source in models.items():
+            formats[name] = _model(source, temporary, MODEL_FILES[name])
         default = next((name for name in RUNNABLE if name in formats), None)
         content = {
             "schema": SCHEMA,
             "pad_id": _pad_id(tokenizer_folder / "tokenizer.json"),
             "default": default,
+            "isa": list(processor().isa),
             **info,
             "formats": formats,
             "numbers": dict(info.get("numbers", {})),
@@ -96,10 +104,43 @@ def add_numbers(folder: Path, numbers: Mapping[str, Any]) -> None:
     write_json(path, {**content, "numbers": {**content["numbers"], **numbers}})
 
 
-def _entry(path: Path) -> dict[str, Any]:
+def set_runtime(folder: Path, runtime: Mapping[str, Any]) -> None:
+    """Put what ``distill tune-runtime`` chose into a bundle's ``distill.json``."""
+    path = folder / MANIFEST
+    content = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, {**content, "runtime": dict(runtime)})
+
+
+def _model(source: Path, folder: Path, file: str) -> dict[str, Any]:
+    """Copy a model's file, or its two files, into the bundle; what the record says of them."""
+    target = folder / file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    entry = _entry(target, file)
+    if target.suffix == ".xml":
+        second = Path(file).with_suffix(".bin")
+        shutil.copyfile(source.with_suffix(".bin"), folder / second)
+        entry["weights"] = _entry(folder / second, second.as_posix())
+    if target.suffix == ".onnx" and (opset := _opset(target)) is not None:
+        entry["opset"] = opset
+    return entry
+
+
+def _opset(path: Path) -> int | None:
+    """The operator set of an ONNX file."""
+    import onnx
+
+    try:
+        model = onnx.load(str(path), load_external_data=False)
+    except Exception:  # protobuf's errors differ between its implementations
+        return None
+    return next((int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
+
+
+def _entry(path: Path, file: str | None = None) -> dict[str, Any]:
     if not path.is_file():
         raise ModelError(f"{path.name}: missing; the transformers folder must hold it")
-    return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest.of_file(path)}
+    return {"file": file or path.name, "bytes": path.stat().st_size, "sha256": digest.of_file(path)}
 
 
 def _pad_id(tokenizer: Path) -> int:

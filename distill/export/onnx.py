@@ -21,7 +21,10 @@ Zen 5, ONNX Runtime 1.31, 1 thread, models taking turns, medians; int8 unless sa
 
 from __future__ import annotations
 
+import ast
 import copy
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,9 @@ from distill.runtime.session import OnnxSession
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 #: Largest difference of a logit from torch, relative to the largest logit where that is above 1.
 TOLERANCE = 1e-4
+
+#: The ONNX operator set of exported graphs.
+OPSET = 20
 
 Arrays = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
@@ -100,7 +106,9 @@ def _heads(own: Any, projected: Any) -> torch.Tensor:
     return split.transpose(1, 2)
 
 
-def export_onnx(model: PreTrainedModel, path: Path, *, opset: int = 20) -> None:
+def export_onnx(
+    model: PreTrainedModel, path: Path, *, opset: int = OPSET, samples: Sequence[Arrays] = ()
+) -> None:
     """Write ``model`` as one ``.onnx`` file without external data.
 
     Inputs are ``input_ids``, ``attention_mask`` and ``token_type_ids``, int64 (B, L) with both
@@ -110,6 +118,7 @@ def export_onnx(model: PreTrainedModel, path: Path, *, opset: int = 20) -> None:
         model: a classifier of ``transformers``, stock or pruned BERT.
         path: the file; written whole or not at all.
         opset: the ONNX operator set; 20 is the first with Gelu.
+        samples: real batches that are checked beside the random ones.
 
     Raises:
         ModelError: the graph's logits differ from torch's by more than ``TOLERANCE`` on whole or
@@ -120,38 +129,48 @@ def export_onnx(model: PreTrainedModel, path: Path, *, opset: int = 20) -> None:
     """
     plain = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()  # type: ignore[call-arg]
     content = _graph(plain, opset)
-    _check(plain, content, path)
+    _check(plain, content, path, samples)
     write_bytes(path, content)
 
 
-def _graph(model: PreTrainedModel, opset: int) -> bytes:
+@contextmanager
+def exportable(model: PreTrainedModel) -> Iterator[nn.Module]:
+    """The module that is exported, called with (ids, mask, types) and giving logits (B, C).
+
+    Inside the block the model's attention is written out.
+    """
     chosen = model.config._attn_implementation
     model.set_attn_implementation("eager")
     encodes = isinstance(model, BertForSequenceClassification) and not model.config.is_decoder
-    wrapper = (_FirstTokenLogits if encodes else _Logits)(model).eval()
+    try:
+        yield (_FirstTokenLogits if encodes else _Logits)(model).eval()
+    finally:
+        model.set_attn_implementation(chosen)
+
+
+def _graph(model: PreTrainedModel, opset: int) -> bytes:
     # Batch and length above 1: torch.export would take a 1 for a constant.
-    example = tuple(torch.from_numpy(array) for array in _batch(model, batch=2, length=11))
+    example = tuple(torch.from_numpy(array) for array in example_batch(model, batch=2, length=11))
     axes = {
         0: torch.export.Dim("batch"),
         1: torch.export.Dim("length", max=int(model.config.max_position_embeddings)),
     }
-    try:
-        with quiet("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript"):
-            program = torch.onnx.export(
-                wrapper,
-                example,
-                input_names=list(INPUTS),
-                output_names=["logits"],
-                dynamic_shapes=dict.fromkeys(INPUTS, axes),
-                opset_version=opset,
-                dynamo=True,
-                verbose=False,
-            )
-    finally:
-        model.set_attn_implementation(chosen)
+    loud = ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript")
+    with exportable(model) as wrapper, quiet(*loud):
+        program = torch.onnx.export(
+            wrapper,
+            example,
+            input_names=list(INPUTS),
+            output_names=["logits"],
+            dynamic_shapes=dict.fromkeys(INPUTS, axes),
+            opset_version=opset,
+            dynamo=True,
+            verbose=False,
+        )
     if program is None:
         raise ModelError(f"torch could not export a {type(model).__name__} to ONNX")
     proto = program.model_proto
+    _name_nodes(proto.graph)
     # The exporter notes the source lines of every node, with paths of this machine.
     for entry in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info):
         del entry.metadata_props[:]
@@ -160,11 +179,38 @@ def _graph(model: PreTrainedModel, opset: int) -> bytes:
     return content
 
 
-def _check(model: PreTrainedModel, content: bytes, path: Path) -> None:
+def _name_nodes(graph: Any) -> None:
+    """Name every product and table after its module (``bert.encoder.layer.0.output.dense``).
+
+    Quantisation and its reports speak of layers by these names; the exporter only counts nodes.
+    """
+    taken: set[str] = set()
+    constants = {tensor.name for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type not in ("MatMul", "Gemm", "Gather"):
+            continue
+        notes = {entry.key: entry.value for entry in node.metadata_props}
+        # The last scope is the operation, the one before it the module.
+        scopes = ast.literal_eval(notes.get("pkg.torch.onnx.name_scopes", "[]"))
+        constant = node.input[0 if node.op_type == "Gather" else 1]
+        if len(scopes) < 2 or constant not in constants:
+            continue
+        name = str(scopes[-2]).removeprefix("model.")
+        if name and name not in taken:
+            taken.add(name)
+            node.name = name
+
+
+def _check(
+    model: PreTrainedModel, content: bytes, path: Path, samples: Sequence[Arrays] = ()
+) -> None:
     session = OnnxSession(content, threads=1)
     length = min(17, int(model.config.max_position_embeddings))
-    for batch, longest, padded in ((1, length, False), (3, length, True), (1, 2, False)):
-        arrays = _batch(model, batch=batch, length=longest, padded=padded)
+    shapes = ((1, length, False), (3, length, True), (1, 2, False))
+    batches = [
+        example_batch(model, batch=b, length=long, padded=padded) for b, long, padded in shapes
+    ]
+    for arrays in (*batches, *samples):
         inputs = {name: torch.from_numpy(a) for name, a in zip(INPUTS, arrays, strict=True)}
         with torch.inference_mode():
             expected = model(**inputs).logits.numpy()  # (B, C)
@@ -174,12 +220,15 @@ def _check(model: PreTrainedModel, content: bytes, path: Path) -> None:
         if not error <= allowed:  # so that NaN is refused too
             raise ModelError(
                 f"{path}: logits of the ONNX graph differ from torch by {error:.1e} "
-                f"(batch {batch}, length {longest}{', padded' if padded else ''}); "
+                f"(batch {len(arrays[0])}, length {arrays[0].shape[1]}"
+                f"{'' if arrays[1].all() else ', padded'}); "
                 f"up to {allowed:.0e} is allowed, so it was not written"
             )
 
 
-def _batch(model: PreTrainedModel, *, batch: int, length: int, padded: bool = False) -> Arrays:
+def example_batch(
+    model: PreTrainedModel, *, batch: int, length: int, padded: bool = False
+) -> Arrays:
     """Random ids (B, L) of two segments; padded rows get shorter and shorter."""
     random = np.random.default_rng(batch * 1000 + length)
     config = model.config

@@ -84,7 +84,9 @@ def _no_gain(before: ModelRow, after: ModelRow) -> list[str]:
         return []  # trained further, which promises neither
     found = []
     smaller = before.bytes / after.bytes
-    if after.format != "onnx" and smaller < _NO_GAIN:  # fp32 ONNX only promises speed
+    if (
+        after.format not in ("onnx", "openvino") and smaller < _NO_GAIN
+    ):  # fp32 ONNX only promises speed
         sizes = f"{numbers.megabytes(before.bytes)} to {numbers.megabytes(after.bytes)} MB"
         found.append(f"{after.name} did not make it smaller: {sizes} (from {before.name})")
     cell = latency_cell(set(before.latency_ms) & set(after.latency_ms))

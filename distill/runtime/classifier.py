@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.errors import DataError, ModelError
+from distill.runtime.backends import ENGINES, choose, is_installed, open_session
 from distill.runtime.encoding import TextEncoder
 from distill.runtime.manifest import Manifest, read_manifest
-from distill.runtime.session import OnnxSession
+from distill.runtime.workers import BATCH_SIZE, Tuned, Workers
 
 # Legend: N texts, B batch, L length, C classes.
 
@@ -23,11 +24,12 @@ class Classifier:
     Args:
         manifest: the bundle's description.
         format: the format to run; ``None`` takes the bundle's default.
-        threads: threads of one call; ``None`` takes all physical cores.
+        threads: threads of one call; ``None`` takes all physical cores. Where neither this nor the
+            format is given, what ``distill tune-runtime`` chose is used.
 
     Raises:
         ModelError: the bundle is not whole, has no such format, or solves another task.
-        UserError: ONNX Runtime is not installed.
+        UserError: no engine for the bundle's formats is installed.
     """
 
     def __init__(
@@ -39,21 +41,35 @@ class Classifier:
             )
         self.manifest = manifest
         self.labels = manifest.labels
-        self.format = format or manifest.default
+        self.tuned = Tuned.of(manifest) if format is None and threads is None else Tuned()
+        chosen = format or str(self.tuned.latency.get("format") or manifest.default)
+        # A format that was asked for is not replaced: its file or engine is told to be missing.
+        runnable = any(name in ENGINES for name in manifest.formats)
+        self.format = choose(manifest.formats, chosen) if format is None and runnable else chosen
         self._encoder = TextEncoder(
             manifest.folder, max_length=manifest.max_length, pad_id=manifest.pad_id
         )
-        self._session = OnnxSession(manifest.file(format), threads)
+        path = manifest.file(self.format)
+        threads = threads or self.tuned.latency.get("threads")
+        self._session = open_session(self.format, path, threads, settings=self.tuned.latency)
+        self._workers: Workers | None = None
 
     def logits(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, batch_size: int = 32
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        batch_size: int | None = None,
+        instances: int | None = None,
     ) -> npt.NDArray[np.float32]:
         """Compute logits; rows of like length share a batch, so that little is padded.
 
         Args:
             texts: N texts.
             pairs: the N second texts, where the model takes pairs.
-            batch_size: rows computed at once.
+            batch_size: rows computed at once; ``None`` takes the tuned number, else 32.
+            instances: batches computed at the same time, each on one thread; ``None`` takes the
+                tuned number where there are enough rows, else one batch at a time on all threads.
 
         Returns:
             (N, C) logits in the order of the texts.
@@ -63,28 +79,46 @@ class Classifier:
                 to a model of single texts.
         """
         self._check(texts, pairs)
-        if batch_size < 1:
-            raise DataError(f"batch_size is {batch_size}; it must be 1 or more")
-        out = np.zeros((len(texts), len(self.labels)), dtype=np.float32)  # (N, C)
+        for name, number in (("batch_size", batch_size), ("instances", instances)):
+            if number is not None and number < 1:
+                raise DataError(f"{name} is {number}; it must be 1 or more")
         if not len(texts):
-            return out
+            return np.zeros((0, len(self.labels)), dtype=np.float32)  # (N, C)
         rows = self._encoder.encode(texts, pairs)
-        order = np.argsort([len(row) for row in rows], kind="stable")
-        for start in range(0, len(rows), batch_size):
-            chosen = order[start : start + batch_size]
-            batch = self._encoder.batch([rows[index] for index in chosen])  # (B, L) each
-            out[chosen] = self._session.run(*batch)
-        return out
+        size = batch_size or int(self.tuned.throughput.get("batch_size", BATCH_SIZE))
+        if instances is None:
+            instances = int(self.tuned.throughput.get("instances", 1)) if len(rows) > size else 1
+        multiple = int(self.tuned.throughput.get("padding_multiple", 1)) if len(rows) > 1 else 1
+        workers = self._many(instances) if instances > 1 else Workers(self._session, 1)
+        return workers.run(rows, self._encoder, batch_size=size, multiple=multiple)
+
+    def _many(self, instances: int) -> Workers:
+        """Workers that share one single-thread session, opened when first asked for."""
+        if self._workers is None or self._workers.instances != instances:
+            settings = self.tuned.throughput
+            format = str(settings.get("format", self.format))
+            if format not in self.manifest.formats or not is_installed(format):
+                format = self.format
+            path = self.manifest.file(format)
+            session = open_session(format, path, 1, settings=settings)
+            self._workers = Workers(session, instances)
+        return self._workers
 
     def predict(
-        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, batch_size: int = 32
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        batch_size: int | None = None,
+        instances: int | None = None,
     ) -> list[dict[str, Any]]:
         """Predict the label of every text.
 
         Args:
             texts: N texts.
             pairs: the N second texts, where the model takes pairs.
-            batch_size: rows computed at once.
+            batch_size: rows computed at once; see :meth:`logits`.
+            instances: batches computed at the same time; see :meth:`logits`.
 
         Returns:
             Per text ``{"label": name, "probabilities": {name: p}}``, in the order of the texts.
@@ -97,7 +131,9 @@ class Classifier:
             >>> classifier.predict(["a fine film"])[0]["label"]  # doctest: +SKIP
             'positive'
         """
-        shares = softmax(self.logits(texts, pairs, batch_size=batch_size))  # (N, C)
+        shares = softmax(
+            self.logits(texts, pairs, batch_size=batch_size, instances=instances)
+        )  # (N, C)
         return [
             {
                 "label": self.labels[int(row.argmax())],
@@ -142,17 +178,18 @@ def load(
     threads: int | None = None,
     verify: bool = False,
 ) -> Classifier:
-    """Load a bundle for prediction; needs numpy, tokenizers and onnxruntime only.
+    """Load a bundle for prediction; needs numpy, tokenizers and onnxruntime (or openvino) only.
 
     Args:
         folder: a bundle, or the folder of a finished run.
-        format: ``onnx-int8`` or ``onnx``; ``None`` takes the bundle's default.
-        threads: threads of one call; ``None`` takes all physical cores.
+        format: ``onnx-int8``, ``onnx``, ``openvino-int8``, ...; ``None`` takes the tuned one, else
+            the bundle's default, else the next one whose engine is installed.
+        threads: threads of one call; ``None`` takes the tuned number, else all physical cores.
         verify: compare every file with its recorded SHA-256 first (sizes are always compared).
 
     Raises:
         ModelError: there is no bundle, it is not whole, or it has no such format.
-        UserError: ONNX Runtime is not installed.
+        UserError: no engine for the bundle's formats is installed.
     """
     manifest = read_manifest(Path(folder))
     if verify:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,21 @@ from tokenizers import Encoding, Tokenizer
 from distill.errors import DataError, ModelError
 
 Ids = npt.NDArray[np.int64]
+
+
+class Encoded(Protocol):
+    """A row of tokens: what the tokenizer gives, or stands in for it."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Token ids."""
+
+    @property
+    def type_ids(self) -> Sequence[int]:
+        """0 or 1 each: the first or the second text."""
+
+    def __len__(self) -> int:
+        """How many tokens there are."""
 
 
 class TextEncoder:
@@ -41,6 +57,7 @@ class TextEncoder:
             max_length, strategy="longest_first", direction=_direction(folder)
         )
         self.pad_id = pad_id
+        self.max_length = max_length
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:
         """Tokenise texts, or pairs of texts, each to its own length.
@@ -61,13 +78,18 @@ class TextEncoder:
             raise
         return encodings
 
-    def batch(self, rows: Sequence[Encoding]) -> tuple[Ids, Ids, Ids]:
+    def batch(self, rows: Sequence[Encoded], *, multiple: int = 1) -> tuple[Ids, Ids, Ids]:
         """Pad rows to the longest of them.
+
+        Args:
+            rows: rows of tokens.
+            multiple: the length is rounded up to a multiple of it, as far as the model reads.
 
         Returns:
             ``input_ids``, ``attention_mask`` and ``token_type_ids``, each int64 (B, L).
         """
         length = max(len(row) for row in rows)
+        length = max(length, min(-(-length // multiple) * multiple, self.max_length))
         ids = np.full((len(rows), length), self.pad_id, dtype=np.int64)
         mask = np.zeros((len(rows), length), dtype=np.int64)
         types = np.zeros((len(rows), length), dtype=np.int64)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distill import digest
 from distill.errors import ModelError
+from distill.runtime.backends import ENGINES
 
 #: The file that makes a folder a bundle.
 MANIFEST = "distill.json"
-#: Formats that the runtime can run, fastest first.
-RUNNABLE = ("onnx-int8", "onnx")
+#: Formats that the runtime can run, as a rule the fastest first.
+RUNNABLE = tuple(ENGINES)
 SCHEMA = 1
 
 
@@ -29,8 +30,11 @@ class Manifest:
         max_length: tokens kept of an input, special tokens included.
         pad_id: the id that fills shorter rows of a batch.
         default: the format that is loaded where none is asked for; empty if none can be run.
-        formats: per format ``file``, ``bytes`` and ``sha256``.
+        formats: per format ``file``, ``bytes`` and ``sha256``; ``weights`` tells the same of a
+            second file, where a format has one.
         numbers: measured numbers, as the evaluation gave them.
+        lengths: lengths of real rows in tokens, from the shortest to the longest in even steps.
+        runtime: what ``distill tune-runtime`` chose; empty if it was not asked.
     """
 
     folder: Path
@@ -42,6 +46,8 @@ class Manifest:
     default: str
     formats: dict[str, dict[str, Any]]
     numbers: dict[str, Any]
+    lengths: tuple[int, ...] = ()
+    runtime: dict[str, Any] = field(default_factory=dict)
 
     def file(self, name: str | None = None) -> Path:
         """The model file of a format the runtime can run; its size is compared with the record.
@@ -62,16 +68,17 @@ class Manifest:
             raise ModelError(
                 f"{self.folder}: no format '{chosen}' to predict with; it has {', '.join(there)}"
             )
-        path = self.folder / str(self.formats[chosen]["file"])
-        if not path.is_file():
-            raise ModelError(f"{path}: missing from the bundle; copy the whole folder again")
-        expected = int(self.formats[chosen]["bytes"])
-        if path.stat().st_size != expected:
-            raise ModelError(
-                f"{path}: {path.stat().st_size} bytes, {MANIFEST} says {expected}; "
-                "the copy is not whole"
-            )
-        return path
+        for entry in _files(self.formats[chosen]):
+            path = self.folder / str(entry["file"])
+            if not path.is_file():
+                raise ModelError(f"{path}: missing from the bundle; copy the whole folder again")
+            expected = int(entry["bytes"])
+            if path.stat().st_size != expected:
+                raise ModelError(
+                    f"{path}: {path.stat().st_size} bytes, {MANIFEST} says {expected}; "
+                    "the copy is not whole"
+                )
+        return self.folder / str(self.formats[chosen]["file"])
 
     def verify(self) -> None:
         """Compare every file's SHA-256 with the record; takes a moment for large models.
@@ -79,10 +86,15 @@ class Manifest:
         Raises:
             ModelError: a file is missing or was changed.
         """
-        for name, entry in self.formats.items():
-            path = self.folder / str(entry["file"])
-            if not path.is_file() or digest.of_file(path) != entry["sha256"]:
-                raise ModelError(f"{path}: not the file that was exported as '{name}'")
+        for name, files in self.formats.items():
+            for entry in _files(files):
+                path = self.folder / str(entry["file"])
+                if not path.is_file() or digest.of_file(path) != entry["sha256"]:
+                    raise ModelError(f"{path}: not the file that was exported as '{name}'")
+
+
+def _files(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    return [entry, entry["weights"]] if "weights" in entry else [entry]
 
 
 def find_bundle(folder: Path) -> Path:
@@ -132,6 +144,8 @@ def read_manifest(folder: Path) -> Manifest:
             default=str(content["default"] or ""),
             formats=dict(content["formats"]),
             numbers=dict(content.get("numbers", {})),
+            lengths=tuple(int(length) for length in content.get("lengths", ())),
+            runtime=dict(content.get("runtime", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: incomplete ({type(error).__name__}: {error})") from error

@@ -69,6 +69,7 @@ class OnnxSession:
             first = str(error).strip().splitlines()[0]
             raise ModelError(f"{name}: ONNX Runtime cannot load it ({first})") from error
         self.threads = threads
+        self._inputs = [value.name for value in self._session.get_inputs()]
 
     def run(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Logits:
         """Compute logits.
@@ -81,10 +82,18 @@ class OnnxSession:
         Returns:
             (B, C) logits.
         """
+        return self.run_outputs(["logits"], input_ids, attention_mask, token_type_ids)[0]
+
+    def run_outputs(
+        self, names: Sequence[str], input_ids: Ids, attention_mask: Ids, token_type_ids: Ids
+    ) -> list[Logits]:
+        """Compute named outputs; see :meth:`run`."""
         feed = {
             "input_ids": np.ascontiguousarray(input_ids, dtype=np.int64),
             "attention_mask": np.ascontiguousarray(attention_mask, dtype=np.int64),
             "token_type_ids": np.ascontiguousarray(token_type_ids, dtype=np.int64),
         }
-        logits: Logits = self._session.run(["logits"], feed)[0]
-        return logits
+        # A graph that is cut off before the logits may read less than all three.
+        given = {name: feed[name] for name in self._inputs}
+        found: list[Logits] = self._session.run(list(names), given)
+        return found

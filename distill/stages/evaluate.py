@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,23 @@ from transformers import PreTrainedModel
 from distill.errors import RunFolderError
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
 from distill.evaluation.machine import machine, physical_cores
-from distill.evaluation.predictors import OnnxPredictor, Predictor, TorchPredictor
+from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
 from distill.evaluation.results import ModelFacts, build_results, write_results
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
-from distill.export.bundle import ONNX_FILES, add_numbers
+from distill.export.bundle import MODEL_FILES, add_numbers
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import EvaluateStage
 from distill.report.html import render_report
 from distill.run_folder import RunFolder
+from distill.runtime.backends import ENGINES, is_installed
+from distill.runtime.manifest import read_manifest
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult, Workspace
 from distill.tracking.weights_biases import log_results
 from teachers.load import load_model
+
+logger = logging.getLogger("distill")
 
 _NUMBERS = ("score", "retention", "parameters", "macs", "bytes", "latency_ms", "throughput")
 
@@ -106,12 +111,21 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
     if exported is None:
         return found
     student = found[-1].model
-    for name, file in ONNX_FILES.items():
-        path = context.run.bundle / file
-        if path.is_file():
-            onnx = OnnxPredictor(path, threads, name=name, format=name)
-            found.append(_Entry(name, exported.name, onnx, student, path))
+    for name in _formats(context):
+        path = context.run.bundle / MODEL_FILES[name]
+        runner = FilePredictor(path, threads, name=name, format=name)
+        found.append(_Entry(name, exported.name, runner, student, path))
     return found
+
+
+def _formats(context: StageContext) -> list[str]:
+    """The bundle's formats that can be run here, last and so as the final the one it loads."""
+    manifest = read_manifest(context.run.bundle)
+    there = [name for name in MODEL_FILES if name in manifest.formats and name in ENGINES]
+    usable = [name for name in there if is_installed(name)]
+    for name in sorted(set(there) - set(usable)):
+        logger.info("%s: left out, its engine is not installed", name)
+    return sorted(usable, key=lambda name: name == manifest.default)
 
 
 def evaluate_run(run: Path) -> dict[str, Any]:

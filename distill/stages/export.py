@@ -5,12 +5,19 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from distill.export.bundle import write_bundle
+import numpy as np
+
+from distill.compression.calibrate import Row
+from distill.export.bundle import MODEL_FILES, write_bundle
 from distill.export.onnx import export_onnx
+from distill.export.openvino import export_openvino
+from distill.export.program import export_program
 from distill.recipe.schema import ExportStage
+from distill.runtime.backends import ENGINES
+from distill.stages.candidates import sample_rows
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
-from distill.stages.gate import pass_gate, scored_onnx
+from distill.stages.gate import pass_gate, scored_file
 from teachers.load import load_model
 
 
@@ -23,46 +30,83 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
     source = context.trained_student_folder()
     stage = context.student_stage()
     before = float(context.run.read_stage(stage)["score"]) if stage else 0.0
-    onnx = _onnx_files(source, context) if "onnx" in config.formats else {}
+    made, default = _files(config, source, context)
     scores = {}
-    for name, path in onnx.items():
-        scores[name] = scored_onnx(path, context)
+    for name, path in made.items():
+        if name not in ENGINES:
+            continue  # checked against torch when it was written
+        scores[name] = scored_file(path, name, context)
         # int8 has passed its own gate against the same model in fp32.
-        if name == "onnx":
+        if name in ("onnx", "openvino"):
             pass_gate(
                 name, before=before, after=scores[name], max_drop=config.max_drop, context=context
             )
     workspace = context.workspace
+    info = {
+        "name": context.recipe.name,
+        "task": context.recipe.task.kind,
+        "labels": list(workspace.data.labels),
+        "pair": workspace.data.train.pairs is not None,
+        "max_length": context.recipe.data.max_length,
+        "lengths": _lengths(context),
+    }
     write_bundle(
         context.run.bundle,
         transformers_folder=source if "transformers" in config.formats else None,
         tokenizer_folder=source,
-        onnx=onnx,
-        info={
-            "name": context.recipe.name,
-            "task": context.recipe.task.kind,
-            "labels": list(workspace.data.labels),
-            "pair": workspace.data.train.pairs is not None,
-            "max_length": context.recipe.data.max_length,
-        },
+        models=made,
+        info=info if default is None else info | {"default": default},
     )
     write_card(context, None)
-    weights = [
-        path for path in context.run.bundle.rglob("*") if path.suffix in {".onnx", ".safetensors"}
-    ]
+    kinds = {".onnx", ".safetensors", ".xml", ".bin", ".pt2"}
+    weights = [path for path in context.run.bundle.rglob("*") if path.suffix in kinds]
     return StageResult(
         outputs=sorted(weights),
         facts={"score": before, "scores_by_format": scores, "bundle": context.run.bundle.name},
     )
 
 
-def _onnx_files(source: Path, context: StageContext) -> dict[str, Path]:
-    """The ONNX files by format: those of the quantize stage, or a fresh fp32 export."""
+def _files(
+    config: ExportStage, source: Path, context: StageContext
+) -> tuple[dict[str, Path], str | None]:
+    """The files by format, and the format that quantisation found best."""
+    wanted = set(config.formats)
+    samples = sample_rows(context, context.workspace.data.validation, 4)
+    plain, found, default = _quantised(source, samples, context, needed=wanted != {"transformers"})
+    made = {
+        name: path
+        for name, path in found.items()
+        if ("openvino" if name.startswith("openvino") else "onnx") in wanted
+    }
+    if plain is not None and "openvino" in wanted:
+        made["openvino"] = context.folder / MODEL_FILES["openvino"]
+        export_openvino(plain, made["openvino"])
+    if "torch_export" in wanted:
+        made["torch-export"] = context.folder / MODEL_FILES["torch-export"]
+        export_program(load_model(source), made["torch-export"], samples=samples)
+    ordered = {name: made[name] for name in MODEL_FILES if name in made}
+    return ordered, default if default in ordered else None
+
+
+def _quantised(
+    source: Path, samples: list[Row], context: StageContext, *, needed: bool
+) -> tuple[Path | None, dict[str, Path], str | None]:
+    """fp32 ONNX, all files by format and the best format: of the quantize stage, or fresh fp32."""
     quantized = context.earlier("quantize")
     if quantized is not None:
-        folder = context.run.stage(quantized)
-        return {"onnx": folder / "model.onnx", "onnx-int8": folder / "model.int8.onnx"}
-    target = context.folder / "model.onnx"
+        folder, facts = context.run.stage(quantized), context.run.read_stage(quantized)
+        found = {name: folder / file for name, file in facts["files"].items()}
+        return found["onnx"], found, str(facts["format"])
+    if not needed:
+        return None, {}, None
+    target = context.folder / MODEL_FILES["onnx"]
     shutil.rmtree(target, ignore_errors=True)
-    export_onnx(load_model(source), target)
-    return {"onnx": target}
+    export_onnx(load_model(source), target, samples=samples)
+    return target, {"onnx": target}, None
+
+
+def _lengths(context: StageContext) -> list[int]:
+    """Lengths of the validation rows in tokens: shortest, every twentieth, longest."""
+    data = context.workspace.tokenized(context.workspace.data.validation)
+    steps = np.quantile(data.lengths, np.linspace(0, 1, 21), method="nearest")
+    return [int(step) for step in steps]

@@ -6,18 +6,18 @@ import logging
 from pathlib import Path
 
 from distill.errors import GateError
-from distill.evaluation.predictors import OnnxPredictor
+from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.score import score
 from distill.stages.context import StageContext
 
 logger = logging.getLogger("distill")
 
 
-def scored_onnx(path: Path, context: StageContext) -> float:
-    """The task's score of an ONNX file on the validation rows."""
+def scored_file(path: Path, format: str, context: StageContext) -> float:
+    """The task's score of an exported file on the validation rows."""
     workspace = context.workspace
     scores = score(
-        OnnxPredictor(path, threads=context.recipe.trainer.threads),
+        FilePredictor(path, threads=context.recipe.trainer.threads, name=format, format=format),
         workspace.tokenized(workspace.data.validation),
         workspace.task,
     )

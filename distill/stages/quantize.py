@@ -1,28 +1,147 @@
-"""Quantisation: int8 weights and embeddings in ONNX, scored again before they pass."""
+"""Quantisation: int8, scored again before it passes, and a way back where it loses too much."""
 
 from __future__ import annotations
 
-from distill.compression.quantize import quantize_onnx
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from distill.compression.graph import load_graph, plain_products, products
+from distill.errors import ModelError
+from distill.export.bundle import MODEL_FILES
 from distill.export.onnx import export_onnx
-from distill.recipe.schema import QuantizeStage
+from distill.export.openvino import export_openvino, is_installed, weights_of
+from distill.processor import processor
+from distill.recipe.schema import ExportStage, QuantizeStage
+from distill.stages import ladder
+from distill.stages.candidates import Candidate, Workbench, sample_rows
 from distill.stages.context import StageContext, StageResult
-from distill.stages.gate import pass_gate, scored_onnx
+from distill.stages.gate import pass_gate
 from teachers.load import load_model
+
+logger = logging.getLogger("distill")
 
 
 def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
-    """Leave ``model.onnx`` and ``model.int8.onnx`` in the stage's folder.
+    """Leave ``model.onnx`` (fp32) and what was kept, such as ``model.int8.onnx``.
 
     Raises:
-        GateError: int8 costs more of the score than ``max_drop``.
+        GateError: int8 costs more of the score than ``max_drop``, and ``fallback`` is off.
     """
-    student = load_model(context.trained_student_folder())
-    plain, int8 = context.folder / "model.onnx", context.folder / "model.int8.onnx"
-    export_onnx(student, plain)
-    quantize_onnx(plain, int8, per_channel=config.per_channel)
-    before, after = scored_onnx(plain, context), scored_onnx(int8, context)
-    pass_gate("int8", before=before, after=after, max_drop=config.max_drop, context=context)
+    for name in MODEL_FILES.values():  # of a stage that was killed
+        (context.folder / name).unlink(missing_ok=True)
+    bench, scales = _workbench(config, context)
+    _check_names(config, bench.plain)
+    first = _first(bench, scales)
+    kept = [candidate for candidate in first if bench.passes(candidate)]
+    if not kept and not config.fallback:
+        best = max(bench.tried, key=lambda candidate: candidate.score)
+        pass_gate(
+            best.what,
+            before=bench.before,
+            after=best.score,
+            max_drop=config.max_drop,
+            context=context,
+        )
+    if not kept:
+        static = config.method == "static"
+        found = ladder.step_back(bench, scales=scales, fixed=static)
+        kept = [found] if found is not None else []
+    return _keep(bench, kept)
+
+
+def _workbench(config: QuantizeStage, context: StageContext) -> tuple[Workbench, Any]:
+    """Export what is quantised: the student, or the one trained for int8 with its scales."""
+    student, scales = load_model(context.trained_student_folder()), None
+    plain = context.folder / "model.onnx"
+    checked = sample_rows(context, context.workspace.data.validation, 4)
+    export_onnx(student, plain, samples=checked)
+    return Workbench(config, context, plain), scales
+
+
+def _check_names(config: QuantizeStage, plain: Path) -> None:
+    model = load_graph(plain)
+    plain_products(model)
+    names = [product.name for product in products(model)]
+    for name in config.exclude:
+        if name not in names:
+            raise ModelError(f"quantize.exclude: no layer '{name}'; there are: {', '.join(names)}")
+
+
+def _first(bench: Workbench, scales: Any) -> list[Candidate]:
+    """What the recipe asks for: one candidate, or with ``auto`` all, the fastest first."""
+    config, exclude = bench.config, list(bench.config.exclude)
+    match config.method:
+        case "dynamic":
+            return [ladder.dynamic(bench, per_channel=config.per_channel, exclude=exclude)]
+        case "static":
+            made = ladder.static(bench, per_channel=config.per_channel, exclude=exclude)
+            return [made, *_for_openvino(bench, made)]
+        case "weights_only":
+            return [ladder.weights_only(bench, bits=config.bits, exclude=exclude)]
+        case "nncf":
+            return [ladder.nncf(bench, exclude=exclude)]
+    for per_channel in (False, True):
+        ladder.dynamic(bench, per_channel=per_channel, exclude=exclude)
+    calibrated = ladder.static(bench, per_channel=True, exclude=exclude)
+    if _for_openvino(bench, calibrated):
+        ladder.nncf(bench, exclude=exclude)
+    bench.time()
+    return sorted(bench.tried, key=lambda candidate: candidate.ms or 0.0)
+
+
+def _for_openvino(bench: Workbench, static: Candidate) -> list[Candidate]:
+    """The same static int8 graph for OpenVINO, where the bundle will hold its files."""
+    stages = bench.context.stages
+    exports = [stage.config for stage in stages if isinstance(stage.config, ExportStage)]
+    if not is_installed() or not any("openvino" in export.formats for export in exports):
+        return []
+    what, format = f"{static.what}, OpenVINO", "openvino-int8"
+    return [bench.try_out(what, format, lambda path: export_openvino(static.path, path))]
+
+
+def _keep(bench: Workbench, passed: list[Candidate]) -> StageResult:
+    """Give the best of each format its name, and tell what was tried and kept."""
+    context, metric = bench.context, bench.metric
+    best: dict[str, Candidate] = {}
+    for candidate in passed:
+        best.setdefault(candidate.format, candidate)
+    files = {"onnx": "model.onnx"}
+    outputs = [bench.plain]
+    for format, candidate in best.items():
+        target = context.folder / MODEL_FILES[format]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".xml":
+            shutil.copyfile(weights_of(candidate.path), weights_of(target))
+            outputs.append(weights_of(target))
+        shutil.copyfile(candidate.path, target)
+        files[format] = MODEL_FILES[format]
+        outputs.append(target)
+    final = passed[0] if passed else None
+    kept = final.line(metric) if final else f"fp32 ({metric} {bench.before:.4f}): int8 loses more"
+    refused = [candidate for candidate in bench.tried if not bench.passes(candidate)]
+    because = (
+        f"; {len(refused)} of {len(bench.tried)} tried lost more than {bench.config.max_drop:g}"
+        if refused
+        else ""
+    )
+    logger.info("%s: kept %s%s", context.stage.name, kept, because)
     return StageResult(
-        outputs=[plain, int8],
-        facts={"score": after, "score_fp32": before, "bytes": int8.stat().st_size},
+        outputs=outputs,
+        facts={
+            "score": final.score if final else bench.before,
+            "score_fp32": bench.before,
+            "bytes": final.bytes if final else bench.plain.stat().st_size,
+            "method": bench.config.method,
+            "kept": final.what if final else "fp32",
+            "format": final.format if final else "onnx",
+            "files": files,
+            "tried": [candidate.told() for candidate in bench.tried],
+            "isa": list(processor().isa),
+            "notes": [
+                *(f"tried {candidate.line(metric)}" for candidate in bench.tried),
+                f"kept {kept}{because}",
+            ],
+        },
     )

@@ -60,7 +60,7 @@ def _export(model_folder: Path, folder: Path, pair: bool, max_length: int) -> No
         folder,
         transformers_folder=work / "transformers",
         tokenizer_folder=work / "transformers",
-        onnx={"onnx": work / "model.onnx", "onnx-int8": work / "model.int8.onnx"},
+        models={"onnx": work / "model.onnx", "onnx-int8": work / "model.int8.onnx"},
         info={
             "name": "tiny",
             "task": "classification",

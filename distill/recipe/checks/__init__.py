@@ -12,6 +12,7 @@ from distill.recipe.checks.findings import Findings
 from distill.recipe.checks.inputs import BUILTIN, data_section, task_section, teacher_labels
 from distill.recipe.checks.matching import explicit_student_layers, matching
 from distill.recipe.checks.order import RESERVED, stage_names, stage_order
+from distill.recipe.checks.quantisation import quantisation
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
 from distill.recipe.known import TeacherShape, teacher_shape
 from distill.recipe.schema import Recipe
@@ -35,6 +36,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         teacher_labels,
         stage_names,
         stage_order,
+        quantisation,
     ]
     for rule in rules:
         findings.extend(rule(recipe))

@@ -7,7 +7,16 @@ from distill.recipe.schema import Recipe
 from distill.recipe.yaml_lines import Loc
 
 #: Names in the run folder and in the results that are not a stage's to take.
-RESERVED = ("teacher", "baseline", "onnx", "onnx-int8")
+RESERVED = (
+    "teacher",
+    "baseline",
+    "onnx",
+    "onnx-int8",
+    "onnx-int4",
+    "openvino",
+    "openvino-int8",
+    "torch-export",
+)
 
 
 def stage_names(recipe: Recipe) -> Findings:

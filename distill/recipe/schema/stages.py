@@ -50,17 +50,32 @@ class PruneStage(Section):
 
 
 class QuantizeStage(Section):
-    """Turn the weights into int8 (ONNX)."""
+    """Make the weights int8 and score the model again; step back where it loses too much."""
 
     kind: Literal["quantize"]
     name: Name = "quantize"
     """The stage's name."""
-    method: Literal["dynamic"] = "dynamic"
-    """``dynamic``: int8 weights and embeddings, activations quantised as they come."""
+    method: Literal["dynamic", "static", "nncf", "weights_only", "auto"] = "dynamic"
+    """``dynamic``: activations quantised as they come; ``static``: with calibrated scales (QDQ);
+    ``nncf``: SmoothQuant for OpenVINO; ``weights_only``: for size; ``auto``: the fastest within
+    ``max_drop``, measured here."""
     per_channel: StrictBool = True
-    """One scale for each output channel; otherwise one for each tensor."""
+    """One scale for each output channel of a weight; otherwise one for each tensor."""
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Largest loss of score (absolute) against the same model unquantised."""
+    fallback: StrictBool = True
+    """Beyond ``max_drop`` leave layers in fp32, then only make weights small, at last keep fp32;
+    ``false`` stops the run instead."""
+    exclude: list[str] = []
+    """Layers that stay in fp32 from the start, such as ``classifier``."""
+    calibration: Literal["minmax", "percentile", "entropy"] = "minmax"
+    """How a static scale is chosen from what was seen of an activation."""
+    calibration_rows: PositiveInt = 512
+    """Training rows that static scales are calibrated on."""
+    smooth: Share = 0.95
+    """SmoothQuant's alpha (``nncf``): how much of the activations' range moves into weights."""
+    bits: Literal[4, 8] = 8
+    """Of ``weights_only``."""
 
 
 class ExportStage(Section):
@@ -69,11 +84,11 @@ class ExportStage(Section):
     kind: Literal["export"]
     name: Name = "export"
     """The stage's name."""
-    formats: Annotated[list[Literal["transformers", "onnx"]], Field(min_length=1)] = [
-        "transformers",
-        "onnx",
-    ]
-    """``transformers``: safetensors and config; ``onnx``: fp32, and int8 after quantize."""
+    formats: Annotated[
+        list[Literal["transformers", "onnx", "openvino", "torch_export"]], Field(min_length=1)
+    ] = ["transformers", "onnx"]
+    """``transformers``: safetensors and config; ``onnx`` and ``openvino``: fp32, and int8 after
+    quantize; ``torch_export``: a ``.pt2`` program, which needs torch to run."""
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Largest loss of score (absolute) of an exported format against the torch model."""
 

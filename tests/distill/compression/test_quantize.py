@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
+from distill import processor
 from distill.compression import quantize
 from distill.compression.masks import Masks
 from distill.compression.quantize import quantize_onnx
@@ -120,9 +121,9 @@ def test_what_cannot_be_quantised_is_told(tmp_path):
     ],
 )
 def test_seven_bits_where_the_processor_overflows(monkeypatch, machine, flags, expected):
-    monkeypatch.setattr(quantize.platform, "machine", lambda: machine)
-    monkeypatch.setattr(quantize.Path, "read_text", lambda *_, **__: flags)
-    assert quantize._overflows() is expected
+    monkeypatch.setattr(processor.platform, "machine", lambda: machine)
+    monkeypatch.setattr(processor.Path, "read_text", lambda *_, **__: flags)
+    assert quantize.overflows() is expected
 
 
 def test_seven_bits_are_smaller_numbers(plain, tmp_path):

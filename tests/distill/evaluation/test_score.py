@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, BertForSequenceClassification
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
 from distill.errors import DataError
-from distill.evaluation.predictors import OnnxPredictor, TorchPredictor, torch_threads
+from distill.evaluation.predictors import FilePredictor, TorchPredictor, torch_threads
 from distill.evaluation.score import score
 from distill.export.onnx import export_onnx
 from distill.tasks.classification import Classification
@@ -73,15 +73,15 @@ def test_an_onnx_predictor_goes_through_the_runtimes_session(tmp_path, monkeypat
     calls = []
 
     class Session:
-        def __init__(self, path, threads):
+        def __init__(self, path, threads, *, disabled_optimizers):
             calls.append((path, threads))
 
         def run(self, ids, mask, types):
             assert types.shape == ids.shape
             return np.zeros((len(ids), 2), dtype=np.float32)
 
-    monkeypatch.setattr("distill.evaluation.predictors.OnnxSession", Session)
-    predictor = OnnxPredictor(tmp_path / "m.onnx", 3, name="x", format="onnx-int8")
+    monkeypatch.setattr("distill.runtime.backends.OnnxSession", Session)
+    predictor = FilePredictor(tmp_path / "m.onnx", 3, name="x", format="onnx-int8")
     ids = np.ones((2, 4), dtype=np.int64)
     assert predictor({"input_ids": ids, "attention_mask": ids}).shape == (2, 2)
     assert calls == [(tmp_path / "m.onnx", 3)]
@@ -98,5 +98,5 @@ def test_torch_threads_puts_the_number_back():
 def test_an_exported_model_scores_as_in_torch(tiny, tmp_path):
     task = Classification(["negative", "positive"])
     export_onnx(tiny.model, tmp_path / "model.onnx")
-    exported = score(OnnxPredictor(tmp_path / "model.onnx", 1), tiny.dataset, task)
+    exported = score(FilePredictor(tmp_path / "model.onnx", 1), tiny.dataset, task)
     assert exported == pytest.approx(score(TorchPredictor(tiny.model, 1), tiny.dataset, task))

@@ -36,7 +36,7 @@ def write(tmp_path, parts, **changes):
     given = {
         "transformers_folder": folder,
         "tokenizer_folder": folder,
-        "onnx": onnx,
+        "models": onnx,
         "info": INFO,
         **changes,
     }
@@ -77,7 +77,7 @@ def test_the_files_and_what_is_said_of_them(tmp_path, parts):
 
 def test_formats_can_be_left_out(tmp_path, parts):
     onnx = parts[1]
-    bundle = write(tmp_path, parts, transformers_folder=None, onnx={"onnx": onnx["onnx"]})
+    bundle = write(tmp_path, parts, transformers_folder=None, models={"onnx": onnx["onnx"]})
     assert names(bundle) == [
         "distill.json",
         "model.onnx",
@@ -85,7 +85,7 @@ def test_formats_can_be_left_out(tmp_path, parts):
         "tokenizer_config.json",
     ]
     assert read_manifest(bundle).default == "onnx"
-    bundle = write(tmp_path, parts, onnx={})
+    bundle = write(tmp_path, parts, models={})
     assert read_manifest(bundle).default == ""
     with pytest.raises(ModelError, match="export the format onnx too"):
         read_manifest(bundle).file()
@@ -100,9 +100,9 @@ def test_a_bundle_replaces_the_one_before(tmp_path, parts):
 def test_what_is_missing_is_told_and_nothing_is_written(tmp_path, parts):
     folder, onnx = parts
     with pytest.raises(ModelError, match="no format to put into the bundle"):
-        write(tmp_path, parts, transformers_folder=None, onnx={})
+        write(tmp_path, parts, transformers_folder=None, models={})
     with pytest.raises(ModelError, match="unknown format 'tflite'; known are transformers, onnx"):
-        write(tmp_path, parts, onnx={"tflite": onnx["onnx"]})
+        write(tmp_path, parts, models={"tflite": onnx["onnx"]})
     (folder / "model.safetensors").unlink()
     with pytest.raises(ModelError, match=r"model\.safetensors: missing"):
         write(tmp_path, parts)

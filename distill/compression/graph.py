@@ -1,0 +1,270 @@
+"""Surgery on exported ONNX graphs: which products there are, and int8 put into them.
+
+Legend: B batch, L length, K inputs and N outputs of a product, V rows and D width of a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+from distill.errors import ModelError
+
+_WEIGHT_LIMIT = 127
+_REDUCED_LIMIT = 63  # 7 bits, for processors that add pairs of 8-bit products in 16 bits
+_FEWEST_ROWS = 32  # smaller tables (the two segments) save nothing
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product with a constant weight: one Linear layer of the model.
+
+    Args:
+        name: the layer's name in the model, such as ``bert.encoder.layer.0.output.dense``.
+        activation: the name of the tensor that comes in.
+        weight: the name of the initialiser (K, N).
+    """
+
+    name: str
+    activation: str
+    weight: str
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """How one product is quantised: ``q = round(x / scale) + zero_point``, clipped to 8 bits.
+
+    Args:
+        scale: of the activation; ``None`` leaves it in fp32, so that only the weight is int8.
+        zero_point: of the activation, 0 to 255.
+        weight: (N,) or (1,): of the weight's columns; ``None`` takes the largest value of each.
+    """
+
+    scale: float | None
+    zero_point: int
+    weight: Array | None = None
+
+
+def load_graph(path: Path) -> Any:
+    """Read an ``.onnx`` file.
+
+    Raises:
+        ModelError: the file is missing or is not an ONNX model.
+    """
+    try:
+        return onnx.load(str(path))
+    except FileNotFoundError as error:
+        raise ModelError(f"{path}: no such file") from error
+    except Exception as error:  # protobuf's errors differ between its implementations
+        raise ModelError(f"{path}: not an ONNX model") from error
+
+
+def products(model: Any) -> list[Product]:
+    """The products with constant weights, in the order in which they run."""
+    constant = {tensor.name for tensor in model.graph.initializer}
+    return [
+        Product(node.name, node.input[0], node.input[1])
+        for node in model.graph.node
+        if node.op_type in ("MatMul", "Gemm") and node.input[1] in constant
+    ]
+
+
+def plain_products(model: Any) -> None:
+    """Turn every ``Gemm`` into a product and a sum, the form in which the others are."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes: list[Any] = []
+    for node in model.graph.node:
+        if node.op_type != "Gemm" or node.input[1] not in weights:
+            nodes.append(node)
+            continue
+        attributes = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+        if attributes.get("transA") or {attributes.get(k, 1.0) for k in ("alpha", "beta")} != {1.0}:
+            nodes.append(node)
+            continue
+        weight = node.input[1]
+        if attributes.get("transB"):
+            turned = np.ascontiguousarray(numpy_helper.to_array(weights[weight]).T)
+            weight = f"{node.name}.weight_transposed"
+            model.graph.initializer.append(numpy_helper.from_array(turned, weight))
+        biased = len(node.input) > 2
+        out = f"{node.output[0]}_product" if biased else node.output[0]
+        nodes.append(helper.make_node("MatMul", [node.input[0], weight], [out], name=node.name))
+        if biased:
+            add = helper.make_node(
+                "Add", [out, node.input[2]], [node.output[0]], name=f"{node.name}.bias"
+            )
+            nodes.append(add)
+    _replace_nodes(model, nodes)
+
+
+def quantize_tables(model: Any) -> int:
+    """Keep embedding tables in int8, one scale for each of the D columns; how many there were.
+
+    The rows that are looked up, (B, L, D), are dequantised; the table itself never is.
+    """
+    tables = {
+        tensor.name: tensor
+        for tensor in model.graph.initializer
+        if len(tensor.dims) == 2 and tensor.dims[0] >= _FEWEST_ROWS
+    }
+    done: set[str] = set()
+    nodes: list[Any] = []
+    for node in model.graph.node:
+        nodes.append(node)
+        if node.op_type != "Gather" or node.input[0] not in tables:
+            continue
+        table, out = node.input[0], node.output[0]
+        if table not in done:
+            done.add(table)
+            _add_int8(model, table, numpy_helper.to_array(tables[table]), limit=_WEIGHT_LIMIT)
+        node.input[0] = f"{table}_int8"
+        node.output[0] = f"{out}_int8"
+        inputs = [node.output[0], f"{table}_scale", f"{table}_zero"]
+        nodes.append(
+            helper.make_node(
+                "DequantizeLinear", inputs, [out], name=f"{node.name}.dequantize", axis=2
+            )
+        )
+    _replace_nodes(model, nodes)
+    drop_unused(model)
+    return len(done)
+
+
+def quantize_products(
+    model: Any, scales: Mapping[str, Scales], *, per_channel: bool, reduce_range: bool = False
+) -> None:
+    """Put Quantize/Dequantize pairs (QDQ) around products, which runtimes turn into int8 kernels.
+
+    Products that are not named stay in fp32. Those that read the same tensor with the same scale
+    share its int8 copy. Outputs are left alone: they go into sums and norms, which are fp32.
+
+    Args:
+        model: changed in place; ``Gemm`` nodes must have been made plain.
+        scales: by product name.
+        per_channel: one scale for each column of a weight, where ``Scales.weight`` has none.
+        reduce_range: 7 bits for weights.
+    """
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    limit = _REDUCED_LIMIT if reduce_range else _WEIGHT_LIMIT
+    shared: dict[tuple[str, float, int], str] = {}
+    nodes: list[Any] = []
+    for node in model.graph.node:
+        chosen = scales.get(node.name)
+        if chosen is not None and node.op_type == "MatMul" and node.input[1] in weights:
+            if chosen.scale is not None:
+                node.input[0] = _activation(model, nodes, node, chosen, shared)
+            node.input[1] = _weight(
+                model, nodes, node, chosen, limit=limit, weights=weights, per_channel=per_channel
+            )
+        nodes.append(node)
+    _replace_nodes(model, nodes)
+    drop_unused(model)
+
+
+def drop_unused(model: Any) -> None:
+    """Remove initialisers that nothing reads any more."""
+    used = {name for node in model.graph.node for name in node.input}
+    used |= {value.name for value in model.graph.output}
+    kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+def without(names: Collection[Product], excluded: Collection[str]) -> list[Product]:
+    """The products that are not excluded."""
+    return [product for product in names if product.name not in excluded]
+
+
+def _activation(
+    model: Any,
+    nodes: list[Any],
+    node: Any,
+    chosen: Scales,
+    shared: dict[tuple[str, float, int], str],
+) -> str:
+    tensor = node.input[0]
+    assert chosen.scale is not None
+    key = (tensor, chosen.scale, chosen.zero_point)
+    if key not in shared:
+        prefix = f"{node.name}.input"
+        scale, zero, coded = f"{prefix}_scale", f"{prefix}_zero", f"{prefix}_uint8"
+        shared[key] = f"{prefix}_dequantized"
+        _constant(model, scale, np.float32(chosen.scale))
+        _constant(model, zero, np.uint8(chosen.zero_point))
+        nodes.append(
+            helper.make_node(
+                "QuantizeLinear", [tensor, scale, zero], [coded], name=f"{prefix}.quantize"
+            )
+        )
+        nodes.append(
+            helper.make_node(
+                "DequantizeLinear", [coded, scale, zero], [shared[key]], name=f"{prefix}.dequantize"
+            )
+        )
+    return shared[key]
+
+
+def _weight(
+    model: Any,
+    nodes: list[Any],
+    node: Any,
+    chosen: Scales,
+    *,
+    limit: int,
+    weights: Mapping[str, Any],
+    per_channel: bool,
+) -> str:
+    prefix = f"{node.name}.weight"
+    values = numpy_helper.to_array(weights[node.input[1]])  # (K, N)
+    scale = chosen.weight
+    if scale is None and not per_channel:
+        scale = np.maximum(np.abs(values).max(keepdims=True).reshape(1) / limit, _tiny())
+    _add_int8(model, prefix, values, limit=limit, scale=scale)
+    out = f"{prefix}_dequantized"
+    inputs = [f"{prefix}_int8", f"{prefix}_scale", f"{prefix}_zero"]
+    nodes.append(
+        helper.make_node("DequantizeLinear", inputs, [out], name=f"{prefix}.dequantize", axis=1)
+    )
+    return out
+
+
+def _add_int8(
+    model: Any, prefix: str, values: Array, *, limit: int, scale: Array | None = None
+) -> None:
+    """Add an int8 copy of a matrix with its scale (one for each column, or one) and zero point."""
+    if scale is None:
+        scale = np.maximum(np.abs(values).max(axis=0) / limit, _tiny())  # (N,)
+    scale = np.asarray(scale, dtype=np.float32).reshape(-1)
+    coded = np.clip(np.rint(values / scale), -limit, limit).astype(np.int8)
+    told = scale if len(scale) > 1 else np.float32(scale[0])
+    _constant(model, f"{prefix}_int8", coded)
+    _constant(model, f"{prefix}_scale", told)
+    _constant(model, f"{prefix}_zero", np.zeros(np.shape(told), dtype=np.int8))
+
+
+def _tiny() -> float:
+    return float(np.finfo(np.float32).eps)
+
+
+def _constant(model: Any, name: str, value: Any) -> None:
+    model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+
+
+def _replace_nodes(model: Any, nodes: list[Any]) -> None:
+    # Copies: clearing the graph's list would empty the nodes that it owns.
+    copies = []
+    for node in nodes:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copies.append(copy)
+    del model.graph.node[:]
+    model.graph.node.extend(copies)

@@ -1,0 +1,40 @@
+"""Faults between quantisation, the formats that are exported, and what is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from distill.recipe.checks.findings import Findings
+from distill.recipe.schema import ExportStage, QuantizeStage, Recipe
+from distill.recipe.yaml_lines import Loc
+
+#: Which keys of a quantize stage mean something to one method only.
+_OWN = {"bits": ("weights_only",), "smooth": ("nncf", "auto")}
+_INSTALL = "pip install 'distill-bert[openvino]'"
+
+
+def quantisation(recipe: Recipe) -> Findings:
+    """Settings that would do nothing, and formats that cannot be made."""
+    formats = [
+        name for stage in recipe.stages if isinstance(stage, ExportStage) for name in stage.formats
+    ]
+    for index, stage in enumerate(recipe.stages):
+        loc: Loc = ("stages", index)
+        exports = isinstance(stage, ExportStage) and "openvino" in stage.formats
+        if exports and (missing := _missing("openvino")):
+            yield (*loc, "formats"), f"openvino needs {missing}: {_INSTALL}"
+        if not isinstance(stage, QuantizeStage):
+            continue
+        for key, methods in _OWN.items():
+            default = QuantizeStage.model_fields[key].default
+            if getattr(stage, key) != default and stage.method not in methods:
+                yield (*loc, key), f"does nothing with method '{stage.method}', only {methods[0]}"
+        if stage.method == "nncf":
+            if missing := _missing("openvino", "nncf"):
+                yield (*loc, "method"), f"nncf needs {missing}: {_INSTALL}"
+            elif formats and "openvino" not in formats:
+                yield (*loc, "method"), "nncf makes an OpenVINO model: add it to export's formats"
+
+
+def _missing(*packages: str) -> str:
+    return " and ".join(name for name in packages if importlib.util.find_spec(name) is None)

@@ -1,0 +1,92 @@
+"""Many rows at once: batches of like length, handed to one or several threads.
+
+Legend: N rows, B batch, L length, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distill.runtime.backends import Session
+from distill.runtime.encoding import Encoded, TextEncoder
+from distill.runtime.manifest import Manifest
+
+#: Rows computed at once where nothing else is said.
+BATCH_SIZE = 32
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What ``distill tune-runtime`` chose; empty where it was not asked.
+
+    Args:
+        latency: ``format``, ``threads`` and ``disabled_optimizers`` for single rows.
+        throughput: the same and ``instances``, ``batch_size`` and ``padding_multiple`` for many.
+    """
+
+    latency: Mapping[str, Any] = field(default_factory=dict)
+    throughput: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Tuned:
+        """The choice that stands in a bundle, as far as it names formats that are there."""
+        parts = [dict(manifest.runtime.get(part) or {}) for part in ("latency", "throughput")]
+        return cls(*(part if part.get("format") in manifest.formats else {} for part in parts))
+
+
+class Workers:
+    """Threads that share a session; each computes one batch at a time.
+
+    Engines let go of Python's lock while they compute, so that single-thread calls from several
+    threads run side by side and share the model's memory.
+
+    Args:
+        session: the model; single-threaded where there are several instances.
+        instances: batches computed at the same time.
+    """
+
+    def __init__(self, session: Session, instances: int) -> None:
+        self.session = session
+        self.instances = instances
+
+    def run(
+        self,
+        rows: Sequence[Encoded],
+        encoder: TextEncoder,
+        *,
+        batch_size: int,
+        multiple: int = 1,
+    ) -> npt.NDArray[np.float32]:
+        """Logits (N, C) in the order of the rows.
+
+        Args:
+            rows: N rows of tokens, at least one.
+            encoder: pads them.
+            batch_size: rows in a batch, at most.
+            multiple: lengths are padded to a multiple of it.
+        """
+        order = np.argsort([len(row) for row in rows], kind="stable")
+        if self.instances > 1:  # no instance may be left without a batch
+            batch_size = min(batch_size, -(-len(rows) // self.instances))
+        parts = [order[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+
+        def one(part: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+            batch = encoder.batch([rows[index] for index in part], multiple=multiple)  # (B, L)
+            return self.session.run(*batch)
+
+        if self.instances == 1 or len(parts) == 1:
+            found = [one(part) for part in parts]
+        else:
+            # The longest first, so that no thread is left with them at the end.
+            with ThreadPoolExecutor(self.instances) as pool:
+                found = list(pool.map(one, reversed(parts)))[::-1]
+        out = np.empty((len(rows), found[0].shape[1]), dtype=np.float32)  # (N, C)
+        for part, logits in zip(parts, found, strict=True):
+            out[part] = logits
+        return out

@@ -1,0 +1,186 @@
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from transformers import BertConfig, BertForSequenceClassification
+
+from distill.compression.calibrate import _entropy, _percentile, scales_of
+from distill.compression.graph import load_graph, plain_products, products
+from distill.compression.sensitivity import by_sensitivity
+from distill.compression.static import calibrated, quantize_static
+from distill.compression.weights_only import quantize_embeddings, quantize_weights
+from distill.errors import DataError, ModelError
+from distill.export.onnx import export_onnx
+from distill.runtime.session import OnnxSession
+
+LAYERS = [
+    "bert.encoder.layer.0.attention.self.query",
+    "bert.encoder.layer.0.attention.self.key",
+    "bert.encoder.layer.0.attention.self.value",
+    "bert.encoder.layer.0.attention.output.dense",
+    "bert.encoder.layer.0.intermediate.dense",
+    "bert.encoder.layer.0.output.dense",
+    "bert.pooler.dense",
+    "classifier",
+]
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=500,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=64,
+        initializer_range=0.1,
+        num_labels=3,
+    )
+    return BertForSequenceClassification(config).eval()
+
+
+@pytest.fixture(scope="module")
+def plain(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    export_onnx(model, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rows():
+    draw = np.random.default_rng(0)
+    made = [draw.integers(5, 500, (1, int(n)), dtype=np.int64) for n in draw.integers(3, 30, 24)]
+    return [(ids, np.ones_like(ids), np.zeros_like(ids)) for ids in made]
+
+
+def logits(path, rows):
+    session = OnnxSession(path, threads=1)
+    return np.concatenate([session.run(*row) for row in rows])
+
+
+def test_products_bear_the_names_of_the_layers(plain):
+    graph = load_graph(plain)
+    plain_products(graph)
+    assert sorted(product.name for product in products(graph)) == sorted(LAYERS)
+
+
+@pytest.mark.parametrize("per_channel", [True, False])
+@pytest.mark.parametrize("calibration", ["minmax", "percentile", "entropy"])
+def test_static_int8_is_near_torch(model, plain, rows, tmp_path, calibration, per_channel):
+    scales = calibrated(plain, rows, calibration=calibration)
+    assert set(scales) == set(LAYERS)
+    target = tmp_path / "int8.onnx"
+    quantize_static(plain, target, scales=scales, per_channel=per_channel)
+    with torch.inference_mode():
+        expected = np.concatenate(
+            [model(*(torch.from_numpy(part) for part in row)).logits.numpy() for row in rows]
+        )
+    error = np.abs(logits(target, rows) - expected).mean()
+    assert 0 < error < 0.1 * expected.std()
+
+
+def test_everything_large_is_int8_and_the_fixed_scales_stand_in_the_graph(plain, rows, tmp_path):
+    scales = calibrated(plain, rows, calibration="minmax")
+    quantize_static(plain, tmp_path / "a.onnx", scales=scales, per_channel=True)
+    quantize_static(plain, tmp_path / "b.onnx", scales=scales, per_channel=True)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    graph = onnx.load(str(tmp_path / "a.onnx")).graph
+    values = {tensor.name: tensor for tensor in graph.initializer}
+    assert all(
+        tensor.data_type == onnx.TensorProto.INT8
+        for tensor in graph.initializer
+        if np.prod(tensor.dims) >= 1000
+    )
+    # Query, key and value read one tensor, which is quantised once.
+    assert sum(node.op_type == "QuantizeLinear" for node in graph.node) == len(LAYERS) - 2
+    for name in LAYERS:
+        if f"{name}.input_scale" in values:
+            found = numpy_helper.to_array(values[f"{name}.input_scale"])
+            assert float(found) == pytest.approx(scales[name].scale)
+            zero = numpy_helper.to_array(values[f"{name}.input_zero"])
+            assert int(zero) == scales[name].zero_point
+    weight = numpy_helper.to_array(values["bert.pooler.dense.weight_scale"])
+    assert weight.shape == (32,)
+
+
+def test_the_runtime_computes_the_products_in_int8(plain, rows, tmp_path):
+    import onnxruntime as ort
+
+    scales = calibrated(plain, rows, calibration="minmax")
+    quantize_static(plain, tmp_path / "int8.onnx", scales=scales, per_channel=True)
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    ort.InferenceSession(str(tmp_path / "int8.onnx"), options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(str(tmp_path / "optimized.onnx")).graph.node]
+    assert kinds.count("MatMulIntegerToFloat") == len(LAYERS)
+
+
+def test_excluded_layers_stay_in_fp32(plain, rows, tmp_path):
+    scales = calibrated(plain, rows, calibration="minmax")
+    quantize_static(
+        plain, tmp_path / "int8.onnx", scales=scales, per_channel=True, exclude=["classifier"]
+    )
+    assert [p.name for p in products(load_graph(tmp_path / "int8.onnx"))] == ["classifier"]
+    partial = {name: scale for name, scale in scales.items() if name != "classifier"}
+    with pytest.raises(ModelError, match="no scales for classifier"):
+        quantize_static(plain, tmp_path / "x.onnx", scales=partial, per_channel=True)
+
+
+def test_without_rows_there_is_nothing_to_calibrate_with(plain):
+    with pytest.raises(DataError, match="no rows to calibrate"):
+        calibrated(plain, [], calibration="minmax")
+
+
+def test_the_grid_holds_zero_exactly():
+    for low, high in ((-1.0, 3.0), (0.5, 2.0), (-4.0, -1.0), (0.0, 0.0)):
+        scales = scales_of(low, high)
+        assert 0 <= scales.zero_point <= 255
+        top = (255 - scales.zero_point) * scales.scale
+        bottom = -scales.zero_point * scales.scale
+        assert bottom <= min(low, 0) + scales.scale
+        assert top >= max(high, 0) - scales.scale
+
+
+def test_an_outlier_is_cut_off():
+    draw = np.random.default_rng(0).normal(size=200_000)
+    values = np.append(draw, 100.0)
+    counts, edges = np.histogram(values, bins=2048)
+    seen = (float(edges[0]), float(edges[-1]))
+    for narrow in (_percentile, _entropy):
+        low, high = narrow(counts, seen)
+        assert low == pytest.approx(seen[0], abs=1.0)
+        assert 3 < high < 40, narrow.__name__
+
+
+def test_small_weights_compute_in_fp32(plain, rows, tmp_path):
+    exact = logits(plain, rows)
+    sizes = {"fp32": plain.stat().st_size}
+    for bits, tolerance in ((8, 0.05), (4, 0.6)):
+        target = tmp_path / f"{bits}.onnx"
+        quantize_weights(plain, target, bits=bits)
+        sizes[str(bits)] = target.stat().st_size
+        assert 0 < np.abs(logits(target, rows) - exact).mean() < tolerance * exact.std()
+    quantize_embeddings(plain, tmp_path / "tables.onnx")
+    sizes["tables"] = (tmp_path / "tables.onnx").stat().st_size
+    assert np.abs(logits(tmp_path / "tables.onnx", rows) - exact).mean() < 0.03 * exact.std()
+    assert sizes["4"] < sizes["8"] < sizes["tables"] < sizes["fp32"]
+    with pytest.raises(ModelError, match="weights of 3 bits"):
+        quantize_weights(plain, tmp_path / "x.onnx", bits=3)
+
+
+def test_the_layer_that_int8_ruins_is_found(model, rows, tmp_path):
+    import copy
+
+    broken = copy.deepcopy(model)
+    with torch.no_grad():
+        broken.bert.encoder.layer[0].intermediate.dense.weight[5] = 0.0
+        broken.bert.encoder.layer[0].intermediate.dense.bias[5] = 0.0
+        broken.bert.encoder.layer[0].output.dense.weight[:, 5] = 1e4  # times gelu(0) = 0
+    export_onnx(broken, tmp_path / "broken.onnx")
+    ordered = by_sensitivity(tmp_path / "broken.onnx", rows[:6], per_channel=True)
+    assert sorted(name for name, _ in ordered) == sorted(LAYERS)
+    assert ordered[0][0] == "bert.encoder.layer.0.output.dense"
+    assert ordered[0][1] > 10 * ordered[1][1]

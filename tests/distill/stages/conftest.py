@@ -1,0 +1,85 @@
+"""A quantize stage with a student in front of it, without anything trained."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+LABELS = ("negative", "positive")
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, tiny_bert, sentences) -> Callable[..., Any]:
+    """A factory: the context of a quantize stage whose student gives every row its own label.
+
+    ``prepared(change=None, formats=("transformers", "onnx"), **settings)``: ``change(model)`` edits
+    the student; settings are the stage's. Rows are labelled by the student, so fp32 scores 1.
+    """
+
+    def build(
+        *,
+        change: Callable[[Any], None] | None = None,
+        formats: tuple[str, ...] = ("transformers", "onnx"),
+        **settings: Any,
+    ) -> Any:
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        from distill.export.transformers_folder import save_transformers
+        from distill.pipeline.runner import plan_stages
+        from distill.recipe.loader import load_recipe
+        from distill.run_folder import RunFolder
+        from distill.stages.context import StageContext, Workspace
+
+        folder = tiny_bert(labels=LABELS)
+        model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model.classifier.weight.data.mul_(10)
+        if change is not None:
+            change(model)
+        texts, _ = sentences
+        encoded = tokenizer(list(texts), return_tensors="pt", padding=True)
+        logits = model(**encoded).logits
+        model.classifier.bias.data.sub_(logits.mean(0).detach())  # both labels, half each
+        found = model(**encoded).logits.argmax(-1).tolist()
+        rows = [{"text": t, "label": LABELS[k]} for t, k in zip(texts, found, strict=True)]
+        for name in ("train", "validation"):
+            lines = [json.dumps(row) for row in rows]
+            (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+        recipe = {
+            "recipe": 1,
+            "name": "tiny",
+            "task": {"kind": "classification", "labels": list(LABELS)},
+            "data": {
+                "source": "files",
+                "train": str(tmp_path / "train.jsonl"),
+                "validation": str(tmp_path / "validation.jsonl"),
+                "max_length": 64,
+            },
+            "teacher": {"model": str(folder)},
+            "student": {"size": "2x32/2/64"},
+            "baseline": False,
+            "stages": [
+                {"kind": "distill", "objectives": [{"kind": "logits"}]},
+                {"kind": "quantize", "calibration_rows": 24, **settings},
+                {"kind": "export", "formats": list(formats), "max_drop": 1.0},
+            ],
+            "trainer": {"threads": 1, "precision": "fp32"},
+        }
+        path = tmp_path / "tiny.yaml"
+        path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+        loaded = load_recipe(path)
+        stages = plan_stages(loaded)
+        run = RunFolder(tmp_path / "run")
+        run.create(loaded)
+        for stage in stages[:2]:
+            save_transformers(model, tokenizer, run.stage(stage) / "model")
+            (run.stage(stage) / "stage.json").write_text('{"score": 1.0}')
+        run.stage(stages[2]).mkdir()
+        return StageContext(run, stages[2], stages, Workspace(loaded))
+
+    return build

@@ -1,0 +1,166 @@
+import json
+import logging
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from distill.compression.graph import products
+from distill.errors import GateError, ModelError
+from distill.stages.export import export_stage
+from distill.stages.quantize import quantize_stage
+
+openvino = pytest.mark.skipif(
+    not __import__("distill.export.openvino", fromlist=["x"]).is_installed(),
+    reason="OpenVINO and NNCF are not installed",
+)
+POOLER = "bert.pooler.dense"
+
+
+def fragile_pooler(model):
+    """int8 ruins the pooler, fp32 does not change: a huge weight on an input that is always 0."""
+    norm = model.bert.encoder.layer[-1].output.LayerNorm
+    with torch.no_grad():
+        norm.weight[3] = norm.bias[3] = 0.0
+        model.bert.pooler.dense.weight[:, 3] = 1e4
+
+
+def run(context):
+    return quantize_stage(context.stage.config, context)
+
+
+def fp32_products(path):
+    return {product.name for product in products(onnx.load(str(path)))}
+
+
+def test_int8_that_passes_is_kept_as_it_is(prepared):
+    context = prepared(max_drop=0.1)
+    facts = run(context).facts
+    assert facts["kept"] == "dynamic, per channel"
+    assert facts["files"] == {"onnx": "model.onnx", "onnx-int8": "model.int8.onnx"}
+    assert facts["score_fp32"] == 1.0
+    assert [tried["what"] for tried in facts["tried"]] == ["dynamic, per channel"]
+    assert (context.folder / "model.int8.onnx").stat().st_size == facts["bytes"]
+    assert facts["isa"] == list(facts["isa"])
+
+
+@pytest.mark.parametrize("method", ["dynamic", "static"])
+def test_a_layer_that_int8_ruins_stays_in_fp32_and_only_that(prepared, method, caplog):
+    context = prepared(change=fragile_pooler, max_drop=0.05, method=method)
+    with caplog.at_level(logging.INFO, logger="distill"):
+        facts = run(context).facts
+    assert facts["tried"][0]["drop"] > 0.05
+    assert facts["kept"].endswith(f"1 layer in fp32 ({POOLER})")
+    assert facts["score"] >= 0.95
+    assert fp32_products(context.folder / "model.int8.onnx") == {POOLER}
+    assert "kept" in caplog.messages[-1]
+    assert caplog.messages[-1].endswith("; 1 of 2 tried lost more than 0.05")
+    assert facts["notes"][-1] in caplog.messages[-1]
+
+
+def test_where_only_small_weights_pass_they_are_taken(prepared, monkeypatch):
+    from distill.stages import ladder
+
+    monkeypatch.setattr(ladder, "_fewest_in_fp32", lambda *_, **__: None)
+    context = prepared(change=fragile_pooler, max_drop=0.05)
+    facts = run(context).facts
+    # The pooler's weights do not survive 8 bits at all; the tables do.
+    assert [tried["what"] for tried in facts["tried"]] == [
+        "dynamic, per channel", "weights only, 8 bits", "embeddings only",
+    ]  # fmt: skip
+    assert facts["kept"] == "embeddings only"
+    assert (context.folder / "model.int8.onnx").is_file()
+
+
+def test_fp32_is_the_last_resort_and_is_exported(prepared, monkeypatch):
+    from distill.stages import candidates
+
+    monkeypatch.setattr(
+        candidates, "scored_file", lambda path, format, _: 1.0 if format == "onnx" else 0.5
+    )
+    context = prepared(max_drop=0.0)
+    result = run(context)
+    assert result.facts["kept"] == "fp32"
+    assert result.facts["files"] == {"onnx": "model.onnx"}
+    assert [path.name for path in result.outputs] == ["model.onnx"]
+    assert not (context.folder / "model.int8.onnx").exists()
+
+
+def test_without_fallback_the_run_stops(prepared):
+    context = prepared(change=fragile_pooler, max_drop=0.05, fallback=False)
+    with pytest.raises(GateError, match=r"max_drop is 0\.05.*stages\.quantize\.max_drop="):
+        run(context)
+
+
+def test_layers_are_excluded_by_name(prepared):
+    context = prepared(max_drop=1.0, exclude=["classifier"])
+    assert run(context).facts["kept"].endswith("1 layer in fp32 (classifier)")
+    assert fp32_products(context.folder / "model.int8.onnx") == {"classifier"}
+    with pytest.raises(ModelError, match=r"no layer 'head'; there are: .*bert\.pooler\.dense"):
+        run(prepared_again(context, exclude=["head"]))
+
+
+def prepared_again(context, **changes):
+    from dataclasses import replace
+
+    config = context.stage.config.model_copy(update=changes)
+    return replace(context, stage=replace(context.stage, config=config))
+
+
+@pytest.mark.parametrize(("bits", "name"), [(8, "model.int8.onnx"), (4, "model.int4.onnx")])
+def test_small_weights(prepared, bits, name):
+    context = prepared(method="weights_only", bits=bits, max_drop=1.0)
+    facts = run(context).facts
+    assert (context.folder / name).stat().st_size < (context.folder / "model.onnx").stat().st_size
+    assert facts["format"] == f"onnx-int{bits}"
+
+
+@openvino
+def test_auto_measures_what_there_is_and_takes_the_fastest(prepared):
+    context = prepared(method="auto", max_drop=1.0, formats=("onnx", "openvino"))
+    facts = run(context).facts
+    told = {tried["what"]: tried["ms"] for tried in facts["tried"]}
+    assert set(told) == {
+        "dynamic, per tensor",
+        "dynamic, per channel",
+        "static minmax, per channel",
+        "static minmax, per channel, OpenVINO",
+        "nncf, SmoothQuant 0.95",
+    }
+    assert facts["kept"] == min(told, key=told.get)
+    assert set(facts["files"]) == {"onnx", "onnx-int8", "openvino-int8"}
+
+
+@openvino
+def test_an_openvino_bundle_predicts_what_onnx_predicts(prepared):
+    from dataclasses import replace
+
+    from distill.runtime import load
+
+    context = prepared(method="nncf", max_drop=1.0, formats=("transformers", "onnx", "openvino"))
+    result = run(context)
+    assert result.facts["files"] == {
+        "onnx": "model.onnx",
+        "openvino-int8": "openvino/model.int8.xml",
+    }
+    (context.folder / "stage.json").write_text(json.dumps(result.facts))
+    export = replace(context, stage=context.stages[3])
+    export.folder.mkdir()
+    export_stage(export.stage.config, export)
+    bundle = context.run.bundle
+    said = json.loads((bundle / "distill.json").read_text())
+    assert said["default"] == "openvino-int8"
+    assert list(said["formats"]) == ["transformers", "onnx", "openvino", "openvino-int8"]
+    assert said["formats"]["onnx"]["opset"] == 20
+    assert said["formats"]["openvino"]["weights"]["file"] == "openvino/model.bin"
+    assert len(said["lengths"]) == 21
+    texts = ["the best film", "bad", "a long and sad story about a film that was never good"]
+    expected = load(bundle, format="onnx", threads=1).logits(texts)
+    np.testing.assert_allclose(
+        load(bundle, format="openvino", threads=1).logits(texts), expected, atol=1e-4
+    )
+    int8 = load(bundle, verify=True)
+    assert int8.format == "openvino-int8"
+    np.testing.assert_allclose(int8.logits(texts), expected, atol=0.5)
+    np.testing.assert_allclose(int8.logits(texts, instances=2), int8.logits(texts), atol=0.1)
