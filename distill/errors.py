@@ -26,6 +26,10 @@ class GateError(UserError):
     """A compressed model lost more of its score than the recipe allows."""
 
 
+class ProcessError(UserError):
+    """A process of a training on several devices was killed, or the devices are not there."""
+
+
 class RunFolderError(UserError):
     """A run folder that belongs to another recipe, is in use, or is not a run folder."""
 

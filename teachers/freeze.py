@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from types import MethodType
 from typing import TypeVar
 
 from torch import nn
@@ -29,17 +28,25 @@ def freeze(model: Model) -> Model:
     model.requires_grad_(False)
     model.eval()
     for module in model.modules():
-        # On the object, not the class: the class is shared with models that do train. Bound to
-        # the module, so that a deep copy is bound to its own modules.
-        object.__setattr__(module, "train", MethodType(train, module))
+        # On the object, not the class: the class is shared with models that do train.
+        object.__setattr__(module, "train", _Stays(module))
     return model
 
 
-def train(self: nn.Module, mode: bool = True) -> nn.Module:
-    """What ``train()`` is on a frozen module: it stays in eval mode."""
-    del mode
-    self.training = False
-    return self
+class _Stays:
+    """What ``train()`` is on a frozen module: it stays in eval mode.
+
+    An object rather than a bound method, so that a copy of the module, in this process or in
+    another, has one that is bound to the copy.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+
+    def __call__(self, mode: bool = True) -> nn.Module:
+        del mode
+        self.module.training = False
+        return self.module
 
 
 def freeze_lower(model: PreTrainedModel, layers: int) -> PreTrainedModel:

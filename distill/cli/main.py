@@ -164,6 +164,8 @@ def main(args: Sequence[str] | None = None) -> int:
     # one of the cores, that made training steps ten times slower (2 cores, measured); with this
     # they give the core up after a fraction of that. Read once, when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # Advice that torch's C++ parts write past Python; read once too.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that knows no UTF-8

@@ -158,6 +158,12 @@ class Capture:
         if self.attention:
             _register()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """In another process, where transformers does not know our attention function yet."""
+        self.__dict__.update(state)
+        if self.attention:
+            _register()
+
     def __call__(self, batch: Mapping[str, Tensor]) -> Signals:
         """The signals of one batch of tokens; keys that are no model inputs are left out.
 

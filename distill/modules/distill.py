@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from distill import ranks
 from distill.errors import ModelError
 from distill.matching.capture import Capture
 from distill.matching.layer_map import LayerMap, make_layer_map
@@ -138,7 +139,9 @@ class DistillModule(TrainingModule):
         if self.chooses_by is not None:
             super().observe(batch)
         elif "logits" not in self.needs or getattr(self._teacher_signals, "logits", False):
-            self.validation_loss.update(self.losses(batch)["loss"], len(batch["input_ids"]))
+            rows = torch.tensor(float(len(batch["input_ids"])), device=self.device)
+            # By the rows of all processes together, as the loss is the mean over them.
+            self.validation_loss.update(self.losses(batch)["loss"], ranks.shared(rows))
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Look the teacher's logits up while the indices are on the host: no device to wait for."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning as L
@@ -16,10 +18,13 @@ from distill.data.batches import BucketSampler, Collate
 from distill.data.tokenized import TokenizedDataset
 from distill.modules.base import Batch, TrainingModule
 from distill.modules.checkpoint import AtomicCheckpoint, FitState, read_state
+from distill.modules.devices import on_gpu
 from distill.modules.interrupt import Interrupt
 from distill.modules.precision import resolve_precision
+from distill.modules.processes import Backend, Processes
 from distill.modules.quiet import quiet_lightning
 from distill.modules.session import FitResult, FitSession
+from distill.modules.strategy import JoinedDDP
 from distill.modules.stream import EpochStream, Plan
 from distill.modules.watcher import Watcher
 from distill.recipe.schema import TrainConfig
@@ -60,28 +65,21 @@ def fit(
     """
     config = module.train_config
     sampler = BucketSampler(
-        train.lengths, config.batch_size, seed=session.seed, rank=0, world=session.trainer.devices
+        train.lengths, config.batch_size, seed=session.seed, world=session.trainer.devices
     )
     plan = Plan.of(config, len(sampler))
     state = _start(session, plan)
     module.total_steps = plan.steps
-    held_out = _Rows(validation, config.batch_size) if validation is not None else None
+    job = _Job(module, train, validation, session, plan, state)
     with (
         quiet_lightning(),
         Interrupt() as interrupt,
         Bar(session.name, plan.steps, done=state.step) as bar,
     ):
-        watcher = Watcher(
-            session,
-            plan=plan,
-            state=state,
-            validation=held_out,
-            patience=config.patience,
-            bar=bar,
-            interrupt=interrupt,
-        )
+        watcher = job.watcher(bar, interrupt)
         try:
-            _train(module, _Batches(train, config, seed=session.seed, state=state), watcher)
+            with _others(job):
+                _train(job, watcher)
         except SystemExit:
             # What Lightning makes of a second Ctrl-C.
             if not interrupt.asked:
@@ -92,6 +90,49 @@ def fit(
     if interrupt.asked:
         raise KeyboardInterrupt
     return _result(module, session, watcher)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A training as each of its processes is given it."""
+
+    module: TrainingModule
+    train: TokenizedDataset
+    validation: TokenizedDataset | None
+    session: FitSession
+    plan: Plan
+    state: FitState
+
+    def watcher(self, bar: Bar, interrupt: Interrupt) -> Watcher:
+        """What looks after the training in one process."""
+        config = self.module.train_config
+        rows = self.validation
+        return Watcher(
+            self.session,
+            plan=self.plan,
+            state=self.state,
+            validation=_Rows(rows, config.batch_size) if rows is not None else None,
+            patience=config.patience,
+            bar=bar,
+            interrupt=interrupt,
+        )
+
+
+def _others(job: _Job) -> AbstractContextManager[Any]:
+    """The other processes of the training, where it runs on several devices."""
+    config = job.session.trainer
+    if config.devices == 1:
+        return nullcontext()
+    silent = replace(job, session=replace(job.session, loggers=()))
+    backend: Backend = "nccl" if on_gpu(config) else "gloo"
+    return Processes(_work_along, silent, world=config.devices, backend=backend)
+
+
+def _work_along(job: _Job, _rank: int) -> None:
+    """A training in a process that neither tells nor writes anything."""
+    bar = Bar(job.session.name, job.plan.steps)  # not entered: nothing is drawn
+    with quiet_lightning():
+        _train(job, job.watcher(bar, Interrupt()))
 
 
 def _start(session: FitSession, plan: Plan) -> FitState:
@@ -108,12 +149,13 @@ def _start(session: FitSession, plan: Plan) -> FitState:
     return state
 
 
-def _train(module: TrainingModule, batches: _Batches, watcher: Watcher) -> None:
-    config, session = module.train_config, watcher.session
+def _train(job: _Job, watcher: Watcher) -> None:
+    config, session = job.module.train_config, job.session
+    batches = _Batches(job.train, config, seed=session.seed, state=job.state)
     trainer = L.Trainer(
         accelerator=session.trainer.accelerator,
         devices=session.trainer.devices,
-        strategy=session.trainer.strategy,
+        strategy="auto" if session.trainer.devices == 1 else JoinedDDP(),
         precision=_PRECISIONS[resolve_precision(session.trainer)],
         max_epochs=1,  # of Lightning's: the stream holds all of ours
         accumulate_grad_batches=config.accumulate,
@@ -130,7 +172,7 @@ def _train(module: TrainingModule, batches: _Batches, watcher: Watcher) -> None:
         default_root_dir=session.folder,
     )
     last = session.last if session.last.is_file() else None
-    trainer.fit(module, datamodule=batches, ckpt_path=last, weights_only=True)
+    trainer.fit(job.module, datamodule=batches, ckpt_path=last, weights_only=True)
 
 
 def _result(module: TrainingModule, session: FitSession, watcher: Watcher) -> FitResult:

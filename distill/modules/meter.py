@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distill import ranks
+
 
 class Meter:
     """Sums of named scalars.
@@ -28,6 +30,12 @@ class Meter:
             else:
                 self.sums[name] = sum_before.to(value.device) + value
         self.count += 1
+
+    def share(self) -> None:
+        """With several processes: replace the sums by their mean over them, the same on each."""
+        if self.sums and ranks.several():
+            means = ranks.shared(torch.stack([value.float() for value in self.sums.values()]))
+            self.sums = dict(zip(self.sums, means.unbind(), strict=True))
 
     def take(self) -> dict[str, float]:
         """The means since the last call; empty if nothing was added."""

@@ -81,7 +81,7 @@ class Watcher(L.Callback):
         if self.pending():
             # Not saved here: the optimiser's state is restored only after this hook.
             self._evaluate(trainer, _ours(module))
-        if self.interrupt.asked:
+        if self._asked_anywhere(trainer):
             trainer.should_stop = True
 
     def on_train_batch_start(
@@ -131,11 +131,16 @@ class Watcher(L.Callback):
     # What they are made of.
 
     def _stop_is_asked(self, trainer: L.Trainer) -> bool:
+        # All processes must stop at the same step; on GPUs asking them costs a wait, so not at
+        # each one.
+        on_cpu = trainer.strategy.root_device.type == "cpu"
+        if trainer.world_size > 1 and not on_cpu and self.state.step % LOG_STEPS:
+            return False
+        return self._asked_anywhere(trainer)
+
+    def _asked_anywhere(self, trainer: L.Trainer) -> bool:
         if trainer.world_size == 1:
             return self.interrupt.asked
-        # All processes must stop at the same step; asking them costs a wait, so not at each one.
-        if self.state.step % LOG_STEPS:
-            return False
         return trainer.strategy.reduce_boolean_decision(self.interrupt.asked, all=False)
 
     def _log(self, trainer: L.Trainer, values: dict[str, float]) -> None:
@@ -144,6 +149,7 @@ class Watcher(L.Callback):
             target.log_metrics(row, step=self.state.step)
 
     def _log_losses(self, trainer: L.Trainer) -> None:
+        self.state.recent.share()
         means = self.state.recent.take()
         loss = means.pop("loss")
         if not math.isfinite(loss):
@@ -160,13 +166,16 @@ class Watcher(L.Callback):
         self._status = loss if best is None else f"{loss}, best {best:.4f}"
 
     def _evaluate(self, trainer: L.Trainer, module: TrainingModule) -> bool:
-        """Score the model, unless a person wants to stop; whether it was scored."""
+        """Score the model, unless a person wants to stop; whether it was scored.
+
+        With several processes the scoring is finished first: they exchange what they counted.
+        """
         module.reset_scores()
         module.model.eval()
         try:
             with torch.inference_mode(), trainer.precision_plugin.val_step_context():
                 for batch in self.validation or ():
-                    if self.interrupt.asked:
+                    if self.interrupt.asked and trainer.world_size == 1:
                         return False
                     module.observe(trainer.strategy.batch_to_device(batch))
             scores = module.scores()
@@ -189,6 +198,9 @@ class Watcher(L.Callback):
         self._tell({chooser: scores[chooser]} if chooser else scores)
 
     def _save(self, trainer: L.Trainer) -> None:
+        # The checkpoint, which rank 0 writes, must hold the sums of all.
+        self.state.recent.share()
+        self.state.told.share()
         for target in trainer.loggers:
             target.save()
         trainer.save_checkpoint(self.session.last)
@@ -202,6 +214,7 @@ class Watcher(L.Callback):
         state, best = self.state, self.state.selection.score
         epoch = f"{self.plan.epoch_at(state.position):.2f}".rstrip("0").rstrip(".")
         words = [f"epoch {epoch}/{self.plan.epochs}"]
+        self.state.told.share()
         if loss := state.told.take():
             words.append(f"loss {loss['loss']:.4g}")
             self._set_status(words[-1])

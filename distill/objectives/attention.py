@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from distill import ranks
 from distill.errors import ModelError
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
@@ -41,7 +42,7 @@ def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     valid = mask.to(student.device).float()  # (B, L)
     pairs = valid[:, None, :, None] * valid[:, None, None, :]  # (B, 1, L, L)
     difference = (student.float() - teacher.float()) * pairs  # (B, H, L, L)
-    return difference.square().sum() / (student.shape[1] * pairs.sum()).clamp(min=1)
+    return ranks.weighted_mean(difference.square().sum(), student.shape[1] * pairs.sum())
 
 
 class AttentionMatch(Objective):

@@ -10,6 +10,7 @@ from typing import ClassVar, Protocol
 
 from torch import Tensor
 
+from distill import ranks
 from distill.errors import ModelError
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
@@ -94,4 +95,4 @@ def masked_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
         )
     valid = mask.to(student.device).float()  # (B, L)
     squares = (student.float() - teacher.float()).square().mean(dim=-1)  # (B, L)
-    return (squares * valid).sum() / valid.sum().clamp(min=1)
+    return ranks.weighted_mean((squares * valid).sum(), valid.sum())

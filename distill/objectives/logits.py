@@ -11,6 +11,7 @@ from typing import ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill import ranks
 from distill.errors import ModelError
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
@@ -33,7 +34,7 @@ def soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tenso
     """
     target = F.softmax(teacher.float() / temperature, dim=-1)  # (B, C)
     logs = F.log_softmax(student.float() / temperature, dim=-1)  # (B, C)
-    return -(target * logs).sum(dim=-1).mean() * temperature**2
+    return ranks.mean(-(target * logs).sum(dim=-1)) * temperature**2
 
 
 def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -48,7 +49,8 @@ def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """
     target = F.log_softmax(teacher.float() / temperature, dim=-1)  # (B, C)
     logs = F.log_softmax(student.float() / temperature, dim=-1)  # (B, C)
-    return F.kl_div(logs, target, reduction="batchmean", log_target=True) * temperature**2
+    rows = F.kl_div(logs, target, reduction="none", log_target=True).sum(dim=-1)  # (B,)
+    return ranks.mean(rows) * temperature**2
 
 
 def mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -60,7 +62,7 @@ def mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         temperature: taken so that the three losses are called alike.
     """
     del temperature
-    return F.mse_loss(student.float(), teacher.float())
+    return ranks.mean((student.float() - teacher.float()).square())
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
@@ -105,7 +107,7 @@ def logits_loss(
             "objective 'logits': hard_weight is set but the batch has no labels; "
             "give labels or set hard_weight to 0"
         )
-    hard = F.cross_entropy(student.float(), labels)
+    hard = ranks.mean(F.cross_entropy(student.float(), labels, reduction="none"))
     return (1 - hard_weight) * soft + hard_weight * hard
 
 

@@ -113,11 +113,14 @@ def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
 
 def _prepare(recipe: Recipe) -> Any:
     """Look at everything that can be wrong before anything is written."""
-    # Heavy: torch, transformers and lightning come with these two.
+    # Heavy: torch, transformers and lightning come with these.
+    from distill.evaluation.machine import physical_cores
+    from distill.modules.devices import check_devices
     from distill.stages.context import Workspace
     from students.folder import check_folder
     from teachers.load import resolve_model
 
+    check_devices(recipe.trainer, physical_cores())
     workspace = Workspace(recipe)
     resolve_model(recipe.teacher.model, revision=recipe.teacher.revision)
     if recipe.student.init not in {"teacher-layers", "random"}:
@@ -210,6 +213,8 @@ def _inputs(
             "student": recipe.student.model_dump(mode="json") if stage.index > 1 else None,
             "init": _folder_digest(recipe.student.init) if stage.index > 1 else None,
             "precision": recipe.trainer.precision,
+            # So many of them make a step's batch; left out for one, as it always was.
+            **({"devices": recipe.trainer.devices} if recipe.trainer.devices > 1 else {}),
             "model": (
                 _folder_digest(recipe.teacher.model)
                 if stage.index == 1 or stage.kind == "baseline"

@@ -18,6 +18,7 @@ from torchmetrics.classification import (
     MulticlassMatthewsCorrCoef,
 )
 
+from distill import ranks
 from distill.errors import DataError
 from distill.tasks.base import Task
 
@@ -68,7 +69,7 @@ class Classification(Task):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy in fp32; see :meth:`Task.loss`."""
-        return F.cross_entropy(logits.float(), labels)
+        return ranks.mean(F.cross_entropy(logits.float(), labels, reduction="none"))
 
     def _metrics(self) -> dict[str, Metric]:
         classes = self.num_outputs

@@ -15,13 +15,13 @@ class TrainerConfig(Section):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """``auto``: bf16 autocast where CPU or GPU has it in hardware, else fp32."""
     threads: PositiveInt | None = None
-    """CPU threads of training; left out, all physical cores."""
+    """CPU threads of training, shared by its processes; left out, all physical cores."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where it runs."""
     devices: PositiveInt = 1
-    """How many of them."""
-    strategy: StrictStr = "auto"
-    """A Lightning strategy, such as ``ddp``."""
+    """How many of them: GPUs, or processes on a CPU; each takes ``batch_size`` examples a step."""
+    strategy: Literal["auto", "ddp"] = "auto"
+    """How several work together: ``ddp``, which ``auto`` means too, averages their gradients."""
     checkpoint_steps: PositiveInt = 200
     """Steps between checkpoints that a killed run resumes from."""
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,8 +15,6 @@ import torch
 from safetensors.torch import load_file
 
 from distill.errors import RunFolderError
-
-SCRIPT = Path(__file__).with_name("tiny_training.py")
 
 #: 90 rows in batches of 8 are 12 batches an epoch; 2 epochs, scored 3 times each.
 PLAIN: dict[str, Any] = {"evaluations_per_epoch": 3}
@@ -32,25 +28,6 @@ LAST_KEPT: dict[str, Any] = {"validation": None}
 
 Start = Callable[[Path, dict[str, Any]], int]
 Whole = Callable[[dict[str, Any]], Path]
-
-
-@pytest.fixture(scope="session")
-def start() -> Iterator[Start]:
-    """Trains in a process of its own and gives its exit status."""
-    command = [sys.executable, str(SCRIPT)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        stdin, stdout = server.stdin, server.stdout
-
-        def run(folder: Path, settings: dict[str, Any]) -> int:
-            stdin.write(json.dumps([str(folder), settings]) + "\n")
-            stdin.flush()
-            return int(stdout.readline())
-
-        yield run
-        stdin.close()
 
 
 def said(folder: Path) -> str:

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import save_file
+from torch import distributed
 from torch.utils.data import Dataset
 from transformers import BertConfig, BertForSequenceClassification
 
+from distill.errors import DataError
 from distill.modules.base import TrainingModule
 from distill.modules.distill import DistillModule
 from distill.modules.finetune import FinetuneModule
@@ -57,6 +59,25 @@ class Rows(Dataset[dict[str, Any]]):
             "label": int(self.labels[index]),
             "index": index,
         }
+
+
+class Spoiled(Rows):
+    """Rows that the second process of a training cannot read to their end."""
+
+    def __init__(self, count: int, how: str) -> None:
+        super().__init__(count)
+        self.how = how
+        self.read = 0
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        self.read += 1
+        if self.read > 20 and distributed.is_initialized() and distributed.get_rank() == 1:
+            if self.how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self.how == "mistaken":
+                raise DataError(f"row {self.read}: no such row")
+            raise ValueError("a fault of ours")
+        return super().__getitem__(index)
 
 
 def bert(layers: int = 2, hidden: int = 16, heads: int = 2, seed: int = 0) -> Any:
@@ -97,6 +118,7 @@ def train(
     validation: int | None = 40,
     trainer: dict[str, Any] | None = None,
     objectives: list[str] | None = None,
+    spoiled: str | None = None,
     **config: Any,
 ) -> tuple[Any, FitResult]:
     """Train in a folder, or go on there: on labels, or with objectives on a teacher's signals."""
@@ -111,7 +133,7 @@ def train(
         module = FinetuneModule(bert(), task, train=how, seed=5)
     result = fit(
         module,
-        Rows(rows),
+        Spoiled(rows, spoiled) if spoiled else Rows(rows),
         validation=Rows(validation, seed=1) if validation else None,
         session=session(folder, **(trainer or {})),
     )

@@ -1,0 +1,165 @@
+"""Two processes end as one does, stop as one does, and fail with what failed."""
+
+from __future__ import annotations
+
+import csv
+import json
+import pickle
+import signal
+import threading
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from distill.errors import DataError, ProcessError
+from distill.modules import processes
+from distill.modules.processes import Processes
+
+TWO: dict[str, Any] = {"trainer": {"devices": 2}}
+
+
+@pytest.fixture
+def tiny(tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """``tiny_training``, where other processes find it too."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    return tiny
+
+
+def curves(folder: Path) -> list[tuple[str, str, float]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return [(r["step"], r["metric"], float(r["value"])) for r in csv.DictReader(file)]
+
+
+def assert_alike(one: Any, two: Any, *, tolerance: float) -> None:
+    """The weights agree, but for those without any gradient in truth."""
+    others = two.state_dict()
+    for name, value in one.state_dict().items():
+        # A bias of the keys moves every score of a row alike, which softmax takes away again: its
+        # gradient is rounding, and AdamW makes steps of full length of it.
+        if not name.endswith("attention.self.key.bias"):
+            room = tolerance * (value.norm() + 0.01)
+            assert (value - others[name]).norm() <= room, name
+
+
+@pytest.mark.parametrize(
+    ("objectives", "config", "tolerance"),
+    [
+        # 85 rows in batches of 16 or 2 x 8: parts of different sizes, with different tokens.
+        pytest.param(["embedding", "attention", "hidden"], {}, 1e-5, id="layers"),
+        pytest.param(
+            ["hidden", "logits"], {"accumulate": 4}, 1e-5, id="logits", marks=pytest.mark.slow
+        ),
+        pytest.param(None, {}, 1e-5, id="labels", marks=pytest.mark.slow),
+        pytest.param(
+            ["attention", "logits"],
+            {"trainer": {"precision": "bf16"}},
+            2e-2,
+            id="bf16",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_two_processes_are_one_with_the_same_batch(
+    tiny: ModuleType,
+    tmp_path: Path,
+    objectives: list[str] | None,
+    config: dict[str, Any],
+    tolerance: float,
+) -> None:
+    settings = {"rows": 85, "validation": 41, "dropout": 0.0, "objectives": objectives}
+    trainer = config.pop("trainer", {})
+    one, alone = tiny.train(tmp_path / "1", batch_size=16, trainer=trainer, **settings, **config)
+    both = trainer | {"devices": 2}
+    two, shared = tiny.train(tmp_path / "2", batch_size=8, trainer=both, **settings, **config)
+    assert_alike(one, two, tolerance=tolerance)
+    assert (alone.steps, alone.best_step) == (shared.steps, shared.best_step)
+    found, expected = curves(tmp_path / "2"), curves(tmp_path / "1")
+    assert [row[:2] for row in found] == [row[:2] for row in expected]
+    for (step, metric, value), (_, _, wanted) in zip(found, expected, strict=True):
+        assert value == pytest.approx(wanted, rel=tolerance, abs=1e-7), (step, metric)
+    checkpoint = tmp_path / "2" / "01-tiny" / "checkpoint" / "last.ckpt"
+    kept = torch.load(checkpoint, weights_only=True)
+    trained = {name for name in kept["state_dict"] if not name.startswith("project")}
+    assert trained == {f"model.{name}" for name in one.state_dict()}  # no teacher, no wrapper
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize(
+    ("how", "error", "message"),
+    [
+        ("killed", ProcessError, r"process 2 of 2 \(rank 1\) was ended by signal 9"),
+        pytest.param("mistaken", DataError, r"row 21: no such row", marks=pytest.mark.slow),
+        pytest.param(
+            "failing",
+            RuntimeError,
+            r"(?s)process 2 of 2 \(rank 1\) failed:.*ValueError: a fault of ours",
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_what_ends_one_ends_all(
+    tiny: ModuleType, tmp_path: Path, how: str, error: type[Exception], message: str
+) -> None:
+    threads = torch.get_num_threads()
+    with pytest.raises(error, match=message):
+        tiny.train(tmp_path, spoiled=how, validation=None, **TWO)
+    assert not torch.distributed.is_initialized()
+    assert torch.get_num_threads() == threads
+    assert not [t for t in threading.enumerate() if t.name.startswith("distill-rank")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("death", [("step", 7), ("interrupt", 4)], ids=["killed", "interrupted"])
+def test_resumed_is_bitwise_the_same(start: Any, tmp_path: Path, death: tuple[str, int]) -> None:
+    settings = {**TWO, "rows": 60, "objectives": ["hidden", "logits"]}
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start(whole, settings) == 0, (whole / "stderr.txt").read_text()
+    status = start(broken, settings | {"death": death})
+    assert status == (-signal.SIGKILL if death[0] == "step" else 1)
+    assert not (broken / "final.safetensors").exists()
+    assert (broken / "01-tiny" / "checkpoint" / "last.ckpt").is_file()
+    assert start(broken, settings) == 0, (broken / "stderr.txt").read_text()
+    ours, theirs = (load_file(folder / "final.safetensors") for folder in (whole, broken))
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+    assert curves(whole) == curves(broken)
+    assert json.loads((whole / "result.json").read_text()) == json.loads(
+        (broken / "result.json").read_text()
+    )
+
+
+def test_memory_maps_go_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "logits.npy"
+    np.save(file, np.arange(100_000, dtype=np.float32).reshape(-1, 4))
+    mapped = np.load(file, mmap_mode="r")
+    content = processes._pickled({"whole": mapped, "part": mapped[3:5]})
+    assert len(content) < 2_000
+    found = pickle.loads(content)
+    assert isinstance(found["whole"], np.memmap)
+    np.testing.assert_array_equal(found["whole"], mapped)
+    np.testing.assert_array_equal(found["part"], mapped[3:5])
+
+
+def test_what_cannot_be_copied_is_told() -> None:
+    with (
+        pytest.raises((AttributeError, pickle.PicklingError)),
+        Processes(print, lambda: None, world=2, backend="gloo"),
+    ):
+        pass
+    assert not torch.distributed.is_initialized()
+
+
+def test_a_frozen_teacher_stays_frozen_in_another_process(tiny: ModuleType) -> None:
+    from distill.modules.distill import DistillModule
+
+    module = DistillModule(tiny.bert(seed=1), tiny.bert(), ["attention", "logits"])
+    found = pickle.loads(processes._pickled(module))
+    found.teacher.train()
+    assert not any(part.training for part in found.teacher.modules())
+    assert not any(parameter.requires_grad for parameter in found.teacher.parameters())
+    assert found._student_signals.model is found.model
