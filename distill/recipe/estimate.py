@@ -36,7 +36,10 @@ _LARGEST_READ = 1 << 28
 #: Training rows and mean tokens of data sets that are not files: (path, subset).
 _KNOWN_ROWS = {
     ("nyu-mll/glue", "cola"): (8_551, 11),
+    ("nyu-mll/glue", "mnli"): (392_702, 39),
     ("nyu-mll/glue", "mrpc"): (3_668, 53),
+    ("nyu-mll/glue", "qnli"): (104_743, 50),
+    ("nyu-mll/glue", "qqp"): (363_846, 31),
     ("nyu-mll/glue", "rte"): (2_490, 70),
     ("nyu-mll/glue", "sst2"): (67_349, 13),
     ("docstrings", None): (27_700, 20),  # about: it depends on what is installed

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from distill.errors import Fault, RecipeError
 from distill.recipe import catalog
+from distill.recipe.overrides import apply_setting
 from distill.recipe.yaml_lines import Value, one_line, read
 
 
@@ -23,9 +24,12 @@ def read_tree(path: Path) -> Value:
     """Read a recipe with its bases merged below it.
 
     ``base:`` is a path relative to the file it stands in, or the name of a recipe that comes along.
+    ``set:`` beside it holds dotted settings (``stages.intermediate.epochs: 50``) for what merging
+    does not reach, as lists are replaced whole; they come last.
 
     Raises:
-        RecipeError: a file cannot be read, or the bases go round in a circle.
+        RecipeError: a file cannot be read, the bases go round in a circle, or a setting names
+            nothing.
     """
     return _read_tree(path, ())
 
@@ -33,8 +37,13 @@ def read_tree(path: Path) -> Value:
 def _read_tree(path: Path, above: tuple[Path, ...]) -> Value:
     tree = read(path)
     content = tree.content
-    base = content.pop("base", None) if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        return tree
+    base, settings = content.pop("base", None), content.pop("set", None)
     if base is None:
+        if settings is not None:
+            message = "lays settings over a base, and there is none; write them where they belong"
+            raise RecipeError([Fault(path, settings.place.line, "set", message)])
         return tree
     if not isinstance(base.content, str) or not base.content:
         message = "expected the path of a recipe, relative to this file"
@@ -52,7 +61,23 @@ def _read_tree(path: Path, above: tuple[Path, ...]) -> Value:
     except (OSError, ValueError):
         message = f"'{one_line(base.content)}' is not a path"
         raise RecipeError([Fault(path, base.place.line, "base", message)]) from None
-    return merge(_read_tree(below, chain), tree)
+    merged = merge(_read_tree(below, chain), tree)
+    if settings is not None:
+        _apply(settings, merged, path)
+    return merged
+
+
+def _apply(settings: Value, tree: Value, path: Path) -> None:
+    if not isinstance(settings.content, dict):
+        message = "expected dotted keys and values, such as stages.prediction.epochs: 1"
+        raise RecipeError([Fault(path, settings.place.line, "set", message)])
+    faults = [
+        fault
+        for key, value in settings.content.items()
+        for fault in apply_setting(tree, key, value)
+    ]
+    if faults:
+        raise RecipeError(faults)
 
 
 def _base_file(path: Path, base: str) -> Path:

@@ -65,3 +65,47 @@ def test_a_longer_circle(write: Write, faults: Faults) -> None:
     assert faults(path) == [
         "a.yaml:1: base: bases go round in a circle: b.yaml -> a.yaml -> b.yaml"
     ]
+
+
+def test_settings_over_a_base_reach_into_lists(write: Write) -> None:
+    write()
+    path = write(
+        text="base: small.yaml\ndata: {max_length: 32}\nset:\n  stages.prediction.epochs: 7\n"
+        "  stages.intermediate.objectives.attention: null\n",
+        name="top.yaml",
+    )
+    recipe = load_recipe(path)
+    assert recipe.data.max_length == 32
+    assert recipe.stages[1].epochs == 7  # type: ignore[union-attr]
+    assert [o.kind for o in recipe.stages[0].objectives] == ["hidden"]  # type: ignore[union-attr]
+    # And what stands above a base with settings still wins.
+    above = write(text="base: top.yaml\nset: {stages.prediction.epochs: 8}\n", name="more.yaml")
+    assert load_recipe(above).stages[1].epochs == 8  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "base: small.yaml\nset:\n  stages.predict.epochs: 7\n",
+            "top.yaml:3: stages.predict.epochs: nothing here is called 'predict'; did you mean "
+            "'prediction'? there are: intermediate, prediction, export, evaluate",
+        ),
+        (
+            "base: small.yaml\nset:\n  stages.prediction.epochs: many\n",
+            "top.yaml:3: stages[1].epochs: found the text 'many', expected a whole number",
+        ),
+        (
+            "base: small.yaml\nset: [a]\n",
+            "top.yaml:2: set: expected dotted keys and values, such as stages.prediction.epochs: 1",
+        ),
+        (
+            "set: {seed: 1}\nrecipe: 1\n",
+            "top.yaml:1: set: lays settings over a base, and there is none; write them where they "
+            "belong",
+        ),
+    ],
+)
+def test_settings_that_cannot_be(write: Write, faults: Faults, text: str, said: str) -> None:
+    write()
+    assert faults(write(text=text, name="top.yaml")) == [said]

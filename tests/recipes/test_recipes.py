@@ -1,0 +1,121 @@
+"""Every recipe that comes along, walked on a tiny random model up to its last training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distill.recipe import catalog
+from distill.recipe.ablation import load_ablation
+from distill.recipe.loader import load_recipe
+from distill.recipe.plan import plan_stages
+from distill.recipe.schema import DistillStage, PruneStage, Recipe
+
+TINY = [
+    "student.size=2x32/2/64",
+    "trainer.threads=1",
+    "trainer.precision=fp32",
+    "data.limit_train=null",
+    "data.limit_validation=null",
+]
+#: What the paper's recipes have to say (section 4.2), by task.
+PAPER = {
+    "cola": (50, 64), "mnli": (10, 128), "mrpc": (20, 128), "qnli": (10, 128),
+    "qqp": (10, 128), "rte": (20, 128), "sst2": (20, 64),
+}  # fmt: skip
+
+
+def write_rows(folder: Path, recipe: Recipe, texts: list[str]) -> list[str]:
+    """Files with the recipe's columns and labels, and the settings that name them."""
+    columns, names = recipe.data.columns, recipe.task.labels or ["no", "yes"]
+    rows = []
+    for index, text in enumerate(texts):
+        row = {columns.text: text, columns.label: names[index % len(names)]}
+        rows.append(row | ({columns.text_pair: texts[-index]} if columns.text_pair else {}))
+    settings = ["data.source=files", "data.path=null", "data.subset=null", "data.test=null"]
+    for name, part in (("train", rows[:16]), ("validation", rows[16:28])):
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in part), "utf-8")
+        settings.append(f"data.{name}={path}")
+    return settings
+
+
+def shortened(recipe: Recipe) -> list[str]:
+    """Settings that leave one short epoch of every training."""
+    found = []
+    for stage in recipe.stages:
+        at = f"stages.{stage.name}"
+        if isinstance(stage, DistillStage):
+            found += [f"{at}.epochs=1", f"{at}.batch_size=8", f"{at}.evaluations_per_epoch=1"]
+        if isinstance(stage, PruneStage):
+            found += [f"{at}.score_steps=1", f"{at}.recover.epochs=1"]
+    return [*found, "teacher.finetune={epochs: 1, batch_size: 8}", "baseline=true"]
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_a_recipe_trains(
+    name: str,
+    tmp_path: Path,
+    tiny_bert: Callable[..., Path],
+    sentences: tuple[list[str], list[int]],
+) -> None:
+    from distill.pipeline.runner import go_on
+
+    whole = load_recipe(name)
+    settings = [*TINY, f"teacher.model={tiny_bert(layers=4)}", *shortened(whole)]
+    recipe = load_recipe(name, *settings, *write_rows(tmp_path, whole, sentences[0]))
+    last = [stage for stage in plan_stages(recipe) if stage.makes_student][-1]
+    facts = go_on(recipe, tmp_path / "run", until=last.name)
+    assert facts["name"] == last.name
+    assert -1 <= facts["score"] <= 1
+    done = [path.parent.name for path in (tmp_path / "run").glob("*/done.json")]
+    assert len(done) == last.index
+
+
+@pytest.mark.parametrize("task", sorted(PAPER))
+def test_the_paper_s_recipes_differ_where_tasks_differ(task: str) -> None:
+    recipe, sst2 = load_recipe(f"glue/{task}"), load_recipe("glue/sst2")
+    stages = {stage.name: stage for stage in recipe.stages}
+    intermediate, prediction = stages["intermediate"], stages["prediction"]
+    assert isinstance(intermediate, DistillStage)
+    assert isinstance(prediction, DistillStage)
+    assert (intermediate.epochs, recipe.data.max_length) == PAPER[task]
+    assert (intermediate.lr, intermediate.schedule, intermediate.warmup) == (5e-5, "constant", 0)
+    assert (prediction.epochs, prediction.lr, prediction.warmup) == (3, 3e-5, 0.1)
+    assert {intermediate.batch_size, prediction.batch_size} == {32}
+    assert recipe.student.size == "tinybert4"
+    assert recipe.teacher == sst2.teacher
+    others = [s for s in recipe.stages if s.name not in ("intermediate", "augment")]
+    assert others == [s for s in sst2.stages if s.name not in ("intermediate", "augment")]
+
+
+@pytest.mark.parametrize("name", catalog.names())
+def test_a_recipe_s_header_says_how_to_run_it(name: str) -> None:
+    header = catalog.find(name).read_text("utf-8").partition("\n\n")[0]
+    assert f"#   distill run {name}" in header
+    assert "https://arxiv.org/abs/" in header or not name.startswith("glue/")
+    assert load_recipe(name).description
+
+
+def test_the_tinybert_ablation_changes_what_its_rows_say(tmp_path: Path) -> None:
+    folders = {"data": str(tmp_path), "general": str(tmp_path)}
+    loaded = load_ablation("tinybert", folders=folders)
+    rte = {cell.variant: cell for cell in loaded.cells if (cell.task, cell.seed) == ("rte", 2)}
+    assert set(rte) == set(loaded.config.variants)
+    full = rte["full"].recipe
+    for name, cell in rte.items():
+        if name in ("full", "teacher"):
+            continue
+        assert cell.recipe.model_copy(update={"name": full.name}) != full, name
+    kinds = {
+        name: [o.kind for o in cell.recipe.stages[0].objectives]  # type: ignore[union-attr]
+        for name, cell in rte.items()
+    }
+    assert kinds["full"] == ["embedding", "attention", "hidden"]
+    assert kinds["without-attention"] == ["embedding", "hidden"]
+    assert kinds["without-trm"] == ["embedding"]
+    assert kinds["without-intermediate"] == ["logits"]
+    assert [s.name for s in rte["labels-only"].planned()] == ["teacher", "baseline"]
