@@ -17,7 +17,7 @@ def test_every_recipe_that_comes_along_is_valid_and_survives_its_own_yaml(
     name: str, tmp_path: Path
 ) -> None:
     recipe = load_recipe(name)
-    assert recipe.name == name
+    assert recipe.name == name.replace("/", "-")
     assert recipe.description
     path = tmp_path / "again.yaml"
     path.write_text(resolved_yaml(recipe), "utf-8")
