@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from distill.console import clock
-from distill.matching.layer_map import make_layer_map
+from distill.matching.layer_map import LayerMap, candidates, make_layer_map
 from distill.recipe.checks import student_size
 from distill.recipe.estimate import (
     MACS_PER_SECOND,
@@ -29,6 +29,7 @@ from distill.recipe.schema import (
     DistillStage,
     EvaluateStage,
     ExportStage,
+    LayerSearch,
     PruneStage,
     QuantizeStage,
     Recipe,
@@ -100,10 +101,11 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
     teacher = Shape.of_teacher(found, len(recipe.task.labels or "??"))
     students = shapes_by_stage(recipe, stages, teacher, size)
     content["layer_maps"] = [
-        _layer_map(stage.config, size.layers, found.layers)
+        layer_map
         for stage in stages
         if isinstance(stage.config, DistillStage)
         and any(objective.kind in _SIGNALS for objective in stage.config.objectives)
+        for layer_map in _layer_maps(stage.config, size.layers, found.layers)
     ]
     content["models"] = _models(stages, teacher, students)
     content["bytes"] = sum(
@@ -159,18 +161,30 @@ def _model(name: str, shape: Shape) -> dict[str, Any]:
     }
 
 
-def _layer_map(config: DistillStage, student: int, teacher: int) -> dict[str, Any]:
+def _layer_maps(config: DistillStage, student: int, teacher: int) -> list[dict[str, Any]]:
+    """The stage's layer map; of a search every candidate's."""
     kinds = [objective.kind for objective in config.objectives]
-    layered = any(kind in ("attention", "hidden") for kind in kinds)
-    pairs = make_layer_map(config.layer_map, student, teacher).pairs if layered else ()
-    return {
-        "stage": config.name,
-        "signals": [kind for kind in kinds if kind in _SIGNALS],
-        "kind": config.layer_map if isinstance(config.layer_map, str) else "pairs",
-        "teacher_layers": teacher,
-        "student_layers": student,
-        "pairs": [list(pair) for pair in pairs],
-    }
+    maps: list[tuple[str, LayerMap]]
+    if not any(kind in ("attention", "hidden") for kind in kinds):
+        maps = [("pairs" if isinstance(config.layer_map, list) else config.layer_map, LayerMap(()))]
+    elif config.layer_map == "search":
+        search = config.search or LayerSearch()
+        found = candidates(search.candidates, student, teacher)
+        maps = [(f"search, candidate {one.name}", one.layer_map) for one in found]
+    else:
+        kind = config.layer_map if isinstance(config.layer_map, str) else "pairs"
+        maps = [(kind, make_layer_map(config.layer_map, student, teacher))]
+    return [
+        {
+            "stage": config.name,
+            "signals": [kind for kind in kinds if kind in _SIGNALS],
+            "kind": kind,
+            "teacher_layers": teacher,
+            "student_layers": student,
+            "pairs": [list(pair) for pair in layer_map.pairs],
+        }
+        for kind, layer_map in maps
+    ]
 
 
 def _what(stage: PlannedStage) -> str:
@@ -183,7 +197,7 @@ def _what(stage: PlannedStage) -> str:
             return f"the student on labels only: {_training(stage.config)}"
         case DistillStage():
             kinds = ", ".join(objective.kind for objective in stage.config.objectives)
-            return f"match {kinds}: {_training(stage.config)}"
+            return f"{_search(stage.config)}match {kinds}: {_training(stage.config)}"
         case PruneStage(recover=recover):
             after = f"; recover: {_training(recover)}" if recover else ""
             return f"remove {stage.config.heads:.0%} of heads, {stage.config.ffn:.0%} of ffn{after}"
@@ -195,6 +209,14 @@ def _what(stage: PlannedStage) -> str:
             batches = ", ".join(map(str, stage.config.batch_sizes))
             lengths = ", ".join(map(str, stage.config.lengths))
             return f"score and time every model: batch {batches}; length {lengths}"
+
+
+def _search(config: DistillStage) -> str:
+    if config.layer_map != "search":
+        return ""
+    search = config.search or LayerSearch()
+    count = str(len(search.candidates)) if search.candidates else "all"
+    return f"try {count} layer maps for 2x{search.steps} steps each; "
 
 
 def _training(config: TrainConfig | None) -> str:

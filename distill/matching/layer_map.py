@@ -88,6 +88,61 @@ def make_layer_map(
     return LayerMap(tuple((i, 1 + (i - 1) * step) for i in rows))
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A layer map that a search tries.
+
+    Args:
+        name: its kind (or kinds, where several come to the same), or its pairs in words.
+        layer_map: the map.
+    """
+
+    name: str
+    layer_map: LayerMap
+
+
+def candidates(
+    wanted: Sequence[str | Sequence[Sequence[int]]] | None, student_depth: int, teacher_depth: int
+) -> list[Candidate]:
+    """The distinct layer maps that a search tries, in the order given.
+
+    Args:
+        wanted: kinds and lists of [student, teacher]; ``None`` takes every kind that fits.
+        student_depth: M.
+        teacher_depth: N.
+
+    Raises:
+        ModelError: a candidate does not fit the depths, or there is none.
+
+    Example:
+        >>> [c.name for c in candidates(None, 5, 12)]
+        ['first', 'last', 'skip']
+    """
+    chosen = _fitting(student_depth, teacher_depth) if wanted is None else wanted
+    names: dict[LayerMap, list[str]] = {}
+    for kind in chosen:
+        layer_map = make_layer_map(kind, student_depth, teacher_depth)
+        told = kind if isinstance(kind, str) else _in_words(layer_map)
+        if told not in names.setdefault(layer_map, []):
+            names[layer_map].append(told)
+    if not names:
+        raise ModelError(
+            f"layer_map: no kind of map fits a student of {student_depth} layers and a teacher of "
+            f"{teacher_depth}; give search.candidates as lists of [student, teacher]"
+        )
+    return [Candidate(" = ".join(told), layer_map) for layer_map, told in names.items()]
+
+
+def _fitting(student_depth: int, teacher_depth: int) -> list[str]:
+    if student_depth > teacher_depth:
+        return []
+    return [kind for kind in KINDS if kind != "uniform" or teacher_depth % student_depth == 0]
+
+
+def _in_words(layer_map: LayerMap) -> str:
+    return " ".join(f"{student}<{teacher}" for student, teacher in layer_map.pairs)
+
+
 def _uniform(student_depth: int, teacher_depth: int) -> list[tuple[int, int]]:
     if teacher_depth % student_depth:
         works = [depth for depth in range(1, teacher_depth + 1) if teacher_depth % depth == 0]

@@ -16,6 +16,7 @@ from distill.recipe.schema import (
     DataConfig,
     DistillStage,
     FinetuneConfig,
+    LayerSearch,
     PruneStage,
     Recipe,
     TeacherConfig,
@@ -206,7 +207,12 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
             passes = config.epochs if any(o.kind != "logits" for o in config.objectives) else 0
             cached = 1 if any(o.kind == "logits" for o in config.objectives) else 0
             learned = _TRAINING * config.epochs * each_student
-            return rows.count * (learned + max(passes, cached) * each_teacher)
+            searched = _search_rows(config, teacher.layers, student.layers)
+            return (
+                rows.count * (learned + max(passes, cached) * each_teacher)
+                # Half of a candidate's steps run the teacher; the logits of the others are cached.
+                + searched * (_TRAINING * each_student + each_teacher / 2)
+            )
         case PruneStage():
             scoring = _TRAINING * config.score_steps * config.batch_size * each_student
             epochs = config.recover.epochs if config.recover else 0
@@ -214,6 +220,16 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
         case TrainConfig():
             return _TRAINING * config.epochs * rows.count * each_student
     return 0.0
+
+
+def _search_rows(config: DistillStage, teacher_layers: int, student_layers: int) -> int:
+    """Rows that the candidates of a layer map search see, each as if its map were its own."""
+    if config.layer_map != "search":
+        return 0
+    search = config.search or LayerSearch()
+    kinds = 4 if teacher_layers % student_layers == 0 else 3
+    count = len(search.candidates) if search.candidates else kinds
+    return count * 2 * search.steps * config.batch_size * config.accumulate
 
 
 def stage_bytes(stage: PlannedStage, teacher: Shape, student: Shape) -> int:

@@ -120,6 +120,9 @@ def _training(content: dict[str, Any]) -> Iterable[str]:
         best = content.get("best_step")
         kept = "" if best in (None, content["steps"]) else f", best at {best}"
         yield f"{content['steps']} steps{kept}{stopped}"
+    if search := content.get("layer_map_search"):
+        tried = ", ".join(f"{one['name']} {one['score']:.4f}" for one in search["tried"])
+        yield f"layer map {search['chosen']} of {tried}"
     if content.get("heads") and content.get("ffn"):
         heads, neurons = ("-".join(map(str, content[key])) for key in ("heads", "ffn"))
         yield f"heads by layer {heads}, neurons {neurons}"

@@ -12,6 +12,7 @@ from distill.modules.precision import resolve_precision
 from distill.objectives import make_objectives
 from distill.recipe.schema import DistillStage, LogitsObjective, TrainConfig
 from distill.stages.context import StageContext, StageResult
+from distill.stages.search import search_layer_map
 from teachers.cache import cached_logits
 
 
@@ -55,6 +56,12 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
     Without a logits objective the student's head is not trained, so the last weights are kept.
     """
     workspace, session = context.workspace, context.session()
+    found = None
+    if config.layer_map == "search":
+        found = search_layer_map(
+            config, context, logits=teacher_logits(context, context.load_teacher())
+        )
+        config = config.model_copy(update={"layer_map": found.chosen, "search": None})
     teacher, student = context.load_teacher(), context.load_student()
     learns_logits = any(objective.kind == "logits" for objective in config.objectives)
     module = DistillModule(
@@ -81,4 +88,5 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         student_layers=student.config.num_hidden_layers,
         teacher_layers=teacher.config.num_hidden_layers,
         objectives=[objective.kind for objective in config.objectives],
+        **({"layer_map_search": found.facts()} if found else {}),
     )

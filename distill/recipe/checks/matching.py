@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from distill.recipe.checks.findings import Findings
 from distill.recipe.known import TeacherShape
-from distill.recipe.schema import DistillStage, PruneStage, Recipe, Stage
+from distill.recipe.schema import (
+    DistillStage,
+    LayerMapKind,
+    LayerPair,
+    PruneStage,
+    Recipe,
+    Stage,
+)
 from distill.recipe.sizes import Size
 from distill.recipe.yaml_lines import Loc
 
@@ -12,16 +21,48 @@ from distill.recipe.yaml_lines import Loc
 def explicit_student_layers(recipe: Recipe, size: Size) -> Findings:
     """Faults of explicit layer maps that can be told without the teacher."""
     for index, stage in enumerate(recipe.stages):
-        if not isinstance(stage, DistillStage) or isinstance(stage.layer_map, str):
+        if not isinstance(stage, DistillStage):
             continue
-        seen: set[int] = set()
-        for pair, (student, _) in enumerate(stage.layer_map):
-            loc: Loc = ("stages", index, "layer_map", pair)
-            if student > size.layers:
-                yield loc, f"there is no student layer {student}; they are 1 to {size.layers}"
-            elif student in seen:
-                yield loc, f"student layer {student} stands in the map twice; keep one"
-            seen.add(student)
+        for loc, pairs in _explicit_maps(stage, index):
+            yield from _student_layers(loc, pairs, size)
+
+
+def _student_layers(where: Loc, pairs: list[LayerPair], size: Size) -> Findings:
+    seen: set[int] = set()
+    for pair, (student, _) in enumerate(pairs):
+        loc = (*where, pair)
+        if student > size.layers:
+            yield loc, f"there is no student layer {student}; they are 1 to {size.layers}"
+        elif student in seen:
+            yield loc, f"student layer {student} stands in the map twice; keep one"
+        seen.add(student)
+
+
+def _explicit_maps(stage: DistillStage, index: int) -> Iterator[tuple[Loc, list[LayerPair]]]:
+    """Maps written as pairs: the stage's own, and those among the candidates of a search."""
+    if not isinstance(stage.layer_map, str):
+        yield ("stages", index, "layer_map"), stage.layer_map
+    for number, candidate in enumerate(_candidates(stage)):
+        if not isinstance(candidate, str):
+            yield ("stages", index, "search", "candidates", number), candidate
+
+
+def _candidates(stage: DistillStage) -> list[LayerMapKind | list[LayerPair]]:
+    return (stage.search.candidates if stage.search else None) or []
+
+
+def layer_search(recipe: Recipe) -> Findings:
+    """A search that is not asked for, or has nothing to search."""
+    for index, stage in enumerate(recipe.stages):
+        if not isinstance(stage, DistillStage):
+            continue
+        if stage.search is not None and stage.layer_map != "search":
+            yield ("stages", index, "search"), "only with `layer_map: search`; leave one out"
+        if stage.layer_map == "search" and not _matches_layers(stage):
+            yield (
+                ("stages", index, "layer_map"),
+                "nothing to search: no objective of this stage matches layers; leave it out",
+            )
 
 
 def matching(recipe: Recipe, size: Size, teacher: TeacherShape) -> Findings:
@@ -42,20 +83,34 @@ def _matches_layers(stage: Stage) -> bool:
 
 def _layer_map(stage: DistillStage, index: int, size: Size, teacher: TeacherShape) -> Findings:
     loc: Loc = ("stages", index, "layer_map")
-    depth, deep = size.layers, teacher.layers
-    if isinstance(stage.layer_map, list):
-        for pair, (_, layer) in enumerate(stage.layer_map):
-            if layer > deep:
-                yield (*loc, pair), f"there is no teacher layer {layer}; they are 1 to {deep}"
-    elif not _matches_layers(stage):
+    for where, pairs in _explicit_maps(stage, index):
+        for pair, (_, layer) in enumerate(pairs):
+            if layer > teacher.layers:
+                found = f"there is no teacher layer {layer}; they are 1 to {teacher.layers}"
+                yield (*where, pair), found
+    if not _matches_layers(stage):
         return
-    elif depth > deep:
+    if stage.layer_map == "search":
+        if not _candidates(stage):
+            yield from _kind("search", loc, size, teacher)
+        for number, candidate in enumerate(_candidates(stage)):
+            if isinstance(candidate, str):
+                where = ("stages", index, "search", "candidates", number)
+                yield from _kind(candidate, where, size, teacher)
+    elif isinstance(stage.layer_map, str):
+        yield from _kind(stage.layer_map, loc, size, teacher)
+
+
+def _kind(kind: str, loc: Loc, size: Size, teacher: TeacherShape) -> Findings:
+    """What keeps a kind of map from two depths; ``search`` stands for all that might fit."""
+    depth, deep = size.layers, teacher.layers
+    if depth > deep:
         yield (
             loc,
             f"the student has {depth} layers and the teacher only {deep}; give pairs "
             "[student, teacher], or a shallower student",
         )
-    elif stage.layer_map == "uniform" and deep % depth:
+    elif kind == "uniform" and deep % depth:
         works = [str(layers) for layers in range(1, deep + 1) if deep % layers == 0]
         yield (
             loc,

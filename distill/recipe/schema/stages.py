@@ -11,6 +11,22 @@ from distill.recipe.schema.objectives import Objective
 from distill.recipe.schema.train import TrainConfig
 
 LayerPair = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+LayerMapKind = Literal["uniform", "first", "last", "skip"]
+
+
+class LayerSearch(Section):
+    """Choosing a layer map by a short training with each of several."""
+
+    candidates: (
+        Annotated[
+            list[LayerMapKind | Annotated[list[LayerPair], Field(min_length=1)]],
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    """Kinds, or lists of [student, teacher]; left out, every kind that fits the two depths."""
+    steps: PositiveInt = 100
+    """Optimiser steps of each candidate on this stage's objectives, then as many on the logits."""
 
 
 class DistillStage(TrainConfig):
@@ -21,8 +37,11 @@ class DistillStage(TrainConfig):
     """The stage's name: its folder, its curves, and the key of overrides."""
     objectives: Annotated[list[Objective], Field(min_length=1)]
     """What is matched; the losses are added up by weight."""
-    layer_map: Literal["uniform", "first", "last", "skip"] | list[LayerPair] = "uniform"
-    """Which teacher layer each student layer learns from; a list of [student, teacher] from 1."""
+    layer_map: Literal["uniform", "first", "last", "skip", "search"] | list[LayerPair] = "uniform"
+    """Which teacher layer each student layer learns from; a list of [student, teacher] from 1;
+    ``search`` tries several and takes the one with the best validation score."""
+    search: LayerSearch | None = None
+    """How ``layer_map: search`` searches; left out, its defaults."""
     mode: Literal["masked"] = "masked"
     """``masked``: the mean over real tokens, so that padding changes nothing."""
     projection: Literal["shared", "per_layer"] = "per_layer"

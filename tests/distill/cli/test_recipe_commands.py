@@ -195,6 +195,27 @@ def test_plan_of_pairs_names_layers_that_learn_nothing(capsys: Capture) -> None:
     assert out.splitlines()[-1] == f"next: distill run quickstart '{override}'"
 
 
+@pytest.mark.parametrize(
+    ("kind", "taught"),
+    [("uniform", "246"), ("first", "123"), ("last", "456"), ("skip", "135"), ("[[2, 5]]", "5")],
+)
+def test_plan_draws_every_kind_of_map(capsys: Capture, kind: str, taught: str) -> None:
+    out = out_of(capsys, "plan", "quickstart", f"stages.intermediate.layer_map={kind}")
+    arrows = [line.split()[1] for line in out.splitlines() if "> layer" in line]
+    assert arrows == list(reversed(taught))
+
+
+def test_plan_draws_what_a_search_tries_and_counts_its_time(capsys: Capture) -> None:
+    override = "stages.intermediate.layer_map=search"
+    out = out_of(capsys, "plan", "quickstart", override)
+    assert "try all layer maps for 2x100 steps each; match embedding" in out
+    for kind in ("uniform", "first", "last", "skip"):
+        assert f"layer map of intermediate (search, candidate {kind}; matches" in out
+    plain = json.loads(out_of(capsys, "plan", "quickstart", "--json"))
+    plan = json.loads(out_of(capsys, "plan", "quickstart", override, "--json"))
+    assert plan["stages"][2]["seconds"] > plain["stages"][2]["seconds"] + 100
+
+
 def test_plan_of_an_unknown_teacher_says_what_is_not_known(capsys: Capture) -> None:
     out = out_of(capsys, "plan", "sst2", "teacher.model=some/one")
     assert "the shape of some/one is known once it is downloaded" in out

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap, make_layer_map
+from distill.matching.layer_map import LayerMap, candidates, make_layer_map
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,38 @@ def test_unknown_kinds_name_the_known_ones() -> None:
 def test_needs_no_torch() -> None:
     code = "import sys, distill.matching.layer_map; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "tables"),
+    [
+        (4, 12, {"uniform": (3, 6, 9, 12), "skip": (1, 4, 7, 10), "last": (9, 10, 11, 12)}),
+        (6, 12, {"uniform": (2, 4, 6, 8, 10, 12), "skip": (1, 3, 5, 7, 9, 11)}),
+        (6, 24, {"uniform": (4, 8, 12, 16, 20, 24), "skip": (1, 5, 9, 13, 17, 21)}),
+        (3, 6, {"uniform": (2, 4, 6), "first": (1, 2, 3), "last": (4, 5, 6), "skip": (1, 3, 5)}),
+        (2, 6, {"uniform": (3, 6), "first": (1, 2), "last": (5, 6), "skip": (1, 4)}),
+    ],
+)
+def test_tables_of_the_usual_depths(student, teacher, tables) -> None:
+    for kind, layers in tables.items():
+        assert make_layer_map(kind, student, teacher).teacher == layers, kind
+
+
+def test_a_search_tries_the_kinds_that_fit() -> None:
+    assert [c.name for c in candidates(None, 3, 6)] == ["uniform", "first", "last", "skip"]
+    assert [c.name for c in candidates(None, 5, 12)] == ["first", "last", "skip"]
+
+
+def test_a_search_tries_each_map_once() -> None:
+    """In a student of one layer ``uniform`` is ``last`` and ``first`` is ``skip``."""
+    found = candidates(None, 1, 4)
+    assert [c.name for c in found] == ["uniform = last", "first = skip"]
+    assert [c.layer_map.teacher for c in found] == [(4,), (1,)]
+    assert [c.name for c in candidates(["last", [[1, 4]]], 1, 4)] == ["last = 1<4"]
+
+
+def test_a_search_with_nothing_that_fits_is_told() -> None:
+    with pytest.raises(ModelError, match="no kind of map fits"):
+        candidates(None, 8, 6)
+    with pytest.raises(ModelError, match="uniform needs"):
+        candidates(["first", "uniform"], 5, 12)

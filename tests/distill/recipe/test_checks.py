@@ -38,6 +38,9 @@ Faults = Callable[..., list[str]]
         ("stages.intermediate.layer_map=[[4, 1]]", "layer_map[0]: there is no student layer 4"),
         ("stages.intermediate.layer_map=[[1, 7]]", "layer_map[0]: there is no teacher layer 7"),
         ("stages.intermediate.layer_map=[[1, 1], [1, 2]]", "layer_map[1]: student layer 1 stands"),
+        ("stages.intermediate.search={steps: 5}", "search: only with `layer_map: search`"),
+        ("stages.prediction.layer_map=search", "layer_map: nothing to search: no objective"),
+        ("stages.intermediate.layer_map=search", ""),
         ("data.max_length=512", ""),
         ("stages.evaluate.lengths=[1024]", "stages.evaluate.lengths: the teacher reads at most"),
         ("teacher.finetune.freeze_layers=7", "teacher.finetune.freeze_layers: the teacher has onl"),
@@ -65,6 +68,20 @@ def test_a_uniform_map_says_which_depths_work(write: Write, faults: Faults) -> N
         write(("size: 3x384", "size: 4x384")),
         "stages.intermediate.objectives=[{kind: embedding}]",
     )
+
+
+def test_candidates_of_a_search_are_checked_one_by_one(write: Write, faults: Faults) -> None:
+    search = "stages.intermediate.search={candidates: [first, uniform, [[5, 1], [2, 7]], skip]}"
+    told = faults(write(), "student.size=4x384", "stages.intermediate.layer_map=search", search)
+    assert [line.partition("candidates")[2][:40] for line in told] == [
+        "[2][0]: there is no student layer 5; the",
+        "[2][1]: there is no teacher layer 7; the",
+        "[1]: uniform needs the teacher's depth (",
+    ]
+    told = faults(
+        write(), "student.size=8x384", "student.init=random", "stages.intermediate.layer_map=search"
+    )
+    assert "the student has 8 layers and the teacher only 6" in told[0]
 
 
 def test_a_student_deeper_than_its_teacher(write: Write, faults: Faults) -> None:

@@ -1,0 +1,151 @@
+"""``layer_map: search``: a short training with each of several maps, the best one taken."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill import atomic
+from distill.matching.layer_map import Candidate, candidates
+from distill.modules.distill import DistillModule
+from distill.modules.fit import FitSession, fit
+from distill.objectives import make_objectives
+from distill.recipe.schema import DistillStage, LayerSearch, LogitsObjective
+from distill.stages.context import StageContext
+
+logger = logging.getLogger("distill")
+
+# Of the stage's seed, so that the rows of a search are drawn apart from everything else.
+_ROWS = 2
+
+
+@dataclass(frozen=True)
+class FoundMap:
+    """What a search came to.
+
+    Args:
+        tried: for each candidate ``name``, ``pairs``, ``score`` (on the validation rows) and
+            ``steps``, in the order in which they were tried.
+        steps: optimiser steps asked for on the objectives, and again on the logits.
+    """
+
+    tried: list[dict[str, Any]]
+    steps: int
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The candidate with the best score; of equal ones the first."""
+        return max(self.tried, key=lambda one: one["score"])
+
+    @property
+    def chosen(self) -> list[list[int]]:
+        """The best candidate's pairs [student, teacher]."""
+        pairs: list[list[int]] = self.best["pairs"]
+        return pairs
+
+    def facts(self) -> dict[str, Any]:
+        """What goes into ``stage.json``."""
+        return {"steps": self.steps, "chosen": self.best["name"], "tried": self.tried}
+
+
+def search_layer_map(
+    config: DistillStage, context: StageContext, *, logits: np.ndarray
+) -> FoundMap:
+    """Train the stage's first student with each candidate and score it on the validation rows.
+
+    Each candidate starts from the same weights and sees the same rows: ``steps`` optimiser steps
+    of the stage's objectives, then as many of the logits alone, because a student whose head was
+    not trained cannot be scored. What a candidate came to is kept in the stage's folder, so that
+    a search that was stopped goes on with the next one.
+
+    Args:
+        config: the stage; its optimiser's settings are the candidates' too.
+        context: the stage's context.
+        logits: the teacher's logits on the training rows.
+    """
+    search = config.search or LayerSearch()
+    depths = (
+        context.load_student().config.num_hidden_layers,
+        context.load_teacher().config.num_hidden_layers,
+    )
+    found = candidates(search.candidates, *depths)
+    tried = []
+    for number, candidate in enumerate(found, start=1):
+        mark = context.folder / "search" / f"{number}.json"
+        if not mark.is_file():
+            atomic.write_json(mark, _try(candidate, config, context, mark.with_suffix(""), logits))
+            shutil.rmtree(mark.with_suffix(""), ignore_errors=True)
+        tried.append(json.loads(mark.read_text("utf-8")))
+        logger.info(
+            "%s: layer map %s (%d of %d): validation %s %.4f after %d steps",
+            context.stage.name,
+            candidate.name,
+            number,
+            len(found),
+            context.workspace.task.primary,
+            tried[-1]["score"],
+            tried[-1]["steps"],
+        )
+    result = FoundMap(tried, search.steps)
+    logger.info("%s: takes layer map %s", context.stage.name, result.best["name"])
+    return result
+
+
+def _try(
+    candidate: Candidate,
+    config: DistillStage,
+    context: StageContext,
+    folder: Path,
+    logits: np.ndarray,
+) -> dict[str, Any]:
+    """Train one candidate, or go on with it, and tell its score."""
+    workspace, seed = context.workspace, context.session().seed
+    search = config.search or LayerSearch()
+    whole = workspace.tokenized(workspace.data.train)
+    each = config.batch_size * config.accumulate * context.recipe.trainer.devices
+    epochs = math.ceil(search.steps * each / len(whole))
+    random = np.random.default_rng([seed, _ROWS])
+    count = min(len(whole), math.ceil(search.steps / epochs) * each)
+    rows = whole.take(np.sort(random.choice(len(whole), count, replace=False)))
+    train = config.model_copy(
+        update={"epochs": epochs, "evaluations_per_epoch": 1, "patience": None}
+    )
+    student, steps, score = context.load_student(), 0, -1.0
+    for part, objectives in (
+        ("objectives", make_objectives(config.objectives)),
+        ("logits", make_objectives([LogitsObjective(kind="logits")])),
+    ):
+        module = DistillModule(
+            context.load_teacher() if part == "objectives" else None,
+            student,
+            objectives=objectives,
+            layer_map=candidate.layer_map,
+            projection=config.projection,
+            train=train,
+            task=workspace.task,
+            teacher_logits=logits,
+            seed=seed,
+        )
+        last = part == "logits"
+        result = fit(
+            module,
+            rows,
+            validation=workspace.tokenized(workspace.data.validation) if last else None,
+            session=FitSession(
+                folder=folder / part,
+                name=f"{context.stage.name}: {candidate.name}, {part}",
+                seed=seed,
+                trainer=context.recipe.trainer,
+            ),
+        )
+        student, steps = module.model, steps + result.steps
+        score = result.best_score if result.best_score is not None else -1.0
+    pairs = [list(pair) for pair in candidate.layer_map.pairs]
+    return {"name": candidate.name, "pairs": pairs, "score": score, "steps": steps}
