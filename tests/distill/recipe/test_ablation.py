@@ -116,9 +116,9 @@ CASES: list[tuple[list[tuple[str, str]], list[str]]] = [
     ([("ablation: 1", "ablation: 1\ncompare_to: whole")], [
         "parts.yaml:2: compare_to: 'whole' is not known; there are: full, last, short, labels"]),
     ([("layer_map: last", "layer_map: lost")], [
-        "parts.yaml:13: stages[0].layer_map: found the text 'lost', expected 'uniform', "
-        "'first', 'last' or 'skip' or a list ([a, b] or lines that begin with -); did you "
-        "mean 'last'? (in last on two)"]),
+        "parts.yaml:13: stages[0].layer_map: found the text 'lost', expected "
+        "'uniform', 'first', 'last', 'skip' or 'search' or a list ([a, b] or lines that begin with "
+        "-); did you mean 'last'? (in last on two)"]),
     ([("stages.intermediate.layer_map: last", "stages.intermediat: null")], [
         "parts.yaml:13: stages.intermediat: nothing here is called 'intermediat'; did you mean "
         "'intermediate'? there are: intermediate, prediction, export, evaluate (in last on two)"]),

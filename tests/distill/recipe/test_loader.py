@@ -115,7 +115,10 @@ def test_every_fault_at_once_each_with_line_and_suggestion(write: Write, faults:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("layer_map: x", "layer_map: unform"), "'uniform', 'first', 'last' or 'skip' or a list"),
+        (
+            ("layer_map: x", "layer_map: unform"),
+            "'uniform', 'first', 'last', 'skip' or 'search' or a list",
+        ),
         (("layer_map: x", "layer_map: [[1, 2], [0, 3]]"), "layer_map[1][0]: found the number 0"),
         (("layer_map: x", "layer_map: [[1]]"), "found a list of 1 item, expected at least 2 items"),
         (("layer_map: x", "layer_map: {a: 1}"), "layer_map: found keys and values, expected 'uni"),
