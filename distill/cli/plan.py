@@ -38,7 +38,6 @@ from distill.recipe.schema import (
 )
 
 _LENGTH = 32
-_SIGNALS = ("embedding", "attention", "hidden")
 
 
 def plan(
@@ -103,8 +102,7 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
     content["layer_maps"] = [
         layer_map
         for stage in stages
-        if isinstance(stage.config, DistillStage)
-        and any(objective.kind in _SIGNALS for objective in stage.config.objectives)
+        if isinstance(stage.config, DistillStage) and _inside(stage.config)
         for layer_map in _layer_maps(stage.config, size.layers, found.layers)
     ]
     content["models"] = _models(stages, teacher, students)
@@ -161,11 +159,15 @@ def _model(name: str, shape: Shape) -> dict[str, Any]:
     }
 
 
+def _inside(config: DistillStage) -> list[str]:
+    """The objectives that look inside the models, not at what they predict alone."""
+    return [each.kind for each in config.objectives if each.signals - {"logits"}]
+
+
 def _layer_maps(config: DistillStage, student: int, teacher: int) -> list[dict[str, Any]]:
     """The stage's layer map; of a search every candidate's."""
-    kinds = [objective.kind for objective in config.objectives]
     maps: list[tuple[str, LayerMap]]
-    if not any(kind in ("attention", "hidden") for kind in kinds):
+    if not any(objective.mapped for objective in config.objectives):
         maps = [("pairs" if isinstance(config.layer_map, list) else config.layer_map, LayerMap(()))]
     elif config.layer_map == "search":
         search = config.search or LayerSearch()
@@ -177,7 +179,7 @@ def _layer_maps(config: DistillStage, student: int, teacher: int) -> list[dict[s
     return [
         {
             "stage": config.name,
-            "signals": [kind for kind in kinds if kind in _SIGNALS],
+            "signals": _inside(config),
             "kind": kind,
             "teacher_layers": teacher,
             "student_layers": student,

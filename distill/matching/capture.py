@@ -40,13 +40,22 @@ class _Collector:
 
     Args:
         attention: the self-attention modules whose scores are wanted, and their layer.
+        vectors: those whose queries, keys and values are wanted, and their layer.
         pending: how many signals are still to come.
         stop: end the forward pass when none is.
     """
 
-    def __init__(self, attention: Mapping[nn.Module, int], *, pending: int, stop: bool) -> None:
+    def __init__(
+        self,
+        attention: Mapping[nn.Module, int],
+        vectors: Mapping[nn.Module, int],
+        *,
+        pending: int,
+        stop: bool,
+    ) -> None:
         self.signals = Signals()
         self._attention = attention
+        self._vectors = vectors
         self._pending = pending
         self._stop = stop
 
@@ -60,6 +69,15 @@ class _Collector:
             self._arrived()
 
         return hook
+
+    def saw_vectors(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> None:
+        layer = self._vectors.get(module)
+        if layer is None:
+            return
+        self.signals.queries[layer] = query  # (B, H, L, d)
+        self.signals.keys[layer] = key
+        self.signals.values[layer] = value
+        self._arrived()
 
     def saw_attention(
         self, module: nn.Module, query: Tensor, key: Tensor, scaling: float | None
@@ -94,6 +112,7 @@ def _attention_with_scores(
 ) -> tuple[Tensor, None]:
     collector = _collector.get()
     if collector is not None:
+        collector.saw_vectors(module, query, key, value)
         collector.saw_attention(module, query, key, scaling)
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, scaling=scaling, **rest
@@ -118,6 +137,7 @@ class Capture:
     Args:
         model: a BERT or pruned BERT, with or without a head.
         attention: layers whose scores are wanted, counted from 1.
+        vectors: layers whose queries, keys and values are wanted, counted from 1.
         hidden: layers whose output is wanted, counted from 1.
         embedding: whether the embedding output is wanted.
         logits: whether the head's logits are wanted.
@@ -136,33 +156,40 @@ class Capture:
         model: PreTrainedModel,
         *,
         attention: Iterable[int] = (),
+        vectors: Iterable[int] = (),
         hidden: Iterable[int] = (),
         embedding: bool = False,
         logits: bool = False,
     ) -> None:
         self.model = model
         self.attention = frozenset(attention)
+        self.vectors = frozenset(vectors)
         self.hidden = frozenset(hidden)
         self.embedding = embedding
         self.logits = logits
         depth = anatomy(model).depth
-        for layer in sorted(self.attention | self.hidden):
+        for layer in sorted(self.attention | self.vectors | self.hidden):
             if not 1 <= layer <= depth:
                 raise ModelError(
                     f"layer {layer} of a {type(model).__name__} is wanted; "
                     f"its layers are 1 to {depth}"
                 )
-        self._pending = len(self.attention) + len(self.hidden) + int(embedding)
+        self._pending = sum(map(len, (self.attention, self.vectors, self.hidden))) + int(embedding)
         if not self._pending and not logits:
             raise ModelError("nothing to capture: no embedding, layer or logits is wanted")
-        if self.attention:
+        if self._ours:
             _register()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In another process, where transformers does not know our attention function yet."""
         self.__dict__.update(state)
-        if self.attention:
+        if self._ours:
             _register()
+
+    @property
+    def _ours(self) -> bool:
+        """Whether our attention function is needed."""
+        return bool(self.attention or self.vectors)
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Signals:
         """The signals of one batch of tokens; keys that are no model inputs are left out.
@@ -177,14 +204,16 @@ class Capture:
         """
         inputs = {name: batch[name] for name in _INPUTS if name in batch}
         parts = anatomy(self.model)
-        if self.attention and self.model.training and _recomputes(self.model):
+        if self._ours and self.model.training and _recomputes(self.model):
             # It would run a layer again in the backward pass, when SDPA is back in its place.
             raise ModelError(
-                "attention scores cannot be captured under gradient checkpointing; switch it off "
-                "(model.gradient_checkpointing_disable()) or leave the attention objective out"
+                "attention scores cannot be captured under gradient checkpointing, nor queries, "
+                "keys and values; switch it off (model.gradient_checkpointing_disable()) or leave "
+                "the attention and relations objectives out"
             )
         collector = _Collector(
             {_self_attention(parts, layer): layer for layer in self.attention},
+            {_self_attention(parts, layer): layer for layer in self.vectors},
             pending=self._pending,
             stop=not self.logits,
         )
@@ -203,7 +232,7 @@ class Capture:
                 stack.enter_context(_hook(parts.embeddings, collector.saw_embedding))
             for layer in self.hidden:
                 stack.enter_context(_hook(parts.layers[layer - 1], collector.saw_hidden(layer)))
-            if self.attention:
+            if self._ours:
                 token = _collector.set(collector)
                 stack.callback(_collector.reset, token)
                 stack.enter_context(_our_attention(self.model))
@@ -211,10 +240,11 @@ class Capture:
 
     def _checked(self, signals: Signals, output: Any) -> Signals:
         missing = sorted(self.attention - signals.attention.keys())
+        missing = missing or sorted(self.vectors - signals.queries.keys())
         if missing:
             raise ModelError(
-                f"layer {missing[0]} gave no attention scores (all its heads are pruned); "
-                "leave it out of the layer map"
+                f"layer {missing[0]} gave no attention scores (all its heads are pruned), nor "
+                "queries, keys and values; leave it out of the layer map"
             )
         if self.logits:
             signals.logits = getattr(output, "logits", None)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
 
 from distill.errors import ModelError
@@ -15,13 +16,15 @@ class Projections(nn.Module):
 
     They start as the identity (padded with zeros where the teacher is wider), which is exact for
     a student whose width was sliced from the teacher's, draws no random numbers, and is learned
-    from there. They are there at equal widths too: a projector helps even then.
+    from there. They are there at equal widths too: a projector helps even then. TinyBERT's code
+    starts them like BERT's own layers instead, which ``seed`` asks for.
 
     Args:
         student_hidden: d'.
         teacher_hidden: d.
         layers: keys that are projected: student layers counted from 1, and 0 for the embedding.
         kind: ``per_layer`` (one each) or ``shared`` (one for all).
+        seed: draws the weights from N(0, 0.02^2) with this seed; left out, the identity.
 
     Raises:
         ModelError: ``kind`` is unknown.
@@ -38,6 +41,7 @@ class Projections(nn.Module):
         *,
         layers: Iterable[int],
         kind: Literal["shared", "per_layer"] | str = "per_layer",
+        seed: int | None = None,
     ) -> None:
         super().__init__()
         if kind not in ("shared", "per_layer"):
@@ -47,6 +51,14 @@ class Projections(nn.Module):
         self.maps = nn.ModuleDict(
             {name: _identity(student_hidden, teacher_hidden) for name in names}
         )
+        if seed is not None:
+            generator = torch.Generator().manual_seed(seed)
+            for linear in self.maps.values():
+                # Drawn on the host, whatever the default device: the same weights everywhere.
+                weight = torch.empty(teacher_hidden, student_hidden, device="cpu")
+                cast(nn.Linear, linear).weight.data.copy_(
+                    weight.normal_(0, 0.02, generator=generator)
+                )
 
     def forward(self, hidden: Tensor, layer: int) -> Tensor:
         """Project a hidden state.

@@ -16,10 +16,16 @@ class Signals:
         hidden: output of each wanted layer, counted from 1, (B, L, D).
         attention: scores before softmax and mask of each wanted layer, counted from 1,
             (B, H, L, L), fp32.
+        queries: of each wanted layer, counted from 1, (B, H, L, d); d is the head width.
+        keys: likewise.
+        values: likewise.
         logits: (B, C).
     """
 
     embedding: Tensor | None = None
     hidden: dict[int, Tensor] = field(default_factory=dict)
     attention: dict[int, Tensor] = field(default_factory=dict)
+    queries: dict[int, Tensor] = field(default_factory=dict)
+    keys: dict[int, Tensor] = field(default_factory=dict)
+    values: dict[int, Tensor] = field(default_factory=dict)
     logits: Tensor | None = None

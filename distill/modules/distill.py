@@ -21,7 +21,7 @@ from distill.matching.layer_map import LayerMap, make_layer_map
 from distill.matching.projection import Projections
 from distill.matching.signals import Signals
 from distill.modules.base import Batch, TrainingModule
-from distill.objectives import Objective, make_objectives
+from distill.objectives import Mode, Objective, make_objectives
 from distill.recipe.schema import TrainConfig
 from distill.tasks import Task
 from students.anatomy import anatomy
@@ -46,7 +46,10 @@ class DistillModule(TrainingModule):
         objectives: what is matched: objects, configurations or kinds (``"attention"``).
         layer_map: which teacher layer each student layer learns from: a kind, a list of
             [student, teacher] pairs from 1, or a :class:`LayerMap`.
-        projection: one learned projection to the teacher's width for each layer, or one for all.
+        mode: ``masked`` (means over real tokens) or ``reference`` (the arithmetic of TinyBERT's
+            published code, padding included).
+        projection: one learned projection to the teacher's width for each layer, or one for all;
+            left out, ``per_layer`` in masked and ``shared`` in reference mode.
         train: the optimiser's settings; left out, the defaults of a recipe.
         task: gives the metrics of validation.
         teacher_logits: the teacher's logits (N, C), looked up by ``batch["index"]`` in place of
@@ -72,14 +75,15 @@ class DistillModule(TrainingModule):
         objectives: Sequence[Any],
         *,
         layer_map: LayerMap | str | Sequence[Sequence[int]] = "uniform",
-        projection: Literal["shared", "per_layer"] = "per_layer",
+        mode: Mode = "masked",
+        projection: Literal["shared", "per_layer"] | None = None,
         train: TrainConfig | None = None,
         task: Task | None = None,
         teacher_logits: np.ndarray | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(student, train=train or TrainConfig(), task=task, seed=seed)
-        self.objectives: list[Objective] = make_objectives(objectives)
+        self.objectives: list[Objective] = make_objectives(objectives, mode=mode)
         self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
         self._cached = teacher_logits
         from_teacher = self.needs - ({"logits"} if teacher_logits is not None else set())
@@ -91,12 +95,20 @@ class DistillModule(TrainingModule):
         _check(teacher, student, self.needs, teacher_logits)
         # In a tuple, where torch does not look for modules.
         self._teacher = (freeze(teacher),) if teacher is not None else ()
-        self.layer_map = _layer_map(layer_map, teacher, student, self.needs)
-        self.project = _projections(projection, teacher, student, self.needs, self.layer_map)
-        ours, theirs = zip(*self.layer_map.pairs, strict=True) if self.layer_map.pairs else ((), ())
-        self._student_signals = _capture(student, ours, self.needs)
+        self.layer_map = _layer_map(layer_map, teacher, student, self.objectives)
+        self._maps = _maps(self.objectives, self.layer_map, teacher, student)
+        self.project = _projections(
+            projection or ("shared" if mode == "reference" else "per_layer"),
+            teacher,
+            student,
+            self._maps,
+            seed=seed if mode == "reference" else None,
+        )
+        self._student_signals = _capture(student, self._maps, self.needs, side=0)
         self._teacher_signals = (
-            _capture(teacher, theirs, from_teacher) if teacher and from_teacher else None
+            _capture(teacher, self._maps, from_teacher, side=1)
+            if teacher and from_teacher
+            else None
         )
 
     @property
@@ -121,12 +133,12 @@ class DistillModule(TrainingModule):
         teacher = self._signals_of_teacher(batch)
         found: dict[str, Tensor] = {}
         total = torch.zeros((), device=self.device)
-        for objective in self.objectives:
+        for objective, layer_map in self._maps:
             loss = objective(
                 student,
                 teacher,
                 mask=batch["attention_mask"],
-                layer_map=self.layer_map,
+                layer_map=layer_map,
                 project=self.project,
                 labels=batch.get("labels"),
             )
@@ -165,11 +177,33 @@ class DistillModule(TrainingModule):
         return signals
 
 
-def _capture(model: PreTrainedModel, layers: Sequence[int], needs: AbstractSet[str]) -> Capture:
+#: Each objective with the pairs of layers that it compares.
+_Maps = list[tuple[Objective, LayerMap]]
+
+
+def _capture(model: PreTrainedModel, maps: _Maps, needs: AbstractSet[str], *, side: int) -> Capture:
+    """Every signal at the layers where an objective needs it.
+
+    Args:
+        model: student or teacher.
+        maps: the objectives and their layers.
+        needs: the signals wanted of this model.
+        side: 0 for the student, 1 for the teacher: its place in the pairs.
+    """
+
+    def layers(*signals: str) -> frozenset[int]:
+        return frozenset(
+            pair[side]
+            for objective, layer_map in maps
+            if objective.needs & needs & set(signals)
+            for pair in layer_map.pairs
+        )
+
     return Capture(
         model,
-        attention=layers if "attention" in needs else (),
-        hidden=layers if "hidden" in needs else (),
+        attention=layers("attention"),
+        vectors=layers("queries", "keys", "values"),
+        hidden=layers("hidden"),
         embedding="embedding" in needs,
         logits="logits" in needs,
     )
@@ -179,33 +213,44 @@ def _layer_map(
     wanted: LayerMap | str | Sequence[Sequence[int]],
     teacher: PreTrainedModel | None,
     student: PreTrainedModel,
-    needs: AbstractSet[str],
+    objectives: Sequence[Objective],
 ) -> LayerMap:
-    """The layer map; an empty one where no objective looks at layers."""
-    if teacher is None or not needs & {"attention", "hidden"}:
+    """The layer map; an empty one where no objective goes by it."""
+    if teacher is None or not any(objective.mapped for objective in objectives):
         return LayerMap(())
     if isinstance(wanted, LayerMap):
         return wanted
     return make_layer_map(wanted, anatomy(student).depth, anatomy(teacher).depth)
 
 
+def _maps(
+    objectives: Sequence[Objective],
+    layer_map: LayerMap,
+    teacher: PreTrainedModel | None,
+    student: PreTrainedModel,
+) -> _Maps:
+    if teacher is None:
+        return [(objective, layer_map) for objective in objectives]
+    depths = {"student": anatomy(student).depth, "teacher": anatomy(teacher).depth}
+    return [(objective, objective.layers(layer_map, **depths)) for objective in objectives]
+
+
 def _projections(
     kind: str,
     teacher: PreTrainedModel | None,
     student: PreTrainedModel,
-    needs: AbstractSet[str],
-    layer_map: LayerMap,
+    maps: _Maps,
+    *,
+    seed: int | None,
 ) -> Projections | None:
-    """A projection for every hidden state that is matched; 0 is the embedding."""
-    if teacher is None or not needs & {"embedding", "hidden"}:
+    """A projection for every hidden state that an objective projects; 0 is the embedding."""
+    if teacher is None:
         return None
-    layers = [ours for ours, _ in layer_map.pairs] if "hidden" in needs else []
-    return Projections(
-        anatomy(student).hidden,
-        anatomy(teacher).hidden,
-        layers=[0, *layers] if "embedding" in needs else layers,
-        kind=kind,
-    )
+    widths = anatomy(student).hidden, anatomy(teacher).hidden
+    layers: set[int] = set()
+    for objective, layer_map in maps:
+        layers |= objective.projected(layer_map, widths=widths)
+    return Projections(*widths, layers=layers, kind=kind, seed=seed) if layers else None
 
 
 def _check(

@@ -8,16 +8,25 @@ from typing import Any
 
 from distill.errors import ModelError
 from distill.objectives.attention import AttentionMatch
-from distill.objectives.base import Objective, Project
+from distill.objectives.base import Mode, Objective, Project
 from distill.objectives.embedding import EmbeddingMatch
 from distill.objectives.hidden import HiddenMatch
 from distill.objectives.logits import LogitsMatch
+from distill.objectives.relations import RelationsMatch
 from distill.recipe import schema
 
-__all__ = ["KINDS", "Objective", "Project", "make_objectives"]
+__all__ = ["KINDS", "REFERENCE", "Mode", "Objective", "Project", "make_objectives"]
 
 #: Kind of objective, as recipes name it, and what makes it from its part of the recipe.
 KINDS: dict[str, Callable[[Any], Objective]] = {
+    "embedding": EmbeddingMatch.of,
+    "attention": AttentionMatch.of,
+    "hidden": HiddenMatch.of,
+    "logits": LogitsMatch.of,
+    "relations": RelationsMatch.of,
+}
+#: What makes the kinds that TinyBERT's published code has, to its letter.
+REFERENCE: dict[str, Callable[[Any, Mode], Objective]] = {
     "embedding": EmbeddingMatch.of,
     "attention": AttentionMatch.of,
     "hidden": HiddenMatch.of,
@@ -28,17 +37,21 @@ _DEFAULTS: dict[str, schema.Objective] = {
     "attention": schema.AttentionObjective(kind="attention"),
     "hidden": schema.HiddenObjective(kind="hidden"),
     "logits": schema.LogitsObjective(kind="logits"),
+    "relations": schema.RelationsObjective(kind="relations"),
 }
 
 
-def make_objectives(configs: Sequence[schema.Objective | Objective | str]) -> list[Objective]:
+def make_objectives(
+    configs: Sequence[schema.Objective | Objective | str], *, mode: Mode = "masked"
+) -> list[Objective]:
     """Objectives from a recipe's list, from bare kinds (with default settings), or a mix.
 
     Args:
         configs: parts of a recipe, kinds such as ``"attention"``, or objectives, kept as they are.
+        mode: ``masked`` (means over real tokens) or ``reference`` (TinyBERT's published code).
 
     Raises:
-        ModelError: a kind is unknown, given twice, or the list is empty.
+        ModelError: a kind is unknown, given twice, not in the reference, or the list is empty.
 
     Example:
         >>> [objective.kind for objective in make_objectives(["attention", "hidden"])]
@@ -50,7 +63,7 @@ def make_objectives(configs: Sequence[schema.Objective | Objective | str]) -> li
             made.append(config)
             continue
         settings = _default(config) if isinstance(config, str) else config
-        made.append(KINDS[settings.kind](settings))
+        made.append(_make(settings, mode))
     if not made:
         raise ModelError(f"objectives: the list is empty; give at least one of {', '.join(KINDS)}")
     kinds = [objective.kind for objective in made]
@@ -60,6 +73,17 @@ def make_objectives(configs: Sequence[schema.Objective | Objective | str]) -> li
                 f"objectives: '{kind}' stands in the list twice; set its weight instead"
             )
     return made
+
+
+def _make(settings: schema.Objective, mode: Mode) -> Objective:
+    if mode == "masked":
+        return KINDS[settings.kind](settings)
+    if settings.kind not in REFERENCE:
+        raise ModelError(
+            f"objectives: '{settings.kind}' is not in TinyBERT's published code, which matches "
+            f"{', '.join(REFERENCE)}; take mode='masked'"
+        )
+    return REFERENCE[settings.kind](settings, mode)
 
 
 def _default(kind: str) -> schema.Objective:

@@ -6,14 +6,17 @@ Legend: B batch, L length, D hidden, H heads, C classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Protocol
+from typing import ClassVar, Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from distill import ranks
 from distill.errors import ModelError
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
+
+Mode = Literal["masked", "reference"]
 
 
 class Project(Protocol):
@@ -34,10 +37,15 @@ class Objective(ABC):
     kind: ClassVar[str]
     """The name recipes and metrics use."""
     needs: ClassVar[frozenset[str]]
-    """Signals it reads: of ``embedding``, ``attention``, ``hidden``, ``logits``."""
+    """Signals it reads: names of the fields of :class:`~distill.matching.signals.Signals`."""
 
     def __init__(self, *, weight: float = 1.0) -> None:
         self.weight = weight
+
+    @property
+    def mapped(self) -> bool:
+        """Whether it compares the layers that the stage's layer map pairs."""
+        return False
 
     @abstractmethod
     def __call__(
@@ -56,13 +64,35 @@ class Objective(ABC):
             student: signals of the student, with gradients.
             teacher: signals of the teacher.
             mask: (B, L), 1 for a real token and 0 for padding.
-            layer_map: which teacher layer each student layer learns from.
+            layer_map: what :meth:`layers` gave: which teacher layer each student layer is
+                compared with.
             project: takes hidden states to the teacher's width; ``None`` compares as they are.
             labels: (B,) class numbers, where the data have them.
 
         Raises:
             ModelError: student and teacher do not go together.
         """
+
+    def layers(self, layer_map: LayerMap, *, student: int, teacher: int) -> LayerMap:
+        """The pairs of layers at which this objective's signals are captured.
+
+        Args:
+            layer_map: the stage's.
+            student: layers of the student.
+            teacher: layers of the teacher.
+        """
+        del student, teacher
+        return layer_map
+
+    def projected(self, layer_map: LayerMap, *, widths: tuple[int, int]) -> frozenset[int]:
+        """The student layers whose hidden states are projected; 0 is the embedding.
+
+        Args:
+            layer_map: what :meth:`layers` gave.
+            widths: of the student and of the teacher.
+        """
+        del layer_map, widths
+        return frozenset()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(weight={self.weight})"
@@ -73,6 +103,11 @@ def wanted(signal: Tensor | None, kind: str, whose: str) -> Tensor:
     if signal is None:
         raise ModelError(f"objective '{kind}': the {whose}'s signal was not captured")
     return signal
+
+
+def full(tensor: Tensor) -> Tensor:
+    """``tensor`` in fp32, in which losses are taken whatever autocast says; fp64 is kept."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
 
 
 def masked_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -88,11 +123,16 @@ def masked_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     Raises:
         ModelError: the widths differ.
     """
+    same_shape(student, teacher)
+    squares = (full(student) - full(teacher)).square().mean(dim=-1)  # (B, L)
+    valid = mask.to(squares)  # (B, L)
+    return ranks.weighted_mean((squares * valid).sum(), valid.sum())
+
+
+def same_shape(student: Tensor, teacher: Tensor) -> None:
+    """Refuse hidden states of two shapes."""
     if student.shape != teacher.shape:
         raise ModelError(
             f"the student's hidden states are {tuple(student.shape)} and the teacher's "
             f"{tuple(teacher.shape)}; project the student to the teacher's width"
         )
-    valid = mask.to(student.device).float()  # (B, L)
-    squares = (student.float() - teacher.float()).square().mean(dim=-1)  # (B, L)
-    return ranks.weighted_mean((squares * valid).sum(), valid.sum())

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
-from distill.objectives.base import Objective, Project, masked_mse, wanted
+from distill.objectives.base import Mode, Objective, Project, masked_mse, wanted
+from distill.objectives.reference import reference_mse
 from distill.recipe.schema import EmbeddingObjective
 
 #: The key of the embedding among the projections of hidden states.
@@ -18,19 +19,28 @@ EMBEDDING = 0
 class EmbeddingMatch(Objective):
     """Mean squared error between embedding outputs, after LayerNorm.
 
-    ``L = MSE(E_s W_e, E_t)`` over real tokens.
+    ``L = MSE(E_s W_e, E_t)`` over real tokens; over padding too in ``reference``.
 
     Reference:
         TinyBERT, equation 9.
     """
 
     kind: ClassVar[str] = "embedding"
-    needs: ClassVar[frozenset[str]] = frozenset({"embedding"})
+    needs: ClassVar[frozenset[str]] = EmbeddingObjective.signals
+
+    def __init__(self, *, weight: float = 1.0, mode: Mode = "masked") -> None:
+        super().__init__(weight=weight)
+        self.mode = mode
 
     @classmethod
-    def of(cls, config: EmbeddingObjective) -> EmbeddingMatch:
+    def of(cls, config: EmbeddingObjective, mode: Mode = "masked") -> EmbeddingMatch:
         """The objective a recipe asks for."""
-        return cls(weight=config.weight)
+        return cls(weight=config.weight, mode=mode)
+
+    def projected(self, layer_map: LayerMap, *, widths: tuple[int, int]) -> frozenset[int]:
+        """The embedding, at equal widths too."""
+        del layer_map, widths
+        return frozenset({EMBEDDING})
 
     def __call__(
         self,
@@ -46,4 +56,8 @@ class EmbeddingMatch(Objective):
         del layer_map, labels
         ours = wanted(student.embedding, self.kind, "student")
         theirs = wanted(teacher.embedding, self.kind, "teacher")
-        return masked_mse(ours if project is None else project(ours, EMBEDDING), theirs, mask)
+        if project is not None:
+            ours = project(ours, EMBEDDING)
+        if self.mode == "reference":
+            return reference_mse(ours, theirs)
+        return masked_mse(ours, theirs, mask)

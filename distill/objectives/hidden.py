@@ -9,26 +9,42 @@ from torch import Tensor
 
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
-from distill.objectives.base import Objective, Project, masked_mse, wanted
+from distill.objectives.base import Mode, Objective, Project, masked_mse, wanted
+from distill.objectives.reference import reference_mse
 from distill.recipe.schema import HiddenObjective
 
 
 class HiddenMatch(Objective):
     """Mean squared error between hidden states, summed over the mapped layers.
 
-    ``L = sum over (i, j) of MSE(H_s[i] W_h, H_t[j])`` over real tokens.
+    ``L = sum over (i, j) of MSE(H_s[i] W_h, H_t[j])`` over real tokens; over padding
+    too in ``reference``.
 
     Reference:
         TinyBERT, equation 8.
     """
 
     kind: ClassVar[str] = "hidden"
-    needs: ClassVar[frozenset[str]] = frozenset({"hidden"})
+    needs: ClassVar[frozenset[str]] = HiddenObjective.signals
+
+    def __init__(self, *, weight: float = 1.0, mode: Mode = "masked") -> None:
+        super().__init__(weight=weight)
+        self.mode = mode
 
     @classmethod
-    def of(cls, config: HiddenObjective) -> HiddenMatch:
+    def of(cls, config: HiddenObjective, mode: Mode = "masked") -> HiddenMatch:
         """The objective a recipe asks for."""
-        return cls(weight=config.weight)
+        return cls(weight=config.weight, mode=mode)
+
+    @property
+    def mapped(self) -> bool:
+        """Always."""
+        return True
+
+    def projected(self, layer_map: LayerMap, *, widths: tuple[int, int]) -> frozenset[int]:
+        """The mapped layers, at equal widths too."""
+        del widths
+        return frozenset(layer_map.student)
 
     def __call__(
         self,
@@ -46,7 +62,11 @@ class HiddenMatch(Objective):
         for ours, theirs in layer_map.pairs:
             hidden = wanted(student.hidden.get(ours), self.kind, "student")
             target = wanted(teacher.hidden.get(theirs), self.kind, "teacher")
+            if project is not None:
+                hidden = project(hidden, ours)
             losses.append(
-                masked_mse(hidden if project is None else project(hidden, ours), target, mask)
+                reference_mse(hidden, target)
+                if self.mode == "reference"
+                else masked_mse(hidden, target, mask)
             )
         return torch.stack(losses).sum()

@@ -15,7 +15,8 @@ from distill import ranks
 from distill.errors import ModelError
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
-from distill.objectives.base import Objective, Project, wanted
+from distill.objectives.base import Mode, Objective, Project, full, wanted
+from distill.objectives.reference import reference_soft_ce
 from distill.recipe.schema import LogitsObjective
 
 
@@ -32,9 +33,9 @@ def soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tenso
     Reference:
         Hinton et al. 2015, section 2; TinyBERT, equation 10 (there without T^2, at T = 1).
     """
-    target = F.softmax(teacher.float() / temperature, dim=-1)  # (B, C)
-    logs = F.log_softmax(student.float() / temperature, dim=-1)  # (B, C)
-    return ranks.mean(-(target * logs).sum(dim=-1)) * temperature**2
+    target = F.softmax(full(teacher) / temperature, dim=-1)  # (B, C)
+    logs = F.log_softmax(full(student) / temperature, dim=-1)  # (B, C)
+    return -ranks.mean((target * logs).sum(dim=-1)) * temperature**2
 
 
 def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -47,10 +48,9 @@ def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         teacher: logits, (B, C).
         temperature: T.
     """
-    target = F.log_softmax(teacher.float() / temperature, dim=-1)  # (B, C)
-    logs = F.log_softmax(student.float() / temperature, dim=-1)  # (B, C)
-    rows = F.kl_div(logs, target, reduction="none", log_target=True).sum(dim=-1)  # (B,)
-    return ranks.mean(rows) * temperature**2
+    target = F.log_softmax(full(teacher) / temperature, dim=-1)  # (B, C)
+    logs = F.log_softmax(full(student) / temperature, dim=-1)  # (B, C)
+    return ranks.mean((target.exp() * (target - logs)).sum(dim=-1)) * temperature**2
 
 
 def mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -62,7 +62,7 @@ def mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         temperature: taken so that the three losses are called alike.
     """
     del temperature
-    return ranks.mean((student.float() - teacher.float()).square())
+    return ranks.mean((full(student) - full(teacher)).square())
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
@@ -94,11 +94,7 @@ def logits_loss(
     Raises:
         ModelError: the shapes differ, or labels are needed and not there.
     """
-    if student.shape != teacher.shape:
-        raise ModelError(
-            f"objective 'logits': the student's logits are {tuple(student.shape)} and the "
-            f"teacher's {tuple(teacher.shape)}; both need the task's labels"
-        )
+    same_classes(student, teacher, "logits")
     soft = LOSSES[loss](student, teacher, temperature)
     if not hard_weight:
         return soft
@@ -107,8 +103,17 @@ def logits_loss(
             "objective 'logits': hard_weight is set but the batch has no labels; "
             "give labels or set hard_weight to 0"
         )
-    hard = ranks.mean(F.cross_entropy(student.float(), labels, reduction="none"))
+    hard = ranks.mean(F.cross_entropy(full(student), labels, reduction="none"))
     return (1 - hard_weight) * soft + hard_weight * hard
+
+
+def same_classes(student: Tensor, teacher: Tensor, kind: str) -> None:
+    """Refuse logits of two shapes."""
+    if student.shape != teacher.shape:
+        raise ModelError(
+            f"objective '{kind}': the student's logits are {tuple(student.shape)} and the "
+            f"teacher's {tuple(teacher.shape)}; both need the task's labels"
+        )
 
 
 class LogitsMatch(Objective):
@@ -119,13 +124,17 @@ class LogitsMatch(Objective):
         loss: ``soft_ce``, ``kl`` or ``mse``.
         temperature: T.
         hard_weight: a, the share of the cross-entropy with the true label.
+        mode: ``masked``, or ``reference`` (``soft_ce`` only, without T^2 and over classes too).
+
+    Raises:
+        ModelError: the reference has no such loss.
 
     Reference:
         TinyBERT, equation 10.
     """
 
     kind: ClassVar[str] = "logits"
-    needs: ClassVar[frozenset[str]] = frozenset({"logits"})
+    needs: ClassVar[frozenset[str]] = LogitsObjective.signals
 
     def __init__(
         self,
@@ -134,20 +143,28 @@ class LogitsMatch(Objective):
         loss: Literal["soft_ce", "kl", "mse"] = "soft_ce",
         temperature: float = 1.0,
         hard_weight: float = 0.0,
+        mode: Mode = "masked",
     ) -> None:
         super().__init__(weight=weight)
+        if mode == "reference" and (loss != "soft_ce" or hard_weight):
+            raise ModelError(
+                "objective 'logits': the reference is the soft cross-entropy alone; "
+                "leave loss and hard_weight out"
+            )
+        self.mode = mode
         self.loss = loss
         self.temperature = temperature
         self.hard_weight = hard_weight
 
     @classmethod
-    def of(cls, config: LogitsObjective) -> LogitsMatch:
+    def of(cls, config: LogitsObjective, mode: Mode = "masked") -> LogitsMatch:
         """The objective a recipe asks for."""
         return cls(
             weight=config.weight,
             loss=config.loss,
             temperature=config.temperature,
             hard_weight=config.hard_weight,
+            mode=mode,
         )
 
     def __call__(
@@ -164,6 +181,9 @@ class LogitsMatch(Objective):
         del mask, layer_map, project
         ours = wanted(student.logits, self.kind, "student")
         theirs = wanted(teacher.logits, self.kind, "teacher").to(ours.device)
+        if self.mode == "reference":
+            same_classes(ours, theirs, self.kind)
+            return reference_soft_ce(ours, theirs, self.temperature)
         return logits_loss(
             ours,
             theirs,

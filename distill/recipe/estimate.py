@@ -204,8 +204,8 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
         case TeacherConfig(finetune=FinetuneConfig(epochs=epochs)):
             return _TRAINING * epochs * rows.count * each_teacher
         case DistillStage():
-            passes = config.epochs if any(o.kind != "logits" for o in config.objectives) else 0
-            cached = 1 if any(o.kind == "logits" for o in config.objectives) else 0
+            passes = config.epochs if any(o.signals - {"logits"} for o in config.objectives) else 0
+            cached = 1 if any("logits" in o.signals for o in config.objectives) else 0
             learned = _TRAINING * config.epochs * each_student
             searched = _search_rows(config, teacher.layers, student.layers)
             return (

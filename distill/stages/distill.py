@@ -63,11 +63,12 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         )
         config = config.model_copy(update={"layer_map": found.chosen, "search": None})
     teacher, student = context.load_teacher(), context.load_student()
-    learns_logits = any(objective.kind == "logits" for objective in config.objectives)
+    learns_logits = any("logits" in objective.signals for objective in config.objectives)
     module = DistillModule(
         teacher,
         student,
-        objectives=make_objectives(config.objectives),
+        objectives=make_objectives(config.objectives, mode=config.mode),
+        mode=config.mode,
         layer_map=config.layer_map,
         projection=config.projection,
         train=config,

@@ -119,7 +119,7 @@ def _try(
     )
     student, steps, score = context.load_student(), 0, -1.0
     for part, objectives in (
-        ("objectives", make_objectives(config.objectives)),
+        ("objectives", make_objectives(config.objectives, mode=config.mode)),
         ("logits", make_objectives([LogitsObjective(kind="logits")])),
     ):
         module = DistillModule(
@@ -127,6 +127,7 @@ def _try(
             student,
             objectives=objectives,
             layer_map=candidate.layer_map,
+            mode=config.mode,
             projection=config.projection,
             train=train,
             task=workspace.task,

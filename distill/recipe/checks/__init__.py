@@ -10,7 +10,12 @@ from collections.abc import Callable
 from distill.errors import ModelError
 from distill.recipe.checks.findings import Findings
 from distill.recipe.checks.inputs import BUILTIN, data_section, task_section, teacher_labels
-from distill.recipe.checks.matching import explicit_student_layers, layer_search, matching
+from distill.recipe.checks.matching import (
+    explicit_student_layers,
+    layer_search,
+    matching,
+    reference,
+)
 from distill.recipe.checks.order import RESERVED, stage_names, stage_order
 from distill.recipe.checks.quantisation import quantisation
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
@@ -38,6 +43,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         stage_order,
         quantisation,
         layer_search,
+        reference,
     ]
     for rule in rules:
         findings.extend(rule(recipe))

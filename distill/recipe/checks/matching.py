@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from distill.recipe.checks.findings import Findings
 from distill.recipe.known import TeacherShape
 from distill.recipe.schema import (
+    AttentionObjective,
     DistillStage,
     LayerMapKind,
     LayerPair,
+    LogitsObjective,
+    Objective,
     PruneStage,
     Recipe,
+    RelationsObjective,
     Stage,
 )
 from distill.recipe.sizes import Size
@@ -65,6 +70,44 @@ def layer_search(recipe: Recipe) -> Findings:
             )
 
 
+#: What TinyBERT's published code matches.
+REFERENCE = ("embedding", "attention", "hidden", "logits")
+
+
+def reference(recipe: Recipe) -> Findings:
+    """What has no counterpart in TinyBERT's published code, where a stage wants its arithmetic."""
+    for index, stage in enumerate(recipe.stages):
+        if not isinstance(stage, DistillStage) or stage.mode != "reference":
+            continue
+        if stage.projection == "per_layer":
+            yield (
+                ("stages", index, "projection"),
+                "the reference has one projection for all hidden states; leave it out, "
+                "or take mode: masked",
+            )
+        for number, objective in enumerate(stage.objectives):
+            loc: Loc = ("stages", index, "objectives", number)
+            for key, said in _beyond_reference(objective):
+                yield (*loc, key), f"{said}; leave it out, or take mode: masked"
+
+
+def _beyond_reference(objective: Objective) -> list[tuple[str, str]]:
+    """Each key that the reference does not have, and what it has."""
+    if objective.kind not in REFERENCE:
+        return [("kind", f"the reference matches {', '.join(REFERENCE)} alone")]
+    found = []
+    if objective.weight != 1:
+        found.append(("weight", "every weight of the reference is 1"))
+    if isinstance(objective, AttentionObjective) and objective.on != "scores":
+        found.append(("on", "the reference compares scores"))
+    if isinstance(objective, LogitsObjective):
+        if objective.loss != "soft_ce":
+            found.append(("loss", "the reference is the soft cross-entropy"))
+        if objective.hard_weight:
+            found.append(("hard_weight", "the reference has no true labels in it"))
+    return found
+
+
 def matching(recipe: Recipe, size: Size, teacher: TeacherShape) -> Findings:
     """Layer maps and head counts that cannot be."""
     heads_pruned = False
@@ -72,12 +115,13 @@ def matching(recipe: Recipe, size: Size, teacher: TeacherShape) -> Findings:
         if isinstance(stage, DistillStage):
             yield from _layer_map(stage, index, size, teacher)
             yield from _heads(stage, index, size, teacher, heads_pruned=heads_pruned)
+            yield from _relations(stage, index, size, teacher, heads_pruned=heads_pruned)
         heads_pruned |= isinstance(stage, PruneStage) and stage.heads > 0
 
 
 def _matches_layers(stage: Stage) -> bool:
     return isinstance(stage, DistillStage) and any(
-        objective.kind in ("attention", "hidden") for objective in stage.objectives
+        objective.mapped for objective in stage.objectives
     )
 
 
@@ -127,12 +171,48 @@ def _heads(
         return
     loc: Loc = ("stages", index, "objectives", kinds.index("attention"))
     if heads_pruned:
-        yield loc, "attention is matched head by head, and heads were pruned before; leave it out"
+        yield (
+            loc,
+            (
+                "attention is matched head by head, and heads were pruned before; leave it out, or "
+                "take relations, which match any heads"
+            ),
+        )
     elif size.heads != teacher.heads:
         width = max(1, round(size.hidden / teacher.heads)) * teacher.heads
         fits = f"{size.layers}x{width}/{teacher.heads}"
         yield (
             loc,
             f"attention is matched head by head: the student has {size.heads} heads and the "
-            f"teacher {teacher.heads}; write student.size: {fits}, or leave it out",
+            f"teacher {teacher.heads}; write student.size: {fits}, or take "
+            "relations instead, which match any heads",
         )
+
+
+def _relations(
+    stage: DistillStage, index: int, size: Size, teacher: TeacherShape, *, heads_pruned: bool
+) -> Findings:
+    for number, objective in enumerate(stage.objectives):
+        if not isinstance(objective, RelationsObjective):
+            continue
+        loc: Loc = ("stages", index, "objectives", number)
+        for who, layer, depth in zip(
+            ("student", "teacher"),
+            objective.layer or (),
+            (size.layers, teacher.layers),
+            strict=False,
+        ):
+            if layer > depth:
+                yield (*loc, "layer"), f"there is no {who} layer {layer}; they are 1 to {depth}"
+        heads = objective.relation_heads
+        # After pruning a layer is as wide as its heads are left: any multiple of a head's width.
+        width = size.hidden // size.heads if heads_pruned else size.hidden
+        common = math.gcd(width, teacher.hidden)
+        if heads is not None and common % heads:
+            near = max(n for n in range(1, min(common, heads) + 1) if common % n == 0)
+            ours = f"{width} (a head's, as heads were pruned before)" if heads_pruned else width
+            yield (
+                (*loc, "relation_heads"),
+                f"{heads} does not divide both widths, {ours} of the student and {teacher.hidden} "
+                f"of the teacher; write {near}, or leave it out",
+            )

@@ -39,9 +39,11 @@ from distill.recipe.schema.objectives import (
     AttentionObjective,
     EmbeddingObjective,
     HiddenObjective,
+    LayerPair,
     LogitsObjective,
     Objective,
     ObjectiveConfig,
+    RelationsObjective,
 )
 from distill.recipe.schema.recipe import (
     Recipe,
@@ -52,7 +54,6 @@ from distill.recipe.schema.stages import (
     EvaluateStage,
     ExportStage,
     LayerMapKind,
-    LayerPair,
     LayerSearch,
     PruneStage,
     QuantizeStage,
@@ -93,6 +94,7 @@ __all__ = [
     "PruneStage",
     "QuantizeStage",
     "Recipe",
+    "RelationsObjective",
     "Section",
     "Share",
     "Stage",

@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool
 
 from distill.recipe.schema.base import Name, PositiveInt, Section, Share
-from distill.recipe.schema.objectives import Objective
+from distill.recipe.schema.objectives import LayerPair, Objective
 from distill.recipe.schema.train import TrainConfig
 
-LayerPair = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
 LayerMapKind = Literal["uniform", "first", "last", "skip"]
 
 
@@ -42,10 +41,10 @@ class DistillStage(TrainConfig):
     ``search`` tries several and takes the one with the best validation score."""
     search: LayerSearch | None = None
     """How ``layer_map: search`` searches; left out, its defaults."""
-    mode: Literal["masked"] = "masked"
-    """``masked``: the mean over real tokens, so that padding changes nothing."""
-    projection: Literal["shared", "per_layer"] = "per_layer"
-    """One learned projection to the teacher's width for all hidden states, or one for each."""
+    mode: Literal["masked", "reference"] = "masked"
+    """``masked``: the mean over real tokens; ``reference``: TinyBERT's code, padding included."""
+    projection: Literal["shared", "per_layer"] | None = None
+    """To the teacher's width: one for all, or each its own. Left out: shared in reference only."""
 
 
 class PruneStage(Section):

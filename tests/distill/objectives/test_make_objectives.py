@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import get_args
+
 import pytest
 
 from distill.errors import ModelError
-from distill.objectives import KINDS, make_objectives
+from distill.matching.signals import Signals
+from distill.objectives import KINDS, REFERENCE, make_objectives
+from distill.objectives.attention import AttentionMatch
 from distill.objectives.logits import LogitsMatch
 from distill.recipe import schema
 
+#: The parts of a recipe that are objectives.
+PARTS = get_args(get_args(schema.Objective)[0])
+
 
 def test_every_kind_of_the_recipe_has_an_objective_that_says_what_it_needs() -> None:
-    made = make_objectives(["embedding", "attention", "hidden", "logits"])
-    assert [objective.kind for objective in made] == list(KINDS)
-    for objective in made:
-        assert objective.needs == {objective.kind}
+    kinds = [get_args(part.model_fields["kind"].annotation)[0] for part in PARTS]
+    made = make_objectives(kinds)
+    assert [objective.kind for objective in made] == kinds
+    assert sorted(kinds) == sorted(KINDS)
+    for objective, part in zip(made, PARTS, strict=True):
+        assert objective.needs == part.signals
+        assert objective.needs <= {field.name for field in dataclasses.fields(Signals)}
+        assert objective.mapped == part(kind=objective.kind).mapped
         assert objective.weight == 1.0
+
+
+def test_reference_mode_makes_what_the_published_code_has() -> None:
+    made = make_objectives([*REFERENCE], mode="reference")
+    assert [objective.mode for objective in made] == ["reference"] * 4
+    with pytest.raises(ModelError, match="'relations' is not in TinyBERT's published code"):
+        make_objectives(["relations"], mode="reference")
+    with pytest.raises(ModelError, match="the reference compares scores"):
+        AttentionMatch(on="probabilities", mode="reference")
+    with pytest.raises(ModelError, match="soft cross-entropy alone"):
+        LogitsMatch(hard_weight=0.1, mode="reference")
 
 
 def test_settings_come_from_the_recipe() -> None:

@@ -98,10 +98,68 @@ def test_attention_needs_the_same_number_of_heads(write: Write, faults: Faults) 
     told = faults(write(), "student.size=3x256")
     assert told == [
         "small.yaml:14: stages[0].objectives[0]: attention is matched head by head: the student "
-        "has 4 heads and the teacher 12; write student.size: 3x252/12, or leave it out"
+        "has 4 heads and the teacher 12; write student.size: 3x252/12, or take "
+        "relations instead, which match any heads"
     ]
     load_recipe(write(), "student.size=3x252/12")
     load_recipe(write(), "student.size=3x256", "stages.intermediate.objectives=[{kind: hidden}]")
+
+
+def test_reference_takes_what_the_published_code_has(write: Write, faults: Faults) -> None:
+    mode = "stages.intermediate.mode=reference"
+    told = faults(write(), mode, "stages.intermediate.projection=per_layer")
+    assert [line.split(": ")[1] for line in told] == [
+        "stages.intermediate.projection" if "override" in told[0] else "stages[0].projection",
+        "stages[0].objectives[1].weight",
+    ]
+    objectives = (
+        "stages.intermediate.objectives=[{kind: attention, on: probabilities}, {kind: relations}, "
+        "{kind: logits, loss: kl, hard_weight: 0.5}]"
+    )
+    told = faults(write(), mode, objectives)
+    assert [line.split(": ")[1].rsplit(".", 1)[1] for line in told] == [
+        "on",
+        "kind",
+        "loss",
+        "hard_weight",
+    ]
+    assert "the reference matches embedding, attention, hidden, logits alone" in told[1]
+    plain = "stages.intermediate.objectives=[{kind: embedding}, {kind: attention}, {kind: hidden}]"
+    assert load_recipe(write(), mode, plain).stages[0].mode == "reference"
+
+
+def test_kl_is_of_probabilities(write: Write, faults: Faults) -> None:
+    told = faults(write(), "stages.intermediate.objectives=[{kind: attention, loss: kl}]")
+    assert len(told) == 1
+    assert "kl compares distributions; write `on: probabilities`" in told[0]
+
+
+def test_relations_take_any_heads_that_divide_both_widths(write: Write, faults: Faults) -> None:
+    relations = "stages.intermediate.objectives=[{kind: relations}]"
+    load_recipe(write(), relations, "student.size=3x256")
+    stated = "stages.intermediate.objectives=[{kind: relations, relation_heads: 48, layer: [4, 9]}]"
+    told = faults(write(), stated, "student.size=3x256")
+    assert [line.split(".", 3)[-1] for line in told] == [
+        "layer: there is no student layer 4; they are 1 to 3",
+        "layer: there is no teacher layer 9; they are 1 to 6",
+        "relation_heads: 48 does not divide both widths, 256 of the student and 384 of the "
+        "teacher; write 32, or leave it out",
+    ]
+    # A stated pair of layers needs no layer map, which could not be uniform here.
+    layer = "stages.intermediate.objectives=[{kind: relations, layer: [4, 5]}]"
+    load_recipe(write(("size: 3x384", "size: 4x384")), layer)
+    assert "uniform" in faults(write(("size: 3x384", "size: 4x384")), relations)[0]
+
+
+def test_relations_after_pruned_heads_are_cut_within_a_head(write: Write, faults: Faults) -> None:
+    before = "  - kind: distill\n    name: prediction"
+    path = write((before, "  - {kind: prune, heads: 0.33}\n" + before))
+    objectives = "stages.prediction.objectives=[{kind: relations}]"
+    load_recipe(path, objectives)
+    told = faults(path, objectives.replace("}", ", relation_heads: 12}"))
+    assert "write 8, or leave it out" in told[0]
+    assert "as heads were pruned before" in told[0]
+    load_recipe(path, objectives.replace("}", ", relation_heads: 16}"))
 
 
 def test_attention_after_pruned_heads(write: Write, faults: Faults) -> None:

@@ -2,12 +2,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from distill.recipe import catalog
+from distill.recipe import catalog, schema
 from distill.recipe.loader import load_recipe, read_recipe, resolved_yaml
 
+#: The kinds of objectives, in the order in which messages name them.
+OBJECTIVES = sorted(
+    get_args(part.model_fields["kind"].annotation)[0]
+    for part in get_args(get_args(schema.Objective)[0])
+)
 Write = Callable[..., Path]
 Faults = Callable[..., list[str]]
 
@@ -100,8 +106,8 @@ def test_every_fault_at_once_each_with_line_and_suggestion(write: Write, faults:
         "small.yaml:10: teacher.finetune.epochs_: unknown key; did you mean 'epochs'?",
         "small.yaml:17: stages[1].name: found the text 'Predict ion', expected lower-case letters, "
         "digits, '-', '_' and '.', beginning with a letter or digit",
-        "small.yaml:19: stages[1].objectives[0].kind: unknown kind 'logit'; there are: attention, "
-        "embedding, hidden, logits; did you mean 'logits'?",
+        "small.yaml:19: stages[1].objectives[0].kind: unknown kind 'logit'; there are: "
+        f"{', '.join(OBJECTIVES)}; did you mean 'logits'?",
         "small.yaml:18: stages[1].epocs: unknown key; did you mean 'epochs'?",
         "small.yaml:20: stages[2].kind: unknown kind 'exprot'; there are: distill, evaluate, "
         "export, prune, quantize; did you mean 'export'?",
