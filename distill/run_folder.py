@@ -17,6 +17,9 @@ from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import Recipe
 
+#: What only an unfinished stage needs: checkpoints, and models on their way.
+LEFTOVERS = ("checkpoint", "sliced", "tried")
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -203,7 +206,7 @@ class RunFolder:
 
     def tidy(self, stage: PlannedStage) -> None:
         """Remove what only an unfinished stage needs: checkpoints, and a model on its way."""
-        for name in ("checkpoint", "sliced", "tried"):
+        for name in LEFTOVERS:
             shutil.rmtree(self.stage(stage) / name, ignore_errors=True)
 
     def outputs_digest(self, stage: PlannedStage) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import typer
 
-from distill.recipe.schema import json_schema
+from distill.recipe.schema import ablation_schema, json_schema
 
 
-def schema() -> None:
+def schema(
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="The schema of an ablation file instead.")
+    ] = False,
+) -> None:
     """Print the JSON schema of a recipe, for editors that complete and check YAML.
 
     With the YAML language server, write this as a recipe's first line:
@@ -18,4 +23,5 @@ def schema() -> None:
     Example:
       distill schema > recipe.schema.json
     """
-    typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    content = ablation_schema() if ablation else json_schema()
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -26,6 +26,7 @@ from distill.evaluation.ablation import (
 from distill.pipeline.runner import go_on
 from distill.recipe.ablation import Cell, LoadedAblation
 from distill.recipe.ablation_cost import estimate_cells, stage_keys
+from distill.recipe.loader import resolved
 from distill.recipe.schema import Recipe
 
 logger = logging.getLogger("distill")
@@ -136,7 +137,8 @@ class _Record:
 
     def _key(self, cell: Cell) -> str:
         left_out = {"name", "description", "track"}
-        content = cell.recipe.model_dump(mode="json", exclude=left_out)
+        # Without settings that nobody made: a later version may know more of them.
+        content = {k: v for k, v in resolved(cell.recipe).items() if k not in left_out}
         files = {name: self._digest(name) for name in _files(cell.recipe)}
         return digest.of_json({"recipe": content, "stage": cell.stage, "files": files})
 

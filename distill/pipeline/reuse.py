@@ -12,10 +12,7 @@ from pathlib import Path
 
 from distill import atomic
 from distill.recipe.plan import PlannedStage
-from distill.run_folder import RunFolder
-
-#: What a finished stage no longer needs.
-_LEFT_OUT = ("checkpoint", "sliced", ".*")
+from distill.run_folder import LEFTOVERS, RunFolder
 
 
 def take_over(
@@ -46,7 +43,7 @@ def take_over(
                 other.stage(stage),
                 new,
                 copy_function=_link,
-                ignore=shutil.ignore_patterns(*_LEFT_OUT),
+                ignore=shutil.ignore_patterns(*LEFTOVERS, ".*"),
                 dirs_exist_ok=True,
             )
         _copy_curves(other.metrics, folder.metrics, stage.name)

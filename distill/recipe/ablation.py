@@ -92,6 +92,9 @@ def load_ablation(
     """
     path = catalog.find_ablation(source)
     tree = read(path)
+    if tree.child("ablation") is None and tree.child("stages") is not None:
+        message = f"a recipe and no ablation (that begins with `ablation: 1`): distill run {path}"
+        raise RecipeError([Fault(path, None, "", message)])
     try:
         config = Ablation.model_validate(tree.plain())
     except ValidationError as error:

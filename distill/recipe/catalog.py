@@ -49,6 +49,9 @@ def find(source: str | Path) -> Path:
     Raises:
         RecipeError: there is no recipe of that name.
     """
+    if source in ablations() and source not in names() and not Path(source).is_file():
+        message = f"an ablation and no recipe; look at it with: distill ablate {source} --plan"
+        raise RecipeError([Fault(Path(source), None, "", message)])
     return _find(source, names(), folder(), "recipe")
 
 

@@ -34,7 +34,12 @@ class LoadedRecipe:
 
 def read_recipe(source: str | Path, *overrides: str) -> LoadedRecipe:
     """Like :func:`load_recipe`, with the lines kept for further messages."""
-    tree = read_tree(catalog.find(source))
+    path = catalog.find(source)
+    tree = read_tree(path)
+    ablation = tree.child("ablation")
+    if ablation is not None:
+        message = f"an ablation and no recipe; look at it with: distill ablate {path} --plan"
+        raise RecipeError([Fault(path, ablation.place.line, "ablation", message)])
     faults = apply_overrides(tree, overrides)
     try:
         recipe = Recipe.model_validate(tree.plain())

@@ -74,7 +74,7 @@ def markdown(results: AblationResults) -> str:
     """The table as Markdown, with the command that made it."""
     titles = header(results)
     text = [
-        f"<!-- made by: {results.command} -->",
+        f"# {results.name}: {results.description}".removesuffix(": "),
         "",
         f"```\n{results.command}\n```",
         "",

@@ -185,3 +185,15 @@ def test_ablations_are_found_by_name() -> None:
     assert not any(name.startswith("ablation") for name in catalog.names())
     with pytest.raises(RecipeError, match="no ablation of this name; did you mean 'tinybert'"):
         catalog.find_ablation("tinybrt")
+
+
+def test_a_recipe_is_no_ablation_and_the_other_way_round(
+    ablation: Write, write: Write, faults: Callable[..., list[str]]
+) -> None:
+    path = ablation()
+    (line,) = faults(path)
+    assert line.startswith("parts.yaml:1: ablation: an ablation and no recipe; ")
+    (line,) = told(write())
+    assert "small.yaml: a recipe and no ablation" in line
+    with pytest.raises(RecipeError, match="distill ablate tinybert --plan"):
+        catalog.find("tinybert")

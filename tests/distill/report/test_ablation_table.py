@@ -86,7 +86,8 @@ def test_the_console_table():
 
 def test_the_markdown_table_says_where_it_comes_from():
     text = markdown(made()).splitlines()
-    assert text[0] == "<!-- made by: distill ablate parts --data DIR -->"
+    assert text[0] == "# parts: What <each> part is worth"
+    assert text[2:5] == ["```", "distill ablate parts --data DIR", "```"]
     assert "| variant | A (accuracy) | B (mcc) | average | to FULL |" in text
     assert "|---|---:|---:|---:|---:|" in text
     assert "| **FULL** | 80.0 | 62.0 ± 2.8 | 71.0 |  |" in text
