@@ -146,3 +146,44 @@ def test_a_cell_that_fails_is_told_and_tried_again(tmp_path, ablation, monkeypat
     assert main([*words, "--only", "no-attention"]) == 1  # one that failed is still there
     assert main(words) == 0
     assert "failed" not in (tmp_path / "table.md").read_text("utf-8")
+
+
+def test_an_interrupted_ablation_goes_on_and_keeps_no_weights(
+    tmp_path, ablation, monkeypatch, capsys
+):
+    words = ["ablate", str(ablation), "--data", str(tmp_path), "--run-dir", str(tmp_path / "out")]
+    words += ["--task", "short", "--only", "full,soft"]
+    real = running.go_on
+
+    def go_on(recipe, run_dir, **rest):
+        if run_dir.name == "soft":
+            raise KeyboardInterrupt
+        return real(recipe, run_dir, **rest)
+
+    monkeypatch.setattr(running, "go_on", go_on)
+    assert main(words) == 130
+    assert "go on with: the same command" in capsys.readouterr().err
+    cells = tmp_path / "out/cells/short/seed-7"
+    # `soft` needs the intermediate step of `full`, and nobody its prediction.
+    assert (cells / "full/02-intermediate/model").is_dir()
+    assert not (cells / "full/03-prediction/model").exists()
+    before = (cells / "full/03-prediction/stage.json").stat().st_mtime_ns
+
+    monkeypatch.setattr(running, "go_on", real)
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "cell 1 of 1: soft, short, seed 7" in said.err
+    assert "intermediate: taken over from" in said.err
+    assert (cells / "full/03-prediction/stage.json").stat().st_mtime_ns == before
+    assert not list(cells.glob("*/03-prediction/model"))
+    assert (cells / "full/01-teacher/model").is_dir()
+    assert (tmp_path / "out/report.html").is_file()
+
+    # The table so far, as a table and as JSON, without running anything.
+    monkeypatch.setattr(running, "go_on", None)
+    assert main([*words, "--results", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(cell["variant"], cell["status"]) for cell in told["cells"]] == [
+        ("full", "done"), ("soft", "done"),
+    ]  # fmt: skip
+    assert told["machine"]["cores"] >= 1
