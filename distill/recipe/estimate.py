@@ -18,6 +18,7 @@ from distill.recipe.schema import (
     FinetuneConfig,
     LayerSearch,
     PruneStage,
+    QuantizeStage,
     Recipe,
     TeacherConfig,
     TrainConfig,
@@ -217,6 +218,8 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
             scoring = _TRAINING * config.score_steps * config.batch_size * each_student
             epochs = config.recover.epochs if config.recover else 0
             return scoring + _TRAINING * epochs * rows.count * each_student
+        case QuantizeStage() if config.method == "qat":
+            return _TRAINING * config.train.epochs * rows.count * each_student
         case TrainConfig():
             return _TRAINING * config.epochs * rows.count * each_student
     return 0.0

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from distill.compression.graph import Scales
 from distill.compression.nncf_quantize import quantize_nncf
 from distill.compression.quantize import quantize_onnx
 from distill.compression.sensitivity import by_sensitivity
@@ -23,28 +22,21 @@ _ROWS = 64  # to compare logits on, when layers are ordered by sensitivity
 def dynamic(bench: Workbench, *, per_channel: bool, exclude: list[str]) -> Candidate:
     """Dynamic int8."""
     return bench.try_out(
-        f"dynamic, {channels(per_channel)}{_but(exclude)}",
+        f"dynamic, {channels(per_channel)}{but(exclude)}",
         "onnx-int8",
         lambda path: quantize_onnx(bench.plain, path, per_channel=per_channel, exclude=exclude),
     )
 
 
-def static(
-    bench: Workbench,
-    *,
-    per_channel: bool,
-    exclude: list[str],
-    scales: Mapping[str, Scales] | None = None,
-    name: str | None = None,
-) -> Candidate:
-    """Static int8 with calibrated scales, or with given ones."""
+def static(bench: Workbench, *, per_channel: bool, exclude: list[str]) -> Candidate:
+    """Static int8 with calibrated scales."""
     return bench.try_out(
-        f"{name or 'static ' + bench.config.calibration}, {channels(per_channel)}{_but(exclude)}",
+        f"static {bench.config.calibration}, {channels(per_channel)}{but(exclude)}",
         "onnx-int8",
         lambda path: quantize_static(
             bench.plain,
             path,
-            scales=scales or bench.scales(bench.config.calibration),
+            scales=bench.scales(bench.config.calibration),
             per_channel=per_channel,
             exclude=exclude,
         ),
@@ -54,7 +46,7 @@ def static(
 def nncf(bench: Workbench, *, exclude: list[str]) -> Candidate:
     """Static int8 for OpenVINO."""
     return bench.try_out(
-        f"nncf, SmoothQuant {bench.config.smooth:g}{_but(exclude)}",
+        f"nncf, SmoothQuant {bench.config.smooth:g}{but(exclude)}",
         "openvino-int8",
         lambda path: quantize_nncf(
             bench.plain, path, rows=bench.rows, smooth=bench.config.smooth, exclude=exclude
@@ -65,15 +57,13 @@ def nncf(bench: Workbench, *, exclude: list[str]) -> Candidate:
 def weights_only(bench: Workbench, *, bits: int, exclude: list[str]) -> Candidate:
     """Small weights, products in fp32."""
     return bench.try_out(
-        f"weights only, {bits} bits{_but(exclude)}",
+        f"weights only, {bits} bits{but(exclude)}",
         "onnx-int8" if bits == 8 else "onnx-int4",
         lambda path: quantize_weights(bench.plain, path, bits=bits, exclude=exclude),
     )
 
 
-def step_back(
-    bench: Workbench, *, scales: Mapping[str, Scales] | None = None, fixed: bool = False
-) -> Candidate | None:
+def step_back(bench: Workbench, *, fixed: bool = False) -> Candidate | None:
     """Find the smallest step back from int8 that passes; ``None`` if only fp32 does.
 
     In this order, which is that of falling speed: one scale for each channel; the most sensitive
@@ -81,21 +71,16 @@ def step_back(
 
     Args:
         bench: where candidates are tried; what failed before is in it.
-        scales: fixed scales of activations, where they come from training.
         fixed: whether the activations' scales are fixed (static), else dynamic.
     """
     config = bench.config
-    build: Callable[..., Candidate] = (
-        partial(static, bench, scales=scales, name="trained" if scales else None)
-        if fixed
-        else partial(dynamic, bench)
-    )
+    build: Callable[..., Candidate] = partial(static if fixed else dynamic, bench)
     exclude = list(config.exclude)
-    seen = {candidate.what for candidate in bench.tried}
+    method = f"{'static ' + config.calibration if fixed else 'dynamic'}, {channels(True)}"
     steps: list[Callable[[], Candidate | None]] = []
-    if not (fixed and scales is not None) and not any("per channel" in what for what in seen):
+    if not any(candidate.what.startswith(method) for candidate in bench.tried):
         steps.append(lambda: build(per_channel=True, exclude=exclude))
-    steps.append(lambda: _fewest_in_fp32(bench, build, scales=scales, fixed=fixed))
+    steps.append(lambda: _fewest_in_fp32(bench, build, fixed=fixed))
     steps.append(lambda: weights_only(bench, bits=8, exclude=exclude))
     steps.append(lambda: bench.try_out("embeddings only", "onnx-int8", partial(_tables, bench)))
     for step in steps:
@@ -113,7 +98,6 @@ def _fewest_in_fp32(
     bench: Workbench,
     build: Callable[..., Candidate],
     *,
-    scales: Mapping[str, Scales] | None,
     fixed: bool,
 ) -> Candidate | None:
     """Leave the worst layers in fp32: 1, 2, 4, ... of them, then the fewest between that pass."""
@@ -122,7 +106,7 @@ def _fewest_in_fp32(
         bench.plain,
         sample_rows(bench.context, split, _ROWS),
         per_channel=True,
-        scales=(scales or bench.scales(bench.config.calibration)) if fixed else None,
+        scales=bench.scales(bench.config.calibration) if fixed else None,
     )
     names = [name for name, _ in ordered if name not in bench.config.exclude]
     logger.info("%s: int8 hurts most in %s", bench.context.stage.name, ", ".join(names[:3]))
@@ -154,7 +138,8 @@ def channels(per_channel: bool) -> str:
     return "per channel" if per_channel else "per tensor"
 
 
-def _but(exclude: list[str]) -> str:
+def but(exclude: list[str]) -> str:
+    """Which layers are left out, in words."""
     if not exclude:
         return ""
     named = ", ".join(exclude[:3]) + (", ..." if len(exclude) > 3 else "")

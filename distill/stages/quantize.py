@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 from pathlib import Path
-from typing import Any
 
 from distill.compression.graph import load_graph, plain_products, products
 from distill.errors import ModelError
@@ -18,6 +17,7 @@ from distill.stages import ladder
 from distill.stages.candidates import Candidate, Workbench, sample_rows
 from distill.stages.context import StageContext, StageResult
 from distill.stages.gate import pass_gate
+from distill.stages.train_int8 import trained
 from teachers.load import load_model
 
 logger = logging.getLogger("distill")
@@ -31,9 +31,12 @@ def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
     """
     for name in MODEL_FILES.values():  # of a stage that was killed
         (context.folder / name).unlink(missing_ok=True)
-    bench, scales = _workbench(config, context)
-    _check_names(config, bench.plain)
-    first = _first(bench, scales)
+    plain = context.folder / MODEL_FILES["onnx"]
+    samples = sample_rows(context, context.workspace.data.validation, 4)
+    export_onnx(load_model(context.trained_student_folder()), plain, samples=samples)
+    _check_names(config, plain)
+    bench = Workbench(config, context, plain)
+    first = _first(bench)
     kept = [candidate for candidate in first if bench.passes(candidate)]
     if not kept and not config.fallback:
         best = max(bench.tried, key=lambda candidate: candidate.score)
@@ -45,19 +48,9 @@ def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
             context=context,
         )
     if not kept:
-        static = config.method == "static"
-        found = ladder.step_back(bench, scales=scales, fixed=static)
+        found = ladder.step_back(bench, fixed=config.method == "static")
         kept = [found] if found is not None else []
     return _keep(bench, kept)
-
-
-def _workbench(config: QuantizeStage, context: StageContext) -> tuple[Workbench, Any]:
-    """Export what is quantised: the student, or the one trained for int8 with its scales."""
-    student, scales = load_model(context.trained_student_folder()), None
-    plain = context.folder / "model.onnx"
-    checked = sample_rows(context, context.workspace.data.validation, 4)
-    export_onnx(student, plain, samples=checked)
-    return Workbench(config, context, plain), scales
 
 
 def _check_names(config: QuantizeStage, plain: Path) -> None:
@@ -69,7 +62,7 @@ def _check_names(config: QuantizeStage, plain: Path) -> None:
             raise ModelError(f"quantize.exclude: no layer '{name}'; there are: {', '.join(names)}")
 
 
-def _first(bench: Workbench, scales: Any) -> list[Candidate]:
+def _first(bench: Workbench) -> list[Candidate]:
     """What the recipe asks for: one candidate, or with ``auto`` all, the fastest first."""
     config, exclude = bench.config, list(bench.config.exclude)
     match config.method:
@@ -80,6 +73,9 @@ def _first(bench: Workbench, scales: Any) -> list[Candidate]:
             return [made, *_for_openvino(bench, made)]
         case "weights_only":
             return [ladder.weights_only(bench, bits=config.bits, exclude=exclude)]
+        case "qat":
+            made = trained(bench)
+            return [made, *_for_openvino(bench, made)]
         case "nncf":
             return [ladder.nncf(bench, exclude=exclude)]
     for per_channel in (False, True):

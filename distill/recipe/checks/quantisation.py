@@ -9,7 +9,12 @@ from distill.recipe.schema import ExportStage, QuantizeStage, Recipe
 from distill.recipe.yaml_lines import Loc
 
 #: Which keys of a quantize stage mean something to one method only.
-_OWN = {"bits": ("weights_only",), "smooth": ("nncf", "auto")}
+_OWN = {
+    "bits": ("weights_only",),
+    "smooth": ("nncf", "auto"),
+    "algorithm": ("qat",),
+    "train": ("qat",),
+}
 _INSTALL = "pip install 'distill-bert[openvino]'"
 
 

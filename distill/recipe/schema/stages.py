@@ -73,10 +73,10 @@ class QuantizeStage(Section):
     kind: Literal["quantize"]
     name: Name = "quantize"
     """The stage's name."""
-    method: Literal["dynamic", "static", "nncf", "weights_only", "auto"] = "dynamic"
+    method: Literal["dynamic", "static", "nncf", "qat", "weights_only", "auto"] = "dynamic"
     """``dynamic``: activations quantised as they come; ``static``: with calibrated scales (QDQ);
-    ``nncf``: SmoothQuant for OpenVINO; ``weights_only``: for size; ``auto``: the fastest within
-    ``max_drop``, measured here."""
+    ``nncf``: SmoothQuant for OpenVINO; ``qat``: trained for it (NNI), then static;
+    ``weights_only``: for size; ``auto``: the fastest within ``max_drop``, measured here."""
     per_channel: StrictBool = True
     """One scale for each output channel of a weight; otherwise one for each tensor."""
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
@@ -94,6 +94,10 @@ class QuantizeStage(Section):
     """SmoothQuant's alpha (``nncf``): how much of the activations' range moves into weights."""
     bits: Literal[4, 8] = 8
     """Of ``weights_only``."""
+    algorithm: Literal["qat", "lsq"] = "qat"
+    """Of ``qat``: scales follow what is seen (``qat``) or are learned as weights are (``lsq``)."""
+    train: TrainConfig = TrainConfig(epochs=1, lr=2e-5)
+    """Of ``qat``: distillation of the logits with int8 simulated; begins anew when interrupted."""
 
 
 class ExportStage(Section):

@@ -164,3 +164,12 @@ def test_an_openvino_bundle_predicts_what_onnx_predicts(prepared):
     assert int8.format == "openvino-int8"
     np.testing.assert_allclose(int8.logits(texts), expected, atol=0.5)
     np.testing.assert_allclose(int8.logits(texts, instances=2), int8.logits(texts), atol=0.1)
+
+
+def test_training_for_int8_begins_anew_and_ends_the_same(prepared):
+    context = prepared(method="qat", max_drop=1.0, train={"epochs": 1, "batch_size": 16})
+    first = run(context)
+    assert first.facts["kept"] == "trained (qat), per channel"
+    content = (context.folder / "model.int8.onnx").read_bytes()
+    assert run(context).facts["score"] == first.facts["score"]
+    assert (context.folder / "model.int8.onnx").read_bytes() == content

@@ -1,0 +1,221 @@
+r"""Training for int8: NNI simulates the 8-bit grid in the forward pass, gradients pass through it.
+
+Every Linear layer computes with weights and inputs that were rounded to their grid; the rounding's
+gradient is taken for 1. The scales either follow the ranges that are seen (``qat``: averages
+of each tensor's smallest and largest value) or are parameters that are learned with the weights
+(``lsq``), whose gradient is scaled by :math:`1 / \sqrt{n q_{max}}`.
+
+NNI's scales go into the exported graph as they are, so what was trained is what runs.
+
+NNI is imported only in this file and the one that scores for pruning, and only when it is used.
+
+Reference: Jacob et al. 2018, Quantization and Training of Neural Networks, section 3.
+Esser et al. 2020, Learned Step Size Quantization, section 2.
+
+Legend: N outputs of a layer.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from distill.compression.graph import Scales
+from distill.compression.quantize import overflows
+from distill.compression.scores import Batch, LossOf
+from distill.console import Bar
+from distill.errors import DataError, ModelError
+from distill.export.quiet import quiet
+from distill.modules.base import step_seed
+from distill.modules.optimizer import rate_factor
+from distill.recipe.schema import TrainConfig
+
+Batches = Callable[[], Iterable[Batch]]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model that was trained for int8.
+
+    Args:
+        model: with fp32 weights, ready to be exported.
+        scales: by layer name, as :func:`distill.compression.static.quantize_static` takes them.
+        calibration: NNI's own record, as it came: layer, target (``weight``, ``_input_0``), facts.
+    """
+
+    model: PreTrainedModel
+    scales: dict[str, Scales]
+    calibration: dict[str, Any]
+
+
+def train_int8(
+    model: PreTrainedModel,
+    *,
+    loss_of: LossOf,
+    batches: Batches,
+    steps: int,
+    config: TrainConfig,
+    algorithm: str = "qat",
+    per_channel: bool = True,
+    exclude: Collection[str] = (),
+    seed: int = 0,
+) -> Trained:
+    """Train a copy of a model with int8 simulated in its Linear layers.
+
+    The same arguments give the same weights on the same machine.
+
+    Args:
+        model: a classifier of ``transformers``; left as it is.
+        loss_of: ``loss_of(model, batch)``, a scalar.
+        batches: gives the batches of one epoch; called once for each.
+        steps: batches in an epoch.
+        config: epochs, learning rate, schedule, weight decay, clipping and dropout.
+        algorithm: ``qat`` or ``lsq``.
+        per_channel: one scale for each output of a layer's weight, else one for each weight.
+        exclude: names of layers that stay in fp32.
+        seed: seeds dropout, each step by its number.
+
+    Raises:
+        DataError: there are no batches.
+        ModelError: there is nothing to quantise, or training diverged.
+    """
+    if steps < 1:
+        raise DataError("no batches to train with")
+    trained = copy.deepcopy(model).train()
+    names = [
+        name
+        for name, module in trained.named_modules()
+        if isinstance(module, nn.Linear) and module.out_features and name not in exclude
+    ]
+    if not names:
+        raise ModelError("no Linear layer to quantise")
+    if config.dropout is not None:
+        for module in trained.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = config.dropout
+    total = config.epochs * steps
+    loop = _Loop(trained, loss_of, batches, config=config, total=total, seed=seed)
+    with quiet("nni"), torch.random.fork_rng(devices=[]):
+        calibration = _compress(loop, _settings(names, algorithm, per_channel), algorithm)
+    scales = {name: _scales(name, entry) for name, entry in calibration.items()}
+    return Trained(trained.eval(), scales, calibration)
+
+
+@dataclass(frozen=True, eq=False)
+class _Loop:
+    """The training itself, in the form in which NNI calls it."""
+
+    model: PreTrainedModel
+    loss_of: LossOf
+    batches: Batches
+    config: TrainConfig
+    total: int
+    seed: int
+
+    def step(self, batch: Batch) -> Tensor:
+        return self.loss_of(self.model, batch)
+
+    def __call__(self, _: Any, optimizer: Any, step: Any, *__: Any, **___: Any) -> None:
+        factor = rate_factor(self.config, self.total)
+        done = 0
+        with Bar("training for int8", self.total) as bar:
+            for _epoch in range(self.config.epochs):
+                for batch in self.batches():
+                    if done == self.total:
+                        return
+                    torch.manual_seed(step_seed(self.seed, done, 0))
+                    for group in optimizer.param_groups:
+                        group["lr"] = self.config.lr * factor(done)
+                    optimizer.zero_grad(set_to_none=True)
+                    loss = step(batch)
+                    loss.backward()
+                    if self.config.clip:
+                        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+                    optimizer.step()
+                    done += 1
+                    bar.advance(status=f"loss {float(loss):.4f}" if done % 10 == 0 else None)
+
+
+def _settings(names: list[str], algorithm: str, per_channel: bool) -> list[dict[str, Any]]:
+    """NNI's configuration: symmetric weights, inputs on the grid that the runtime has."""
+    # Where products of 8-bit weights overflow, 7 bits are trained for.
+    bits = 7 if overflows() else 8
+    symmetric = algorithm == "lsq"  # NNI learns symmetric scales only
+    weight = {
+        "quant_dtype": f"int{bits}",
+        "quant_scheme": "symmetric",
+        "granularity": "out_channel" if per_channel else "default",
+    }
+    incoming = {
+        "quant_dtype": "int8" if symmetric else "uint8",
+        "quant_scheme": "symmetric" if symmetric else "affine",
+        "granularity": "default",
+    }
+    return [
+        {"op_names": names, "target_names": ["weight"], **weight},
+        {"op_names": names, "target_names": ["_input_"], **incoming},
+    ]
+
+
+def _compress(loop: _Loop, settings: list[dict[str, Any]], algorithm: str) -> dict[str, Any]:
+    nni, quantizers, evaluator_class = _import_nni()
+    config, model = loop.config, loop.model
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim > 1]},
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = nni.trace(torch.optim.AdamW)(groups, lr=config.lr, weight_decay=config.weight_decay)
+    evaluator = evaluator_class(loop, optimizer, loop.step)
+    quantizer = quantizers[algorithm](model, settings, evaluator)
+    _, calibration = quantizer.compress(loop.total, None)
+    quantizer.unwrap_model()
+    return dict(calibration)
+
+
+def _import_nni() -> tuple[Any, dict[str, Any], Any]:
+    compile_before = torch.compile
+    import nni
+    from nni.compression import TorchEvaluator
+    from nni.compression.quantization import LsqQuantizer, QATQuantizer
+
+    nni.silence_stdout()
+    torch.compile = compile_before
+
+    class Learned(LsqQuantizer):  # type: ignore[misc, valid-type]
+        """NNI starts every scale at 0.01; the paper's start fits each tensor."""
+
+        def init_scale(self, wrapper: Any, target_name: str, target: Tensor) -> None:
+            if self.is_init or not self.check_target(wrapper, target_name):
+                return
+            space = wrapper.quantization_target_spaces[target_name]
+            start = lambda values: (  # noqa: E731
+                2 * values.detach().abs().mean(dim=-1) / space.qmax**0.5
+            )
+            if space._scaler:
+                scale = space._scaler.shrink(target, start, keepdim=True)
+            else:
+                scale = start(target.reshape(-1)).view(1)
+            space.scale.data = scale.clamp_min(torch.finfo(torch.float32).eps)
+            space.zero_point = torch.zeros_like(space.scale.data)
+
+    return nni, {"qat": QATQuantizer, "lsq": Learned}, TorchEvaluator
+
+
+def _scales(name: str, entry: dict[str, dict[str, Any]]) -> Scales:
+    """A layer's scales from NNI's record; signed inputs move to the unsigned grid they equal."""
+    incoming, weight = entry["_input_0"], entry["weight"]
+    scale = float(incoming["scale"].detach().abs().reshape(-1)[0])
+    zero = round(float(incoming["zero_point"].detach().reshape(-1)[0]))
+    if not incoming["quant_dtype"].startswith("uint"):
+        zero += 128
+    columns = weight["scale"].detach().abs().reshape(-1).numpy().astype(np.float32)  # (N,) or (1,)
+    if not (np.isfinite(scale) and scale > 0 and np.isfinite(columns).all()):
+        raise ModelError(f"{name}: scales are not numbers; did training for int8 diverge?")
+    return Scales(scale, zero, np.maximum(columns, np.finfo(np.float32).eps))
