@@ -16,14 +16,18 @@ from transformers import (
     AutoModel,
     BertConfig,
     BertForSequenceClassification,
+    BertModel,
     PreTrainedConfig,
     PreTrainedModel,
 )
 
 from distill.errors import ModelError
+from distill.recipe.run_models import model_of_run
 from students.folder import check_folder, loading, read_config
 from students.sizes import Size
 
+#: Ways to begin that are no folder.
+INITS = ("teacher-layers", "random")
 #: Which rows and columns of the weights below each module are cut, by the end of its name.
 _AXES: dict[str, tuple[str, ...]] = {
     "word_embeddings": ("all", "hidden"),
@@ -67,6 +71,7 @@ def build_student(
     init: str = "teacher-layers",
     layers: Literal["uniform", "first", "last"] | str | Sequence[int] = "uniform",
     seed: int = 0,
+    head: bool = True,
 ) -> PreTrainedModel:
     """A classifier of ``size`` with the teacher's vocabulary, labels and problem type.
 
@@ -79,10 +84,12 @@ def build_student(
     Args:
         teacher: a BERT; it is not changed.
         size: the student's size.
-        init: ``teacher-layers``, ``random``, or the folder of a model whose encoder is taken.
+        init: ``teacher-layers``, ``random``, or the folder of a model, or of a run that made one,
+            whose encoder is taken.
         layers: which teacher layers are copied: ``uniform`` (evenly spread up to the top),
             ``first``, ``last``, or a list counted from 1.
         seed: draws what is not copied.
+        head: whether it is a classifier; otherwise it is the encoder alone.
 
     Raises:
         ModelError: the teacher is no plain BERT, the student does not fit into it, or the folder
@@ -99,7 +106,11 @@ def build_student(
     # The constructor draws all weights; a generator of its own leaves the caller's alone.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        student = BertForSequenceClassification(config)
+        student: PreTrainedModel = (
+            BertForSequenceClassification(config) if head else BertModel(config)
+        )
+    if not head:
+        config.architectures = ["BertModel"]
     if init == "random":
         return student
     if init == "teacher-layers":
@@ -222,7 +233,7 @@ def _cut(teacher: PreTrainedConfig, student: PreTrainedConfig) -> _Cut:
 
 def _load_encoder(student: PreTrainedModel, folder: Path, size: Size) -> None:
     """Take the encoder's weights from a folder; the head stays as drawn."""
-    check_folder(folder)
+    folder = check_folder(model_of_run(folder))
     found = read_config(folder)
     if found.get("model_type") != "bert":
         raise ModelError(

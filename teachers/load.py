@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from transformers import (
     AutoConfig,
+    AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PreTrainedConfig,
@@ -23,6 +24,7 @@ from transformers import (
 
 from distill import digest
 from distill.errors import ModelError
+from distill.recipe.run_models import model_of_run
 from students.anatomy import FAMILIES
 from students.folder import check_folder, loading, read_config
 from teachers.labels import align_labels, name_labels
@@ -41,7 +43,7 @@ def resolve_model(name: str | Path, *, revision: str | None = None) -> str | Pat
     """Where a model is: a checked folder, or the name as it stands for the hub.
 
     Args:
-        name: ``minilm-l6``, a folder, or a hub name.
+        name: ``minilm-l6``, the folder of a model or of a run that made one, or a hub name.
         revision: the hub revision; a folder has none.
 
     Raises:
@@ -50,7 +52,7 @@ def resolve_model(name: str | Path, *, revision: str | None = None) -> str | Pat
     """
     if name == PACKAGED:
         return _packaged()
-    path = Path(name).expanduser()
+    path = model_of_run(Path(name).expanduser())
     if path.exists() or not _HUB_NAME.fullmatch(str(name)):
         if revision is not None and path.is_dir():
             raise ModelError(f"teacher.revision: {path} is a folder, which has no revisions")
@@ -160,6 +162,38 @@ def load_classifier(
     return model
 
 
+def load_encoder(
+    name: str | Path, *, trust_remote_code: bool = False, revision: str | None = None
+) -> PreTrainedModel:
+    """A model's encoder, without the heads it may have, in fp32 and eval mode.
+
+    A pooler that the weights lack is drawn from torch's global generator.
+
+    Args:
+        name: as for :func:`resolve_model`.
+        trust_remote_code: allow code that comes with the model to run.
+        revision: the hub revision.
+
+    Raises:
+        ModelError: the model cannot be loaded or is no BERT.
+    """
+    source = resolve_model(name, revision=revision)
+    options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
+    config = _load_config(source, options)
+    with loading(source):
+        model, info = AutoModel.from_pretrained(
+            source,
+            config=config,
+            use_safetensors=True,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **options,
+        )
+    _check_weights(source, info, model.base_model_prefix, optional=("pooler.",))
+    return cast(PreTrainedModel, model.eval())
+
+
 def load_model(folder: Path) -> PreTrainedModel:
     """A classifier from one of our own folders, stock or pruned, in fp32 and eval mode.
 
@@ -201,10 +235,17 @@ def _load(
             output_loading_info=True,
             **options,
         )
+    _check_weights(source, info, model.base_model_prefix, optional=optional)
+    return cast(PreTrainedModel, model)
+
+
+def _check_weights(
+    source: str | Path, info: dict[str, Any], prefix: str, *, optional: Sequence[str]
+) -> None:
+    """Refuse a model some of whose weights are missing or of another shape."""
     mismatched = [entry[0] for entry in info["mismatched_keys"]]
-    prefix = f"{model.base_model_prefix}."
     for key in sorted({*info["missing_keys"], *mismatched}):
-        if key.removeprefix(prefix).startswith(tuple(optional)):
+        if key.removeprefix(f"{prefix}.").startswith(tuple(optional)):
             continue
         if key.startswith("classifier."):
             raise ModelError(
@@ -213,7 +254,6 @@ def _load(
             )
         fault = "of another shape than its config says" if key in mismatched else "missing"
         raise ModelError(f"{source}: the weights {key} are {fault}; save the model again")
-    return cast(PreTrainedModel, model)
 
 
 def _new_head(model: PreTrainedModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -23,6 +24,8 @@ def evaluate(
     """
     from distill.evaluation.results import read_results
 
+    if _tell_held_out(run, as_json=as_json):
+        return
     if rerun:
         _measure_again(run)
     results = read_results(run)
@@ -38,6 +41,21 @@ def evaluate(
         typer.echo(f'next: distill predict {run / "bundle"} "some text"')
     else:
         typer.echo(f"next: distill report {run}")
+
+
+def _tell_held_out(run: Path, *, as_json: bool) -> bool:
+    """Print what a run over unlabelled text gained; whether this is one."""
+    from distill.report.held_out import as_lines, as_plain
+
+    if not (run / "recipe.yaml").is_file() or (run / "results.json").is_file():
+        return False
+    lines = as_lines(run)
+    if as_json and lines:
+        typer.echo(json.dumps(as_plain(run), indent=2))
+    elif lines:
+        for line in [*lines, f"next: distill run RECIPE student.init={run}"]:
+            typer.echo(line)
+    return bool(lines)
 
 
 def _measure_again(run: Path) -> None:

@@ -224,7 +224,10 @@ def _search(config: DistillStage) -> str:
 def _training(config: TrainConfig | None) -> str:
     if config is None:
         return ""
-    epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
+    if config.steps is not None:
+        epochs = f"{config.steps:,} steps"
+    else:
+        epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
     return f"{epochs}, lr {config.lr:g}, batch {config.batch_size * config.accumulate}"
 
 

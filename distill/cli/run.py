@@ -42,11 +42,16 @@ def run(
 
 def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
     """Print a finished run's table, where its files lie, and the next command."""
+    from distill.report.held_out import as_lines, as_plain
     from distill.report.table import print_table
 
     if as_json:
-        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
+        content = results or as_plain(folder.path)
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
+    lines = [] if results else as_lines(folder.path)
+    for line in lines:
+        typer.echo(line)
     if results:
         print_table(results)
     if folder.report.is_file():
@@ -54,5 +59,7 @@ def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
     if folder.bundle.is_dir():
         typer.echo(f"bundle: {folder.bundle}")
         typer.echo(f'next: distill predict {folder.bundle} "some text"')
+    elif lines:
+        typer.echo(f"next: distill run RECIPE student.init={folder.path}")
     else:
         typer.echo(f"next: distill show {folder.recipe_file}")

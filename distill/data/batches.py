@@ -5,8 +5,8 @@ Shapes: N rows, B rows of a batch, L its padded length in tokens.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,22 @@ from distill.errors import DataError
 #: Batches over which rows are sorted by length: wide enough for little padding, narrow enough
 #: that who shares a batch changes from epoch to epoch.
 WINDOW = 50
+
+
+class EpochBatches(Protocol):
+    """The batches of an epoch as a function of (seed, epoch, rank): keys of rows."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration gives."""
+
+    def skip(self, batches: int) -> None:
+        """Let the next iteration, and only that, start behind so many batches."""
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        """The batches."""
 
 
 class BucketSampler(Sampler[list[int]]):
@@ -150,6 +166,34 @@ class Collate:
             "labels": torch.tensor([row["label"] for row in rows], dtype=torch.int64),
             "index": torch.tensor([row["index"] for row in rows], dtype=torch.int64),
         }
+
+
+def make_sampler(
+    rows: Any, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
+) -> EpochBatches:
+    """The order that rows bring along (unlabelled text), else a :class:`BucketSampler`.
+
+    Args:
+        rows: a data set with ``lengths``, or with a ``sampler`` of its own.
+        batch_size: most rows of a batch on one rank.
+        seed: seeds the order.
+        shuffle: whether the order is random.
+        rank: which process this is.
+        world: how many there are.
+    """
+    own = getattr(rows, "sampler", None)
+    if own is not None:
+        found: EpochBatches = own(batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world)
+        return found
+    return BucketSampler(
+        rows.lengths, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
+    )
+
+
+def make_collate(rows: Any) -> Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]]:
+    """What makes tensors of a batch: the rows' own, else a :class:`Collate`."""
+    own = getattr(rows, "collate", None)
+    return own() if own is not None else Collate(rows.pad_id)
 
 
 def make_loader(

@@ -22,6 +22,7 @@ from distill.atomic import new_folder, write_json
 from distill.cache import cache_folder
 from distill.console import Bar
 from distill.data.split import Split
+from distill.data.stamps import fault, stamp
 from distill.errors import DataError
 
 if TYPE_CHECKING:
@@ -152,10 +153,10 @@ def tokenize(
     engine = _engine(tokenizer, max_length)
     key = digest.of_json([_VERSION, split.text_digest, digest.of_texts([engine.to_str()])])
     folder = cache_folder() / "tokens" / key[:32]
-    fault = _fault(folder, key)
-    if fault is not None:
+    broken = fault(folder, key, facts=_FACTS)
+    if broken is not None:
         if folder.exists():
-            logger.info("%s: cached tokens in %s %s; made anew", split.name, folder, fault)
+            logger.info("%s: cached tokens in %s %s; made anew", split.name, folder, broken)
         _write(folder, split, engine, key)
     pad_id = tokenizer.pad_token_id
     return TokenizedDataset(
@@ -197,7 +198,7 @@ def _write(folder: Path, split: Split, engine: Tokenizer, key: str) -> None:
             _fill(new, split, engine, key)
     except OSError as error:
         # Another process (a second run, another rank) may have put the same folder there first.
-        if _fault(folder, key) is None:
+        if fault(folder, key, facts=_FACTS) is None:
             return
         raise DataError(
             f"cannot write tokens to the cache {folder.parent}: {error.strerror}; free some space "
@@ -226,26 +227,6 @@ def _fill(new: Path, split: Split, engine: Tokenizer, key: str) -> None:
         "key": key,
         "rows": len(split),
         "truncated": truncated,
-        "files": {name: _stamp(new / name) for name in [*names, _OFFSETS]},
+        "files": stamp(new, [*names, _OFFSETS]),
     }
     write_json(new / _FACTS, facts)
-
-
-def _stamp(path: Path) -> list[int | str]:
-    return [path.stat().st_size, digest.of_file(path)]
-
-
-def _fault(folder: Path, key: str) -> str | None:
-    """Why a cache folder cannot be used, or ``None`` where it can."""
-    try:
-        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        if facts["key"] != key:
-            return "are of other data"
-        for name, stamp in facts["files"].items():
-            if _stamp(folder / name) != stamp:
-                return f"are damaged ({name})"
-    except FileNotFoundError as error:
-        return f"are not whole (no {Path(error.filename).name})"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return f"are damaged ({_FACTS})"
-    return None

@@ -14,7 +14,8 @@ from torch import distributed
 from torch.utils.data import DataLoader
 
 from distill.console import Bar
-from distill.data.batches import BucketSampler, Collate
+from distill.data.batches import make_collate, make_sampler
+from distill.data.text.rows import TextRows
 from distill.data.tokenized import TokenizedDataset
 from distill.modules.base import Batch, TrainingModule
 from distill.modules.checkpoint import AtomicCheckpoint, FitState, read_state
@@ -35,14 +36,16 @@ __all__ = ["FitResult", "FitSession", "fit"]
 
 logger = logging.getLogger("distill")
 
+Rows = TokenizedDataset | TextRows
+
 _PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
 def fit(
     module: TrainingModule,
-    train: TokenizedDataset,
+    train: Rows,
     *,
-    validation: TokenizedDataset | None,
+    validation: Rows | None,
     session: FitSession,
 ) -> FitResult:
     """Train a module, or go on with a training that was stopped, whatever stopped it.
@@ -50,7 +53,8 @@ def fit(
     A training killed at any moment and started again with the same arguments ends in the same
     weights, scores and curves as one that was never stopped (bitwise on a CPU with the same
     number of threads). Afterwards ``module.model`` holds the weights with the best validation
-    score; the last ones where ``validation`` is ``None`` or the module has no score.
+    score; the last ones where ``validation`` is ``None`` or the module has no score. A module
+    without a score is measured by its loss, before the first step too.
 
     Args:
         module: what is trained, built anew with its initial weights.
@@ -64,8 +68,8 @@ def fit(
         UserError: the loss is not a number.
     """
     config = module.train_config
-    sampler = BucketSampler(
-        train.lengths, config.batch_size, seed=session.seed, world=session.trainer.devices
+    sampler = make_sampler(
+        train, config.batch_size, seed=session.seed, world=session.trainer.devices
     )
     plan = Plan.of(config, len(sampler))
     state = _start(session, plan)
@@ -97,8 +101,8 @@ class _Job:
     """A training as each of its processes is given it."""
 
     module: TrainingModule
-    train: TokenizedDataset
-    validation: TokenizedDataset | None
+    train: Rows
+    validation: Rows | None
     session: FitSession
     plan: Plan
     state: FitState
@@ -112,6 +116,7 @@ class _Job:
             plan=self.plan,
             state=self.state,
             validation=_Rows(rows, config.batch_size) if rows is not None else None,
+            at_start=self.module.chooses_by is None,
             patience=config.patience,
             bar=bar,
             interrupt=interrupt,
@@ -151,7 +156,7 @@ def _start(session: FitSession, plan: Plan) -> FitState:
 
 def _train(job: _Job, watcher: Watcher) -> None:
     config, session = job.module.train_config, job.session
-    batches = _Batches(job.train, config, seed=session.seed, state=job.state)
+    batches = _Batches(job.train, config, job.plan, seed=session.seed, state=job.state)
     trainer = L.Trainer(
         accelerator=session.trainer.accelerator,
         devices=session.trainer.devices,
@@ -195,38 +200,40 @@ class _Batches(L.LightningDataModule):
     """The rest of a training's batches, for the process that asks."""
 
     def __init__(
-        self, rows: TokenizedDataset, config: TrainConfig, *, seed: int, state: FitState
+        self, rows: Rows, config: TrainConfig, plan: Plan, *, seed: int, state: FitState
     ) -> None:
         super().__init__()
-        self.rows, self.config, self.seed, self.state = rows, config, seed, state
+        self.rows, self.config, self.plan = rows, config, plan
+        self.seed, self.state = seed, state
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The batches from where the training stands; none if it is at its end."""
         rank = self.trainer.global_rank if self.trainer else 0
         world = self.trainer.world_size if self.trainer else 1
-        sampler = BucketSampler(
-            self.rows.lengths, self.config.batch_size, seed=self.seed, rank=rank, world=world
+        sampler = make_sampler(
+            self.rows, self.config.batch_size, seed=self.seed, rank=rank, world=world
         )
-        epochs = 0 if self.state.stopped else self.config.epochs
-        stream = EpochStream(sampler, epochs=epochs, start=self.state.position)
-        return DataLoader(self.rows, batch_sampler=stream, collate_fn=Collate(self.rows.pad_id))
+        epochs = 0 if self.state.stopped else self.plan.epochs
+        stream = EpochStream(
+            sampler, epochs=epochs, start=self.state.position, end=self.plan.positions
+        )
+        return DataLoader(self.rows, batch_sampler=stream, collate_fn=make_collate(self.rows))
 
 
 class _Rows:
     """Validation batches: every row once, divided among the processes there are when asked."""
 
-    def __init__(self, rows: TokenizedDataset, batch_size: int) -> None:
+    def __init__(self, rows: Rows, batch_size: int) -> None:
         self.rows, self.batch_size = rows, batch_size
 
     def __iter__(self) -> Iterator[Batch]:
         several = distributed.is_available() and distributed.is_initialized()
-        sampler = BucketSampler(
-            self.rows.lengths,
+        sampler = make_sampler(
+            self.rows,
             self.batch_size,
             seed=0,
             shuffle=False,
             rank=distributed.get_rank() if several else 0,
             world=distributed.get_world_size() if several else 1,
         )
-        collate = Collate(self.rows.pad_id)
-        yield from DataLoader(self.rows, batch_sampler=sampler, collate_fn=collate)
+        yield from DataLoader(self.rows, batch_sampler=sampler, collate_fn=make_collate(self.rows))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch.utils.data import Sampler
 
-from distill.data.batches import BucketSampler
+from distill.data.batches import EpochBatches
 from distill.recipe.schema import TrainConfig
 
 
@@ -20,22 +20,33 @@ class Plan:
         batches: batches in an epoch.
         epochs: passes over the data.
         accumulate: batches whose gradients make one optimiser step.
-        evaluations_per_epoch: evaluations in an epoch, the last one at its end.
+        evaluations_per_epoch: evaluations in an epoch, the last one at its end; in the whole
+            training where ``limit`` is given.
+        limit: optimiser steps after which the training ends; ``epochs`` are then as many as it
+            takes.
     """
 
     batches: int
     epochs: int
     accumulate: int = 1
     evaluations_per_epoch: int = 1
+    limit: int | None = None
 
     @classmethod
     def of(cls, config: TrainConfig, batches: int) -> Plan:
         """The plan of a training with so many batches in an epoch."""
-        return cls(batches, config.epochs, config.accumulate, config.evaluations_per_epoch)
+        epochs = config.epochs
+        if config.steps is not None:
+            epochs = math.ceil(config.steps * config.accumulate / max(batches, 1))
+        return cls(
+            batches, epochs, config.accumulate, config.evaluations_per_epoch, limit=config.steps
+        )
 
     @property
     def positions(self) -> int:
         """Batches in the whole training."""
+        if self.limit is not None:
+            return self.limit * self.accumulate
         return self.batches * self.epochs
 
     @property
@@ -62,8 +73,13 @@ class Plan:
         return epoch if epoch * self.batches > first else None
 
     def evaluation_steps(self) -> frozenset[int]:
-        """The optimiser steps after which the model is scored, evenly spaced in every epoch."""
+        """The optimiser steps after which the model is scored, evenly spaced in every epoch.
+
+        Where steps are counted in place of epochs: in the whole training.
+        """
         parts = self.evaluations_per_epoch
+        if self.limit is not None:
+            return frozenset(max(1, round(k * self.limit / parts)) for k in range(1, parts + 1))
         at = (
             epoch * self.batches + round(part * self.batches / parts)
             for epoch in range(self.epochs)
@@ -82,21 +98,30 @@ class EpochStream(Sampler[list[int]]):
         batches: gives an epoch's batches as a function of (seed, epoch).
         epochs: how many there are.
         start: batches to leave out, as they were trained on before.
+        end: batches after which it ends, those left out included; ``None`` gives all.
     """
 
-    def __init__(self, batches: BucketSampler, *, epochs: int, start: int = 0) -> None:
+    def __init__(
+        self, batches: EpochBatches, *, epochs: int, start: int = 0, end: int | None = None
+    ) -> None:
         # Not named ``sampler``: Lightning would set its own epoch, always 0, on an attribute so
         # called.
         self.batches = batches
         self.epochs = epochs
         self.start = start
+        self.end = epochs * len(batches) if end is None else min(end, epochs * len(batches))
 
     def __len__(self) -> int:
-        return max(0, self.epochs * len(self.batches) - self.start)
+        return max(0, self.end - self.start)
 
     def __iter__(self) -> Iterator[list[int]]:
         first, done = divmod(self.start, len(self.batches))
+        left = len(self)
         for epoch in range(first, self.epochs):
             self.batches.set_epoch(epoch)
             self.batches.skip(done if epoch == first else 0)
-            yield from self.batches
+            for batch in self.batches:
+                if left == 0:
+                    return
+                left -= 1
+                yield batch

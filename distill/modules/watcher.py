@@ -39,6 +39,7 @@ class Watcher(L.Callback):
         plan: how the training is divided.
         state: where it stands; changed in place.
         validation: batches to score, or ``None``.
+        at_start: score before the first step too.
         patience: evaluations without a better score before the end.
         bar: counts the steps for a person.
         interrupt: says when a person wants to stop.
@@ -51,6 +52,7 @@ class Watcher(L.Callback):
         plan: Plan,
         state: FitState,
         validation: Iterable[Batch] | None,
+        at_start: bool = False,
         patience: int | None,
         bar: Bar,
         interrupt: Interrupt,
@@ -58,7 +60,7 @@ class Watcher(L.Callback):
         self.session, self.plan, self.state = session, plan, state
         self.validation, self.patience = validation, patience
         self.bar, self.interrupt = bar, interrupt
-        self.evaluations = plan.evaluation_steps()
+        self.evaluations = plan.evaluation_steps() | ({0} if at_start else set())
         self.started = time.monotonic()
         self.first_step = state.step
         self._rate = 0.0
@@ -214,6 +216,8 @@ class Watcher(L.Callback):
         state, best = self.state, self.state.selection.score
         epoch = f"{self.plan.epoch_at(state.position):.2f}".rstrip("0").rstrip(".")
         words = [f"epoch {epoch}/{self.plan.epochs}"]
+        if self.plan.limit is not None:
+            words = [f"step {state.step}/{self.plan.limit}"]
         self.state.told.share()
         if loss := state.told.take():
             words.append(f"loss {loss['loss']:.4g}")

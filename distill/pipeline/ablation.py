@@ -210,7 +210,8 @@ def _files(recipe: Recipe) -> list[str]:
     """Files and folders that a recipe names."""
     names: list[str | None] = [recipe.teacher.model, recipe.student.init]
     if recipe.data.source == "files":
-        names += [recipe.data.train, recipe.data.validation, recipe.data.test]
+        for named in (recipe.data.train, recipe.data.validation, recipe.data.test):
+            names += named if isinstance(named, list) else [named]
     return [name for name in names if name and Path(name).expanduser().exists()]
 
 

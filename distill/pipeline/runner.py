@@ -17,6 +17,7 @@ from distill.errors import DiskFullError
 from distill.pipeline.reuse import take_over
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, plan_stages
+from distill.recipe.run_models import model_of_run
 from distill.recipe.schema import Recipe
 from distill.run_folder import RunFolder, free_folder
 
@@ -116,7 +117,7 @@ def _prepare(recipe: Recipe) -> Any:
     # Heavy: torch, transformers and lightning come with these.
     from distill.evaluation.machine import physical_cores
     from distill.modules.devices import check_devices
-    from distill.stages.context import Workspace
+    from distill.stages.workspace import Workspace
     from students.folder import check_folder
     from teachers.load import resolve_model
 
@@ -124,9 +125,8 @@ def _prepare(recipe: Recipe) -> Any:
     workspace = Workspace(recipe)
     resolve_model(recipe.teacher.model, revision=recipe.teacher.revision)
     if recipe.student.init not in {"teacher-layers", "random"}:
-        check_folder(Path(recipe.student.init))
-    for note in workspace.data.notes:
-        logger.info("data: %s", note)
+        check_folder(model_of_run(Path(recipe.student.init).expanduser()))
+    workspace.check_data()
     return workspace
 
 
@@ -137,7 +137,12 @@ def _work(
     with folder.held(), _logged(folder.log):
         _record_environment(folder)
         try:
-            return _do_stages(folder, workspace, until, list(reuse))
+            last = _do_stages(folder, workspace, until, list(reuse))
+            if until is None and all(s.kind != "evaluate" for s in workspace.recipe.stages):
+                from distill.report.html import render_report
+
+                render_report(folder.path)
+            return last
         except KeyboardInterrupt as stop:
             stop.resume_command = f"distill resume {folder.path}"  # type: ignore[attr-defined]
             raise
@@ -207,7 +212,7 @@ def _inputs(
             "index": stage.index,
             "seed": recipe.seed,
             "task": recipe.task.model_dump(mode="json"),
-            "data": workspace.data_digest(),
+            "data": workspace.data_digest,
             "max_length": recipe.data.max_length,
             "teacher": recipe.teacher.model_dump(mode="json") if stage.kind == "baseline" else None,
             "student": recipe.student.model_dump(mode="json") if stage.index > 1 else None,
@@ -227,7 +232,7 @@ def _inputs(
 
 def _folder_digest(name: str) -> str | None:
     """Hash of a local model folder that the recipe names; a hub name has its revision."""
-    folder = Path(name)
+    folder = model_of_run(Path(name).expanduser())
     return digest.of_folder(folder, [".json", ".safetensors"]) if folder.is_dir() else None
 
 

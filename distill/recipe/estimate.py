@@ -164,7 +164,7 @@ def _rows_by_name(data: DataConfig) -> Rows | None:
 
 
 def _rows_of_file(data: DataConfig) -> Rows | None:
-    path = Path(data.train or "").expanduser()
+    path = Path(data.train if isinstance(data.train, str) else "").expanduser()
     lines, size = 0, 0
     try:
         if not path.name.removesuffix(".gz").endswith((".csv", ".tsv", ".jsonl")):
@@ -202,26 +202,27 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
     config = stage.config
     each_teacher, each_student = teacher.macs(rows.tokens), student.macs(rows.tokens)
     match config:
-        case TeacherConfig(finetune=FinetuneConfig(epochs=epochs)):
-            return _TRAINING * epochs * rows.count * each_teacher
+        case TeacherConfig(finetune=FinetuneConfig() as finetune):
+            return _TRAINING * _seen(finetune, rows) * each_teacher
         case DistillStage():
-            passes = config.epochs if any(o.signals - {"logits"} for o in config.objectives) else 0
-            cached = 1 if any("logits" in o.signals for o in config.objectives) else 0
-            learned = _TRAINING * config.epochs * each_student
+            seen = _seen(config, rows)
+            taught = seen if any(o.signals - {"logits"} for o in config.objectives) else 0
+            cached = rows.count if any("logits" in o.signals for o in config.objectives) else 0
             searched = _search_rows(config, teacher.layers, student.layers)
             return (
-                rows.count * (learned + max(passes, cached) * each_teacher)
+                _TRAINING * seen * each_student
+                + max(taught, cached) * each_teacher
                 # Half of a candidate's steps run the teacher; the logits of the others are cached.
                 + searched * (_TRAINING * each_student + each_teacher / 2)
             )
         case PruneStage():
             scoring = _TRAINING * config.score_steps * config.batch_size * each_student
-            epochs = config.recover.epochs if config.recover else 0
-            return scoring + _TRAINING * epochs * rows.count * each_student
+            seen = _seen(config.recover, rows) if config.recover else 0
+            return scoring + _TRAINING * seen * each_student
         case QuantizeStage() if config.method == "qat":
-            return _TRAINING * config.train.epochs * rows.count * each_student
+            return _TRAINING * _seen(config.train, rows) * each_student
         case TrainConfig():
-            return _TRAINING * config.epochs * rows.count * each_student
+            return _TRAINING * _seen(config, rows) * each_student
     return 0.0
 
 
@@ -233,6 +234,13 @@ def _search_rows(config: DistillStage, teacher_layers: int, student_layers: int)
     kinds = 4 if teacher_layers % student_layers == 0 else 3
     count = len(search.candidates) if search.candidates else kinds
     return count * 2 * search.steps * config.batch_size * config.accumulate
+
+
+def _seen(config: TrainConfig, rows: Rows) -> int:
+    """Rows that a training sees, each as often as it sees it."""
+    if config.steps is not None:
+        return config.steps * config.accumulate * config.batch_size
+    return config.epochs * rows.count
 
 
 def stage_bytes(stage: PlannedStage, teacher: Shape, student: Shape) -> int:

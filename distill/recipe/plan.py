@@ -13,6 +13,7 @@ from distill.recipe.schema import (
     QuantizeStage,
     Recipe,
     TeacherConfig,
+    TextTask,
 )
 
 StageConfig = (
@@ -56,8 +57,9 @@ class PlannedStage:
 def baseline_config(recipe: Recipe) -> BaselineConfig:
     """How the baseline is trained when the recipe only says ``baseline: true``.
 
-    It gets the epochs of all distillation stages together, so that it sees the rows as often as
-    the student, and the last one's other settings except dropout: hard labels need the model's own.
+    It gets the epochs of all distillation stages together (the steps, where all of them count
+    steps), so that it sees the rows as often as the student, and the last one's other settings
+    except dropout: hard labels need the model's own.
     """
     if isinstance(recipe.baseline, BaselineConfig):
         return recipe.baseline
@@ -69,16 +71,25 @@ def baseline_config(recipe: Recipe) -> BaselineConfig:
         for name, value in distilled[-1].model_dump().items()
         if name in BaselineConfig.model_fields and name != "dropout"
     }
-    return BaselineConfig(**{**shared, "epochs": sum(stage.epochs for stage in distilled)})
+    steps = [stage.steps for stage in distilled if stage.steps is not None]
+    epochs = [stage.epochs for stage in distilled if stage.steps is None]
+    return BaselineConfig(
+        **{
+            **shared,
+            "epochs": sum(epochs) or distilled[-1].epochs,
+            "steps": None if epochs else sum(steps),
+        }
+    )
 
 
 def plan_stages(recipe: Recipe) -> list[PlannedStage]:
     """The stages of a run in the order in which they are done.
 
-    The teacher comes first, then (unless switched off) the baseline, then the recipe's stages.
+    The teacher comes first, then (unless switched off, or there are no labels) the baseline, then
+    the recipe's stages.
     """
     steps: list[tuple[str, str, StageConfig]] = [("teacher", "teacher", recipe.teacher)]
-    if recipe.baseline is not False:
+    if recipe.baseline is not False and not isinstance(recipe.task, TextTask):
         steps.append(("baseline", "baseline", baseline_config(recipe)))
     steps.extend((stage.name, stage.kind, stage) for stage in recipe.stages)
     return [

@@ -96,7 +96,8 @@ def _base_model(recipe: Recipe) -> str | None:
 
 def _told_data(data: DataConfig) -> str:
     if data.source == "files":
-        names = [PurePath(file).name for file in (data.train, data.validation, data.test) if file]
+        named = (data.train, data.validation, data.test)
+        names = [PurePath(file).name for file in named if isinstance(file, str)]
         return f"the files {', '.join(names)}"
     if data.source == "hub":
         parts = [data.path or "", data.subset or ""]

@@ -16,6 +16,7 @@ from distill import atomic
 from distill.evaluation.results import TEACHER, Results, latency_cell, throughput_cell
 from distill.report import numbers
 from distill.report.charts import kind_of, latency_chart, loss_chart, score_chart, size_chart
+from distill.report.held_out import held_out, table
 from distill.report.layer_map import draw_maps
 from distill.report.run_data import RunData, StageFacts, read_run
 from distill.report.summary import conditions, notes, summary
@@ -76,6 +77,7 @@ def _recipe(run: RunData) -> dict[str, Any]:
         "run_name": run_name,
         "again_name": f"{run_name}-again",
         "results": run.results,
+        "held_out": table(held_out(run)) if held_out(run) else [],
         "bundle": "bundle" if (run.path / "bundle" / "distill.json").is_file() else "",
     }
 

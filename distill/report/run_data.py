@@ -30,6 +30,9 @@ class StageFacts:
         layer_map: pairs (student layer, teacher layer) counted from 1; empty without one.
         student_layers: how many layers the student has, or ``None``.
         teacher_layers: how many the teacher has, or ``None``.
+        steps: optimiser steps of its training, or ``None``.
+        before: measures on held-out text before the training, where there is no score.
+        after: the same after it.
     """
 
     folder: str
@@ -41,6 +44,9 @@ class StageFacts:
     layer_map: tuple[tuple[int, int], ...] = ()
     student_layers: int | None = None
     teacher_layers: int | None = None
+    steps: int | None = None
+    before: dict[str, float] = field(default_factory=dict)
+    after: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,6 +116,9 @@ def _stage(folder: str, content: dict[str, Any]) -> StageFacts:
         layer_map=tuple((int(s), int(t)) for s, t in content.get("layer_map") or ()),
         student_layers=content.get("student_layers"),
         teacher_layers=content.get("teacher_layers"),
+        steps=content.get("steps"),
+        before=dict(content.get("before") or {}),
+        after=dict(content.get("after") or {}),
     )
 
 

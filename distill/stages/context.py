@@ -2,81 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
-from distill.data.load import load_task_data
-from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenizedDataset, tokenize
-from distill.errors import RunFolderError
+from distill.errors import ModelError, RunFolderError
 from distill.evaluation.predictors import TorchPredictor
 from distill.evaluation.score import score
 from distill.export.transformers_folder import save_transformers
 from distill.modules.fit import FitResult, FitSession
 from distill.recipe.plan import PlannedStage
+from distill.recipe.run_models import model_of_run
 from distill.recipe.schema import Recipe
 from distill.run_folder import RunFolder
-from distill.tasks import Task, make_task
+from distill.stages.workspace import Workspace
 from distill.tracking.metrics_csv import MetricsCsv
 from distill.tracking.weights_biases import wandb_logger
-from students.build import build_student
+from students.build import INITS, build_student
 from students.sizes import resolve_size
-from teachers.load import load_model, load_tokenizer, resolve_model
-
-
-@dataclass
-class Workspace:
-    """Data, tokenizer and task of a run, loaded when first asked for and then shared.
-
-    Args:
-        recipe: the run's recipe.
-    """
-
-    recipe: Recipe
-    _tokenized: dict[str, TokenizedDataset] = field(default_factory=dict)
-
-    @cached_property
-    def data(self) -> TaskData:
-        """The rows."""
-        return load_task_data(self.recipe.data, self.recipe.task, seed=self.recipe.seed)
-
-    @cached_property
-    def task(self) -> Task:
-        """Labels, loss and metrics."""
-        return make_task(self.recipe.task, self.data.labels)
-
-    @cached_property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The teacher's tokenizer, which the student shares."""
-        teacher = self.recipe.teacher
-        return load_tokenizer(
-            resolve_model(teacher.model, revision=teacher.revision),
-            revision=teacher.revision,
-            trust_remote_code=teacher.trust_remote_code,
-        )
-
-    @property
-    def final_split(self) -> Split:
-        """The rows that the final table scores: test where there is one, else validation."""
-        return self.data.test or self.data.validation
-
-    def tokenized(self, split: Split) -> TokenizedDataset:
-        """A split's token ids."""
-        if split.name not in self._tokenized:
-            self._tokenized[split.name] = tokenize(
-                split, self.tokenizer, max_length=self.recipe.data.max_length
-            )
-        return self._tokenized[split.name]
-
-    def data_digest(self) -> list[str]:
-        """Hashes of the rows: part of what every stage depends on."""
-        splits = [self.data.train, self.data.validation, self.data.test]
-        return [split.digest() for split in splits if split is not None]
+from teachers.load import load_encoder, load_model, load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -135,7 +82,10 @@ class StageContext:
 
     def load_teacher(self) -> PreTrainedModel:
         """The teacher as the first stage left it."""
-        return load_model(self.run.stage(self.stages[0]) / "model")
+        return self._load(self.run.stage(self.stages[0]) / "model")
+
+    def _load(self, folder: Path) -> PreTrainedModel:
+        return load_encoder(folder) if self.workspace.learns_text else load_model(folder)
 
     def initial_student(self, source: PreTrainedModel) -> PreTrainedModel:
         """The student before any training; the same weights each time it is asked for.
@@ -147,16 +97,37 @@ class StageContext:
         size = resolve_size(
             student.size, head_dim_of=(config.hidden_size, config.num_attention_heads)
         )
+        if student.init not in INITS:
+            self._check_vocabulary(model_of_run(Path(student.init).expanduser()))
         return build_student(
-            source, size, init=student.init, layers=student.init_layers, seed=self.recipe.seed
+            source,
+            size,
+            init=student.init,
+            layers=student.init_layers,
+            seed=self.recipe.seed,
+            head=not self.workspace.learns_text,
         )
+
+    def _check_vocabulary(self, folder: Path) -> None:
+        """Refuse a student whose tokens mean something else than the teacher's.
+
+        Raises:
+            ModelError: its folder's tokenizer has another vocabulary.
+        """
+        if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
+            return
+        if load_tokenizer(folder).get_vocab() != self.workspace.tokenizer.get_vocab():
+            raise ModelError(
+                f"student.init: the vocabulary of {folder} is not the teacher's; both must read "
+                "the same token ids: distil it from this teacher, or one with its vocabulary"
+            )
 
     def load_student(self) -> PreTrainedModel:
         """The student as the stages before this one left it; the initial one if there is none."""
         stage = self.student_stage()
         if stage is None:
             return self.initial_student(self.load_teacher())
-        return load_model(self.run.stage(stage) / "model")
+        return self._load(self.run.stage(stage) / "model")
 
     def trained_student_folder(self) -> Path:
         """The folder of the newest student.
@@ -195,14 +166,12 @@ class StageContext:
     def save_model(
         self, model: PreTrainedModel, fit: FitResult | None = None, **facts: Any
     ) -> StageResult:
-        """Score a stage's model on the validation rows and leave it in the stage's folder."""
+        """Leave a stage's model in its folder, scored on the validation rows if it has a head.
+
+        Without one, what its training was measured by stands as ``before`` and ``after``.
+        """
         workspace = self.workspace
         save_transformers(model, workspace.tokenizer, self.model_folder)
-        scores = score(
-            TorchPredictor(model, threads=self.recipe.trainer.threads),
-            workspace.tokenized(workspace.data.validation),
-            workspace.task,
-        )
         if fit is not None:
             facts |= {
                 "best_step": fit.best_step,
@@ -211,6 +180,18 @@ class StageContext:
                 "training_seconds": fit.seconds,
                 "history": fit.history,
             }
+        if workspace.learns_text:
+            if fit is not None and fit.history:
+                facts |= {
+                    "before": fit.history[0]["metrics"],
+                    "after": fit.history[-1]["metrics"],
+                }
+            return StageResult(outputs=[self.model_folder], facts=facts)
+        scores = score(
+            TorchPredictor(model, threads=self.recipe.trainer.threads),
+            workspace.tokenized(workspace.data.validation),
+            workspace.task,
+        )
         return StageResult(
             outputs=[self.model_folder],
             facts={"score": scores[workspace.task.primary], "scores": scores, **facts},

@@ -54,6 +54,7 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
     """Match the objectives' signals; choose by validation score once logits are among them.
 
     Without a logits objective the student's head is not trained, so the last weights are kept.
+    On unlabelled text the losses on held-out text are measured, and the last weights kept too.
     """
     workspace, session = context.workspace, context.session()
     found = None
@@ -72,14 +73,14 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         layer_map=config.layer_map,
         projection=config.projection,
         train=config,
-        task=workspace.task,
+        task=None if workspace.learns_text else workspace.task,
         teacher_logits=teacher_logits(context, teacher) if learns_logits else None,
         seed=session.seed,
     )
     result = fit(
         module,
-        workspace.tokenized(workspace.data.train),
-        validation=workspace.tokenized(workspace.data.validation) if learns_logits else None,
+        workspace.train_rows,
+        validation=workspace.validation_rows if learns_logits or workspace.learns_text else None,
         session=session,
     )
     return context.save_model(

@@ -24,7 +24,8 @@ from distill.run_folder import RunFolder
 from distill.runtime.backends import ENGINES, is_installed
 from distill.runtime.manifest import read_manifest
 from distill.stages.card import write_card
-from distill.stages.context import StageContext, StageResult, Workspace
+from distill.stages.context import StageContext, StageResult
+from distill.stages.workspace import Workspace
 from distill.tracking.weights_biases import log_results
 from teachers.load import load_model
 

@@ -12,7 +12,7 @@ from distill.modules.fit import fit
 from distill.recipe.schema import TeacherConfig
 from distill.stages.context import StageContext, StageResult
 from teachers.freeze import freeze_lower
-from teachers.load import load_classifier, resolve_model
+from teachers.load import load_classifier, load_encoder, resolve_model
 
 logger = logging.getLogger("distill")
 
@@ -43,6 +43,8 @@ def teacher_stage(config: TeacherConfig, context: StageContext) -> StageResult:
         ModelError: the teacher cannot be loaded, or its labels are not the data's.
     """
     workspace = context.workspace
+    if workspace.learns_text:
+        return _encoder(config, context)
     model = pretrained(context)
     if config.finetune is None:
         logger.info("teacher: used as it is (its labels are the data's)")
@@ -58,3 +60,13 @@ def teacher_stage(config: TeacherConfig, context: StageContext) -> StageResult:
         session=session,
     )
     return context.save_model(module.model, result)
+
+
+def _encoder(config: TeacherConfig, context: StageContext) -> StageResult:
+    """The teacher of a run over unlabelled text: its encoder, without a head."""
+    torch.manual_seed(context.recipe.seed)  # a pooler that the weights lack is drawn
+    model = load_encoder(
+        config.model, trust_remote_code=config.trust_remote_code, revision=config.revision
+    )
+    logger.info("teacher: used as it is, without a head")
+    return context.save_model(model)

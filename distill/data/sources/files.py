@@ -47,7 +47,7 @@ def read_files(data: DataConfig, wanted: Sequence[str], base: Path | None) -> di
     """
     if data.train is None:
         raise DataError("data.train: needed when data.source is files; write the file's path")
-    chosen = {"train": data.train, "validation": data.validation, "test": data.test}
+    chosen = named_files(data)
     paths = {role: _resolve(name, base) for role, name in chosen.items() if name is not None}
     inside = saved_splits(paths["train"]) if paths["train"].is_dir() else None
     for role in ("validation", "test"):
@@ -57,6 +57,20 @@ def read_files(data: DataConfig, wanted: Sequence[str], base: Path | None) -> di
     for role, path in paths.items():
         _check(role, path)
     return {role: _read(role, path, wanted) for role, path in paths.items()}
+
+
+def named_files(data: DataConfig) -> dict[str, str | None]:
+    """What ``data.train``, ``data.validation`` and ``data.test`` say, each one name.
+
+    Raises:
+        DataError: a list, which only unlabelled text may have.
+    """
+    found: dict[str, str | None] = {}
+    for role, name in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+        if isinstance(name, list):
+            raise DataError(f"data.{role}: a list of files is for task.kind: text; name one file")
+        found[role] = name
+    return found
 
 
 def _resolve(name: str, base: Path | None) -> Path:

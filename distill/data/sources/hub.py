@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from distill.console import stderr
 from distill.data.sources.columnar import from_dataset, split_for
+from distill.data.sources.files import named_files
 from distill.data.sources.table import Table, listed, nearest
 from distill.errors import DataError
 from distill.recipe.schema import DataConfig
@@ -39,11 +40,8 @@ def read_hub(data: DataConfig, wanted: Sequence[str], base: Path | None) -> dict
     Raises:
         DataError: the hub cannot be reached, the data set, its subset or a split is not there.
     """
-    if data.path is None:
-        raise DataError("data.path: needed when data.source is hub; write the data set's name")
-    logger.info("asking the hub for '%s'", data.path)
-    splits = _load(data.path, data.subset, data.revision)
-    chosen = {"train": data.train, "validation": data.validation, "test": data.test}
+    splits = load_splits(data)
+    chosen = named_files(data)
     tables = {}
     for role, name in chosen.items():
         split = name if name is not None else split_for(role, list(splits))
@@ -57,6 +55,18 @@ def read_hub(data: DataConfig, wanted: Sequence[str], base: Path | None) -> dict
             )
         tables[role] = from_dataset(splits[split], f"{data.path}:{split}", wanted)
     return tables
+
+
+def load_splits(data: DataConfig) -> DatasetDict:
+    """The data set that ``data.path`` names, all its splits, on this machine.
+
+    Raises:
+        DataError: the hub cannot be reached, or the data set or its subset is not there.
+    """
+    if data.path is None:
+        raise DataError("data.path: needed when data.source is hub; write the data set's name")
+    logger.info("asking the hub for '%s'", data.path)
+    return _load(data.path, data.subset, data.revision)
 
 
 def _load(path: str, subset: str | None, revision: str | None) -> DatasetDict:

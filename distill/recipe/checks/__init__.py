@@ -19,12 +19,13 @@ from distill.recipe.checks.matching import (
 from distill.recipe.checks.order import RESERVED, stage_names, stage_order
 from distill.recipe.checks.quantisation import quantisation
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
+from distill.recipe.checks.text import is_text, text_recipe
 from distill.recipe.known import TeacherShape, teacher_shape
 from distill.recipe.schema import Recipe
 from distill.recipe.sizes import Size, resolve_size
 from distill.recipe.yaml_lines import Loc
 
-__all__ = ["BUILTIN", "INITS", "RESERVED", "Findings", "check", "student_size"]
+__all__ = ["BUILTIN", "INITS", "RESERVED", "Findings", "check", "is_text", "student_size"]
 
 
 def check(recipe: Recipe) -> list[tuple[Loc, str]]:
@@ -39,6 +40,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         data_section,
         task_section,
         teacher_labels,
+        text_recipe,
         stage_names,
         stage_order,
         quantisation,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import Recipe
+from distill.recipe.schema import ClassificationTask, Recipe
 
 #: Data sets that need no network.
 BUILTIN = ("docstrings",)
@@ -24,7 +24,7 @@ def data_section(recipe: Recipe) -> Findings:
         for key, column in (
             ("text", data.columns.text),
             ("text_pair", data.columns.text_pair),
-            ("label", data.columns.label),
+            ("label", data.columns.label if isinstance(recipe.task, ClassificationTask) else None),
         )
         if column is not None
     ]
@@ -49,9 +49,10 @@ def task_section(recipe: Recipe) -> Findings:
 
 def teacher_labels(recipe: Recipe) -> Findings:
     """Label names given for a teacher that are not the task's."""
-    teacher, labels = recipe.teacher, recipe.task.labels
-    if teacher.labels is None:
+    teacher = recipe.teacher
+    if teacher.labels is None or not isinstance(recipe.task, ClassificationTask):
         return
+    labels = recipe.task.labels
     if teacher.finetune is not None:
         yield (
             ("teacher", "labels"),

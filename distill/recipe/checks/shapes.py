@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import difflib
 
+from distill.errors import ModelError
 from distill.recipe.checks.findings import Findings
 from distill.recipe.known import TeacherShape, local_folder, teacher_shape
+from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import EvaluateStage, Recipe
 from distill.recipe.sizes import Size
 from distill.recipe.yaml_lines import Loc
@@ -68,6 +70,13 @@ def _init_folder(init: str, size: Size) -> Findings:
     if near and local_folder(init) is None:
         yield ("student", "init"), f"found '{init}'; did you mean '{near[0]}'?"
         return
+    folder = local_folder(init)
+    if folder is not None and is_run(folder):
+        try:
+            model_of_run(folder)
+        except ModelError as error:
+            yield ("student", "init"), str(error)
+            return
     shape = teacher_shape(init)
     wanted = (size.layers, size.hidden, size.heads, size.ffn)
     if shape and (shape.layers, shape.hidden, shape.heads, shape.ffn) != wanted:

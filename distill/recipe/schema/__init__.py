@@ -62,6 +62,7 @@ from distill.recipe.schema.stages import (
 from distill.recipe.schema.task import (
     ClassificationTask,
     Task,
+    TextTask,
 )
 from distill.recipe.schema.train import (
     TrainConfig,
@@ -101,6 +102,7 @@ __all__ = [
     "StudentConfig",
     "Task",
     "TeacherConfig",
+    "TextTask",
     "TrackConfig",
     "TrainConfig",
     "TrainerConfig",

@@ -8,6 +8,8 @@ from pydantic import Field, StrictInt, StrictStr
 
 from distill.recipe.schema.base import PositiveInt, Section
 
+Paths = StrictStr | Annotated[list[StrictStr], Field(min_length=1)]
+
 
 class Columns(Section):
     """Which columns of the data hold what."""
@@ -31,11 +33,13 @@ class DataConfig(Section):
     """The hub data set's configuration, such as ``sst2``; only ``hub`` uses it."""
     revision: StrictStr | None = None
     """The hub data set's revision; only ``hub`` uses it."""
-    train: StrictStr | None = None
+    train: Paths | None = None
     """``files``: csv, tsv, jsonl (each optionally .gz), parquet or a saved ``datasets`` folder;
+    unlabelled text: txt and jsonl files, folders and patterns, one or a list;
     ``hub``: the split's name, if it is not ``train``."""
-    validation: StrictStr | None = None
-    """Chooses checkpoints. Left out, a tenth of the training rows is held out for it."""
+    validation: Paths | None = None
+    """Chooses checkpoints. Left out, a tenth of the training rows (of unlabelled text: every 50th
+    document) is held out for it."""
     test: StrictStr | None = None
     """Scored at the end only. Left out, the final table scores the validation rows and says so."""
     columns: Columns = Columns()
@@ -43,6 +47,8 @@ class DataConfig(Section):
     max_length: Annotated[StrictInt, Field(ge=8, le=512)] = 128
     """Tokens kept of an example, special tokens included; how many rows were cut is reported."""
     limit_train: PositiveInt | None = None
-    """Use only so many training rows, drawn by the seed."""
+    """Use only so many training rows, drawn by the seed; unlabelled text: so many sequences,
+    evenly spread."""
     limit_validation: PositiveInt | None = None
-    """Use only so many validation (and test) rows, drawn by the seed."""
+    """Use only so many validation (and test) rows, drawn by the seed; unlabelled text: so many
+    sequences, evenly spread (left out, 500)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictStr, field_validator
 
@@ -26,4 +26,14 @@ class ClassificationTask(Section):
         return labels
 
 
-Task = ClassificationTask
+class TextTask(Section):
+    """Unlabelled text: nothing is predicted, and what comes out is an encoder without a head."""
+
+    kind: Literal["text"]
+
+    # What other tasks say in a recipe, and this one has none of.
+    labels: ClassVar[list[str] | None] = None
+    metric: ClassVar[str] = ""
+
+
+Task = Annotated[ClassificationTask | TextTask, Field(discriminator="kind")]

@@ -14,6 +14,8 @@ class TrainConfig(Section):
 
     epochs: PositiveInt = 3
     """Passes over the training rows."""
+    steps: PositiveInt | None = None
+    """Optimiser steps of the whole training, in place of ``epochs``."""
     lr: Annotated[float, Field(gt=0, lt=1)] = 5e-5
     """Peak learning rate of AdamW."""
     batch_size: PositiveInt = 32
@@ -31,6 +33,7 @@ class TrainConfig(Section):
     dropout: Share | None = None
     """Dropout while training; left out, the model's own. Drawing it takes time on a CPU."""
     evaluations_per_epoch: PositiveInt = 1
-    """How often an epoch is scored on the validation rows (evenly spaced)."""
+    """How often an epoch (with ``steps``: the training) is scored on the validation rows, evenly
+    spaced."""
     patience: PositiveInt | None = None
     """Stop after so many evaluations without a better score; left out, never."""

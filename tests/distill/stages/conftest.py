@@ -33,7 +33,8 @@ def prepared(tmp_path: Path, tiny_bert, sentences) -> Callable[..., Any]:
         from distill.pipeline.runner import plan_stages
         from distill.recipe.loader import load_recipe
         from distill.run_folder import RunFolder
-        from distill.stages.context import StageContext, Workspace
+        from distill.stages.context import StageContext
+        from distill.stages.workspace import Workspace
 
         folder = tiny_bert(labels=LABELS)
         model = AutoModelForSequenceClassification.from_pretrained(folder).eval()

@@ -1,0 +1,1 @@
+"""Unlabelled text: read as a stream, tokenised once onto the disk, packed into sequences."""

@@ -1,0 +1,227 @@
+"""Documents of unlabelled text, one after another, whatever they are read from.
+
+A document is a list of lines. In text files a blank line or the file's end ends a document; in
+JSON Lines and data sets each row is one. A document longer than :data:`LINES` lines is parted
+there, so that none needs much memory and a book in one file can be shuffled and held out in parts.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+from distill import digest
+from distill.data.sources.table import listed
+from distill.errors import DataError
+
+#: Lines after which a document is parted.
+LINES = 100
+#: Characters after which a line is parted, at a space where there is one.
+_LONGEST = 1 << 16
+SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz")
+
+Document = list[str]
+
+
+class TextSource(Protocol):
+    """Where documents come from."""
+
+    @property
+    def place(self) -> str:
+        """What a message calls it."""
+
+    @property
+    def size(self) -> int:
+        """How much there is to read, in units of its own."""
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of what is read."""
+
+    def documents(self) -> Iterator[tuple[int, Document]]:
+        """The documents with how much was read up to each; every iteration starts anew."""
+
+
+def find_files(names: str | Sequence[str], *, key: str, base: Path | None = None) -> list[Path]:
+    """The files that names stand for: files, folders (all that is below them) and patterns.
+
+    Args:
+        names: one or several.
+        key: the recipe's key, for messages.
+        base: the folder that relative paths start from; ``None`` is the current one.
+
+    Raises:
+        DataError: a name stands for nothing, or for a kind of file that is not read.
+    """
+    found: dict[Path, None] = {}
+    for name in [names] if isinstance(names, str) else names:
+        path = Path(name).expanduser()
+        path = path if base is None else base / path
+        if path.is_dir():
+            files = [p for p in sorted(path.rglob("*")) if p.is_file() and _is_text(p)]
+        elif path.is_file():
+            files = [path]
+        else:
+            top = Path(path.anchor) if path.is_absolute() else Path()
+            files = [p for p in sorted(top.glob(str(path.relative_to(top)))) if p.is_file()]
+        if not files:
+            raise DataError(f"{key}: no file {path}; write a {listed(SUFFIXES)} file, or a folder")
+        wrong = [p for p in files if not _is_text(p)]
+        if wrong:
+            raise DataError(
+                f"{key}: {wrong[0]}: unknown kind of file; text is read from {listed(SUFFIXES)}"
+            )
+        found |= dict.fromkeys(files)
+    return list(found)
+
+
+def _is_text(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES)
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Documents in files.
+
+    Args:
+        files: in the order in which they are read.
+        column: the key of the text in JSON Lines.
+    """
+
+    files: list[Path]
+    column: str = "text"
+
+    @property
+    def place(self) -> str:
+        """The first file, and how many more there are."""
+        more = len(self.files) - 1
+        return f"{self.files[0]}" + (f" and {more:,} more" if more else "")
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(path.stat().st_size for path in self.files)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the files' bytes and of how they are read."""
+        kinds = [path.name.lower().removesuffix(".gz").rpartition(".")[2] for path in self.files]
+        column = self.column if "jsonl" in kinds else None
+        return digest.of_json([LINES, column, kinds, [digest.of_file(p) for p in self.files]])
+
+    def documents(self) -> Iterator[tuple[int, Document]]:
+        """The documents of all files; none goes on from one file into the next."""
+        before = 0
+        for path in self.files:
+            for at, document in self._of_file(path):
+                yield before + at, document
+            before += path.stat().st_size
+
+    def _of_file(self, path: Path) -> Iterator[tuple[int, Document]]:
+        if path.name.lower().removesuffix(".gz").endswith(".jsonl"):
+            for number, (at, line) in enumerate(_lines(path, longest=-1), start=1):
+                for document in in_parts(_text(path, number, line, self.column)):
+                    yield at, document
+            return
+        lines: Document = []
+        at = 0
+        for at, line in _lines(path, longest=_LONGEST):
+            text = line.strip()
+            if text:
+                lines.append(text)
+            if lines and (not text or len(lines) == LINES):
+                yield at, lines
+                lines = []
+        if lines:
+            yield at, lines
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Documents that are rows of a data set.
+
+    Args:
+        place: what messages call it.
+        rows: the texts; iterated over once or more.
+        fingerprint: stands for their content.
+    """
+
+    place: str
+    rows: Iterable[Any]
+    fingerprint: str
+    size: int
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the fingerprint and of how rows are read."""
+        return digest.of_json([LINES, self.fingerprint])
+
+    def documents(self) -> Iterator[tuple[int, Document]]:
+        """One document for each row, parted where it is long."""
+        for number, text in enumerate(self.rows, start=1):
+            if not isinstance(text, str):
+                raise DataError(f"{self.place}: row {number} holds no text")
+            for document in in_parts(text):
+                yield number, document
+
+
+def in_parts(text: str) -> Iterator[Document]:
+    """A row's text as documents of at most :data:`LINES` lines; none where it is blank."""
+    lines = [line for line in (line.strip() for line in text.splitlines()) if line]
+    for start in range(0, len(lines), LINES):
+        yield lines[start : start + LINES]
+
+
+def _text(path: Path, number: int, line: str, column: str) -> str:
+    if not line.strip():
+        return ""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise DataError(f"{path}:{number}: not JSON; each line must be one object") from None
+    if not isinstance(row, dict) or not isinstance(row.get(column), str):
+        there = f"; its keys are {listed(row)}" if isinstance(row, dict) else ""
+        raise DataError(
+            f"{path}:{number}: no text under '{column}'{there}; name it in data.columns.text"
+        )
+    return str(row[column])
+
+
+def _lines(path: Path, *, longest: int) -> Iterator[tuple[int, str]]:
+    """Lines and the position in the file up to which it was read; very long lines in parts.
+
+    Raises:
+        DataError: the file cannot be read, is a damaged gzip file, or not UTF-8 text.
+    """
+    number, rest, line = 1, "", ""
+    try:
+        with path.open("rb") as raw, _unpacked(path, raw) as text:
+            while line := text.readline(longest):
+                if "\0" in line:
+                    raise DataError(f"{path}:{number}: a NUL character; this is not a text file")
+                ended = line.endswith("\n")
+                number += ended
+                line, rest = rest + line, ""
+                if not ended and len(line) >= longest > 0:
+                    cut = line.rfind(" ") + 1 or len(line)
+                    line, rest = line[:cut], line[cut:]
+                yield raw.tell(), line
+            if rest:
+                yield raw.tell(), rest
+    except UnicodeDecodeError as error:
+        fault = f"not UTF-8 in or after this line (0x{error.object[error.start]:02x})"
+        raise DataError(f"{path}:{number}: {fault}; save the file as UTF-8") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            f"{path}:{number}: not a whole gzip file ({error}); copy it again"
+        ) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _unpacked(path: Path, raw: IO[bytes]) -> io.TextIOWrapper:
+    file = cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
+    return io.TextIOWrapper(file, encoding="utf-8-sig")

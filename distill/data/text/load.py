@@ -1,0 +1,152 @@
+"""A recipe's unlabelled text: found, tokenised, packed, and a part of it held out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distill.data.sources.builtin import read_builtin
+from distill.data.sources.columnar import split_for
+from distill.data.sources.hub import load_splits
+from distill.data.sources.table import listed
+from distill.data.text.corpus import Corpus, tokenize_text
+from distill.data.text.documents import FileSource, RowSource, TextSource, find_files
+from distill.data.text.packing import pack
+from distill.data.text.rows import Marks, TextRows
+from distill.errors import DataError
+from distill.recipe.schema import DataConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+#: Sequences of held-out text that are scored, where ``data.limit_validation`` says nothing.
+SCORED = 500
+
+
+@dataclass(frozen=True)
+class TextData:
+    """Unlabelled text, ready to train on.
+
+    Args:
+        train: learned from.
+        validation: held out.
+        notes: sentences for the person.
+    """
+
+    train: TextRows
+    validation: TextRows
+    notes: list[str] = field(default_factory=list)
+
+
+def text_sources(data: DataConfig, *, base: Path | None = None) -> dict[str, TextSource]:
+    """Where a recipe's text comes from: ``train``, and ``validation`` where it is named.
+
+    Args:
+        data: the ``data`` section.
+        base: the folder that relative paths start from; ``None`` is the current one.
+
+    Raises:
+        DataError: a file, data set, split or column is not there.
+    """
+    if data.source == "files":
+        names = {"train": data.train, "validation": data.validation}
+        return {
+            role: FileSource(find_files(name, key=f"data.{role}", base=base), data.columns.text)
+            for role, name in names.items()
+            if name is not None
+        }
+    if data.source == "builtin":
+        table = read_builtin(data, ["text", "label"], base)["train"]
+        rows = [str(text) for text in table.columns["text"]]
+        return {"train": RowSource(table.place, rows, _fingerprint(rows), len(rows))}
+    return _hub(data)
+
+
+def _fingerprint(rows: Sequence[str]) -> str:
+    from distill import digest
+
+    return digest.of_texts(rows)
+
+
+def _hub(data: DataConfig) -> dict[str, TextSource]:
+    splits = load_splits(data)
+    found: dict[str, TextSource] = {}
+    for role, name in (("train", data.train), ("validation", data.validation)):
+        split = name if isinstance(name, str) else split_for(role, list(splits))
+        if split is None and role == "validation":
+            continue
+        if split is None or split not in splits:
+            raise DataError(f"data.{role}: {data.path} has no split '{split or role}'; splits are "
+                            f"{listed(splits)}")  # fmt: skip
+        rows, column = splits[split], data.columns.text
+        if column not in rows.column_names:
+            raise DataError(
+                f"data.columns.text: {data.path} has no column '{column}'; columns are "
+                f"{listed(rows.column_names)}"
+            )
+        place = f"{data.path}:{split}"
+        # Read from memory-mapped files row by row.
+        found[role] = RowSource(place, rows[column], str(rows._fingerprint), len(rows))
+    return found
+
+
+def load_text(
+    sources: dict[str, TextSource],
+    data: DataConfig,
+    tokenizer: PreTrainedTokenizerFast,
+    *,
+    pair: bool,
+    seed: int,
+) -> TextData:
+    """Tokenise and pack text.
+
+    Without validation text, one document of 50 is held out for it.
+
+    Args:
+        sources: from :func:`text_sources`.
+        data: the ``data`` section: ``max_length`` and limits.
+        tokenizer: a fast tokenizer.
+        pair: whether sequences have a segment B.
+        seed: draws the documents held out.
+
+    Raises:
+        DataError: the text cannot be used as it is.
+    """
+    length = data.max_length
+    if length > tokenizer.model_max_length:
+        raise DataError(
+            f"data.max_length: {length}, but this tokenizer's model takes at most "
+            f"{tokenizer.model_max_length} tokens; write {tokenizer.model_max_length} or less"
+        )
+    marks = Marks.of(tokenizer)
+    corpus = tokenize_text(sources["train"], tokenizer, name="text")
+    named = sources.get("validation")
+    packed = pack(corpus, max_length=length, pair=pair, hold_out=named is None, seed=seed)
+    train = TextRows(corpus, packed.train, marks)
+    if named is None:
+        validation = TextRows(corpus, packed.held_out, marks)
+    else:
+        other = tokenize_text(named, tokenizer, name="validation text")
+        rows = pack(other, max_length=length, pair=pair, hold_out=False, seed=seed).train
+        validation = TextRows(other, rows, marks)
+    chosen = TextData(
+        train=train.take(data.limit_train),
+        validation=validation.take(data.limit_validation or SCORED),
+    )
+    chosen.notes.extend(_notes(chosen, corpus, len(validation), held_out=named is None))
+    return chosen
+
+
+def _notes(data: TextData, corpus: Corpus, validation: int, *, held_out: bool) -> list[str]:
+    facts = corpus.facts
+    told = [
+        f"{facts['tokens']:,} tokens in {facts['documents']:,} documents; "
+        f"{len(data.train):,} sequences to learn from"
+    ]
+    if held_out:
+        told.append(f"no validation text: {validation:,} sequences of whole documents are held out")
+    if len(data.validation) < validation:
+        told.append(f"{len(data.validation):,} of {validation:,} held-out sequences are scored")
+    return told

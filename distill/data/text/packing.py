@@ -1,0 +1,195 @@
+"""Sequences of consecutive sentences of one document, as ranges of a corpus's tokens.
+
+A row is (start, middle, end): tokens ``start:middle`` are segment A, ``middle:end`` segment B,
+which is empty in ``[CLS] A [SEP]``. Every token of the corpus is in exactly one row.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from distill import digest
+from distill.atomic import new_folder, write_json
+from distill.cache import cache_folder
+from distill.console import Bar
+from distill.data.stamps import fault, stamp
+from distill.data.text.corpus import Corpus
+from distill.data.text.order import permuted
+from distill.errors import DataError
+
+logger = logging.getLogger("distill")
+
+#: One document of so many is held out where no validation text is named.
+HELD_OUT = 50
+_VERSION = 1
+#: Documents packed at a time.
+_CHUNK = 100
+_FACTS = "rows.json"
+_TRAIN, _HELD_OUT = "train.int64", "held_out.int64"
+
+Range = tuple[int, int]
+Row = tuple[int, int, int]
+
+
+def pack_document(offsets: Sequence[int], *, max_length: int, pair: bool) -> list[Row]:
+    """The rows of one document.
+
+    Sentences are put together as long as they fit; one that is longer than a row alone is cut.
+    With ``pair``, A and B are each filled like that with half of the room, so that any A fits with
+    any B; a rest that would be an A without B is parted in two. Only a document of a single token
+    leaves a row without B.
+
+    Args:
+        offsets: the token that each sentence begins with, and the document's end.
+        max_length: tokens of a sequence, special ones included.
+        pair: ``[CLS] A [SEP] B [SEP]`` instead of ``[CLS] A [SEP]``.
+
+    Example:
+        >>> pack_document([0, 4, 6, 9], max_length=8, pair=False)
+        [(0, 6, 6), (6, 9, 9)]
+    """
+    if not pair:
+        return [(start, end, end) for start, end in _filled(offsets, max_length - 2)]
+    halves = _filled(offsets, (max_length - 3) // 2)
+    if len(halves) % 2:
+        # A last half of a single token cannot be parted, but the one before it can.
+        at = len(halves) - 1
+        if halves[at][1] - halves[at][0] < 2 and at:
+            at -= 1
+        halves[at : at + 1] = _parted(*halves[at], offsets)
+    rows = [
+        (start, middle, end)
+        for (start, middle), (_, end) in zip(halves[::2], halves[1::2], strict=False)
+    ]
+    if len(halves) % 2:
+        start, end = halves[-1]
+        rows.append((start, end, end))
+    return rows
+
+
+def _filled(offsets: Sequence[int], room: int) -> list[Range]:
+    """Ranges of whole sentences of at most ``room`` tokens; longer sentences are cut."""
+    found: list[Range] = []
+    start = offsets[0]
+    for begin, end in pairwise(offsets):
+        if end - start <= room:
+            continue
+        if begin > start:
+            found.append((start, begin))
+            start = begin
+        while end - start > room:
+            found.append((start, start + room))
+            start += room
+    if offsets[-1] > start:
+        found.append((start, offsets[-1]))
+    return found
+
+
+def _parted(start: int, end: int, offsets: Sequence[int]) -> list[Range]:
+    """A range in two, at the end of a sentence nearest to the middle; else at the middle."""
+    if end - start < 2:
+        return [(start, end)]
+    middle = (start + end) // 2
+    between = [offset for offset in offsets if start < offset < end]
+    cut = min(between, key=lambda offset: abs(offset - middle), default=middle)
+    return [(start, cut), (cut, end)]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows of a corpus on disk.
+
+    Args:
+        folder: a folder that :func:`pack` made.
+        key: SHA-256 (hex) of corpus, length, and what is held out.
+    """
+
+    folder: Path
+    key: str
+
+    @property
+    def train(self) -> npt.NDArray[np.int64]:
+        """The rows that are trained on, of shape (N, 3), memory-mapped."""
+        return _mapped(self.folder / _TRAIN)
+
+    @property
+    def held_out(self) -> npt.NDArray[np.int64]:
+        """The rows of the held-out documents, of shape (M, 3), memory-mapped."""
+        return _mapped(self.folder / _HELD_OUT)
+
+
+def _mapped(path: Path) -> npt.NDArray[np.int64]:
+    if path.stat().st_size == 0:  # which cannot be mapped
+        return np.zeros((0, 3), dtype=np.int64)
+    return np.memmap(path, dtype=np.int64, mode="r").reshape(-1, 3)
+
+
+def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: int) -> Packed:
+    """Pack a corpus, from the cache where it was packed like that before.
+
+    Args:
+        corpus: the tokenised text.
+        max_length: tokens of a sequence, special ones included.
+        pair: whether rows have a segment B.
+        hold_out: keep one of :data:`HELD_OUT` documents, at least one, for validation.
+        seed: draws the documents that are held out.
+
+    Raises:
+        DataError: a part of one document is to be held out, or the cache cannot be written.
+    """
+    if hold_out and len(corpus.documents) < 3:
+        raise DataError(
+            "data.validation: missing, and the text has one document only, of which none can be "
+            "held out; name a file, or part the text by blank lines"
+        )
+    held = [HELD_OUT, seed] if hold_out else None
+    key = digest.of_json([_VERSION, corpus.key, max_length, pair, held])
+    folder = cache_folder() / "text" / key[:32]
+    broken = fault(folder, key, facts=_FACTS)
+    if broken is not None:
+        try:
+            with new_folder(folder) as new:
+                _fill(new, corpus, max_length, pair=pair, seed=seed if hold_out else None)
+                write_json(new / _FACTS, {"key": key, "files": stamp(new, [_TRAIN, _HELD_OUT])})
+        except OSError as error:
+            if fault(folder, key, facts=_FACTS) is not None:
+                raise DataError(
+                    f"cannot write to the cache {folder.parent}: {error.strerror}; free some "
+                    "space there or set DISTILL_CACHE to another folder"
+                ) from error
+    return Packed(folder, key)
+
+
+def _fill(new: Path, corpus: Corpus, max_length: int, *, pair: bool, seed: int | None) -> None:
+    count = len(corpus.documents) - 1
+    held_count = max(1, count // HELD_OUT) if seed is not None else 0
+    # Rows without B stand behind all others: those before them can change their B.
+    alone: dict[bool, list[Row]] = {True: [], False: []}
+    with (
+        (new / _TRAIN).open("wb") as train,
+        (new / _HELD_OUT).open("wb") as held_out,
+        Bar("pack text", count) as bar,
+    ):
+        files = {False: train, True: held_out}
+        for first in range(0, count, _CHUNK):
+            numbers = np.arange(first, min(first + _CHUNK, count))
+            held = permuted(numbers, count, key=seed or 0) < held_count
+            rows: dict[bool, list[Row]] = {True: [], False: []}
+            for number, is_held in zip(numbers.tolist(), held.tolist(), strict=True):
+                begin, end = corpus.documents[number], corpus.documents[number + 1]
+                offsets = corpus.sentences[begin : end + 1].tolist()
+                for row in pack_document(offsets, max_length=max_length, pair=pair):
+                    where = alone if pair and row[1] == row[2] else rows
+                    where[is_held].append(row)
+            for is_held, file in files.items():
+                file.write(np.array(rows[is_held], dtype=np.int64).tobytes())
+            bar.advance(len(numbers))
+        for is_held, file in files.items():
+            file.write(np.array(alone[is_held], dtype=np.int64).tobytes())

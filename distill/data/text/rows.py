@@ -1,0 +1,166 @@
+"""Packed sequences of a text as a data set, read from memory-mapped files.
+
+Legend: B batch, L padded length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from distill import digest
+from distill.data.text.corpus import Corpus
+from distill.data.text.order import Key, TextSampler
+from distill.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+@dataclass(frozen=True)
+class Marks:
+    """The ids of a tokenizer's special tokens.
+
+    Args:
+        cls: stands first.
+        sep: ends a segment.
+        pad: fills up a batch.
+        mask: stands for a token that is to be told; ``None`` where there is none.
+    """
+
+    cls: int
+    sep: int
+    pad: int
+    mask: int | None = None
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerFast) -> Marks:
+        """Those of a tokenizer.
+
+        Raises:
+            DataError: it lacks one that sequences are made with.
+        """
+        found = {
+            name: getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "pad", "mask")
+        }
+        for name in ("cls", "sep", "pad"):
+            if found[name] is None:
+                raise DataError(f"the tokenizer has no {name} token; sequences need one")
+        return cls(**found)
+
+
+class TextRows(Dataset[dict[str, Any]]):
+    """Sequences ``[CLS] A [SEP]`` or ``[CLS] A [SEP] B [SEP]`` of a corpus.
+
+    An item, asked for by (epoch, number) or by its number alone, is a dict with ``input_ids`` and
+    ``token_type_ids`` (int arrays of the row's own length) and ``index`` (int).
+
+    Args:
+        corpus: the tokens.
+        rows: (N, 3), see :mod:`distill.data.text.packing`.
+        marks: the special tokens.
+
+    Attributes:
+        pad_id: the padding token's id.
+    """
+
+    def __init__(self, corpus: Corpus, rows: npt.NDArray[np.int64], marks: Marks) -> None:
+        self.corpus, self.rows, self.marks = corpus, rows, marks
+        self.pad_id = marks.pad
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, key: Key | int) -> dict[str, Any]:
+        index = key if isinstance(key, int) else key[1]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        start, middle, end = self.rows[index].tolist()
+        return self.sequence(self.corpus.ids[start:middle], self.corpus.ids[middle:end], index)
+
+    def sequence(
+        self, first: npt.NDArray[Any], second: npt.NDArray[Any], index: int
+    ) -> dict[str, Any]:
+        """Two segments (B may be empty) with their special tokens."""
+        marks = self.marks
+        size = len(first) + 2 + (len(second) + 1 if len(second) else 0)
+        ids = np.full(size, marks.sep, dtype=np.int64)  # (L,)
+        types = np.zeros(size, dtype=np.int64)  # (L,)
+        ids[0] = marks.cls
+        ids[1 : len(first) + 1] = first
+        ids[len(first) + 2 : len(first) + 2 + len(second)] = second
+        types[len(first) + 2 :] = 1
+        return {"input_ids": ids, "token_type_ids": types, "index": index}
+
+    def sampler(
+        self, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
+    ) -> TextSampler:
+        """The order of the batches; see :class:`TextSampler`."""
+        return TextSampler(
+            self.rows, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
+        )
+
+    def collate(self) -> Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]]:
+        """What makes tensors of a batch's rows."""
+        return TextCollate(self.pad_id)
+
+    def take(self, limit: int | None) -> TextRows:
+        """So many rows, evenly spread over the text; all where ``limit`` is none or larger."""
+        if limit is None or limit >= len(self):
+            return self
+        return TextRows(self.corpus, self.rows[_spread(len(self), limit)], self.marks)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of what the rows are."""
+        ends = self.rows[[0, -1]].tolist() if len(self) else []
+        return digest.of_json([self.corpus.key, len(self), ends, vars(self.marks)])
+
+
+def _spread(count: int, limit: int) -> npt.NDArray[np.int64]:
+    return np.arange(limit, dtype=np.int64) * count // limit
+
+
+class TextCollate:
+    """Make tensors of a batch's sequences.
+
+    Args:
+        pad_id: the padding token's id.
+        multiple_of: L is rounded up to a multiple of it; matrix kernels like 8.
+    """
+
+    def __init__(self, pad_id: int, multiple_of: int = 8) -> None:
+        self.fill = {"input_ids": pad_id, "token_type_ids": 0, "mlm_labels": -100}
+        self.multiple_of = multiple_of
+
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        """Pad and stack.
+
+        Args:
+            rows: items of :class:`TextRows`.
+
+        Returns:
+            ``input_ids``, ``attention_mask`` (1 token, 0 padding), ``token_type_ids`` and, where
+            the rows have them, ``mlm_labels``, of shape (B, L); ``index`` and, where the rows have
+            it, ``nsp_labels``, of shape (B,); all int64.
+        """
+        longest = max(len(row["input_ids"]) for row in rows)
+        length = -(-longest // self.multiple_of) * self.multiple_of
+        sizes = np.array([len(row["input_ids"]) for row in rows])
+        batch: dict[str, npt.NDArray[np.int64]] = {
+            "attention_mask": (np.arange(length) < sizes[:, None]).astype(np.int64)  # (B, L)
+        }
+        for name, value in rows[0].items():
+            if np.ndim(value) == 0:
+                batch[name] = np.array([row[name] for row in rows], dtype=np.int64)  # (B,)
+                continue
+            batch[name] = np.full((len(rows), length), self.fill[name], dtype=np.int64)  # (B, L)
+            for place, row in enumerate(rows):
+                batch[name][place, : len(row[name])] = row[name]
+        return {name: torch.from_numpy(array) for name, array in batch.items()}

@@ -1,0 +1,61 @@
+"""The model that a run made: a run's folder stands for its final student wherever a model is named.
+
+Only small files are read; nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from distill.errors import ModelError
+
+#: Kinds of stages that leave a student.
+MAKES_STUDENT = ("pretrain", "distill", "prune")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run's, and no model's."""
+    return (folder / "recipe.yaml").is_file() and not (folder / "config.json").is_file()
+
+
+def model_of_run(folder: Path) -> Path:
+    """The folder of a run's final student; any other folder as it is.
+
+    Args:
+        folder: a model's folder, a run's, or one that is not there.
+
+    Raises:
+        ModelError: the run makes no student, or has not come to it yet.
+
+    Example:
+        ``runs/general`` with a finished stage ``distill`` gives ``runs/general/02-distill/model``.
+    """
+    if not is_run(folder):
+        return folder
+    name = _last_student(folder)
+    for place in sorted(folder.glob(f"[0-9]*-{name}")):
+        if (place / "done.json").is_file() and (place / "model" / "config.json").is_file():
+            return place / "model"
+    raise ModelError(
+        f"{folder}: its stage '{name}', which makes the student, is not done: distill resume "
+        f"{folder}"
+    )
+
+
+def _last_student(folder: Path) -> str:
+    """The name of the last stage of a run that leaves a student."""
+    try:
+        content = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
+        stages: list[dict[str, Any]] = content["stages"]
+        # Names are written out in a run's recipe.
+        found = [str(stage["name"]) for stage in stages if stage["kind"] in MAKES_STUDENT]
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise ModelError(
+            f"{folder}: its recipe.yaml cannot be read; give a model folder"
+        ) from error
+    if not found:
+        raise ModelError(f"{folder}: a run that makes no student; give a model folder")
+    return found[-1]

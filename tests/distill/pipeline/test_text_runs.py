@@ -1,0 +1,147 @@
+"""General distillation on unlabelled text: a run without labels, and a task that starts from it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from distill import load_recipe, run
+from distill.errors import UserError
+from distill.pipeline.runner import resume
+
+WORDS = ["the", "film", "was", "good", "bad", "a", "story", "of", "love", "and", "time", "life"]
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    random = np.random.default_rng(0)
+    path = tmp_path / "text.txt"
+    with path.open("w", encoding="utf-8") as file:
+        for _ in range(60):
+            for _ in range(random.integers(1, 6)):
+                file.write(" ".join(random.choice(WORDS, random.integers(2, 12))) + ".\n")
+            file.write("\n")
+    return path
+
+
+@pytest.fixture
+def general(tmp_path: Path, tiny_bert, text: Path) -> Path:
+    """A recipe file: a random 1-layer student learns from a 2-layer encoder on text."""
+    recipe = {
+        "recipe": 1,
+        "name": "general",
+        "seed": 3,
+        "task": {"kind": "text"},
+        "data": {"source": "files", "train": str(text), "max_length": 32},
+        "teacher": {"model": str(tiny_bert())},
+        "student": {"size": "1x32/2/64", "init": "random"},
+        "stages": [
+            {
+                "kind": "distill",
+                "name": "general",
+                "steps": 40,
+                "batch_size": 8,
+                "lr": 5e-3,
+                "evaluations_per_epoch": 2,
+                "objectives": [{"kind": "embedding"}, {"kind": "attention"}, {"kind": "hidden"}],
+            }
+        ],
+        "trainer": {"checkpoint_steps": 5, "threads": 1, "precision": "fp32"},
+    }
+    path = tmp_path / "general.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    return path
+
+
+def test_a_random_student_learns_from_text(tmp_path: Path, general: Path) -> None:
+    folder = tmp_path / "run"
+    assert run(load_recipe(general), folder) == {}
+    stages = sorted(path.name for path in folder.glob("[0-9]*"))
+    assert stages == ["01-teacher", "02-general"]
+    facts = json.loads((folder / "02-general" / "stage.json").read_text("utf-8"))
+    assert facts["steps"] == 40
+    assert [entry["step"] for entry in facts["history"]] == [0, 20, 40]
+    assert facts["after"]["loss"] < 0.6 * facts["before"]["loss"]
+    assert "score" not in facts
+    assert "held-out text" in (folder / "report.html").read_text("utf-8")
+    config = json.loads((folder / "02-general" / "model" / "config.json").read_text("utf-8"))
+    assert config["architectures"] == ["BertModel"]
+    weights = load_file(folder / "02-general" / "model" / "model.safetensors")
+    assert not any(name.startswith("classifier") for name in weights)
+
+
+def test_a_training_that_was_stopped_ends_the_same(tmp_path, general, monkeypatch) -> None:
+    from distill.modules import watcher
+
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(load_recipe(general), whole)
+    count = 0
+    original = watcher.Watcher.on_train_batch_start
+
+    def dying(self, *args):
+        nonlocal count
+        count += 1
+        if count == 18:  # behind the checkpoint at 15
+            raise RuntimeError("power cut")
+        original(self, *args)
+
+    monkeypatch.setattr(watcher.Watcher, "on_train_batch_start", dying)
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(load_recipe(general), broken)
+    resume(broken)
+    assert count == 18 + 25
+    name = "02-general/model/model.safetensors"
+    assert (whole / name).read_bytes() == (broken / name).read_bytes()
+    facts = [json.loads((r / "02-general" / "stage.json").read_text()) for r in (whole, broken)]
+    assert facts[0]["history"] == facts[1]["history"]
+
+
+def test_a_task_starts_from_the_run(tmp_path, general, tiny_recipe) -> None:
+    run(load_recipe(general), tmp_path / "general")
+    cut = ["baseline=false", "stages.intermediate.epochs=1", "teacher.finetune.epochs=1"]
+    recipe = load_recipe(tiny_recipe, f"student.init={tmp_path / 'general'}", *cut)
+    recipe = recipe.model_copy(update={"stages": recipe.stages[:1]})
+    run(recipe, tmp_path / "task")
+    done = json.loads((tmp_path / "task" / "02-intermediate" / "stage.json").read_text("utf-8"))
+    assert 0 <= done["score"] <= 1
+    # It began with the run's weights.
+    from distill.pipeline.runner import _prepare
+    from distill.recipe.plan import plan_stages
+    from distill.run_folder import RunFolder
+    from distill.stages.context import StageContext
+
+    stages = plan_stages(recipe)
+    context = StageContext(RunFolder(tmp_path / "task"), stages[1], stages, _prepare(recipe))
+    student = context.load_student()
+    learned = load_file(tmp_path / "general" / "02-general" / "model" / "model.safetensors")
+    name = "encoder.layer.0.attention.self.query.weight"
+    assert np.array_equal(student.base_model.state_dict()[name].numpy(), learned[name])
+    # Another teacher's words are other numbers.
+    folder = tmp_path / "general" / "02-general" / "model"
+    content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+    vocab = content["model"]["vocab"]
+    vocab["film"], vocab["story"] = vocab["story"], vocab["film"]
+    (folder / "tokenizer.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(UserError, match=r"the vocabulary of .* is not the teacher's"):
+        context.load_student()
+
+
+@pytest.mark.slow
+def test_what_a_person_sees(tmp_path, general, distill) -> None:
+    done = distill("run", general, "--run-dir", "run")
+    assert done.returncode == 0, done.stderr
+    assert "step 20/40" in done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["stage", "steps", "held-out", "before", "after", "change"]
+    assert lines[1].split()[:3] == ["general", "40", "loss"]
+    assert lines[-1] == "next: distill run RECIPE student.init=run"
+    told = distill("evaluate", "run", "--json")
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["held_out"][0]["measure"] == "loss"
+    assert distill("plan", general).returncode == 0
+    assert distill("validate", general, "data.train=nothing*.txt").returncode == 2
