@@ -18,7 +18,7 @@ from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import Recipe
 
 #: What only an unfinished stage needs: checkpoints, and models on their way.
-LEFTOVERS = ("checkpoint", "sliced", "tried")
+LEFTOVERS = ("checkpoint", "sliced", "tried", "round-*", "try-*")
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,8 @@ class RunFolder:
     def tidy(self, stage: PlannedStage) -> None:
         """Remove what only an unfinished stage needs: checkpoints, and a model on its way."""
         for name in LEFTOVERS:
-            shutil.rmtree(self.stage(stage) / name, ignore_errors=True)
+            for path in self.stage(stage).glob(name):
+                shutil.rmtree(path, ignore_errors=True)
 
     def outputs_digest(self, stage: PlannedStage) -> str:
         """Hash over what a finished stage wrote: part of the inputs of those that read it."""

@@ -144,7 +144,7 @@ def test_only_two_files_know_nni() -> None:
     knowing = {name for name in MODULES if "nni" in third_party(ALL[name])}
     assert knowing <= {
         "distill.compression.qat",
-        "distill.compression.scores",
+        "distill.compression.nni_bridge",
         "distill.compression.sweep",
     }
 

@@ -201,8 +201,10 @@ def _what(stage: PlannedStage) -> str:
             kinds = ", ".join(objective.kind for objective in stage.config.objectives)
             return f"{_search(stage.config)}match {kinds}: {_training(stage.config)}"
         case PruneStage(recover=recover):
+            if stage.config.method == "vocabulary":
+                recover = None
             after = f"; recover: {_training(recover)}" if recover else ""
-            return f"remove {stage.config.heads:.0%} of heads, {stage.config.ffn:.0%} of ffn{after}"
+            return f"{_removal(stage.config)}{after}"
         case QuantizeStage():
             return f"int8, {stage.config.method}; at most {stage.config.max_drop:g} of score lost"
         case ExportStage():
@@ -219,6 +221,23 @@ def _search(config: DistillStage) -> str:
     search = config.search or LayerSearch()
     count = str(len(search.candidates)) if search.candidates else "all"
     return f"try {count} layer maps for 2x{search.steps} steps each; "
+
+
+def _removal(config: PruneStage) -> str:
+    if config.method == "vocabulary":
+        return "keep the word pieces that the training texts need"
+    if config.method == "depth":
+        kept = f"keep layers {', '.join(map(str, config.keep))}" if config.keep else ""
+        return kept or f"remove {config.layers} of the layers"
+    rounds = f" in {config.rounds} rounds" if config.rounds > 1 else ""
+    budget = config.budget
+    if budget is None:
+        heads, ffn = config.shares
+        return f"{config.method}: remove {heads:.0%} of heads, {ffn:.0%} of ffn{rounds}"
+    if budget.latency_ms is not None:
+        return f"{config.method}: until int8 takes {budget.latency_ms:g} ms{rounds}"
+    what, part = ("MACs", budget.macs) if budget.macs else ("parameters", budget.parameters)
+    return f"{config.method}: keep {part:.0%} of the encoder's {what}{rounds}"
 
 
 def _training(config: TrainConfig | None) -> str:

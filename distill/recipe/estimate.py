@@ -23,6 +23,7 @@ from distill.recipe.schema import (
     TeacherConfig,
     TrainConfig,
 )
+from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS
 from distill.recipe.sizes import Size
 
 #: Multiply-accumulates per second and core that training reaches on an ordinary server CPU
@@ -216,8 +217,11 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
                 + searched * (_TRAINING * each_student + each_teacher / 2)
             )
         case PruneStage():
-            scoring = _TRAINING * config.score_steps * config.batch_size * each_student
-            seen = _seen(config.recover, rows) if config.recover else 0
+            scoring = _TRAINING * _judged(config, rows.count) * each_student
+            seen = 0
+            if config.recover:
+                once = config.recover.model_copy(update={"epochs": 1})
+                seen = _seen(config.recover, rows) + (config.rounds - 1) * _seen(once, rows)
             return scoring + _TRAINING * seen * each_student
         case QuantizeStage() if config.method == "qat":
             return _TRAINING * _seen(config.train, rows) * each_student
@@ -243,6 +247,30 @@ def _seen(config: TrainConfig, rows: Rows) -> int:
     return config.epochs * rows.count
 
 
+def _judged(config: PruneStage, rows: int) -> int:
+    """Examples that a prune stage takes gradients of to choose, in all of its rounds."""
+    steps = config.score_steps
+    match config.method:
+        case "fisher":
+            return config.rounds * (config.samples or SAMPLES)
+        case "taylor" | "depth":
+            return config.rounds * (steps or SCORE_STEPS) * config.batch_size
+        case "movement":
+            return steps * config.batch_size if steps else rows
+    return 0
+
+
+def _after(shape: Shape, config: PruneStage) -> Shape:
+    """The shape after a prune stage; what only a measurement can tell is left as it is."""
+    if config.method == "depth":
+        left = len(config.keep) if config.keep else shape.layers - (config.layers or 0)
+        return replace(shape, layers=max(1, left))
+    if config.budget is not None:
+        removed = 1 - (config.budget.macs or config.budget.parameters or 1.0)
+        return shape.pruned(removed, removed)
+    return shape.pruned(*config.shares)
+
+
 def stage_bytes(stage: PlannedStage, teacher: Shape, student: Shape) -> int:
     """Bytes that a stage leaves on the disk at most: weights, best weights, optimiser's moments."""
     model = teacher if stage.kind == "teacher" else student
@@ -259,6 +287,6 @@ def shapes_by_stage(
     shape, found = teacher.student(size), []
     for stage in stages:
         if isinstance(stage.config, PruneStage):
-            shape = shape.pruned(stage.config.heads, stage.config.ffn)
+            shape = _after(shape, stage.config)
         found.append(shape)
     return found

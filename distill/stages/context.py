@@ -142,25 +142,31 @@ class StageContext:
             )
         return self.run.stage(stage) / "model"
 
-    def loggers(self) -> list[Logger]:
+    def loggers(self, part: Path = Path()) -> list[Logger]:
         """Where this stage's curves go: the CSV always, W&B when the recipe asks."""
-        found: list[Logger] = [MetricsCsv(self.run.metrics, stage=self.stage.name)]
+        stage = "-".join([self.stage.name, *part.parts])
+        found: list[Logger] = [MetricsCsv(self.run.metrics, stage=stage)]
         remote = wandb_logger(
             self.recipe.track.wandb,
             recipe=self.recipe.model_dump(mode="json"),
             run_folder=self.run.path,
-            stage=self.stage.name,
+            stage=stage,
         )
         return [*found, remote] if remote is not None else found
 
-    def session(self) -> FitSession:
-        """What training needs to know of this stage."""
+    def session(self, part: Path = Path()) -> FitSession:
+        """What training needs to know of this stage.
+
+        Args:
+            part: a folder inside the stage's, for one of several trainings; its curves go by the
+                stage's name with the part's behind it.
+        """
         return FitSession(
-            folder=self.folder,
-            name=self.stage.name,
+            folder=self.folder / part,
+            name="-".join([self.stage.name, *part.parts]),
             seed=self.recipe.seed + self.stage.index,
             trainer=self.recipe.trainer,
-            loggers=self.loggers(),
+            loggers=self.loggers(part),
         )
 
     def save_model(
@@ -171,7 +177,7 @@ class StageContext:
         Without one, what its training was measured by stands as ``before`` and ``after``.
         """
         workspace = self.workspace
-        save_transformers(model, workspace.tokenizer, self.model_folder)
+        self.save_weights(model, self.model_folder)
         if fit is not None:
             facts |= {
                 "best_step": fit.best_step,
@@ -187,12 +193,25 @@ class StageContext:
                     "after": fit.history[-1]["metrics"],
                 }
             return StageResult(outputs=[self.model_folder], facts=facts)
-        scores = score(
-            TorchPredictor(model, threads=self.recipe.trainer.threads),
-            workspace.tokenized(workspace.data.validation),
-            workspace.task,
-        )
+        scores = self.validation_scores(model)
         return StageResult(
             outputs=[self.model_folder],
             facts={"score": scores[workspace.task.primary], "scores": scores, **facts},
         )
+
+    def save_weights(self, model: PreTrainedModel, folder: Path) -> None:
+        """Write a model with its tokenizer."""
+        save_transformers(model, self.workspace.tokenizer, folder)
+
+    def validation_scores(self, model: PreTrainedModel) -> dict[str, float]:
+        """Every metric of the task on the validation rows."""
+        workspace = self.workspace
+        return score(
+            TorchPredictor(model, threads=self.recipe.trainer.threads),
+            workspace.tokenized(workspace.data.validation),
+            workspace.task,
+        )
+
+    def validation_score(self, model: PreTrainedModel) -> float:
+        """The task's score on the validation rows."""
+        return self.validation_scores(model)[self.workspace.task.primary]

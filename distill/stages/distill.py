@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from transformers import PreTrainedModel
 
@@ -28,10 +30,17 @@ def teacher_logits(context: StageContext, teacher: PreTrainedModel) -> np.ndarra
 
 
 def distil_logits(
-    context: StageContext, student: PreTrainedModel, config: TrainConfig
+    context: StageContext, student: PreTrainedModel, config: TrainConfig, *, part: Path = Path()
 ) -> tuple[PreTrainedModel, FitResult]:
-    """Train a student on the teacher's cached logits alone (recovery after pruning)."""
-    workspace, session = context.workspace, context.session()
+    """Train a student on the teacher's cached logits alone (recovery after pruning).
+
+    Args:
+        context: data and teacher.
+        student: who learns.
+        config: how.
+        part: a folder inside the stage's, for one of several trainings.
+    """
+    workspace, session = context.workspace, context.session(part)
     module = DistillModule(
         None,
         student,

@@ -1,85 +1,112 @@
-"""Pruning: score heads and neurons on the distillation loss, slice, and recover."""
+"""Pruning: remove parts of the student, recover, and step back where that cost too much."""
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from distill import atomic
 from distill.compression.masks import layer_sizes
-from distill.compression.scores import taylor_masks
-from distill.compression.surgery import slice_model
-from distill.data.batches import make_loader
-from distill.export.transformers_folder import save_transformers
-from distill.modules.base import Batch, model_inputs
-from distill.objectives.logits import logits_loss
+from distill.modules.session import FitResult
 from distill.recipe.schema import PruneStage
+from distill.recipe.schema.prune import TRIES
 from distill.stages.context import StageContext, StageResult
-from distill.stages.distill import distil_logits, teacher_logits
+from distill.stages.distill import distil_logits
+from distill.stages.prune_units import UnitPruner
 from teachers.load import load_model
 
 logger = logging.getLogger("distill")
 
 
 def prune_stage(config: PruneStage, context: StageContext) -> StageResult:
-    """Leave a student whose tensors are smaller, recovered by distillation."""
-    sliced = context.folder / "sliced"
-    if (sliced / "config.json").is_file():
-        # A run killed during recovery goes on from the sliced model it had reached.
-        student = load_model(sliced)
-    else:
-        student = _slice(config, context)
-        save_transformers(student, context.workspace.tokenizer, sliced)
-    heads, ffn = layer_sizes(student)
+    """Leave a student whose tensors are smaller, recovered by distillation.
+
+    With ``max_drop``, a student that lost more is thrown away and half as much is removed, a few
+    times over; where nothing passes, the student is left as it was.
+    """
+    if config.max_drop is None:
+        student, result, facts = _prune(config, context, context.folder, ease=1.0)
+        return _save(context, student, result, facts)
+    return _step_back(config, context, config.max_drop)
+
+
+def _prune(
+    config: PruneStage, context: StageContext, folder: Path, *, ease: float
+) -> tuple[PreTrainedModel, FitResult | None, dict[str, Any]]:
+    """Prune and recover in a folder; what a stopped run left there is gone on with."""
+    sliced, told = folder / "sliced", folder / "sliced.json"
+    if not (sliced / "config.json").is_file():
+        student, facts = UnitPruner(config, context, folder)(context.load_student(), ease)
+        atomic.write_json(told, facts)
+        context.save_weights(student, sliced)
+    student = load_model(sliced)
+    facts = json.loads(told.read_text("utf-8"))
     if config.recover is None:
-        return context.save_model(student, heads=heads, ffn=ffn)
-    recovered, result = distil_logits(context, student, config.recover)
-    return context.save_model(recovered, result, heads=heads, ffn=ffn)
+        return student, None, facts
+    part = folder.relative_to(context.folder)
+    return *distil_logits(context, student, config.recover, part=part), facts
 
 
-def _slice(config: PruneStage, context: StageContext) -> PreTrainedModel:
-    student = context.load_student()
-    targets = teacher_logits(context, context.load_teacher())
-    masks = taylor_masks(
-        student,
-        loss_of=_distillation_loss(targets),
-        batches=_batches(config, context),
-        heads=config.heads,
-        ffn=config.ffn,
-        steps=config.score_steps,
-    )
-    all_heads, all_ffn = layer_sizes(student)
-    logger.info(
-        "%s: keeps %d of %d heads and %d of %d feed-forward neurons",
-        context.stage.name,
-        sum(masks.heads_kept),
-        sum(all_heads),
-        sum(masks.ffn_kept),
-        sum(all_ffn),
-    )
-    return slice_model(student, masks)
+def _save(
+    context: StageContext,
+    student: PreTrainedModel,
+    result: FitResult | None,
+    facts: dict[str, Any],
+) -> StageResult:
+    heads, ffn = layer_sizes(student)
+    before_heads, before_ffn = layer_sizes(context.load_student())
+    notes = [
+        f"keeps {sum(heads)} of {sum(before_heads)} heads and {sum(ffn)} of {sum(before_ffn)} "
+        "feed-forward neurons",
+        *_budget_note(facts),
+        *facts.pop("notes", []),
+    ]
+    for note in notes:
+        logger.info("%s: %s", context.stage.name, note)
+    return context.save_model(student, result, heads=heads, ffn=ffn, notes=notes, **facts)
 
 
-def _distillation_loss(targets: np.ndarray) -> Callable[[nn.Module, Batch], Tensor]:
-    def loss_of(model: nn.Module, batch: Batch) -> Tensor:
-        teacher = torch.from_numpy(targets[batch["index"].numpy()].copy())
-        return logits_loss(model(**model_inputs(batch)).logits, teacher)
+def _budget_note(facts: dict[str, Any]) -> list[str]:
+    budget = facts.get("budget")
+    if budget is None:
+        return []
+    what = {"macs": "MACs", "parameters": "parameters"}[budget["kind"]]
+    return [f"{budget['reached']:.1%} of the encoder's {what}; at most {budget['asked']:.1%} asked"]
 
-    return loss_of
+
+def _step_back(config: PruneStage, context: StageContext, max_drop: float) -> StageResult:
+    before = context.validation_score(context.load_student())
+    tried: list[dict[str, Any]] = []
+    for number in range(1, (config.tries or TRIES) + 1):
+        ease = 0.5 ** (number - 1)
+        folder = context.folder / f"try-{number}"
+        student, result, facts = _prune(config, context, folder, ease=ease)
+        after = context.validation_score(student)
+        tried.append({"removed": ease, "score": after, "drop": before - after})
+        if before - after <= max_drop:
+            facts["notes"] = [_verdict(tried, max_drop)]
+            return _save(context, student, result, {**facts, "tries": tried})
+        logger.info(
+            "%s: lost %.4f, more than max_drop %g, with %.0f %% of the removal",
+            *(context.stage.name, before - after, max_drop, 100 * ease),
+        )
+    facts = {"tries": tried, "notes": [_verdict(tried, max_drop)]}
+    return _save(context, context.load_student(), None, facts)
 
 
-def _batches(config: PruneStage, context: StageContext) -> Iterator[Batch]:
-    """Training batches without end, in the order of the recipe's seed."""
-    workspace = context.workspace
-    loader = make_loader(
-        workspace.tokenized(workspace.data.train),
-        config.batch_size,
-        seed=context.recipe.seed,
-        shuffle=True,
-    )
-    while True:
-        yield from loader
+def _verdict(tried: list[dict[str, Any]], max_drop: float) -> str:
+    last = tried[-1]
+    if last["drop"] > max_drop:
+        least = min(entry["drop"] for entry in tried)
+        return (
+            f"not pruned: each of {len(tried)} tries lost {least:.4f} or more, max_drop is "
+            f"{max_drop:g}"
+        )
+    told = f"score {-last['drop']:+.4f}, within max_drop {max_drop:g}"
+    if len(tried) > 1:
+        told += f", after removing only {last['removed']:.0%} of what was asked"
+    return told

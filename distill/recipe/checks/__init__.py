@@ -17,6 +17,7 @@ from distill.recipe.checks.matching import (
     reference,
 )
 from distill.recipe.checks.order import RESERVED, stage_names, stage_order
+from distill.recipe.checks.pruning import depth, own_vocabulary, pruning
 from distill.recipe.checks.quantisation import quantisation
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
 from distill.recipe.checks.text import is_text, text_recipe
@@ -46,11 +47,14 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         quantisation,
         layer_search,
         reference,
+        pruning,
+        own_vocabulary,
     ]
     for rule in rules:
         findings.extend(rule(recipe))
     if size is not None:
         findings.extend(explicit_student_layers(recipe, size))
+        findings.extend(depth(recipe, size))
     if teacher is not None:
         findings.extend(lengths(recipe, teacher))
         if size is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from distill.recipe.checks.findings import Findings
+from distill.recipe.checks.pruning import remaining_layers
 from distill.recipe.known import TeacherShape
 from distill.recipe.schema import (
     AttentionObjective,
@@ -25,19 +27,20 @@ from distill.recipe.yaml_lines import Loc
 
 def explicit_student_layers(recipe: Recipe, size: Size) -> Findings:
     """Faults of explicit layer maps that can be told without the teacher."""
-    for index, stage in enumerate(recipe.stages):
+    depths = remaining_layers(recipe, size)
+    for index, (stage, layers) in enumerate(zip(recipe.stages, depths, strict=True)):
         if not isinstance(stage, DistillStage):
             continue
         for loc, pairs in _explicit_maps(stage, index):
-            yield from _student_layers(loc, pairs, size)
+            yield from _student_layers(loc, pairs, layers)
 
 
-def _student_layers(where: Loc, pairs: list[LayerPair], size: Size) -> Findings:
+def _student_layers(where: Loc, pairs: list[LayerPair], layers: int) -> Findings:
     seen: set[int] = set()
     for pair, (student, _) in enumerate(pairs):
         loc = (*where, pair)
-        if student > size.layers:
-            yield loc, f"there is no student layer {student}; they are 1 to {size.layers}"
+        if student > layers:
+            yield loc, f"there is no student layer {student}; they are 1 to {layers}"
         elif student in seen:
             yield loc, f"student layer {student} stands in the map twice; keep one"
         seen.add(student)
@@ -111,12 +114,14 @@ def _beyond_reference(objective: Objective) -> list[tuple[str, str]]:
 def matching(recipe: Recipe, size: Size, teacher: TeacherShape) -> Findings:
     """Layer maps and head counts that cannot be."""
     heads_pruned = False
-    for index, stage in enumerate(recipe.stages):
+    depths = remaining_layers(recipe, size)
+    for index, (stage, layers) in enumerate(zip(recipe.stages, depths, strict=True)):
         if isinstance(stage, DistillStage):
-            yield from _layer_map(stage, index, size, teacher)
-            yield from _heads(stage, index, size, teacher, heads_pruned=heads_pruned)
-            yield from _relations(stage, index, size, teacher, heads_pruned=heads_pruned)
-        heads_pruned |= isinstance(stage, PruneStage) and stage.heads > 0
+            left = replace(size, layers=layers)
+            yield from _layer_map(stage, index, left, teacher)
+            yield from _heads(stage, index, left, teacher, heads_pruned=heads_pruned)
+            yield from _relations(stage, index, left, teacher, heads_pruned=heads_pruned)
+        heads_pruned |= isinstance(stage, PruneStage) and stage.removes_heads
 
 
 def _matches_layers(stage: Stage) -> bool:

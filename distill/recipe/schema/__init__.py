@@ -45,6 +45,10 @@ from distill.recipe.schema.objectives import (
     ObjectiveConfig,
     RelationsObjective,
 )
+from distill.recipe.schema.prune import (
+    Budget,
+    PruneStage,
+)
 from distill.recipe.schema.recipe import (
     Recipe,
     json_schema,
@@ -55,7 +59,6 @@ from distill.recipe.schema.stages import (
     ExportStage,
     LayerMapKind,
     LayerSearch,
-    PruneStage,
     QuantizeStage,
     Stage,
 )
@@ -75,6 +78,7 @@ __all__ = [
     "AblationVariant",
     "AttentionObjective",
     "BaselineConfig",
+    "Budget",
     "ClassificationTask",
     "Columns",
     "DataConfig",

@@ -8,6 +8,7 @@ from pydantic import Field, StrictBool
 
 from distill.recipe.schema.base import Name, PositiveInt, Section, Share
 from distill.recipe.schema.objectives import LayerPair, Objective
+from distill.recipe.schema.prune import PruneStage
 from distill.recipe.schema.train import TrainConfig
 
 LayerMapKind = Literal["uniform", "first", "last", "skip"]
@@ -45,26 +46,6 @@ class DistillStage(TrainConfig):
     """``masked``: the mean over real tokens; ``reference``: TinyBERT's code, padding included."""
     projection: Literal["shared", "per_layer"] | None = None
     """To the teacher's width: one for all, or each its own. Left out: shared in reference only."""
-
-
-class PruneStage(Section):
-    """Remove attention heads and feed-forward neurons, then recover by distillation."""
-
-    kind: Literal["prune"]
-    name: Name = "prune"
-    """The stage's name."""
-    method: Literal["taylor"] = "taylor"
-    """``taylor``: first-order effect on the distillation loss (NNI)."""
-    heads: Share = 0.33
-    """Share of the attention heads removed in every layer, rounded to whole heads."""
-    ffn: Share = 0.5
-    """Share of the feed-forward neurons removed in every layer."""
-    score_steps: PositiveInt = 50
-    """Batches over which the scores are gathered."""
-    batch_size: PositiveInt = 32
-    """Examples in each of them."""
-    recover: TrainConfig | None = TrainConfig(epochs=1)
-    """Distillation of the logits after surgery; ``null`` leaves it out."""
 
 
 class QuantizeStage(Section):

@@ -1,0 +1,182 @@
+r"""Pruning without training: the Fisher information of mask variables.
+
+Every head and every neuron gets a factor m = 1 on its output. Were the model at a minimum of the
+loss, taking the units of a set P away would raise it by about
+
+.. math:: \tfrac12 \sum_{i,j \in P} I_{ij}, \qquad I = \sum_n g_n g_n^\top,
+          \quad g_n = \partial L_n / \partial m
+
+with the gradients of N examples one by one. The search over masks takes the diagonal of I, and
+the rearrangement its blocks of one layer.
+
+Legend: N examples, B batch, L length, H heads, d head size, F neurons.
+
+Reference: Kwon et al. 2022, A Fast Post-Training Pruning Framework for Transformers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from distill.compression.masks import Masks, encoder_layers, head_dim, layer_sizes
+from distill.compression.search import Scores
+from distill.console import Bar
+from distill.errors import DataError, ModelError
+
+Batch = dict[str, torch.Tensor]
+LossOf = Callable[[nn.Module, Batch], torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class MaskGradients:
+    """The gradient of each example's loss by the factor of each unit.
+
+    Args:
+        heads: per layer (N, H).
+        ffn: per layer (N, F).
+    """
+
+    heads: list[torch.Tensor]
+    ffn: list[torch.Tensor]
+
+    def diagonal(self) -> Scores:
+        """The diagonal of the Fisher information: what each unit alone is worth."""
+        return Scores(*([g.square().sum(0) for g in part] for part in (self.heads, self.ffn)))
+
+
+def mask_gradients(
+    model: PreTrainedModel, *, loss_of: LossOf, batches: Iterable[Batch], samples: int
+) -> MaskGradients:
+    """Gradients of the loss by mask variables, example by example, in eval mode.
+
+    One backward pass gives those of a whole batch, because every example has a copy of the
+    variables of its own.
+
+    Args:
+        model: a BERT, stock or pruned; left as it is.
+        loss_of: ``loss_of(model, batch)``: the mean over the batch of a loss that each example has
+            by itself.
+        batches: batches with ``input_ids`` (B, L) and what ``loss_of`` needs; may be without end.
+        samples: N, rounded up to whole batches; fewer where there are fewer.
+
+    Raises:
+        DataError: there are no batches.
+        ModelError: the model is not a BERT or has no heads and neurons left, or a gradient is not
+            a number.
+    """
+    heads, ffn = layer_sizes(model)
+    if not sum(heads) + sum(ffn):
+        raise ModelError("the model has no heads and no neurons left to prune")
+    found: list[list[torch.Tensor]] = []
+    seen = 0
+    with _frozen(model), Bar("Fisher information", samples) as bar:
+        for batch in batches:
+            if seen >= samples:
+                break
+            moved = {name: value.to(model.device) for name, value in batch.items()}
+            found.append(_of_batch(model, moved, loss_of))
+            count = len(batch["input_ids"])
+            seen += count
+            bar.advance(count)
+    if not found:
+        raise DataError("no batches to score heads and neurons with")
+    joined = [torch.cat(parts) for parts in zip(*found, strict=True)]
+    if not all(bool(part.isfinite().all()) for part in joined):
+        raise ModelError("gradients of heads and neurons are not numbers; did training diverge?")
+    return MaskGradients(joined[: len(heads)], joined[len(heads) :])
+
+
+def _of_batch(model: PreTrainedModel, batch: Batch, loss_of: LossOf) -> list[torch.Tensor]:
+    rows = len(batch["input_ids"])
+    sizes = layer_sizes(model)
+    masks = [
+        torch.ones(rows, size, device=model.device, requires_grad=size > 0)
+        for part in sizes
+        for size in part
+    ]  # each (B, H) or (B, F)
+    count = len(sizes[0])
+    with ExitStack() as stack:
+        for layer, own, neurons in zip(
+            encoder_layers(model), masks[:count], masks[count:], strict=True
+        ):
+            for dense, mask, width in (
+                (layer.attention.output.dense, own, head_dim(model)),
+                (layer.output.dense, neurons, 1),
+            ):
+                stack.callback(dense.register_forward_pre_hook(_times(mask, width)).remove)
+        # The mean's gradient is 1/B of that of the example itself.
+        loss = loss_of(model, batch) * rows
+        wanted = [mask for mask in masks if mask.requires_grad]
+        given = iter(torch.autograd.grad(loss, wanted))
+    return [next(given).cpu() if mask.requires_grad else mask.cpu() for mask in masks]
+
+
+def _times(mask: torch.Tensor, width: int) -> Any:
+    def hook(_: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        factors = mask.repeat_interleave(width, dim=1)  # (B, H*d) or (B, F)
+        return (inputs[0] * factors[:, None, :].to(inputs[0].dtype),)
+
+    return hook
+
+
+@contextmanager
+def _frozen(model: PreTrainedModel) -> Iterator[None]:
+    """Eval mode, and no gradients of weights: they are most of the work and nobody reads them."""
+    training = model.training
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.eval()
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+        model.train(training)
+
+
+def rearrange(masks: Masks, gradients: MaskGradients) -> Masks:
+    r"""Swap units within each layer so that the removed ones matter less together.
+
+    The diagonal takes units for independent of each other. With the layer's block of the Fisher
+    information, what is lost is :math:`(1-m)^\top I (1-m)`. Unit by unit, from the least important
+    of the kept, one is removed and of all removed the one put back whose return helps most. The
+    number of units in a layer stays, and what is lost never grows.
+
+    Args:
+        masks: what is kept, chosen by the diagonal.
+        gradients: those of :func:`mask_gradients`.
+
+    Reference:
+        Kwon et al. 2022, section 4.2.
+    """
+    return Masks(
+        heads=[_swap(m, g) for m, g in zip(masks.heads, gradients.heads, strict=True)],
+        ffn=[_swap(m, g) for m, g in zip(masks.ffn, gradients.ffn, strict=True)],
+    )
+
+
+def _swap(mask: torch.Tensor, gradients: torch.Tensor) -> torch.Tensor:
+    if bool(mask.all()) or not bool(mask.any()):
+        return mask
+    block = gradients.double().T @ gradients.double()  # (F, F)
+    worth = block.diagonal()
+    removed = ~mask
+    total = block[removed].sum(0)  # (F,): what each unit has in common with the removed ones
+    order = torch.argsort(worth, stable=True)
+    for unit in order[mask[order]].tolist():
+        removed[unit] = True
+        total += block[unit]
+        # Putting j back changes the loss by I_jj - 2 (I p)_j with p the removed ones, j included.
+        change = (worth - 2 * total).masked_fill(~removed, torch.inf)
+        back = int(change.argmin())
+        removed[back] = False
+        total -= block[back]
+    return ~removed

@@ -1,0 +1,115 @@
+"""What is left of a model: shares or a budget, reached at once or step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import numpy as np
+
+from distill.compression.masks import Masks
+from distill.compression.search import (
+    Cost,
+    Counts,
+    Scores,
+    keep_counts,
+    keep_within,
+    left_of,
+    on_one_scale,
+)
+
+Schedule = Literal["one-shot", "linear", "agp"]
+
+
+def progress(schedule: Schedule, done: int, rounds: int) -> float:
+    r"""The part of the removal that is done after so many rounds, 0 to 1.
+
+    ``linear``: :math:`r/n`; ``agp``: :math:`1 - (1 - r/n)^3`, most of it while there is much to
+    choose from. These are the formulas of NNI's ``LinearPruner`` and ``AGPPruner``.
+
+    Reference:
+        Zhu and Gupta 2017, To prune, or not to prune, equation 1.
+    """
+    part = done / rounds
+    return 1.0 - (1.0 - part) ** 3 if schedule == "agp" else part
+
+
+class Goal(Protocol):
+    """Chooses what is kept of a model, which may have gone part of the way already."""
+
+    def masks(self, scores: Scores, part: float) -> Masks:
+        """What is kept when ``part`` of what the goal removes is gone."""
+        ...
+
+
+@dataclass(frozen=True)
+class ShareGoal:
+    """Remove shares of the heads and neurons there were at the beginning.
+
+    Args:
+        sizes: heads and neurons of every layer at the beginning.
+        heads: share of the heads.
+        ffn: share of the neurons.
+        uniform: of every layer, or of all together.
+    """
+
+    sizes: tuple[list[int], list[int]]
+    heads: float
+    ffn: float
+    uniform: bool
+
+    def masks(self, scores: Scores, part: float) -> Masks:
+        """See :class:`Goal`."""
+        heads, ffn = (
+            left_of(sizes, share * part, uniform=self.uniform)
+            for sizes, share in zip(self.sizes, (self.heads, self.ffn), strict=True)
+        )
+        return keep_counts(scores, heads=heads, ffn=ffn)
+
+
+@dataclass(frozen=True)
+class BudgetGoal:
+    """Keep what matters most within a budget.
+
+    Args:
+        sizes: heads and neurons of every layer at the beginning.
+        cost: what a model of given sizes costs.
+        budget: the most it may cost in the end.
+        uniform: leave every layer the same size.
+        ranked: whether the scores only rank units of a kind within a layer (``l1``,
+            ``movement``), and do not say what a head is worth in neurons.
+    """
+
+    sizes: tuple[list[int], list[int]]
+    cost: Cost
+    budget: float
+    uniform: bool
+    ranked: bool
+
+    @property
+    def whole(self) -> float:
+        """What the model costs at the beginning."""
+        return self.cost(*self._counts())
+
+    def tighter(self, factor: float) -> BudgetGoal:
+        """The same goal with a part of the budget: for a cost that was told too low."""
+        return replace(self, budget=self.budget * factor)
+
+    def masks(self, scores: Scores, part: float) -> Masks:
+        """See :class:`Goal`."""
+        if self.ranked:
+            scores = on_one_scale(scores, **self._units())
+        budget = self.whole - part * max(0.0, self.whole - self.budget)
+        return keep_within(scores, cost=self.cost, budget=budget, uniform=self.uniform)
+
+    def _counts(self) -> tuple[Counts, Counts]:
+        heads, ffn = self.sizes
+        return np.asarray(heads, dtype=np.int64), np.asarray(ffn, dtype=np.int64)
+
+    def _units(self) -> dict[str, float]:
+        """What a head and a neuron cost on average."""
+        heads, ffn = self._counts()
+        return {
+            "head": (self.whole - self.cost(0 * heads, ffn)) / max(1, int(heads.sum())),
+            "neuron": (self.whole - self.cost(heads, 0 * ffn)) / max(1, int(ffn.sum())),
+        }

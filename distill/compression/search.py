@@ -1,0 +1,182 @@
+"""Which heads and neurons are kept, given what each is worth and what all may cost.
+
+Importances add up and costs are told from the numbers of heads and neurons in each layer, so the
+best choice is found by ranking: for every number of heads kept, the heads are the most important
+ones, what is left of the budget goes to the most important neurons, and of all these choices the
+one is taken that loses the least importance.
+
+Reference: Kwon et al. 2022, A Fast Post-Training Pruning Framework for Transformers, section 4.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from distill.compression.masks import Masks
+from distill.errors import ModelError
+
+Counts = npt.NDArray[np.int64]
+#: Heads and neurons of every layer (two integer arrays) to what a model of these sizes costs;
+#: never less for more of either.
+Cost = Callable[[Counts, Counts], float]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """Importance of every head and neuron; larger matters more.
+
+    Args:
+        heads: per layer (H,).
+        ffn: per layer (F,).
+    """
+
+    heads: list[torch.Tensor]
+    ffn: list[torch.Tensor]
+
+
+def keep_counts(scores: Scores, *, heads: list[int] | int, ffn: list[int] | int) -> Masks:
+    """Keep so many of each: a number for every layer, or one for all layers together."""
+    parts = ((scores.heads, heads), (scores.ffn, ffn))
+    return Masks(*(_keep(rows, kept) for rows, kept in parts))
+
+
+def _keep(rows: list[torch.Tensor], kept: list[int] | int) -> list[torch.Tensor]:
+    if isinstance(kept, int):
+        return _split(_best(torch.cat(rows), kept), rows)
+    return [_best(row, count) for row, count in zip(rows, kept, strict=True)]
+
+
+def left_of(sizes: Sequence[int], share: float, *, uniform: bool) -> list[int] | int:
+    """How many units are left when a share of them is removed.
+
+    Args:
+        sizes: units of each layer.
+        share: what is removed, 0 to 1.
+        uniform: of every layer, leaving each at least one; otherwise of all layers together.
+    """
+    if uniform:
+        return [min(size, max(1, round(size * (1.0 - share)))) for size in sizes]
+    return min(sum(sizes), max(1, round(sum(sizes) * (1.0 - share))))
+
+
+def keep_within(scores: Scores, *, cost: Cost, budget: float, uniform: bool = False) -> Masks:
+    """Keep what matters most within a budget.
+
+    Args:
+        scores: importance of each head and neuron, on one scale.
+        cost: what a model of given sizes costs.
+        budget: the most it may cost.
+        uniform: leave every layer the same numbers of heads and neurons, at least one of each.
+
+    Raises:
+        ModelError: the budget cannot be met.
+    """
+    heads, ffn = (_Ranked(rows, uniform=uniform) for rows in (scores.heads, scores.ffn))
+    best: tuple[float, int, int] | None = None
+    for kept_heads in range(heads.most, heads.fewest - 1, -1):
+        at = heads.counts[kept_heads]
+        kept_ffn = _largest(ffn, partial(_fits, cost, budget, at))
+        if kept_ffn is None:
+            continue
+        lost = float(heads.lost[kept_heads] + ffn.lost[kept_ffn])
+        if best is None or lost < best[0]:
+            best = (lost, kept_heads, kept_ffn)
+    if best is None:
+        least = cost(heads.counts[heads.fewest], ffn.counts[ffn.fewest])
+        raise ModelError(
+            f"the budget of {budget:.4g} cannot be met by removing heads and neurons: the smallest "
+            f"encoder costs {least:.4g}; allow more, or remove layers (method: depth)"
+        )
+    return Masks(heads.masks(best[1]), ffn.masks(best[2]))
+
+
+class _Ranked:
+    """Units of all layers from the most important to the least, and what the first n of them are.
+
+    With ``uniform`` the n-th step is that of every layer together: n units in each.
+
+    Attributes:
+        counts: (most + 1, layers): how many of each layer are among the first n.
+        lost: (most + 1,): importance of those that are not.
+    """
+
+    def __init__(self, rows: Sequence[torch.Tensor], *, uniform: bool) -> None:
+        self.rows = [row.detach().to("cpu", torch.float64) for row in rows]
+        self.uniform = uniform
+        sizes = [row.numel() for row in rows]
+        total = float(sum(row.sum() for row in self.rows))
+        if uniform:
+            self.fewest, self.most = min(1, *sizes), min(sizes)
+            gained = torch.stack(
+                [row.sort(descending=True).values[: self.most] for row in self.rows]
+            ).sum(0)
+            self.counts = np.repeat(np.arange(self.most + 1)[:, None], len(rows), axis=1)
+        else:
+            self.fewest, self.most = 0, sum(sizes)
+            flat = torch.cat(self.rows)
+            order = torch.argsort(flat, descending=True, stable=True)
+            layer = np.repeat(np.arange(len(rows)), sizes)[order.numpy()]
+            steps = np.eye(len(rows), dtype=np.int64)[layer]  # (most, layers)
+            self.counts = np.vstack([np.zeros((1, len(rows)), np.int64), steps.cumsum(0)])
+            gained = flat[order]
+        self.lost = total - np.concatenate([[0.0], gained.cumsum(0).numpy()])
+
+    def masks(self, kept: int) -> list[torch.Tensor]:
+        """The masks of the first ``kept``."""
+        if self.uniform:
+            return [_best(row, kept) for row in self.rows]
+        return _split(_best(torch.cat(self.rows), kept), self.rows)
+
+
+def _fits(cost: Cost, budget: float, heads: Counts, ffn: Counts) -> bool:
+    # Sums of floats may differ in the last places from the budget that was told from them.
+    return cost(heads, ffn) <= budget * (1 + 1e-9)
+
+
+def _largest(ranked: _Ranked, fits: Callable[[Counts], bool]) -> int | None:
+    """The largest number of units that fits, by bisection; ``None`` where the fewest do not."""
+    low, high = ranked.fewest, ranked.most
+    if not fits(ranked.counts[low]):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(ranked.counts[middle]) else (low, middle - 1)
+    return low
+
+
+def _best(scores: torch.Tensor, kept: int) -> torch.Tensor:
+    mask = torch.zeros(scores.numel(), dtype=torch.bool)
+    mask[torch.argsort(scores, descending=True, stable=True)[:kept]] = True
+    return mask
+
+
+def _split(mask: torch.Tensor, rows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    return list(mask.split([row.numel() for row in rows]))
+
+
+def on_one_scale(scores: Scores, *, head: float, neuron: float) -> Scores:
+    """Make scores comparable that only rank the units of one kind within one layer.
+
+    Every layer's scores are divided by their mean and multiplied by what one unit costs, so that
+    in every layer and of either kind the average unit is worth what it costs.
+
+    Args:
+        scores: importance of each, not negative.
+        head: cost of one head.
+        neuron: cost of one neuron.
+    """
+
+    def scaled(row: torch.Tensor, cost: float) -> torch.Tensor:
+        mean = float(row.mean()) if row.numel() else 0.0
+        return row * (cost / mean) if mean > 0 else torch.full_like(row, cost)
+
+    return Scores(
+        heads=[scaled(row, head) for row in scores.heads],
+        ffn=[scaled(row, neuron) for row in scores.ffn],
+    )

@@ -1,0 +1,198 @@
+"""Heads and neurons: judged, chosen for a goal, cut out, repaired; at once or in rounds."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from distill.compression.costs import macs_cost, parameters_cost
+from distill.compression.fisher import MaskGradients, mask_gradients, rearrange
+from distill.compression.goal import BudgetGoal, Goal, ShareGoal, progress
+from distill.compression.masks import Masks, layer_sizes
+from distill.compression.nni_bridge import movement_scores
+from distill.compression.reconstruct import reconstruct
+from distill.compression.scores import l1_scores, taylor_scores
+from distill.compression.search import Scores
+from distill.compression.surgery import slice_model
+from distill.data.batches import make_loader
+from distill.modules.base import Batch, model_inputs
+from distill.objectives.logits import logits_loss
+from distill.recipe.schema import PruneStage, TrainConfig
+from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS
+from distill.stages.context import StageContext
+from distill.stages.distill import distil_logits, teacher_logits
+from teachers.load import load_model
+
+logger = logging.getLogger("distill")
+
+_MOVEMENT_LR = 5e-5
+
+
+@dataclass(frozen=True)
+class UnitPruner:
+    """Removes heads and neurons as a prune stage says.
+
+    Args:
+        config: the stage's settings.
+        context: data, teacher and folders.
+        folder: where models on the way are kept, for a run that is stopped.
+    """
+
+    config: PruneStage
+    context: StageContext
+    folder: Path
+
+    def __call__(
+        self, student: PreTrainedModel, ease: float
+    ) -> tuple[PreTrainedModel, dict[str, Any]]:
+        """Prune a student.
+
+        Args:
+            student: the model; left as it is.
+            ease: the part of what the stage asks for that is removed, above 0 up to 1.
+
+        Returns:
+            The model before its last recovery, and what is told of the budget.
+        """
+        goal = self._goal(student)
+        current = student
+        rounds = self.config.rounds
+        for done in range(1, rounds):
+            current = self._round(current, goal, done, ease)
+        current = self._cut(current, goal, ease)
+        return current, _told(goal, self.config, current, ease)
+
+    def _round(
+        self, current: PreTrainedModel, goal: Goal, done: int, ease: float
+    ) -> PreTrainedModel:
+        """One round of a schedule with its recovery, or what it left when it was done before."""
+        folder = self.folder / f"round-{done}"
+        if not (folder / "model" / "config.json").is_file():
+            sliced = self._cut(
+                current, goal, ease * progress(self.config.schedule, done, self.config.rounds)
+            )
+            recover = (self.config.recover or TrainConfig()).model_copy(update={"epochs": 1})
+            part = folder.relative_to(self.context.folder)
+            recovered, _ = distil_logits(self.context, sliced, recover, part=part)
+            self.context.save_weights(recovered, folder / "model")
+        logger.info("%s: round %d of %d", self.context.stage.name, done, self.config.rounds)
+        return load_model(folder / "model")
+
+    def _cut(self, current: PreTrainedModel, goal: Goal, part: float) -> PreTrainedModel:
+        judged = self._judge(current)
+        sliced = slice_model(judged.model, judged.masks(goal, part))
+        if self.config.repair != "none":
+            reconstruct(sliced, judged.model, self._batches(), how=self.config.repair)
+        return sliced
+
+    def _judge(self, student: PreTrainedModel) -> _Judged:
+        config = self.config
+        if config.method == "l1":
+            return _Judged(student, l1_scores(student))
+        targets = teacher_logits(self.context, self.context.load_teacher())
+        loss_of, batches = distillation_loss(targets), self._batches()
+        if config.method == "fisher":
+            samples = config.samples or SAMPLES
+            gradients = mask_gradients(
+                student, loss_of=loss_of, batches=batches, samples=min(samples, len(targets))
+            )
+            return _Judged(student, gradients.diagonal(), gradients)
+        if config.method == "taylor":
+            steps = config.score_steps or SCORE_STEPS
+            scores = taylor_scores(student, loss_of=loss_of, batches=batches, steps=steps)
+            return _Judged(student, scores)
+        once = -(-len(targets) // config.batch_size)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.context.recipe.seed + self.context.stage.index)
+            scores, trained = movement_scores(
+                student,
+                loss_of=loss_of,
+                batches=batches,
+                steps=config.score_steps or once,
+                lr=config.recover.lr if config.recover else _MOVEMENT_LR,
+            )
+        return _Judged(trained, scores)
+
+    def _goal(self, student: PreTrainedModel) -> Goal:
+        config, sizes = self.config, layer_sizes(student)
+        budget = config.budget
+        if budget is None:
+            heads, ffn = config.shares
+            return ShareGoal(sizes, heads, ffn, uniform=config.even)
+        if budget.parameters is not None:
+            cost, part = parameters_cost(student), budget.parameters
+        else:
+            cost, part = (
+                macs_cost(student, budget.length or self._mean_length()),
+                budget.macs or 1.0,
+            )
+        goal = BudgetGoal(
+            sizes, cost, 0.0, uniform=config.even, ranked=config.method in ("l1", "movement")
+        )
+        return BudgetGoal(sizes, cost, part * goal.whole, goal.uniform, goal.ranked)
+
+    def _mean_length(self) -> int:
+        workspace = self.context.workspace
+        return max(1, round(float(workspace.tokenized(workspace.data.train).lengths.mean())))
+
+    def _batches(self) -> Iterator[Batch]:
+        return training_batches(self.context, self.config.batch_size)
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A model and what its units are worth."""
+
+    model: PreTrainedModel
+    scores: Scores
+    gradients: MaskGradients | None = None
+
+    def masks(self, goal: Goal, part: float) -> Masks:
+        masks = goal.masks(self.scores, part)
+        return masks if self.gradients is None else rearrange(masks, self.gradients)
+
+
+def _told(goal: Goal, config: PruneStage, model: PreTrainedModel, ease: float) -> dict[str, Any]:
+    if not isinstance(goal, BudgetGoal) or config.budget is None:
+        return {}
+    heads, ffn = (np.asarray(sizes) for sizes in layer_sizes(model))
+    kind = "macs" if config.budget.macs is not None else "parameters"
+    asked = (goal.whole - ease * (goal.whole - goal.budget)) / goal.whole
+    reached = goal.cost(heads, ffn) / goal.whole
+    return {"budget": {"kind": kind, "asked": round(asked, 4), "reached": round(reached, 4)}}
+
+
+def distillation_loss(targets: np.ndarray) -> Callable[[nn.Module, Batch], Tensor]:
+    """The loss by which parts of a student are judged: the teacher's logits, looked up by row.
+
+    Args:
+        targets: the teacher's logits (N, C).
+    """
+
+    def loss_of(model: nn.Module, batch: Batch) -> Tensor:
+        teacher = torch.from_numpy(targets[batch["index"].cpu().numpy()].copy())
+        logits = model(**model_inputs(batch)).logits
+        return logits_loss(logits, teacher.to(logits.device))
+
+    return loss_of
+
+
+def training_batches(context: StageContext, batch_size: int) -> Iterator[Batch]:
+    """Training batches without end, in the order of the recipe's seed."""
+    workspace = context.workspace
+    loader = make_loader(
+        workspace.tokenized(workspace.data.train),
+        batch_size,
+        seed=context.recipe.seed,
+        shuffle=True,
+    )
+    while True:
+        yield from loader

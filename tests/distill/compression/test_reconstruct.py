@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from distill.compression.masks import Masks
+from distill.compression.reconstruct import reconstruct
+from distill.compression.surgery import slice_model
+from distill.errors import DataError, ModelError
+
+
+def cut(tiny, model, heads: int, ffn: int):
+    return slice_model(
+        model,
+        Masks(
+            [torch.arange(tiny.HEADS) < heads] * tiny.LAYERS,
+            [torch.arange(tiny.FFN) < ffn] * tiny.LAYERS,
+        ),
+    )
+
+
+@pytest.mark.parametrize(("heads", "ffn"), [(2, 10), (4, 5), (3, 6), (0, 4), (2, 0)])
+def test_what_is_left_comes_nearer_to_the_whole_model(tiny, heads, ffn):
+    model, seen, unseen = tiny.make_model(), tiny.make_batches(60), tiny.make_batches(80)[60:]
+    aim = tiny.logits_of(model, unseen)
+    errors = {}
+    for how in ("none", "scale", "weights"):
+        sliced = cut(tiny, model, heads, ffn)
+        if how != "none":
+            reconstruct(sliced, model, seen, how=how)
+        errors[how] = float((tiny.logits_of(sliced, unseen) - aim).square().mean())
+    assert errors["weights"] < 0.7 * errors["none"]
+    if heads and ffn:
+        assert errors["scale"] < errors["none"]
+
+
+def test_nothing_removed_is_nothing_changed(tiny):
+    model = tiny.make_model()
+    for how in ("scale", "weights"):
+        same = cut(tiny, model, tiny.HEADS, tiny.FFN)
+        reconstruct(same, model, tiny.make_batches(20), how=how)
+        aim = tiny.logits_of(model, tiny.make_batches())
+        torch.testing.assert_close(
+            tiny.logits_of(same, tiny.make_batches()), aim, atol=1e-4, rtol=0
+        )
+
+
+def test_a_unit_that_stands_in_for_its_removed_twin_is_doubled(tiny):
+    model = tiny.make_model()
+    layer = model.bert.encoder.layer[0]
+    for part in (layer.intermediate.dense.weight, layer.intermediate.dense.bias):
+        part.data[9] = part.data[0]
+    layer.output.dense.weight.data[:, 9] = layer.output.dense.weight.data[:, 0]
+    masks = Masks(
+        [torch.ones(tiny.HEADS, dtype=torch.bool)] * tiny.LAYERS,
+        [torch.arange(tiny.FFN) < 9, *[torch.ones(tiny.FFN, dtype=torch.bool)] * 2],
+    )
+    sliced = slice_model(model, masks)
+    before = sliced.bert.encoder.layer[0].output.dense.weight.clone()
+    reconstruct(sliced, model, tiny.make_batches(40), how="scale")
+    factors = (sliced.bert.encoder.layer[0].output.dense.weight / before).detach().mean(0)
+    assert float(factors[0]) == pytest.approx(2.0, abs=0.1)
+    torch.testing.assert_close(factors[1:], torch.ones(8), atol=0.1, rtol=0)
+
+
+def test_padding_plays_no_part(tiny):
+    model, batches = tiny.make_model(), tiny.make_batches(10)
+    longer = [
+        {
+            "input_ids": torch.nn.functional.pad(b["input_ids"], (0, 4), value=7),
+            "attention_mask": torch.nn.functional.pad(b["attention_mask"], (0, 4)),
+        }
+        for b in batches
+    ]
+    found = []
+    for given in (batches, longer):
+        sliced = cut(tiny, model, 2, 5)
+        reconstruct(sliced, model, given)
+        found.append(tiny.logits_of(sliced, tiny.make_batches()))
+    torch.testing.assert_close(*found, atol=1e-4, rtol=0)
+
+
+def test_what_cannot_be_fitted_is_told(tiny):
+    model = tiny.make_model()
+    with pytest.raises(DataError, match="no batches"):
+        reconstruct(cut(tiny, model, 2, 5), model, [])
+    shallow = tiny.make_model()
+    shallow.bert.encoder.layer = shallow.bert.encoder.layer[:2]
+    with pytest.raises(ModelError, match="2 layers cannot be fitted to 3"):
+        reconstruct(shallow, model, tiny.make_batches())

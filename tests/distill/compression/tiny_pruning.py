@@ -1,0 +1,56 @@
+"""A tiny classifier with random weights, batches, and a loss that each example has by itself."""
+
+from __future__ import annotations
+
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+HEADS, HEAD_DIM, HIDDEN, FFN, LAYERS = 4, 3, 12, 10, 3
+
+
+def make_model(seed: int = 3) -> BertForSequenceClassification:
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=60,
+        hidden_size=HIDDEN,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        intermediate_size=FFN,
+        max_position_embeddings=32,
+        initializer_range=0.3,
+    )
+    model = BertForSequenceClassification(config).eval()
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):  # zero after initialisation: a lost bias would not be seen
+            torch.nn.init.normal_(weight, std=0.2)
+    return model
+
+
+def make_batches(count: int = 3, rows: int = 4) -> list[dict[str, torch.Tensor]]:
+    random = torch.Generator().manual_seed(5)
+    found = []
+    for _ in range(count):
+        mask = torch.ones(rows, 8, dtype=torch.int64)
+        mask[0, 5:] = 0
+        found.append(
+            {
+                "input_ids": torch.randint(5, 60, (rows, 8), generator=random),
+                "attention_mask": mask,
+                "target": torch.randn(rows, 2, generator=random),
+            }
+        )
+    return found
+
+
+def loss_of(model, batch):
+    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    return (logits - batch["target"]).square().mean()
+
+
+def logits_of(model, batches) -> torch.Tensor:
+    with torch.no_grad():
+        found = [
+            model(input_ids=b["input_ids"], attention_mask=b["attention_mask"]).logits
+            for b in batches
+        ]
+    return torch.cat(found)
