@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
@@ -90,10 +90,6 @@ class BudgetGoal:
     def whole(self) -> float:
         """What the model costs at the beginning."""
         return self.cost(*self._counts())
-
-    def tighter(self, factor: float) -> BudgetGoal:
-        """The same goal with a part of the budget: for a cost that was told too low."""
-        return replace(self, budget=self.budget * factor)
 
     def masks(self, scores: Scores, part: float) -> Masks:
         """See :class:`Goal`."""

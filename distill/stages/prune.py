@@ -74,6 +74,11 @@ def _budget_note(facts: dict[str, Any]) -> list[str]:
     budget = facts.get("budget")
     if budget is None:
         return []
+    if budget["kind"] == "latency_ms":
+        return [
+            f"int8 takes {budget['reached']:.2f} ms (before {budget['before']:.2f}) at length "
+            f"{budget['length']}, {budget['threads']} threads; {budget['asked']:.2f} ms asked"
+        ]
     what = {"macs": "MACs", "parameters": "parameters"}[budget["kind"]]
     return [f"{budget['reached']:.1%} of the encoder's {what}; at most {budget['asked']:.1%} asked"]
 

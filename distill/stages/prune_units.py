@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from distill.compression.costs import macs_cost, parameters_cost
 from distill.compression.fisher import MaskGradients, mask_gradients, rearrange
 from distill.compression.goal import BudgetGoal, Goal, ShareGoal, progress
+from distill.compression.latency import LatencyTable, latency_table, measured_ms
 from distill.compression.masks import Masks, layer_sizes
 from distill.compression.nni_bridge import movement_scores
 from distill.compression.reconstruct import reconstruct
@@ -23,6 +24,7 @@ from distill.compression.scores import l1_scores, taylor_scores
 from distill.compression.search import Scores
 from distill.compression.surgery import slice_model
 from distill.data.batches import make_loader
+from distill.evaluation.machine import physical_cores
 from distill.modules.base import Batch, model_inputs
 from distill.objectives.logits import logits_loss
 from distill.recipe.schema import PruneStage, TrainConfig
@@ -34,6 +36,9 @@ from teachers.load import load_model
 logger = logging.getLogger("distill")
 
 _MOVEMENT_LR = 5e-5
+#: A latency this much above the one asked for is within what timing can tell.
+_SLACK = 1.03
+_TIMINGS = 3
 
 
 @dataclass(frozen=True)
@@ -67,8 +72,47 @@ class UnitPruner:
         rounds = self.config.rounds
         for done in range(1, rounds):
             current = self._round(current, goal, done, ease)
-        current = self._cut(current, goal, ease)
-        return current, _told(goal, self.config, current, ease)
+        judged = self._judge(current)
+        sliced = self._cut(judged, goal, ease)
+        if isinstance(goal, BudgetGoal) and isinstance(goal.cost, LatencyTable):
+            return self._timed(student, judged, sliced, goal, ease)
+        return sliced, _told(goal, self.config, sliced, ease)
+
+    def _timed(
+        self,
+        student: PreTrainedModel,
+        judged: _Judged,
+        sliced: PreTrainedModel,
+        goal: BudgetGoal,
+        ease: float,
+    ) -> tuple[PreTrainedModel, dict[str, Any]]:
+        """Time the model that came out; where the table was too hopeful, correct it and cut more.
+
+        The student before is timed beside it, and what the two together say of the table is its
+        correction.
+        """
+        table = cast(LatencyTable, goal.cost)
+        for left in range(_TIMINGS - 1, -1, -1):
+            told = measured_ms(
+                {"before": student, "after": sliced}, length=table.length, threads=table.threads
+            )
+            asked = told["before"] - ease * max(0.0, told["before"] - goal.budget)
+            if told["after"] <= asked * _SLACK or not left:
+                break
+            said = table(*(np.asarray(sizes) for sizes in layer_sizes(sliced)))
+            table = replace(table, correction=table.correction * told["after"] / said)
+            goal = replace(goal, cost=table)
+            sliced = self._cut(judged, goal, ease)
+        return sliced, {
+            "budget": {
+                "kind": "latency_ms",
+                "asked": round(asked, 4),
+                "reached": round(told["after"], 4),
+                "before": round(told["before"], 4),
+                "length": table.length,
+                "threads": table.threads,
+            }
+        }
 
     def _round(
         self, current: PreTrainedModel, goal: Goal, done: int, ease: float
@@ -76,9 +120,8 @@ class UnitPruner:
         """One round of a schedule with its recovery, or what it left when it was done before."""
         folder = self.folder / f"round-{done}"
         if not (folder / "model" / "config.json").is_file():
-            sliced = self._cut(
-                current, goal, ease * progress(self.config.schedule, done, self.config.rounds)
-            )
+            part_done = progress(self.config.schedule, done, self.config.rounds)
+            sliced = self._cut(self._judge(current), goal, ease * part_done)
             recover = (self.config.recover or TrainConfig()).model_copy(update={"epochs": 1})
             part = folder.relative_to(self.context.folder)
             recovered, _ = distil_logits(self.context, sliced, recover, part=part)
@@ -86,8 +129,7 @@ class UnitPruner:
         logger.info("%s: round %d of %d", self.context.stage.name, done, self.config.rounds)
         return load_model(folder / "model")
 
-    def _cut(self, current: PreTrainedModel, goal: Goal, part: float) -> PreTrainedModel:
-        judged = self._judge(current)
+    def _cut(self, judged: _Judged, goal: Goal, part: float) -> PreTrainedModel:
         sliced = slice_model(judged.model, judged.masks(goal, part))
         if self.config.repair != "none":
             reconstruct(sliced, judged.model, self._batches(), how=self.config.repair)
@@ -127,17 +169,22 @@ class UnitPruner:
         if budget is None:
             heads, ffn = config.shares
             return ShareGoal(sizes, heads, ffn, uniform=config.even)
+        ranked = config.method in ("l1", "movement")
+        length = budget.length or self._mean_length()
+        if budget.latency_ms is not None:
+            table = latency_table(
+                student,
+                length=length,
+                threads=budget.threads or physical_cores(),
+                file=self.context.folder / "latency.json",
+            )
+            return BudgetGoal(sizes, table, budget.latency_ms, config.even, ranked)
         if budget.parameters is not None:
             cost, part = parameters_cost(student), budget.parameters
         else:
-            cost, part = (
-                macs_cost(student, budget.length or self._mean_length()),
-                budget.macs or 1.0,
-            )
-        goal = BudgetGoal(
-            sizes, cost, 0.0, uniform=config.even, ranked=config.method in ("l1", "movement")
-        )
-        return BudgetGoal(sizes, cost, part * goal.whole, goal.uniform, goal.ranked)
+            cost, part = macs_cost(student, length), budget.macs or 1.0
+        whole = BudgetGoal(sizes, cost, 0.0, config.even, ranked).whole
+        return BudgetGoal(sizes, cost, part * whole, config.even, ranked)
 
     def _mean_length(self) -> int:
         workspace = self.context.workspace

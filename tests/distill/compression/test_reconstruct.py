@@ -59,8 +59,8 @@ def test_a_unit_that_stands_in_for_its_removed_twin_is_doubled(tiny):
     before = sliced.bert.encoder.layer[0].output.dense.weight.clone()
     reconstruct(sliced, model, tiny.make_batches(40), how="scale")
     factors = (sliced.bert.encoder.layer[0].output.dense.weight / before).detach().mean(0)
-    assert float(factors[0]) == pytest.approx(2.0, abs=0.1)
-    torch.testing.assert_close(factors[1:], torch.ones(8), atol=0.1, rtol=0)
+    assert float(factors[0]) == pytest.approx(2.0, abs=0.2)
+    torch.testing.assert_close(factors[1:], torch.ones(8), atol=0.2, rtol=0)
 
 
 def test_padding_plays_no_part(tiny):

@@ -1,0 +1,207 @@
+"""What layers of given sizes take, measured: the table behind a latency budget.
+
+Small models whose layers all have the same numbers of heads and neurons are exported to ONNX,
+quantised to int8 as the student will be, and timed in turns. A layer's time is the difference
+between a model with and without it. Between the measured sizes the table is read bilinearly.
+
+Legend: h heads, f neurons, L length.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedModel
+
+from distill import atomic
+from distill.compression.masks import head_dim
+from distill.compression.quantize import quantize_onnx
+from distill.compression.search import Counts
+from distill.console import Bar
+from distill.evaluation.predictors import OnnxPredictor
+from distill.evaluation.speed import measure
+from distill.export.onnx import export_onnx
+from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
+
+logger = logging.getLogger("distill")
+
+_VERSION = 1
+_PARTS = (0.0, 0.5, 1.0)  # of the heads and of the neurons
+_LAYERS = 4  # measured at once, so that a layer of 50 us is not lost in the noise
+_VOCABULARY = 128  # looking a row up costs the same in any table
+_REPEATS = 60
+
+
+@dataclass(frozen=True)
+class LatencyTable:
+    """Milliseconds of int8 models of one text, told from the sizes of their layers.
+
+    Args:
+        heads: numbers of heads that were measured, rising from 0.
+        ffn: numbers of neurons that were measured, rising from 0.
+        layer_ms: time of one layer, by heads and neurons.
+        base_ms: embeddings, pooler and head of the model.
+        last_ms: by how much the last layer's heads slow the model; it computes one token.
+        length: L.
+        threads: threads of one call.
+        correction: what the sum is multiplied by: whole models may differ from their parts.
+    """
+
+    heads: list[int]
+    ffn: list[int]
+    layer_ms: list[list[float]]
+    base_ms: float
+    last_ms: float
+    length: int
+    threads: int
+    correction: float = 1.0
+
+    def __call__(self, heads: Counts, ffn: Counts) -> float:
+        """Milliseconds of a model with so many heads and neurons in each layer."""
+        body = sum(self._layer(h, f) for h, f in zip(heads[:-1], ffn[:-1], strict=True))
+        last = self.last_ms * float(heads[-1]) / max(1, self.heads[-1])
+        # The last layer's neurons work on one token; so that they are not for nothing, they are
+        # told at that token's part of a layer.
+        grown = self._layer(0, ffn[-1]) - self._layer(0, 0)
+        return self.correction * (self.base_ms + body + last + grown / self.length)
+
+    def _layer(self, heads: float, ffn: float) -> float:
+        grid = np.asarray(self.layer_ms)  # (heads, ffn)
+        by_heads = [np.interp(ffn, self.ffn, row) for row in grid]
+        return float(np.interp(heads, self.heads, by_heads))
+
+
+def latency_table(
+    model: PreTrainedModel, *, length: int, threads: int, per_channel: bool = True, file: Path
+) -> LatencyTable:
+    """Measure the table for models of this one's width, or read it where it was measured before.
+
+    Args:
+        model: a BERT classifier; only its sizes count.
+        length: tokens of the one text in a call.
+        threads: threads of one call.
+        per_channel: as the student will be quantised.
+        file: where the table is kept.
+    """
+    wanted = _key(model, length, threads)
+    if file.is_file():
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content.pop("key") == wanted:
+            return LatencyTable(**content)
+    sizes = {
+        "heads": sorted({round(part * int(model.config.num_attention_heads)) for part in _PARTS}),
+        "ffn": sorted({round(part * int(model.config.intermediate_size)) for part in _PARTS}),
+    }
+    models = {
+        f"{heads} {ffn}": _uniform(model, _LAYERS, heads, ffn)
+        for heads, ffn in itertools.product(sizes["heads"], sizes["ffn"])
+    }
+    models |= {
+        "base": _uniform(model, 1, 0, 0),
+        "last": _uniform(model, 1, sizes["heads"][-1], 0),
+    }
+    told = measured_ms(models, length=length, threads=threads, per_channel=per_channel)
+    layers = [
+        [max(0.0, told[f"{heads} {ffn}"] - told["base"]) / (_LAYERS - 1) for ffn in sizes["ffn"]]
+        for heads in sizes["heads"]
+    ]
+    table = LatencyTable(
+        heads=sizes["heads"],
+        ffn=sizes["ffn"],
+        layer_ms=_rising(layers),
+        base_ms=told["base"],
+        last_ms=max(0.0, told["last"] - told["base"]),
+        length=length,
+        threads=threads,
+    )
+    atomic.write_json(file, {"key": wanted, **asdict(table)})
+    return table
+
+
+def measured_ms(
+    models: Mapping[str, PreTrainedModel], *, length: int, threads: int, per_channel: bool = True
+) -> dict[str, float]:
+    """Median milliseconds of one text, with every model exported to int8 and timed in turns.
+
+    Args:
+        models: classifiers by name.
+        length: tokens of the text.
+        threads: threads of one call.
+        per_channel: one scale for each output channel.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        files = {}
+        with Bar("exporting models to time", len(models)) as bar:
+            for number, (name, model) in enumerate(models.items()):
+                plain = Path(temporary) / f"{number}.onnx"
+                files[name] = plain.with_suffix(".int8.onnx")
+                export_onnx(model, plain)
+                quantize_onnx(plain, files[name], per_channel=per_channel)
+                plain.unlink()
+                bar.advance()
+        speed = measure(
+            {name: OnnxPredictor(file, threads, name=name) for name, file in files.items()},
+            batch_sizes=[1],
+            lengths=[length],
+            threads=threads,
+            repeats=_REPEATS,
+            vocab_size=min(int(model.config.vocab_size) for model in models.values()),
+            seed=0,
+        )
+    return {name: float(told["latency_ms"][f"b1_l{length}"]["p50"]) for name, told in speed.items()}
+
+
+def _uniform(model: PreTrainedModel, layers: int, heads: int, ffn: int) -> PreTrainedModel:
+    """A model whose layers have these sizes, but for the last, which is empty when others are not.
+
+    The last layer is exported for the first token alone, so it does not stand for the others.
+    """
+    alone = layers == 1
+    config = PrunedBertConfig(
+        vocab_size=_VOCABULARY,
+        hidden_size=int(model.config.hidden_size),
+        num_hidden_layers=layers,
+        num_attention_heads=int(model.config.num_attention_heads),
+        intermediate_size=int(model.config.intermediate_size),
+        max_position_embeddings=int(model.config.max_position_embeddings),
+        hidden_act=model.config.hidden_act,
+        head_dim=head_dim(model),
+        heads_per_layer=[heads] * (layers - 1) + [heads if alone else 0],
+        ffn_per_layer=[ffn] * (layers - 1) + [ffn if alone else 0],
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        built: PreTrainedModel = PrunedBertForSequenceClassification(config).eval()
+    return built
+
+
+def _rising(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    """More never takes less: noise that says so is ironed out."""
+    grid: npt.NDArray[np.float64] = np.asarray(rows)
+    grid = np.maximum.accumulate(np.maximum.accumulate(grid, axis=0), axis=1)
+    return [[round(float(value), 5) for value in row] for row in grid]
+
+
+def _key(model: PreTrainedModel, length: int, threads: int) -> dict[str, Any]:
+    """What the table hangs on, beside the machine: a run folder's stage stays on one."""
+    config = model.config
+    return {
+        "version": _VERSION,
+        "hidden": int(config.hidden_size),
+        "heads": int(config.num_attention_heads),
+        "ffn": int(config.intermediate_size),
+        "head_dim": head_dim(model),
+        "act": str(config.hidden_act),
+        "length": length,
+        "threads": threads,
+    }

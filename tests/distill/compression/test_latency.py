@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from distill.compression import latency
+from distill.compression.goal import BudgetGoal
+from distill.compression.latency import LatencyTable, latency_table, measured_ms
+from distill.compression.masks import layer_sizes
+from distill.compression.search import Scores
+
+
+def fake(models, *, length, threads, per_channel=True):
+    """A machine on which a head takes 0.1 ms, a neuron 0.01, the rest 0.2; the last layer 0.3."""
+    found = {}
+    for name, model in models.items():
+        heads, ffn = layer_sizes(model)
+        body = sum(0.1 * h + 0.01 * f for h, f in zip(heads[:-1], ffn[:-1], strict=True))
+        found[name] = 0.2 + body + 0.3 * heads[-1] / 4
+    return found
+
+
+def test_a_table_tells_what_was_measured_and_what_lies_between(tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr(latency, "measured_ms", fake)
+    model, file = tiny.make_model(), tmp_path / "latency.json"
+    table = latency_table(model, length=8, threads=1, file=file)
+    assert table.heads == [0, 2, 4]
+    assert table.ffn == [0, 5, 10]
+    for heads, ffn in (([4, 4, 4], [10, 10, 10]), ([2, 0, 4], [5, 0, 0]), ([3, 1, 2], [7, 2, 0])):
+        body = sum(0.1 * h + 0.01 * f for h, f in zip(heads[:-1], ffn[:-1], strict=True))
+        told = 0.2 + body + 0.3 * heads[-1] / 4 + 0.01 * ffn[-1] / 8
+        assert table(np.array(heads), np.array(ffn)) == pytest.approx(told, rel=1e-4)
+    # A run that is stopped does not measure again; another length does.
+    monkeypatch.setattr(latency, "measured_ms", lambda *_, **__: pytest.fail("measured again"))
+    assert latency_table(model, length=8, threads=1, file=file) == table
+    monkeypatch.setattr(latency, "measured_ms", fake)
+    assert latency_table(model, length=9, threads=1, file=file).length == 9
+
+
+def test_noise_does_not_make_more_take_less():
+    assert latency._rising([[1.0, 0.9], [0.8, 1.5]]) == [[1.0, 1.0], [1.0, 1.5]]
+
+
+def test_a_latency_is_a_budget(tiny, monkeypatch, tmp_path):
+    monkeypatch.setattr(latency, "measured_ms", fake)
+    model = tiny.make_model()
+    table = latency_table(model, length=8, threads=1, file=tmp_path / "latency.json")
+    random = torch.Generator().manual_seed(0)
+    scores = Scores(*([torch.rand(n, generator=random) for n in s] for s in layer_sizes(model)))
+    for budget in (0.5, 0.8, 1.1):
+        goal = BudgetGoal(layer_sizes(model), table, budget, uniform=False, ranked=False)
+        masks = goal.masks(scores, 1.0)
+        told = table(np.array(masks.heads_kept), np.array(masks.ffn_kept))
+        assert 0.8 * budget < told <= budget * (1 + 1e-6)
+
+
+@pytest.mark.slow
+def test_models_are_timed_as_int8_in_turns(tiny):
+    told = measured_ms({"a": tiny.make_model(), "b": tiny.make_model(4)}, length=8, threads=1)
+    assert set(told) == {"a", "b"}
+    assert all(0 < ms < 1000 for ms in told.values())
+    assert LatencyTable([0, 1], [0, 1], [[0, 0], [0, 1.0]], 0.5, 0.0, 8, 1, 2.0)(
+        np.array([1, 0]), np.array([1, 0])
+    ) == pytest.approx(3.0)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from distill.recipe.loader import load_recipe
+
+Write = Callable[..., Path]
+Faults = Callable[..., list[str]]
+AT = "  - {kind: export}"
+
+
+def with_stages(write: Write, *stages: str) -> Path:
+    return write((AT, "\n".join([*(f"  - {stage}" for stage in stages), AT])))
+
+
+@pytest.mark.parametrize(
+    ("stage", "where", "message"),
+    [
+        ("{kind: prune, heads: 0.3, budget: {macs: 0.5}}", "heads", "a share and a budget cannot"),
+        ("{kind: prune, ffn: 0.3, budget: {macs: 0.5}}", "ffn", "keep one of them"),
+        ("{kind: prune, budget: {macs: 0.5, parameters: 0.5}}", "budget", "macs and parameters"),
+        ("{kind: prune, budget: {length: 32}}", "budget", "found none; give one of"),
+        ("{kind: prune, budget: {parameters: 0.5, length: 8}}", "budget.length", "leave it out"),
+        ("{kind: prune, budget: {macs: 0.5, threads: 1}}", "budget.threads", "only latency_ms"),
+        ("{kind: prune, heads: 0, ffn: 0}", "heads", "nothing would be removed"),
+        ("{kind: prune, samples: 64}", "samples", "is for method fisher; 'taylor'"),
+        ("{kind: prune, method: l1, score_steps: 5}", "score_steps", "taylor, movement and depth"),
+        ("{kind: prune, layers: 1}", "layers", "is for method depth"),
+        ("{kind: prune, method: depth}", "method", "needs `layers`"),
+        ("{kind: prune, method: depth, layers: 1, keep: [1]}", "method", "one of them"),
+        ("{kind: prune, method: depth, layers: 1, heads: 0.5}", "heads", "fisher, taylor, l1 and"),
+        ("{kind: prune, method: depth, layers: 3}", "layers", "the student has 3 layers then"),
+        ("{kind: prune, method: depth, keep: [1, 4]}", "keep", "no student layer 4 then"),
+        ("{kind: prune, method: depth, keep: [2, 1]}", "keep", "in their order"),
+        ("{kind: prune, steps: 4}", "steps", "write schedule: linear or agp"),
+        ("{kind: prune, schedule: agp, recover: null}", "recover", "between its rounds"),
+        ("{kind: prune, method: movement, schedule: agp}", "schedule", "of its own"),
+        ("{kind: prune, method: depth, layers: 1, schedule: agp}", "schedule", "done at once"),
+        ("{kind: prune, method: vocabulary, recover: {epochs: 2}}", "recover", "leave it out"),
+        ("{kind: prune, tries: 2}", "tries", "are for max_drop"),
+    ],
+)
+def test_settings_that_cannot_be(
+    write: Write, faults: Faults, stage: str, where: str, message: str
+) -> None:
+    told = faults(with_stages(write, stage))
+    assert len(told) == 1, told
+    assert told[0].startswith("small.yaml:")
+    assert f"stages.prune.{where}: " in told[0] or f"stages[2].{where}: " in told[0]
+    assert message in told[0]
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        "{kind: prune}",
+        "{kind: prune, method: fisher, budget: {macs: 0.5, length: 32}, recover: null}",
+        "{kind: prune, method: fisher, samples: 64, heads: 0.5, uniform: false}",
+        "{kind: prune, method: l1, budget: {parameters: 0.6}, schedule: linear, steps: 3}",
+        "{kind: prune, method: movement, budget: {latency_ms: 1.2, length: 32, threads: 1}}",
+        "{kind: prune, method: depth, keep: [1, 3], max_drop: 0.01, tries: 2}",
+        "{kind: prune, method: vocabulary}",
+    ],
+)
+def test_settings_that_can_be_and_survive_being_written(
+    write: Write, tmp_path: Path, stage: str
+) -> None:
+    from distill.recipe.loader import resolved_yaml
+
+    recipe = load_recipe(with_stages(write, stage))
+    again = tmp_path / "again.yaml"
+    again.write_text(resolved_yaml(recipe), "utf-8")
+    assert load_recipe(again) == recipe
+
+
+def test_a_layer_map_behind_a_depth_stage_is_of_what_is_left(write: Write, faults: Faults) -> None:
+    stages = (
+        "{kind: prune, method: depth, layers: 1}",
+        "{kind: distill, name: again, objectives: [{kind: hidden}], layer_map: [[3, 6]]}",
+    )
+    told = faults(with_stages(write, *stages))
+    assert len(told) == 1
+    assert "there is no student layer 3; they are 1 to 2" in told[0]
+    load_recipe(with_stages(write, *stages), "stages.again.layer_map=[[2, 6]]")
+
+
+def test_only_logits_are_matched_with_a_vocabulary_of_one_s_own(
+    write: Write, faults: Faults
+) -> None:
+    stages = (
+        "{kind: prune, method: vocabulary}",
+        "{kind: distill, name: again, objectives: [{kind: hidden}, {kind: logits}]}",
+    )
+    told = faults(with_stages(write, *stages))
+    assert len(told) == 1
+    assert "'hidden' is matched token by token" in told[0]
+    load_recipe(with_stages(write, *stages), "stages.again.objectives=[{kind: logits}]")
