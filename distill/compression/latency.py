@@ -28,7 +28,7 @@ from distill.compression.masks import head_dim
 from distill.compression.quantize import quantize_onnx
 from distill.compression.search import Counts
 from distill.console import Bar
-from distill.evaluation.predictors import OnnxPredictor
+from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.speed import measure
 from distill.export.onnx import export_onnx
 from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
@@ -150,7 +150,10 @@ def measured_ms(
                 plain.unlink()
                 bar.advance()
         speed = measure(
-            {name: OnnxPredictor(file, threads, name=name) for name, file in files.items()},
+            {
+                name: FilePredictor(file, threads, name=name, format="onnx-int8")
+                for name, file in files.items()
+            },
             batch_sizes=[1],
             lengths=[length],
             threads=threads,

@@ -38,11 +38,12 @@ def _prune(
     config: PruneStage, context: StageContext, folder: Path, *, ease: float
 ) -> tuple[PreTrainedModel, FitResult | None, dict[str, Any]]:
     """Prune and recover in a folder; what a stopped run left there is gone on with."""
-    sliced, told = folder / "sliced", folder / "sliced.json"
-    if not (sliced / "config.json").is_file():
+    sliced = folder / "sliced"
+    told = sliced / "told.json"  # written last: with it the sliced model is whole
+    if not told.is_file():
         student, facts = UnitPruner(config, context, folder)(context.load_student(), ease)
-        atomic.write_json(told, facts)
         context.save_weights(student, sliced)
+        atomic.write_json(told, facts)
     student = load_model(sliced)
     facts = json.loads(told.read_text("utf-8"))
     if config.recover is None:
