@@ -1,0 +1,160 @@
+"""A prune stage behind a student that gives every row its own label."""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+import students  # noqa: F401  (the Auto classes learn of pruned BERTs)
+from distill.compression import latency
+from distill.compression.masks import layer_sizes
+from distill.stages import prune_units
+from distill.stages.prune import prune_stage
+
+SHORT = {"epochs": 1, "batch_size": 32, "lr": 1e-4}
+
+
+def stage(**settings):
+    return {"kind": "prune", "batch_size": 16, "recover": None, **settings}
+
+
+def run(context):
+    return prune_stage(context.stage.config, context)
+
+
+def model_of(context):
+    return AutoModelForSequenceClassification.from_pretrained(context.model_folder)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"method": "fisher", "samples": 48},
+        {"method": "taylor", "score_steps": 2},
+        {"method": "l1"},
+        {"method": "movement", "score_steps": 5},
+    ],
+    ids=lambda settings: settings["method"],
+)
+@pytest.mark.parametrize("budget", [None, {"macs": 0.6}, {"parameters": 0.5}])
+def test_every_method_by_shares_and_by_budgets(prepared, settings, budget):
+    wanted = {"budget": budget} if budget else {"heads": 0.5, "ffn": 0.5}
+    context = prepared(stage=stage(**settings, **wanted))
+    facts = run(context).facts
+    sizes = layer_sizes(model_of(context))
+    assert [facts["heads"], facts["ffn"]] == list(sizes)
+    if budget is None:
+        assert sizes == ([1, 1], [32, 32])
+        assert "budget" not in facts
+    else:
+        (kind, part) = next(iter(budget.items()))
+        assert facts["budget"]["kind"] == kind
+        assert facts["budget"]["asked"] == part
+        assert 0.7 * part < facts["budget"]["reached"] <= part
+        assert f"at most {part:.1%} asked" in facts["notes"][1]
+    assert facts["notes"][0].startswith(f"keeps {sum(sizes[0])} of 4 heads and {sum(sizes[1])} of")
+
+
+def test_uniform_neurons_alone_stay_stock_bert(prepared):
+    context = prepared(stage=stage(method="fisher", samples=16, heads=0, ffn=0.5))
+    run(context)
+    model = model_of(context)
+    assert type(model).__name__ == "BertForSequenceClassification"
+    assert model.config.intermediate_size == 32
+
+
+def test_what_stays_is_fitted_to_the_whole_model_and_keeps_its_answers(prepared):
+    settings = {"heads": 0, "ffn": 0.75, "reconstruct": "weights"}
+    context = prepared(stage=stage(method="l1", **settings))
+    assert run(context).facts["score"] > 0.9
+
+
+def test_a_schedule_recovers_between_its_rounds(prepared, caplog):
+    context = prepared(
+        stage=stage(method="l1", heads=0, ffn=0.5, schedule="linear", steps=2, recover={**SHORT})
+    )
+    with caplog.at_level(logging.INFO, logger="distill"):
+        facts = run(context).facts
+    assert facts["ffn"] == [32, 32]
+    assert "prune: round 1 of 2" in caplog.messages
+    between = AutoModelForSequenceClassification.from_pretrained(
+        context.folder / "round-1" / "model"
+    )
+    assert between.config.intermediate_size == 48
+    curves = (context.run.metrics).read_text("utf-8")
+    assert "prune-round-1," in curves
+    # A run that was stopped behind the round goes on with it, and ends in the same weights.
+    weights = context.model_folder / "model.safetensors"
+    before = weights.read_bytes()
+    for name in ("sliced", "checkpoint", "model"):
+        (context.folder / name).rename(context.folder / f"old-{name}")
+    caplog.clear()
+    run(context)
+    assert weights.read_bytes() == before
+
+
+def ruined_by(monkeypatch, least: float):
+    """Surgery that makes a model useless when more than so many of its neurons are removed."""
+    real = prune_units.slice_model
+
+    def slice_model(model, masks):
+        sliced = real(model, masks)
+        kept = sum(masks.ffn_kept) / sum(layer_sizes(model)[1])
+        if kept < least:
+            torch.nn.init.zeros_(sliced.classifier.weight)
+        return sliced
+
+    monkeypatch.setattr(prune_units, "slice_model", slice_model)
+
+
+def test_too_much_loss_and_half_as_much_is_removed(prepared, monkeypatch, caplog):
+    ruined_by(monkeypatch, 0.7)
+    context = prepared(
+        stage=stage(method="l1", heads=0, ffn=0.5, max_drop=0.2, reconstruct="weights")
+    )
+    with caplog.at_level(logging.INFO, logger="distill"):
+        facts = run(context).facts
+    assert facts["ffn"] == [48, 48]
+    assert [tried["removed"] for tried in facts["tries"]] == [1.0, 0.5]
+    assert facts["tries"][0]["drop"] > 0.2 >= facts["tries"][1]["drop"]
+    assert "removing only 50% of what was asked" in facts["notes"][-1]
+    assert any("more than max_drop 0.2, with 100 %" in message for message in caplog.messages)
+
+
+def test_where_nothing_passes_the_student_is_left_as_it_was(prepared, monkeypatch):
+    ruined_by(monkeypatch, 1.0)
+    context = prepared(stage=stage(method="l1", budget={"macs": 0.4}, max_drop=0.1, tries=2))
+    facts = run(context).facts
+    assert facts["heads"] == [2, 2]
+    assert facts["ffn"] == [64, 64]
+    assert facts["score"] == 1.0
+    assert len(facts["tries"]) == 2
+    assert facts["notes"][-1].startswith("not pruned: each of 2 tries lost")
+
+
+def test_a_latency_is_measured_beside_the_student_before(prepared, monkeypatch):
+    def fake(models, *, length, threads, per_channel=True):
+        found = {}
+        for name, model in models.items():
+            heads, ffn = layer_sizes(model)
+            found[name] = 0.2 + 0.2 * sum(heads) + 0.01 * sum(ffn)
+        return found
+
+    # The table believes that everything takes half as long as it does.
+    monkeypatch.setattr(
+        latency, "measured_ms", lambda *a, **k: {n: v / 2 for n, v in fake(*a, **k).items()}
+    )
+    monkeypatch.setattr(prune_units, "measured_ms", fake)
+    budget = {"latency_ms": 1.4, "length": 8, "threads": 1}
+    context = prepared(stage=stage(method="fisher", samples=32, budget=budget))
+    facts = run(context).facts
+    found = facts["budget"]
+    assert found["before"] == pytest.approx(0.2 + 0.8 + 1.28)
+    assert found["asked"] == 1.4
+    assert found["reached"] <= 1.4 * 1.03
+    assert json.loads((context.folder / "latency.json").read_text("utf-8"))["length"] == 8
+    assert "1.40 ms asked" in facts["notes"][1]
