@@ -67,12 +67,6 @@ def test_uniform_neurons_alone_stay_stock_bert(prepared):
     assert model.config.intermediate_size == 32
 
 
-def test_what_stays_is_fitted_to_the_whole_model_and_keeps_its_answers(prepared):
-    settings = {"heads": 0, "ffn": 0.75, "reconstruct": "weights"}
-    context = prepared(stage=stage(method="l1", **settings))
-    assert run(context).facts["score"] > 0.9
-
-
 def test_a_schedule_recovers_between_its_rounds(prepared, caplog):
     context = prepared(
         stage=stage(method="l1", heads=0, ffn=0.5, schedule="linear", steps=2, recover={**SHORT})
