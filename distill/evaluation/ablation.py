@@ -136,28 +136,27 @@ class Line:
         row: the variant.
         entries: one for each task, in order.
         average: mean over the tasks of their means; ``None`` unless every task has one.
-        difference: of the average to that of the variant compared to.
+        difference: mean over the tasks of the mean of :func:`differences`; where nothing is
+            missing, that of the averages. ``None`` where there is none.
+        compared: tasks that it is over.
     """
 
     row: Row
     entries: list[Entry]
     average: float | None
     difference: float | None
+    compared: int
 
 
 def lines(results: AblationResults) -> list[Line]:
     """The table's numbers, row by row."""
-    entries = {
-        row.name: [_entry(results, row, task) for task in results.tasks] for row in results.variants
-    }
-    averages = {name: _average(found) for name, found in entries.items()}
-    reference = averages.get(results.compare_to)
     found = []
     for row in results.variants:
-        average = averages[row.name]
-        both = average is not None and reference is not None
-        difference = average - reference if both else None  # type: ignore[operator]
-        found.append(Line(row, entries[row.name], average, difference))
+        entries = [_entry(results, row, task) for task in results.tasks]
+        paired = [differences(results, row.name, task) for task in results.tasks]
+        means = [statistics.fmean(values) for values in paired if values]
+        difference = statistics.fmean(means) if means else None
+        found.append(Line(row, entries, _average(entries), difference, len(means)))
     return found
 
 

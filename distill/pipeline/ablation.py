@@ -208,11 +208,11 @@ def _named(cell: Cell) -> tuple[str, str, int]:
 
 def _files(recipe: Recipe) -> list[str]:
     """Files and folders that a recipe names."""
-    names: list[str | None] = [recipe.teacher.model, recipe.student.init]
+    names: list[Any] = [recipe.teacher.model, recipe.student.init]
     if recipe.data.source == "files":
-        for named in (recipe.data.train, recipe.data.validation, recipe.data.test):
-            names += named if isinstance(named, list) else [named]
-    return [name for name in names if name and Path(name).expanduser().exists()]
+        names += [recipe.data.train, recipe.data.validation, recipe.data.test]
+    named = [one for name in names for one in (name if isinstance(name, list) else [name])]
+    return [name for name in named if name and Path(name).expanduser().exists()]
 
 
 class _Progress:

@@ -60,7 +60,7 @@ def render_ablation(results: AblationResults) -> str:
 
 def _lead(found: list[Line]) -> str:
     """The one thing to take away: what loses most and what gains most."""
-    told = [line for line in found if line.difference]
+    told = [line for line in found if line.difference and line.average is not None]
     if not told:
         return "No two variants have been tried on every task yet"
     told.sort(key=lambda line: line.difference or 0.0)

@@ -28,6 +28,13 @@ def entry_text(entry: Entry) -> str:
     return text if entry.count == entry.wanted else f"{text} ({entry.count}/{entry.wanted})"
 
 
+def difference_text(results: AblationResults, line: Line) -> str:
+    """A row's difference, with the tasks that it is over where some are missing."""
+    text = change(line.difference)
+    whole = line.difference is None or line.compared == len(results.tasks)
+    return text if whole else f"{text} ({line.compared}/{len(results.tasks)})"
+
+
 def header(results: AblationResults) -> list[str]:
     """The columns' titles."""
     titles = [f"{task.title} ({task.metric})" for task in results.tasks]
@@ -36,7 +43,7 @@ def header(results: AblationResults) -> list[str]:
 
 def row_text(results: AblationResults, line: Line) -> list[str]:
     """One row as text."""
-    compared = "" if line.row.name == results.compare_to else change(line.difference)
+    compared = "" if line.row.name == results.compare_to else difference_text(results, line)
     return [line.row.title, *map(entry_text, line.entries), points(line.average), compared]
 
 

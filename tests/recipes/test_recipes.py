@@ -86,6 +86,7 @@ def test_the_paper_s_recipes_differ_where_tasks_differ(task: str) -> None:
     assert (intermediate.lr, intermediate.schedule, intermediate.warmup) == (5e-5, "constant", 0)
     assert (prediction.epochs, prediction.lr, prediction.warmup) == (3, 3e-5, 0.1)
     assert {intermediate.batch_size, prediction.batch_size} == {32}
+    assert (intermediate.mode, prediction.mode) == ("reference", "reference")
     assert recipe.student.size == "tinybert4"
     assert recipe.teacher == sst2.teacher
     others = [s for s in recipe.stages if s.name not in ("intermediate", "augment")]
@@ -117,5 +118,6 @@ def test_the_tinybert_ablation_changes_what_its_rows_say(tmp_path: Path) -> None
     assert kinds["full"] == ["embedding", "attention", "hidden"]
     assert kinds["without-attention"] == ["embedding", "hidden"]
     assert kinds["without-trm"] == ["embedding"]
+    assert kinds["relations"] == ["embedding", "relations"]
     assert kinds["without-intermediate"] == ["logits"]
     assert [s.name for s in rte["labels-only"].planned()] == ["teacher", "baseline"]

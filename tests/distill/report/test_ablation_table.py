@@ -59,8 +59,10 @@ def test_means_deviations_and_differences():
     assert full.average == pytest.approx(0.71)
     assert less.average == pytest.approx((0.78 + 0.59) / 2)
     assert less.difference == pytest.approx(-0.025)
-    # Without a score on every task there is no average, and so nothing to compare.
-    assert (part.average, part.difference) == (None, None)
+    # Without a score on every task there is no average, and what there is is compared in pairs.
+    assert part.average is None
+    assert part.difference == pytest.approx(0.06)
+    assert (part.compared, less.compared) == (1, 2)
     assert (none.entries[0].wanted, none.entries[0].mean) == (0, None)
     b = made().tasks[1]
     assert differences(made(), "less", b) == pytest.approx([0.01, -0.07])
@@ -71,11 +73,11 @@ def test_the_console_table():
     assert plain_table(made()).splitlines() == [
         "parts: What <each> part is worth",
         "",
-        "variant  A (accuracy)     B (mcc)  average  to FULL",
+        "variant  A (accuracy)     B (mcc)  average     to FULL",
         "FULL             80.0  62.0 ± 2.8     71.0",
-        "LESS             78.0  59.0 ± 2.8     68.5     -2.5",
-        "PART           failed  70.0 (1/2)        -        -",
-        "NONE                -           -        -        -",
+        "LESS             78.0  59.0 ± 2.8     68.5        -2.5",
+        "PART           failed  70.0 (1/2)        -  +6.0 (1/2)",
+        "NONE                -           -        -           -",
         "",
         "note: points on the validation rows, which chose the checkpoints too; mean ± sample "
         "standard deviation over seeds; seeds: A 1, B 2",
