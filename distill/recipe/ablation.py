@@ -23,7 +23,7 @@ from distill.recipe.faults import fault_at, translate
 from distill.recipe.merge import merge, read_tree
 from distill.recipe.overrides import apply_overrides, apply_setting
 from distill.recipe.plan import PlannedStage, plan_stages
-from distill.recipe.schema import Ablation, Recipe, ablation_schema
+from distill.recipe.schema import Ablation, Recipe, TextTask, ablation_schema
 from distill.recipe.yaml_lines import Loc, Value, one_line, read
 
 _FOLDER = re.compile(r"\$\{([^{}]*)\}")
@@ -206,6 +206,9 @@ class _Reader:
         except ValidationError as error:
             return faults + translate(error, tree)
         faults += [fault_at(tree, loc, message) for loc, message in check(recipe)]
+        if isinstance(recipe.task, TextTask):
+            message = "an ablation compares scores, and unlabelled text has none"
+            faults.append(fault_at(tree, ("task", "kind"), message))
         stage = self._scored(recipe, variant)
         if isinstance(stage, Fault):
             faults.append(stage)

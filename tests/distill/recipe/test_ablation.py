@@ -197,3 +197,8 @@ def test_a_recipe_is_no_ablation_and_the_other_way_round(
     assert "small.yaml: a recipe and no ablation" in line
     with pytest.raises(RecipeError, match="distill ablate tinybert --plan"):
         catalog.find("tinybert")
+
+
+def test_unlabelled_text_has_nothing_to_compare(ablation: Write) -> None:
+    lines = told(ablation(("recipe: small.yaml", "recipe: general")))
+    assert any("task.kind: an ablation compares scores" in line for line in lines)
