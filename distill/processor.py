@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,3 +71,10 @@ def processor() -> Processor:
     return Processor(
         name, tuple(flag for flag in INSTRUCTION_SETS if flag in flags), known=bool(flags)
     )
+
+
+def usable_cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -39,6 +39,8 @@ COMMANDS: dict[str, str] = {
     "compare": "Put the results of several runs side by side.",
     "report": "Write a run's report.html again.",
     "predict": "Predict with a bundle.",
+    "tune-runtime": "Measure how a bundle is served fastest here.",
+    "export": "Make a bundle from any folder with a classifier.",
 }
 _SECTIONS = ("Args:", "Raises:", "Returns:")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -76,8 +78,9 @@ class Commands(TyperGroup):
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(COMMANDS)}"
             ctx.fail(f"no command '{cmd_name}'; {hint}")
-        module = importlib.import_module(f"distill.cli.{cmd_name}")
-        return build_command(getattr(module, cmd_name))
+        file = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"distill.cli.{file}")
+        return build_command(getattr(module, file))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands without importing them."""
@@ -95,7 +98,7 @@ class Commands(TyperGroup):
 def build_command(function: Callable[..., None]) -> Any:
     """One typer command from an annotated function, its examples kept line by line."""
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(function.__name__, help=_help_text(function))(function)
+    single.command(function.__name__.replace("_", "-"), help=_help_text(function))(function)
     return typer.main.get_command(single)
 
 

@@ -104,13 +104,6 @@ def add_numbers(folder: Path, numbers: Mapping[str, Any]) -> None:
     write_json(path, {**content, "numbers": {**content["numbers"], **numbers}})
 
 
-def set_runtime(folder: Path, runtime: Mapping[str, Any]) -> None:
-    """Put what ``distill tune-runtime`` chose into a bundle's ``distill.json``."""
-    path = folder / MANIFEST
-    content = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, {**content, "runtime": dict(runtime)})
-
-
 def _model(source: Path, folder: Path, file: str) -> dict[str, Any]:
     """Copy a model's file, or its two files, into the bundle; what the record says of them."""
     target = folder / file

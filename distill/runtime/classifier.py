@@ -46,13 +46,13 @@ class Classifier:
         # A format that was asked for is not replaced: its file or engine is told to be missing.
         runnable = any(name in ENGINES for name in manifest.formats)
         self.format = choose(manifest.formats, chosen) if format is None and runnable else chosen
-        self._encoder = TextEncoder(
+        self.encoder = TextEncoder(
             manifest.folder, max_length=manifest.max_length, pad_id=manifest.pad_id
         )
         path = manifest.file(self.format)
         threads = threads or self.tuned.latency.get("threads")
         self._session = open_session(self.format, path, threads, settings=self.tuned.latency)
-        self._workers: Workers | None = None
+        self._workers: dict[tuple[int, int], Workers] = {}
 
     def logits(
         self,
@@ -84,25 +84,29 @@ class Classifier:
                 raise DataError(f"{name} is {number}; it must be 1 or more")
         if not len(texts):
             return np.zeros((0, len(self.labels)), dtype=np.float32)  # (N, C)
-        rows = self._encoder.encode(texts, pairs)
-        size = batch_size or int(self.tuned.throughput.get("batch_size", BATCH_SIZE))
-        if instances is None:
-            instances = int(self.tuned.throughput.get("instances", 1)) if len(rows) > size else 1
-        multiple = int(self.tuned.throughput.get("padding_multiple", 1)) if len(rows) > 1 else 1
-        workers = self._many(instances) if instances > 1 else Workers(self._session, 1)
-        return workers.run(rows, self._encoder, batch_size=size, multiple=multiple)
+        rows = self.encoder.encode(texts, pairs)
+        tuned = self.tuned.throughput
+        size = batch_size or int(tuned.get("batch_size", BATCH_SIZE))
+        if instances is None and tuned and len(rows) > size:
+            workers = self._many(int(tuned["instances"]), int(tuned["threads"]))
+        elif instances is not None and instances > 1:
+            workers = self._many(instances, 1)
+        else:
+            workers = Workers(self._session, 1)
+        multiple = int(tuned.get("padding_multiple", 1)) if len(rows) > size else 1
+        return workers.run(rows, self.encoder, batch_size=size, multiple=multiple)
 
-    def _many(self, instances: int) -> Workers:
-        """Workers that share one single-thread session, opened when first asked for."""
-        if self._workers is None or self._workers.instances != instances:
+    def _many(self, instances: int, threads: int) -> Workers:
+        """Workers for many rows, which share one session; opened when first asked for."""
+        if self._workers.get((instances, threads)) is None:
             settings = self.tuned.throughput
             format = str(settings.get("format", self.format))
             if format not in self.manifest.formats or not is_installed(format):
                 format = self.format
             path = self.manifest.file(format)
-            session = open_session(format, path, 1, settings=settings)
-            self._workers = Workers(session, instances)
-        return self._workers
+            session = open_session(format, path, threads, settings=settings)
+            self._workers[instances, threads] = Workers(session, instances)
+        return self._workers[instances, threads]
 
     def predict(
         self,

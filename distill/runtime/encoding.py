@@ -59,6 +59,11 @@ class TextEncoder:
         self.pad_id = pad_id
         self.max_length = max_length
 
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+        return int(self._tokenizer.get_vocab_size())
+
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:
         """Tokenise texts, or pairs of texts, each to its own length.
 

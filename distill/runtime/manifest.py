@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill import digest
+from distill import atomic, digest
 from distill.errors import ModelError
 from distill.runtime.backends import ENGINES
 
@@ -149,3 +150,18 @@ def read_manifest(folder: Path) -> Manifest:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: incomplete ({type(error).__name__}: {error})") from error
+
+
+def write_runtime(folder: Path, runtime: Mapping[str, Any]) -> None:
+    """Put what was chosen by measuring into a bundle's description.
+
+    Args:
+        folder: the bundle.
+        runtime: from :func:`distill.runtime.tuning.tune`.
+
+    Raises:
+        ModelError: the folder is not a bundle.
+    """
+    path = find_bundle(folder) / MANIFEST
+    content = json.loads(path.read_text(encoding="utf-8"))
+    atomic.write_json(path, {**content, "runtime": dict(runtime)})

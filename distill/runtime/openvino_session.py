@@ -6,7 +6,6 @@ has bf16, OpenVINO would take that by default, and scores would depend on the ma
 
 from __future__ import annotations
 
-import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.errors import ModelError, UserError
+from distill.processor import usable_cores
 
 Ids = npt.NDArray[np.integer[Any]]
 Logits = npt.NDArray[np.float32]
@@ -45,7 +45,7 @@ class OpenVinoSession:
         # core; without streams of their own they would wait for each other.
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
         if threads is not None:
-            streams = _cores() if threads == 1 else 1
+            streams = usable_cores() if threads == 1 else 1
             options |= {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": threads * streams}
         try:
             self._model = openvino.Core().compile_model(str(source), "CPU", options)
@@ -70,9 +70,3 @@ class OpenVinoSession:
         # A copy: the request reuses its output's memory.
         logits: Logits = np.array(found[0], dtype=np.float32)
         return logits
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.runtime.backends import Session
+from distill.processor import usable_cores
+from distill.runtime.backends import ENGINES, Session, is_installed
 from distill.runtime.encoding import Encoded, TextEncoder
 from distill.runtime.manifest import Manifest
 
@@ -35,9 +36,20 @@ class Tuned:
 
     @classmethod
     def of(cls, manifest: Manifest) -> Tuned:
-        """The choice that stands in a bundle, as far as it names formats that are there."""
+        """The choice that stands in a bundle, as far as it can be followed here.
+
+        It cannot where its format is gone or its engine not installed, or where it would keep more
+        cores busy than there are.
+        """
         parts = [dict(manifest.runtime.get(part) or {}) for part in ("latency", "throughput")]
-        return cls(*(part if part.get("format") in manifest.formats else {} for part in parts))
+        return cls(*(part if _can_follow(part, manifest) else {} for part in parts))
+
+
+def _can_follow(part: Mapping[str, Any], manifest: Manifest) -> bool:
+    name = part.get("format")
+    if name not in manifest.formats or name not in ENGINES or not is_installed(name):
+        return False
+    return int(part.get("threads", 1)) * int(part.get("instances", 1)) <= usable_cores()
 
 
 class Workers:

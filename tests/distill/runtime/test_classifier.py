@@ -56,7 +56,7 @@ def test_logits_are_those_of_transformers(bundle, pair):
 def test_ids_are_those_of_transformers(bundle, pair):
     folder = bundle(pair=pair)
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    encoder = load(folder, threads=1)._encoder
+    encoder = load(folder, threads=1).encoder
     pairs = PAIRS if pair else None
     expected = tokenizer(TEXTS, pairs, truncation=True, max_length=16, padding=True)
     ids, mask, types = encoder.batch(encoder.encode(TEXTS, pairs))

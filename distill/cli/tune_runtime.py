@@ -1,0 +1,113 @@
+"""``distill tune-runtime``: measure how a bundle is served fastest on this machine."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from distill.errors import DataError
+
+_ROWS = 2000  # read from a file; lengths of real rows are what matters
+
+
+def tune_runtime(
+    folder: Annotated[Path, typer.Argument(help="A bundle, or the folder of a finished run.")],
+    rows: Annotated[
+        str | None,
+        typer.Option(help="A .jsonl, .csv, .tsv (.gz) or one text a line with real inputs."),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="The column with the text; else text or sentence.")
+    ] = None,
+    pair_column: Annotated[
+        str | None, typer.Option(help="The column with the second text.")
+    ] = None,
+    cores: Annotated[
+        int | None, typer.Option(min=1, help="Physical cores to use; else all of them.")
+    ] = None,
+    format: Annotated[
+        list[str] | None, typer.Option(help="Measure this format only; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was written.")] = False,
+) -> None:
+    """Measure engines, threads, fusions and batches for a bundle, and write the choice into it.
+
+    Predictions use the choice from then on, unless a format or threads are asked for. Without
+    --rows, random tokens stand in, as long as the rows that the bundle was made on.
+
+    Example:
+      distill tune-runtime runs/sst2 --rows reviews.jsonl
+      distill tune-runtime runs/sst2/bundle --cores 4
+    """
+    from distill.runtime.classifier import load
+    from distill.runtime.manifest import write_runtime
+    from distill.runtime.rows import read_rows
+    from distill.runtime.tuning import stand_ins, tune
+
+    classifier = load(folder)
+    manifest, encoder = classifier.manifest, classifier.encoder
+    for name in format or ():
+        manifest.file(name)  # raises, saying which formats there are
+    found: list[Any]
+    if rows is None:
+        found = list(stand_ins(manifest, encoder.vocabulary))
+    else:
+        read = list(
+            itertools.islice(read_rows(rows, column=column, pair_column=pair_column), _ROWS)
+        )
+        if not read:
+            raise DataError(f"{rows}: no rows to measure with")
+        if manifest.pair and pair_column is None:
+            raise DataError("this model compares two texts; give the second with --pair-column")
+        pairs = [row.pair or "" for row in read] if manifest.pair else None
+        found = list(encoder.encode([row.text for row in read], pairs))
+    chosen = tune(manifest, encoder, found, cores=cores, formats=format, progress=_told)
+    write_runtime(manifest.folder, chosen)
+    if as_json:
+        typer.echo(json.dumps(chosen, indent=2))
+        return
+    for line in _lines(chosen):
+        typer.echo(line)
+    typer.echo(f"written to {manifest.folder / 'distill.json'}")
+    typer.echo(f'next: distill predict {manifest.folder} "some text"')
+
+
+def _told(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{text:<40}", end="" if "of" in text else "\n", file=sys.stderr, flush=True)
+
+
+def _lines(chosen: dict[str, Any]) -> list[str]:
+    """The measured numbers, best first, and the choice."""
+    single = sorted(chosen["measured"]["latency_ms"], key=lambda entry: entry["ms"])
+    key = "examples_per_second"
+    many = sorted(chosen["measured"][key], key=lambda entry: -entry[key])
+    lines = [f"single rows (median length {chosen['median_length']}), ms:"]
+    lines += [f"  {entry['ms']:8.3f}  {_settings(entry)}" for entry in single]
+    lines += [f"many rows ({chosen['rows']}), examples per second:"]
+    lines += [f"  {entry[key]:8.0f}  {_settings(entry)}" for entry in many]
+    lines.append(f"chosen for single rows: {_settings(chosen['latency'])}")
+    lines.append(f"chosen for many rows: {_settings(chosen['throughput'])}")
+    return lines
+
+
+def _settings(entry: dict[str, Any]) -> str:
+    words = [entry["format"], _count(entry["threads"], "thread")]
+    if entry.get("disabled_optimizers"):
+        words.append(f"without {', '.join(entry['disabled_optimizers'])}")
+    if "instances" in entry:
+        words += [
+            _count(entry["instances"], "instance"),
+            f"batches of {entry['batch_size']}",
+            f"lengths in steps of {entry['padding_multiple']}",
+        ]
+    return ", ".join(words)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

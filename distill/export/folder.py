@@ -1,0 +1,84 @@
+"""A bundle from any folder with a classifier, without a recipe."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distill.compression.quantize import quantize_onnx
+from distill.errors import ModelError
+from distill.export.bundle import MODEL_FILES, write_bundle
+from distill.export.onnx import export_onnx
+from distill.export.openvino import export_openvino
+from distill.export.program import export_program
+from distill.export.transformers_folder import save_transformers
+from teachers.load import load_model, load_tokenizer
+
+#: Formats that need no data to calibrate on.
+FORMATS = ("transformers", "onnx", "onnx-int8", "openvino", "torch-export")
+
+
+def export_folder(
+    source: Path,
+    target: Path,
+    *,
+    formats: Sequence[str],
+    max_length: int | None = None,
+    pair: bool = False,
+) -> list[str]:
+    """Write a bundle; logits are checked against torch, the score is not.
+
+    Args:
+        source: a folder that ``transformers`` loads as a sequence classifier, with its tokenizer.
+        target: where; what lay there before is replaced as a whole.
+        formats: some of :data:`FORMATS`.
+        max_length: tokens kept of an input; ``None`` takes as many as the model reads.
+        pair: whether an input is two texts.
+
+    Returns:
+        The formats that were written.
+
+    Raises:
+        ModelError: a format is unknown, or the model cannot be loaded or exported.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise ModelError(f"unknown format '{unknown[0]}'; there are: {', '.join(FORMATS)}")
+    model, tokenizer = load_model(source), load_tokenizer(source)
+    longest = int(model.config.max_position_embeddings)
+    if max_length is not None and not 2 < max_length <= longest:
+        raise ModelError(f"{source}: max_length is {max_length}; the model reads up to {longest}")
+    labels = {int(key): str(value) for key, value in (model.config.id2label or {}).items()}
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        save_transformers(model, tokenizer, work / "transformers")
+        write_bundle(
+            target,
+            transformers_folder=work / "transformers" if "transformers" in formats else None,
+            tokenizer_folder=work / "transformers",
+            models=_models(model, formats, work),
+            info={
+                "name": source.resolve().name,
+                "task": "classification",
+                "labels": [labels[index] for index in sorted(labels)],
+                "pair": pair,
+                "max_length": max_length or min(longest, int(tokenizer.model_max_length)),
+            },
+        )
+    return [name for name in FORMATS if name in formats]
+
+
+def _models(model: Any, formats: Sequence[str], work: Path) -> dict[str, Path]:
+    paths = {name: work / MODEL_FILES[name] for name in formats if name in MODEL_FILES}
+    plain = work / MODEL_FILES["onnx"]
+    if {"onnx", "onnx-int8", "openvino"} & set(formats):
+        export_onnx(model, plain)
+    if "onnx-int8" in formats:
+        quantize_onnx(plain, paths["onnx-int8"], per_channel=True)
+    if "openvino" in formats:
+        export_openvino(plain, paths["openvino"])
+    if "torch-export" in formats:
+        export_program(model, paths["torch-export"])
+    return paths

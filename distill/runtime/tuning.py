@@ -1,0 +1,256 @@
+"""Which engine, threads, fusions and batches serve a bundle fastest here: found by measuring.
+
+Two things are tuned apart: the time of single rows (latency), and rows per second when there are
+many (throughput). Candidates take turns, so that what else the machine does falls on all alike; a
+candidate's turn begins with a pause, in which the last one's idle threads come to rest, and calls
+that do not count.
+
+Legend: N rows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from distill.processor import processor, usable_cores
+from distill.runtime.backends import ENGINES, Session, is_installed, open_session
+from distill.runtime.encoding import Encoded, TextEncoder
+from distill.runtime.manifest import Manifest
+from distill.runtime.session import SLOW_OPTIMIZERS
+from distill.runtime.workers import Workers
+
+_PAUSE_SECONDS = 0.06
+_ROUNDS = 7
+_SINGLE_ROWS = 24  # of each candidate in a round
+_MANY_ROWS = 256
+_BATCH_SIZES = (8, 32)
+_MULTIPLES = (1, 8)
+# A choice must be worth more than the noise of the measurement, or the simpler one stays.
+_WORTH = 0.97
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of tokens without a text: stands in where no real rows are given."""
+
+    ids: list[int]
+    type_ids: list[int]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass
+class _Candidate:
+    """Settings, and how long they took."""
+
+    settings: dict[str, Any]
+    times: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return median(self.times)
+
+
+def stand_ins(manifest: Manifest, vocabulary: int, *, seed: int = 0) -> list[Row]:
+    """Rows of random tokens, as long as the rows that the bundle was made on.
+
+    Args:
+        manifest: the bundle; its ``lengths`` tell how long rows are.
+        vocabulary: ids are drawn below it.
+        seed: seeds the ids.
+    """
+    draw = np.random.default_rng(seed)
+    steps = manifest.lengths or (min(32, manifest.max_length),)
+    lengths = np.interp(
+        np.linspace(0, len(steps) - 1, _MANY_ROWS), range(len(steps)), steps
+    ).astype(int)
+    rows = [draw.integers(0, vocabulary, max(2, int(length))).tolist() for length in lengths]
+    order = draw.permutation(len(rows))
+    return [Row(rows[index], [0] * len(rows[index])) for index in order]
+
+
+def tune(
+    manifest: Manifest,
+    encoder: TextEncoder,
+    rows: Sequence[Encoded],
+    *,
+    cores: int | None = None,
+    formats: Sequence[str] | None = None,
+    progress: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Measure a small grid and choose.
+
+    Latency: every format whose engine is installed (fp32 ones only where there is no smaller one),
+    with one thread and with all cores, for ONNX Runtime with and without the fusions that are slow
+    on some processors. Throughput: one batch at a time on all cores against as many single-thread
+    instances as there are cores, each with small and large batches, padded and not.
+
+    Args:
+        manifest: the bundle.
+        encoder: its tokenizer.
+        rows: N real rows (or stand-ins), at least one.
+        cores: physical cores to use; ``None`` takes all that this process may use.
+        formats: formats to measure; ``None`` takes those described above.
+        progress: told what is being measured.
+
+    Returns:
+        What goes into ``distill.json`` as ``runtime``: ``cpu``, ``isa``, ``cores``, ``rows``,
+        ``median_length``, ``latency`` and ``throughput`` (the choices, see
+        :class:`distill.runtime.workers.Tuned`, with ``ms`` or ``examples_per_second``) and
+        ``measured``: every candidate with its number.
+    """
+    cores = cores or usable_cores()
+    names = list(formats or _formats(manifest))
+    single = _latency(manifest, encoder, rows, names=names, cores=cores, progress=progress)
+    many = _throughput(manifest, encoder, rows, chosen=single, cores=cores, progress=progress)
+    here = processor()
+    best, fastest = _best(single), _best(many)
+    count = min(len(rows), _MANY_ROWS)
+    return {
+        "cpu": here.name,
+        "isa": list(here.isa),
+        "cores": cores,
+        "rows": len(rows),
+        "median_length": int(np.median([len(row) for row in rows])),
+        "latency": best.settings | {"ms": _ms(best)},
+        "throughput": fastest.settings | {"examples_per_second": round(count / fastest.median, 1)},
+        "measured": {
+            "latency_ms": [c.settings | {"ms": _ms(c)} for c in single],
+            "examples_per_second": [
+                c.settings | {"examples_per_second": round(count / c.median, 1)} for c in many
+            ],
+        },
+    }
+
+
+def _formats(manifest: Manifest) -> list[str]:
+    there = [name for name in ENGINES if name in manifest.formats and is_installed(name)]
+    small = [name for name in there if "-" in name]
+    return small or there
+
+
+def _latency(
+    manifest: Manifest,
+    encoder: TextEncoder,
+    rows: Sequence[Encoded],
+    *,
+    names: Sequence[str],
+    cores: int,
+    progress: Callable[[str], None],
+) -> list[_Candidate]:
+    candidates = []
+    for name in names:
+        for threads in sorted({1, cores}):
+            base = {"format": name, "threads": threads}
+            if ENGINES[name] != "onnxruntime":
+                candidates.append(_Candidate(base))
+                continue
+            for off in (list(SLOW_OPTIMIZERS), []):
+                candidates.append(_Candidate(base | {"disabled_optimizers": off}))
+    sessions = [_session(manifest, candidate.settings) for candidate in candidates]
+    chosen = _spread(rows, _SINGLE_ROWS)
+    batches = [encoder.batch([row]) for row in chosen]
+    for turn in range(_ROUNDS):
+        progress(f"single rows, round {turn + 1} of {_ROUNDS}")
+        for candidate, session in _turns(candidates, sessions, turn):
+            time.sleep(_PAUSE_SECONDS)
+            for batch in batches if turn == 0 else batches[:2]:  # new shapes are laid out once
+                session.run(*batch)
+            for batch in batches:
+                start = time.perf_counter()
+                session.run(*batch)
+                candidate.times.append(time.perf_counter() - start)
+    return candidates
+
+
+def _throughput(
+    manifest: Manifest,
+    encoder: TextEncoder,
+    rows: Sequence[Encoded],
+    *,
+    chosen: Sequence[_Candidate],
+    cores: int,
+    progress: Callable[[str], None],
+) -> list[_Candidate]:
+    """Grid over instances, batch sizes and padding, with the best fusions of every format."""
+    fusions = {}
+    for candidate in sorted(chosen, key=lambda c: c.median, reverse=True):
+        settings = candidate.settings
+        fusions[settings["format"]] = {
+            key: settings[key] for key in ("disabled_optimizers",) if key in settings
+        }
+    candidates = []
+    sessions: dict[tuple[str, int], Session] = {}
+    workers = []
+    for name, extra in fusions.items():
+        for threads, instances in sorted({(cores, 1), (1, cores)}):
+            key = (name, threads)
+            sessions[key] = _session(manifest, {"format": name, "threads": threads, **extra})
+            for size in _BATCH_SIZES:
+                for multiple in _MULTIPLES:
+                    settings = {
+                        "format": name,
+                        "threads": threads,
+                        "instances": instances,
+                        "batch_size": size,
+                        "padding_multiple": multiple,
+                        **extra,
+                    }
+                    candidates.append(_Candidate(settings))
+                    workers.append(Workers(sessions[key], instances))
+    some = rows[:_MANY_ROWS]
+    for turn in range(_ROUNDS // 2 + 1):
+        progress(f"many rows, round {turn + 1} of {_ROUNDS // 2 + 1}")
+        for candidate, worker in _turns(candidates, workers, turn):
+            time.sleep(_PAUSE_SECONDS)
+            how = {
+                "batch_size": candidate.settings["batch_size"],
+                "multiple": candidate.settings["padding_multiple"],
+            }
+            worker.run(some if turn == 0 else some[:32], encoder, **how)
+            start = time.perf_counter()
+            worker.run(some, encoder, **how)
+            candidate.times.append(time.perf_counter() - start)
+    return candidates
+
+
+def _session(manifest: Manifest, settings: Mapping[str, Any]) -> Session:
+    name = str(settings["format"])
+    return open_session(name, manifest.file(name), settings["threads"], settings=settings)
+
+
+def _turns(
+    candidates: Sequence[_Candidate], runners: Sequence[Any], turn: int
+) -> list[tuple[_Candidate, Any]]:
+    """The pairs, beginning with another one in every round."""
+    pairs = list(zip(candidates, runners, strict=True))
+    first = turn % len(pairs)
+    return pairs[first:] + pairs[:first]
+
+
+def _best(candidates: Sequence[_Candidate]) -> _Candidate:
+    """The fastest; the first one stays unless another is faster by more than noise."""
+    best = candidates[0]
+    for candidate in candidates[1:]:
+        if candidate.median < _WORTH * best.median:
+            best = candidate
+    fastest = min(candidates, key=lambda candidate: candidate.median)
+    return best if best.median * _WORTH <= fastest.median else fastest
+
+
+def _ms(candidate: _Candidate) -> float:
+    return round(candidate.median * 1e3, 4)
+
+
+def _spread(rows: Sequence[Encoded], count: int) -> list[Encoded]:
+    """Rows of all lengths: every so-many-th of them by length."""
+    ordered = sorted(rows, key=len)
+    places = np.linspace(0, len(ordered) - 1, min(count, len(ordered))).round().astype(int)
+    return [ordered[place] for place in places]
