@@ -62,7 +62,12 @@ def ablate(
     """
     from distill.recipe.ablation import load_ablation
 
-    loaded = load_ablation(ablation, *(overrides or []), folders=_folders(data, folder or []))
+    loaded = load_ablation(
+        ablation,
+        *(overrides or []),
+        folders=_folders(data, folder or []),
+        look=not (plan or results),
+    )
     variants = _chosen("--only", only, list(loaded.config.variants))
     tasks = _chosen("--task", task, list(loaded.config.tasks))
 

@@ -20,6 +20,7 @@ from distill.errors import Fault, RecipeError
 from distill.recipe import catalog
 from distill.recipe.checks import check
 from distill.recipe.faults import fault_at, translate
+from distill.recipe.inputs import missing_inputs
 from distill.recipe.merge import merge, read_tree
 from distill.recipe.overrides import apply_overrides, apply_setting
 from distill.recipe.plan import PlannedStage, plan_stages
@@ -77,7 +78,10 @@ class LoadedAblation:
 
 
 def load_ablation(
-    source: str | Path, *overrides: str, folders: Mapping[str, str] | None = None
+    source: str | Path,
+    *overrides: str,
+    folders: Mapping[str, str] | None = None,
+    look: bool = False,
 ) -> LoadedAblation:
     """Read an ablation file and make every cell's recipe.
 
@@ -86,6 +90,7 @@ def load_ablation(
         overrides: dotted settings of every cell.
         folders: what ``${NAME}`` stands for. A variant that needs one that is not given is
             skipped.
+        look: whether the files and folders that the cells name have to be there.
 
     Raises:
         RecipeError: every fault at once, of the file, of its recipe and of what it makes of it.
@@ -99,7 +104,7 @@ def load_ablation(
         config = Ablation.model_validate(tree.plain())
     except ValidationError as error:
         raise RecipeError(translate(error, tree, ablation_schema())) from None
-    reader = _Reader(path, tree, config, dict(folders or {}), overrides)
+    reader = _Reader(path, tree, config, dict(folders or {}), overrides, look=look)
     faults = [*reader.faults()]
     if faults:
         raise RecipeError(faults)
@@ -116,9 +121,11 @@ class _Reader:
         config: Ablation,
         folders: dict[str, str],
         overrides: Sequence[str],
+        *,
+        look: bool,
     ) -> None:
         self.path, self.tree, self.config = path, tree, config
-        self.folders, self.overrides = folders, overrides
+        self.folders, self.overrides, self.look = folders, overrides, look
 
     def faults(self) -> Iterator[Fault]:
         """Names that stand for nothing, in the file and on the command line."""
@@ -206,6 +213,8 @@ class _Reader:
         except ValidationError as error:
             return faults + translate(error, tree)
         faults += [fault_at(tree, loc, message) for loc, message in check(recipe)]
+        if self.look:
+            faults += [fault_at(tree, loc, message) for loc, message in missing_inputs(recipe)]
         if isinstance(recipe.task, TextTask):
             message = "an ablation compares scores, and unlabelled text has none"
             faults.append(fault_at(tree, ("task", "kind"), message))

@@ -202,3 +202,16 @@ def test_a_recipe_is_no_ablation_and_the_other_way_round(
 def test_unlabelled_text_has_nothing_to_compare(ablation: Write) -> None:
     lines = told(ablation(("recipe: small.yaml", "recipe: general")))
     assert any("task.kind: an ablation compares scores" in line for line in lines)
+
+
+def test_files_that_are_not_there_are_told_before_anything_is_run(ablation: Write) -> None:
+    path = ablation(
+        ("teacher.finetune.epochs: 2", "data.source: files, data.path: null, data.train: no.csv")
+    )
+    assert len(load_ablation(path).cells) == 11
+    with pytest.raises(RecipeError) as caught:
+        load_ablation(path, look=True)
+    (line,) = str(caught.value).splitlines()
+    assert line.endswith(
+        "parts.yaml:9: data.train: no such file: no.csv (in full on two and 3 more)"
+    )
