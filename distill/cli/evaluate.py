@@ -14,13 +14,16 @@ def evaluate(
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Score and time every model again first.")
     ] = False,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Print what each step paid and brought instead.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print results.json instead of the table.")
     ] = False,
 ) -> None:
     """Print a run's results: score, cost and speed of every model, or measure them again.
 
-    Example: distill evaluate runs/quickstart --rerun
+    Example: distill evaluate runs/quickstart --ledger
     """
     from distill.evaluation.results import read_results
 
@@ -31,6 +34,12 @@ def evaluate(
     results = read_results(run)
     if as_json:
         typer.echo(results.model_dump_json(by_alias=True, indent=2))
+        return
+    if ledger:
+        from distill.report.ledger import plain_ledger
+
+        typer.echo(plain_ledger(results))
+        typer.echo(f"next: distill report {run} --markdown ledger.md")
         return
     from distill.report.table import print_table
 

@@ -43,6 +43,7 @@ def run(
 def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
     """Print a finished run's table, where its files lie, and the next command."""
     from distill.report.held_out import as_lines, as_plain
+    from distill.report.ledger import plain_ledger
     from distill.report.table import print_table
 
     if as_json:
@@ -54,6 +55,7 @@ def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(line)
     if results:
         print_table(results)
+        typer.echo(f"\n{plain_ledger(results)}\n")
     if folder.report.is_file():
         typer.echo(f"report: {folder.report}")
     if folder.bundle.is_dir():

@@ -6,9 +6,7 @@ The format is told in ``docs/results.md``. Importing this module loads neither t
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +17,6 @@ from distill.errors import RunFolderError
 
 TEACHER = "teacher"
 BASELINE = "baseline"
-_CELL = re.compile(r"b(\d+)_l(\d+)")
 
 
 class _Part(BaseModel):
@@ -36,14 +33,50 @@ class Latency(_Part):
 
 
 class Ratios(_Part):
-    """How many times better than the teacher in PyTorch eager; ``None`` where not measured."""
+    """How many times better than another model in PyTorch eager; ``None`` where not measured."""
 
     size: float
     """The teacher's bytes by the model's: 6.0 is six times smaller."""
     latency: float | None
-    """The teacher's median latency by the model's, at the smallest batch size and length."""
+    """The teacher's median latency by the model's, where :func:`latency_cell` says."""
     throughput: float | None
-    """The model's throughput by the teacher's, at the largest batch size and smallest length."""
+    """The model's throughput by the teacher's, where :func:`throughput_cell` says."""
+
+
+class RealLengths(_Part):
+    """Lengths of the rows that cells such as ``b1_real`` were timed on, in tokens."""
+
+    rows: int
+    """How many there are; their lengths were sampled evenly from the shortest to the longest."""
+    mean: float
+    """The mean."""
+    p50: int
+    """The median."""
+    p95: int
+    """Nineteen of twenty are no longer."""
+    longest: int
+    """The longest."""
+
+
+class Reference(_Part):
+    """A second model to compare speed and size with: a known shape with random weights."""
+
+    name: str
+    """Such as ``bert-base``."""
+    format: str
+    """How it ran: ``transformers`` is PyTorch eager, fp32."""
+    parameters: int
+    """As of a model."""
+    parameters_no_embeddings: int
+    """As of a model."""
+    macs: int
+    """As of a model, at the same length."""
+    bytes: int
+    """Of its weights in fp32."""
+    latency_ms: dict[str, Latency]
+    """By cell."""
+    throughput: dict[str, float]
+    """By cell."""
 
 
 class ModelRow(_Part):
@@ -66,7 +99,8 @@ class ModelRow(_Part):
     parameters_no_embeddings: int
     """The same without the embedding tables."""
     macs: int
-    """Multiply-accumulates of one example at the smallest timed length; FLOPs are twice that."""
+    """Multiply-accumulates of one example at the mean real length, or the smallest timed one;
+    FLOPs are twice that."""
     bytes: int
     """Size of the weight file."""
     ratios: Ratios
@@ -74,13 +108,17 @@ class ModelRow(_Part):
     latency_ms: dict[str, Latency]
     """By cell: ``b1_l32`` is batch size 1 at 32 tokens."""
     throughput: dict[str, float]
-    """Examples per second at the median, by cell."""
+    """Examples per second by cell: at the median, or over all calls at real lengths."""
+    memory_mb: float | None = None
+    """Peak resident memory of a fresh process that loads it and predicts, where it was measured."""
+    against: Ratios | None = None
+    """As ``ratios``, against ``reference``."""
 
 
 class Results(_Part):
     """All models of a run."""
 
-    version: Literal[1] = Field(alias="schema", description="The version of this format.")
+    version: Literal[1, 2] = Field(alias="schema", description="The version of this format.")
     recipe: str
     """The recipe's name."""
     task: str
@@ -93,6 +131,10 @@ class Results(_Part):
     """Processor, versions, threads, and calls that were left out."""
     models: list[ModelRow] = Field(min_length=1)
     """Teacher, baseline, students stage by stage, exported formats."""
+    real_lengths: RealLengths | None = None
+    """Of the scored rows, where models were timed at real lengths."""
+    reference: Reference | None = None
+    """A second 1x, where the recipe asks for one."""
 
     @property
     def teacher(self) -> ModelRow:
@@ -122,143 +164,6 @@ class Results(_Part):
             following.parameters,
             following.format,
         )
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What was found out about one model, except how fast it is.
-
-    Args:
-        name: see :class:`ModelRow`, as for all of these.
-        stage: the stage that made it.
-        format: ``transformers``, ``onnx`` or ``onnx-int8``.
-        scores: every metric of the task on the scored split.
-        parameters: of the model that was exported, for exported formats.
-        parameters_no_embeddings: the same without the embedding tables.
-        macs: at the smallest timed length.
-        bytes: of this format's file.
-    """
-
-    name: str
-    stage: str
-    format: str
-    scores: Mapping[str, float]
-    parameters: int
-    parameters_no_embeddings: int
-    macs: int
-    bytes: int
-
-
-def build_results(
-    models: Sequence[ModelFacts],
-    speed: Mapping[str, Mapping[str, Any]],
-    *,
-    recipe: str,
-    task: str,
-    metric: str,
-    split: str,
-    machine: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Put scores, costs and speeds together; retention and ratios refer to ``teacher``.
-
-    Args:
-        models: one for each row; the teacher and the baseline are put first, exports last.
-        speed: by model name, from :func:`distill.evaluation.speed.measure`.
-        recipe: the recipe's name.
-        task: the task's kind.
-        metric: the metric that is the score.
-        split: the scored rows.
-        machine: from :func:`distill.evaluation.machine.machine`, with ``threads``.
-
-    Returns:
-        The content of ``results.json``.
-
-    Raises:
-        ValueError: there is no model named ``teacher``, or two have the same name.
-    """
-    names = [model.name for model in models]
-    if TEACHER not in names or len(set(names)) != len(names):
-        raise ValueError(f"models need distinct names with '{TEACHER}' among them, not {names}")
-    ordered = sorted(models, key=_rank)
-    teacher = ordered[0]
-    rows = []
-    for model in ordered:
-        times = speed.get(model.name, {})
-        first, score = teacher.scores[metric], model.scores[metric]
-        rows.append(
-            {
-                **{key: asdict(model)[key] for key in ("name", "stage", "format")},
-                "score": score,
-                "retention": score / first if first > 0 else None,
-                "scores": dict(model.scores),
-                **{key: getattr(model, key) for key in _COSTS},
-                "ratios": _ratios(model, teacher, times, speed.get(TEACHER, {})),
-                "latency_ms": dict(times.get("latency_ms", {})),
-                "throughput": dict(times.get("throughput", {})),
-            }
-        )
-    head = {"schema": 1, "recipe": recipe, "task": task, "metric": metric, "split": split}
-    results = {**head, "machine": dict(machine) | _fewer_calls(speed), "models": rows}
-    return Results.model_validate(results).model_dump(by_alias=True, mode="json")
-
-
-_COSTS = ("parameters", "parameters_no_embeddings", "macs", "bytes")
-
-
-def _rank(model: ModelFacts) -> int:
-    if model.name in (TEACHER, BASELINE):
-        return (TEACHER, BASELINE).index(model.name)
-    return 2 if model.format == "transformers" else 3
-
-
-def _ratios(
-    model: ModelFacts,
-    teacher: ModelFacts,
-    times: Mapping[str, Any],
-    teacher_times: Mapping[str, Any],
-) -> dict[str, float | None]:
-    shared = set(times.get("latency_ms", {})) & set(teacher_times.get("latency_ms", {}))
-    alone, many = latency_cell(shared), throughput_cell(shared)
-    latency = throughput = None
-    if alone is not None and many is not None:
-        latency = teacher_times["latency_ms"][alone]["p50"] / times["latency_ms"][alone]["p50"]
-        throughput = times["throughput"][many] / teacher_times["throughput"][many]
-    return {"size": teacher.bytes / model.bytes, "latency": latency, "throughput": throughput}
-
-
-def _fewer_calls(speed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Timed calls of every cell, and the models that had fewer of them."""
-    counts = {name: dict(times.get("calls", {})) for name, times in speed.items()}
-    most = max((n for cells in counts.values() for n in cells.values()), default=0)
-    if not most:
-        return {}
-    fewer = {
-        name: {cell: n for cell, n in cells.items() if n < most} for name, cells in counts.items()
-    }
-    return {"timed_calls": most, "fewer_calls": {k: v for k, v in fewer.items() if v}}
-
-
-def split_cell(cell: str) -> tuple[int, int]:
-    """Batch size and length of a key such as ``b1_l32``."""
-    match = _CELL.fullmatch(cell)
-    if match is None:
-        raise ValueError(f"'{cell}' is not of the form b1_l32")
-    return int(match[1]), int(match[2])
-
-
-def latency_cell(cells: Sequence[str] | set[str]) -> str | None:
-    """The cell that latencies are told at: the smallest length, then the smallest batch size."""
-    return min(cells, key=lambda cell: split_cell(cell)[::-1], default=None)
-
-
-def throughput_cell(cells: Sequence[str] | set[str]) -> str | None:
-    """The cell that throughputs are told at: the smallest length, then the largest batch size."""
-
-    def order(cell: str) -> tuple[int, int]:
-        batch, length = split_cell(cell)
-        return length, -batch
-
-    return min(cells, key=order, default=None)
 
 
 def as_results(results: Results | Mapping[str, Any]) -> Results:

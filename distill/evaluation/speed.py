@@ -1,7 +1,8 @@
 """How fast models answer, measured side by side so that the ratios are fair.
 
-Models take turns within one process, on the same number of threads, over full-length random
-tokens; a model's turn begins with a pause and untimed calls (see ``_turn``).
+Models take turns within one process, on the same number of threads, over the same inputs: random
+tokens of one length, or of a task's real lengths. A model's turn begins with a pause and untimed
+calls (see ``_turn``).
 
 Legend: B batch, L length.
 """
@@ -16,10 +17,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import psutil
 
 from distill.console import Bar
+from distill.evaluation.cells import REAL, cell_name
+from distill.evaluation.lengths import Inputs, random_batch, real_batches
 from distill.evaluation.predictors import Predictor, torch_threads
 
 logger = logging.getLogger("distill")
@@ -34,35 +36,43 @@ _PAUSE_SECONDS = 0.08
 _SETTLING_CALLS = 2
 _LONG_CALL_SECONDS = 0.25  # spinning leftovers no longer matter to a call as long as this
 _BUSY_PERCENT = 20.0
-_CLS, _SEP = 101, 102
 
 
 def measure(
     predictors: Mapping[str, Predictor],
     *,
     batch_sizes: Sequence[int],
-    lengths: Sequence[int],
+    lengths: Sequence[int | str],
     threads: int,
     repeats: int,
     vocab_size: int,
     seed: int,
+    row_lengths: Sequence[int] = (),
 ) -> dict[str, dict[str, Any]]:
     """Time every model at every batch size and length.
 
     Args:
         predictors: models by name; each must have been made with the same ``threads``.
         batch_sizes: examples in a call (B).
-        lengths: tokens of each example (L), special tokens included; no padding.
+        lengths: tokens of each example (L), special tokens included; no padding. ``real``: as
+            ``row_lengths``, every call another batch, from short rows to long ones.
         threads: intra-op threads of torch; those of ONNX Runtime are the sessions' own.
         repeats: timed calls per model and cell. A model for which they would take more than a few
             seconds gets fewer (3 or more); ``calls`` says how many.
         vocab_size: ids are drawn below it.
         seed: seeds the ids.
+        row_lengths: tokens of real rows; needed where ``lengths`` has ``real``.
 
     Returns:
-        For every name ``latency_ms`` (``{"b1_l32": {"p50": .., "p95": ..}}``, of one call),
-        ``throughput`` (examples/s at the median, same keys) and ``calls`` (same keys).
+        For every name ``latency_ms`` (``{"b1_l32": {"p50": .., "p95": ..}}``, of one call; the cell
+        of real lengths is ``b1_real``), ``throughput`` (examples/s at the median, or over all calls
+        at real lengths, same keys) and ``calls`` (same keys).
+
+    Raises:
+        ValueError: real lengths are asked for and there are no rows.
     """
+    if REAL in lengths and not len(row_lengths):
+        raise ValueError("real lengths need row_lengths")
     out: dict[str, dict[str, Any]] = {
         name: {"latency_ms": {}, "throughput": {}, "calls": {}} for name in predictors
     }
@@ -70,19 +80,24 @@ def measure(
     _warn_if_busy()
     with torch_threads(threads), Bar("timing", len(cells) * _ROUNDS) as bar:
         for batch, length in cells:
-            inputs = random_batch(batch, length, vocab_size=vocab_size, seed=seed)
-            cell = f"b{batch}_l{length}"
+            cell = cell_name(batch, length)
+            made = {"vocab_size": vocab_size, "seed": seed}
+            if length == REAL:
+                inputs = real_batches(row_lengths, batch, repeats, **made)
+            else:
+                inputs = [random_batch(batch, int(length), **made)]
             for name, seconds in _time_cell(predictors, inputs, repeats, bar).items():
                 p50, p95 = np.percentile(seconds, (50, 95))
+                mean = float(np.mean(seconds)) if length == REAL else float(p50)
                 out[name]["latency_ms"][cell] = {
                     "p50": round(float(p50) * 1e3, 4),
                     "p95": round(float(p95) * 1e3, 4),
                 }
-                out[name]["throughput"][cell] = round(batch / float(p50), 2)
+                out[name]["throughput"][cell] = round(batch / mean, 2)
                 out[name]["calls"][cell] = len(seconds)
                 if len(seconds) < repeats:
                     logger.info(
-                        "timing: %s at batch %d, length %d: %d calls instead of %d (%.2g s each)",
+                        "timing: %s at batch %d, length %s: %d calls instead of %d (%.2g s each)",
                         *(name, batch, length, len(seconds), repeats, p50),
                     )
     return out
@@ -98,20 +113,6 @@ def _warn_if_busy() -> None:
         )
 
 
-def random_batch(
-    batch: int, length: int, *, vocab_size: int, seed: int
-) -> dict[str, npt.NDArray[np.int64]]:
-    """Random ids between [CLS] and [SEP] that fill the whole length; arrays (B, L) of int64."""
-    ids = np.random.default_rng(seed).integers(0, vocab_size, size=(batch, length), dtype=np.int64)
-    ids[:, 0] = min(_CLS, vocab_size - 1)
-    ids[:, -1] = min(_SEP, vocab_size - 1)
-    return {
-        "input_ids": ids,
-        "attention_mask": np.ones_like(ids),
-        "token_type_ids": np.zeros_like(ids),
-    }
-
-
 def share_of_calls(calls: int, rounds: int) -> list[int]:
     """How many of ``calls`` fall into each of ``rounds``, as evenly as whole numbers allow."""
     return [(r + 1) * calls // rounds - r * calls // rounds for r in range(rounds)]
@@ -119,12 +120,12 @@ def share_of_calls(calls: int, rounds: int) -> list[int]:
 
 def _time_cell(
     predictors: Mapping[str, Predictor],
-    inputs: dict[str, npt.NDArray[np.int64]],
+    inputs: Sequence[Inputs],
     repeats: int,
     bar: Bar,
 ) -> dict[str, list[float]]:
     names = list(predictors)
-    usual = {name: _warm_up(predictors[name], inputs) for name in names}
+    usual = {name: _warm_up(predictors[name], inputs[0]) for name in names}
     plan = {
         name: share_of_calls(_affordable_calls(usual[name], repeats), _ROUNDS) for name in names
     }
@@ -133,12 +134,14 @@ def _time_cell(
         for turn in range(_ROUNDS):
             first = turn % max(len(names), 1)
             for name in names[first:] + names[:first]:
-                seconds[name] += _turn(predictors[name], inputs, plan[name][turn], usual[name])
-            bar.advance(status="batch {} length {}".format(*inputs["input_ids"].shape))
+                first_call, calls = len(seconds[name]), plan[name][turn]
+                turns = [inputs[(first_call + k) % len(inputs)] for k in range(calls)]
+                seconds[name] += _turn(predictors[name], turns, usual[name])
+            bar.advance(status="batch {} length {}".format(*inputs[0]["input_ids"].shape))
     return seconds
 
 
-def _warm_up(predictor: Predictor, inputs: dict[str, npt.NDArray[np.int64]]) -> float:
+def _warm_up(predictor: Predictor, inputs: Inputs) -> float:
     """Call until memory is laid out and code is cached; the shortest call in seconds."""
     calls: list[float] = []
     while len(calls) < 2 or (len(calls) < 8 and sum(calls) < 0.5):
@@ -150,23 +153,18 @@ def _affordable_calls(seconds: float, repeats: int) -> int:
     return min(repeats, max(_FEWEST_CALLS, int(_BUDGET_SECONDS / seconds)))
 
 
-def _turn(
-    predictor: Predictor,
-    inputs: dict[str, npt.NDArray[np.int64]],
-    calls: int,
-    usual: float,
-) -> list[float]:
-    """One model's timed calls of one round, in seconds each."""
-    if calls == 0:
+def _turn(predictor: Predictor, inputs: Sequence[Inputs], usual: float) -> list[float]:
+    """One model's timed calls of one round, one for each of the inputs, in seconds each."""
+    if not inputs:
         return []
     if usual < _LONG_CALL_SECONDS:
         time.sleep(_PAUSE_SECONDS)
         for _ in range(_SETTLING_CALLS):
-            predictor(inputs)
-    return [_call(predictor, inputs) for _ in range(calls)]
+            predictor(inputs[0])
+    return [_call(predictor, batch) for batch in inputs]
 
 
-def _call(predictor: Predictor, inputs: dict[str, npt.NDArray[np.int64]]) -> float:
+def _call(predictor: Predictor, inputs: Inputs) -> float:
     start = time.perf_counter()
     predictor(inputs)
     return time.perf_counter() - start

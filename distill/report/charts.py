@@ -10,7 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results, latency_cell
+from distill.evaluation.cells import latency_cell
+from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results
 from distill.report import numbers
 from distill.report.labels import place_labels, spread
 from distill.report.run_data import Curve
@@ -187,6 +188,8 @@ def latency_chart(results: Results) -> tuple[str, list[str]] | None:
                 [x], [y], s=170 if final else 90, color=INKS[kind_of(row)], zorder=3,
                 edgecolors=INKS["ink"] if final else INKS["card"], linewidths=1.6,
             )  # fmt: skip
+        edge = frontier(points)
+        axes.plot(*zip(*edge, strict=True), color=INKS["muted"], linewidth=1.2, zorder=2)
         _log_milliseconds(axes, [x for x, _ in points])
         axes.margins(y=0.22)
         axes.yaxis.set_major_locator(MaxNLocator(6))
@@ -198,6 +201,20 @@ def latency_chart(results: Results) -> tuple[str, list[str]] | None:
             for row, (x, _) in zip(rows, points, strict=True)
         )
         return inline_svg(figure, "latency", f"Score against latency: {label}"), left_out
+
+
+def frontier(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The (latency, score) points that no other one beats in both, from the fastest on.
+
+    Example:
+        >>> frontier([(8.0, 0.9), (2.0, 0.8), (4.0, 0.7), (1.0, 0.8)])
+        [(1.0, 0.8), (8.0, 0.9)]
+    """
+    kept: list[tuple[float, float]] = []
+    for x, y in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not kept or y > kept[-1][1]:
+            kept.append((x, y))
+    return kept
 
 
 def _far_below(results: Results) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from distill.evaluation.results import ModelRow, Results, latency_cell, throughput_cell
+from distill.evaluation.cells import latency_cell, throughput_cell
+from distill.evaluation.results import ModelRow, Results
 from distill.report import numbers
 from distill.report.table import align
 

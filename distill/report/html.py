@@ -13,11 +13,13 @@ from markupsafe import Markup
 
 import distill
 from distill import atomic
-from distill.evaluation.results import TEACHER, Results, latency_cell, throughput_cell
+from distill.evaluation.cells import latency_cell, throughput_cell
+from distill.evaluation.results import TEACHER, Results
 from distill.report import numbers
 from distill.report.charts import kind_of, latency_chart, loss_chart, score_chart, size_chart
 from distill.report.held_out import held_out, table
 from distill.report.layer_map import draw_maps
+from distill.report.ledger import ledger_cells, told_conditions
 from distill.report.run_data import RunData, StageFacts, read_run
 from distill.report.summary import conditions, notes, summary
 from distill.report.table import caption, cells
@@ -130,6 +132,8 @@ def _measured(results: Results | None) -> dict[str, Any]:
         "notes": notes(results),
         "facts": headline(results),
         "table": cells(results),
+        "ledger": ledger_cells(results),
+        "ledger_conditions": list(told_conditions(results)),
         "caption": caption(results)[0].upper() + caption(results)[1:],
         "conditions": conditions(results)[0].upper() + conditions(results)[1:],
         "kinds": kinds,

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from distill.evaluation.results import (
-    BASELINE,
-    TEACHER,
-    ModelRow,
-    Results,
-    as_results,
-    latency_cell,
-    split_cell,
-)
+from distill.evaluation.cells import latency_cell, split_cell, told_length
+from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results, as_results
 from distill.report import numbers
 
 #: Less gain than this (2 %) is within the noise of a measurement and counts as none.
@@ -42,6 +35,9 @@ def summary(results: Results | Mapping[str, Any]) -> str:
     if final.ratios.latency is None:
         return text
     faster = _compared(final.ratios.latency, "faster", "slower")
+    if results.reference is not None and final.against and final.against.latency:
+        than = _compared(final.against.latency, "faster", "slower")
+        faster += f", {than} than {results.reference.name}"
     return f"{text} and {faster} ({conditions(results)})"
 
 
@@ -56,10 +52,10 @@ def conditions(results: Results) -> str:
     cell = latency_cell(set(results.teacher.latency_ms))
     if cell is None:
         return "speed not measured"
-    batch, length = split_cell(cell)
+    batch, _ = split_cell(cell)
     threads = results.machine.get("threads")
     tail = f", {threads} thread{'s' if threads != 1 else ''}" if threads else ""
-    return f"batch {batch}, length {length}{tail}"
+    return f"batch {batch}, {told_length(cell)}{tail}"
 
 
 def notes(results: Results | Mapping[str, Any]) -> list[str]:
@@ -117,7 +113,8 @@ def _against_baseline(results: Results, students: list[ModelRow]) -> list[str]:
 
 def _disturbed(results: Results) -> list[str]:
     """Models whose slowest calls took far longer than the median ones: something else ran too."""
-    cell = latency_cell(set(results.teacher.latency_ms))
+    # Real rows are of many lengths: there a long call tells nothing.
+    cell = latency_cell({cell for cell in results.teacher.latency_ms if split_cell(cell)[1]})
     times = {row.name: row.latency_ms[cell] for row in results.models if cell in row.latency_ms}
     found = [name for name, time in times.items() if time.p95 > _DISTURBED * time.p50]
     if not found:

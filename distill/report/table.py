@@ -9,16 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from distill.evaluation.results import (
-    BASELINE,
-    TEACHER,
-    ModelRow,
-    Results,
-    as_results,
-    latency_cell,
-    split_cell,
-    throughput_cell,
-)
+from distill.evaluation.cells import latency_cell, split_cell, throughput_cell
+from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results, as_results
 from distill.report import numbers
 from distill.report.summary import notes, summary
 
@@ -45,6 +37,8 @@ def cells(results: Results | Mapping[str, Any]) -> Cells:
     if alone is not None and many is not None:
         header += [f"p50 ms b{split_cell(alone)[0]}", "p95 ms", f"ex/s b{split_cell(many)[0]}"]
     header += ["smaller", "faster"] if alone else ["smaller"]
+    if results.reference is not None and alone:
+        header.append(f"faster than {results.reference.name}")
     return Cells(header, [_row(row, alone, many) for row in results.models])
 
 
@@ -68,6 +62,8 @@ def _row(row: ModelRow, alone: str | None, many: str | None) -> list[str]:
     out.append(numbers.times(row.ratios.size))
     if alone is not None:
         out.append(numbers.times(row.ratios.latency))
+        if row.against is not None:
+            out.append(numbers.times(row.against.latency))
     return out
 
 
@@ -79,7 +75,14 @@ def caption(results: Results) -> str:
         return f"{text}; speed not measured"
     threads = results.machine.get("threads")
     counted = f", {threads} threads" if threads and threads != 1 else ", 1 thread" * bool(threads)
-    return f"{text}; MACs and speed at {split_cell(alone)[1]} tokens{counted}"
+    return f"{text}; MACs and speed at {_told_tokens(results, alone)}{counted}"
+
+
+def _told_tokens(results: Results, cell: str) -> str:
+    length, real = split_cell(cell)[1], results.real_lengths
+    if length:
+        return f"{length} tokens"
+    return f"real lengths ({real.mean:.0f} tokens in the mean)" if real else "real lengths"
 
 
 def print_table(results: Results | Mapping[str, Any], console: Console | None = None) -> None:
@@ -116,7 +119,7 @@ def print_table(results: Results | Mapping[str, Any], console: Console | None = 
 
 _WORDS = ("model", "format")
 #: What a narrow terminal is not shown, in the order in which it goes; the report has it all.
-_DISPENSABLE = ("p95 ms", "MACs M", "format", "params M", "ex/s", "retention", "size MB")
+_DISPENSABLE = ("p95 ms", "MACs M", "format", "params M", "ex/s", "retention", "size MB", "faster ")
 
 
 def _fitting(content: Cells, width: int) -> Cells:

@@ -10,10 +10,15 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from distill.errors import RunFolderError
+from distill.evaluation.build import ModelFacts, build_results
+from distill.evaluation.cells import REAL
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
+from distill.evaluation.lengths import summarise
 from distill.evaluation.machine import machine, physical_cores
+from distill.evaluation.memory import peak_memory_mb
 from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
-from distill.evaluation.results import ModelFacts, build_results, write_results
+from distill.evaluation.reference import REFERENCE_VOCABULARY, reference
+from distill.evaluation.results import write_results
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES, add_numbers
@@ -44,6 +49,12 @@ class _Entry:
     model: PreTrainedModel
     weights: Path
 
+    def memory_mb(self, length: int, threads: int) -> float:
+        """Peak memory of a process that does nothing but answer with this model."""
+        format = self.predictor.format
+        path = self.weights.parent if format == "transformers" else self.weights
+        return peak_memory_mb(format, path, length=length, threads=threads)
+
 
 def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
     """Write ``results.json``, the report and the bundle's card; log them where asked."""
@@ -65,6 +76,9 @@ def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
     split = workspace.final_split
     dataset = workspace.tokenized(split)
     entries = _entries(context, threads)
+    fixed = [length for length in config.lengths if length != REAL]
+    real = summarise(dataset.lengths) if REAL in config.lengths else None
+    length = max(1, round(real["mean"])) if real is not None else min(map(int, fixed))
     facts = [
         ModelFacts(
             name=entry.name,
@@ -73,19 +87,33 @@ def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
             scores=score(entry.predictor, dataset, workspace.task),
             parameters=parameters(entry.model),
             parameters_no_embeddings=parameters_no_embeddings(entry.model),
-            macs=macs(entry.model, min(config.lengths)),
+            macs=macs(entry.model, length),
             bytes=bytes_of(entry.weights),
+            memory_mb=entry.memory_mb(length, threads) if config.memory else None,
         )
         for entry in entries
     ]
+    predictors = {entry.name: entry.predictor for entry in entries}
+    vocabularies = [entry.model.config.vocab_size for entry in entries]
+    other = None
+    if config.against is not None:
+        predictors[config.against], other = reference(
+            config.against,
+            threads=threads,
+            length=length,
+            longest=max([*map(int, fixed), *dataset.lengths.tolist()]),
+            labels=workspace.task.num_outputs,
+        )
+        vocabularies.append(REFERENCE_VOCABULARY)
     speed = measure(
-        {entry.name: entry.predictor for entry in entries},
+        predictors,
         batch_sizes=config.batch_sizes,
         lengths=config.lengths,
         threads=threads,
         repeats=config.repeats,
-        vocab_size=entries[0].model.config.vocab_size,
+        vocab_size=min(vocabularies),
         seed=context.recipe.seed,
+        row_lengths=dataset.lengths.tolist(),
     )
     return build_results(
         facts,
@@ -95,6 +123,8 @@ def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
         metric=workspace.task.primary,
         split=split.name,
         machine=machine() | {"threads": threads},
+        real_lengths=real,
+        reference=other,
     )
 
 

@@ -13,6 +13,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from distill import digest
 from distill.errors import UserError
+from distill.evaluation.ledger import ledger
+from distill.evaluation.results import as_results
 from distill.recipe.schema import WandbConfig
 
 logger = logging.getLogger("distill")
@@ -125,6 +127,8 @@ def log_results(
     run = target.experiment
     columns, rows = _table(results["models"])
     run.log({"results": wandb.Table(columns=[*columns], data=rows)})
+    steps = _ledger(results)
+    run.log({"ledger": wandb.Table(columns=[*steps[0]], data=[[*row.values()] for row in steps])})
     for row in rows:
         model = dict(zip(columns, row, strict=True))
         for name in ("score", "retention", "bytes"):
@@ -137,6 +141,31 @@ def log_results(
             artifact.add_file(str(path), name=name, policy="immutable")
         run.log_artifact(artifact)
     finish([target])
+
+
+def _ledger(results: dict[str, Any]) -> list[dict[str, Any]]:
+    """What each step paid and brought, a mapping a row."""
+    return [
+        {
+            "step": step.model.name,
+            "from": step.before,
+            "score": step.model.score,
+            "drop": step.drop,
+            "p50_ms": step.latency.p50 if step.latency else None,
+            "p95_ms": step.latency.p95 if step.latency else None,
+            "throughput": step.throughput,
+            "bytes": step.model.bytes,
+            "parameters": step.model.parameters,
+            "macs": step.model.macs,
+            "step_faster": step.faster,
+            "step_smaller": step.smaller,
+            "faster": step.total_faster,
+            "smaller": step.total_smaller,
+            "faster_than_reference": step.against,
+            "note": step.verdict,
+        }
+        for step in ledger(as_results(results))
+    ]
 
 
 def _table(models: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:

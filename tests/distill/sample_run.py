@@ -8,7 +8,8 @@ import math
 import random
 from pathlib import Path
 
-from distill.evaluation.results import ModelFacts, build_results, write_results
+from distill.evaluation.build import ModelFacts, build_results
+from distill.evaluation.results import write_results
 
 RECIPE = """\
 recipe: 1
@@ -56,10 +57,16 @@ MACHINE = {
 }
 
 
-def build_sample(models=MODELS, *, timed: bool = True, split: str = "test", **changes):
+REFERENCE = ("bert-base", "", "transformers", None, 109.5e6, 85.6e6, 2.7e9, 438e6, 54.5, 907.0)
+
+
+def build_sample(
+    models=MODELS, *, timed: bool = True, split: str = "test", reference: bool = False, **changes
+):
     facts, speed = [], {}
-    for name, stage, kind, score, params, bare, macs, size, one, many in models:
-        scores = {"accuracy": score, "macro_f1": score - 0.01}
+    others = [REFERENCE] if reference else []
+    for name, stage, kind, score, params, bare, macs, size, one, many in [*models, *others]:
+        scores = {} if score is None else {"accuracy": score, "macro_f1": score - 0.01}
         costs = (int(params), int(bare), int(macs), int(size))
         facts.append(ModelFacts(name, stage, kind, scores, *costs))
         speed[name] = {
@@ -74,6 +81,7 @@ def build_sample(models=MODELS, *, timed: bool = True, split: str = "test", **ch
         "recipe": "quickstart", "task": "classification", "metric": "accuracy",
         "split": split, "machine": MACHINE,
     }  # fmt: skip
+    head["reference"] = facts.pop() if reference else None
     return build_results(facts, speed if timed else {}, **(head | changes))
 
 

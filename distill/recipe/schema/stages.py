@@ -104,12 +104,17 @@ class EvaluateStage(Section):
     """The stage's name."""
     batch_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [1, 32]
     """Batch sizes that are timed."""
-    lengths: Annotated[list[PositiveInt], Field(min_length=1)] = [32]
-    """Sequence lengths in tokens that are timed."""
+    lengths: Annotated[list[PositiveInt | Literal["real"]], Field(min_length=1)] = ["real", 32]
+    """What is timed: numbers of tokens, and ``real``, the scored rows' own lengths, which the
+    table then shows."""
     threads: PositiveInt | None = None
     """CPU threads of every timed model; left out, all physical cores."""
     repeats: PositiveInt = 30
     """Timed calls per model, batch size and length, in rounds that take turns."""
+    against: Literal["bert-base"] | None = None
+    """A second model to be faster than: BERT-base's shape with random weights in PyTorch eager."""
+    memory: StrictBool = False
+    """Also measure the peak memory of a fresh process for each model."""
 
 
 Stage = Annotated[

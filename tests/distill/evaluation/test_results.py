@@ -12,25 +12,22 @@ import pytest
 from pydantic import ValidationError
 
 from distill.errors import RunFolderError
-from distill.evaluation.results import (
-    Results,
-    latency_cell,
-    read_results,
-    throughput_cell,
-    write_results,
-)
+from distill.evaluation.cells import latency_cell, throughput_cell
+from distill.evaluation.results import Results, read_results, write_results
 
 KEYS = {"schema", "recipe", "task", "metric", "split", "machine", "models"}
+KEYS |= {"real_lengths", "reference"}
 ROW_KEYS = {
     "name", "stage", "format", "score", "scores", "retention", "parameters",
     "parameters_no_embeddings", "macs", "bytes", "ratios", "latency_ms", "throughput",
+    "memory_mb", "against",
 }  # fmt: skip
 
 
 def test_the_documented_keys_and_no_others(sample_results):
     results = sample_results()
     assert set(results) == KEYS
-    assert results["schema"] == 1
+    assert results["schema"] == 2
     assert all(set(row) == ROW_KEYS for row in results["models"])
     assert set(results["models"][0]["latency_ms"]["b1_l32"]) == {"p50", "p95"}
     assert set(results["models"][0]["ratios"]) == {"size", "latency", "throughput"}
@@ -92,7 +89,7 @@ def test_written_results_are_read_back_the_same(finished_run, sample_results):
 
 @pytest.mark.parametrize(
     "change",
-    [{"schema": 2}, {"surprise": 1}, {"models": []}, {"metric": None}],
+    [{"schema": 3}, {"surprise": 1}, {"models": []}, {"metric": None}],
 )
 def test_another_shape_is_refused(sample_results, change, tmp_path):
     with pytest.raises(ValidationError):
@@ -139,3 +136,24 @@ def test_reading_results_loads_neither_torch_nor_matplotlib():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_files_of_version_1_are_read(sample_results):
+    old = sample_results() | {"schema": 1}
+    for key in ("real_lengths", "reference"):
+        del old[key]
+    for row in old["models"]:
+        del row["memory_mb"], row["against"]
+    found = Results.model_validate(old)
+    assert found.reference is None
+    assert found.final.memory_mb is None
+
+
+def test_a_reference_is_compared_with_and_is_no_model(sample_results):
+    results = sample_results(reference=True)
+    assert "bert-base" not in [row["name"] for row in results["models"]]
+    assert results["reference"]["latency_ms"]["b1_l32"]["p50"] == 54.5
+    final = results["models"][-1]
+    assert final["against"]["latency"] == pytest.approx(54.5 / 0.69)
+    assert final["against"]["size"] == pytest.approx(438 / 15.3)
+    assert final["ratios"]["latency"] == pytest.approx(8.51 / 0.69)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from distill.evaluation import speed
-from distill.evaluation.speed import measure, random_batch, share_of_calls
+from distill.evaluation.speed import measure, share_of_calls
 
 
 class Recorder:
@@ -86,18 +86,6 @@ def test_calls_are_spread_over_the_rounds(calls, share):
     assert sum(share) == calls
 
 
-def test_inputs_fill_the_length_between_cls_and_sep():
-    batch = random_batch(3, 12, vocab_size=30522, seed=1)
-    assert {name: (a.shape, a.dtype.name) for name, a in batch.items()} == dict.fromkeys(
-        ["input_ids", "attention_mask", "token_type_ids"], ((3, 12), "int64")
-    )
-    assert (batch["input_ids"][:, 0] == 101).all()
-    assert (batch["input_ids"][:, -1] == 102).all()
-    assert batch["attention_mask"].all()
-    assert (random_batch(3, 12, vocab_size=30522, seed=1)["input_ids"] == batch["input_ids"]).all()
-    assert random_batch(3, 12, vocab_size=50, seed=1)["input_ids"].max() < 50
-
-
 def test_threads_and_garbage_collection_are_put_back(clock):
     before = torch.get_num_threads()
     timed([Recorder("a", clock, 0.001)], threads=before + 1)
@@ -112,3 +100,20 @@ def test_a_busy_machine_is_told_beforehand(clock, monkeypatch, caplog):
     monkeypatch.setattr(speed.psutil, "cpu_percent", lambda interval: 90.0)
     timed([Recorder("a", clock, 0.001)])
     assert "other programs keep the processor 90 % busy" in caplog.text
+
+
+def test_real_lengths_are_a_cell_and_every_model_gets_the_same_rows(clock):
+    models = [Recorder("a", clock, 0.001), Recorder("b", clock, 0.004)]
+    found = timed(
+        models, lengths=["real", 16], batch_sizes=[1, 2], row_lengths=[4, 9, 30], repeats=7
+    )
+    assert list(found["a"]["latency_ms"]) == ["b1_real", "b2_real", "b1_l16", "b2_l16"]
+    assert found["a"]["throughput"]["b2_real"] == 2000.0
+    assert {length for _, length in models[0].shapes} == {4, 9, 30, 16}
+    # Apart from warming up, of which the slower one does less.
+    assert models[0].shapes[-60:] == models[1].shapes[-60:]
+
+
+def test_real_lengths_need_rows(clock):
+    with pytest.raises(ValueError, match="row_lengths"):
+        timed([Recorder("a", clock, 0.001)], lengths=["real"])

@@ -25,13 +25,17 @@ MODEL = {
     "format": "transformers",
     "score": 0.9,
     "retention": 1.0,
+    "scores": {"accuracy": 0.9},
     "parameters": 10,
+    "parameters_no_embeddings": 5,
     "macs": 30,
     "bytes": 40,
+    "ratios": {"size": 1.0, "latency": 1.0, "throughput": 1.0},
     "latency_ms": {"b1_l32": {"p50": 1.5, "p95": 2.0}},
     "throughput": {"b32_l32": 400.0},
 }
-RESULTS = {"recipe": "tiny", "task": "classification", "metric": "accuracy", "models": [MODEL]}
+HEAD = {"schema": 2, "recipe": "tiny", "task": "classification", "metric": "accuracy"}
+RESULTS = {**HEAD, "split": "test", "machine": {}, "models": [MODEL]}
 
 
 def records(path: Path) -> Iterator[Any]:
@@ -137,8 +141,11 @@ def test_results_table_and_one_model_artifact(
     (bundle / "onnx" / "model.onnx").write_bytes(b"weights")
     log_results(WandbConfig(), run_folder, RESULTS, bundle)
     what = found(run_folder, "results")
-    table = json.loads(next(what["files"].rglob("*.table.json")).read_text())
+    paths = {path.name.partition("_")[0]: path for path in what["files"].rglob("*.table.json")}
+    table = json.loads(paths["results"].read_text())
     row = dict(zip(table["columns"], table["data"][0], strict=True))
+    step = json.loads(paths["ledger"].read_text())
+    assert dict(zip(step["columns"], step["data"][0], strict=True))["step"] == "teacher"
     assert (row["name"], row["score"], row["bytes"]) == ("teacher", 0.9, 40)
     assert (row["latency_ms/b1_l32"], row["throughput/b32_l32"]) == (1.5, 400.0)
     (artifact,) = [a for a in what["artifacts"] if a.type == "model"]

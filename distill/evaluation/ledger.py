@@ -1,0 +1,110 @@
+"""The ledger: what each step from teacher to deployed model paid, and what it brought.
+
+Importing this module loads neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from distill.evaluation.cells import latency_cell, throughput_cell
+from distill.evaluation.results import BASELINE, TEACHER, Latency, ModelRow, Results
+
+#: Less gain than this (2 %) is within the noise of a measurement and counts as none.
+NO_GAIN = 1.02
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step, against the one before it and against both 1x's.
+
+    Args:
+        model: the row of the results.
+        before: the name of the model that it was made from; empty for the first.
+        latency: of one call, where it was timed.
+        throughput: examples per second, where it was timed.
+        drop: score lost against the step before; negative where it gained.
+        faster: how many times faster than the step before, in median latency.
+        smaller: how many times fewer bytes than the step before.
+        total_faster: how many times faster than the teacher in PyTorch eager.
+        total_smaller: how many times fewer bytes than the teacher.
+        against: how many times faster than the reference, where there is one.
+        verdict: empty where the step helped, else in words what it did not do.
+    """
+
+    model: ModelRow
+    before: str
+    latency: Latency | None
+    throughput: float | None
+    drop: float
+    faster: float | None
+    smaller: float
+    total_faster: float | None
+    total_smaller: float
+    against: float | None
+    verdict: str
+
+
+def ledger(results: Results) -> list[Step]:
+    """The steps in order: the teacher, the student after each stage that changed it, each format.
+
+    Stages that train the same tensors further are one step, the last of them. An int8 format comes
+    after its own engine's fp32 format where that was exported too, every other one after the
+    student. The baseline is no step: nothing was made from it.
+    """
+    teacher = results.teacher
+    cell, many = latency_cell(set(teacher.latency_ms)), throughput_cell(set(teacher.throughput))
+    return [_step(row, before, cell, many) for row, before in _pairs(results)]
+
+
+def _pairs(results: Results) -> Iterator[tuple[ModelRow, ModelRow | None]]:
+    """Every step's model and the one it was made from."""
+    teacher = student = results.teacher
+    yield teacher, None
+    formats: dict[str, ModelRow] = {}
+    for row in results.models:
+        if row.name in (TEACHER, BASELINE) or results.is_superseded(row):
+            continue
+        if row.format == "transformers":
+            yield row, student
+            student = row
+            continue
+        formats[row.format] = row
+    for name in sorted(formats, key=lambda name: "-" in name):
+        engine = name.partition("-")[0]
+        yield formats[name], formats.get(engine, student) if engine != name else student
+
+
+def _step(row: ModelRow, before: ModelRow | None, cell: str | None, many: str | None) -> Step:
+    latency = row.latency_ms.get(cell) if cell else None
+    previous = before.latency_ms.get(cell) if before and cell else None
+    faster = previous.p50 / latency.p50 if previous and latency else None
+    smaller = before.bytes / row.bytes if before else 1.0
+    return Step(
+        model=row,
+        before=before.name if before else "",
+        latency=latency,
+        throughput=row.throughput.get(many) if many else None,
+        drop=before.score - row.score if before else 0.0,
+        faster=faster,
+        smaller=smaller,
+        total_faster=row.ratios.latency,
+        total_smaller=row.ratios.size,
+        against=row.against.latency if row.against else None,
+        verdict=_verdict(faster, smaller) if before else "",
+    )
+
+
+def _verdict(faster: float | None, smaller: float) -> str:
+    """What a step did not do that it is there for: one of the two it must."""
+    speed = faster if faster is not None else 1.0
+    if speed < NO_GAIN and smaller < NO_GAIN:
+        told = "neither faster nor smaller" if faster is not None else "not smaller"
+        worse = [w for w, r in (("slower", speed), ("larger", smaller)) if r < 1 / NO_GAIN]
+        return "did not help: " + (" and ".join(worse) if worse else told)
+    if speed < 1 / NO_GAIN:
+        return "smaller, but slower"
+    if smaller < 1 / NO_GAIN:
+        return "faster, but larger"
+    return ""

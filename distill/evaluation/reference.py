@@ -1,0 +1,55 @@
+"""A second 1x beside the teacher: BERT-base as it is used without any of this."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from distill.evaluation.build import ModelFacts
+from distill.evaluation.cost import macs, parameters, parameters_no_embeddings
+from distill.evaluation.predictors import TorchPredictor
+
+#: Name in a recipe, and how the shape differs from that of ``BertConfig``: 12 layers of width 768.
+SHAPES: dict[str, dict[str, Any]] = {"bert-base": {}}
+REFERENCE_VOCABULARY = 30522
+_POSITIONS = 512
+
+
+def reference(
+    name: str, *, threads: int, length: int, longest: int = _POSITIONS, labels: int = 2
+) -> tuple[TorchPredictor, ModelFacts]:
+    """A model of a known shape with random weights in PyTorch eager, and what it costs.
+
+    It has no score: only its speed and size mean anything.
+
+    Args:
+        name: a key of :data:`SHAPES`.
+        threads: torch's threads.
+        length: tokens that its multiply-accumulates are counted at.
+        longest: tokens of the longest input it will be given.
+        labels: outputs of its head.
+    """
+    positions = max(_POSITIONS, longest)
+    shape = SHAPES[name] | {
+        "vocab_size": REFERENCE_VOCABULARY,
+        "num_labels": labels,
+        "max_position_embeddings": positions,
+    }
+    config = BertConfig.from_dict(shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = BertForSequenceClassification(config)
+    count = parameters(model)
+    facts = ModelFacts(
+        name=name,
+        stage=name,
+        format=TorchPredictor.format,
+        scores={},
+        parameters=count,
+        parameters_no_embeddings=parameters_no_embeddings(model),
+        macs=macs(model, length),
+        bytes=4 * count,
+    )
+    return TorchPredictor(model, threads, name=name), facts

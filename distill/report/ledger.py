@@ -1,0 +1,111 @@
+"""The ledger in words: a table for the console, the report and Markdown, from the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from distill.evaluation.cells import latency_cell, split_cell, throughput_cell, told_length
+from distill.evaluation.ledger import Step, ledger
+from distill.evaluation.results import Reference, Results, as_results
+from distill.report import numbers
+from distill.report.table import Cells, align, caption
+
+TITLE = "ledger: what each step paid and brought"
+
+
+def ledger_cells(results: Results) -> Cells:
+    """The ledger as text, a row a step; the reference, where there is one, comes first."""
+    header = ["step", "from", results.metric, "p50 ms", "p95 ms", "ex/s", "size MB", "params M"]
+    header += ["MACs M", "step faster", "step smaller", "faster", "smaller"]
+    other = results.reference
+    if other is not None:
+        header.append(f"faster than {other.name}")
+    header.append("")
+    rows = [_reference_row(other, results)] if other is not None else []
+    rows += [_row(step, other is not None) for step in ledger(results)]
+    return Cells(header, rows)
+
+
+def _row(step: Step, compared: bool) -> list[str]:
+    model, latency = step.model, step.latency
+    return [
+        model.name,
+        step.before or "-",
+        numbers.score(model.score),
+        numbers.milliseconds(latency.p50 if latency else None),
+        numbers.milliseconds(latency.p95 if latency else None),
+        numbers.rate(step.throughput),
+        numbers.megabytes(model.bytes),
+        numbers.millions(model.parameters),
+        numbers.millions(model.macs),
+        numbers.times(step.faster) if step.before else "-",
+        numbers.times(step.smaller) if step.before else "-",
+        numbers.times(step.total_faster),
+        numbers.times(step.total_smaller),
+        *([numbers.times(step.against)] if compared else []),
+        step.verdict,
+    ]
+
+
+def _reference_row(other: Reference, results: Results) -> list[str]:
+    teacher = results.teacher
+    cell = latency_cell(set(other.latency_ms) & set(teacher.latency_ms))
+    latency = other.latency_ms.get(cell) if cell else None
+    base = teacher.latency_ms.get(cell) if cell else None
+    many = throughput_cell(set(other.throughput) & set(teacher.throughput))
+    rate = other.throughput.get(many) if many else None
+    return [
+        other.name,
+        "-",
+        "-",
+        numbers.milliseconds(latency.p50 if latency else None),
+        numbers.milliseconds(latency.p95 if latency else None),
+        numbers.rate(rate),
+        numbers.megabytes(other.bytes),
+        numbers.millions(other.parameters),
+        numbers.millions(other.macs),
+        "-",
+        "-",
+        numbers.times(base.p50 / latency.p50 if base and latency else None),
+        numbers.times(teacher.bytes / other.bytes),
+        numbers.times(1.0 if latency else None),
+        "",
+    ]
+
+
+def plain_ledger(results: Results | Mapping[str, Any]) -> str:
+    """Title, table and conditions as plain lines."""
+    results = as_results(results)
+    content = ledger_cells(results)
+    lines = align([content.header, *content.rows])
+    return "\n".join([TITLE, "", *lines, "", *told_conditions(results)])
+
+
+def told_conditions(results: Results) -> Iterator[str]:
+    """What was measured how and on what, a line each."""
+    yield caption(results) + _told_batches(results)
+    machine = results.machine
+    isa = ", ".join(machine.get("isa") or ()) or "instruction sets not known"
+    yield f"{machine.get('cpu', 'processor not known')} ({isa})"
+    versions = machine.get("versions") or {}
+    wanted = ("torch", "transformers", "onnxruntime", "openvino")
+    if told := ", ".join(f"{name} {versions[name]}" for name in wanted if name in versions):
+        yield told
+
+
+def _told_batches(results: Results) -> str:
+    cell = latency_cell(set(results.teacher.latency_ms))
+    if cell is None:
+        return ""
+    return f"; latency at batch {split_cell(cell)[0]}, {told_length(cell)}"
+
+
+def markdown_ledger(results: Results | Mapping[str, Any]) -> str:
+    """The ledger as a Markdown table with its conditions below, to be put into a document."""
+    results = as_results(results)
+    content = ledger_cells(results)
+    header = [*content.header[:-1], "note"]
+    rule = ["---", "---", *["---:"] * (len(header) - 3), "---"]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *content.rows])
+    return f"{table}\n\n" + "\n".join(f"- {line}" for line in told_conditions(results)) + "\n"
