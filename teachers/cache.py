@@ -97,11 +97,9 @@ def cached_logits(
     Raises:
         ModelError: a logit is not a finite number.
     """
-    classes = _classes(teacher)
-    parts = [_VERSION, weights_digest(teacher), dataset.digest, precision, len(dataset), classes]
-    key = digest.of_json(parts)
+    key = _key(teacher, dataset, precision)
     place = folder / key[:32]
-    found = _read(place, key, (len(dataset), classes))
+    found = _read(place, key, (len(dataset), _classes(teacher)))
     if found is not None:
         logger.info("teacher: logits of %d rows are cached", len(dataset))
         return found.array
@@ -110,6 +108,33 @@ def cached_logits(
     written = _read(place, key, logits.shape)
     # A disk that does not give back what was written is no reason to stop.
     return logits if written is None else written.array
+
+
+def remember_logits(
+    teacher: PreTrainedModel,
+    dataset: TokenRows,
+    logits: npt.NDArray[np.float32],
+    *,
+    folder: Path,
+    precision: str = "fp32",
+) -> None:
+    """Put logits that are known, such as those of some rows of another data set, on disk.
+
+    Args:
+        teacher: whose they are.
+        dataset: N tokenised rows.
+        logits: (N, C), row i of row i.
+        folder: as for :func:`cached_logits`, which finds them there.
+        precision: what they were worked out in.
+    """
+    key = _key(teacher, dataset, precision)
+    _write(folder / key[:32], key, np.ascontiguousarray(logits, dtype=np.float32))
+
+
+def _key(teacher: PreTrainedModel, dataset: TokenRows, precision: str) -> str:
+    classes = _classes(teacher)
+    parts = [_VERSION, weights_digest(teacher), dataset.digest, precision, len(dataset), classes]
+    return digest.of_json(parts)
 
 
 def compute_logits(

@@ -10,21 +10,21 @@ import typer
 
 from distill.console import clock
 from distill.matching.layer_map import LayerMap, candidates, make_layer_map
+from distill.recipe.augmented import work_by_stage
 from distill.recipe.checks import student_size
 from distill.recipe.estimate import (
     MACS_PER_SECOND,
-    Rows,
     Shape,
     cores,
     count_rows,
     shapes_by_stage,
     stage_bytes,
-    stage_macs,
 )
 from distill.recipe.known import teacher_shape
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import (
+    AugmentStage,
     BaselineConfig,
     DistillStage,
     EvaluateStage,
@@ -111,20 +111,13 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
         for stage, student in zip(stages, students, strict=True)
     )
     if rows is not None:
-        _add_times(content, stages, students, rows=rows, teacher=teacher)
+        costs = work_by_stage(recipe, stages, rows, teacher=teacher, students=students)
+        _add_times(content, costs)
     return content
 
 
-def _add_times(
-    content: dict[str, Any],
-    stages: list[PlannedStage],
-    students: list[Shape],
-    *,
-    rows: Rows,
-    teacher: Shape,
-) -> None:
-    for told, stage, student in zip(content["stages"], stages, students, strict=True):
-        work = stage_macs(stage, rows, teacher, student)
+def _add_times(content: dict[str, Any], costs: list[float]) -> None:
+    for told, work in zip(content["stages"], costs, strict=True):
         told["seconds"] = round(work / (MACS_PER_SECOND * cores()), 1)
     content["seconds"] = round(sum(stage["seconds"] for stage in content["stages"]), 1)
 
@@ -197,6 +190,11 @@ def _what(stage: PlannedStage) -> str:
             return f"fine-tune {stage.config.model}: {_training(stage.config.finetune)}"
         case BaselineConfig():
             return f"the student on labels only: {_training(stage.config)}"
+        case AugmentStage():
+            return (
+                f"up to {stage.config.copies} more of each row: {stage.config.replace:.0%} of the "
+                "words replaced"
+            )
         case DistillStage():
             kinds = ", ".join(objective.kind for objective in stage.config.objectives)
             return f"{_search(stage.config)}match {kinds}: {_training(stage.config)}"

@@ -2,11 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Protocol
+
+import numpy.typing as npt
 
 from distill import digest
+
+#: Texts, and the second sentence of each where rows are pairs.
+Texts = tuple[list[str], list[str] | None]
+
+
+class TextRows(Protocol):
+    """Rows that can be tokenised: a :class:`Split`, or rows that lie in a file."""
+
+    @property
+    def name(self) -> str:
+        """What they are called."""
+        ...
+
+    @property
+    def labels(self) -> Sequence[int] | npt.NDArray[Any]:
+        """The label of each row."""
+        ...
+
+    @property
+    def paired(self) -> bool:
+        """Whether rows are pairs of sentences."""
+        ...
+
+    @property
+    def text_digest(self) -> str:
+        """Hash of the texts."""
+        ...
+
+    def digest(self) -> str:
+        """Hash of texts and labels."""
+        ...
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def chunks(self, size: int) -> Iterator[Texts]:
+        """The texts in order, about ``size`` rows at a time."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,6 +69,17 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.texts)
+
+    @property
+    def paired(self) -> bool:
+        """Whether rows are pairs of sentences."""
+        return self.pairs is not None
+
+    def chunks(self, size: int) -> Iterator[Texts]:
+        """The texts and second sentences in order, ``size`` rows at a time."""
+        for start in range(0, len(self), size):
+            pairs = None if self.pairs is None else self.pairs[start : start + size]
+            yield self.texts[start : start + size], pairs
 
     @cached_property
     def text_digest(self) -> str:

@@ -21,7 +21,7 @@ from distill import digest
 from distill.atomic import new_folder, write_json
 from distill.cache import cache_folder
 from distill.console import Bar
-from distill.data.split import Split
+from distill.data.split import TextRows
 from distill.data.stamps import fault, stamp
 from distill.errors import DataError
 
@@ -93,6 +93,10 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
         """Some of the rows; an item's ``index`` stays its number among all of them."""
         return _ChosenRows(self, rows)
 
+    def relabelled(self, labels: npt.NDArray[np.int64]) -> TokenizedDataset:
+        """The same rows with other labels (N,); the digest, which stands for the texts, stays."""
+        return TokenizedDataset(self.folder, labels, digest=self.digest, pad_id=self.pad_id)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Worker processes open the files themselves; a pickled memmap would be a copy of them.
         return _reopen, (self.folder, self.labels, self.digest, self.pad_id)
@@ -128,7 +132,7 @@ def _reopen(
 
 
 def tokenize(
-    split: Split, tokenizer: PreTrainedTokenizerFast, *, max_length: int
+    split: TextRows, tokenizer: PreTrainedTokenizerFast, *, max_length: int
 ) -> TokenizedDataset:
     """Give a split as token ids, from the cache where its texts were tokenised before.
 
@@ -181,17 +185,15 @@ def _engine(tokenizer: PreTrainedTokenizerFast, max_length: int) -> Tokenizer:
     return engine
 
 
-def _encode(split: Split, engine: Tokenizer) -> Iterator[list[Encoding]]:
-    for start in range(0, len(split), _CHUNK):
-        texts = split.texts[start : start + _CHUNK]
-        if split.pairs is None:
+def _encode(split: TextRows, engine: Tokenizer) -> Iterator[list[Encoding]]:
+    for texts, pairs in split.chunks(_CHUNK):
+        if pairs is None:
             yield engine.encode_batch_fast(texts)
         else:
-            pairs = split.pairs[start : start + _CHUNK]
             yield engine.encode_batch_fast(list(zip(texts, pairs, strict=True)))
 
 
-def _write(folder: Path, split: Split, engine: Tokenizer, key: str) -> None:
+def _write(folder: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
     """Tokenise into a cache folder that appears when it is whole."""
     try:
         with new_folder(folder) as new:
@@ -206,17 +208,17 @@ def _write(folder: Path, split: Split, engine: Tokenizer, key: str) -> None:
         ) from error
 
 
-def _fill(new: Path, split: Split, engine: Tokenizer, key: str) -> None:
+def _fill(new: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
     lengths: list[npt.NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
     truncated = 0
-    names = [_IDS] if split.pairs is None else [_IDS, _TYPES]
+    names = [_IDS, _TYPES] if split.paired else [_IDS]
     with Bar(f"tokenise {split.name}", len(split)) as bar:
         for rows in _encode(split, engine):
             lengths.append(np.array([len(row.ids) for row in rows], dtype=np.int64))
             truncated += sum(bool(row.overflowing) for row in rows)
             with (new / _IDS).open("ab") as file:
                 file.write(np.concatenate([row.ids for row in rows], dtype=np.int32).tobytes())
-            if split.pairs is not None:
+            if split.paired:
                 types = np.concatenate([row.type_ids for row in rows]).astype(np.uint8)
                 with (new / _TYPES).open("ab") as file:
                     file.write(types.tobytes())

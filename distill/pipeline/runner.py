@@ -16,9 +16,9 @@ from distill.console import clock
 from distill.errors import DiskFullError
 from distill.pipeline.reuse import take_over
 from distill.recipe.loader import load_recipe
-from distill.recipe.plan import PlannedStage, plan_stages
+from distill.recipe.plan import PlannedStage, StageConfig, plan_stages
 from distill.recipe.run_models import model_of_run
-from distill.recipe.schema import Recipe
+from distill.recipe.schema import AugmentStage, Recipe
 from distill.run_folder import RunFolder, free_folder
 
 logger = logging.getLogger("distill")
@@ -117,6 +117,7 @@ def _prepare(recipe: Recipe) -> Any:
     # Heavy: torch, transformers and lightning come with these.
     from distill.evaluation.machine import physical_cores
     from distill.modules.devices import check_devices
+    from distill.stages.augment import check_source
     from distill.stages.workspace import Workspace
     from students.folder import check_folder
     from teachers.load import resolve_model
@@ -126,6 +127,9 @@ def _prepare(recipe: Recipe) -> Any:
     resolve_model(recipe.teacher.model, revision=recipe.teacher.revision)
     if recipe.student.init not in {"teacher-layers", "random"}:
         check_folder(model_of_run(Path(recipe.student.init).expanduser()))
+    for stage in recipe.stages:
+        if isinstance(stage, AugmentStage):
+            check_source(stage, recipe)
     workspace.check_data()
     return workspace
 
@@ -225,9 +229,21 @@ def _inputs(
                 if stage.index == 1 or stage.kind == "baseline"
                 else None
             ),
+            "named": _named_inputs(stage.config, recipe),
             "read": {s.name: folder.outputs_digest(s) for s in read},
         }
     )
+
+
+def _named_inputs(config: StageConfig, recipe: Recipe) -> dict[str, str | None] | None:
+    """Hashes of the files and models that a stage itself names."""
+    if not isinstance(config, AugmentStage):
+        return None
+    glove = Path(config.glove).expanduser() if config.glove is not None else None
+    return {
+        "glove": digest.of_file(glove) if glove is not None and glove.is_file() else None,
+        "model": _folder_digest(config.model or recipe.teacher.model),
+    }
 
 
 def _folder_digest(name: str) -> str | None:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 
 from distill.recipe.ablation import Cell
+from distill.recipe.augmented import work_by_stage
 from distill.recipe.checks import student_size
 from distill.recipe.estimate import (
     MACS_PER_SECOND,
@@ -18,7 +19,6 @@ from distill.recipe.estimate import (
     cores,
     count_rows,
     shapes_by_stage,
-    stage_macs,
 )
 from distill.recipe.known import teacher_shape
 from distill.recipe.plan import PlannedStage
@@ -73,9 +73,6 @@ def _seconds(
         return None
     teacher = Shape.of_teacher(found, len(recipe.task.labels or "??"))
     shapes = shapes_by_stage(recipe, stages, teacher, student_size(recipe))
-    work = sum(
-        stage_macs(stage, rows, teacher, shape)
-        for stage, shape in zip(stages, shapes, strict=True)
-        if stage in new
-    )
+    costs = work_by_stage(recipe, stages, rows, teacher=teacher, students=shapes)
+    work = sum(cost for stage, cost in zip(stages, costs, strict=True) if stage in new)
     return work / (MACS_PER_SECOND * cores())

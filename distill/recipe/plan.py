@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from distill.recipe.schema import (
+    AugmentStage,
     BaselineConfig,
     DistillStage,
     EvaluateStage,
@@ -19,6 +20,7 @@ from distill.recipe.schema import (
 StageConfig = (
     TeacherConfig
     | BaselineConfig
+    | AugmentStage
     | DistillStage
     | PruneStage
     | QuantizeStage

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from distill.stages.augment import augment_stage
 from distill.stages.baseline import baseline_stage
 from distill.stages.context import StageContext, StageResult
 from distill.stages.distill import distill_stage
@@ -18,6 +19,7 @@ from distill.stages.teacher import teacher_stage
 STAGES: dict[str, Callable[[Any, StageContext], StageResult]] = {
     "teacher": teacher_stage,
     "baseline": baseline_stage,
+    "augment": augment_stage,
     "distill": distill_stage,
     "prune": prune_stage,
     "quantize": quantize_stage,

@@ -8,29 +8,44 @@ import numpy as np
 from transformers import PreTrainedModel
 
 from distill.cache import cache_folder
+from distill.data.tokenized import TokenizedDataset
 from distill.modules.distill import DistillModule
-from distill.modules.fit import FitResult, fit
+from distill.modules.fit import FitResult, Rows, fit
 from distill.modules.precision import resolve_precision
 from distill.objectives import make_objectives
 from distill.recipe.schema import DistillStage, LogitsObjective, TrainConfig
 from distill.stages.context import StageContext, StageResult
 from distill.stages.search import search_layer_map
+from distill.stages.training_rows import training_rows, with_teacher_labels
 from teachers.cache import cached_logits
 
 
-def teacher_logits(context: StageContext, teacher: PreTrainedModel) -> np.ndarray:
-    """The teacher's logits on the training rows, from the cache where they stand there."""
+def teacher_logits(
+    context: StageContext, teacher: PreTrainedModel, rows: TokenizedDataset | None = None
+) -> np.ndarray:
+    """The teacher's logits on rows, from the cache where they stand there.
+
+    Args:
+        context: the stage's.
+        teacher: whose logits they are.
+        rows: left out, the training rows without augmented ones.
+    """
     workspace = context.workspace
     return cached_logits(
         teacher,
-        workspace.tokenized(workspace.data.train),
+        workspace.tokenized(workspace.data.train) if rows is None else rows,
         folder=cache_folder() / "logits",
         precision=resolve_precision(context.recipe.trainer),
     )
 
 
 def distil_logits(
-    context: StageContext, student: PreTrainedModel, config: TrainConfig, *, part: Path = Path()
+    context: StageContext,
+    student: PreTrainedModel,
+    config: TrainConfig,
+    *,
+    part: Path = Path(),
+    augmented: bool = True,
 ) -> tuple[PreTrainedModel, FitResult]:
     """Train a student on the teacher's cached logits alone (recovery after pruning).
 
@@ -39,24 +54,40 @@ def distil_logits(
         student: who learns.
         config: how.
         part: a folder inside the stage's, for one of several trainings.
+        augmented: whether on the rows of an augment stage too, where there is one.
     """
     workspace, session = context.workspace, context.session(part)
+    rows = training_rows(context, augmented=augmented)
     module = DistillModule(
         None,
         student,
         objectives=make_objectives([LogitsObjective(kind="logits")]),
         train=config,
         task=workspace.task,
-        teacher_logits=teacher_logits(context, context.load_teacher()),
+        teacher_logits=teacher_logits(context, context.load_teacher(), rows),
         seed=session.seed,
     )
     result = fit(
         module,
-        workspace.tokenized(workspace.data.train),
+        rows,
         validation=workspace.tokenized(workspace.data.validation),
         session=session,
     )
     return module.model, result
+
+
+def _rows(
+    context: StageContext, config: DistillStage, teacher: PreTrainedModel | None
+) -> tuple[Rows, np.ndarray | None]:
+    """What a stage learns from, and a teacher's logits on it; its label where nobody gave one."""
+    workspace = context.workspace
+    if workspace.learns_text:
+        return workspace.train_rows, None
+    rows = training_rows(context, augmented=config.augmented)
+    if teacher is None:
+        return rows, None
+    logits = teacher_logits(context, teacher, rows)
+    return with_teacher_labels(rows, logits, originals=len(workspace.data.train)), logits
 
 
 def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
@@ -74,6 +105,7 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         config = config.model_copy(update={"layer_map": found.chosen, "search": None})
     teacher, student = context.load_teacher(), context.load_student()
     learns_logits = any("logits" in objective.signals for objective in config.objectives)
+    rows, logits = _rows(context, config, teacher if learns_logits else None)
     module = DistillModule(
         teacher,
         student,
@@ -83,12 +115,12 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         projection=config.projection,
         train=config,
         task=None if workspace.learns_text else workspace.task,
-        teacher_logits=teacher_logits(context, teacher) if learns_logits else None,
+        teacher_logits=logits,
         seed=session.seed,
     )
     result = fit(
         module,
-        workspace.train_rows,
+        rows,
         validation=workspace.validation_rows if learns_logits or workspace.learns_text else None,
         session=session,
     )

@@ -49,7 +49,8 @@ def _prune(
     if config.recover is None:
         return student, None, facts
     part = folder.relative_to(context.folder)
-    return *distil_logits(context, student, config.recover, part=part), facts
+    learned = distil_logits(context, student, config.recover, part=part, augmented=config.augmented)
+    return *learned, facts
 
 
 def _save(

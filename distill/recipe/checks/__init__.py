@@ -16,7 +16,7 @@ from distill.recipe.checks.matching import (
     matching,
     reference,
 )
-from distill.recipe.checks.order import RESERVED, stage_names, stage_order
+from distill.recipe.checks.order import RESERVED, augmentation, stage_names, stage_order
 from distill.recipe.checks.pruning import depth, own_vocabulary, pruning
 from distill.recipe.checks.quantisation import quantisation
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
@@ -49,6 +49,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         reference,
         pruning,
         own_vocabulary,
+        augmentation,
     ]
     for rule in rules:
         findings.extend(rule(recipe))

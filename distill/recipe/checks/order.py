@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import Recipe
+from distill.recipe.schema import AugmentStage, DistillStage, PruneStage, Recipe, Stage
 from distill.recipe.yaml_lines import Loc
 
 #: Names in the run folder and in the results that are not a stage's to take.
@@ -44,8 +44,29 @@ def stage_order(recipe: Recipe) -> Findings:
             yield loc, "nothing comes after 'evaluate', which is the last stage"
         elif stage.kind != "evaluate" and "export" in seen:
             yield loc, f"'{stage.kind}' comes before 'export', which gathers the final model"
-        elif stage.kind in ("distill", "prune") and "quantize" in seen:
+        elif stage.kind in ("augment", "distill", "prune") and "quantize" in seen:
             yield loc, f"'{stage.kind}' comes before 'quantize': int8 weights are not trained"
+        elif stage.kind == "augment" and not any(map(_learns, recipe.stages[index + 1 :])):
+            yield loc, "no 'distill' stage after it learns from its rows; put it before one"
         elif stage.kind in ("prune", "quantize", "export") and "distill" not in seen:
             yield loc, f"'{stage.kind}' needs a trained student: put a 'distill' stage before it"
         seen.append(stage.kind)
+
+
+def _learns(stage: Stage) -> bool:
+    """Whether a stage trains on augmented rows."""
+    if isinstance(stage, PruneStage):
+        return stage.augmented and stage.recover is not None
+    return isinstance(stage, DistillStage) and stage.augmented
+
+
+def augmentation(recipe: Recipe) -> Findings:
+    """What an augment stage names that the data have not."""
+    for index, stage in enumerate(recipe.stages):
+        if not isinstance(stage, AugmentStage):
+            continue
+        if stage.pair_columns == "text_pair" and recipe.data.columns.text_pair is None:
+            yield (
+                ("stages", index, "pair_columns"),
+                "the data have no second text; name its column in data.columns.text_pair",
+            )

@@ -54,6 +54,7 @@ from distill.recipe.schema.recipe import (
     json_schema,
 )
 from distill.recipe.schema.stages import (
+    AugmentStage,
     DistillStage,
     EvaluateStage,
     ExportStage,
@@ -77,6 +78,7 @@ __all__ = [
     "AblationTask",
     "AblationVariant",
     "AttentionObjective",
+    "AugmentStage",
     "BaselineConfig",
     "Budget",
     "ClassificationTask",

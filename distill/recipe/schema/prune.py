@@ -71,6 +71,8 @@ class PruneStage(Section):
     recover: TrainConfig | None = TrainConfig(epochs=1)
     """Distillation of the logits after surgery; ``null`` leaves it out. ``vocabulary`` needs
     none."""
+    augmented: StrictBool = True
+    """Recover on the rows of an augment stage before it too, where there is one."""
     max_drop: Annotated[float, Field(ge=0, le=1)] | None = None
     """Largest loss of score (absolute) against the student before; where more is lost, half as
     much is removed. Left out, whatever comes is taken."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, StrictStr
 
 from distill.recipe.schema.base import Name, PositiveInt, Section, Share
 from distill.recipe.schema.objectives import LayerPair, Objective
@@ -29,6 +29,43 @@ class LayerSearch(Section):
     """Optimiser steps of each candidate on this stage's objectives, then as many on the logits."""
 
 
+class AugmentStage(Section):
+    """Make more training rows by replacing words: TinyBERT's data augmentation.
+
+    The distill stages after it learn from the original and the augmented rows, with the teacher's
+    outputs as targets. Teacher and baseline never see them.
+    """
+
+    kind: Literal["augment"]
+    name: Name = "augment"
+    """The stage's name."""
+    copies: PositiveInt = 20
+    """How often each row is tried to be changed; repetitions are dropped, so at most so many."""
+    replace: Annotated[float, Field(gt=0, le=1)] = 0.4
+    """Probability that a word which has candidates is replaced by one of them."""
+    candidates: PositiveInt = 15
+    """Words that a word may be replaced by."""
+    words: Literal["auto", "mlm", "neighbours"] = "auto"
+    """``mlm``: a masked-language model proposes what stands for a word of one piece, and nearest
+    word vectors for the others; ``neighbours``: word vectors for all; ``auto``: ``mlm`` where the
+    model has its head."""
+    model: StrictStr | None = None
+    """The masked-language model: a hub name, a folder or a run folder; left out, the pretrained
+    model that the teacher is made from."""
+    glove: StrictStr | None = None
+    """Word vectors as text (GloVe, also .gz); left out, the model's own input embeddings."""
+    segment: Literal["original", "none"] = "original"
+    """``original``: the model also reads the unmasked sentence, as in the published code, so that
+    replacements stay close; ``none``: only the masked one, as in the paper, and twice as fast."""
+    stop_words: StrictBool = True
+    """Leave function words (the, not, ...) as they are."""
+    pair_columns: Literal["both", "text", "text_pair"] = "both"
+    """Which texts of a pair are changed, always one at a time; ``both`` shares the copies."""
+    teacher_agreement: StrictBool | Annotated[float, Field(gt=0, lt=1)] = False
+    """Keep only rows that get the same label from the teacher as their original; a number is the
+    least probability of that label."""
+
+
 class DistillStage(TrainConfig):
     """Train the student to match the teacher's signals."""
 
@@ -46,6 +83,8 @@ class DistillStage(TrainConfig):
     """``masked``: the mean over real tokens; ``reference``: TinyBERT's code, padding included."""
     projection: Literal["shared", "per_layer"] | None = None
     """To the teacher's width: one for all, or each its own. Left out: shared in reference only."""
+    augmented: StrictBool = True
+    """Learn from the rows of an augment stage before it too, where there is one."""
 
 
 class QuantizeStage(Section):
@@ -118,6 +157,6 @@ class EvaluateStage(Section):
 
 
 Stage = Annotated[
-    DistillStage | PruneStage | QuantizeStage | ExportStage | EvaluateStage,
+    AugmentStage | DistillStage | PruneStage | QuantizeStage | ExportStage | EvaluateStage,
     Field(discriminator="kind"),
 ]

@@ -1,0 +1,150 @@
+"""Which words of a text may be replaced, where they stand, and how a replacement is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tokenizers import Tokenizer
+
+from distill.data.augmentation.stop_words import is_stop_word
+from distill.errors import ModelError
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+    from transformers import PreTrainedTokenizerFast
+
+_SPECIAL_TOKENS = 2
+_CHUNK = 1000
+
+
+class Word(NamedTuple):
+    """A word that may be replaced.
+
+    Args:
+        start: its first character in the text.
+        end: the character behind its last one.
+        ids: its pieces.
+        at: the number of its first piece in the sentence.
+    """
+
+    start: int
+    end: int
+    ids: tuple[int, ...]
+    at: int
+
+
+class Sentence(NamedTuple):
+    """A text as the model reads it.
+
+    Args:
+        text: the text.
+        ids: its pieces without special tokens, cut to the length limit.
+        words: those that may be replaced.
+        spoken: how many words there are in all, without signs.
+    """
+
+    text: str
+    ids: list[int]
+    words: list[Word]
+    spoken: int
+
+
+class Reader:
+    """Splits texts into words as BERT does, each with its place in the text.
+
+    A candidate is a word of letters only; a stop word is none where ``stop_words`` says so.
+
+    Args:
+        tokenizer: a WordPiece tokenizer.
+        max_length: tokens kept of a text, special ones included; words behind stay as they are.
+        stop_words: leave stop words as they are.
+
+    Raises:
+        ModelError: the tokenizer is not WordPiece.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, *, max_length: int, stop_words: bool
+    ) -> None:
+        engine: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        if type(engine.model).__name__ != "WordPiece":
+            raise ModelError(
+                f"augmentation replaces WordPiece words, and this tokenizer is "
+                f"{type(engine.model).__name__}; leave the augment stage out, or give it a BERT "
+                "in `model`"
+            )
+        engine.no_padding()
+        engine.enable_truncation(max_length - _SPECIAL_TOKENS)
+        self._engine = engine
+        self.stop_words = stop_words
+        self.fingerprint = engine.to_str()
+        unknown = tokenizer.unk_token_id
+        self.unknown = -1 if unknown is None else int(unknown)
+        #: The piece of each id.
+        self.pieces: list[str] = _pieces(engine)
+        self.special = frozenset(int(i) for i in tokenizer.all_special_ids)
+
+    def read(self, texts: Sequence[str]) -> list[Sentence]:
+        """The texts with their words."""
+        found: list[Sentence] = []
+        for start in range(0, len(texts), _CHUNK):
+            part = list(texts[start : start + _CHUNK])
+            encodings = self._engine.encode_batch(part, add_special_tokens=False)
+            found.extend(map(self._sentence, part, encodings))
+        return found
+
+    def _sentence(self, text: str, encoding: Encoding) -> Sentence:
+        ids, offsets, numbers = encoding.ids, encoding.offsets, encoding.word_ids
+        words: list[Word] = []
+        spoken, first, size = 0, 0, len(ids)
+        while first < size:
+            last = first + 1
+            while last < size and numbers[last] == numbers[first] is not None:
+                last += 1
+            start, end = offsets[first][0], offsets[last - 1][1]
+            spoken += text[start:end].isalnum()
+            # Of a text that was cut, the last word may be half a word.
+            whole = last < size or not encoding.overflowing
+            if whole and self._is_candidate(text[start:end]):
+                words.append(Word(start, end, tuple(ids[first:last]), first))
+            first = last
+        return Sentence(text, ids, words, spoken)
+
+    def _is_candidate(self, word: str) -> bool:
+        return word.isalpha() and not (self.stop_words and is_stop_word(word))
+
+    def replacements(self) -> list[int]:
+        """Ids that may stand for a word: whole words of letters, no pieces and nothing special.
+
+        Single Latin letters are left out; single characters of other scripts are words.
+        """
+        return [
+            number
+            for number, piece in enumerate(self.pieces)
+            if piece.isalpha()
+            and number not in self.special
+            and not (len(piece) == 1 and piece.isascii())
+        ]
+
+
+def _pieces(engine: Tokenizer) -> list[str]:
+    vocabulary = engine.get_vocab(with_added_tokens=True)
+    pieces = [""] * (max(vocabulary.values()) + 1)
+    for piece, number in vocabulary.items():
+        pieces[number] = piece
+    return pieces
+
+
+def written_like(word: str, original: str) -> str:
+    """A word in the case of the one it stands for: FINE, Fine, or as it is.
+
+    Example:
+        >>> written_like("great", "Good")
+        'Great'
+    """
+    if len(original) > 1 and original.isupper():
+        return word.upper()
+    if original[:1].isupper():
+        return word[:1].upper() + word[1:]
+    return word

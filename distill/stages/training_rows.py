@@ -1,0 +1,47 @@
+"""What a student learns from: the training rows, and behind them those that augmentation made.
+
+Legend: N original rows, A augmented ones, C classes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from distill.data.augmentation.rows import ROWS, AugmentedSplit
+from distill.data.tokenized import TokenizedDataset, tokenize
+from distill.stages.context import StageContext
+
+
+def training_rows(context: StageContext, *, augmented: bool) -> TokenizedDataset:
+    """The training rows, with those of the augment stage before this one where asked.
+
+    Args:
+        context: the stage's.
+        augmented: whether augmented rows are wanted; where no stage made any there are none.
+    """
+    workspace = context.workspace
+    stage = context.earlier("augment")
+    if stage is None or not augmented:
+        return workspace.tokenized(workspace.data.train)
+    rows = AugmentedSplit(workspace.data.train, context.run.stage(stage) / ROWS)
+    return tokenize(rows, workspace.tokenizer, max_length=context.recipe.data.max_length)
+
+
+def with_teacher_labels(
+    rows: TokenizedDataset, logits: npt.NDArray[np.float32], *, originals: int
+) -> TokenizedDataset:
+    """Rows whose augmented part is labelled by the teacher: its likeliest label.
+
+    A replaced word may have turned the label round, and nobody has looked.
+
+    Args:
+        rows: N + A rows.
+        logits: the teacher's, (N + A, C).
+        originals: N; these keep their labels.
+    """
+    if len(rows) == originals:
+        return rows
+    labels = rows.labels.copy()
+    labels[originals:] = logits[originals:].argmax(axis=-1)
+    return rows.relabelled(labels)

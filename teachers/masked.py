@@ -1,0 +1,75 @@
+"""Loading what proposes words: a BERT with its masked-language head, or its embeddings alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedModel
+
+from distill.errors import ModelError
+from students.anatomy import FAMILIES
+from students.folder import loading
+from teachers.load import resolve_model
+
+_HEAD = "cls.predictions."
+
+
+def load_masked_model(
+    name: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedModel | None:
+    """A BERT with its masked-language head, in fp32 and eval mode; ``None`` where it has none.
+
+    Args:
+        name: as for :func:`teachers.load.resolve_model`.
+        revision: the hub revision.
+        trust_remote_code: allow code that comes with the model to run.
+
+    Raises:
+        ModelError: the model cannot be loaded or is no BERT.
+    """
+    source = resolve_model(name, revision=revision)
+    options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
+    if _family(source, options) != "bert":
+        return None
+    with loading(source), torch.random.fork_rng(devices=[]):
+        model, info = AutoModelForMaskedLM.from_pretrained(
+            source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
+        )
+    missing = sorted(info["missing_keys"])
+    if any(key.startswith(_HEAD) for key in missing):
+        return None
+    if missing:
+        raise ModelError(f"{source}: the weights {missing[0]} are missing; save the model again")
+    return cast(PreTrainedModel, model.eval())
+
+
+def load_embeddings(
+    name: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
+) -> Tensor:
+    """A BERT's input embeddings (vocabulary, hidden size), in fp32.
+
+    Raises:
+        ModelError: the model cannot be loaded or is no BERT.
+    """
+    source = resolve_model(name, revision=revision)
+    options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
+    _family(source, options)
+    with loading(source), torch.random.fork_rng(devices=[]):
+        model = AutoModel.from_pretrained(
+            source, use_safetensors=True, dtype=torch.float32, **options
+        )
+    return cast(Tensor, model.get_input_embeddings().weight.detach())
+
+
+def _family(source: str | Path, options: dict[str, Any]) -> str:
+    with loading(source):
+        family = str(AutoConfig.from_pretrained(source, **options).model_type)
+    if family not in FAMILIES:
+        raise ModelError(
+            f"{source} is a '{family}'; augmentation needs a BERT (model types that work: "
+            f"{', '.join(FAMILIES)})"
+        )
+    return family
