@@ -157,6 +157,6 @@ class EvaluateStage(Section):
 
 
 Stage = Annotated[
-    AugmentStage | DistillStage | PruneStage | QuantizeStage | ExportStage | EvaluateStage,
+    DistillStage | AugmentStage | PruneStage | QuantizeStage | ExportStage | EvaluateStage,
     Field(discriminator="kind"),
 ]

@@ -112,7 +112,7 @@ def test_every_fault_at_once_each_with_line_and_suggestion(write: Write, faults:
         "small.yaml:20: stages[2].kind: unknown kind 'exprot'; there are: augment, distill, "
         "evaluate, export, prune, quantize; did you mean 'export'?",
         "small.yaml:21: stages[3]: found the text 'export', expected keys and values, "
-        "such as {kind: distill}",
+        "such as {kind: augment}",
         "small.yaml:22: stages[4].kind: missing; one of: augment, distill, evaluate, export, "
         "prune, quantize",
     ]
