@@ -12,7 +12,7 @@ from distill.recipe import catalog
 from distill.recipe.ablation import load_ablation
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import plan_stages
-from distill.recipe.schema import DistillStage, PruneStage, Recipe, TextTask
+from distill.recipe.schema import AugmentStage, DistillStage, PruneStage, Recipe, TextTask
 
 TINY = [
     "student.size=2x32/2/64",
@@ -21,10 +21,11 @@ TINY = [
     "data.limit_train=null",
     "data.limit_validation=null",
 ]
-#: What the paper's recipes have to say (section 4.2), by task.
+#: What the paper's recipes have to say (section 4.2): intermediate epochs, tokens, copies (of the
+#: published code).
 PAPER = {
-    "cola": (50, 64), "mnli": (10, 128), "mrpc": (20, 128), "qnli": (10, 128),
-    "qqp": (10, 128), "rte": (20, 128), "sst2": (20, 64),
+    "cola": (50, 64, 30), "mnli": (10, 128, 10), "mrpc": (20, 128, 30), "qnli": (10, 128, 20),
+    "qqp": (10, 128, 10), "rte": (20, 128, 30), "sst2": (20, 64, 20),
 }  # fmt: skip
 
 
@@ -55,6 +56,8 @@ def shortened(recipe: Recipe) -> list[str]:
             found += [f"{at}.epochs=1", f"{at}.batch_size=8", f"{at}.evaluations_per_epoch=1"]
             found += [f"{at}.steps=2"] * (stage.steps is not None)
             found += [f"{at}.layer_map=uniform"] * isinstance(stage.layer_map, list)
+        if isinstance(stage, AugmentStage):
+            found += [f"{at}.copies=1", f"{at}.model=null"]
         if isinstance(stage, PruneStage):
             found += [f"{at}.score_steps=1", f"{at}.recover.epochs=1"]
     if isinstance(recipe.task, TextTask):
@@ -89,7 +92,10 @@ def test_the_paper_s_recipes_differ_where_tasks_differ(task: str) -> None:
     intermediate, prediction = stages["intermediate"], stages["prediction"]
     assert isinstance(intermediate, DistillStage)
     assert isinstance(prediction, DistillStage)
-    assert (intermediate.epochs, recipe.data.max_length) == PAPER[task]
+    augment = stages["augment"]
+    assert isinstance(augment, AugmentStage)
+    assert (intermediate.epochs, recipe.data.max_length, augment.copies) == PAPER[task]
+    assert (augment.replace, augment.candidates) == (0.4, 15)
     assert (intermediate.lr, intermediate.schedule, intermediate.warmup) == (5e-5, "constant", 0)
     assert (prediction.epochs, prediction.lr, prediction.warmup) == (3, 3e-5, 0.1)
     assert {intermediate.batch_size, prediction.batch_size} == {32}
@@ -121,9 +127,13 @@ def test_the_tinybert_ablation_changes_what_its_rows_say(tmp_path: Path) -> None
     kinds = {
         name: [o.kind for o in cell.recipe.stages[0].objectives]  # type: ignore[union-attr]
         for name, cell in rte.items()
+        if name != "with-augmentation"
     }
     assert kinds["full"] == ["embedding", "attention", "hidden"]
     assert kinds["without-attention"] == ["embedding", "hidden"]
+    assert [s.kind for s in rte["with-augmentation"].planned()] == [
+        "teacher", "augment", "distill", "distill",
+    ]  # fmt: skip
     assert kinds["without-trm"] == ["embedding"]
     assert kinds["relations"] == ["embedding", "relations"]
     assert kinds["without-intermediate"] == ["logits"]
