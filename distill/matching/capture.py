@@ -59,6 +59,10 @@ class _Collector:
         self._pending = pending
         self._stop = stop
 
+    def saw_mlm(self, _module: nn.Module, _args: Any, output: Tensor) -> None:
+        self.signals.mlm = output  # (N, V)
+        self._arrived()
+
     def saw_embedding(self, _module: nn.Module, _args: Any, output: Tensor) -> None:
         self.signals.embedding = output
         self._arrived()
@@ -141,6 +145,8 @@ class Capture:
         hidden: layers whose output is wanted, counted from 1.
         embedding: whether the embedding output is wanted.
         logits: whether the head's logits are wanted.
+        mlm: whether the masked-language head's logits are wanted, at the tokens that
+            ``mlm_labels`` of the batch masks.
 
     Raises:
         ModelError: a layer is not there, nothing is wanted, or the model is of another family.
@@ -160,6 +166,7 @@ class Capture:
         hidden: Iterable[int] = (),
         embedding: bool = False,
         logits: bool = False,
+        mlm: bool = False,
     ) -> None:
         self.model = model
         self.attention = frozenset(attention)
@@ -167,6 +174,7 @@ class Capture:
         self.hidden = frozenset(hidden)
         self.embedding = embedding
         self.logits = logits
+        self.mlm = _mlm_head(model) if mlm else None
         depth = anatomy(model).depth
         for layer in sorted(self.attention | self.vectors | self.hidden):
             if not 1 <= layer <= depth:
@@ -174,7 +182,8 @@ class Capture:
                     f"layer {layer} of a {type(model).__name__} is wanted; "
                     f"its layers are 1 to {depth}"
                 )
-        self._pending = sum(map(len, (self.attention, self.vectors, self.hidden))) + int(embedding)
+        self._pending = sum(map(len, (self.attention, self.vectors, self.hidden)))
+        self._pending += int(embedding) + int(mlm)
         if not self._pending and not logits:
             raise ModelError("nothing to capture: no embedding, layer or logits is wanted")
         if self._ours:
@@ -199,9 +208,12 @@ class Capture:
                 each (B, L).
 
         Raises:
-            ModelError: a wanted signal did not arise (a layer without heads, a model without a
+            ModelError: the batch lacks ``mlm_labels`` that are needed, a wanted signal did not
+                arise (a layer without heads, a model without a
                 head), or gradient checkpointing is on while scores are wanted.
         """
+        if self.mlm is not None and "mlm_labels" not in batch:
+            raise ModelError("objective 'mlm': the batch has no mlm_labels; give masked text")
         inputs = {name: batch[name] for name in _INPUTS if name in batch}
         parts = anatomy(self.model)
         if self._ours and self.model.training and _recomputes(self.model):
@@ -217,7 +229,8 @@ class Capture:
             pending=self._pending,
             stop=not self.logits,
         )
-        with self._listening(collector, parts):
+        masked = batch["mlm_labels"] != -100 if self.mlm is not None else None  # (B, L)
+        with self._listening(collector, parts, masked):
             try:
                 output = self.model(**inputs)
             except _Complete:
@@ -225,13 +238,18 @@ class Capture:
         return self._checked(collector.signals, output)
 
     @contextmanager
-    def _listening(self, collector: _Collector, parts: Anatomy) -> Iterator[None]:
+    def _listening(
+        self, collector: _Collector, parts: Anatomy, masked: Tensor | None
+    ) -> Iterator[None]:
         """Hooks and, where scores are wanted, our attention function: for one forward pass."""
         with ExitStack() as stack:
             if self.embedding:
                 stack.enter_context(_hook(parts.embeddings, collector.saw_embedding))
             for layer in self.hidden:
                 stack.enter_context(_hook(parts.layers[layer - 1], collector.saw_hidden(layer)))
+            if self.mlm is not None:
+                stack.enter_context(_only_masked(self.mlm, masked))
+                stack.enter_context(_hook(self.mlm, collector.saw_mlm))
             if self._ours:
                 token = _collector.set(collector)
                 stack.callback(_collector.reset, token)
@@ -267,6 +285,30 @@ def _self_attention(parts: Anatomy, layer: int) -> nn.Module:
 @contextmanager
 def _hook(module: nn.Module, function: Callable[..., None]) -> Iterator[None]:
     handle = module.register_forward_hook(function)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def _mlm_head(model: nn.Module) -> nn.Module:
+    head = getattr(getattr(model, "cls", None), "predictions", None)
+    if not isinstance(head, nn.Module):
+        raise ModelError(
+            f"objective 'mlm' needs a masked-language head, which a {type(model).__name__} does "
+            "not have; give a BertForMaskedLM or a BertForPreTraining"
+        )
+    return head
+
+
+@contextmanager
+def _only_masked(head: nn.Module, masked: Tensor | None) -> Iterator[None]:
+    """Let the head see the masked tokens alone: over a vocabulary it is the costliest layer."""
+
+    def choose(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (args[0][masked],)  # (N, D) of (B, L, D)
+
+    handle = head.register_forward_pre_hook(choose)
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ class Signals:
         keys: likewise.
         values: likewise.
         logits: (B, C).
+        mlm: logits over the vocabulary at the N masked tokens of the batch, (N, V).
     """
 
     embedding: Tensor | None = None
@@ -29,3 +30,4 @@ class Signals:
     keys: dict[int, Tensor] = field(default_factory=dict)
     values: dict[int, Tensor] = field(default_factory=dict)
     logits: Tensor | None = None
+    mlm: Tensor | None = None

@@ -22,7 +22,7 @@ from distill.matching.projection import Projections
 from distill.matching.signals import Signals
 from distill.modules.base import Batch, TrainingModule
 from distill.objectives import Mode, Objective, make_objectives
-from distill.recipe.schema import TrainConfig
+from distill.recipe.schema import TrainConfig, WeightSchedule
 from distill.tasks import Task
 from students.anatomy import anatomy
 from teachers.freeze import freeze
@@ -86,7 +86,9 @@ class DistillModule(TrainingModule):
         self.objectives: list[Objective] = make_objectives(objectives, mode=mode)
         self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
         self._cached = teacher_logits
-        from_teacher = self.needs - ({"logits"} if teacher_logits is not None else set())
+        from_teacher = self.needs - {"mlm"}
+        if teacher_logits is not None:
+            from_teacher -= {"logits"}
         if teacher is None and from_teacher:
             raise ModelError(
                 f"objectives need the teacher's {', '.join(sorted(from_teacher))}: give a teacher"
@@ -132,6 +134,7 @@ class DistillModule(TrainingModule):
         student = self._student_signals(batch)
         teacher = self._signals_of_teacher(batch)
         found: dict[str, Tensor] = {}
+        progress = self._progress()
         total = torch.zeros((), device=self.device)
         for objective, layer_map in self._maps:
             loss = objective(
@@ -140,16 +143,29 @@ class DistillModule(TrainingModule):
                 mask=batch["attention_mask"],
                 layer_map=layer_map,
                 project=self.project,
-                labels=batch.get("labels"),
+                labels=batch.get(objective.labels),
             )
             found[objective.kind] = loss
-            total = total + objective.weight * loss
+            total = total + objective.weight_at(progress) * loss
         return {"loss": total, **found}
+
+    def _progress(self) -> float:
+        """The share of the optimiser steps that are done: a function of the position alone."""
+        if not any(isinstance(objective.weight, WeightSchedule) for objective in self.objectives):
+            return 0.0
+        if self.position is not None and self.total_steps:
+            return self.position // self.train_config.accumulate / self.total_steps
+        if self._trainer is None:
+            return 0.0
+        total = self.total_steps or self.trainer.estimated_stepping_batches
+        return self.trainer.global_step / total
 
     def observe(self, batch: Batch) -> None:
         """Take a validation batch into the task's metrics or, without logits, into the loss."""
         if self.chooses_by is not None:
             super().observe(batch)
+        elif "mlm" in self.needs and "mlm_labels" not in batch:
+            return
         elif "logits" not in self.needs or getattr(self._teacher_signals, "logits", False):
             rows = torch.tensor(float(len(batch["input_ids"])), device=self.device)
             # By the rows of all processes together, as the loss is the mean over them.
@@ -206,6 +222,7 @@ def _capture(model: PreTrainedModel, maps: _Maps, needs: AbstractSet[str], *, si
         hidden=layers("hidden"),
         embedding="embedding" in needs,
         logits="logits" in needs,
+        mlm="mlm" in needs,
     )
 
 

@@ -9,10 +9,15 @@ from typing import Any
 from distill.errors import ModelError
 from distill.objectives.attention import AttentionMatch
 from distill.objectives.base import Mode, Objective, Project
+from distill.objectives.cls import ClsMatch
+from distill.objectives.cosine import CosineMatch
+from distill.objectives.decoupled import DecoupledMatch
 from distill.objectives.embedding import EmbeddingMatch
 from distill.objectives.hidden import HiddenMatch
 from distill.objectives.logits import LogitsMatch
+from distill.objectives.mlm import MlmMatch
 from distill.objectives.relations import RelationsMatch
+from distill.objectives.standardized import StandardizedMatch
 from distill.recipe import schema
 
 __all__ = ["KINDS", "REFERENCE", "Mode", "Objective", "Project", "make_objectives"]
@@ -24,6 +29,11 @@ KINDS: dict[str, Callable[[Any], Objective]] = {
     "hidden": HiddenMatch.of,
     "logits": LogitsMatch.of,
     "relations": RelationsMatch.of,
+    "cosine": CosineMatch.of,
+    "cls": ClsMatch.of,
+    "decoupled": DecoupledMatch.of,
+    "standardized": StandardizedMatch.of,
+    "mlm": MlmMatch.of,
 }
 #: What makes the kinds that TinyBERT's published code has, to its letter.
 REFERENCE: dict[str, Callable[[Any, Mode], Objective]] = {
@@ -38,6 +48,11 @@ _DEFAULTS: dict[str, schema.Objective] = {
     "hidden": schema.HiddenObjective(kind="hidden"),
     "logits": schema.LogitsObjective(kind="logits"),
     "relations": schema.RelationsObjective(kind="relations"),
+    "cosine": schema.CosineObjective(kind="cosine"),
+    "cls": schema.ClsObjective(kind="cls"),
+    "decoupled": schema.DecoupledObjective(kind="decoupled"),
+    "standardized": schema.StandardizedObjective(kind="standardized"),
+    "mlm": schema.MlmObjective(kind="mlm"),
 }
 
 

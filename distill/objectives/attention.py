@@ -17,7 +17,7 @@ from distill.matching.signals import Signals
 from distill.objectives.base import Mode, Objective, Project, full, wanted
 from distill.objectives.distributions import log_probabilities, row_kl
 from distill.objectives.reference import reference_attention
-from distill.recipe.schema import AttentionObjective
+from distill.recipe.schema import AttentionObjective, WeightSchedule
 
 
 def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ class AttentionMatch(Objective):
     def __init__(
         self,
         *,
-        weight: float = 1.0,
+        weight: float | WeightSchedule = 1.0,
         on: Literal["scores", "probabilities"] = "scores",
         loss: Literal["mse", "kl"] | None = None,
         mode: Mode = "masked",

@@ -15,6 +15,7 @@ from distill import ranks
 from distill.errors import ModelError
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
+from distill.recipe.schema import WeightSchedule
 
 Mode = Literal["masked", "reference"]
 
@@ -31,7 +32,8 @@ class Objective(ABC):
     """One loss over signals.
 
     Args:
-        weight: factor of this loss in the sum; whoever adds the losses up applies it.
+        weight: factor of this loss in the sum, or its course over the training; whoever adds the
+            losses up applies it.
     """
 
     kind: ClassVar[str]
@@ -39,8 +41,20 @@ class Objective(ABC):
     needs: ClassVar[frozenset[str]]
     """Signals it reads: names of the fields of :class:`~distill.matching.signals.Signals`."""
 
-    def __init__(self, *, weight: float = 1.0) -> None:
+    labels: ClassVar[str] = "labels"
+    """The key of the batch under which its labels stand."""
+
+    def __init__(self, *, weight: float | WeightSchedule = 1.0) -> None:
         self.weight = weight
+
+    def weight_at(self, progress: float) -> float:
+        """The weight when so much of the training is done.
+
+        Args:
+            progress: share of the optimiser steps, from 0 to 1.
+        """
+        weight = self.weight
+        return weight.at(progress) if isinstance(weight, WeightSchedule) else weight
 
     @property
     def mapped(self) -> bool:
@@ -67,7 +81,7 @@ class Objective(ABC):
             layer_map: what :meth:`layers` gave: which teacher layer each student layer is
                 compared with.
             project: takes hidden states to the teacher's width; ``None`` compares as they are.
-            labels: (B,) class numbers, where the data have them.
+            labels: what the batch has under :attr:`labels`: class numbers, (B,).
 
         Raises:
             ModelError: student and teacher do not go together.

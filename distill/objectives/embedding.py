@@ -10,7 +10,7 @@ from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
 from distill.objectives.base import Mode, Objective, Project, masked_mse, wanted
 from distill.objectives.reference import reference_mse
-from distill.recipe.schema import EmbeddingObjective
+from distill.recipe.schema import EmbeddingObjective, WeightSchedule
 
 #: The key of the embedding among the projections of hidden states.
 EMBEDDING = 0
@@ -28,7 +28,7 @@ class EmbeddingMatch(Objective):
     kind: ClassVar[str] = "embedding"
     needs: ClassVar[frozenset[str]] = EmbeddingObjective.signals
 
-    def __init__(self, *, weight: float = 1.0, mode: Mode = "masked") -> None:
+    def __init__(self, *, weight: float | WeightSchedule = 1.0, mode: Mode = "masked") -> None:
         super().__init__(weight=weight)
         self.mode = mode
 

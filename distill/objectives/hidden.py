@@ -11,7 +11,7 @@ from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
 from distill.objectives.base import Mode, Objective, Project, masked_mse, wanted
 from distill.objectives.reference import reference_mse
-from distill.recipe.schema import HiddenObjective
+from distill.recipe.schema import HiddenObjective, WeightSchedule
 
 
 class HiddenMatch(Objective):
@@ -27,7 +27,7 @@ class HiddenMatch(Objective):
     kind: ClassVar[str] = "hidden"
     needs: ClassVar[frozenset[str]] = HiddenObjective.signals
 
-    def __init__(self, *, weight: float = 1.0, mode: Mode = "masked") -> None:
+    def __init__(self, *, weight: float | WeightSchedule = 1.0, mode: Mode = "masked") -> None:
         super().__init__(weight=weight)
         self.mode = mode
 

@@ -17,7 +17,7 @@ from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
 from distill.objectives.base import Mode, Objective, Project, full, wanted
 from distill.objectives.reference import reference_soft_ce
-from distill.recipe.schema import LogitsObjective
+from distill.recipe.schema import LogitsObjective, WeightSchedule
 
 
 def soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -139,7 +139,7 @@ class LogitsMatch(Objective):
     def __init__(
         self,
         *,
-        weight: float = 1.0,
+        weight: float | WeightSchedule = 1.0,
         loss: Literal["soft_ce", "kl", "mse"] = "soft_ce",
         temperature: float = 1.0,
         hard_weight: float = 0.0,

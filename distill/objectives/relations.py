@@ -16,7 +16,7 @@ from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
 from distill.objectives.base import Objective, Project, full, wanted
 from distill.objectives.distributions import log_probabilities, row_kl
-from distill.recipe.schema import RelationsObjective
+from distill.recipe.schema import RelationsObjective, WeightSchedule
 
 #: More relation heads than this do not help (MiniLMv2, table 5: 48 of a BERT-base).
 MOST_HEADS = 48
@@ -109,7 +109,7 @@ class RelationsMatch(Objective):
     def __init__(
         self,
         *,
-        weight: float = 1.0,
+        weight: float | WeightSchedule = 1.0,
         relation_heads: int | None = None,
         layer: tuple[int, int] | None = None,
     ) -> None:

@@ -112,7 +112,8 @@ def _meant(branch: str, tried: set[str], value: Value) -> bool:
 
 def _fits(branch: str, value: Value) -> bool:
     if isinstance(value.content, dict):
-        return branch[:1].isupper()  # a section is called by its class
+        # A section is called by its class, one with a validator `function-after[f(), Class]`.
+        return branch.removesuffix("]").rpartition(", ")[2][:1].isupper()
     if isinstance(value.content, list):
         return branch.startswith("list[")
     return True

@@ -81,7 +81,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 def _section(section: Section) -> dict[str, Any]:
     written = {
-        name: _value(getattr(section, name))
+        field.alias or name: _value(getattr(section, name))
         for name, field in type(section).model_fields.items()
         if getattr(section, name) is not None or field.default not in (None, PydanticUndefined)
     }

@@ -11,8 +11,10 @@ from distill.errors import ModelError
 from distill.recipe.checks.findings import Findings
 from distill.recipe.checks.inputs import BUILTIN, data_section, task_section, teacher_labels
 from distill.recipe.checks.matching import (
+    classes,
     explicit_student_layers,
     layer_search,
+    masked_text,
     matching,
     reference,
 )
@@ -50,6 +52,8 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         pruning,
         own_vocabulary,
         augmentation,
+        classes,
+        masked_text,
     ]
     for rule in rules:
         findings.extend(rule(recipe))

@@ -111,6 +111,40 @@ def _beyond_reference(objective: Objective) -> list[tuple[str, str]]:
     return found
 
 
+def masked_text(recipe: Recipe) -> Findings:
+    """Masked-language modelling, for which a stage's student has no head and its rows no masks."""
+    for index, stage in enumerate(recipe.stages):
+        if not isinstance(stage, DistillStage):
+            continue
+        for number, objective in enumerate(stage.objectives):
+            if objective.kind == "mlm":
+                yield (
+                    ("stages", index, "objectives", number, "kind"),
+                    f"mlm needs text in which tokens are masked and a student with a "
+                    f"masked-language head, which a stage on a {recipe.task.kind} task has not; "
+                    "leave it out, or use DistillModule from Python",
+                )
+
+
+def classes(recipe: Recipe) -> Findings:
+    """Objectives that say nothing of two classes."""
+    labels = getattr(recipe.task, "labels", None)
+    reasons = {
+        "decoupled": "its part on the other classes is then always 0",
+        "standardized": "two standardised logits are always 1 and -1",
+    }
+    for index, stage in enumerate(recipe.stages):
+        if not isinstance(stage, DistillStage) or labels is None or len(labels) > 2:
+            continue
+        for number, objective in enumerate(stage.objectives):
+            if objective.kind in reasons:
+                yield (
+                    ("stages", index, "objectives", number, "kind"),
+                    f"{objective.kind} needs three classes or more, and the task has "
+                    f"{len(labels)}: {reasons[objective.kind]}; take logits",
+                )
+
+
 def matching(recipe: Recipe, size: Size, teacher: TeacherShape) -> Findings:
     """Layer maps and head counts that cannot be."""
     heads_pruned = False

@@ -4,11 +4,43 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from distill.recipe.schema.base import PositiveInt, Section, Weight
 
 LayerPair = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+
+
+class WeightSchedule(Section):
+    """A weight that goes from one value to another in a line, and is constant before and after."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    from_: Annotated[float, Field(ge=0, alias="from")]
+    """The weight until ``start``."""
+    to: Annotated[float, Field(ge=0)]
+    """The weight from ``end`` on."""
+    start: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the training's optimiser steps at which it begins to move."""
+    end: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """Share of the training's optimiser steps at which it arrives."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.start >= self.end:
+            raise ValueError("start comes before end")
+        if self.from_ == self.to:
+            raise ValueError("from and to are the same; write one number")
+        return self
+
+    def at(self, progress: float) -> float:
+        """The weight when so much of the training is done.
+
+        Args:
+            progress: share of the optimiser steps, from 0 to 1.
+        """
+        done = (progress - self.start) / (self.end - self.start)
+        return self.from_ + (self.to - self.from_) * min(1.0, max(0.0, done))
 
 
 class ObjectiveConfig(Section):
@@ -16,8 +48,8 @@ class ObjectiveConfig(Section):
 
     signals: ClassVar[frozenset[str]] = frozenset()
     """What of student and teacher is compared."""
-    weight: Weight = 1.0
-    """Factor of this loss in the sum."""
+    weight: Weight | WeightSchedule = 1.0
+    """Factor of this loss in the sum; ``{from: 0, to: 1, start: 0, end: 0.5}`` moves it."""
 
     @property
     def mapped(self) -> bool:
@@ -85,11 +117,64 @@ class RelationsObjective(ObjectiveConfig):
         return self.layer is None
 
 
+class CosineObjective(ObjectiveConfig):
+    """Direction of the last layers' hidden states (DistilBERT)."""
+
+    signals: ClassVar[frozenset[str]] = frozenset({"hidden"})
+    kind: Literal["cosine"]
+
+    @property
+    def mapped(self) -> bool:
+        """Never: the last layers are compared."""
+        return False
+
+
+class ClsObjective(ObjectiveConfig):
+    """Direction of the first token's hidden states at mapped layers (PKD)."""
+
+    signals: ClassVar[frozenset[str]] = frozenset({"hidden"})
+    kind: Literal["cls"]
+
+
+class DecoupledObjective(ObjectiveConfig):
+    """Decoupled distillation of logits (DKD); three classes or more."""
+
+    signals: ClassVar[frozenset[str]] = frozenset({"logits"})
+    kind: Literal["decoupled"]
+    alpha: Annotated[float, Field(ge=0)] = 1.0
+    """Factor of the part on the true class against all others together."""
+    beta: Annotated[float, Field(ge=0)] = 8.0
+    """Factor of the part on the other classes among themselves."""
+    temperature: Annotated[float, Field(gt=0)] = 4.0
+    """Both sides' logits are divided by it; the loss is multiplied by its square."""
+
+
+class StandardizedObjective(ObjectiveConfig):
+    """KL between logits of which each row has mean 0 and variance 1; three classes or more."""
+
+    signals: ClassVar[frozenset[str]] = frozenset({"logits"})
+    kind: Literal["standardized"]
+    temperature: Annotated[float, Field(gt=0)] = 2.0
+    """Standardised logits are divided by it; the loss is multiplied by its square."""
+
+
+class MlmObjective(ObjectiveConfig):
+    """Cross-entropy of the student on masked tokens: needs masked text and an MLM head."""
+
+    signals: ClassVar[frozenset[str]] = frozenset({"mlm"})
+    kind: Literal["mlm"]
+
+
 Objective = Annotated[
     EmbeddingObjective
     | AttentionObjective
     | HiddenObjective
     | LogitsObjective
-    | RelationsObjective,
+    | RelationsObjective
+    | CosineObjective
+    | ClsObjective
+    | DecoupledObjective
+    | StandardizedObjective
+    | MlmObjective,
     Field(discriminator="kind"),
 ]

@@ -17,7 +17,13 @@ from distill.errors import ModelError
 from distill.modules.distill import DistillModule
 from distill.modules.quiet import quiet_lightning
 from distill.objectives import make_objectives
-from distill.recipe.schema import LogitsObjective, TrainConfig
+from distill.recipe.schema import (
+    EmbeddingObjective,
+    HiddenObjective,
+    LogitsObjective,
+    TrainConfig,
+    WeightSchedule,
+)
 from distill.tasks import Classification
 
 Batch = dict[str, Tensor]
@@ -121,6 +127,40 @@ def test_sum_of_weighted_losses(pair: tuple[Any, Any]) -> None:
     found = module.losses(batches()[0])
     assert set(found) == {"loss", "hidden", "logits"}
     assert torch.allclose(found["loss"], found["hidden"] + 0.25 * found["logits"])
+
+
+def moving(first: float, to: float, **share: float) -> WeightSchedule:
+    return WeightSchedule.model_validate({"from": first, "to": to, **share})
+
+
+def test_weights_move_with_the_optimiser_steps(pair: tuple[Any, Any]) -> None:
+    hidden = HiddenObjective(kind="hidden", weight=moving(0.0, 2.0, start=0.2, end=0.6))
+    module = DistillModule(*pair, [hidden, "embedding"], train=TrainConfig(epochs=1, accumulate=2))
+    module.total_steps = 10
+    weights = []
+    for position in range(20):
+        module.position = position
+        found = module.losses(batches(1)[0])
+        weights.append(((found["loss"] - found["embedding"]) / found["hidden"]).item())
+    # Two batches a step; 0 for two steps, then 0.5 more with each, 2 from the sixth on.
+    expected = [0, 0, 0, 0.5, 1, 1.5, 2, 2, 2, 2]
+    assert weights == pytest.approx([w for w in expected for _ in range(2)], abs=1e-5)
+
+
+def test_weights_move_in_a_trainer_of_ones_own(pair: tuple[Any, Any], tmp_path: Path) -> None:
+    seen: list[tuple[float, float]] = []
+
+    class Kept(L.Callback):
+        def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+            told = trainer.callback_metrics
+            seen.append((float(told["loss"]), float(told["embedding"])))
+
+    only = EmbeddingObjective(kind="embedding", weight=moving(1.0, 0.0))
+    module = DistillModule(*pair, [only])
+    own_trainer(tmp_path, max_epochs=1, callbacks=[Kept()]).fit(
+        module, loader(batches(5)), loader(batches(1))
+    )
+    assert [loss / part for loss, part in seen] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2], abs=1e-5)
 
 
 def indexed(made: list[Batch]) -> list[Batch]:

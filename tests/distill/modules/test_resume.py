@@ -22,6 +22,9 @@ PLAIN: dict[str, Any] = {"evaluations_per_epoch": 3}
 ACCUMULATED: dict[str, Any] = {"accumulate": 5, "trainer": {"checkpoint_steps": 1}}
 BF16: dict[str, Any] = {"trainer": {"precision": "bf16"}}
 DISTILLED: dict[str, Any] = {"objectives": ["embedding", "attention", "hidden", "logits"]}
+SCHEDULED: dict[str, Any] = {
+    "objectives": [{"kind": "hidden", "weight": {"from": 2.0, "to": 0.0, "end": 0.6}}, "logits"]
+}
 PATIENT: dict[str, Any] = {"epochs": 6, "patience": 2, "lr": 1e-6}
 LAST_KEPT: dict[str, Any] = {"validation": None}
 
@@ -83,6 +86,7 @@ def whole(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         pytest.param(PATIENT, [("saved", 8)], id="before-patience-runs-out"),
         pytest.param(BF16, [("step", 9)], id="bf16"),
         pytest.param(DISTILLED, [("step", 8), ("saved", 2)], id="distilled"),
+        pytest.param(SCHEDULED, [("step", 8)], id="weights-that-move"),
         pytest.param(LAST_KEPT, [("step", 17)], id="without-validation"),
     ],
 )

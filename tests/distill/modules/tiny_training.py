@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from safetensors.torch import save_file
 from torch import distributed
 from torch.utils.data import Dataset
@@ -27,10 +28,12 @@ from distill.modules.base import TrainingModule
 from distill.modules.distill import DistillModule
 from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import FitResult, FitSession, fit
-from distill.recipe.schema import TrainConfig, TrainerConfig
+from distill.recipe.schema import Objective, TrainConfig, TrainerConfig
 from distill.tasks import Classification
 from distill.tracking.metrics_csv import MetricsCsv
 
+#: Reads an objective that is written as in a recipe.
+_OBJECTIVE: TypeAdapter[Any] = TypeAdapter(Objective)
 VOCABULARY, LABELS = 50, ("no", "yes")
 
 
@@ -117,7 +120,7 @@ def train(
     rows: int = 90,
     validation: int | None = 40,
     trainer: dict[str, Any] | None = None,
-    objectives: list[str] | None = None,
+    objectives: list[Any] | None = None,
     spoiled: str | None = None,
     **config: Any,
 ) -> tuple[Any, FitResult]:
@@ -128,7 +131,8 @@ def train(
     module: TrainingModule
     if objectives:
         teacher = bert(layers=4, hidden=24, seed=1)
-        module = DistillModule(teacher, bert(), objectives, train=how, task=task, seed=5)
+        parts = [_OBJECTIVE.validate_python(o) if isinstance(o, dict) else o for o in objectives]
+        module = DistillModule(teacher, bert(), parts, train=how, task=task, seed=5)
     else:
         module = FinetuneModule(bert(), task, train=how, seed=5)
     result = fit(

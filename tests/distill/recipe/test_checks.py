@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from distill.recipe.checks import student_size
-from distill.recipe.loader import load_recipe
+from distill.recipe.loader import load_recipe, resolved_yaml
 
 Write = Callable[..., Path]
 Faults = Callable[..., list[str]]
@@ -126,6 +126,44 @@ def test_reference_takes_what_the_published_code_has(write: Write, faults: Fault
     assert "the reference matches embedding, attention, hidden, logits alone" in told[1]
     plain = "stages.intermediate.objectives=[{kind: embedding}, {kind: attention}, {kind: hidden}]"
     assert load_recipe(write(), mode, plain).stages[0].mode == "reference"
+
+
+@pytest.mark.parametrize("kind", ["decoupled", "standardized"])
+def test_two_classes_are_refused_where_they_say_nothing(
+    write: Write, faults: Faults, kind: str
+) -> None:
+    objectives = f"stages.prediction.objectives=[{{kind: {kind}}}]"
+    told = faults(write(), objectives)
+    assert len(told) == 1
+    assert f"{kind} needs three classes or more, and the task has 2: " in told[0]
+    assert "take logits" in told[0]
+    load_recipe(write(), objectives, "task.labels=[a, b, c]")
+    load_recipe(write(), objectives, "task.labels=null")
+
+
+def test_masked_language_modelling_needs_text(write: Write, faults: Faults) -> None:
+    told = faults(write(), "stages.prediction.objectives=[{kind: mlm}, {kind: logits}]")
+    assert "mlm needs text in which tokens are masked" in told[0]
+
+
+def test_a_weight_may_move(write: Write, faults: Faults) -> None:
+    def weight(text: str) -> str:
+        return f"stages.intermediate.objectives.hidden.weight={{{text}}}"
+
+    recipe = load_recipe(write(), weight("from: 0, to: 1.5, end: 0.5"))
+    moving = recipe.stages[0].objectives[1].weight
+    assert [moving.at(share) for share in (0, 0.25, 0.5, 1)] == [0, 0.75, 1.5, 1.5]
+    again = write(text=resolved_yaml(recipe), name="again.yaml")
+    assert load_recipe(again) == recipe
+    for text, said in (
+        ("from: 0, to: 1, start: 0.5, end: 0.5", "start comes before end"),
+        ("from: 1, to: 1", "from and to are the same; write one number"),
+        ("from: 0", "weight.to: missing"),
+        ("from: -1, to: 1", "weight.from: found"),
+    ):
+        told = faults(write(), weight(text))
+        assert len(told) == 1
+        assert said in told[0]
 
 
 def test_kl_is_of_probabilities(write: Write, faults: Faults) -> None:

@@ -1,0 +1,76 @@
+"""Masked-language modelling of the student, beside what it learns from the teacher.
+
+Legend: B batch, L length, N masked tokens of a batch, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from distill import ranks
+from distill.errors import ModelError
+from distill.matching.layer_map import LayerMap
+from distill.matching.signals import Signals
+from distill.objectives.base import Objective, Project, full, wanted
+from distill.recipe.schema import MlmObjective
+
+#: The label of tokens that are not to be told.
+IGNORED = -100
+
+
+def mlm_loss(predictions: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy over the masked tokens, mean over them, in fp32; 0 where there are none.
+
+    Args:
+        predictions: logits at the masked tokens, row by row, (N, V).
+        labels: (B, L), the true token where one is masked and -100 elsewhere.
+
+    Raises:
+        ModelError: there are not N masked tokens.
+    """
+    told = labels[labels != IGNORED]  # (N,)
+    if len(told) != len(predictions):
+        raise ModelError(
+            f"objective 'mlm': {len(predictions)} predictions for {len(told)} masked tokens"
+        )
+    total = F.cross_entropy(full(predictions), told, reduction="sum")
+    return ranks.weighted_mean(total, torch.tensor(float(len(told)), device=total.device))
+
+
+class MlmMatch(Objective):
+    """Cross-entropy of the student's masked-language head on masked tokens; no teacher in it.
+
+    The head runs at the masked tokens only.
+
+    Reference:
+        Devlin et al. 2019, BERT, task 1; DistilBERT (Sanh et al. 2019) adds it to distillation.
+    """
+
+    kind: ClassVar[str] = "mlm"
+    needs: ClassVar[frozenset[str]] = MlmObjective.signals
+    labels: ClassVar[str] = "mlm_labels"
+
+    @classmethod
+    def of(cls, config: MlmObjective) -> MlmMatch:
+        """The objective a recipe asks for."""
+        return cls(weight=config.weight)
+
+    def __call__(
+        self,
+        student: Signals,
+        teacher: Signals,
+        *,
+        mask: Tensor | None = None,
+        layer_map: LayerMap | None = None,
+        project: Project | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """See :class:`Objective`."""
+        del teacher, mask, layer_map, project
+        if labels is None:
+            raise ModelError("objective 'mlm': the batch has no mlm_labels; give masked text")
+        return mlm_loss(wanted(student.mlm, self.kind, "student"), labels)
