@@ -133,7 +133,7 @@ CASES: list[tuple[list[tuple[str, str]], list[str]]] = [
         "data=DIR (some files)"]),
     ([("{kind: logits}", "{kind: attention, weight: 0}")], [
         "parts.yaml:17: stages[0].objectives[0].weight: found the number 0, expected more than 0 "
-        "(in short on one and 1 more)"]),
+        "or keys and values (in short on one and 1 more)"]),
 ]  # fmt: skip
 
 
