@@ -45,6 +45,10 @@ _AXES: dict[str, tuple[str, ...]] = {
 }
 
 
+#: What a config says of the tokens that are read.
+_VOCABULARY = ("vocab_size", "pad_token_id", "type_vocab_size", "max_position_embeddings")
+
+
 @dataclass(frozen=True)
 class _Cut:
     """Which of the teacher's dimensions the student keeps."""
@@ -72,6 +76,7 @@ def build_student(
     layers: Literal["uniform", "first", "last"] | str | Sequence[int] = "uniform",
     seed: int = 0,
     head: bool = True,
+    own_vocabulary: bool = False,
 ) -> PreTrainedModel:
     """A classifier of ``size`` with the teacher's vocabulary, labels and problem type.
 
@@ -90,6 +95,7 @@ def build_student(
             ``first``, ``last``, or a list counted from 1.
         seed: draws what is not copied.
         head: whether it is a classifier; otherwise it is the encoder alone.
+        own_vocabulary: whether the folder's vocabulary is taken instead of the teacher's.
 
     Raises:
         ModelError: the teacher is no plain BERT, the student does not fit into it, or the folder
@@ -103,6 +109,9 @@ def build_student(
             f"a student is built from a BERT, not from a '{teacher.config.model_type}'"
         )
     config = _student_config(teacher, size)
+    if own_vocabulary:
+        found = read_config(check_folder(model_of_run(Path(init))))
+        config.update({name: found[name] for name in _VOCABULARY if name in found})
     # The constructor draws all weights; a generator of its own leaves the caller's alone.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -33,7 +33,7 @@ from distill.recipe.schema import (
     PruneStage,
     QuantizeStage,
     Recipe,
-    TeacherConfig,
+    TeacherModel,
     TrainConfig,
 )
 
@@ -126,6 +126,10 @@ def _models(
     stages: list[PlannedStage], teacher: Shape, students: list[Shape]
 ) -> list[dict[str, Any]]:
     rows = [_model("teacher", teacher)]
+    for stage in stages[1:]:
+        if isinstance(stage.config, TeacherModel) and (own := teacher_shape(stage.config.model)):
+            rows.append(_model(stage.name, Shape.of_teacher(own, teacher.labels)))
+    teachers = len(rows)
     named = [
         (stage.name if isinstance(stage.config, PruneStage) else "student", shape)
         for stage, shape in zip(stages, students, strict=True)
@@ -133,7 +137,7 @@ def _models(
     ]
     for name, shape in named:
         model = _model(name, shape)
-        if {**model, "name": ""} != {**rows[-1], "name": ""} or len(rows) == 1:
+        if {**model, "name": ""} != {**rows[-1], "name": ""} or len(rows) == teachers:
             rows.append(model)
     return rows
 
@@ -184,9 +188,9 @@ def _layer_maps(config: DistillStage, student: int, teacher: int) -> list[dict[s
 
 def _what(stage: PlannedStage) -> str:
     match stage.config:
-        case TeacherConfig(finetune=None):
+        case TeacherModel(finetune=None):
             return f"{stage.config.model} as it is"
-        case TeacherConfig():
+        case TeacherModel():
             return f"fine-tune {stage.config.model}: {_training(stage.config.finetune)}"
         case BaselineConfig():
             return f"the student on labels only: {_training(stage.config)}"

@@ -89,10 +89,6 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
             "index": index,
         }
 
-    def take(self, rows: npt.NDArray[np.integer[Any]]) -> TokenizedDataset:
-        """Some of the rows; an item's ``index`` stays its number among all of them."""
-        return _ChosenRows(self, rows)
-
     def relabelled(self, labels: npt.NDArray[np.int64]) -> TokenizedDataset:
         """The same rows with other labels (N,); the digest, which stands for the texts, stays."""
         return TokenizedDataset(self.folder, labels, digest=self.digest, pad_id=self.pad_id)
@@ -100,29 +96,6 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
     def __reduce__(self) -> tuple[Any, ...]:
         # Worker processes open the files themselves; a pickled memmap would be a copy of them.
         return _reopen, (self.folder, self.labels, self.digest, self.pad_id)
-
-
-class _ChosenRows(TokenizedDataset):
-    """Some rows of a data set.
-
-    Args:
-        whole: all rows.
-        rows: the numbers of those chosen, of shape (K,).
-    """
-
-    def __init__(self, whole: TokenizedDataset, rows: npt.NDArray[np.integer[Any]]) -> None:
-        self.whole, self.rows = whole, rows
-        self.folder, self.pad_id, self.truncated = whole.folder, whole.pad_id, whole.truncated
-        self.lengths, self.labels = whole.lengths[rows], whole.labels[rows]
-        self.digest = digest.of_json([whole.digest, rows.tolist()])
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        return self.whole[int(self.rows[index])]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _ChosenRows, (self.whole, self.rows)
 
 
 def _reopen(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from distill.evaluation.cells import latency_cell, throughput_cell
-from distill.evaluation.results import BASELINE, TEACHER, Results
+from distill.evaluation.results import BASELINE, TEACHER, Results, is_teacher
 
 
 @dataclass(frozen=True)
@@ -123,9 +123,11 @@ _COSTS = ("parameters", "parameters_no_embeddings", "macs", "bytes")
 
 
 def _rank(model: ModelFacts) -> int:
-    if model.name in (TEACHER, BASELINE):
-        return (TEACHER, BASELINE).index(model.name)
-    return 2 if model.format == "transformers" else 3
+    if is_teacher(model.name):
+        return 0 if model.name == TEACHER else 1
+    if model.name == BASELINE:
+        return 2
+    return 3 if model.format == "transformers" else 4
 
 
 def _ratios(

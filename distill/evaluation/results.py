@@ -6,6 +6,7 @@ The format is told in ``docs/results.md``. Importing this module loads neither t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,14 @@ from distill.errors import RunFolderError
 
 TEACHER = "teacher"
 BASELINE = "baseline"
+#: The row of several teachers' averaged logits.
+TEACHERS = "teachers"
+_TEACHERS = re.compile(r"teacher(s|-\d+)?")
+
+
+def is_teacher(name: str) -> bool:
+    """Whether a row is a teacher: the first, a further one, or the average of several."""
+    return _TEACHERS.fullmatch(name) is not None
 
 
 class _Part(BaseModel):
@@ -156,7 +165,7 @@ class Results(_Part):
 
         The score of such a row can be that of an untrained head (inner layers are matched first).
         """
-        if row.name in (TEACHER, BASELINE):
+        if is_teacher(row.name) or row.name == BASELINE:
             return False
         after = dict(zip([r.name for r in self.models], self.models[1:], strict=False))
         following = after.get(row.name)

@@ -208,7 +208,7 @@ def _named(cell: Cell) -> tuple[str, str, int]:
 
 def _files(recipe: Recipe) -> list[str]:
     """Files and folders that a recipe names."""
-    names: list[Any] = [recipe.teacher.model, recipe.student.init]
+    names: list[Any] = [*(t.model for t in recipe.teacher.all), recipe.student.init]
     if recipe.data.source == "files":
         names += [recipe.data.train, recipe.data.validation, recipe.data.test]
     named = [one for name in names for one in (name if isinstance(name, list) else [name])]

@@ -18,7 +18,7 @@ from distill.pipeline.reuse import take_over
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, StageConfig, plan_stages
 from distill.recipe.run_models import model_of_run
-from distill.recipe.schema import AugmentStage, Recipe
+from distill.recipe.schema import AugmentStage, Recipe, TeacherModel
 from distill.run_folder import RunFolder, free_folder
 
 logger = logging.getLogger("distill")
@@ -124,13 +124,15 @@ def _prepare(recipe: Recipe) -> Any:
 
     check_devices(recipe.trainer, physical_cores())
     workspace = Workspace(recipe)
-    resolve_model(recipe.teacher.model, revision=recipe.teacher.revision)
+    for teacher in recipe.teacher.all:
+        resolve_model(teacher.model, revision=teacher.revision)
     if recipe.student.init not in {"teacher-layers", "random"}:
         check_folder(model_of_run(Path(recipe.student.init).expanduser()))
     for stage in recipe.stages:
         if isinstance(stage, AugmentStage):
             check_source(stage, recipe)
     workspace.check_data()
+    workspace.check_tokens()
     return workspace
 
 
@@ -207,8 +209,10 @@ def _inputs(
     recipe: Recipe = workspace.recipe
     # The baseline reads no stage before it, and only the evaluation reads the baseline.
     read = [s for s in done if s.kind != "baseline" or stage.kind == "evaluate"]
-    if stage.kind == "baseline":
+    if stage.kind in ("baseline", "teacher"):
         read = []
+    model = stage.config.model if isinstance(stage.config, TeacherModel) else recipe.teacher.model
+    first = recipe.teacher.model_dump(mode="json", exclude={"more", "weight"})
     return digest.of_json(
         {
             "config": stage.config.model_dump(mode="json"),
@@ -218,15 +222,16 @@ def _inputs(
             "task": recipe.task.model_dump(mode="json"),
             "data": workspace.data_digest,
             "max_length": recipe.data.max_length,
-            "teacher": recipe.teacher.model_dump(mode="json") if stage.kind == "baseline" else None,
-            "student": recipe.student.model_dump(mode="json") if stage.index > 1 else None,
-            "init": _folder_digest(recipe.student.init) if stage.index > 1 else None,
+            "teacher": first if stage.kind == "baseline" else None,
+            "student": recipe.student.model_dump(mode="json") if stage.kind != "teacher" else None,
+            "init": _folder_digest(recipe.student.init) if stage.kind != "teacher" else None,
             "precision": recipe.trainer.precision,
             # So many of them make a step's batch; left out for one, as it always was.
             **({"devices": recipe.trainer.devices} if recipe.trainer.devices > 1 else {}),
-            "model": (
-                _folder_digest(recipe.teacher.model)
-                if stage.index == 1 or stage.kind == "baseline"
+            "model": (_folder_digest(model) if stage.kind in ("teacher", "baseline") else None),
+            "weights": (
+                [teacher.weight for teacher in recipe.teacher.all]
+                if stage.kind not in ("teacher", "baseline")
                 else None
             ),
             "named": _named_inputs(stage.config, recipe),

@@ -54,10 +54,10 @@ def stage_keys(cell: Cell) -> list[str]:
             "seed": recipe.seed,
             "task": recipe.task.model_dump(mode="json"),
             "data": recipe.data.model_dump(mode="json"),
-            "student": recipe.student.model_dump(mode="json") if stage.index > 1 else None,
+            "student": recipe.student.model_dump(mode="json") if stage.kind != "teacher" else None,
             "teacher": recipe.teacher.model_dump(mode="json"),
             "trainer": recipe.trainer.model_dump(mode="json"),
-            "before": [] if stage.kind == "baseline" else list(before),
+            "before": [] if stage.kind in ("baseline", "teacher") else list(before),
         }
         keys.append(hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest())
         if stage.kind != "baseline":

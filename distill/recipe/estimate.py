@@ -10,17 +10,16 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from distill.recipe.known import TeacherShape
+from distill.recipe.known import TeacherShape, teacher_shape
 from distill.recipe.plan import PlannedStage
 from distill.recipe.schema import (
     DataConfig,
     DistillStage,
-    FinetuneConfig,
     LayerSearch,
     PruneStage,
     QuantizeStage,
     Recipe,
-    TeacherConfig,
+    TeacherModel,
     TrainConfig,
 )
 from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS
@@ -191,6 +190,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def _own(config: TeacherModel, first: Shape) -> Shape:
+    """The shape of one of several teachers; the first one's where it is not known."""
+    found = teacher_shape(config.model)
+    return Shape.of_teacher(found, first.labels) if found else first
+
+
 def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) -> float:
     """Multiply-accumulates of a stage's training.
 
@@ -203,8 +208,13 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
     config = stage.config
     each_teacher, each_student = teacher.macs(rows.tokens), student.macs(rows.tokens)
     match config:
-        case TeacherConfig(finetune=FinetuneConfig() as finetune):
-            return _TRAINING * _seen(finetune, rows) * each_teacher
+        case TeacherModel(finetune=finetune):
+            # The first teacher's logits are counted where they are learned.
+            passes = 0 if stage.name == "teacher" else 1
+            tuned = _seen(finetune, rows) if finetune else 0
+            return (_TRAINING * tuned + passes * rows.count) * _own(config, teacher).macs(
+                rows.tokens
+            )
         case DistillStage():
             seen = _seen(config, rows)
             taught = seen if any(o.signals - {"logits"} for o in config.objectives) else 0
@@ -273,9 +283,9 @@ def _after(shape: Shape, config: PruneStage) -> Shape:
 
 def stage_bytes(stage: PlannedStage, teacher: Shape, student: Shape) -> int:
     """Bytes that a stage leaves on the disk at most: weights, best weights, optimiser's moments."""
-    model = teacher if stage.kind == "teacher" else student
+    model = _own(stage.config, teacher) if isinstance(stage.config, TeacherModel) else student
     copies = {"quantize": 1.25, "export": 2.25, "evaluate": 0.0}
-    if isinstance(stage.config, TeacherConfig) and stage.config.finetune is None:
+    if isinstance(stage.config, TeacherModel) and stage.config.finetune is None:
         return model.bytes_fp32
     return round(copies.get(stage.kind, 5.0) * model.bytes_fp32)
 

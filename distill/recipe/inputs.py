@@ -20,7 +20,7 @@ def missing_inputs(recipe: Recipe) -> list[tuple[Loc, str]]:
     """Folders and files that the recipe names and this machine has not: where, and what."""
     return [
         *_data(recipe),
-        *_teacher(recipe.teacher.model),
+        *_teachers(recipe),
         *_init(recipe.student.init),
         *_augment(recipe),
     ]
@@ -43,8 +43,13 @@ def _exists(name: str, *, pattern: bool) -> bool:
     return path.exists() or (pattern and any(top.glob(str(path.relative_to(top)))))
 
 
-def _teacher(model: str) -> Findings:
-    loc: Loc = ("teacher", "model")
+def _teachers(recipe: Recipe) -> Findings:
+    for number, teacher in enumerate(recipe.teacher.all):
+        loc: Loc = ("teacher", "more", number - 1) if number else ("teacher",)
+        yield from _teacher((*loc, "model"), teacher.model)
+
+
+def _teacher(loc: Loc, model: str) -> Findings:
     folder = local_folder(model)
     if folder is not None:
         yield from _folder(loc, folder)

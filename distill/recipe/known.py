@@ -132,6 +132,25 @@ def _cached(model: str) -> TeacherShape | None:
     return _shape_of(configs[-1]) if configs else None
 
 
+#: What makes a folder one with a tokenizer.
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
+
+
+def vocabulary(model: str) -> dict[str, int] | None:
+    """A local model's tokens and their numbers, read from its tokenizer's file; else ``None``."""
+    folder = local_folder(model)
+    if folder is None:
+        return None
+    try:
+        if (folder / "tokenizer.json").is_file():
+            content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
+            return {str(token): int(number) for token, number in content["model"]["vocab"].items()}
+        lines = (folder / "vocab.txt").read_text("utf-8").splitlines()
+        return {token: number for number, token in enumerate(lines)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None  # told by the loader of tokenizers
+
+
 def _shape_of(config: Path) -> TeacherShape | None:
     try:
         content = json.loads(config.read_text("utf-8"))

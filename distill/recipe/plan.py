@@ -13,12 +13,12 @@ from distill.recipe.schema import (
     PruneStage,
     QuantizeStage,
     Recipe,
-    TeacherConfig,
+    TeacherModel,
     TextTask,
 )
 
 StageConfig = (
-    TeacherConfig
+    TeacherModel
     | BaselineConfig
     | AugmentStage
     | DistillStage
@@ -87,10 +87,15 @@ def baseline_config(recipe: Recipe) -> BaselineConfig:
 def plan_stages(recipe: Recipe) -> list[PlannedStage]:
     """The stages of a run in the order in which they are done.
 
-    The teacher comes first, then (unless switched off, or there are no labels) the baseline, then
-    the recipe's stages.
+    The teachers come first (``teacher``, ``teacher-2``, ...), then (unless switched off, or
+    there are no labels) the baseline, then the recipe's stages.
     """
-    steps: list[tuple[str, str, StageConfig]] = [("teacher", "teacher", recipe.teacher)]
+    # Its share in the average is nothing of a teacher's own stage: changing it trains none anew.
+    alone = [teacher.model_copy(update={"weight": 1.0}) for teacher in recipe.teacher.all]
+    steps: list[tuple[str, str, StageConfig]] = [
+        (f"teacher-{number}" if number > 1 else "teacher", "teacher", teacher)
+        for number, teacher in enumerate(alone, start=1)
+    ]
     if recipe.baseline is not False and not isinstance(recipe.task, TextTask):
         steps.append(("baseline", "baseline", baseline_config(recipe)))
     steps.extend((stage.name, stage.kind, stage) for stage in recipe.stages)

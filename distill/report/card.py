@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import distill
-from distill.evaluation.results import TEACHER, Results, as_results
+from distill.evaluation.results import Results, as_results, is_teacher
 from distill.recipe.schema import DataConfig, Recipe
 from distill.report.summary import conditions, notes, summary
 from distill.report.table import caption, cells
@@ -52,7 +52,7 @@ def make_card(
         description=recipe.description,
         task=recipe.task,
         base_model=_base_model(recipe),
-        teacher=_base_model(recipe) or PurePath(recipe.teacher.model).name,
+        teacher=_teachers(recipe),
         student=recipe.student,
         init=PurePath(recipe.student.init).name,  # cards travel, paths do not
         stages=[f"{stage.name} ({stage.kind})" for stage in recipe.stages],
@@ -83,8 +83,14 @@ def _numbers(results: Results | None) -> dict[str, Any] | None:
         "isa": ", ".join(results.machine.get("isa", [])),
         "versions": results.machine.get("versions", {}),
         "split": results.split,
-        "has_student": results.final.name != TEACHER,
+        "has_student": not is_teacher(results.final.name),
     }
+
+
+def _teachers(recipe: Recipe) -> str:
+    """The teachers' names; of a folder its own name, as cards travel and paths do not."""
+    first = _base_model(recipe) or PurePath(recipe.teacher.model).name
+    return ", ".join([first, *(PurePath(teacher.model).name for teacher in recipe.teacher.more)])
 
 
 def _base_model(recipe: Recipe) -> str | None:

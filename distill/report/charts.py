@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from distill.evaluation.cells import latency_cell
-from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results
+from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results, is_teacher
 from distill.report import numbers
 from distill.report.labels import place_labels, spread
 from distill.report.run_data import Curve
@@ -25,8 +25,10 @@ _SMOOTH_FROM = 40  # a curve with fewer points is drawn as it is
 
 def kind_of(row: ModelRow) -> str:
     """What a model is to the reader, and the name of its colour."""
-    if row.name in (TEACHER, BASELINE):
-        return row.name
+    if is_teacher(row.name):
+        return TEACHER
+    if row.name == BASELINE:
+        return BASELINE
     return "student" if row.format == "transformers" else "export"
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distill.evaluation.cells import latency_cell, split_cell, told_length
-from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results, as_results
+from distill.evaluation.results import BASELINE, ModelRow, Results, as_results, is_teacher
 from distill.report import numbers
 
 #: Less gain than this (2 %) is within the noise of a measurement and counts as none.
@@ -24,7 +24,7 @@ def summary(results: Results | Mapping[str, Any]) -> str:
     """
     results = as_results(results)
     final = results.final
-    if final.name == TEACHER:
+    if is_teacher(final.name):
         return f"{final.name}: {results.metric} {numbers.score(final.score)}; no student yet"
     kept = (
         f"{numbers.percent(final.retention)} of the teacher"
@@ -61,7 +61,7 @@ def conditions(results: Results) -> str:
 def notes(results: Results | Mapping[str, Any]) -> list[str]:
     """What a reader should not overlook, one line each; an empty list where all is well."""
     results = as_results(results)
-    students = [row for row in results.models if row.name not in (TEACHER, BASELINE)]
+    students = [row for row in results.models if row.name != BASELINE and not is_teacher(row.name)]
     found = []
     for before, after in zip([results.teacher, *students], students, strict=False):
         found += _no_gain(before, after)

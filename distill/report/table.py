@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from distill.evaluation.cells import latency_cell, split_cell, throughput_cell
-from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results, as_results
+from distill.evaluation.results import BASELINE, ModelRow, Results, as_results, is_teacher
 from distill.report import numbers
 from distill.report.summary import notes, summary
 
@@ -135,7 +135,7 @@ def _fitting(content: Cells, width: int) -> Cells:
 
 
 def _style(model: ModelRow, results: Results) -> str:
-    if model.name in (TEACHER, BASELINE):
+    if is_teacher(model.name) or model.name == BASELINE:
         return "dim"
     return "bold" if model.name == results.final.name else ""
 

@@ -26,7 +26,7 @@ from distill.modules.precision import resolve_precision
 from distill.recipe.schema import AugmentStage
 from distill.stages.augmenter import check_source, find_candidates, method_of
 from distill.stages.context import StageContext, StageResult
-from distill.stages.distill import teacher_logits
+from distill.stages.ensemble import average_logits
 from teachers.cache import remember_logits
 
 __all__ = ["Tally", "augment_stage", "check_source"]
@@ -124,8 +124,11 @@ def augment_stage(config: AugmentStage, context: StageContext) -> StageResult:
 
 
 def _logits(context: StageContext, rows: AugmentedSplit) -> Any:
-    tokens = tokenize(rows, context.workspace.tokenizer, max_length=context.recipe.data.max_length)
-    return teacher_logits(context, context.load_teacher(), tokens)
+    workspace, longest = context.workspace, context.recipe.data.max_length
+    return average_logits(
+        context,
+        lambda teacher: tokenize(rows, workspace.tokenizer_of(teacher), max_length=longest),
+    )
 
 
 def _agreed(wanted: bool | float, context: StageContext, path: Path) -> npt.NDArray[np.bool_]:

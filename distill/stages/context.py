@@ -9,21 +9,20 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from transformers import PreTrainedModel
 
-from distill.errors import ModelError, RunFolderError
+from distill.errors import RunFolderError
 from distill.evaluation.predictors import TorchPredictor
 from distill.evaluation.score import score
 from distill.export.transformers_folder import save_transformers
 from distill.modules.fit import FitResult, FitSession
 from distill.recipe.plan import PlannedStage
-from distill.recipe.run_models import model_of_run
-from distill.recipe.schema import Recipe
+from distill.recipe.schema import Recipe, TeacherModel
 from distill.run_folder import RunFolder
 from distill.stages.workspace import Workspace
 from distill.tracking.metrics_csv import MetricsCsv
 from distill.tracking.weights_biases import wandb_logger
-from students.build import INITS, build_student
+from students.build import build_student
 from students.sizes import resolve_size
-from teachers.load import load_encoder, load_model, load_tokenizer
+from teachers.load import load_encoder, load_model
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,9 @@ class StageContext:
         found = [s for s in self.stages if s.makes_student and s.index < self.stage.index]
         return found[-1] if found else None
 
-    def load_teacher(self) -> PreTrainedModel:
-        """The teacher as the first stage left it."""
-        return self._load(self.run.stage(self.stages[0]) / "model")
+    def load_teacher(self, number: int = 0) -> PreTrainedModel:
+        """A teacher as its stage left it: the first one, or another by its number from 0."""
+        return self._load(self.run.stage(self.stages[number]) / "model")
 
     def _load(self, folder: Path) -> PreTrainedModel:
         return load_encoder(folder) if self.workspace.learns_text else load_model(folder)
@@ -97,8 +96,6 @@ class StageContext:
         size = resolve_size(
             student.size, head_dim_of=(config.hidden_size, config.num_attention_heads)
         )
-        if student.init not in INITS:
-            self._check_vocabulary(model_of_run(Path(student.init).expanduser()))
         return build_student(
             source,
             size,
@@ -106,21 +103,8 @@ class StageContext:
             layers=student.init_layers,
             seed=self.recipe.seed,
             head=not self.workspace.learns_text,
+            own_vocabulary=not self.workspace.reads_as_teacher,
         )
-
-    def _check_vocabulary(self, folder: Path) -> None:
-        """Refuse a student whose tokens mean something else than the teacher's.
-
-        Raises:
-            ModelError: its folder's tokenizer has another vocabulary.
-        """
-        if not any((folder / name).is_file() for name in ("tokenizer.json", "vocab.txt")):
-            return
-        if load_tokenizer(folder).get_vocab() != self.workspace.tokenizer.get_vocab():
-            raise ModelError(
-                f"student.init: the vocabulary of {folder} is not the teacher's; both must read "
-                "the same token ids: distil it from this teacher, or one with its vocabulary"
-            )
 
     def load_student(self) -> PreTrainedModel:
         """The student as the stages before this one left it; the initial one if there is none."""
@@ -170,14 +154,25 @@ class StageContext:
         )
 
     def save_model(
-        self, model: PreTrainedModel, fit: FitResult | None = None, **facts: Any
+        self,
+        model: PreTrainedModel,
+        fit: FitResult | None = None,
+        *,
+        teacher: TeacherModel | None = None,
+        **facts: Any,
     ) -> StageResult:
         """Leave a stage's model in its folder, scored on the validation rows if it has a head.
 
         Without one, what its training was measured by stands as ``before`` and ``after``.
+
+        Args:
+            model: the model.
+            fit: what came of its training.
+            teacher: which teacher it is, as that may have a tokenizer of its own.
+            **facts: further facts for ``stage.json``.
         """
         workspace = self.workspace
-        self.save_weights(model, self.model_folder)
+        self.save_weights(model, self.model_folder, teacher)
         if fit is not None:
             facts |= {
                 "best_step": fit.best_step,
@@ -193,22 +188,28 @@ class StageContext:
                     "after": fit.history[-1]["metrics"],
                 }
             return StageResult(outputs=[self.model_folder], facts=facts)
-        scores = self.validation_scores(model)
+        scores = self.validation_scores(model, teacher)
         return StageResult(
             outputs=[self.model_folder],
             facts={"score": scores[workspace.task.primary], "scores": scores, **facts},
         )
 
-    def save_weights(self, model: PreTrainedModel, folder: Path) -> None:
-        """Write a model with its tokenizer."""
-        save_transformers(model, self.workspace.tokenizer, folder)
+    def save_weights(
+        self, model: PreTrainedModel, folder: Path, teacher: TeacherModel | None = None
+    ) -> None:
+        """Write a model with its tokenizer: the student's, or that of one of the teachers."""
+        workspace = self.workspace
+        tokenizer = workspace.tokenizer_of(teacher) if teacher else workspace.tokenizer
+        save_transformers(model, tokenizer, folder)
 
-    def validation_scores(self, model: PreTrainedModel) -> dict[str, float]:
+    def validation_scores(
+        self, model: PreTrainedModel, teacher: TeacherModel | None = None
+    ) -> dict[str, float]:
         """Every metric of the task on the validation rows."""
         workspace = self.workspace
         return score(
             TorchPredictor(model, threads=self.recipe.trainer.threads),
-            workspace.tokenized(workspace.data.validation),
+            workspace.tokenized(workspace.data.validation, teacher),
             workspace.task,
         )
 

@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from transformers import PreTrainedModel
 
-from distill.cache import cache_folder
-from distill.data.tokenized import TokenizedDataset
 from distill.modules.distill import DistillModule
 from distill.modules.fit import FitResult, Rows, fit
-from distill.modules.precision import resolve_precision
 from distill.objectives import make_objectives
 from distill.recipe.schema import DistillStage, LogitsObjective, TrainConfig
 from distill.stages.context import StageContext, StageResult
+from distill.stages.ensemble import average_logits
 from distill.stages.search import search_layer_map
 from distill.stages.training_rows import training_rows, with_teacher_labels
-from teachers.cache import cached_logits
 
 
 def teacher_logits(
-    context: StageContext, teacher: PreTrainedModel, rows: TokenizedDataset | None = None
+    context: StageContext, teacher: PreTrainedModel, *, augmented: bool = False
 ) -> np.ndarray:
-    """The teacher's logits on rows, from the cache where they stand there.
+    """The logits to learn on the training rows: the teacher's, or several teachers' average.
 
     Args:
         context: the stage's.
-        teacher: whose logits they are.
-        rows: left out, the training rows without augmented ones.
+        teacher: the first teacher.
+        augmented: whether on the rows of an augment stage too, where there is one.
     """
-    workspace = context.workspace
-    return cached_logits(
-        teacher,
-        workspace.tokenized(workspace.data.train) if rows is None else rows,
-        folder=cache_folder() / "logits",
-        precision=resolve_precision(context.recipe.trainer),
+    return average_logits(
+        context,
+        lambda one: training_rows(context, augmented=augmented, teacher=one),
+        first=teacher,
     )
 
 
@@ -64,7 +60,7 @@ def distil_logits(
         objectives=make_objectives([LogitsObjective(kind="logits")]),
         train=config,
         task=workspace.task,
-        teacher_logits=teacher_logits(context, context.load_teacher(), rows),
+        teacher_logits=teacher_logits(context, context.load_teacher(), augmented=augmented),
         seed=session.seed,
     )
     result = fit(
@@ -86,7 +82,7 @@ def _rows(
     rows = training_rows(context, augmented=config.augmented)
     if teacher is None:
         return rows, None
-    logits = teacher_logits(context, teacher, rows)
+    logits = teacher_logits(context, teacher, augmented=config.augmented)
     return with_teacher_labels(rows, logits, originals=len(workspace.data.train)), logits
 
 
@@ -97,17 +93,18 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
     On unlabelled text the losses on held-out text are measured, and the last weights kept too.
     """
     workspace, session = context.workspace, context.session()
-    found = None
+    searched = None
     if config.layer_map == "search":
-        found = search_layer_map(
+        searched = search_layer_map(
             config, context, logits=teacher_logits(context, context.load_teacher())
         )
-        config = config.model_copy(update={"layer_map": found.chosen, "search": None})
+        config = config.model_copy(update={"layer_map": searched.chosen, "search": None})
     teacher, student = context.load_teacher(), context.load_student()
     learns_logits = any("logits" in objective.signals for objective in config.objectives)
     rows, logits = _rows(context, config, teacher if learns_logits else None)
     module = DistillModule(
-        teacher,
+        # A teacher that reads other tokens gives its cached logits only.
+        teacher if workspace.reads_as_teacher else None,
         student,
         objectives=make_objectives(config.objectives, mode=config.mode),
         mode=config.mode,
@@ -124,6 +121,7 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         validation=workspace.validation_rows if learns_logits or workspace.learns_text else None,
         session=session,
     )
+    facts: dict[str, Any] = {"layer_map_search": searched.facts()} if searched else {}
     return context.save_model(
         module.model,
         result,
@@ -131,5 +129,5 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         student_layers=student.config.num_hidden_layers,
         teacher_layers=teacher.config.num_hidden_layers,
         objectives=[objective.kind for objective in config.objectives],
-        **({"layer_map_search": found.facts()} if found else {}),
+        **facts,
     )

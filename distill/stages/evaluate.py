@@ -18,18 +18,19 @@ from distill.evaluation.machine import machine, physical_cores
 from distill.evaluation.memory import peak_memory_mb
 from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
 from distill.evaluation.reference import REFERENCE_VOCABULARY, reference
-from distill.evaluation.results import write_results
+from distill.evaluation.results import TEACHERS, write_results
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES, add_numbers
 from distill.recipe.plan import plan_stages
-from distill.recipe.schema import EvaluateStage
+from distill.recipe.schema import EvaluateStage, TeacherModel
 from distill.report.html import render_report
 from distill.run_folder import RunFolder
 from distill.runtime.backends import ENGINES, is_installed
 from distill.runtime.manifest import read_manifest
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
+from distill.stages.ensemble import ensemble_scores
 from distill.stages.workspace import Workspace
 from distill.tracking.weights_biases import log_results
 from teachers.load import load_model
@@ -48,6 +49,7 @@ class _Entry:
     predictor: Predictor
     model: PreTrainedModel
     weights: Path
+    teacher: TeacherModel | None = None
 
     def memory_mb(self, length: int, threads: int) -> float:
         """Peak memory of a process that does nothing but answer with this model."""
@@ -84,7 +86,9 @@ def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
             name=entry.name,
             stage=entry.stage,
             format=entry.predictor.format,
-            scores=score(entry.predictor, dataset, workspace.task),
+            scores=score(
+                entry.predictor, workspace.tokenized(split, entry.teacher), workspace.task
+            ),
             parameters=parameters(entry.model),
             parameters_no_embeddings=parameters_no_embeddings(entry.model),
             macs=macs(entry.model, length),
@@ -93,6 +97,7 @@ def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
         )
         for entry in entries
     ]
+    facts += _ensemble(facts, context)
     predictors = {entry.name: entry.predictor for entry in entries}
     vocabularies = [entry.model.config.vocab_size for entry in entries]
     other = None
@@ -137,7 +142,8 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
             model = load_model(folder)
             predictor = TorchPredictor(model, threads, name=stage.name)
             weights = folder / "model.safetensors"
-            found.append(_Entry(stage.name, stage.name, predictor, model, weights))
+            teacher = stage.config if isinstance(stage.config, TeacherModel) else None
+            found.append(_Entry(stage.name, stage.name, predictor, model, weights, teacher))
     exported = context.earlier("export")
     if exported is None:
         return found
@@ -147,6 +153,25 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
         runner = FilePredictor(path, threads, name=name, format=name)
         found.append(_Entry(name, exported.name, runner, student, path))
     return found
+
+
+def _ensemble(facts: list[ModelFacts], context: StageContext) -> list[ModelFacts]:
+    """The row of several teachers' average: what it scores, and what all of them cost together."""
+    teachers = facts[: len(context.recipe.teacher.all)]
+    if len(teachers) < 2:
+        return []
+    return [
+        ModelFacts(
+            name=TEACHERS,
+            stage=teachers[-1].stage,
+            format="transformers",
+            scores=ensemble_scores(context, context.workspace.final_split),
+            parameters=sum(one.parameters for one in teachers),
+            parameters_no_embeddings=sum(one.parameters_no_embeddings for one in teachers),
+            macs=sum(one.macs for one in teachers),
+            bytes=sum(one.bytes for one in teachers),
+        )
+    ]
 
 
 def _formats(context: StageContext) -> list[str]:

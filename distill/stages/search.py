@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +20,6 @@ from distill.recipe.schema import DistillStage, LayerSearch, LogitsObjective
 from distill.stages.context import StageContext
 
 logger = logging.getLogger("distill")
-
-# Of the stage's seed, so that the rows of a search are drawn apart from everything else.
-_ROWS = 2
 
 
 @dataclass(frozen=True)
@@ -108,14 +104,8 @@ def _try(
     """Train one candidate, or go on with it, and tell its score."""
     workspace, seed = context.workspace, context.session().seed
     search = config.search or LayerSearch()
-    whole = workspace.tokenized(workspace.data.train)
-    each = config.batch_size * config.accumulate * context.recipe.trainer.devices
-    epochs = math.ceil(search.steps * each / len(whole))
-    random = np.random.default_rng([seed, _ROWS])
-    count = min(len(whole), math.ceil(search.steps / epochs) * each)
-    rows = whole.take(np.sort(random.choice(len(whole), count, replace=False)))
     train = config.model_copy(
-        update={"epochs": epochs, "evaluations_per_epoch": 1, "patience": None}
+        update={"steps": search.steps, "evaluations_per_epoch": 1, "patience": None}
     )
     student, steps, score = context.load_student(), 0, -1.0
     for part, objectives in (
@@ -137,8 +127,8 @@ def _try(
         last = part == "logits"
         result = fit(
             module,
-            rows,
-            validation=workspace.tokenized(workspace.data.validation) if last else None,
+            workspace.train_rows,
+            validation=workspace.validation_rows if last else None,
             session=FitSession(
                 folder=folder / part,
                 name=f"{context.stage.name}: {candidate.name}, {part}",

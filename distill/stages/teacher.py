@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import fit
-from distill.recipe.schema import TeacherConfig
+from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext, StageResult
 from teachers.freeze import freeze_lower
 from teachers.load import load_classifier, load_encoder, resolve_model
@@ -17,13 +17,17 @@ from teachers.load import load_classifier, load_encoder, resolve_model
 logger = logging.getLogger("distill")
 
 
-def pretrained(context: StageContext) -> PreTrainedModel:
-    """The model that the recipe's teacher is made from, with a head for the data's labels.
+def pretrained(context: StageContext, teacher: TeacherModel | None = None) -> PreTrainedModel:
+    """The model that a teacher of the recipe is made from, with a head for the data's labels.
+
+    Args:
+        context: the stage's context.
+        teacher: which one; left out, the first.
 
     Raises:
         ModelError: it cannot be loaded, or a fine-tuned one's labels are not the data's.
     """
-    config = context.recipe.teacher
+    config = context.recipe.teacher if teacher is None else teacher
     # The new head's weights are drawn here, so that they depend on the recipe's seed alone.
     torch.manual_seed(context.recipe.seed)
     return load_classifier(
@@ -36,7 +40,7 @@ def pretrained(context: StageContext) -> PreTrainedModel:
     )
 
 
-def teacher_stage(config: TeacherConfig, context: StageContext) -> StageResult:
+def teacher_stage(config: TeacherModel, context: StageContext) -> StageResult:
     """Leave a teacher for the task in the stage's folder.
 
     Raises:
@@ -45,24 +49,24 @@ def teacher_stage(config: TeacherConfig, context: StageContext) -> StageResult:
     workspace = context.workspace
     if workspace.learns_text:
         return _encoder(config, context)
-    model = pretrained(context)
+    model = pretrained(context, config)
     if config.finetune is None:
-        logger.info("teacher: used as it is (its labels are the data's)")
-        return context.save_model(model)
+        logger.info("%s: used as it is (its labels are the data's)", context.stage.name)
+        return context.save_model(model, teacher=config)
     if config.finetune.freeze_layers:
         freeze_lower(model, config.finetune.freeze_layers)
     session = context.session()
     module = FinetuneModule(model, workspace.task, train=config.finetune, seed=session.seed)
     result = fit(
         module,
-        workspace.tokenized(workspace.data.train),
-        validation=workspace.tokenized(workspace.data.validation),
+        workspace.tokenized(workspace.data.train, config),
+        validation=workspace.tokenized(workspace.data.validation, config),
         session=session,
     )
-    return context.save_model(module.model, result)
+    return context.save_model(module.model, result, teacher=config)
 
 
-def _encoder(config: TeacherConfig, context: StageContext) -> StageResult:
+def _encoder(config: TeacherModel, context: StageContext) -> StageResult:
     """The teacher of a run over unlabelled text: its encoder, without a head."""
     torch.manual_seed(context.recipe.seed)  # a pooler that the weights lack is drawn
     model = load_encoder(

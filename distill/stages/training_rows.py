@@ -10,22 +10,27 @@ import numpy.typing as npt
 
 from distill.data.augmentation.rows import ROWS, AugmentedSplit
 from distill.data.tokenized import TokenizedDataset, tokenize
+from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
 
 
-def training_rows(context: StageContext, *, augmented: bool) -> TokenizedDataset:
+def training_rows(
+    context: StageContext, *, augmented: bool, teacher: TeacherModel | None = None
+) -> TokenizedDataset:
     """The training rows, with those of the augment stage before this one where asked.
 
     Args:
         context: the stage's.
         augmented: whether augmented rows are wanted; where no stage made any there are none.
+        teacher: whose tokens they are; left out, the student's.
     """
     workspace = context.workspace
     stage = context.earlier("augment")
     if stage is None or not augmented:
-        return workspace.tokenized(workspace.data.train)
+        return workspace.tokenized(workspace.data.train, teacher)
     rows = AugmentedSplit(workspace.data.train, context.run.stage(stage) / ROWS)
-    return tokenize(rows, workspace.tokenizer, max_length=context.recipe.data.max_length)
+    tokenizer = workspace.tokenizer_of(teacher) if teacher else workspace.tokenizer
+    return tokenize(rows, tokenizer, max_length=context.recipe.data.max_length)
 
 
 def with_teacher_labels(

@@ -13,11 +13,13 @@ from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.tokenized import TokenizedDataset, tokenize
-from distill.errors import DataError
+from distill.errors import DataError, ModelError
 from distill.modules.fit import Rows
-from distill.recipe.schema import Recipe, TextTask
+from distill.recipe.known import TOKENIZER_FILES, local_folder
+from distill.recipe.schema import Recipe, TeacherModel, TextTask, tokenizer_free
 from distill.tasks import Task, make_task
 from teachers.load import load_tokenizer, resolve_model
+from teachers.tokenizers import same_tokens
 
 logger = logging.getLogger("distill")
 
@@ -31,7 +33,8 @@ class Workspace:
     """
 
     recipe: Recipe
-    _tokenized: dict[str, TokenizedDataset] = field(default_factory=dict)
+    _tokenized: dict[tuple[str, int], TokenizedDataset] = field(default_factory=dict)
+    _tokenizers: dict[tuple[str, str | None], PreTrainedTokenizerFast] = field(default_factory=dict)
 
     @property
     def learns_text(self) -> bool:
@@ -93,26 +96,67 @@ class Workspace:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The teacher's tokenizer, which the student shares."""
-        teacher = self.recipe.teacher
-        return load_tokenizer(
-            resolve_model(teacher.model, revision=teacher.revision),
-            revision=teacher.revision,
-            trust_remote_code=teacher.trust_remote_code,
-        )
+        """The student's tokenizer: that of the folder it starts from, else the first teacher's."""
+        theirs = self._load_tokenizer(self.recipe.teacher)
+        init = local_folder(self.recipe.student.init)
+        if init is None or not any((init / file).is_file() for file in TOKENIZER_FILES):
+            return theirs
+        own = load_tokenizer(init)
+        return theirs if same_tokens(own, theirs) else own
+
+    def tokenizer_of(self, teacher: TeacherModel) -> PreTrainedTokenizerFast:
+        """A teacher's tokenizer; the student's own object where it makes the same tokens."""
+        theirs = self._load_tokenizer(teacher)
+        return self.tokenizer if same_tokens(self.tokenizer, theirs) else theirs
+
+    def _load_tokenizer(self, teacher: TeacherModel) -> PreTrainedTokenizerFast:
+        key = (teacher.model, teacher.revision)
+        if key not in self._tokenizers:
+            self._tokenizers[key] = load_tokenizer(
+                resolve_model(teacher.model, revision=teacher.revision),
+                revision=teacher.revision,
+                trust_remote_code=teacher.trust_remote_code,
+            )
+        return self._tokenizers[key]
+
+    @cached_property
+    def reads_as_teacher(self) -> bool:
+        """Whether the student reads the same tokens as the first teacher."""
+        return self.tokenizer_of(self.recipe.teacher) is self.tokenizer
+
+    def check_tokens(self) -> None:
+        """Look whether what the recipe matches can be matched with the tokenizers there are.
+
+        Raises:
+            ModelError: an objective compares token by token what is not the same tokens.
+        """
+        for teacher in self.recipe.teacher.all:
+            self.tokenizer_of(teacher)
+        if self.reads_as_teacher:
+            return
+        for stage in self.recipe.stages:
+            for objective in getattr(stage, "objectives", ()):
+                if objective.same_tokens:
+                    raise ModelError(
+                        f"stages.{stage.name}.objectives: '{objective.kind}' compares token by "
+                        f"token, and the student ({self.recipe.student.init}) has another "
+                        f"tokenizer than the teacher; works here: {', '.join(tokenizer_free())}"
+                    )
 
     @property
     def final_split(self) -> Split:
         """The rows that the final table scores: test where there is one, else validation."""
         return self.data.test or self.data.validation
 
-    def tokenized(self, split: Split) -> TokenizedDataset:
-        """A split's token ids."""
-        if split.name not in self._tokenized:
-            self._tokenized[split.name] = tokenize(
-                split, self.tokenizer, max_length=self.recipe.data.max_length
+    def tokenized(self, split: Split, teacher: TeacherModel | None = None) -> TokenizedDataset:
+        """A split's token ids as the student reads them, or one of the teachers."""
+        tokenizer = self.tokenizer if teacher is None else self.tokenizer_of(teacher)
+        key = (split.name, id(tokenizer))
+        if key not in self._tokenized:
+            self._tokenized[key] = tokenize(
+                split, tokenizer, max_length=self.recipe.data.max_length
             )
-        return self._tokenized[split.name]
+        return self._tokenized[key]
 
     @cached_property
     def data_digest(self) -> list[str]:

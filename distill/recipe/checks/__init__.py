@@ -17,6 +17,7 @@ from distill.recipe.checks.matching import (
     masked_text,
     matching,
     reference,
+    tokens,
 )
 from distill.recipe.checks.order import RESERVED, augmentation, stage_names, stage_order
 from distill.recipe.checks.pruning import depth, own_vocabulary, pruning
@@ -54,6 +55,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         augmentation,
         classes,
         masked_text,
+        tokens,
     ]
     for rule in rules:
         findings.extend(rule(recipe))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from distill.recipe.checks.findings import Findings
 from distill.recipe.schema import ClassificationTask, Recipe
+from distill.recipe.yaml_lines import Loc
 
 #: Data sets that need no network.
 BUILTIN = ("docstrings",)
@@ -49,17 +50,18 @@ def task_section(recipe: Recipe) -> Findings:
 
 def teacher_labels(recipe: Recipe) -> Findings:
     """Label names given for a teacher that are not the task's."""
-    teacher = recipe.teacher
-    if teacher.labels is None or not isinstance(recipe.task, ClassificationTask):
+    if not isinstance(recipe.task, ClassificationTask):
+        if recipe.teacher.more:
+            said = "further teachers give logits, which a run over unlabelled text has not"
+            yield ("teacher", "more"), f"{said}; leave them out"
         return
     labels = recipe.task.labels
-    if teacher.finetune is not None:
-        yield (
-            ("teacher", "labels"),
-            "only for a teacher that is used as it is; leave it or `finetune` out",
-        )
-    elif labels is not None and sorted(labels) != sorted(teacher.labels):
-        yield (
-            ("teacher", "labels"),
-            f"found {', '.join(teacher.labels)}; the task's labels are {', '.join(labels)}",
-        )
+    for number, teacher in enumerate(recipe.teacher.all):
+        loc: Loc = ("teacher", "more", number - 1, "labels") if number else ("teacher", "labels")
+        if teacher.labels is None:
+            continue
+        if teacher.finetune is not None:
+            yield loc, "only for a teacher that is used as it is; leave it or `finetune` out"
+        elif labels is not None and sorted(labels) != sorted(teacher.labels):
+            found = f"found {', '.join(teacher.labels)}"
+            yield loc, f"{found}; the task's labels are {', '.join(labels)}"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from distill.recipe.checks.findings import Findings
 from distill.recipe.checks.pruning import remaining_layers
-from distill.recipe.known import TeacherShape
+from distill.recipe.known import TeacherShape, vocabulary
 from distill.recipe.schema import (
     AttentionObjective,
     DistillStage,
@@ -20,6 +20,8 @@ from distill.recipe.schema import (
     Recipe,
     RelationsObjective,
     Stage,
+    TextTask,
+    tokenizer_free,
 )
 from distill.recipe.sizes import Size
 from distill.recipe.yaml_lines import Loc
@@ -66,7 +68,12 @@ def layer_search(recipe: Recipe) -> Findings:
             continue
         if stage.search is not None and stage.layer_map != "search":
             yield ("stages", index, "search"), "only with `layer_map: search`; leave one out"
-        if stage.layer_map == "search" and not _matches_layers(stage):
+        if stage.layer_map == "search" and isinstance(recipe.task, TextTask):
+            yield (
+                ("stages", index, "layer_map"),
+                "a search needs validation scores, which unlabelled text has not; name a map",
+            )
+        elif stage.layer_map == "search" and not _matches_layers(stage):
             yield (
                 ("stages", index, "layer_map"),
                 "nothing to search: no objective of this stage matches layers; leave it out",
@@ -109,6 +116,27 @@ def _beyond_reference(objective: Objective) -> list[tuple[str, str]]:
         if objective.hard_weight:
             found.append(("hard_weight", "the reference has no true labels in it"))
     return found
+
+
+def tokens(recipe: Recipe) -> Findings:
+    """What is matched token by token, where teacher and student do not read the same tokens."""
+    if recipe.student.init in ("teacher-layers", "random"):
+        return
+    ours, theirs = vocabulary(recipe.student.init), vocabulary(recipe.teacher.model)
+    if ours is None or theirs is None or ours == theirs:
+        return
+    works = ", ".join(tokenizer_free())
+    for index, stage in enumerate(recipe.stages):
+        if not isinstance(stage, DistillStage):
+            continue
+        for number, objective in enumerate(stage.objectives):
+            if objective.same_tokens:
+                yield (
+                    ("stages", index, "objectives", number),
+                    f"'{objective.kind}' compares token by token, and the student "
+                    f"({recipe.student.init}) has another vocabulary than the teacher; "
+                    f"works here: {works}",
+                )
 
 
 def masked_text(recipe: Recipe) -> Findings:

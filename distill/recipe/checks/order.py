@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from distill.recipe.checks.findings import Findings
 from distill.recipe.schema import AugmentStage, DistillStage, PruneStage, Recipe, Stage
 from distill.recipe.yaml_lines import Loc
 
 #: Names in the run folder and in the results that are not a stage's to take.
+_TEACHERS = re.compile(r"teachers|teacher-\d+")
 RESERVED = (
     "teacher",
     "baseline",
@@ -23,7 +26,7 @@ def stage_names(recipe: Recipe) -> Findings:
     """Names that are taken."""
     first: dict[str, int] = {}
     for index, stage in enumerate(recipe.stages):
-        if stage.name in RESERVED:
+        if stage.name in RESERVED or _TEACHERS.fullmatch(stage.name):
             yield ("stages", index, "name"), f"'{stage.name}' is taken; choose another name"
         elif stage.name in first:
             yield (

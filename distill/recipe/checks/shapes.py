@@ -26,12 +26,16 @@ def lengths(recipe: Recipe, teacher: TeacherShape) -> Findings:
             length != "real" and length > most for length in stage.lengths
         ):
             yield ("stages", index, "lengths"), f"the teacher reads at most {most} tokens"
-    finetune = recipe.teacher.finetune
-    if finetune is not None and finetune.freeze_layers > teacher.layers:
-        yield (
-            ("teacher", "finetune", "freeze_layers"),
-            f"the teacher has only {teacher.layers} layers",
-        )
+    for number, one in enumerate(recipe.teacher.all):
+        loc: Loc = ("teacher", "more", number - 1) if number else ("teacher",)
+        shape = teacher_shape(one.model) if number else teacher
+        if shape is None:
+            continue
+        if number and recipe.data.max_length > shape.positions:
+            yield (*loc, "model"), f"reads at most {shape.positions} tokens; see data.max_length"
+        if one.finetune is not None and one.finetune.freeze_layers > shape.layers:
+            where = (*loc, "finetune", "freeze_layers")
+            yield where, f"the teacher has only {shape.layers} layers"
 
 
 def initialisation(recipe: Recipe, size: Size, teacher: TeacherShape) -> Findings:

@@ -34,6 +34,7 @@ from distill.recipe.schema.models import (
     FinetuneConfig,
     StudentConfig,
     TeacherConfig,
+    TeacherModel,
 )
 from distill.recipe.schema.objectives import (
     AttentionObjective,
@@ -50,6 +51,7 @@ from distill.recipe.schema.objectives import (
     RelationsObjective,
     StandardizedObjective,
     WeightSchedule,
+    tokenizer_free,
 )
 from distill.recipe.schema.prune import (
     Budget,
@@ -119,6 +121,7 @@ __all__ = [
     "StudentConfig",
     "Task",
     "TeacherConfig",
+    "TeacherModel",
     "TextTask",
     "TrackConfig",
     "TrainConfig",
@@ -128,4 +131,5 @@ __all__ = [
     "WeightSchedule",
     "ablation_schema",
     "json_schema",
+    "tokenizer_free",
 ]

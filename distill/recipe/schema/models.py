@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from distill.recipe.schema.base import PositiveInt, Section
+from distill.recipe.schema.base import PositiveInt, Section, Weight
 from distill.recipe.schema.train import TrainConfig
 
 
@@ -17,8 +17,8 @@ class FinetuneConfig(TrainConfig):
     """Keep the embeddings and so many of the lowest layers as they are; 0 trains all."""
 
 
-class TeacherConfig(Section):
-    """The model that is learned from."""
+class TeacherModel(Section):
+    """One model that is learned from."""
 
     model: StrictStr
     """A hub name, a folder, or ``minilm-l6`` (the pretrained BERT of the ``offline`` extra)."""
@@ -30,6 +30,21 @@ class TeacherConfig(Section):
     """Train it on the task first; left out, it is used as it is, its labels checked by name."""
     labels: list[StrictStr] | None = None
     """A fine-tuned teacher's label names, in order, where its folder does not give them."""
+    weight: Weight = 1.0
+    """Its share in the average of several teachers' logits; the shares are made to add up to 1."""
+
+
+class TeacherConfig(TeacherModel):
+    """The model that is learned from; of several the first, which gives the inner signals."""
+
+    more: list[TeacherModel] = []
+    """Further teachers: the logits that are learned are the weighted average of all teachers'."""
+
+    @property
+    def all(self) -> list[TeacherModel]:
+        """Every teacher by itself, the first one first."""
+        own = {name: getattr(self, name) for name in TeacherModel.model_fields}
+        return [TeacherModel(**own), *self.more]
 
 
 class BaselineConfig(TrainConfig):

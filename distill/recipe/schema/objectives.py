@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -55,6 +55,11 @@ class ObjectiveConfig(Section):
     def mapped(self) -> bool:
         """Whether it compares the layers that the stage's layer map pairs."""
         return bool(self.signals & {"attention", "hidden", "queries"})
+
+    @property
+    def same_tokens(self) -> bool:
+        """Whether teacher and student must read the same tokens; logits do not need that."""
+        return self.signals != frozenset({"logits"})
 
 
 class EmbeddingObjective(ObjectiveConfig):
@@ -163,6 +168,15 @@ class MlmObjective(ObjectiveConfig):
 
     signals: ClassVar[frozenset[str]] = frozenset({"mlm"})
     kind: Literal["mlm"]
+
+
+def tokenizer_free() -> list[str]:
+    """The kinds of objective that need not the same tokens in teacher and student."""
+    return [
+        get_args(one.model_fields["kind"].annotation)[0]
+        for one in ObjectiveConfig.__subclasses__()
+        if one.signals == frozenset({"logits"})
+    ]
 
 
 Objective = Annotated[
