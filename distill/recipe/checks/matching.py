@@ -20,7 +20,6 @@ from distill.recipe.schema import (
     Recipe,
     RelationsObjective,
     Stage,
-    TextTask,
     tokenizer_free,
 )
 from distill.recipe.sizes import Size
@@ -68,12 +67,7 @@ def layer_search(recipe: Recipe) -> Findings:
             continue
         if stage.search is not None and stage.layer_map != "search":
             yield ("stages", index, "search"), "only with `layer_map: search`; leave one out"
-        if stage.layer_map == "search" and isinstance(recipe.task, TextTask):
-            yield (
-                ("stages", index, "layer_map"),
-                "a search needs validation scores, which unlabelled text has not; name a map",
-            )
-        elif stage.layer_map == "search" and not _matches_layers(stage):
+        if stage.layer_map == "search" and not _matches_layers(stage):
             yield (
                 ("stages", index, "layer_map"),
                 "nothing to search: no objective of this stage matches layers; leave it out",
