@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "Print a run's results, or measure them again.",
     "ablate": "Train a recipe in many variants, and put them in one table.",
     "compare": "Put the results of several runs side by side.",
+    "benchmark": "Time any number of models side by side.",
     "report": "Write a run's report.html again.",
     "predict": "Predict with a bundle.",
     "tune-runtime": "Measure how a bundle is served fastest here.",

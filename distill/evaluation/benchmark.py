@@ -1,0 +1,266 @@
+"""Any number of models side by side: what each costs and how fast it answers, in one timing.
+
+Unlike the evaluation of a run it needs neither a task nor rows: bundles in every format they hold,
+``transformers`` folders and exported files are timed in turns, as :mod:`distill.evaluation.speed`
+does it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill.errors import DataError, ModelError
+from distill.evaluation.cells import REAL, latency_cell, throughput_cell
+from distill.evaluation.cost import bytes_of, macs, parameters
+from distill.evaluation.lengths import random_batch, summarise
+from distill.evaluation.machine import machine
+from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
+from distill.evaluation.reference import reference
+from distill.evaluation.speed import measure
+from distill.export.bundle import MODEL_FILES
+from distill.runtime.backends import ENGINES, is_installed
+from distill.runtime.encoding import TextEncoder
+from distill.runtime.manifest import MANIFEST, Manifest, read_manifest
+from distill.runtime.rows import read_rows
+from teachers.load import load_model
+
+logger = logging.getLogger("distill")
+
+#: Formats by the ending of a file that is given by itself.
+_ENDINGS = {".onnx": "onnx", ".xml": "openvino"}
+#: Ids below this are in the vocabulary of any model; which ids are read changes no time.
+_VOCABULARY = 100
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to be timed.
+
+    Args:
+        name: what the table calls it.
+        format: ``transformers`` or one of the runtime's.
+        path: its folder or file.
+        predictor: how it is called.
+        bytes: of its weights.
+        parameters: how many; ``None`` where only an exported file is known.
+        model: the torch model it is, or was exported from, where that is there.
+        longest: tokens that it reads at most, where that is known.
+    """
+
+    name: str
+    format: str
+    path: Path
+    predictor: Predictor
+    bytes: int
+    parameters: int | None = None
+    model: Any = None
+    longest: int | None = None
+
+
+def benchmark(
+    targets: Sequence[Path],
+    *,
+    lengths: Sequence[int | str],
+    batch_sizes: Sequence[int],
+    threads: int,
+    repeats: int,
+    against: str | None = None,
+    rows: str | None = None,
+) -> dict[str, Any]:
+    """Time models side by side.
+
+    Args:
+        targets: bundles or run folders, ``transformers`` folders, ``.onnx`` or OpenVINO files.
+        lengths: numbers of tokens, or ``real``.
+        batch_sizes: examples in a call.
+        threads: CPU threads of every model.
+        repeats: timed calls per model, batch size and length.
+        against: ``bert-base``: a BERT of that shape with random weights, which is 1x then;
+            otherwise the first model is.
+        rows: a file of rows whose lengths are the real ones; left out, a bundle tells those of its
+            own task's rows.
+
+    Returns:
+        ``schema``, ``machine``, ``one`` (the name of the 1x), ``real_lengths`` and ``models``: for
+        each ``name``, ``format``, ``path``, ``bytes``, ``parameters``, ``macs``, ``latency_ms``,
+        ``throughput`` and ``faster`` and ``smaller`` (than the 1x).
+
+    Raises:
+        ModelError: a target is no model, or reads fewer tokens than a length.
+        DataError: real lengths are asked for and nothing tells them.
+    """
+    candidates = list(_named(candidate for path in targets for candidate in _open(path, threads)))
+    fixed = [int(length) for length in lengths if length != REAL]
+    real = _row_lengths(targets, rows) if REAL in lengths else []
+    longest = max([*fixed, *real])
+    _check_lengths(candidates, longest)
+    length = max(1, round(summarise(real)["mean"])) if real else min(fixed)
+    if against is not None:
+        predictor, facts = reference(against, threads=threads, length=length, longest=longest)
+        one = Candidate(
+            against, facts.format, Path(against), predictor, facts.bytes, facts.parameters,
+            predictor.model,
+        )  # fmt: skip
+        candidates.insert(0, one)
+    speed = measure(
+        {candidate.name: candidate.predictor for candidate in candidates},
+        batch_sizes=batch_sizes,
+        lengths=lengths,
+        threads=threads,
+        repeats=repeats,
+        vocab_size=_VOCABULARY,
+        seed=0,
+        row_lengths=real,
+    )
+    return {
+        "schema": 1,
+        "machine": machine() | {"threads": threads},
+        "one": candidates[0].name,
+        "real_lengths": summarise(real) if real else None,
+        "models": [_row(candidate, candidates[0], speed, length) for candidate in candidates],
+    }
+
+
+def _row(
+    candidate: Candidate, one: Candidate, speed: dict[str, dict[str, Any]], length: int
+) -> dict[str, Any]:
+    times, base = speed[candidate.name], speed[one.name]
+    alone = latency_cell(set(times["latency_ms"]))
+    many = throughput_cell(set(times["throughput"]))
+    return {
+        "name": candidate.name,
+        "format": candidate.format,
+        "path": str(candidate.path),
+        "bytes": candidate.bytes,
+        "parameters": candidate.parameters,
+        "macs": macs(candidate.model, length) if candidate.model is not None else None,
+        "latency_ms": times["latency_ms"],
+        "throughput": times["throughput"],
+        "faster": base["latency_ms"][alone]["p50"] / times["latency_ms"][alone]["p50"],
+        "more_per_second": times["throughput"][many] / base["throughput"][many],
+        "smaller": one.bytes / candidate.bytes,
+    }
+
+
+def _named(candidates: Iterator[Candidate]) -> Iterator[Candidate]:
+    """The candidates with names of their own: a second ``x/onnx`` becomes ``x/onnx (2)``."""
+    seen: dict[str, int] = {}
+    for candidate in candidates:
+        count = seen[candidate.name] = seen.get(candidate.name, 0) + 1
+        name = candidate.name if count == 1 else f"{candidate.name} ({count})"
+        yield Candidate(**{**vars(candidate), "name": name})
+
+
+def _open(path: Path, threads: int) -> Iterator[Candidate]:
+    if path.suffix in _ENDINGS and path.is_file():
+        yield _file(path, path.stem, _ENDINGS[path.suffix], threads)
+        return
+    if (path / "config.json").is_file() and not (path / MANIFEST).is_file():
+        yield _folder(path, path.name, threads)
+        return
+    manifest = read_manifest(path)  # raises, and says what is there instead
+    name = path.resolve().name if path.resolve() != manifest.folder.resolve() else path.name
+    yield from _bundle(manifest, name or manifest.folder.resolve().name, threads)
+
+
+def _bundle(manifest: Manifest, name: str, threads: int) -> Iterator[Candidate]:
+    """Every format of a bundle that can be run here."""
+    model, folder = None, manifest.folder
+    if "transformers" in manifest.formats:
+        found = _folder(folder, f"{name}/transformers", threads)
+        model = found.model
+        yield found
+    for format, file in MODEL_FILES.items():
+        if format not in manifest.formats or format not in ENGINES:
+            continue
+        if not is_installed(format):
+            logger.info("%s/%s: left out, %s is not installed", name, format, ENGINES[format])
+            continue
+        manifest.file(format)  # raises where the copy is not whole
+        yield _file(
+            folder / file, f"{name}/{format}", format, threads,
+            model=model, longest=manifest.max_length if model is None else _positions(model),
+        )  # fmt: skip
+
+
+def _folder(path: Path, name: str, threads: int) -> Candidate:
+    model = load_model(path)
+    return Candidate(
+        name=name,
+        format=TorchPredictor.format,
+        path=path,
+        predictor=TorchPredictor(model, threads, name=name),
+        bytes=bytes_of(path),
+        parameters=parameters(model),
+        model=model,
+        longest=_positions(model),
+    )
+
+
+def _file(
+    path: Path, name: str, format: str, threads: int, *, model: Any = None,
+    longest: int | None = None,
+) -> Candidate:  # fmt: skip
+    return Candidate(
+        name=name,
+        format=format,
+        path=path,
+        predictor=FilePredictor(path, threads, name=name, format=format),
+        bytes=bytes_of(path),
+        parameters=parameters(model) if model is not None else None,
+        model=model,
+        longest=longest,
+    )
+
+
+def _positions(model: Any) -> int:
+    return int(model.config.max_position_embeddings)
+
+
+def _check_lengths(candidates: Sequence[Candidate], longest: int) -> None:
+    """Refuse what would otherwise fail in the middle of the timing."""
+    for candidate in candidates:
+        if candidate.longest is not None and candidate.longest < longest:
+            raise ModelError(
+                f"{candidate.path}: reads at most {candidate.longest} tokens and {longest} are to "
+                "be timed; name shorter --lengths"
+            )
+        try:
+            candidate.predictor(random_batch(1, longest, vocab_size=_VOCABULARY, seed=0))
+        except Exception as error:  # each engine has errors of its own
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ModelError(
+                f"{candidate.path}: does not answer to {longest} tokens ({said})"
+            ) from error
+
+
+def _row_lengths(targets: Sequence[Path], rows: str | None) -> list[int]:
+    """Real lengths: of the rows in a file, or those that a bundle remembers."""
+    manifest = next((found for path in targets if (found := _manifest(path))), None)
+    if rows is None:
+        if manifest is not None and manifest.lengths:
+            return list(manifest.lengths)
+        raise DataError(
+            "real lengths are not known: give rows of the task (--rows FILE), or numbers of "
+            "tokens (--lengths 16,32)"
+        )
+    if manifest is None:
+        raise DataError(f"{rows}: a bundle is needed too, whose tokenizer counts their tokens")
+    encoder = TextEncoder(manifest.folder, max_length=manifest.max_length, pad_id=manifest.pad_id)
+    read = list(read_rows(rows))
+    if not read:
+        raise DataError(f"{rows}: no rows")
+    pairs = [row.pair or "" for row in read] if any(row.pair for row in read) else None
+    return [len(found) for found in encoder.encode([row.text for row in read], pairs)]
+
+
+def _manifest(path: Path) -> Manifest | None:
+    try:
+        return read_manifest(path)
+    except (ModelError, json.JSONDecodeError):
+        return None
