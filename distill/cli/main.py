@@ -35,6 +35,7 @@ COMMANDS: dict[str, str] = {
     "run": "Run a recipe from its start to a bundle and a report.",
     "resume": "Go on with a run that was interrupted.",
     "evaluate": "Print a run's results, or measure them again.",
+    "augment": "Make the rows of a recipe's augment stage, and show a few.",
     "ablate": "Train a recipe in many variants, and put them in one table.",
     "compare": "Put the results of several runs side by side.",
     "benchmark": "Time any number of models side by side.",

@@ -96,6 +96,7 @@ def _training(run: RunData) -> dict[str, Any]:
         "stages": [_stage(stage) for stage in run.stages],
         "total_seconds": numbers.seconds(sum(seconds)) if seconds else "",
         "maps": draw_maps(run.stages),
+        "examples": [example for stage in run.stages for example in stage.examples],
     }
 
 

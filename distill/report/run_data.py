@@ -30,6 +30,7 @@ class StageFacts:
         layer_map: pairs (student layer, teacher layer) counted from 1; empty without one.
         student_layers: how many layers the student has, or ``None``.
         teacher_layers: how many the teacher has, or ``None``.
+        examples: rows that augmentation changed, each with what was made of it.
         steps: optimiser steps of its training, or ``None``.
         before: measures on held-out text before the training, where there is no score.
         after: the same after it.
@@ -44,6 +45,7 @@ class StageFacts:
     layer_map: tuple[tuple[int, int], ...] = ()
     student_layers: int | None = None
     teacher_layers: int | None = None
+    examples: tuple[tuple[str, tuple[str, ...]], ...] = ()
     steps: int | None = None
     before: dict[str, float] = field(default_factory=dict)
     after: dict[str, float] = field(default_factory=dict)
@@ -116,10 +118,23 @@ def _stage(folder: str, content: dict[str, Any]) -> StageFacts:
         layer_map=tuple((int(s), int(t)) for s, t in content.get("layer_map") or ()),
         student_layers=content.get("student_layers"),
         teacher_layers=content.get("teacher_layers"),
+        examples=tuple(_examples(content)),
         steps=content.get("steps"),
         before=dict(content.get("before") or {}),
         after=dict(content.get("after") or {}),
     )
+
+
+def _examples(content: dict[str, Any]) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """Originals of an augment stage with what was made of them; a pair as one line."""
+    if content.get("kind") != "augment":
+        return
+    for example in content.get("examples") or ():
+        yield _line(example), tuple(_line(new) for new in example["augmented"])
+
+
+def _line(row: dict[str, str]) -> str:
+    return " | ".join(row[key] for key in ("text", "text_pair") if key in row)
 
 
 def _training(content: dict[str, Any]) -> Iterable[str]:

@@ -29,7 +29,7 @@ from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
 from teachers.cache import remember_logits
 
-__all__ = ["Tally", "augment_stage", "check_source"]
+__all__ = ["Tally", "augment_stage", "check_source", "facts_of"]
 
 logger = logging.getLogger("distill")
 
@@ -117,10 +117,10 @@ def augment_stage(config: AugmentStage, context: StageContext) -> StageResult:
         write_rows(path, tally.show(agreed), split, labels)
         _remember(context, every, path, kept)
         every.unlink()
-    seconds = time.monotonic() - start
-    return StageResult(
-        outputs=[path], facts=_facts(config, found.facts, tally, kept=kept, seconds=seconds)
-    )
+    facts = facts_of(found.facts, tally, kept=kept, seconds=time.monotonic() - start)
+    for note in facts["notes"]:
+        logger.info("%s: %s", config.name, note)
+    return StageResult(outputs=[path], facts=facts)
 
 
 def _logits(context: StageContext, rows: AugmentedSplit) -> Any:
@@ -164,14 +164,21 @@ def _remember(context: StageContext, every: Path, path: Path, kept: npt.NDArray[
     )
 
 
-def _facts(
-    config: AugmentStage,
+def facts_of(
     found: dict[str, Any],
     tally: Tally,
     *,
-    kept: npt.NDArray[np.bool_] | None,
+    kept: npt.NDArray[np.bool_] | None = None,
     seconds: float,
 ) -> dict[str, Any]:
+    """What is told of an augmentation.
+
+    Args:
+        found: facts of :func:`distill.stages.augmenter.find_candidates`.
+        tally: what was counted.
+        kept: which rows passed the teacher, (A,); ``None`` where it was not asked.
+        seconds: how long it took.
+    """
     rows_in, made = len(tally.split), len(tally.words)
     rows_out = made if kept is None else int(kept.sum())
     share = tally.replaced_share(kept)
@@ -181,8 +188,6 @@ def _facts(
     ]
     if kept is not None:
         notes.append(f"{made - rows_out:,} of {made:,} dropped: the teacher labels them otherwise")
-    for note in notes:
-        logger.info("%s: %s", config.name, note)
     return {
         "rows_in": rows_in,
         "rows_out": rows_out,

