@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 from transformers import (
     AutoModel,
     BertConfig,
+    BertForMaskedLM,
+    BertForPreTraining,
     BertForSequenceClassification,
     BertModel,
     PreTrainedConfig,
@@ -28,6 +31,13 @@ from students.sizes import Size
 
 #: Ways to begin that are no folder.
 INITS = ("teacher-layers", "random")
+#: What may stand on a student's encoder: a classifier, nothing, or the heads of pre-training.
+HEADS: dict[str, type[PreTrainedModel]] = {
+    "classification": BertForSequenceClassification,
+    "none": BertModel,
+    "mlm": BertForMaskedLM,
+    "mlm+nsp": BertForPreTraining,
+}
 #: Which rows and columns of the weights below each module are cut, by the end of its name.
 _AXES: dict[str, tuple[str, ...]] = {
     "word_embeddings": ("all", "hidden"),
@@ -75,7 +85,7 @@ def build_student(
     init: str = "teacher-layers",
     layers: Literal["uniform", "first", "last"] | str | Sequence[int] = "uniform",
     seed: int = 0,
-    head: bool = True,
+    head: str = "classification",
     own_vocabulary: bool = False,
 ) -> PreTrainedModel:
     """A classifier of ``size`` with the teacher's vocabulary, labels and problem type.
@@ -94,7 +104,7 @@ def build_student(
         layers: which teacher layers are copied: ``uniform`` (evenly spread up to the top),
             ``first``, ``last``, or a list counted from 1.
         seed: draws what is not copied.
-        head: whether it is a classifier; otherwise it is the encoder alone.
+        head: a key of :data:`HEADS`: what stands on the encoder.
         own_vocabulary: whether the folder's vocabulary is taken instead of the teacher's.
 
     Raises:
@@ -115,11 +125,8 @@ def build_student(
     # The constructor draws all weights; a generator of its own leaves the caller's alone.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        student: PreTrainedModel = (
-            BertForSequenceClassification(config) if head else BertModel(config)
-        )
-    if not head:
-        config.architectures = ["BertModel"]
+        student = HEADS[head](config)
+    config.architectures = [type(student).__name__]
     if init == "random":
         return student
     if init == "teacher-layers":
@@ -275,3 +282,16 @@ def _load_encoder(student: PreTrainedModel, folder: Path, size: Size) -> None:
         raise ModelError(f"student.init: {folder} has no weights for {lacking[0]}; save it again")
     weights = {name: w for name, w in encoder.state_dict().items() if name not in missing}
     student.base_model.load_state_dict(weights, strict=False)
+    if hasattr(student, "cls"):
+        _load_heads(student, folder)
+
+
+def _load_heads(student: PreTrainedModel, folder: Path) -> None:
+    """Take the heads of pre-training too, where the folder has them."""
+    own = {name: w for name, w in student.state_dict().items() if name.startswith("cls.")}
+    for file in sorted(folder.glob("*.safetensors")):
+        with loading(folder), safe_open(file, framework="pt") as content:
+            for name in own.keys() & set(content.keys()):
+                weight = content.get_tensor(name)
+                if weight.shape == own[name].shape:
+                    own[name].copy_(weight)

@@ -30,6 +30,7 @@ from distill.recipe.schema import (
     EvaluateStage,
     ExportStage,
     LayerSearch,
+    PretrainStage,
     PruneStage,
     QuantizeStage,
     Recipe,
@@ -202,6 +203,10 @@ def _what(stage: PlannedStage) -> str:
         case DistillStage():
             kinds = ", ".join(objective.kind for objective in stage.config.objectives)
             return f"{_search(stage.config)}match {kinds}: {_training(stage.config)}"
+        case PretrainStage():
+            nsp = ", sentence pairs" if stage.config.nsp else ""
+            words = "words" if stage.config.whole_words else "tokens"
+            return f"masked {words} ({stage.config.mask:.0%}){nsp}: {_training(stage.config)}"
         case PruneStage(recover=recover):
             if stage.config.method == "vocabulary":
                 recover = None

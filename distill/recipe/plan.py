@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from distill.recipe.run_models import MAKES_STUDENT
 from distill.recipe.schema import (
     AugmentStage,
     BaselineConfig,
     DistillStage,
     EvaluateStage,
     ExportStage,
+    PretrainStage,
     PruneStage,
     QuantizeStage,
     Recipe,
@@ -21,6 +23,7 @@ StageConfig = (
     TeacherModel
     | BaselineConfig
     | AugmentStage
+    | PretrainStage
     | DistillStage
     | PruneStage
     | QuantizeStage
@@ -53,7 +56,7 @@ class PlannedStage:
     @property
     def makes_student(self) -> bool:
         """Whether later stages take the student from this one."""
-        return self.kind in {"distill", "prune"}
+        return self.kind in MAKES_STUDENT
 
 
 def baseline_config(recipe: Recipe) -> BaselineConfig:

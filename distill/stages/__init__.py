@@ -11,6 +11,7 @@ from distill.stages.context import StageContext, StageResult
 from distill.stages.distill import distill_stage
 from distill.stages.evaluate import evaluate_stage
 from distill.stages.export import export_stage
+from distill.stages.pretrain import pretrain_stage
 from distill.stages.prune import prune_stage
 from distill.stages.quantize import quantize_stage
 from distill.stages.teacher import teacher_stage
@@ -20,6 +21,7 @@ STAGES: dict[str, Callable[[Any, StageContext], StageResult]] = {
     "teacher": teacher_stage,
     "baseline": baseline_stage,
     "augment": augment_stage,
+    "pretrain": pretrain_stage,
     "distill": distill_stage,
     "prune": prune_stage,
     "quantize": quantize_stage,

@@ -86,24 +86,41 @@ class StageContext:
     def _load(self, folder: Path) -> PreTrainedModel:
         return load_encoder(folder) if self.workspace.learns_text else load_model(folder)
 
-    def initial_student(self, source: PreTrainedModel) -> PreTrainedModel:
+    def initial_student(
+        self, source: PreTrainedModel, *, init: str | None = None, head: str | None = None
+    ) -> PreTrainedModel:
         """The student before any training; the same weights each time it is asked for.
 
         Args:
             source: the model whose layers are copied.
+            init: where its weights come from; left out, where the recipe says.
+            head: what stands on its encoder; left out, what the task needs.
         """
         config, student = source.config, self.recipe.student
         size = resolve_size(
             student.size, head_dim_of=(config.hidden_size, config.num_attention_heads)
         )
+        init = init or student.init
         return build_student(
             source,
             size,
-            init=student.init,
+            init=init,
             layers=student.init_layers,
             seed=self.recipe.seed,
-            head=not self.workspace.learns_text,
+            head=head or ("none" if self.workspace.learns_text else "classification"),
             own_vocabulary=not self.workspace.reads_as_teacher,
+        )
+
+    def student_to_pretrain(self, *, nsp: bool) -> PreTrainedModel:
+        """The student as it is so far, with the heads of pre-training on its encoder.
+
+        Heads that it has already are kept; others are drawn by the seed.
+        """
+        stage = self.student_stage()
+        return self.initial_student(
+            self.load_teacher(),
+            init=str(self.run.stage(stage) / "model") if stage is not None else None,
+            head="mlm+nsp" if nsp else "mlm",
         )
 
     def load_student(self) -> PreTrainedModel:

@@ -35,6 +35,7 @@ class Workspace:
     recipe: Recipe
     _tokenized: dict[tuple[str, int], TokenizedDataset] = field(default_factory=dict)
     _tokenizers: dict[tuple[str, str | None], PreTrainedTokenizerFast] = field(default_factory=dict)
+    _text: dict[bool, TextData] = field(default_factory=dict)
 
     @property
     def learns_text(self) -> bool:
@@ -66,25 +67,25 @@ class Workspace:
         """Where unlabelled text comes from."""
         return text_sources(self.recipe.data)
 
-    @cached_property
-    def text(self) -> TextData:
-        """Unlabelled text, tokenised and packed."""
-        found = load_text(
-            self.text_sources, self.recipe.data, self.tokenizer, pair=False, seed=self.recipe.seed
-        )
-        for note in found.notes:
-            logger.info("data: %s", note)
-        return found
+    def text(self, *, pair: bool = False) -> TextData:
+        """Unlabelled text, tokenised and packed, with a second segment for ``pair``."""
+        if pair not in self._text:
+            data, seed = self.recipe.data, self.recipe.seed
+            found = load_text(self.text_sources, data, self.tokenizer, pair=pair, seed=seed)
+            for note in found.notes:
+                logger.info("data: %s", note)
+            self._text[pair] = found
+        return self._text[pair]
 
     @property
     def train_rows(self) -> Rows:
         """What is learned from, as token ids."""
-        return self.text.train if self.learns_text else self.tokenized(self.data.train)
+        return self.text().train if self.learns_text else self.tokenized(self.data.train)
 
     @property
     def validation_rows(self) -> Rows:
         """What is held out, as token ids."""
-        return self.text.validation if self.learns_text else self.tokenized(self.data.validation)
+        return self.text().validation if self.learns_text else self.tokenized(self.data.validation)
 
     @cached_property
     def task(self) -> Task:

@@ -64,7 +64,7 @@ class TextSampler(Sampler[list[Key]]):
     differ by one row at most. Rows are given as :data:`Key`.
 
     Args:
-        rows: (N, 3), see :mod:`distill.data.text.packing`.
+        rows: (N, 4), see :mod:`distill.data.text.packing`.
         batch_size: most rows of a batch on one rank.
         seed: seeds the order.
         shuffle: whether the order is random.

@@ -1,7 +1,7 @@
 """Sequences of consecutive sentences of one document, as ranges of a corpus's tokens.
 
-A row is (start, middle, end): tokens ``start:middle`` are segment A, ``middle:end`` segment B,
-which is empty in ``[CLS] A [SEP]``. Every token of the corpus is in exactly one row.
+A row is (start, middle, end, document): tokens ``start:middle`` are segment A, ``middle:end``
+segment B, which is empty in ``[CLS] A [SEP]``. Every token of the corpus is in exactly one row.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ logger = logging.getLogger("distill")
 
 #: One document of so many is held out where no validation text is named.
 HELD_OUT = 50
-_VERSION = 1
+_VERSION = 3
 #: Documents packed at a time.
 _CHUNK = 100
 _FACTS = "rows.json"
@@ -116,19 +116,19 @@ class Packed:
 
     @property
     def train(self) -> npt.NDArray[np.int64]:
-        """The rows that are trained on, of shape (N, 3), memory-mapped."""
+        """The rows that are trained on, of shape (N, 4), memory-mapped."""
         return _mapped(self.folder / _TRAIN)
 
     @property
     def held_out(self) -> npt.NDArray[np.int64]:
-        """The rows of the held-out documents, of shape (M, 3), memory-mapped."""
+        """The rows of the held-out documents, of shape (M, 4), memory-mapped."""
         return _mapped(self.folder / _HELD_OUT)
 
 
 def _mapped(path: Path) -> npt.NDArray[np.int64]:
     if path.stat().st_size == 0:  # which cannot be mapped
-        return np.zeros((0, 3), dtype=np.int64)
-    return np.memmap(path, dtype=np.int64, mode="r").reshape(-1, 3)
+        return np.zeros((0, 4), dtype=np.int64)
+    return np.memmap(path, dtype=np.int64, mode="r").reshape(-1, 4)
 
 
 def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: int) -> Packed:
@@ -138,7 +138,7 @@ def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: i
         corpus: the tokenised text.
         max_length: tokens of a sequence, special ones included.
         pair: whether rows have a segment B.
-        hold_out: keep one of :data:`HELD_OUT` documents, at least one, for validation.
+        hold_out: keep :func:`held_out_of` the documents for validation.
         seed: draws the documents that are held out.
 
     Raises:
@@ -167,11 +167,16 @@ def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: i
     return Packed(folder, key)
 
 
+def held_out_of(documents: int) -> int:
+    """How many of a text's documents are held out: one of 50, but of a small text up to ten."""
+    return max(1, documents // HELD_OUT, min(10, documents // 10))
+
+
 def _fill(new: Path, corpus: Corpus, max_length: int, *, pair: bool, seed: int | None) -> None:
     count = len(corpus.documents) - 1
-    held_count = max(1, count // HELD_OUT) if seed is not None else 0
+    held_count = held_out_of(count) if seed is not None else 0
     # Rows without B stand behind all others: those before them can change their B.
-    alone: dict[bool, list[Row]] = {True: [], False: []}
+    alone: dict[bool, list[tuple[int, ...]]] = {True: [], False: []}
     with (
         (new / _TRAIN).open("wb") as train,
         (new / _HELD_OUT).open("wb") as held_out,
@@ -181,13 +186,13 @@ def _fill(new: Path, corpus: Corpus, max_length: int, *, pair: bool, seed: int |
         for first in range(0, count, _CHUNK):
             numbers = np.arange(first, min(first + _CHUNK, count))
             held = permuted(numbers, count, key=seed or 0) < held_count
-            rows: dict[bool, list[Row]] = {True: [], False: []}
+            rows: dict[bool, list[tuple[int, ...]]] = {True: [], False: []}
             for number, is_held in zip(numbers.tolist(), held.tolist(), strict=True):
                 begin, end = corpus.documents[number], corpus.documents[number + 1]
                 offsets = corpus.sentences[begin : end + 1].tolist()
                 for row in pack_document(offsets, max_length=max_length, pair=pair):
                     where = alone if pair and row[1] == row[2] else rows
-                    where[is_held].append(row)
+                    where[is_held].append((*row, number))
             for is_held, file in files.items():
                 file.write(np.array(rows[is_held], dtype=np.int64).tobytes())
             bar.advance(len(numbers))

@@ -64,7 +64,7 @@ class TextRows(Dataset[dict[str, Any]]):
 
     Args:
         corpus: the tokens.
-        rows: (N, 3), see :mod:`distill.data.text.packing`.
+        rows: (N, 4), see :mod:`distill.data.text.packing`.
         marks: the special tokens.
 
     Attributes:
@@ -82,7 +82,7 @@ class TextRows(Dataset[dict[str, Any]]):
         index = key if isinstance(key, int) else key[1]
         if not 0 <= index < len(self):
             raise IndexError(index)
-        start, middle, end = self.rows[index].tolist()
+        start, middle, end, _ = self.rows[index].tolist()
         return self.sequence(self.corpus.ids[start:middle], self.corpus.ids[middle:end], index)
 
     def sequence(

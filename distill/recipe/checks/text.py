@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import BaselineConfig, DistillStage, Recipe, TextTask
+from distill.recipe.schema import BaselineConfig, DistillStage, PretrainStage, Recipe, TextTask
 
 #: Kinds of stages that need no labels.
-STAGES = ("distill",)
+STAGES = ("pretrain", "distill")
 
 
 def is_text(recipe: Recipe) -> bool:
@@ -17,6 +17,9 @@ def is_text(recipe: Recipe) -> bool:
 def text_recipe(recipe: Recipe) -> Findings:
     """What a recipe over unlabelled text has no use for, and what only such a recipe can have."""
     if not is_text(recipe):
+        for index, stage in enumerate(recipe.stages):
+            if stage.kind == "pretrain":
+                yield ("stages", index, "kind"), "'pretrain' is for task.kind: text"
         for key in ("train", "validation"):
             if isinstance(getattr(recipe.data, key), list):
                 yield ("data", key), "a list of files is for task.kind: text; name one file"
@@ -42,6 +45,11 @@ def _stages(recipe: Recipe) -> Findings:
                 f"'{stage.kind}' needs a task with labels; a text recipe ends with its student, "
                 "which a task's recipe starts from: student.init: RUN_FOLDER",
             )
+        if isinstance(stage, DistillStage | PretrainStage) and stage.patience is not None:
+            yield (
+                ("stages", index, "patience"),
+                "text has no score to stop by; leave it out, or give `steps`",
+            )
         if not isinstance(stage, DistillStage):
             continue
         for place, objective in enumerate(stage.objectives):
@@ -55,9 +63,4 @@ def _stages(recipe: Recipe) -> Findings:
             yield (
                 ("stages", index, "layer_map"),
                 "maps are searched by a score, which text has not; name one, or give pairs",
-            )
-        if stage.patience is not None:
-            yield (
-                ("stages", index, "patience"),
-                "text has no score to stop by; leave it out, or give `steps`",
             )

@@ -68,6 +68,7 @@ from distill.recipe.schema.stages import (
     ExportStage,
     LayerMapKind,
     LayerSearch,
+    PretrainStage,
     QuantizeStage,
     Stage,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "Objective",
     "ObjectiveConfig",
     "PositiveInt",
+    "PretrainStage",
     "PruneStage",
     "QuantizeStage",
     "Recipe",

@@ -87,6 +87,20 @@ class DistillStage(TrainConfig):
     """Learn from the rows of an augment stage before it too, where there is one."""
 
 
+class PretrainStage(TrainConfig):
+    """Train an encoder on unlabelled text: masked tokens, and whether sentences go together."""
+
+    kind: Literal["pretrain"]
+    name: Name = "pretrain"
+    """The stage's name."""
+    mask: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Share of a sequence's tokens that are asked for."""
+    whole_words: StrictBool = False
+    """Choose whole words instead of pieces of them."""
+    nsp: StrictBool = False
+    """Read pairs of segments and ask whether the second continues the first (BERT did)."""
+
+
 class QuantizeStage(Section):
     """Make the weights int8 and score the model again; step back where it loses too much."""
 
@@ -157,6 +171,12 @@ class EvaluateStage(Section):
 
 
 Stage = Annotated[
-    DistillStage | AugmentStage | PruneStage | QuantizeStage | ExportStage | EvaluateStage,
+    PretrainStage
+    | DistillStage
+    | AugmentStage
+    | PruneStage
+    | QuantizeStage
+    | ExportStage
+    | EvaluateStage,
     Field(discriminator="kind"),
 ]

@@ -145,3 +145,55 @@ def test_what_a_person_sees(tmp_path, general, distill) -> None:
     assert json.loads(told.stdout)["held_out"][0]["measure"] == "loss"
     assert distill("plan", general).returncode == 0
     assert distill("validate", general, "data.train=nothing*.txt").returncode == 2
+
+
+def test_an_encoder_goes_on_learning_with_heads(tmp_path: Path, general: Path) -> None:
+    from transformers import AutoModelForMaskedLM, BertForPreTraining
+
+    pretrain = "{kind: pretrain, name: heads, nsp: true, steps: 60, lr: 5e-3, batch_size: 16}"
+    more = "{kind: pretrain, name: more, whole_words: true, steps: 5, batch_size: 8}"
+    stages = f"stages=[{pretrain}, {more}]"
+    recipe = load_recipe(general, stages, "student={size: 2x32/2/64, init: teacher-layers}")
+    run(recipe, tmp_path / "run")
+    folders = [tmp_path / "run" / name for name in ("02-heads", "03-more")]
+    facts = [json.loads((folder / "stage.json").read_text("utf-8")) for folder in folders]
+    names = {"mlm_loss", "perplexity", "masked_accuracy", "nsp_accuracy"}
+    assert set(facts[0]["before"]) == set(facts[0]["after"]) == names
+    assert facts[0]["after"]["mlm_loss"] < facts[0]["before"]["mlm_loss"] - 0.5
+    assert facts[0]["after"]["masked_accuracy"] > facts[0]["before"]["masked_accuracy"]
+    # The second stage went on from the first one's encoder and its head.
+    assert set(facts[1]["before"]) == names - {"nsp_accuracy"}
+    assert facts[1]["before"]["mlm_loss"] < facts[0]["before"]["mlm_loss"] - 0.5
+    first = BertForPreTraining.from_pretrained(folders[0] / "model")
+    assert first.config.architectures == ["BertForPreTraining"]
+    told, info = AutoModelForMaskedLM.from_pretrained(
+        folders[1] / "model", output_loading_info=True
+    )
+    assert not info["missing_keys"]
+    tied = told.get_output_embeddings().weight
+    assert tied.data_ptr() == told.get_input_embeddings().weight.data_ptr()
+
+
+def test_a_stopped_pre_training_ends_the_same(tmp_path, general, monkeypatch) -> None:
+    from distill.modules import watcher
+
+    stages = "stages=[{kind: pretrain, nsp: true, steps: 12, batch_size: 8}]"
+    recipe = load_recipe(general, stages, "student={size: 1x32/2/64, init: random}")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(recipe, whole)
+    count = 0
+    original = watcher.Watcher.on_train_batch_start
+
+    def dying(self, *args):
+        nonlocal count
+        count += 1
+        if count == 8:
+            raise RuntimeError("power cut")
+        original(self, *args)
+
+    monkeypatch.setattr(watcher.Watcher, "on_train_batch_start", dying)
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(recipe, broken)
+    resume(broken)
+    name = "02-pretrain/model/model.safetensors"
+    assert (whole / name).read_bytes() == (broken / name).read_bytes()

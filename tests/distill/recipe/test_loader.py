@@ -109,11 +109,11 @@ def test_every_fault_at_once_each_with_line_and_suggestion(write: Write, faults:
         f"{', '.join(OBJECTIVES)}; did you mean 'logits'?",
         "small.yaml:18: stages[1].epocs: unknown key; did you mean 'epochs'?",
         "small.yaml:20: stages[2].kind: unknown kind 'exprot'; there are: augment, distill, "
-        "evaluate, export, prune, quantize; did you mean 'export'?",
+        "evaluate, export, pretrain, prune, quantize; did you mean 'export'?",
         "small.yaml:21: stages[3]: found the text 'export', expected keys and values, "
         "such as {kind: augment}",
         "small.yaml:22: stages[4].kind: missing; one of: augment, distill, evaluate, export, "
-        "prune, quantize",
+        "pretrain, prune, quantize",
     ]
 
 

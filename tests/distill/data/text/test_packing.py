@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from distill.data.text.packing import HELD_OUT, pack, pack_document
+from distill.data.text.packing import HELD_OUT, held_out_of, pack, pack_document
 from distill.errors import DataError
 
 
@@ -53,7 +53,7 @@ def test_cuts_are_at_sentence_ends_wherever_sentences_fit() -> None:
 
 
 def test_a_corpus_is_parted_by_documents(corpus) -> None:
-    text = corpus(documents=3 * HELD_OUT)
+    text = corpus(documents=12 * HELD_OUT)
     packed = pack(text, max_length=32, pair=True, hold_out=True, seed=1)
     starts = text.sentences[text.documents[:-1]]
 
@@ -61,7 +61,7 @@ def test_a_corpus_is_parted_by_documents(corpus) -> None:
         return set(np.searchsorted(starts, rows[:, 0], side="right").tolist())
 
     held = documents(packed.held_out)
-    assert len(held) == 3
+    assert len(held) == 12
     assert held.isdisjoint(documents(packed.train))
     both = np.concatenate([packed.train, packed.held_out])
     assert (both[:, 2] - both[:, 0]).sum() == text.facts["tokens"]
@@ -70,6 +70,11 @@ def test_a_corpus_is_parted_by_documents(corpus) -> None:
     whole = pack(text, max_length=32, pair=True, hold_out=False, seed=1)
     assert len(whole.held_out) == 0
     assert len(whole.train) == len(both)
+
+
+def test_of_a_small_text_more_is_held_out() -> None:
+    counts = [2, 9, 20, 60, 100, 500, 501, 5000]
+    assert [held_out_of(count) for count in counts] == [1, 1, 2, 6, 10, 10, 10, 100]
 
 
 def test_rows_without_a_second_segment_stand_last(tmp_path, tokenizer) -> None:

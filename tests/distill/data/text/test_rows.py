@@ -22,7 +22,7 @@ def test_sequences_with_their_marks(rows, tokenizer) -> None:
     for pair in (False, True):
         found = rows(pair=pair)
         for index in (0, len(found) // 2):
-            start, middle, end = found.rows[index]
+            start, middle, end, _ = found.rows[index]
             row = found[3, index]
             ids = found.corpus.ids[start:end].tolist()
             expected = [tokenizer.cls_token_id, *ids[: middle - start], tokenizer.sep_token_id]
