@@ -11,7 +11,7 @@ import numpy as np
 
 from distill.data.labels import clean_column, is_unlabelled, label_names, to_integers
 from distill.data.sources.builtin import read_builtin
-from distill.data.sources.files import read_files
+from distill.data.sources.files import MORE, read_files
 from distill.data.sources.hub import read_hub
 from distill.data.sources.table import Table
 from distill.data.split import Split, TaskData
@@ -58,10 +58,9 @@ def load_task_data(
     splits, labels = _splits(tables, columns, task, notes)
     if "validation" not in splits:
         splits["train"], splits["validation"] = _hold_out(splits["train"], seed, notes)
-    for role, limit in zip(
-        _ROLES, (data.limit_train, data.limit_validation, data.limit_validation), strict=True
-    ):
-        if limit is not None and role in splits:
+    for role in splits:
+        limit = data.limit_train if role == "train" else data.limit_validation
+        if limit is not None:
             splits[role] = _limited(splits[role], limit, seed, notes)
     _check_two_labels(splits["train"], labels)
     return TaskData(
@@ -69,6 +68,7 @@ def load_task_data(
         validation=splits["validation"],
         test=splits.get("test"),
         labels=labels,
+        more={name: splits[MORE + name] for name in data.more},
         notes=notes,
     )
 
@@ -155,7 +155,9 @@ def _limited(split: Split, limit: int, seed: int, notes: list[str]) -> Split:
     """Keep so many rows, drawn by the seed, in their own order."""
     if limit >= len(split):
         return split
-    random = np.random.default_rng([seed, _LIMIT, _ROLES.index(split.name)])
+    # Sets of further rows are drawn alike, whatever they are called.
+    role = _ROLES.index(split.name) if split.name in _ROLES else len(_ROLES)
+    random = np.random.default_rng([seed, _LIMIT, role])
     rows = np.sort(random.choice(len(split), limit, replace=False))
     notes.append(f"{split.name}: {limit:,} of {len(split):,} rows are used, drawn by the seed")
     return split.take(rows.tolist())

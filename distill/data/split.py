@@ -119,6 +119,7 @@ class TaskData:
         validation: chooses checkpoints.
         test: scored at the end only; ``None`` where the data have none with labels.
         labels: label names in the order of their integers.
+        more: further rows by name, scored at the end only.
         notes: sentences for the person: rows held out, splits left aside, limits drawn.
     """
 
@@ -126,4 +127,5 @@ class TaskData:
     validation: Split
     test: Split | None
     labels: tuple[str, ...]
+    more: dict[str, Split] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)

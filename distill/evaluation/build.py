@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from distill.evaluation.cells import latency_cell, throughput_cell
@@ -24,6 +24,7 @@ class ModelFacts:
         macs: at the mean real length, or the smallest timed one.
         bytes: of this format's file.
         memory_mb: of a fresh process.
+        more_scores: every metric on each set of further rows.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ModelFacts:
     macs: int
     bytes: int
     memory_mb: float | None = None
+    more_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def build_results(
@@ -83,6 +85,7 @@ def build_results(
                 "score": score,
                 "retention": score / first if first > 0 else None,
                 "scores": dict(model.scores),
+                "more_scores": {name: dict(found) for name, found in model.more_scores.items()},
                 **{key: getattr(model, key) for key in _COSTS},
                 "ratios": _ratios(model, teacher, times, speed.get(TEACHER, {})),
                 "latency_ms": dict(times.get("latency_ms", {})),

@@ -103,6 +103,8 @@ class ModelRow(_Part):
     """``score`` by the teacher's; ``None`` where the teacher's is not above 0."""
     scores: dict[str, float]
     """Every metric of the task."""
+    more_scores: dict[str, dict[str, float]] = {}
+    """The same on each set of further rows (``data.more``), by its name."""
     parameters: int
     """Numbers kept; shared tensors count once."""
     parameters_no_embeddings: int

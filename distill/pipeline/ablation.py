@@ -211,6 +211,7 @@ def _files(recipe: Recipe) -> list[str]:
     names: list[Any] = [*(t.model for t in recipe.teacher.all), recipe.student.init]
     if recipe.data.source == "files":
         names += [recipe.data.train, recipe.data.validation, recipe.data.test]
+        names += recipe.data.more.values()
     named = [one for name in names for one in (name if isinstance(name, list) else [name])]
     return [name for name in named if name and Path(name).expanduser().exists()]
 

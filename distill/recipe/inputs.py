@@ -34,6 +34,9 @@ def _data(recipe: Recipe) -> Findings:
         for path in named if isinstance(named, list) else [named]:
             if path is not None and not _exists(path, pattern=is_text(recipe)):
                 yield ("data", key), f"no such file: {path}"
+    for name, path in recipe.data.more.items():
+        if not _exists(path, pattern=False):
+            yield ("data", "more", name), f"no such file: {path}"
 
 
 def _exists(name: str, *, pattern: bool) -> bool:

@@ -33,20 +33,23 @@ def cells(results: Results | Mapping[str, Any]) -> Cells:
     results = as_results(results)
     alone = latency_cell(set(results.teacher.latency_ms))
     many = throughput_cell(set(results.teacher.throughput))
-    header = ["model", "format", results.metric, "retention", "params M", "MACs M", "size MB"]
+    sets = list(results.teacher.more_scores)
+    header = ["model", "format", results.metric, *(f"{name} {results.metric}" for name in sets)]
+    header += ["retention", "params M", "MACs M", "size MB"]
     if alone is not None and many is not None:
         header += [f"p50 ms b{split_cell(alone)[0]}", "p95 ms", f"ex/s b{split_cell(many)[0]}"]
     header += ["smaller", "faster"] if alone else ["smaller"]
     if results.reference is not None and alone:
         header.append(f"faster than {results.reference.name}")
-    return Cells(header, [_row(row, alone, many) for row in results.models])
+    return Cells(header, [_row(row, results.metric, alone, many) for row in results.models])
 
 
-def _row(row: ModelRow, alone: str | None, many: str | None) -> list[str]:
+def _row(row: ModelRow, metric: str, alone: str | None, many: str | None) -> list[str]:
     out = [
         row.name,
         row.format,
         numbers.score(row.score),
+        *(numbers.score(scores[metric]) for scores in row.more_scores.values()),
         numbers.percent(row.retention),
         numbers.millions(row.parameters),
         numbers.millions(row.macs),

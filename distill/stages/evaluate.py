@@ -89,6 +89,12 @@ def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
             scores=score(
                 entry.predictor, workspace.tokenized(split, entry.teacher), workspace.task
             ),
+            more_scores={
+                name: score(
+                    entry.predictor, workspace.tokenized(one, entry.teacher), workspace.task
+                )
+                for name, one in workspace.data.more.items()
+            },
             parameters=parameters(entry.model),
             parameters_no_embeddings=parameters_no_embeddings(entry.model),
             macs=macs(entry.model, length),
@@ -158,6 +164,7 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
 def _ensemble(facts: list[ModelFacts], context: StageContext) -> list[ModelFacts]:
     """The row of several teachers' average: what it scores, and what all of them cost together."""
     teachers = facts[: len(context.recipe.teacher.all)]
+    data = context.workspace.data
     if len(teachers) < 2:
         return []
     return [
@@ -165,7 +172,8 @@ def _ensemble(facts: list[ModelFacts], context: StageContext) -> list[ModelFacts
             name=TEACHERS,
             stage=teachers[-1].stage,
             format="transformers",
-            scores=ensemble_scores(context, context.workspace.final_split),
+            scores=ensemble_scores(context, data.test or data.validation),
+            more_scores={name: ensemble_scores(context, one) for name, one in data.more.items()},
             parameters=sum(one.parameters for one in teachers),
             parameters_no_embeddings=sum(one.parameters_no_embeddings for one in teachers),
             macs=sum(one.macs for one in teachers),

@@ -159,6 +159,12 @@ class Workspace:
             )
         return self._tokenized[key]
 
+    @property
+    def more_digest(self) -> dict[str, str]:
+        """Hashes of the further rows that are scored at the end."""
+        more = {} if self.learns_text else self.data.more
+        return {name: split.digest() for name, split in more.items()}
+
     @cached_property
     def data_digest(self) -> list[str]:
         """Hashes of the rows: part of what every stage depends on."""

@@ -28,6 +28,10 @@ _READERS: dict[str, Callable[[Path, Sequence[str]], Table]] = {
 }
 
 
+#: What the roles of further rows begin with.
+MORE = "more."
+
+
 def read_files(data: DataConfig, wanted: Sequence[str], base: Path | None) -> dict[str, Table]:
     """Read the files that ``data.train``, ``data.validation`` and ``data.test`` name.
 
@@ -70,7 +74,7 @@ def named_files(data: DataConfig) -> dict[str, str | None]:
         if isinstance(name, list):
             raise DataError(f"data.{role}: a list of files is for task.kind: text; name one file")
         found[role] = name
-    return found
+    return found | {MORE + name: path for name, path in data.more.items()}
 
 
 def _resolve(name: str, base: Path | None) -> Path:

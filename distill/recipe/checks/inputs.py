@@ -20,6 +20,8 @@ def data_section(recipe: Recipe) -> Findings:
     if data.source == "builtin" and data.path not in BUILTIN:
         found = f"found '{data.path}'" if data.path else "missing"
         yield ("data", "path"), f"{found}; the built-in data sets are: {', '.join(BUILTIN)}"
+    if data.more and (data.source == "builtin" or not isinstance(recipe.task, ClassificationTask)):
+        yield ("data", "more"), "only for rows with labels from `files` or the `hub`; leave it out"
     named = [
         (key, column)
         for key, column in (

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, StrictStr
 
-from distill.recipe.schema.base import PositiveInt, Section
+from distill.recipe.schema.base import Name, PositiveInt, Section
 
 Paths = StrictStr | Annotated[list[StrictStr], Field(min_length=1)]
 
@@ -42,6 +42,9 @@ class DataConfig(Section):
     document) is held out for it."""
     test: StrictStr | None = None
     """Scored at the end only. Left out, the final table scores the validation rows and says so."""
+    more: dict[Name, StrictStr] = {}
+    """Further rows by name (``files``: a path; ``hub``: a split), such as MNLI's mismatched ones.
+    Every model is scored on each apart, at the end; they choose nothing."""
     columns: Columns = Columns()
     """Which columns hold the text and the label."""
     max_length: Annotated[StrictInt, Field(ge=8, le=512)] = 128

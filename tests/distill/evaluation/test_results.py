@@ -18,7 +18,7 @@ from distill.evaluation.results import Results, read_results, write_results
 KEYS = {"schema", "recipe", "task", "metric", "split", "machine", "models"}
 KEYS |= {"real_lengths", "reference"}
 ROW_KEYS = {
-    "name", "stage", "format", "score", "scores", "retention", "parameters",
+    "name", "stage", "format", "score", "scores", "more_scores", "retention", "parameters",
     "parameters_no_embeddings", "macs", "bytes", "ratios", "latency_ms", "throughput",
     "memory_mb", "against",
 }  # fmt: skip

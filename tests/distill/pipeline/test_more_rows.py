@@ -1,0 +1,85 @@
+"""Further rows (``data.more``), and rows that must choose nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from distill import load_recipe, run
+from distill.cli.main import main
+from distill.report.table import cells
+
+
+@pytest.fixture
+def recipe_file(tiny_recipe: Path):
+    """The tiny recipe with one logits stage and an evaluation, and further data settings."""
+
+    def put(name: str, **data: object) -> Path:
+        recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+        prediction = recipe["stages"][1] | {"evaluations_per_epoch": 3}
+        recipe |= {"baseline": False, "track": {}, "stages": [prediction, recipe["stages"][-1]]}
+        recipe["data"] |= data
+        path = tiny_recipe.with_name(f"{name}.yaml")
+        path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+        return path
+
+    return put
+
+
+def _rows(path: Path, label: str) -> str:
+    words = ["good", "bad", "great", "poor", "fine", "dull", "best"]
+    lines = [json.dumps({"text": f"the {word} film", "label": label}) for word in words]
+    path.write_text("\n".join(lines), "utf-8")
+    return str(path)
+
+
+def test_every_model_is_scored_on_further_rows_and_nothing_hangs_on_them(tmp_path, recipe_file):
+    names = ("negative", "positive")
+    ups, downs = (_rows(tmp_path / f"{name}.jsonl", name) for name in names)
+    plain, more = tmp_path / "plain", tmp_path / "more"
+    run(load_recipe(recipe_file("plain")), plain)
+    run(load_recipe(recipe_file("more", more={"up": ups, "down": downs}, test=ups)), more)
+    results = json.loads((more / "results.json").read_text("utf-8"))
+    for row in results["models"]:
+        assert list(row["more_scores"]) == ["up", "down"]
+        # Every text is in both sets, with the other label: what is right in one is wrong there.
+        total = sum(row["more_scores"][name]["accuracy"] for name in ("up", "down"))
+        assert total == pytest.approx(1)
+        assert row["score"] == row["more_scores"]["up"]["accuracy"]
+    assert cells(results).header[2:5] == ["accuracy", "up accuracy", "down accuracy"]
+    assert "down accuracy" in (more / "report.html").read_text("utf-8")
+    # Neither further rows nor test rows chose a checkpoint or a weight.
+    for stage in ("01-teacher", "02-prediction"):
+        weights = [
+            (folder / stage / "model/model.safetensors").read_bytes() for folder in (plain, more)
+        ]
+        assert weights[0] == weights[1]
+        told = [json.loads((folder / stage / "stage.json").read_text()) for folder in (plain, more)]
+        assert told[0]["history"] == told[1]["history"]
+        assert told[0]["best_step"] == told[1]["best_step"]
+
+
+def test_further_rows_are_measured_without_training_again(tmp_path, recipe_file):
+    folder = tmp_path / "run"
+    run(load_recipe(recipe_file("plain")), folder)
+    rows = _rows(tmp_path / "up.jsonl", "positive")
+    assert main(["resume", str(folder), f"data.more={{up: {rows}}}"]) == 0
+    log = (folder / "log.txt").read_text("utf-8")
+    assert log.count("done before") == 2
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    assert set(results["models"][0]["more_scores"]) == {"up"}
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("{up: nowhere.jsonl}", "data.more.up: no such file: nowhere.jsonl"),
+        ("{Up: x.jsonl}", "data.more"),
+    ],
+)
+def test_wrong_further_rows_are_told(recipe_file, capsys, more, said):
+    assert main(["validate", str(recipe_file("plain")), f"data.more={more}"]) == 2
+    assert said in capsys.readouterr().err
