@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def one_by_one(model: Any, tokenizer: Any, sentences: list[Sentence]) -> list[list[int]]:
-    """The published way: a forward pass for each word, logits of the whole vocabulary everywhere."""
+    """The published way: a forward pass for each word, with the logits of every token."""
     found = []
     for sentence in sentences:
         for word in MaskedProposals.words(sentence):
