@@ -76,7 +76,7 @@ def train_int8(
         loss_of: ``loss_of(model, batch)``, a scalar.
         batches: gives the batches of one epoch; called once for each.
         steps: batches in an epoch.
-        config: epochs, learning rate, schedule, weight decay, clipping and dropout.
+        config: epochs (or steps), learning rate, schedule, weight decay, clipping and dropout.
         algorithm: ``qat`` or ``lsq``.
         per_channel: one scale for each output of a layer's weight, else one for each weight.
         exclude: names of layers that stay in fp32.
@@ -100,7 +100,7 @@ def train_int8(
         for module in trained.modules():
             if isinstance(module, nn.Dropout):
                 module.p = config.dropout
-    total = config.epochs * steps
+    total = config.steps or config.epochs * steps
     loop = _Loop(trained, loss_of, batches, config=config, total=total, seed=seed)
     with quiet("nni"), torch.random.fork_rng(devices=[]):
         calibration = _compress(loop, _settings(names, algorithm, per_channel), algorithm)
@@ -126,7 +126,7 @@ class _Loop:
         factor = rate_factor(self.config, self.total)
         done = 0
         with Bar("training for int8", self.total) as bar:
-            for _epoch in range(self.config.epochs):
+            while done < self.total:
                 for batch in self.batches():
                     if done == self.total:
                         return
@@ -171,7 +171,9 @@ def _compress(loop: _Loop, settings: list[dict[str, Any]], algorithm: str) -> di
         {"params": [p for p in model.parameters() if p.ndim > 1]},
         {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    optimizer = nni.trace(torch.optim.AdamW)(groups, lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = nni.trace(torch.optim.AdamW)(
+        groups, lr=config.lr, weight_decay=config.weight_decay, fused=True
+    )
     evaluator = evaluator_class(loop, optimizer, loop.step)
     quantizer = quantizers[algorithm](model, settings, evaluator)
     _, calibration = quantizer.compress(loop.total, None)

@@ -65,7 +65,8 @@ def quantize_embeddings(source: Path, target: Path) -> None:
 
 
 def _four_bits(model: Any, exclude: Collection[str]) -> Any:
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+    with quiet(""):  # importing it sets up the root logger
+        from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     del model.graph.value_info[:]
     # Level 4 lets products run in int8 with fp32 sums where the processor can.

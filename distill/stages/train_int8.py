@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,14 +41,14 @@ def _train(bench: Workbench, path: Path) -> None:
     workspace = context.workspace
     rows = workspace.tokenized(workspace.data.train)
     targets = teacher_logits(context, context.load_teacher())
-    epochs = iter(range(config.train.epochs))
+    epochs = itertools.count()
 
     def loss_of(model: nn.Module, batch: Batch) -> Tensor:
         teacher = torch.from_numpy(np.array(targets[batch["index"].numpy()]))  # (B, C)
         return logits_loss(model(**model_inputs(batch)).logits, teacher)
 
     def batches() -> Iterator[Batch]:
-        seed = context.recipe.seed + 1000 * next(epochs, 0)
+        seed = context.recipe.seed + 1000 * next(epochs)
         yield from make_loader(rows, config.train.batch_size, seed=seed, shuffle=True)
 
     result = train_int8(

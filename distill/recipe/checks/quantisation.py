@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import ExportStage, QuantizeStage, Recipe
+from distill.recipe.schema import ExportStage, QuantizeStage, Recipe, TrainConfig
 from distill.recipe.yaml_lines import Loc
 
 #: Which keys of a quantize stage mean something to one method only.
@@ -34,6 +34,9 @@ def quantisation(recipe: Recipe) -> Findings:
             default = QuantizeStage.model_fields[key].default
             if getattr(stage, key) != default and stage.method not in methods:
                 yield (*loc, key), f"does nothing with method '{stage.method}', only {methods[0]}"
+        for key in ("accumulate", "patience", "evaluations_per_epoch"):
+            if getattr(stage.train, key) != TrainConfig.model_fields[key].default:
+                yield (*loc, "train", key), "does nothing here: training for int8 is one short pass"
         if stage.method == "nncf":
             if missing := _missing("openvino", "nncf"):
                 yield (*loc, "method"), f"nncf needs {missing}: {_INSTALL}"

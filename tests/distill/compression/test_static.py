@@ -1,3 +1,5 @@
+import logging
+
 import numpy as np
 import onnx
 import pytest
@@ -157,6 +159,7 @@ def test_an_outlier_is_cut_off():
 
 def test_small_weights_compute_in_fp32(plain, rows, tmp_path):
     exact = logits(plain, rows)
+    handlers = list(logging.getLogger().handlers)
     sizes = {"fp32": plain.stat().st_size}
     for bits, tolerance in ((8, 0.05), (4, 0.6)):
         target = tmp_path / f"{bits}.onnx"
@@ -166,6 +169,7 @@ def test_small_weights_compute_in_fp32(plain, rows, tmp_path):
     quantize_embeddings(plain, tmp_path / "tables.onnx")
     sizes["tables"] = (tmp_path / "tables.onnx").stat().st_size
     assert np.abs(logits(tmp_path / "tables.onnx", rows) - exact).mean() < 0.03 * exact.std()
+    assert logging.getLogger().handlers == handlers
     assert sizes["4"] < sizes["8"] < sizes["tables"] < sizes["fp32"]
     with pytest.raises(ModelError, match="weights of 3 bits"):
         quantize_weights(plain, tmp_path / "x.onnx", bits=3)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -287,3 +288,42 @@ def test_a_student_from_a_folder_has_that_folder_s_size(
         "override: student.init: the model there is 4x384/12/96 and the student 3x384/12/1536; "
         "write student.size: 4x384/12/96"
     ]
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("bits: 4", "stages[2].bits: does nothing with method 'dynamic', only weights_only"),
+        ("algorithm: lsq", "stages[2].algorithm: does nothing with method 'dynamic', only qat"),
+        ("train: {epochs: 2}", "stages[2].train: does nothing with method 'dynamic', only qat"),
+        ("method: qat, train: {patience: 2}", "stages[2].train.patience: does nothing here"),
+        ("method: qat, train: {steps: 20}", ""),
+        ("method: weights_only, bits: 4", ""),
+        ("method: static, calibration: entropy, exclude: [classifier]", ""),
+    ],
+)
+def test_settings_of_quantisation(write: Write, faults: Faults, stage: str, said: str) -> None:
+    change = ("- {kind: export}", f"- {{kind: quantize, {stage}}}\n  - {{kind: export}}")
+    if not said:
+        load_recipe(write(change))
+        return
+    told = faults(write(change))
+    assert len(told) == 1
+    assert said in told[0]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_openvino_must_be_installed_and_exported(
+    write: Write, faults: Faults, monkeypatch: pytest.MonkeyPatch, installed: bool
+) -> None:
+    module = sys.modules["distill.recipe.checks.quantisation"]
+    monkeypatch.setattr(module, "_missing", lambda *names: "" if installed else " and ".join(names))
+    nncf = "- {kind: quantize, method: nncf}\n  - {kind: export}"
+    told = faults(write(("- {kind: export}", nncf)))
+    expected = "add it to export's formats" if installed else "nncf needs openvino and nncf: pip"
+    assert expected in told[0]
+    both = "- {kind: quantize, method: nncf}\n  - {kind: export, formats: [onnx, openvino]}"
+    if installed:
+        load_recipe(write(("- {kind: export}", both)))
+    else:
+        assert len(faults(write(("- {kind: export}", both)))) == 2

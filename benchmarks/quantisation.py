@@ -1,0 +1,261 @@
+"""Ways to quantise a run's student, side by side: score, latency, throughput and size.
+
+`plain` is what a user would do by hand: the student exported by torch with its defaults, quantised
+by ONNX Runtime's dynamic int8 with its defaults, run by a session with its defaults. The run folder
+is only read. Example:
+
+    python benchmarks/quantisation.py runs/sst2 --threads 2
+    python benchmarks/quantisation.py runs/sst2 --qat-steps 300 --out quantised
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill.evaluation.cost import bytes_of
+from distill.evaluation.machine import machine, physical_cores
+from distill.evaluation.predictors import FilePredictor, Predictor
+from distill.evaluation.score import score
+from distill.evaluation.speed import measure
+from distill.export.onnx import export_onnx
+from distill.export.openvino import export_openvino, is_installed
+from distill.recipe.plan import PlannedStage, plan_stages
+from distill.recipe.schema import QuantizeStage, TrainConfig
+from distill.report import numbers
+from distill.report.table import align
+from distill.run_folder import RunFolder
+from distill.stages import ladder
+from distill.stages.candidates import Candidate, Workbench
+from distill.stages.context import StageContext, Workspace
+from distill.stages.train_int8 import trained
+from teachers.load import load_model
+
+
+class _Elsewhere(StageContext):
+    """A quantize stage of a run that works outside of the run's folder."""
+
+    place: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.place
+
+
+def main() -> None:
+    options = _options()
+    logging.getLogger("distill").addHandler(logging.StreamHandler())
+    logging.getLogger("distill").setLevel(logging.INFO)
+    with tempfile.TemporaryDirectory() as folder:
+        place = options.out or Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        context = _context(options, place)
+        plain = place / "model.onnx"
+        student = load_model(context.trained_student_folder())
+        export_onnx(student, plain)
+        bench = Workbench(context.stage.config, context, plain)
+        found: dict[str, Path] = {"onnx fp32": plain}
+        formats = {"onnx fp32": "onnx"}
+        seconds = {"onnx fp32": 0.0}
+        for make in _ways(bench, options):
+            start = time.perf_counter()
+            candidate = make()
+            seconds[candidate.what] = time.perf_counter() - start
+            found[candidate.what], formats[candidate.what] = candidate.path, candidate.format
+        predictors: dict[str, Predictor] = {
+            name: FilePredictor(path, options.threads, name=name, format=formats[name])
+            for name, path in found.items()
+        }
+        by_hand = _by_hand(student, place)
+        found |= by_hand
+        predictors |= {name: _Defaults(path, name) for name, path in by_hand.items()}
+        rows = _measured(context, predictors, found, seconds, options)
+    if options.json:
+        print(json.dumps({"machine": machine(), "rows": rows}, indent=2))
+        return
+    metric = context.workspace.task.primary
+    print("\n".join(_table(rows, metric)))
+    told = machine()
+    print(f"\n{told['cpu']} ({', '.join(told['isa'])}), {options.threads} threads")
+    print(f"load: {os.getloadavg()[0]:.1f} over the last minute (one busy core counts 1)")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("run", type=Path, help="a run folder with a trained student")
+    parser.add_argument("--threads", type=int, default=physical_cores())
+    parser.add_argument("--repeats", type=int, default=60)
+    parser.add_argument("--qat-steps", type=int, default=300, help="0 leaves training for int8 out")
+    parser.add_argument("--rows", type=int, default=512, help="calibration rows")
+    parser.add_argument("--out", type=Path, help="keep the files here")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
+    return parser.parse_args()
+
+
+def _context(options: argparse.Namespace, place: Path) -> StageContext:
+    run = RunFolder(options.run)
+    recipe = run.read_recipe()
+    stages = plan_stages(recipe)
+    steps = max(1, options.qat_steps)
+    train = TrainConfig(steps=steps, lr=2e-5, dropout=0.0)
+    config = QuantizeStage(
+        kind="quantize", calibration_rows=options.rows, train=train, max_drop=1.0
+    )
+    last = max(s.index for s in stages if s.makes_student)
+    stage = PlannedStage(index=last + 1, name="quantize", kind="quantize", config=config)
+    context = _Elsewhere(run, stage, stages, Workspace(recipe))
+    object.__setattr__(context, "place", place)
+    return context
+
+
+def _ways(bench: Workbench, options: argparse.Namespace) -> list[Callable[[], Candidate]]:
+    statics: list[Candidate] = []
+
+    def static() -> Candidate:
+        statics.append(ladder.static(bench, per_channel=True, exclude=[]))
+        return statics[0]
+
+    def for_openvino() -> Candidate:
+        first = statics[0]
+        return bench.try_out(
+            f"{first.what}, OpenVINO",
+            "openvino-int8",
+            lambda path: export_openvino(first.path, path),
+        )
+
+    ways: list[Callable[[], Candidate]] = [
+        lambda: ladder.dynamic(bench, per_channel=False, exclude=[]),
+        lambda: ladder.dynamic(bench, per_channel=True, exclude=[]),
+        static,
+    ]
+    if is_installed():
+        ways += [for_openvino, lambda: ladder.nncf(bench, exclude=[])]
+    if options.qat_steps:
+        ways.append(lambda: trained(bench))
+    ways += [
+        lambda: ladder.weights_only(bench, bits=8, exclude=[]),
+        lambda: ladder.weights_only(bench, bits=4, exclude=[]),
+    ]
+    return ways
+
+
+class _Defaults:
+    """A session of ONNX Runtime with nothing set."""
+
+    format = "onnx"
+
+    def __init__(self, path: Path, name: str) -> None:
+        import onnxruntime
+
+        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        self.name = name
+
+    def __call__(self, batch: Any) -> Any:
+        names = [value.name for value in self.session.get_inputs()]
+        feed = {name: np.asarray(batch[name], dtype=np.int64) for name in names}
+        return self.session.run(None, feed)[0]
+
+
+def _by_hand(student: Any, place: Path) -> dict[str, Path]:
+    """The plain export and its plain quantisation; what fails is told and left out."""
+    import torch
+    from onnxruntime.quantization import quantize_dynamic
+
+    from distill.export.quiet import quiet
+
+    paths = {"plain fp32": place / "plain.onnx", "plain int8": place / "plain.int8.onnx"}
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    ids = torch.randint(5, 100, (2, 12))
+    example = (ids, torch.ones_like(ids), torch.zeros_like(ids))
+    axes = {name: {0: "batch", 1: "length"} for name in names}
+    for dynamo in (True, False):
+        extra = (
+            {"dynamic_shapes": axes}
+            if dynamo
+            else {"dynamic_axes": axes | {"logits": {0: "batch"}}}
+        )
+        try:
+            with quiet("torch.onnx", "onnxscript", ""):
+                torch.onnx.export(
+                    student.eval(),
+                    example,
+                    str(paths["plain fp32"]),
+                    input_names=names,
+                    output_names=["logits"],
+                    dynamo=dynamo,
+                    external_data=False,
+                    verbose=False,
+                    **extra,
+                )
+                quantize_dynamic(str(paths["plain fp32"]), str(paths["plain int8"]))
+            return paths
+        except Exception as error:  # told: it is what a user would meet
+            first = str(error).strip().splitlines()[0][:100]
+            print(f"by hand with dynamo={dynamo}: {type(error).__name__}: {first}")
+    return {}
+
+
+def _measured(
+    context: StageContext,
+    predictors: dict[str, Predictor],
+    found: dict[str, Path],
+    seconds: dict[str, float],
+    options: argparse.Namespace,
+) -> list[dict[str, Any]]:
+    workspace = context.workspace
+    data = workspace.tokenized(workspace.data.validation)
+    length = max(2, int(np.median(data.lengths)))
+    speed = measure(
+        predictors,
+        batch_sizes=[1, 32],
+        lengths=[length],
+        threads=options.threads,
+        repeats=options.repeats,
+        vocab_size=int(workspace.tokenizer.vocab_size),
+        seed=0,
+    )
+    rows = []
+    for name, predictor in predictors.items():
+        cells = speed[name]["latency_ms"]
+        single, many = cells[f"b1_l{length}"], cells[f"b32_l{length}"]
+        rows.append(
+            {
+                "way": name,
+                "score": score(predictor, data, workspace.task)[workspace.task.primary],
+                "bytes": bytes_of(found[name]),
+                "length": length,
+                "ms": single["p50"],
+                "p95": single["p95"],
+                "ms_b32": many["p50"],
+                "made_in": seconds.get(name),
+            }
+        )
+    return rows
+
+
+def _table(rows: list[dict[str, Any]], metric: str) -> list[str]:
+    length = rows[0]["length"]
+    table = [
+        ["way", metric, "size MB", f"b1_l{length} ms", "p95", f"b32_l{length} ms", "made in s"]
+    ]
+    for row in rows:
+        made = "-" if row["made_in"] is None else f"{row['made_in']:.1f}"
+        table.append(
+            [row["way"], numbers.score(row["score"]), numbers.megabytes(row["bytes"])]
+            + [numbers.milliseconds(row[key]) for key in ("ms", "p95", "ms_b32")]
+            + [made]
+        )
+    return list(align(table, words=1))
+
+
+if __name__ == "__main__":
+    main()
