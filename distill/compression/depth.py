@@ -1,0 +1,127 @@
+"""Depth: whole layers removed. What is left is a stock BERT with fewer layers.
+
+Reference: Sajjad et al. 2023, On the effect of dropping layers of pre-trained transformer models
+(which layers matter depends on the task, so they are tried here).
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from distill.compression.masks import encoder_layers
+from distill.console import Bar
+from distill.errors import DataError, ModelError
+
+Batch = dict[str, torch.Tensor]
+LossOf = Callable[[nn.Module, Batch], torch.Tensor]
+
+_PER_LAYER = ("heads_per_layer", "ffn_per_layer")
+
+
+@torch.no_grad()
+def layers_to_keep(
+    model: PreTrainedModel,
+    *,
+    loss_of: LossOf,
+    batches: Iterable[Batch],
+    remove: int,
+    steps: int,
+) -> list[int]:
+    """Choose layers one after another: each time the one without which the loss is lowest.
+
+    Args:
+        model: a BERT, stock or pruned; left as it is.
+        loss_of: ``loss_of(model, batch)``, a scalar, called in eval mode.
+        batches: at least one batch; may be without end.
+        remove: how many layers go.
+        steps: how many batches are used.
+
+    Returns:
+        The layers that stay, counted from 1.
+
+    Raises:
+        DataError: there are no batches.
+        ModelError: no layer would be left.
+    """
+    layers = encoder_layers(model)
+    if not 0 < remove < len(layers):
+        raise ModelError(f"{remove} of {len(layers)} layers cannot be removed; one has to stay")
+    chosen = list(itertools.islice(batches, steps))
+    if not chosen:
+        raise DataError("no batches to judge layers with")
+    kept = list(range(len(layers)))
+    trials = sum(len(layers) - done for done in range(remove))
+    training = model.training
+    model.eval()
+    try:
+        with Bar("judging layers", trials) as bar:
+            for _ in range(remove):
+                losses = {}
+                for layer in kept:
+                    left = [index for index in kept if index != layer]
+                    with only_layers(model, left):
+                        losses[layer] = _mean_loss(model, loss_of, chosen)
+                    bar.advance()
+                kept.remove(min(losses, key=lambda layer: (losses[layer], layer)))
+    finally:
+        model.train(training)
+    return [layer + 1 for layer in kept]
+
+
+def _mean_loss(model: PreTrainedModel, loss_of: LossOf, batches: Sequence[Batch]) -> float:
+    total = 0.0
+    for batch in batches:
+        moved = {name: value.to(model.device) for name, value in batch.items()}
+        total += float(loss_of(model, moved)) / len(batches)
+    if not total == total:  # not a number
+        raise ModelError("the loss is not a number; did training diverge?")
+    return total
+
+
+@contextmanager
+def only_layers(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[None]:
+    """While the block lasts, the model has only these layers, counted from 0."""
+    encoder: Any = model.base_model.encoder
+    whole = encoder.layer
+    encoder.layer = nn.ModuleList(whole[index] for index in layers)
+    try:
+        yield
+    finally:
+        encoder.layer = whole
+
+
+def keep_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
+    """A copy of the model with some of its layers.
+
+    Args:
+        model: a BERT, stock or pruned; left as it is.
+        keep: layers counted from 1, rising.
+
+    Raises:
+        ModelError: there is no such layer, or they do not rise.
+    """
+    count = len(encoder_layers(model))
+    if not keep or list(keep) != sorted(set(keep)) or keep[0] < 1 or keep[-1] > count:
+        raise ModelError(f"cannot keep layers {list(keep)}; they are 1 to {count}, each once")
+    left: Any = copy.deepcopy(model)
+    encoder = left.base_model.encoder
+    encoder.layer = nn.ModuleList(encoder.layer[index - 1] for index in keep)
+    for index, layer in enumerate(encoder.layer):
+        layer.attention.self.layer_idx = index
+    configs = {id(part.config): part.config for part in (left, left.base_model, encoder)}
+    for config in configs.values():
+        config.num_hidden_layers = len(keep)
+        for name in _PER_LAYER:
+            sizes = getattr(config, name, None)
+            if sizes is not None:
+                setattr(config, name, [sizes[index - 1] for index in keep])
+    found: PreTrainedModel = left
+    return found

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from distill.compression.depth import keep_layers, layers_to_keep, only_layers
+from distill.compression.masks import Masks, layer_sizes
+from distill.compression.surgery import slice_model
+from distill.errors import DataError, ModelError
+
+
+def own_loss(tiny, model, batches):
+    """The distance from what the whole model says."""
+    aims = {id(batch["input_ids"]): tiny.logits_of(model, [batch]) for batch in batches}
+
+    def loss(student, batch):
+        return (tiny.logits_of(student, [batch]) - aims[id(batch["input_ids"])]).square().mean()
+
+    return loss
+
+
+def test_layers_that_do_nothing_go_first(tiny):
+    model, batches = tiny.make_model(), tiny.make_batches()
+    for dense in (
+        model.bert.encoder.layer[1].attention.output.dense,
+        model.bert.encoder.layer[1].output.dense,
+    ):
+        torch.nn.init.zeros_(dense.weight)
+        torch.nn.init.zeros_(dense.bias)
+    loss = own_loss(tiny, model, batches)
+    found = layers_to_keep(model, loss_of=loss, batches=itertools.cycle(batches), remove=1, steps=3)
+    assert found == [1, 3]
+    alone = layers_to_keep(model, loss_of=loss, batches=batches, remove=2, steps=3)
+    losses = {}
+    for layer in (0, 2):
+        with only_layers(model, [layer]):
+            losses[layer + 1] = sum(float(loss(model, batch)) for batch in batches)
+    assert alone == [min(losses, key=losses.get)]
+    assert len(model.bert.encoder.layer) == 3
+
+
+@pytest.mark.parametrize("pruned", [False, True])
+def test_what_is_left_is_the_model_without_those_layers(tiny, pruned, tmp_path):
+    model, batches = tiny.make_model(), tiny.make_batches()
+    if pruned:
+        masks = Masks(
+            [torch.arange(4) < n for n in (3, 0, 4)], [torch.arange(10) < n for n in (10, 7, 0)]
+        )
+        model = slice_model(model, masks)
+    with only_layers(model, [0, 2]):
+        expected = tiny.logits_of(model, batches)
+    left = keep_layers(model, [1, 3])
+    assert torch.equal(tiny.logits_of(left, batches), expected)
+    assert left.config.num_hidden_layers == 2
+    assert model.config.num_hidden_layers == 3
+    assert type(left) is type(model)
+    if pruned:
+        assert layer_sizes(left) == ([3, 4], [10, 0])
+    left.save_pretrained(tmp_path)
+    again = type(left).from_pretrained(tmp_path).eval()
+    assert torch.equal(tiny.logits_of(again, batches), expected)
+
+
+def test_layers_that_are_not_there_are_told(tiny):
+    model = tiny.make_model()
+    for keep in ([], [0, 1], [1, 4], [2, 1], [1, 1]):
+        with pytest.raises(ModelError, match="they are 1 to 3"):
+            keep_layers(model, keep)
+    with pytest.raises(ModelError, match="3 of 3 layers cannot be removed"):
+        layers_to_keep(model, loss_of=tiny.loss_of, batches=[], remove=3, steps=1)
+    with pytest.raises(DataError, match="no batches"):
+        layers_to_keep(model, loss_of=tiny.loss_of, batches=[], remove=1, steps=1)
