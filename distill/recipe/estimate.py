@@ -230,8 +230,8 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
             scoring = _TRAINING * _judged(config, rows.count) * each_student
             seen = 0
             if config.recover:
-                once = config.recover.model_copy(update={"epochs": 1})
-                seen = _seen(config.recover, rows) + (config.rounds - 1) * _seen(once, rows)
+                between = config.recover.model_copy(update={"epochs": 1})
+                seen = _seen(config.recover, rows) + (config.rounds - 1) * _seen(between, rows)
             return scoring + _TRAINING * seen * each_student
         case QuantizeStage() if config.method == "qat":
             return _TRAINING * _seen(config.train, rows) * each_student

@@ -54,6 +54,11 @@ class PlannedStage:
         return f"{self.index:02d}-{self.name}"
 
     @property
+    def trims_vocabulary(self) -> bool:
+        """Whether the student reads tokens of its own from this stage on."""
+        return isinstance(self.config, PruneStage) and self.config.method == "vocabulary"
+
+    @property
     def makes_student(self) -> bool:
         """Whether later stages take the student from this one."""
         return self.kind in MAKES_STUDENT

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from distill.data.tokenized import tokenize
 from distill.errors import RunFolderError
 from distill.evaluation.predictors import TorchPredictor
 from distill.evaluation.score import score
@@ -46,18 +47,30 @@ class StageContext:
         run: the run folder.
         stage: the stage itself.
         stages: all stages of the run, in order.
-        workspace: data, tokenizer and task.
+        shared: data and task, with the tokenizer that the run begins with.
     """
 
     run: RunFolder
     stage: PlannedStage
     stages: list[PlannedStage]
-    workspace: Workspace
+    shared: Workspace
 
     @property
     def recipe(self) -> Recipe:
         """The run's recipe."""
-        return self.workspace.recipe
+        return self.shared.recipe
+
+    @property
+    def workspace(self) -> Workspace:
+        """Data, task, and the tokenizer of the student as it comes to this stage."""
+        return self.workspace_of(self.stage.index - 1)
+
+    def workspace_of(self, index: int) -> Workspace:
+        """The rows as the student reads them that the stage of this number left."""
+        trimmed = [s for s in self.stages if s.trims_vocabulary and s.index <= index]
+        if not trimmed:
+            return self.shared
+        return self.shared.read_by(self.run.stage(trimmed[-1]) / "model")
 
     @property
     def folder(self) -> Path:
@@ -176,6 +189,7 @@ class StageContext:
         fit: FitResult | None = None,
         *,
         teacher: TeacherModel | None = None,
+        tokenizer: PreTrainedTokenizerFast | None = None,
         **facts: Any,
     ) -> StageResult:
         """Leave a stage's model in its folder, scored on the validation rows if it has a head.
@@ -186,10 +200,11 @@ class StageContext:
             model: the model.
             fit: what came of its training.
             teacher: which teacher it is, as that may have a tokenizer of its own.
+            tokenizer: the student's from now on, where the stage changed it.
             **facts: further facts for ``stage.json``.
         """
         workspace = self.workspace
-        self.save_weights(model, self.model_folder, teacher)
+        self.save_weights(model, self.model_folder, teacher, tokenizer)
         if fit is not None:
             facts |= {
                 "best_step": fit.best_step,
@@ -205,31 +220,45 @@ class StageContext:
                     "after": fit.history[-1]["metrics"],
                 }
             return StageResult(outputs=[self.model_folder], facts=facts)
-        scores = self.validation_scores(model, teacher)
+        scores = self.validation_scores(model, teacher, tokenizer)
         return StageResult(
             outputs=[self.model_folder],
             facts={"score": scores[workspace.task.primary], "scores": scores, **facts},
         )
 
     def save_weights(
-        self, model: PreTrainedModel, folder: Path, teacher: TeacherModel | None = None
+        self,
+        model: PreTrainedModel,
+        folder: Path,
+        teacher: TeacherModel | None = None,
+        tokenizer: PreTrainedTokenizerFast | None = None,
     ) -> None:
-        """Write a model with its tokenizer: the student's, or that of one of the teachers."""
+        """Write a model with its tokenizer: the student's, a given one, or that of a teacher."""
         workspace = self.workspace
-        tokenizer = workspace.tokenizer_of(teacher) if teacher else workspace.tokenizer
+        if tokenizer is None:
+            tokenizer = workspace.tokenizer_of(teacher) if teacher else workspace.tokenizer
         save_transformers(model, tokenizer, folder)
 
     def validation_scores(
-        self, model: PreTrainedModel, teacher: TeacherModel | None = None
+        self,
+        model: PreTrainedModel,
+        teacher: TeacherModel | None = None,
+        tokenizer: PreTrainedTokenizerFast | None = None,
     ) -> dict[str, float]:
         """Every metric of the task on the validation rows."""
         workspace = self.workspace
+        split = workspace.data.validation
+        if tokenizer is None:
+            rows = workspace.tokenized(split, teacher)
+        else:
+            rows = tokenize(split, tokenizer, max_length=self.recipe.data.max_length)
         return score(
-            TorchPredictor(model, threads=self.recipe.trainer.threads),
-            workspace.tokenized(workspace.data.validation, teacher),
-            workspace.task,
+            TorchPredictor(model, threads=self.recipe.trainer.threads), rows, workspace.task
         )
 
-    def validation_score(self, model: PreTrainedModel) -> float:
+    def validation_score(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | None = None
+    ) -> float:
         """The task's score on the validation rows."""
-        return self.validation_scores(model)[self.workspace.task.primary]
+        scores = self.validation_scores(model, tokenizer=tokenizer)
+        return scores[self.workspace.task.primary]

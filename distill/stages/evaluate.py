@@ -49,6 +49,7 @@ class _Entry:
     predictor: Predictor
     model: PreTrainedModel
     weights: Path
+    index: int
     teacher: TeacherModel | None = None
 
     def memory_mb(self, length: int, threads: int) -> float:
@@ -87,7 +88,9 @@ def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
             stage=entry.stage,
             format=entry.predictor.format,
             scores=score(
-                entry.predictor, workspace.tokenized(split, entry.teacher), workspace.task
+                entry.predictor,
+                context.workspace_of(entry.index).tokenized(split, entry.teacher),
+                workspace.task,
             ),
             more_scores={
                 name: score(
@@ -149,7 +152,8 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
             predictor = TorchPredictor(model, threads, name=stage.name)
             weights = folder / "model.safetensors"
             teacher = stage.config if isinstance(stage.config, TeacherModel) else None
-            found.append(_Entry(stage.name, stage.name, predictor, model, weights, teacher))
+            row = _Entry(stage.name, stage.name, predictor, model, weights, stage.index, teacher)
+            found.append(row)
     exported = context.earlier("export")
     if exported is None:
         return found
@@ -157,7 +161,7 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
     for name in _formats(context):
         path = context.run.bundle / MODEL_FILES[name]
         runner = FilePredictor(path, threads, name=name, format=name)
-        found.append(_Entry(name, exported.name, runner, student, path))
+        found.append(_Entry(name, exported.name, runner, student, path, exported.index))
     return found
 
 

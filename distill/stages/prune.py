@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from distill import atomic
 from distill.compression.masks import layer_sizes
@@ -16,10 +17,28 @@ from distill.recipe.schema import PruneStage
 from distill.recipe.schema.prune import TRIES
 from distill.stages.context import StageContext, StageResult
 from distill.stages.distill import distil_logits
+from distill.stages.prune_parts import layers_removed, remove_layers, trim_vocabulary
 from distill.stages.prune_units import UnitPruner
-from teachers.load import load_model
+from teachers.load import load_model, load_tokenizer
 
 logger = logging.getLogger("distill")
+
+
+@dataclass(frozen=True)
+class _Pruned:
+    """A student that something was taken from, before and after its recovery.
+
+    Args:
+        model: the student.
+        facts: what is told of how it came about.
+        tokenizer: its own, where its vocabulary was trimmed.
+        fit: its recovery.
+    """
+
+    model: PreTrainedModel
+    facts: dict[str, Any]
+    tokenizer: PreTrainedTokenizerFast | None = None
+    fit: FitResult | None = None
 
 
 def prune_stage(config: PruneStage, context: StageContext) -> StageResult:
@@ -29,47 +48,63 @@ def prune_stage(config: PruneStage, context: StageContext) -> StageResult:
     times over; where nothing passes, the student is left as it was.
     """
     if config.max_drop is None:
-        student, result, facts = _prune(config, context, context.folder, ease=1.0)
-        return _save(context, student, result, facts)
+        return _save(context, _prune(config, context, context.folder, ease=1.0))
     return _step_back(config, context, config.max_drop)
 
 
-def _prune(
-    config: PruneStage, context: StageContext, folder: Path, *, ease: float
-) -> tuple[PreTrainedModel, FitResult | None, dict[str, Any]]:
+def _prune(config: PruneStage, context: StageContext, folder: Path, *, ease: float) -> _Pruned:
     """Prune and recover in a folder; what a stopped run left there is gone on with."""
     sliced = folder / "sliced"
     told = sliced / "told.json"  # written last: with it the sliced model is whole
     if not told.is_file():
-        student, facts = UnitPruner(config, context, folder)(context.load_student(), ease)
-        context.save_weights(student, sliced)
-        atomic.write_json(told, facts)
-    student = load_model(sliced)
-    facts = json.loads(told.read_text("utf-8"))
+        made = _smaller(config, context, folder, ease)
+        context.save_weights(made.model, sliced, tokenizer=made.tokenizer)
+        atomic.write_json(told, made.facts)
+    student, facts = load_model(sliced), json.loads(told.read_text("utf-8"))
+    if config.method == "vocabulary":
+        return _Pruned(student, facts, load_tokenizer(sliced))
     if config.recover is None:
-        return student, None, facts
+        return _Pruned(student, facts)
     part = folder.relative_to(context.folder)
-    learned = distil_logits(context, student, config.recover, part=part, augmented=config.augmented)
-    return *learned, facts
+    recovered, result = distil_logits(
+        context, student, config.recover, part=part, augmented=config.augmented
+    )
+    return _Pruned(recovered, facts, fit=result)
 
 
-def _save(
-    context: StageContext,
-    student: PreTrainedModel,
-    result: FitResult | None,
-    facts: dict[str, Any],
-) -> StageResult:
-    heads, ffn = layer_sizes(student)
-    before_heads, before_ffn = layer_sizes(context.load_student())
+def _smaller(config: PruneStage, context: StageContext, folder: Path, ease: float) -> _Pruned:
+    """Take away what the stage asks for, or a part of it."""
+    student = context.load_student()
+    if config.method == "vocabulary":
+        return _Pruned(*trim_vocabulary(student, context, ease))
+    if config.method == "depth":
+        return _Pruned(*remove_layers(student, config, context, ease))
+    return _Pruned(*UnitPruner(config, context, folder)(student, ease))
+
+
+def _save(context: StageContext, pruned: _Pruned) -> StageResult:
+    heads, ffn = layer_sizes(pruned.model)
     notes = [
-        f"keeps {sum(heads)} of {sum(before_heads)} heads and {sum(ffn)} of {sum(before_ffn)} "
-        "feed-forward neurons",
-        *_budget_note(facts),
-        *facts.pop("notes", []),
+        *_sizes_note(context, pruned.model),
+        *_budget_note(pruned.facts),
+        *pruned.facts.pop("notes", []),
     ]
     for note in notes:
         logger.info("%s: %s", context.stage.name, note)
-    return context.save_model(student, result, heads=heads, ffn=ffn, notes=notes, **facts)
+    facts = {"heads": heads, "ffn": ffn, "notes": notes, **pruned.facts}
+    return context.save_model(pruned.model, pruned.fit, tokenizer=pruned.tokenizer, **facts)
+
+
+def _sizes_note(context: StageContext, student: PreTrainedModel) -> list[str]:
+    before, after = layer_sizes(context.load_student()), layer_sizes(student)
+    if before == after:
+        return []
+    if len(before[0]) != len(after[0]):
+        return [f"keeps {len(after[0])} of {len(before[0])} layers"]
+    (heads, ffn), (all_heads, all_ffn) = map(sum, after), map(sum, before)
+    return [
+        f"keeps {heads} of {all_heads} heads and {ffn} of {all_ffn} feed-forward neurons",
+    ]
 
 
 def _budget_note(facts: dict[str, Any]) -> list[str]:
@@ -86,23 +121,31 @@ def _budget_note(facts: dict[str, Any]) -> list[str]:
 
 
 def _step_back(config: PruneStage, context: StageContext, max_drop: float) -> StageResult:
-    before = context.validation_score(context.load_student())
+    student = context.load_student()
+    before = context.validation_score(student)
     tried: list[dict[str, Any]] = []
     for number in range(1, (config.tries or TRIES) + 1):
         ease = 0.5 ** (number - 1)
-        folder = context.folder / f"try-{number}"
-        student, result, facts = _prune(config, context, folder, ease=ease)
-        after = context.validation_score(student)
+        if config.method == "depth" and not layers_removed(student, config, ease):
+            break
+        pruned = _prune(config, context, context.folder / f"try-{number}", ease=ease)
+        after = context.validation_score(pruned.model, pruned.tokenizer)
         tried.append({"removed": ease, "score": after, "drop": before - after})
         if before - after <= max_drop:
-            facts["notes"] = [_verdict(tried, max_drop)]
-            return _save(context, student, result, {**facts, "tries": tried})
+            notes = [*pruned.facts.get("notes", []), _verdict(tried, max_drop)]
+            facts = {**pruned.facts, "notes": notes, "tries": tried}
+            return _save(context, replace(pruned, facts=facts))
         logger.info(
             "%s: lost %.4f, more than max_drop %g, with %.0f %% of the removal",
             *(context.stage.name, before - after, max_drop, 100 * ease),
         )
     facts = {"tries": tried, "notes": [_verdict(tried, max_drop)]}
-    return _save(context, context.load_student(), None, facts)
+    return _save(context, _Pruned(student, facts, _own_tokenizer(config, context)))
+
+
+def _own_tokenizer(config: PruneStage, context: StageContext) -> PreTrainedTokenizerFast | None:
+    """What a student left as it was reads with; a vocabulary stage is asked for it afterwards."""
+    return context.workspace.tokenizer if config.method == "vocabulary" else None
 
 
 def _verdict(tried: list[dict[str, Any]], max_drop: float) -> str:

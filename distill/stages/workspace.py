@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
@@ -36,6 +38,7 @@ class Workspace:
     _tokenized: dict[tuple[str, int], TokenizedDataset] = field(default_factory=dict)
     _tokenizers: dict[tuple[str, str | None], PreTrainedTokenizerFast] = field(default_factory=dict)
     _text: dict[bool, TextData] = field(default_factory=dict)
+    _readers: dict[Path, Workspace] = field(default_factory=dict)
 
     @property
     def learns_text(self) -> bool:
@@ -104,6 +107,15 @@ class Workspace:
             return theirs
         own = load_tokenizer(init)
         return theirs if same_tokens(own, theirs) else own
+
+    def read_by(self, folder: Path) -> Workspace:
+        """The same rows as they are read by the student in a folder, with the tokenizer there."""
+        if folder not in self._readers:
+            other = copy.copy(self)
+            vars(other).pop("reads_as_teacher", None)
+            vars(other)["tokenizer"] = load_tokenizer(folder)
+            self._readers[folder] = other
+        return self._readers[folder]
 
     def tokenizer_of(self, teacher: TeacherModel) -> PreTrainedTokenizerFast:
         """A teacher's tokenizer; the student's own object where it makes the same tokens."""

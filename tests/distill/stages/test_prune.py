@@ -152,3 +152,94 @@ def test_a_latency_is_measured_beside_the_student_before(prepared, monkeypatch):
     assert found["reached"] <= 1.4 * 1.03
     assert json.loads((context.folder / "latency.json").read_text("utf-8"))["length"] == 8
     assert "1.40 ms asked" in facts["notes"][1]
+
+
+@pytest.mark.parametrize("settings", [{"layers": 1, "score_steps": 2}, {"keep": [2]}])
+def test_layers_are_removed_and_the_rest_is_stock_bert(prepared, settings):
+    context = prepared(stage=stage(method="depth", **settings))
+    facts = run(context).facts
+    model = model_of(context)
+    assert type(model).__name__ == "BertForSequenceClassification"
+    assert model.config.num_hidden_layers == len(facts["layers"]) == 1
+    assert facts["notes"][0] == "keeps 1 of 2 layers"
+    if "keep" in settings:
+        assert facts["layers"] == [2]
+        before = context.load_student()
+        found = model.bert.encoder.layer[0].state_dict()
+        for name, weight in before.bert.encoder.layer[1].state_dict().items():
+            assert torch.equal(found[name], weight), name
+
+
+def test_one_layer_too_many_is_not_halved(prepared):
+    def both_needed(model):
+        torch.nn.init.normal_(model.bert.encoder.layer[0].output.dense.weight, std=0.5)
+
+    context = prepared(
+        change=both_needed, stage=stage(method="depth", layers=1, max_drop=0.0, score_steps=2)
+    )
+    facts = run(context).facts
+    if facts["tries"][0]["drop"] > 0:
+        assert len(facts["tries"]) == 1
+        assert model_of(context).config.num_hidden_layers == 2
+
+
+def test_a_trimmed_vocabulary_says_the_same_in_torch_and_in_the_bundle(prepared, sentences):
+    from distill.runtime import load
+    from distill.stages.context import StageContext
+    from distill.stages.export import export_stage
+
+    context = prepared(stage=stage(method="vocabulary"))
+    facts = run(context).facts
+    told = facts["vocabulary"]
+    assert told["after"] < told["before"] == context.load_student().config.vocab_size
+    assert told["unknown_before"] == told["unknown_after"] == 0.0
+    assert told["pieces_before"] == told["pieces_after"]
+    # The rows are those of training, so nothing is lost.
+    assert facts["score"] == 1.0
+    assert model_of(context).config.vocab_size == told["after"]
+    after = StageContext(context.run, context.stages[3], context.stages, context.shared)
+    assert len(after.workspace.tokenizer) == told["after"]
+    assert len(context.workspace.tokenizer) == told["before"]
+    assert not after.workspace.reads_as_teacher
+    (context.folder / "stage.json").write_text('{"score": 1.0}')
+    exported = export_stage(after.stage.config, after).facts
+    assert exported["scores_by_format"]["onnx"] == 1.0
+    texts, _ = sentences
+    labels = context.workspace.data.validation.labels
+    found = [row["label"] for row in load(context.run.bundle).predict(list(texts))]
+    assert found == [("negative", "positive")[label] for label in labels]
+
+
+def test_a_student_with_its_own_vocabulary_learns_on(prepared):
+    from distill.recipe.schema import TrainConfig
+    from distill.stages.context import StageContext
+    from distill.stages.distill import distil_logits, teacher_logits
+
+    context = prepared(stage=stage(method="vocabulary"))
+    before = teacher_logits(context, context.load_teacher())
+    run(context)
+    after = StageContext(context.run, context.stages[3], context.stages, context.shared)
+    assert (teacher_logits(after, after.load_teacher()) == before).all()
+    gentle = TrainConfig(**SHORT | {"lr": 1e-6})
+    student, result = distil_logits(after, after.load_student(), gentle)
+    assert result.steps == 2
+    assert after.validation_score(student) > 0.9
+
+
+def test_less_of_a_vocabulary_is_removed_where_it_costs_too_much(prepared, monkeypatch):
+    from distill.stages import prune_parts
+
+    real = prune_parts.trim_embeddings
+
+    def ruined(model, keep):
+        trimmed = real(model, keep)
+        if len(keep) < 0.8 * model.config.vocab_size:
+            torch.nn.init.zeros_(trimmed.classifier.weight)
+        return trimmed
+
+    monkeypatch.setattr(prune_parts, "trim_embeddings", ruined)
+    context = prepared(stage=stage(method="vocabulary", max_drop=0.1))
+    facts = run(context).facts
+    assert facts["vocabulary"]["after"] >= 0.8 * facts["vocabulary"]["before"]
+    assert len(facts["tries"]) > 1
+    assert facts["score"] == 1.0
