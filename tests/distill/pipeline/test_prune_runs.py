@@ -1,0 +1,60 @@
+"""Runs with several prune stages, from the recipe to the bundle."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+SHORT = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
+
+
+def with_stages(path, *stages):
+    recipe = yaml.safe_load(path.read_text("utf-8"))
+    last = [s for s in recipe["stages"] if s["kind"] in ("quantize", "export", "evaluate")]
+    logits = {"kind": "distill", "name": "first", "objectives": [{"kind": "logits"}], **SHORT}
+    recipe |= {"stages": [logits, *stages, *last], "baseline": False, "track": {}}
+    recipe["student"] = {"size": "2x32/2/64"}
+    changed = path.with_name("pruned.yaml")
+    changed.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    return changed
+
+
+@pytest.mark.slow
+def test_units_layers_and_pieces_one_after_another(tmp_path, tiny_recipe, distill):
+    recipe = with_stages(
+        tiny_recipe,
+        {"kind": "prune", "name": "units", "method": "fisher", "budget": {"macs": 0.5},
+         "batch_size": 8, "recover": SHORT, "schedule": "agp", "steps": 2, "max_drop": 1.0},
+        {"kind": "prune", "name": "words", "method": "vocabulary"},
+        {"kind": "distill", "name": "again", "objectives": [{"kind": "logits"}], **SHORT},
+        {"kind": "prune", "name": "shallow", "method": "depth", "layers": 1, "recover": None,
+         "batch_size": 8, "score_steps": 2},
+    )  # fmt: skip
+    run = tmp_path / "run"
+    done = distill("run", recipe, "--run-dir", run)
+    assert done.returncode == 0, done.stderr
+    assert "50.0% asked" in done.stderr
+    assert "word pieces" in done.stderr
+    results = json.loads((run / "results.json").read_text("utf-8"))
+    rows = {row["name"]: row for row in results["models"]}
+    names = ["first", "units", "words", "again", "shallow"]
+    sizes = [rows[name]["parameters"] for name in names]
+    assert sizes == sorted(sizes, reverse=True)
+    assert rows["words"]["score"] == rows["units"]["score"]
+    assert rows["onnx"]["score"] == rows["shallow"]["score"]
+    assert not list(run.glob("*/try-*"))
+    tokenizer = json.loads((run / "bundle" / "tokenizer.json").read_text("utf-8"))
+    words = json.loads((run / "04-words" / "stage.json").read_text("utf-8"))
+    assert len(tokenizer["model"]["vocab"]) == words["vocabulary"]["after"]
+    answer = distill("predict", run, "a good film", "--json")
+    assert answer.returncode == 0, answer.stderr
+    # Stages behind the vocabulary are done again with the tokens that they were done with.
+    before = (run / "05-again" / "model" / "model.safetensors").read_bytes()
+    for name in ("05-again", "06-shallow"):
+        shutil.rmtree(run / name)
+    again = distill("resume", run)
+    assert again.returncode == 0, again.stderr
+    assert (run / "05-again" / "model" / "model.safetensors").read_bytes() == before
