@@ -124,7 +124,9 @@ class UnitPruner:
             sliced = self._cut(self._judge(current), goal, ease * part_done)
             recover = (self.config.recover or TrainConfig()).model_copy(update={"epochs": 1})
             part = folder.relative_to(self.context.folder)
-            recovered, _ = distil_logits(self.context, sliced, recover, part=part)
+            recovered, _ = distil_logits(
+                self.context, sliced, recover, part=part, augmented=self.config.augmented
+            )
             self.context.save_weights(recovered, folder / "model")
         logger.info("%s: round %d of %d", self.context.stage.name, done, self.config.rounds)
         return load_model(folder / "model")

@@ -24,8 +24,6 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "layers": ("depth",),
     "keep": ("depth",),
 }
-#: Objectives that a student with its own vocabulary can still match: one value for each text.
-_BY_TEXT = ("logits",)
 
 
 def pruning(recipe: Recipe) -> Findings:
@@ -112,7 +110,7 @@ def own_vocabulary(recipe: Recipe) -> Findings:
     for index, stage in enumerate(recipe.stages):
         if trimmed and isinstance(stage, DistillStage):
             for place, objective in enumerate(stage.objectives):
-                if objective.kind not in _BY_TEXT:
+                if objective.same_tokens:
                     yield (
                         ("stages", index, "objectives", place),
                         f"'{objective.kind}' is matched token by token, and a vocabulary stage "
