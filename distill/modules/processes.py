@@ -252,10 +252,15 @@ class _Pickler(pickle.Pickler):
     """Pickles memory-mapped files by their name, where pickle would copy what is in them."""
 
     def reducer_override(self, obj: Any) -> Any:
-        whole = type(obj) is np.memmap and isinstance(obj.base, mmap.mmap)
-        if whole and obj.filename is not None and obj.flags.c_contiguous:
-            return np.memmap, (str(obj.filename), obj.dtype, "r", obj.offset, obj.shape)
-        return NotImplemented
+        if type(obj) is not np.memmap or not obj.flags.c_contiguous:
+            return NotImplemented
+        root = obj  # the array that was mapped, of which this may be a part or another shape
+        while isinstance(root.base, np.memmap):
+            root = root.base
+        if not isinstance(root.base, mmap.mmap) or root.filename is None:
+            return NotImplemented
+        offset = root.offset + obj.ctypes.data - root.ctypes.data
+        return np.memmap, (str(root.filename), obj.dtype, "r", offset, obj.shape)
 
 
 @contextmanager

@@ -137,12 +137,15 @@ def test_memory_maps_go_by_name(tmp_path: Path) -> None:
     file = tmp_path / "logits.npy"
     np.save(file, np.arange(100_000, dtype=np.float32).reshape(-1, 4))
     mapped = np.load(file, mmap_mode="r")
-    content = processes._pickled({"whole": mapped, "part": mapped[3:5]})
+    given = {"whole": mapped, "part": mapped[3:20_000], "shaped": mapped.reshape(-1, 8)[5:]}
+    content = processes._pickled(given)
     assert len(content) < 2_000
     found = pickle.loads(content)
-    assert isinstance(found["whole"], np.memmap)
-    np.testing.assert_array_equal(found["whole"], mapped)
-    np.testing.assert_array_equal(found["part"], mapped[3:5])
+    for name, expected in given.items():
+        assert isinstance(found[name], np.memmap)
+        np.testing.assert_array_equal(found[name], expected)
+    (columns,) = pickle.loads(processes._pickled([mapped[:, 1]]))  # not in one piece: a copy
+    np.testing.assert_array_equal(columns, mapped[:, 1])
 
 
 def test_what_cannot_be_copied_is_told() -> None:

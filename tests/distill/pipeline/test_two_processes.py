@@ -67,6 +67,26 @@ def test_a_run_on_two_devices_ends_alike_when_killed(tmp_path, two_stages, disti
     assert "intermediate: goes on from step" in done.stderr
     for name in WEIGHTS:
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+    _measured_again(broken, distill)
+
+
+def _measured_again(run: Path, distill) -> None:
+    """The evaluation with everything it can measure, and the ledger at its end."""
+    settings = ["lengths=[real,8]", "against=bert-base", "memory=true"]
+    done = distill("resume", run, *(f"stages.evaluate.{setting}" for setting in settings))
+    assert done.returncode == 0, done.stderr
+    assert "faster than bert-base" in done.stdout
+    assert "ledger: what each step paid and brought" in done.stdout
+    assert "at real lengths (" in done.stdout
+    results = json.loads((run / "results.json").read_text("utf-8"))
+    assert results["real_lengths"]["rows"] == 16
+    assert results["reference"]["parameters"] > 109e6
+    for model in results["models"]:
+        assert set(model["latency_ms"]) == {"b1_real", "b4_real", "b1_l8", "b4_l8"}
+        assert model["memory_mb"] > 100
+        assert model["against"]["size"] > 1
+    page = (run / "report.html").read_text("utf-8")
+    assert "faster than bert-base" in page
 
 
 def test_refusals(tmp_path, two_stages, monkeypatch, capsys):
