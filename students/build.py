@@ -295,3 +295,28 @@ def _load_heads(student: PreTrainedModel, folder: Path) -> None:
                 weight = content.get_tensor(name)
                 if weight.shape == own[name].shape:
                     own[name].copy_(weight)
+
+
+def blank_encoder(size: Size, *, tokens: int, pad_id: int, seed: int) -> PreTrainedModel:
+    """A BERT encoder that has learned nothing.
+
+    Args:
+        size: its shape.
+        tokens: rows of its word embeddings.
+        pad_id: the padding token's id.
+        seed: draws the weights, whatever was drawn before.
+    """
+    config = BertConfig(
+        vocab_size=tokens,
+        hidden_size=size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        intermediate_size=size.ffn,
+        pad_token_id=pad_id,
+        architectures=["BertModel"],
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: PreTrainedModel = BertModel(config)
+    model.eval()
+    return model

@@ -43,6 +43,7 @@ COMMANDS: dict[str, str] = {
     "predict": "Predict with a bundle.",
     "tune-runtime": "Measure how a bundle is served fastest here.",
     "export": "Make a bundle from any folder with a classifier.",
+    "blank": "Make an untrained BERT with a vocabulary of its own.",
 }
 _SECTIONS = ("Args:", "Raises:", "Returns:")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
