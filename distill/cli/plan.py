@@ -102,9 +102,9 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
     students = shapes_by_stage(recipe, stages, teacher, size)
     content["layer_maps"] = [
         layer_map
-        for stage in stages
+        for stage, student in zip(stages, students, strict=True)
         if isinstance(stage.config, DistillStage) and _inside(stage.config)
-        for layer_map in _layer_maps(stage.config, size.layers, found.layers)
+        for layer_map in _layer_maps(stage.config, student.layers, found.layers)
     ]
     content["models"] = _models(stages, teacher, students)
     content["bytes"] = sum(

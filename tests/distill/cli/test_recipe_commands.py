@@ -231,3 +231,22 @@ def test_plan_on_a_terminal_without_utf8() -> None:
         env={"PYTHONIOENCODING": "ascii", "PATH": ""},
     )
     assert b"next: distill run quickstart" in done.stdout
+
+
+def test_plan_of_prune_stages_of_every_kind(capsys: Capture) -> None:
+    stages = [
+        "{kind: distill, name: first, objectives: [{kind: logits}]}",
+        "{kind: prune, method: fisher, budget: {macs: 0.5}, schedule: agp, steps: 2}",
+        "{kind: prune, name: shallow, method: depth, layers: 1}",
+        "{kind: distill, name: again, layer_map: first, objectives: [{kind: hidden}]}",
+        "{kind: prune, name: words, method: vocabulary}",
+    ]
+    out = out_of(capsys, "plan", "quickstart", f"stages=[{', '.join(stages)}]")
+    assert "fisher: keep 50% of the encoder's MACs in 2 rounds; recover: 1 epoch" in out
+    assert "remove 1 of the layers; recover: 1 epoch" in out
+    assert "keep the word pieces that the training texts need\n" in out
+    after = out[out.index("layer map of again") :]
+    assert "> layer 2\n" in after
+    assert "> layer 3\n" not in after
+    models = {line.split()[0]: line.split() for line in out.splitlines() if "x384" in line}
+    assert models["shallow"][1] == "2x384"
