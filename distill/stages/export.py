@@ -81,7 +81,7 @@ def _files(
     if plain is not None and "openvino" in wanted:
         made["openvino"] = context.folder / MODEL_FILES["openvino"]
         export_openvino(plain, made["openvino"])
-    if "torch_export" in wanted:
+    if "torch-export" in wanted:
         made["torch-export"] = context.folder / MODEL_FILES["torch-export"]
         export_program(load_model(source), made["torch-export"], samples=samples)
     ordered = {name: made[name] for name in MODEL_FILES if name in made}

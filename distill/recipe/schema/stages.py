@@ -141,10 +141,10 @@ class ExportStage(Section):
     name: Name = "export"
     """The stage's name."""
     formats: Annotated[
-        list[Literal["transformers", "onnx", "openvino", "torch_export"]], Field(min_length=1)
+        list[Literal["transformers", "onnx", "openvino", "torch-export"]], Field(min_length=1)
     ] = ["transformers", "onnx"]
     """``transformers``: safetensors and config; ``onnx`` and ``openvino``: fp32, and int8 after
-    quantize; ``torch_export``: a ``.pt2`` program, which needs torch to run."""
+    quantize; ``torch-export``: a ``.pt2`` program, which needs torch to run."""
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Largest loss of score (absolute) of an exported format against the torch model."""
 
