@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from rich.console import Console
+from rich.live import Live
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 Item = TypeVar("Item")
 logger = logging.getLogger("distill")
@@ -24,7 +26,10 @@ logger = logging.getLogger("distill")
 #: Where bars and messages go; results go to standard output.
 stderr = Console(stderr=True, highlight=False)
 
-_PLAIN_SECONDS = 15.0
+_PLAIN_SECONDS, _BOARD_SECONDS = 15.0, 60.0
+
+#: Called with a bar whenever it moves: how what one process does is shown by another.
+listeners: list[Callable[[Bar], None]] = []
 
 
 def clock(seconds: float) -> str:
@@ -88,6 +93,8 @@ class Bar:
         self.done += steps
         if status is not None:
             self._status = status
+        for listener in listeners:
+            listener(self)
         if self._rich is not None:
             self._rich.update(self._task, completed=self.done, status=self._status)
             return
@@ -112,3 +119,36 @@ def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]
         for item in items:
             yield item
             bar.advance()
+
+
+class Board:
+    """Lines about what is done at the same time: kept up to date on a terminal, else now and then.
+
+    Use as a context manager.
+    """
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Board:
+        if stderr.is_terminal:
+            self._live = Live(console=stderr, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def show(self, lines: Sequence[str]) -> None:
+        """Replace the lines; off a terminal, log them once a minute."""
+        if self._live is not None:
+            self._live.update(Text("\n".join(lines), no_wrap=True, overflow="ellipsis"))
+            return
+        now = time.monotonic()
+        if now - self._last >= _BOARD_SECONDS:
+            self._last = now
+            for line in lines:
+                logger.info(line)

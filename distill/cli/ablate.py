@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,6 +49,10 @@ def ablate(
     keep_models: Annotated[
         bool, typer.Option("--keep-models", help="Keep every cell's weights.")
     ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=1, help="Cells done at the same time; else one for each physical core."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print ablation.json instead of the table.")
     ] = False,
@@ -74,9 +81,10 @@ def ablate(
     def wanted(cell: Cell) -> bool:
         return cell.variant in variants and cell.task in tasks
 
+    count = jobs or _default_jobs(loaded, look=not (plan or results))
     place = run_dir if run_dir is not None else Path("runs") / f"ablation-{loaded.config.name}"
     if plan:
-        _tell_plan(loaded, [cell for cell in loaded.cells if wanted(cell)], as_json=as_json)
+        _tell_plan(loaded, [cell for cell in loaded.cells if wanted(cell)], count, as_json=as_json)
         return
     command = shlex.join(["distill", "ablate", ablation, *(overrides or []), *_stand_ins(loaded)])
     # Heavy: torch, transformers and lightning come with the cells.
@@ -87,21 +95,50 @@ def ablate(
     else:
         with _interruptible():
             found = running.ablate(
-                loaded, place, wanted=wanted, command=command, keep_models=keep_models
+                loaded,
+                place,
+                wanted=wanted,
+                command=command,
+                keep_models=keep_models,
+                jobs=count,
             )
     _tell(found, place, markdown, as_json=as_json)
     if not results and found.failures():
         raise typer.Exit(1)
 
 
+def _default_jobs(loaded: LoadedAblation, *, look: bool) -> int:
+    """One cell for each core, or one alone where cells take several or share a GPU."""
+    from distill.evaluation.machine import physical_cores
+
+    trainers = [cell.recipe.trainer for cell in loaded.cells]
+    devices = max((trainer.devices for trainer in trainers), default=1)
+    if look and any(trainer.accelerator != "cpu" for trainer in trainers):
+        from distill.modules.devices import on_gpu
+
+        if any(map(on_gpu, trainers)):
+            return 1
+    return max(1, physical_cores() // devices)
+
+
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Tell, after Ctrl-C, what goes on."""
+    """Stop at SIGTERM as at Ctrl-C, and tell what goes on after either."""
+
+    def as_ctrl_c(_number: int, _frame: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, as_ctrl_c) if main else None
     try:
         yield
     except KeyboardInterrupt as stop:
-        stop.resume_command = "the same command"  # type: ignore[attr-defined]
+        words = ["distill", *sys.argv[1:]] if sys.argv[1:2] == ["ablate"] else []
+        stop.resume_command = shlex.join(words) or "the same command"  # type: ignore[attr-defined]
         raise
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _tell(found: AblationResults, place: Path, markdown: Path | None, *, as_json: bool) -> None:
@@ -159,11 +196,11 @@ def _chosen(option: str, text: str | None, known: list[str]) -> list[str]:
     return names
 
 
-def _tell_plan(loaded: LoadedAblation, cells: list[Cell], *, as_json: bool) -> None:
+def _tell_plan(loaded: LoadedAblation, cells: list[Cell], jobs: int, *, as_json: bool) -> None:
     from distill.console import clock
     from distill.recipe.ablation_cost import estimate_cells
 
-    seconds = estimate_cells(cells)
+    seconds = estimate_cells(cells, threads=1 if jobs > 1 else None)
     known = [value for value in seconds if value is not None]
     if as_json:
         rows = [
@@ -171,7 +208,7 @@ def _tell_plan(loaded: LoadedAblation, cells: list[Cell], *, as_json: bool) -> N
             for c, s in zip(cells, seconds, strict=True)
         ]
         total = sum(known) if len(known) == len(cells) else None
-        content = {"cells": rows, "skipped": loaded.skipped, "seconds": total}
+        content = {"cells": rows, "skipped": loaded.skipped, "seconds": total, "jobs": jobs}
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
     for cell, value in zip(cells, seconds, strict=True):
@@ -180,7 +217,8 @@ def _tell_plan(loaded: LoadedAblation, cells: list[Cell], *, as_json: bool) -> N
         typer.echo(f"{cell.task:<12} seed {cell.seed:<6} {cell.variant:<28} {time:>9}  {stages}")
     for name, why in loaded.skipped.items():
         typer.echo(f"skipped: {name}: {why}")
-    typer.echo(
-        f"{len(cells)} cells, about {clock(sum(known))} of training (estimate; what several cells "
-        "share is counted once)"
-    )
+    shared = "(estimate; what several cells share is counted once)"
+    if jobs > 1:
+        wall = clock(sum(known) / min(jobs, max(1, len(cells))))
+        shared = f"by one thread, about {wall} with --jobs {jobs} {shared}"
+    typer.echo(f"{len(cells)} cells, about {clock(sum(known))} of training {shared}")

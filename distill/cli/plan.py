@@ -13,7 +13,6 @@ from distill.matching.layer_map import LayerMap, candidates, make_layer_map
 from distill.recipe.augmented import work_by_stage
 from distill.recipe.checks import student_size
 from distill.recipe.estimate import (
-    MACS_PER_SECOND,
     Shape,
     cores,
     count_rows,
@@ -37,6 +36,7 @@ from distill.recipe.schema import (
     TeacherModel,
     TrainConfig,
 )
+from distill.recipe.speed import macs_per_second
 
 _LENGTH = 32
 
@@ -94,7 +94,8 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
         "models": [],
         "seconds": None,
         "bytes": None,
-        "cores": cores(),
+        "cores": recipe.trainer.threads or cores(),
+        "macs_per_second": None,
     }
     if found is None:
         return content
@@ -113,13 +114,14 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
     )
     if rows is not None:
         costs = work_by_stage(recipe, stages, rows, teacher=teacher, students=students)
-        _add_times(content, costs)
+        _add_times(content, costs, macs_per_second(recipe.trainer))
     return content
 
 
-def _add_times(content: dict[str, Any], costs: list[float]) -> None:
+def _add_times(content: dict[str, Any], costs: list[float], speed: float) -> None:
+    content["macs_per_second"] = speed
     for told, work in zip(content["stages"], costs, strict=True):
-        told["seconds"] = round(work / (MACS_PER_SECOND * cores()), 1)
+        told["seconds"] = round(work / speed, 1)
     content["seconds"] = round(sum(stage["seconds"] for stage in content["stages"]), 1)
 
 
@@ -329,7 +331,8 @@ def _draw_cost(content: dict[str, Any]) -> list[str]:
     if content["seconds"] is not None:
         lines.append(
             f"time: about {clock(content['seconds'])} of training (estimate: {content['rows']:,} "
-            f"rows on {content['cores']} CPU cores at {MACS_PER_SECOND / 1e9:.0f} GMACs/s each)"
+            f"rows on {content['cores']} CPU cores at {content['macs_per_second'] / 1e9:.0f} "
+            "GMACs/s)"
         )
     else:
         lines.append("time: not known before the data and the teacher are")

@@ -1,4 +1,4 @@
-"""Running an ablation: its cells one after another, each kept, stages shared among them."""
+"""Running an ablation: every cell kept, stages shared among them, several at the same time."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from distill import digest
 from distill.console import clock
-from distill.errors import DiskFullError, RunFolderError, UserError
+from distill.errors import RunFolderError
 from distill.evaluation.ablation import (
     AblationResults,
     CellResult,
@@ -23,9 +24,11 @@ from distill.evaluation.ablation import (
     read_ablation,
     write_ablation,
 )
-from distill.pipeline.runner import go_on
+from distill.pipeline.ablation_progress import Progress, named, title
+from distill.pipeline.cell import Job, do_cell
+from distill.pipeline.cell_pool import CellPool
 from distill.recipe.ablation import Cell, LoadedAblation
-from distill.recipe.ablation_cost import estimate_cells, stage_keys
+from distill.recipe.ablation_cost import stage_keys
 from distill.recipe.loader import resolved
 from distill.recipe.schema import Recipe
 
@@ -39,6 +42,7 @@ def ablate(
     wanted: Callable[[Cell], bool] = lambda _: True,
     command: str = "",
     keep_models: bool = False,
+    jobs: int = 1,
 ) -> AblationResults:
     """Run an ablation's cells, or go on with them.
 
@@ -53,12 +57,16 @@ def ablate(
         command: the command line that makes it, for the record.
         keep_models: keep every cell's weights. Otherwise they are removed as soon as no other
             cell can take them over; the teachers' are always kept.
+        jobs: cells that are done at the same time. With several, each is done in a process of
+            its own by one thread, so that the results are the same for any number of them; with
+            one, in this process by the recipe's ``trainer.threads``.
 
     Returns:
         All cells that there are.
 
     Raises:
         RunFolderError: the folder is something else's, or another process works in it.
+        KeyboardInterrupt: a person stopped it; the cells under way have left checkpoints.
     """
     with _held(folder):
         record = _Record(loaded, folder, command)
@@ -67,14 +75,34 @@ def ablate(
         logger.info("%s: %d cells, %d to be done", loaded.config.name, told + len(todo), len(todo))
         for note, why in loaded.skipped.items():
             logger.info("%s: skipped: %s", note, why)
-        progress = _Progress(loaded.cells, todo)
-        for cell in todo:
-            logger.info(progress.line(cell))
-            start = time.monotonic()
-            record.add(_do(cell, folder, record.key(cell), loaded.cells))
-            progress.done(cell, time.monotonic() - start)
+        progress = Progress(loaded.cells, todo, jobs)
+
+        def over(cell: Cell, result: CellResult) -> None:
+            record.add(result)
+            if result.status == "failed":
+                logger.warning("%s: failed: %s", cell.folder, result.reason)
+            elif jobs > 1:
+                logger.info(
+                    "%s: %.4f after %s; %s",
+                    title(cell),
+                    result.score,
+                    clock(result.seconds),
+                    progress.whole(),
+                )
             if not keep_models:
                 _remove_weights(loaded.cells, record, folder)
+
+        work = [_job(cell, loaded, folder, record.key(cell)) for cell in todo]
+        if jobs > 1:
+            one = [replace(job, cell=_in_one_thread(job.cell)) for job in work]
+            CellPool(one, jobs, progress=progress, over=over).run()
+            return record.results()
+        for job in work:
+            logger.info(progress.begin(job.cell))
+            start = time.monotonic()
+            result = do_cell(job)
+            progress.done(job.cell, time.monotonic() - start)
+            over(job.cell, result)
             gc.collect()
         return record.results()
 
@@ -84,35 +112,14 @@ def results_so_far(loaded: LoadedAblation, folder: Path, command: str = "") -> A
     return _Record(loaded, folder, command).results()
 
 
-def _do(cell: Cell, folder: Path, key: str, cells: Sequence[Cell]) -> CellResult:
-    """Run one cell; what a user can mend, and a fault of ours, is put down as its failure."""
-    siblings = [folder / other.folder for other in cells if other is not cell]
-    start = time.monotonic()
+def _job(cell: Cell, loaded: LoadedAblation, folder: Path, key: str) -> Job:
+    siblings = [folder / other.folder for other in loaded.cells if other is not cell]
+    return Job(cell, folder, key, siblings)
 
-    def result(status: Literal["done", "failed"], **rest: Any) -> CellResult:
-        return CellResult(
-            variant=cell.variant,
-            task=cell.task,
-            seed=cell.seed,
-            key=key,
-            status=status,
-            seconds=round(time.monotonic() - start, 1),
-            folder=cell.folder,
-            **rest,
-        )
 
-    try:
-        facts = go_on(cell.recipe, folder / cell.folder, until=cell.stage, reuse=siblings)
-    except DiskFullError:
-        raise
-    except Exception as error:
-        own = isinstance(error, UserError)
-        if not own:
-            logger.exception("%s: a fault of distill", cell.folder)
-        reason = str(error) if own else f"{type(error).__name__}: {error}"
-        logger.warning("%s: failed: %s", cell.folder, reason)
-        return result("failed", reason=reason)
-    return result("done", score=facts["score"], scores=facts["scores"])
+def _in_one_thread(cell: Cell) -> Cell:
+    trainer = cell.recipe.trainer.model_copy(update={"threads": 1})
+    return replace(cell, recipe=cell.recipe.model_copy(update={"trainer": trainer}))
 
 
 class _Record:
@@ -128,12 +135,12 @@ class _Record:
             )
         self._found = {(c.variant, c.task, c.seed): c for c in (before.cells if before else [])}
         self._files: dict[str, str | None] = {}
-        self._keys = {_named(cell): self._key(cell) for cell in loaded.cells}
+        self._keys = {named(cell): self._key(cell) for cell in loaded.cells}
         self.machine = before.machine if before else {}
 
     def key(self, cell: Cell) -> str:
         """Hash of a cell's recipe and of the files that it names."""
-        return self._keys[_named(cell)]
+        return self._keys[named(cell)]
 
     def _key(self, cell: Cell) -> str:
         left_out = {"name", "description", "track"}
@@ -151,7 +158,7 @@ class _Record:
 
     def get(self, cell: Cell) -> CellResult | None:
         """A cell's result, unless its recipe has changed since."""
-        found = self._found.get(_named(cell))
+        found = self._found.get(named(cell))
         return found if found is not None and found.key == self.key(cell) else None
 
     def is_done(self, cell: Cell) -> bool:
@@ -202,10 +209,6 @@ class _Record:
         )
 
 
-def _named(cell: Cell) -> tuple[str, str, int]:
-    return cell.variant, cell.task, cell.seed
-
-
 def _files(recipe: Recipe) -> list[str]:
     """Files and folders that a recipe names."""
     names: list[Any] = [*(t.model for t in recipe.teacher.all), recipe.student.init]
@@ -216,41 +219,14 @@ def _files(recipe: Recipe) -> list[str]:
     return [name for name in named if name and Path(name).expanduser().exists()]
 
 
-class _Progress:
-    """Where an ablation stands, and how long it will take from here."""
-
-    def __init__(self, cells: Sequence[Cell], todo: Sequence[Cell]) -> None:
-        estimates = dict(zip(map(_named, cells), estimate_cells(cells), strict=True))
-        self._left = {_named(cell): estimates[_named(cell)] or 0.0 for cell in todo}
-        self._total, self._known = len(todo), all(self._left.values())
-        self._spent = self._estimated = 0.0
-
-    def line(self, cell: Cell) -> str:
-        """What is done next, and how long the rest will take."""
-        number = self._total - len(self._left) + 1
-        left = sum(self._left.values())
-        if self._estimated:  # what this machine took so far, against what was expected of it
-            left *= self._spent / self._estimated
-        told = f"about {clock(left)} left" if left else "time left not known"
-        return (
-            f"cell {number} of {self._total}: {cell.variant}, {cell.task}, seed {cell.seed}; "
-            f"{clock(self._spent)} gone, {told}"
-        )
-
-    def done(self, cell: Cell, seconds: float) -> None:
-        """Count a cell."""
-        self._estimated += self._left.pop(_named(cell))
-        self._spent += seconds
-
-
 def _remove_weights(cells: Sequence[Cell], record: _Record, folder: Path) -> None:
     """Remove the models of finished cells that no other cell can take over any more."""
-    keys = {_named(cell): stage_keys(cell) for cell in cells}
-    needed = {key for cell in cells if not record.is_done(cell) for key in keys[_named(cell)]}
+    keys = {named(cell): stage_keys(cell) for cell in cells}
+    needed = {key for cell in cells if not record.is_done(cell) for key in keys[named(cell)]}
     for cell in cells:
         if not record.is_done(cell):
             continue
-        for stage, key in zip(cell.planned(), keys[_named(cell)], strict=True):
+        for stage, key in zip(cell.planned(), keys[named(cell)], strict=True):
             if stage.kind != "teacher" and key not in needed:
                 model = folder / cell.folder / stage.folder / "model"
                 shutil.rmtree(model, ignore_errors=True)

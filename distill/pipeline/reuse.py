@@ -38,14 +38,19 @@ def take_over(
         other = RunFolder(path)
         if path.resolve() == folder.path.resolve() or not _offers(other, stage, inputs):
             continue
-        with atomic.new_folder(folder.stage(stage)) as new:
-            shutil.copytree(
-                other.stage(stage),
-                new,
-                copy_function=_link,
-                ignore=shutil.ignore_patterns(*LEFTOVERS, ".*"),
-                dirs_exist_ok=True,
-            )
+        try:
+            with atomic.new_folder(folder.stage(stage)) as new:
+                shutil.copytree(
+                    other.stage(stage),
+                    new,
+                    copy_function=_link,
+                    ignore=shutil.ignore_patterns(*LEFTOVERS, ".*"),
+                    dirs_exist_ok=True,
+                )
+        except (OSError, shutil.Error):
+            if _offers(other, stage, inputs):
+                raise
+            continue  # another process has removed its weights in between
         _copy_curves(other.metrics, folder.metrics, stage.name)
         return path
     return None

@@ -6,7 +6,7 @@ import errno
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,12 @@ def run(
 
 
 def go_on(
-    recipe: Recipe, run_dir: Path, *, until: str | None = None, reuse: Iterable[Path] = ()
+    recipe: Recipe,
+    run_dir: Path,
+    *,
+    until: str | None = None,
+    reuse: Iterable[Path] = (),
+    passed: Callable[[PlannedStage], None] | None = None,
 ) -> dict[str, Any]:
     """Do a recipe's stages, up to one of them, in a folder that may have done some before.
 
@@ -69,6 +74,7 @@ def go_on(
         run_dir: a run folder, or a new one.
         until: name of the last stage that is done; left out, all are.
         reuse: run folders whose finished stages may be taken over.
+        passed: called with every stage once it is done.
 
     Returns:
         The content of the last stage's ``stage.json``.
@@ -82,7 +88,7 @@ def go_on(
         folder.write_recipe(recipe)
     else:
         folder.create(recipe)
-    return folder.read_stage(_work(folder, workspace, until=until, reuse=reuse))
+    return folder.read_stage(_work(folder, workspace, until=until, reuse=reuse, passed=passed))
 
 
 def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
@@ -137,13 +143,18 @@ def _prepare(recipe: Recipe) -> Any:
 
 
 def _work(
-    folder: RunFolder, workspace: Any, *, until: str | None = None, reuse: Iterable[Path] = ()
+    folder: RunFolder,
+    workspace: Any,
+    *,
+    until: str | None = None,
+    reuse: Iterable[Path] = (),
+    passed: Callable[[PlannedStage], None] | None = None,
 ) -> PlannedStage:
     """Do the stages, up to one of them; the last one done is returned."""
     with folder.held(), _logged(folder.log):
         _record_environment(folder)
         try:
-            last = _do_stages(folder, workspace, until, list(reuse))
+            last = _do_stages(folder, workspace, until, list(reuse), passed)
             if until is None and all(s.kind != "evaluate" for s in workspace.recipe.stages):
                 from distill.report.html import render_report
 
@@ -162,7 +173,11 @@ def _work(
 
 
 def _do_stages(
-    folder: RunFolder, workspace: Any, until: str | None, reuse: list[Path]
+    folder: RunFolder,
+    workspace: Any,
+    until: str | None,
+    reuse: list[Path],
+    passed: Callable[[PlannedStage], None] | None,
 ) -> PlannedStage:
     from distill.pipeline.process import keep_freed_memory, set_threads
     from distill.stages import STAGES
@@ -197,6 +212,8 @@ def _do_stages(
             told = f", validation {workspace.task.primary} {score:.4f}" if score is not None else ""
             logger.info("%s: %s%s", place, clock(seconds), told)
         done.append(stage)
+        if passed is not None:
+            passed(stage)
         if stage.name == until:
             break
     return done[-1]

@@ -13,20 +13,24 @@ from distill.recipe.ablation import Cell
 from distill.recipe.augmented import work_by_stage
 from distill.recipe.checks import student_size
 from distill.recipe.estimate import (
-    MACS_PER_SECOND,
     Rows,
     Shape,
-    cores,
     count_rows,
     shapes_by_stage,
 )
 from distill.recipe.known import teacher_shape
 from distill.recipe.plan import PlannedStage
 from distill.recipe.schema import Recipe
+from distill.recipe.speed import macs_per_second
 
 
-def estimate_cells(cells: Sequence[Cell]) -> list[float | None]:
-    """Seconds of training of each cell, done in this order; ``None`` where they cannot be told."""
+def estimate_cells(cells: Sequence[Cell], *, threads: int | None = None) -> list[float | None]:
+    """Seconds of training of each cell, done in this order; ``None`` where they cannot be told.
+
+    Args:
+        cells: the cells.
+        threads: CPU threads of each; left out, the recipe's, and else all cores.
+    """
     counted: dict[str, Rows | None] = {}
     seen: set[str] = set()
     found: list[float | None] = []
@@ -38,7 +42,9 @@ def estimate_cells(cells: Sequence[Cell]) -> list[float | None]:
         stages, keys = cell.planned(), stage_keys(cell)
         new = [stage for stage, key in zip(stages, keys, strict=True) if key not in seen]
         seen.update(keys)
-        found.append(_seconds(cell.recipe, stages, new, counted[key]))
+        work = _work(cell.recipe, stages, new, counted[key])
+        speed = macs_per_second(cell.recipe.trainer, threads=threads)
+        found.append(None if work is None else work / speed)
     return found
 
 
@@ -65,7 +71,7 @@ def stage_keys(cell: Cell) -> list[str]:
     return keys
 
 
-def _seconds(
+def _work(
     recipe: Recipe, stages: list[PlannedStage], new: list[PlannedStage], rows: Rows | None
 ) -> float | None:
     found = teacher_shape(recipe.teacher.model)
@@ -74,5 +80,4 @@ def _seconds(
     teacher = Shape.of_teacher(found, len(recipe.task.labels or "??"))
     shapes = shapes_by_stage(recipe, stages, teacher, student_size(recipe))
     costs = work_by_stage(recipe, stages, rows, teacher=teacher, students=shapes)
-    work = sum(cost for stage, cost in zip(stages, costs, strict=True) if stage in new)
-    return work / (MACS_PER_SECOND * cores())
+    return sum(cost for stage, cost in zip(stages, costs, strict=True) if stage in new)

@@ -6,6 +6,7 @@ Legend: L length, D hidden size, H heads, F feed-forward neurons, C classes.
 from __future__ import annotations
 
 import gzip
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from distill.recipe.known import TeacherShape, teacher_shape
 from distill.recipe.plan import PlannedStage
 from distill.recipe.schema import (
+    Columns,
     DataConfig,
     DistillStage,
     LayerSearch,
@@ -25,16 +27,18 @@ from distill.recipe.schema import (
 from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS
 from distill.recipe.sizes import Size
 
-#: Multiply-accumulates per second and core that training reaches on an ordinary server CPU
-#: (fine-tuning a 6x384 BERT on 67,349 sentences took 11 minutes on 2 cores).
-MACS_PER_SECOND = 25e9
 #: Forward and backward together cost about three forward passes.
 _TRAINING = 3
+#: Reading, projecting and comparing inner states make a training step longer; logits for the
+#: cache are made in batches of rows of like length, without padding (see `recipe/speed.py`).
+_MATCHING, _CACHING = 1.5, 0.3
 _BYTES = 4
 #: Characters of a token, and tokens that padding to a multiple of 8 adds on average.
 _CHARACTERS, _PADDING = 4.5, 3.5
 _SPECIAL_TOKENS = 2
 _LARGEST_READ = 1 << 28
+#: Rows of a JSON lines file that their mean length is told from.
+_LOOKED_AT = 500
 #: Training rows and mean tokens of data sets that are not files: (path, subset).
 _KNOWN_ROWS = {
     ("nyu-mll/glue", "cola"): (8_551, 11),
@@ -165,12 +169,13 @@ def _rows_by_name(data: DataConfig) -> Rows | None:
 
 def _rows_of_file(data: DataConfig) -> Rows | None:
     path = Path(data.train if isinstance(data.train, str) else "").expanduser()
-    lines, size = 0, 0
+    lines, size, start = 0, 0, b""
     try:
         if not path.name.removesuffix(".gz").endswith((".csv", ".tsv", ".jsonl")):
             return None
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             while chunk := file.read(1 << 20):
+                start = start or chunk
                 lines += chunk.count(b"\n")
                 size += len(chunk)
                 if size > _LARGEST_READ:
@@ -178,11 +183,24 @@ def _rows_of_file(data: DataConfig) -> Rows | None:
     except (OSError, EOFError, ValueError):
         return None  # told by the reader of the data
     characters = size / max(lines, 1)
-    if ".jsonl" in path.name:  # {"text": "", "label": 0} stands on every line
-        characters = max(1.0, characters - len(data.columns.text) - len(data.columns.label) - 16)
+    if ".jsonl" in path.name:
+        characters = _characters(start, data.columns) or characters
     if data.validation is None:
         lines = round(0.9 * lines)  # a tenth is held out
     return Rows(lines, characters / _CHARACTERS + _SPECIAL_TOKENS)
+
+
+def _characters(start: bytes, columns: Columns) -> float | None:
+    """Mean characters of the texts of a JSON lines file, told from its first rows."""
+    found: list[int] = []
+    for line in start.splitlines()[:_LOOKED_AT]:
+        try:
+            row = json.loads(line)
+            texts = [row[name] for name in (columns.text, columns.text_pair) if name]
+            found.append(sum(map(len, texts)))
+        except (ValueError, LookupError, TypeError):
+            continue  # the end of what was read, or told by the reader of the data
+    return sum(found) / len(found) if found else None
 
 
 def cores() -> int:
@@ -210,19 +228,20 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
     match config:
         case TeacherModel(finetune=finetune):
             # The first teacher's logits are counted where they are learned.
-            passes = 0 if stage.name == "teacher" else 1
+            passes = 0 if stage.name == "teacher" else _CACHING
             tuned = _seen(finetune, rows) if finetune else 0
             return (_TRAINING * tuned + passes * rows.count) * _own(config, teacher).macs(
                 rows.tokens
             )
         case DistillStage():
             seen = _seen(config, rows)
-            taught = seen if any(o.signals - {"logits"} for o in config.objectives) else 0
+            inner = any(o.signals - {"logits"} for o in config.objectives)
             cached = rows.count if any("logits" in o.signals for o in config.objectives) else 0
+            taught = seen if inner else _CACHING * cached
             searched = _search_rows(config, teacher.layers, student.layers)
             return (
-                _TRAINING * seen * each_student
-                + max(taught, cached) * each_teacher
+                (_MATCHING if inner else 1) * _TRAINING * seen * each_student
+                + taught * each_teacher
                 # Half of a candidate's steps run the teacher; the logits of the others are cached.
                 + searched * (_TRAINING * each_student + each_teacher / 2)
             )

@@ -12,7 +12,7 @@ import yaml
 from distill.cli.main import main
 from distill.errors import UserError
 from distill.evaluation.ablation import lines
-from distill.pipeline import ablation as running
+from distill.pipeline import cell as running
 from distill.pipeline.ablation import ablate
 from distill.recipe.ablation import load_ablation
 
@@ -136,6 +136,7 @@ def test_a_cell_that_fails_is_told_and_tried_again(tmp_path, ablation, monkeypat
     monkeypatch.setattr(running, "go_on", go_on)
     words = ["ablate", str(ablation), "--data", str(tmp_path), "--task", "short"]
     words += ["--run-dir", str(tmp_path / "out"), "--markdown", str(tmp_path / "table.md")]
+    words += ["--jobs", "1"]
     assert main(words) == 1
     table = (tmp_path / "table.md").read_text("utf-8")
     assert "diverges | failed" in table
@@ -152,7 +153,7 @@ def test_an_interrupted_ablation_goes_on_and_keeps_no_weights(
     tmp_path, ablation, monkeypatch, capsys
 ):
     words = ["ablate", str(ablation), "--data", str(tmp_path), "--run-dir", str(tmp_path / "out")]
-    words += ["--task", "short", "--only", "full,soft"]
+    words += ["--task", "short", "--only", "full,soft", "--jobs", "1"]
     real = running.go_on
 
     def go_on(recipe, run_dir, **rest):
