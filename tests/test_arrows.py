@@ -29,7 +29,7 @@ THIRD_PARTY = {
 }
 #: What of ours a room may import beside itself, where it is less than all rooms below.
 OWN = {
-    "recipe": {"distill.errors"},
+    "recipe": {"distill.errors", "distill.processor"},
     "runtime": {"distill.atomic", "distill.digest", "distill.errors", "distill.processor"},
 }
 #: Single files that everyone may use; they use nothing of ours but each other.

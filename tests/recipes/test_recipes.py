@@ -12,7 +12,14 @@ from distill.recipe import catalog
 from distill.recipe.ablation import load_ablation
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import plan_stages
-from distill.recipe.schema import AugmentStage, DistillStage, PruneStage, Recipe, TextTask
+from distill.recipe.schema import (
+    AugmentStage,
+    ClassificationTask,
+    DistillStage,
+    PruneStage,
+    Recipe,
+    TextTask,
+)
 
 TINY = [
     "student.size=2x32/2/64",
@@ -40,6 +47,7 @@ def write_rows(folder: Path, recipe: Recipe, texts: list[str]) -> list[str]:
         row = {columns.text: text, columns.label: names[index % len(names)]}
         rows.append(row | ({columns.text_pair: texts[-index]} if columns.text_pair else {}))
     settings = ["data.source=files", "data.path=null", "data.subset=null", "data.test=null"]
+    settings += ["data.more={}"]
     for name, part in (("train", rows[:16]), ("validation", rows[16:28])):
         path = folder / f"{name}.jsonl"
         path.write_text("".join(f"{json.dumps(row)}\n" for row in part), "utf-8")
@@ -104,6 +112,33 @@ def test_the_paper_s_recipes_differ_where_tasks_differ(task: str) -> None:
     assert recipe.teacher == sst2.teacher
     others = [s for s in recipe.stages if s.name not in ("intermediate", "augment")]
     assert others == [s for s in sst2.stages if s.name not in ("intermediate", "augment")]
+
+
+def test_mnli_scores_its_mismatched_rows_apart(
+    monkeypatch: pytest.MonkeyPatch, sentences: tuple[list[str], list[int]]
+) -> None:
+    """Splits under the names that the hub's data set has, in the place of those on the hub."""
+    from datasets import Dataset, DatasetDict
+
+    from distill.data.load import load_task_data
+    from distill.data.sources import hub
+
+    sizes = {"train": 40, "validation_matched": 20, "validation_mismatched": 24}
+    names = {"premise": sentences[0], "hypothesis": sentences[0][::-1]}
+    splits = {
+        split: Dataset.from_dict(
+            {name: texts[:size] for name, texts in names.items()}
+            | {"label": [index % 3 for index in range(size)]}
+        )
+        for split, size in sizes.items()
+    }
+    monkeypatch.setattr(hub, "_load", lambda *_: DatasetDict(splits))
+    recipe = load_recipe("glue/mnli")
+    assert isinstance(recipe.task, ClassificationTask)
+    found = load_task_data(recipe.data, recipe.task, seed=recipe.seed)
+    assert (len(found.train), len(found.validation)) == (40, 20)
+    assert {name: len(split) for name, split in found.more.items()} == {"mismatched": 24}
+    assert found.test is None
 
 
 @pytest.mark.parametrize("name", catalog.names())

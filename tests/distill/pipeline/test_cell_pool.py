@@ -116,7 +116,9 @@ def _workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_stop_leaves_checkpoints_and_the_command_to_go_on(tmp_path, ablation, distill, number):
     path = ablation(**{"teacher.finetune.epochs": 4000, "teacher.finetune.patience": None})
     words = ["ablate", str(path), "--run-dir", str(tmp_path / "out"), "--jobs", "2"]
@@ -135,6 +137,7 @@ def test_a_stop_leaves_checkpoints_and_the_command_to_go_on(tmp_path, ablation, 
     assert "stopping after this step with a checkpoint" in log
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_killed_worker_is_a_failed_cell_and_the_rest_goes_on(tmp_path, ablation, distill):
     path = ablation(**{"teacher.finetune.epochs": 40})
@@ -163,6 +166,7 @@ def _works_in(process: psutil.Process, cell: str) -> bool:
     return any(cell in file.path for file in process.open_files())
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_workers_stop_when_their_parent_is_killed(tmp_path, ablation):
     path = ablation(**{"teacher.finetune.epochs": 4000})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,15 @@ def test_rows_of_files_are_counted(tmp_path: Path) -> None:
         source="files", train=str(plain), validation="b", limit_train=7, max_length=8
     )
     assert count_rows(limited) == Rows(7, 8.0)
+
+
+def test_only_the_texts_of_a_row_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    row = {"a": "x" * 45, "b": "y" * 90, "label": 0, "source": "z" * 900}
+    path.write_text(f"{json.dumps(row)}\n" * 20, "utf-8")
+    columns = Columns(text="a", text_pair="b")
+    data = DataConfig(source="files", train=str(path), validation="b", columns=columns)
+    assert count_rows(data) == Rows(20, 135 / 4.5 + 2 + 3.5)
 
 
 def test_rows_that_cannot_be_told(tmp_path: Path) -> None:
