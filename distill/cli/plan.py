@@ -161,7 +161,7 @@ def _model(name: str, shape: Shape) -> dict[str, Any]:
 
 def _inside(config: DistillStage) -> list[str]:
     """The objectives that look inside the models, not at what they predict alone."""
-    return [each.kind for each in config.objectives if each.signals - {"logits"}]
+    return [each.kind for each in config.objectives if each.signals - {"logits", "mlm"}]
 
 
 def _layer_maps(config: DistillStage, student: int, teacher: int) -> list[dict[str, Any]]:

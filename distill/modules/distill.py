@@ -5,6 +5,7 @@ Legend: B batch, L length, C classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torchmetrics import MeanMetric
 from transformers import PreTrainedModel
 
 from distill import ranks
@@ -22,6 +24,7 @@ from distill.matching.projection import Projections
 from distill.matching.signals import Signals
 from distill.modules.base import Batch, TrainingModule
 from distill.objectives import Mode, Objective, make_objectives
+from distill.objectives.mlm import IGNORED
 from distill.recipe.schema import TrainConfig, WeightSchedule
 from distill.tasks import Task
 from students.anatomy import anatomy
@@ -86,6 +89,7 @@ class DistillModule(TrainingModule):
         self.objectives: list[Objective] = make_objectives(objectives, mode=mode)
         self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
         self._cached = teacher_logits
+        self.masked_loss = MeanMetric()
         from_teacher = self.needs - {"mlm"}
         if teacher_logits is not None:
             from_teacher -= {"logits"}
@@ -167,9 +171,26 @@ class DistillModule(TrainingModule):
         elif "mlm" in self.needs and "mlm_labels" not in batch:
             return
         elif "logits" not in self.needs or getattr(self._teacher_signals, "logits", False):
+            losses = self.losses(batch)
             rows = torch.tensor(float(len(batch["input_ids"])), device=self.device)
             # By the rows of all processes together, as the loss is the mean over them.
-            self.validation_loss.update(self.losses(batch)["loss"], ranks.shared(rows))
+            self.validation_loss.update(losses["loss"], ranks.shared(rows))
+            if "mlm" in losses:
+                told = (batch["mlm_labels"] != IGNORED).sum().float()
+                self.masked_loss.update(losses["mlm"], ranks.shared(told))
+
+    def scores(self) -> dict[str, float]:
+        """See :class:`TrainingModule`; masked tokens also tell ``mlm_loss`` and ``perplexity``."""
+        found: dict[str, float] = {}
+        if self.masked_loss.update_called:
+            found["mlm_loss"] = float(self.masked_loss.compute())
+            found["perplexity"] = math.exp(min(found["mlm_loss"], 50.0))
+        return {**super().scores(), **found}
+
+    def reset_scores(self) -> None:
+        """Forget what was observed."""
+        super().reset_scores()
+        self.masked_loss.reset()
 
     def on_before_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Look the teacher's logits up while the indices are on the host: no device to wait for."""

@@ -235,7 +235,7 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
             )
         case DistillStage():
             seen = _seen(config, rows)
-            inner = any(o.signals - {"logits"} for o in config.objectives)
+            inner = any(o.signals - {"logits", "mlm"} for o in config.objectives)
             cached = rows.count if any("logits" in o.signals for o in config.objectives) else 0
             taught = seen if inner else _CACHING * cached
             searched = _search_rows(config, teacher.layers, student.layers)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.pytorch.loggers import Logger
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -15,6 +17,7 @@ from distill.evaluation.predictors import TorchPredictor
 from distill.evaluation.score import score
 from distill.export.transformers_folder import save_transformers
 from distill.modules.fit import FitResult, FitSession
+from distill.recipe.known import has_masked_head
 from distill.recipe.plan import PlannedStage
 from distill.recipe.schema import Recipe, TeacherModel
 from distill.run_folder import RunFolder
@@ -24,6 +27,8 @@ from distill.tracking.weights_biases import wandb_logger
 from students.build import build_student
 from students.sizes import resolve_size
 from teachers.load import load_encoder, load_model
+
+logger = logging.getLogger("distill")
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,12 @@ class StageContext:
         return self._load(self.run.stage(self.stages[number]) / "model")
 
     def _load(self, folder: Path) -> PreTrainedModel:
-        return load_encoder(folder) if self.workspace.learns_text else load_model(folder)
+        if not self.workspace.learns_text:
+            return load_model(folder)
+        # A folder with a masked-language head has no pooler: drawn alike each time it is asked for.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            return load_encoder(folder)
 
     def initial_student(
         self, source: PreTrainedModel, *, init: str | None = None, head: str | None = None
@@ -130,10 +140,16 @@ class StageContext:
         Heads that it has already are kept; others are drawn by the seed.
         """
         stage = self.student_stage()
+        init = self.recipe.student.init
+        if stage is not None:
+            init = str(self.run.stage(stage) / "model")
+        if init != "random" and has_masked_head(init) is not True:
+            logger.info(
+                "%s: the student comes without a masked-language head; a new one is drawn",
+                self.stage.name,
+            )
         return self.initial_student(
-            self.load_teacher(),
-            init=str(self.run.stage(stage) / "model") if stage is not None else None,
-            head="mlm+nsp" if nsp else "mlm",
+            self.load_teacher(), init=init, head="mlm+nsp" if nsp else "mlm"
         )
 
     def load_student(self) -> PreTrainedModel:

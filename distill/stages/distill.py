@@ -14,6 +14,7 @@ from distill.objectives import make_objectives
 from distill.recipe.schema import DistillStage, LogitsObjective, TrainConfig
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
+from distill.stages.masked_text import masked_text
 from distill.stages.search import search_layer_map
 from distill.stages.training_rows import training_rows, with_teacher_labels
 
@@ -77,8 +78,6 @@ def _rows(
 ) -> tuple[Rows, np.ndarray | None]:
     """What a stage learns from, and a teacher's logits on it; its label where nobody gave one."""
     workspace = context.workspace
-    if workspace.learns_text:
-        return workspace.train_rows, None
     rows = training_rows(context, augmented=config.augmented)
     if teacher is None:
         return rows, None
@@ -86,11 +85,19 @@ def _rows(
     return with_teacher_labels(rows, logits, originals=len(workspace.data.train)), logits
 
 
+def _text(context: StageContext, *, masked: bool) -> tuple[Rows, Rows]:
+    """Unlabelled text to learn from, and what is held out of it; student and teacher read it."""
+    if masked:
+        return masked_text(context)
+    return context.workspace.train_rows, context.workspace.validation_rows
+
+
 def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
     """Match the objectives' signals; choose by validation score once logits are among them.
 
     Without a logits objective the student's head is not trained, so the last weights are kept.
     On unlabelled text the losses on held-out text are measured, and the last weights kept too.
+    With an ``mlm`` objective the student has a masked-language head, and both read masked text.
     """
     workspace, session = context.workspace, context.session()
     searched = None
@@ -99,9 +106,18 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
             config, context, logits=teacher_logits(context, context.load_teacher())
         )
         config = config.model_copy(update={"layer_map": searched.chosen, "search": None})
-    teacher, student = context.load_teacher(), context.load_student()
-    learns_logits = any("logits" in objective.signals for objective in config.objectives)
-    rows, logits = _rows(context, config, teacher if learns_logits else None)
+    learned = frozenset(signal for one in config.objectives for signal in one.signals)
+    masked, learns_logits = "mlm" in learned, "logits" in learned
+    teacher = context.load_teacher()
+    student = context.student_to_pretrain(nsp=False) if masked else context.load_student()
+    rows: Rows
+    validation: Rows | None
+    logits = None
+    if workspace.learns_text:
+        rows, validation = _text(context, masked=masked)
+    else:
+        rows, logits = _rows(context, config, teacher if learns_logits else None)
+        validation = workspace.validation_rows if learns_logits else None
     module = DistillModule(
         # A teacher that reads other tokens gives its cached logits only.
         teacher if workspace.reads_as_teacher else None,
@@ -115,12 +131,7 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         teacher_logits=logits,
         seed=session.seed,
     )
-    result = fit(
-        module,
-        rows,
-        validation=workspace.validation_rows if learns_logits or workspace.learns_text else None,
-        session=session,
-    )
+    result = fit(module, rows, validation=validation, session=session)
     facts: dict[str, Any] = {"layer_map_search": searched.facts()} if searched else {}
     return context.save_model(
         module.model,

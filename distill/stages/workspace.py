@@ -145,6 +145,8 @@ class Workspace:
         """
         for teacher in self.recipe.teacher.all:
             self.tokenizer_of(teacher)
+        if self.tokenizer.mask_token_id is None:
+            self._check_masks()
         if self.reads_as_teacher:
             return
         for stage in self.recipe.stages:
@@ -155,6 +157,16 @@ class Workspace:
                         f"token, and the student ({self.recipe.student.init}) has another "
                         f"tokenizer than the teacher; works here: {', '.join(tokenizer_free())}"
                     )
+
+    def _check_masks(self) -> None:
+        """A tokenizer without a mask token, where a stage masks tokens."""
+        for stage in self.recipe.stages:
+            masks = any("mlm" in one.signals for one in getattr(stage, "objectives", ()))
+            if stage.kind == "pretrain" or masks:
+                raise ModelError(
+                    f"stages.{stage.name}: tokens are masked, and the tokenizer has no mask token; "
+                    "take a model whose tokenizer has one ([MASK])"
+                )
 
     @property
     def final_split(self) -> Split:

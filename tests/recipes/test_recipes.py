@@ -16,6 +16,7 @@ from distill.recipe.schema import (
     AugmentStage,
     ClassificationTask,
     DistillStage,
+    PretrainStage,
     PruneStage,
     Recipe,
     TextTask,
@@ -60,9 +61,10 @@ def shortened(recipe: Recipe) -> list[str]:
     found = []
     for stage in recipe.stages:
         at = f"stages.{stage.name}"
-        if isinstance(stage, DistillStage):
+        if isinstance(stage, DistillStage | PretrainStage):
             found += [f"{at}.epochs=1", f"{at}.batch_size=8", f"{at}.evaluations_per_epoch=1"]
             found += [f"{at}.steps=2"] * (stage.steps is not None)
+        if isinstance(stage, DistillStage):
             found += [f"{at}.layer_map=uniform"] * isinstance(stage.layer_map, list)
         if isinstance(stage, AugmentStage):
             found += [f"{at}.copies=1", f"{at}.model=null"]

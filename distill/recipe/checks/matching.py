@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from distill.recipe.checks.findings import Findings
 from distill.recipe.checks.pruning import remaining_layers
+from distill.recipe.checks.text import is_text
 from distill.recipe.known import TeacherShape, vocabulary
 from distill.recipe.schema import (
     AttentionObjective,
@@ -134,7 +135,9 @@ def tokens(recipe: Recipe) -> Findings:
 
 
 def masked_text(recipe: Recipe) -> Findings:
-    """Masked-language modelling, for which a stage's student has no head and its rows no masks."""
+    """Masked-language modelling on a task's rows, which have no masks, nor its student a head."""
+    if is_text(recipe):
+        return
     for index, stage in enumerate(recipe.stages):
         if not isinstance(stage, DistillStage):
             continue
@@ -142,9 +145,9 @@ def masked_text(recipe: Recipe) -> Findings:
             if objective.kind == "mlm":
                 yield (
                     ("stages", index, "objectives", number, "kind"),
-                    f"mlm needs text in which tokens are masked and a student with a "
-                    f"masked-language head, which a stage on a {recipe.task.kind} task has not; "
-                    "leave it out, or use DistillModule from Python",
+                    f"mlm needs text in which tokens are masked, which the rows of a "
+                    f"{recipe.task.kind} task are not; leave it out here: it works with task.kind: "
+                    "text, from whose run a task starts (student.init: RUN_FOLDER)",
                 )
 
 

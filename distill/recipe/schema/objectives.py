@@ -164,7 +164,10 @@ class StandardizedObjective(ObjectiveConfig):
 
 
 class MlmObjective(ObjectiveConfig):
-    """Cross-entropy of the student on masked tokens: needs masked text and an MLM head."""
+    """Cross-entropy of the student on masked tokens, with ``task: {kind: text}`` only.
+
+    The student gets a masked-language head, and student and teacher read the same masked text.
+    """
 
     signals: ClassVar[frozenset[str]] = frozenset({"mlm"})
     kind: Literal["mlm"]

@@ -144,7 +144,9 @@ def test_two_classes_are_refused_where_they_say_nothing(
 
 def test_masked_language_modelling_needs_text(write: Write, faults: Faults) -> None:
     told = faults(write(), "stages.prediction.objectives=[{kind: mlm}, {kind: logits}]")
-    assert "mlm needs text in which tokens are masked" in told[0]
+    assert len(told) == 1
+    assert "mlm needs text in which tokens are masked, which the rows of a classif" in told[0]
+    assert "works with task.kind: text, from whose run a task starts" in told[0]
 
 
 def test_a_weight_may_move(write: Write, faults: Faults) -> None:

@@ -35,6 +35,15 @@ def test_a_text_recipe_has_no_baseline(write: Write) -> None:
     assert recipe.data.train == ["a.txt", "b"]
 
 
+def test_masked_words_go_beside_what_the_teacher_gives(write: Write, faults: Faults) -> None:
+    objectives = "stages.distill.objectives=[{kind: hidden}, {kind: mlm, weight: 2}]"
+    recipe = load_recipe(write(text=TEXT), objectives)
+    assert [one.kind for one in recipe.stages[0].objectives] == ["hidden", "mlm"]
+    # TinyBERT's published code has nothing of the kind.
+    told = faults(write(text=TEXT), objectives, "stages.distill.mode=reference")
+    assert "the reference matches embedding, attention, hidden, logits alone" in told[0]
+
+
 @pytest.mark.parametrize(
     ("override", "said"),
     [

@@ -1,0 +1,215 @@
+"""Distillation beside masked words: heads, masks, and where the student goes from there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.numpy import load_file
+
+from distill import load_recipe, run
+from distill.errors import ModelError
+from distill.pipeline.runner import go_on, resume
+
+MATCH = "objectives: [{kind: hidden}, {kind: mlm, weight: 2}]"
+LEARNS = f"{{kind: distill, name: first, steps: 40, batch_size: 8, lr: 5e-3, {MATCH}}}"
+SHORT = "kind: distill, steps: 6, batch_size: 8"
+
+
+@pytest.fixture
+def masked(tmp_path: Path, tiny_bert) -> Path:
+    """A recipe file: a random 1-layer student matches hidden states and tells masked words."""
+    random = np.random.default_rng(0)
+    words = ["the", "film", "was", "good", "bad", "a", "story", "of", "love", "and", "time"]
+    documents = [
+        "".join(f"{' '.join(random.choice(words, random.integers(2, 12)))}.\n" for _ in range(3))
+        for _ in range(60)
+    ]
+    (tmp_path / "text.txt").write_text("\n".join(documents), "utf-8")
+    recipe = {
+        "recipe": 1,
+        "name": "masked",
+        "seed": 3,
+        "task": {"kind": "text"},
+        "data": {"source": "files", "train": str(tmp_path / "text.txt"), "max_length": 32},
+        "teacher": {"model": str(tiny_bert())},
+        "student": {"size": "1x32/2/64", "init": "random"},
+        "stages": [yaml.safe_load(LEARNS)],
+        "trainer": {"checkpoint_steps": 2, "threads": 1, "precision": "fp32"},
+    }
+    path = tmp_path / "masked.yaml"
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    return path
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "stage.json").read_text("utf-8"))  # type: ignore[no-any-return]
+
+
+def _names(folder: Path) -> set[str]:
+    return set(load_file(folder / "model" / "model.safetensors"))
+
+
+def test_heads_are_learned_kept_and_dropped(tmp_path: Path, masked: Path) -> None:
+    from transformers import AutoModelForMaskedLM
+
+    more = f"{{{SHORT}, name: more, {MATCH}}}"
+    pretrain = "{kind: pretrain, name: heads, steps: 2, batch_size: 8}"
+    plain = f"{{{SHORT}, name: plain, objectives: [{{kind: hidden}}]}}"
+    again = f"{{{SHORT}, name: again, {MATCH}}}"
+    recipe = load_recipe(masked, f"stages=[{LEARNS}, {more}, {pretrain}, {plain}, {again}]")
+    folder = tmp_path / "run"
+    run(recipe, folder)
+    first, more_, heads, plain_, again_ = (
+        folder / name for name in ("02-first", "03-more", "04-heads", "05-plain", "06-again")
+    )
+    told = _facts(first)
+    assert set(told["before"]) == {"loss", "mlm_loss", "perplexity"}
+    assert told["after"]["mlm_loss"] < told["before"]["mlm_loss"] - 1
+    assert told["after"]["loss"] < told["before"]["loss"] - 2
+    assert told["before"]["loss"] > 2 * told["before"]["mlm_loss"]  # weighted, and hidden
+    assert "loss/mlm" in (folder / "metrics.csv").read_text("utf-8")
+    model, info = AutoModelForMaskedLM.from_pretrained(first / "model", output_loading_info=True)
+    assert model.config.architectures == ["BertForMaskedLM"]
+    assert not info["missing_keys"]
+    tied = model.get_output_embeddings().weight
+    assert tied.data_ptr() == model.get_input_embeddings().weight.data_ptr()
+    # Stages that tell masked words go on from the head that is there.
+    for later in (more_, heads):
+        assert _facts(later)["before"]["mlm_loss"] < told["before"]["mlm_loss"] - 1
+    # One that does not leaves the encoder, and after it a new head is drawn.
+    assert not any(name.startswith("cls.") for name in _names(plain_))
+    assert any(name.startswith("cls.predictions") for name in _names(again_))
+    log = (folder / "log.txt").read_text("utf-8")
+    assert log.count("without a masked-language head; a new one is drawn") == 1
+    assert "again: the student comes without a masked-language head" in log
+
+
+def test_student_and_teacher_read_the_same_masked_tokens(
+    tmp_path: Path, masked: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distill.data.text.masking import MaskedRows
+    from distill.matching.capture import Capture
+    from distill.modules.distill import DistillModule
+    from distill.modules.fit import fit
+    from distill.stages import distill as stage
+
+    read: dict[str, list[torch.Tensor]] = {"BertModel": [], "BertForMaskedLM": []}
+    batches: list[dict[str, torch.Tensor]] = []
+    rows: list[MaskedRows] = []
+    call, losses = Capture.__call__, DistillModule.losses
+
+    def seen(self: Capture, batch: Any) -> Any:
+        read[type(self.model).__name__].append(batch["input_ids"])
+        return call(self, batch)
+
+    def kept(self: DistillModule, batch: Any) -> Any:
+        if self.model.training and torch.is_grad_enabled():
+            batches.append(batch)
+        return losses(self, batch)
+
+    def fitted(module: Any, train: Any, **rest: Any) -> Any:
+        rows.append(train)
+        return fit(module, train, **rest)
+
+    monkeypatch.setattr(Capture, "__call__", seen)
+    monkeypatch.setattr(DistillModule, "losses", kept)
+    monkeypatch.setattr(stage, "fit", fitted)
+    run(load_recipe(masked), tmp_path / "run")
+    assert len(batches) == 40
+    pairs = zip(read["BertModel"], read["BertForMaskedLM"], strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    plain = super(MaskedRows, rows[0]).__getitem__
+    asked, hidden, epochs = 0, 0, dict.fromkeys(range(len(rows[0])), 0)
+    for batch in batches:
+        for ids, labels, index in zip(
+            batch["input_ids"], batch["mlm_labels"], batch["index"].tolist(), strict=True
+        ):
+            whole = torch.from_numpy(plain(index)["input_ids"])
+            chosen = labels[: len(whole)] != -100
+            assert (labels != -100).sum() == chosen.sum()
+            special = (whole == 2) | (whole == 3)  # [CLS] and [SEP]
+            assert chosen.sum() == max(1, round(0.15 * int((~special).sum())))
+            assert not (chosen & special).any()
+            assert torch.equal(labels[: len(whole)][chosen], whole[chosen])
+            assert torch.equal(ids[: len(whole)][~chosen], whole[~chosen])
+            # The pre-training stage's draw, by seed, epoch and row.
+            expected = rows[0][epochs[index], index]
+            assert np.array_equal(ids[: len(whole)].numpy(), expected["input_ids"])
+            epochs[index] += 1
+            asked += int(chosen.sum())
+            hidden += int((ids[: len(whole)][chosen] == rows[0].masking.mask_id).sum())
+    assert max(epochs.values()) > 1
+    assert 0.75 < hidden / asked < 0.85
+    assert rows[0].seed == 3 + 2
+
+
+@pytest.mark.parametrize("killed_at", [5, 7, 11])
+def test_a_stopped_run_ends_the_same(
+    tmp_path: Path, masked: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
+) -> None:
+    from distill.modules import watcher
+
+    stages = (
+        f"[{{{SHORT}, name: a, {MATCH}}}, {{{SHORT}, name: b, objectives: [{{kind: cosine}}]}}]"
+    )
+    recipe = load_recipe(masked, f"stages={stages}")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    run(recipe, whole)
+    count, original = 0, watcher.Watcher.on_train_batch_start
+
+    def dying(self: Any, *args: Any) -> None:
+        nonlocal count
+        count += 1
+        if count == killed_at:
+            raise RuntimeError("power cut")
+        original(self, *args)
+
+    monkeypatch.setattr(watcher.Watcher, "on_train_batch_start", dying)
+    with pytest.raises(RuntimeError, match="power cut"):
+        run(recipe, broken)
+    torch.rand(7)  # another process stands elsewhere in torch's own stream of numbers
+    resume(broken)
+    for name in ("02-a", "03-b"):
+        file = f"{name}/model/model.safetensors"
+        assert (whole / file).read_bytes() == (broken / file).read_bytes(), name
+        assert _facts(whole / name)["history"] == _facts(broken / name)["history"]
+
+
+@pytest.mark.parametrize("kind", ["distill", "pretrain"])
+def test_a_task_starts_from_the_run_and_its_head_proposes_words(
+    tmp_path: Path, masked: Path, tiny_recipe: Path, kind: str
+) -> None:
+    words = tmp_path / "words"
+    stage = LEARNS if kind == "distill" else "{kind: pretrain, steps: 20, batch_size: 8, lr: 5e-3}"
+    run(load_recipe(masked, f"stages=[{stage}]"), words)
+    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+    recipe["teacher"]["finetune"]["epochs"] = 1
+    augment = {"kind": "augment", "copies": 2, "words": "mlm", "model": str(words)}
+    recipe |= {"track": {}, "stages": [augment, dict(recipe["stages"][0], epochs=1)]}
+    recipe |= {"student": {"size": "1x32/2/64", "init": str(words)}, "baseline": False}
+    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    go_on(load_recipe(tiny_recipe), tmp_path / "task", until="intermediate")
+    facts = _facts(tmp_path / "task" / "02-augment")
+    assert facts["words"]["mlm"] > 0
+    assert facts["rows_out"] > 0
+    assert not any("no masked-language head" in note for note in facts["notes"])
+    names = _names(tmp_path / "task" / "03-intermediate")
+    assert any(name.startswith("classifier.") for name in names)
+    assert not any(name.startswith("cls.") for name in names)
+
+
+def test_masks_need_a_mask_token(tmp_path: Path, masked: Path, tiny_bert) -> None:
+    folder = Path(load_recipe(masked).teacher.model)
+    file = folder / "tokenizer_config.json"
+    content = json.loads(file.read_text("utf-8"))
+    content["mask_token"] = None
+    file.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ModelError, match=r"stages\.first: tokens are masked, and the tokenizer"):
+        run(load_recipe(masked), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
