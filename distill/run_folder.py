@@ -15,6 +15,7 @@ from distill import atomic, digest
 from distill.errors import RunFolderError
 from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.plan import PlannedStage, plan_stages
+from distill.recipe.run_models import seed_folder
 from distill.recipe.schema import Recipe
 
 #: What only an unfinished stage needs: checkpoints, and models on their way.
@@ -70,6 +71,10 @@ class RunFolder:
         """The folder of one stage."""
         return self.path / stage.folder
 
+    def seed(self, seed: int) -> RunFolder:
+        """The run folder of one seed inside that of several."""
+        return RunFolder(seed_folder(self.path, seed))
+
     def holds_bundle(self) -> bool:
         """Whether the run came to a bundle."""
         return (self.bundle / "distill.json").is_file()
@@ -103,12 +108,17 @@ class RunFolder:
                 f"{self.path}: holds a run of {other}; choose another --run-dir, or go on with "
                 f"that one: distill resume {self.path}"
             )
-        if all(self.is_marked_done(stage) for stage in plan_stages(held)):
+        if self._is_finished(held):
             return (
                 f"{self.path}: this recipe's run is finished here; choose another --run-dir, or "
                 f"look at it: distill evaluate {self.path}"
             )
         return f"{self.path}: this recipe's run was begun here: distill resume {self.path}"
+
+    def _is_finished(self, recipe: Recipe) -> bool:
+        if recipe.seeds is None:
+            return all(self.is_marked_done(stage) for stage in plan_stages(recipe))
+        return all(self.seed(seed)._is_finished(recipe.with_seed(seed)) for seed in recipe.seeds)
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Store the resolved recipe."""

@@ -37,7 +37,7 @@ def augment(
     """Make the rows that a recipe's augment stage would make, and show a few.
 
     A recipe without such a stage is augmented with its defaults. No teacher is asked, so
-    `teacher_agreement` drops nothing here.
+    `teacher_agreement` drops nothing here. Of several seeds the first is taken.
 
     Example:
       distill augment quickstart --limit 200
@@ -45,6 +45,8 @@ def augment(
     """
     words = list(overrides or [])
     loaded = load_recipe(recipe, *words, *([f"data.limit_train={limit}"] if limit else []))
+    if loaded.seeds is not None:
+        loaded = loaded.with_seed(loaded.seeds[0])
     if isinstance(loaded.task, TextTask):
         raise UserError(f"{recipe}: learns from unlabelled text, which is not augmented")
     facts, tally = _augmented(loaded, out)

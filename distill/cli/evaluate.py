@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from distill.errors import UserError
+
 
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
@@ -26,7 +28,16 @@ def evaluate(
     Example: distill evaluate runs/quickstart --ledger
     """
     from distill.evaluation.results import read_results
+    from distill.recipe.run_models import seed_folder, seeds_of_run
 
+    if seeds := seeds_of_run(run):
+        if ledger:
+            raise UserError(
+                "evaluate: the ledger is of one seed's run: distill evaluate "
+                f"{seed_folder(run, seeds[0])} --ledger"
+            )
+        _tell_seeds(run, rerun=rerun, as_json=as_json)
+        return
     if _tell_held_out(run, as_json=as_json):
         return
     if rerun:
@@ -50,6 +61,20 @@ def evaluate(
         typer.echo(f'next: distill predict {run / "bundle"} "some text"')
     else:
         typer.echo(f"next: distill report {run}")
+
+
+def _tell_seeds(run: Path, *, rerun: bool, as_json: bool) -> None:
+    """Print the table of a run of several seeds."""
+    from distill.cli.run import tell
+    from distill.evaluation.seeds import read_seed_results
+    from distill.run_folder import RunFolder
+
+    if rerun:
+        from distill.pipeline.seeds import evaluate_seeds
+
+        evaluate_seeds(run)
+    results = read_seed_results(run).model_dump(by_alias=True, mode="json")
+    tell(RunFolder(run), results, as_json=as_json)
 
 
 def _tell_held_out(run: Path, *, as_json: bool) -> bool:

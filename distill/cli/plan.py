@@ -98,7 +98,7 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
         "macs_per_second": None,
     }
     if found is None:
-        return content
+        return content if recipe.seeds is None else _times_seeds(content, recipe.seeds)
     teacher = Shape.of_teacher(found, len(recipe.task.labels or "??"))
     students = shapes_by_stage(recipe, stages, teacher, size)
     content["layer_maps"] = [
@@ -115,7 +115,21 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
     if rows is not None:
         costs = work_by_stage(recipe, stages, rows, teacher=teacher, students=students)
         _add_times(content, costs, macs_per_second(recipe.trainer))
-    return content
+    return content if recipe.seeds is None else _times_seeds(content, recipe.seeds)
+
+
+def _times_seeds(content: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
+    """Times and bytes of all seeds together."""
+
+    def all_of(value: Any) -> Any:
+        return None if value is None else round(value * len(seeds), 1)
+
+    return content | {
+        "seeds": seeds,
+        "stages": [told | {"seconds": all_of(told["seconds"])} for told in content["stages"]],
+        "seconds": all_of(content["seconds"]),
+        "bytes": all_of(content["bytes"]),
+    }
 
 
 def _add_times(content: dict[str, Any], costs: list[float], speed: float) -> None:
@@ -338,6 +352,11 @@ def _draw_cost(content: dict[str, Any]) -> list[str]:
         lines.append("time: not known before the data and the teacher are")
     if content["bytes"] is not None:
         lines.append(f"disk: at most about {content['bytes'] / 1e9:.1f} GB in the run folder")
+    if seeds := content.get("seeds"):
+        lines.append(
+            f"seeds: all of it is done once for each of {', '.join(map(str, seeds))}; times and "
+            f"disk are those of all {len(seeds)} together"
+        )
     return lines
 
 

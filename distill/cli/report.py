@@ -12,7 +12,10 @@ def report(
     run: Annotated[Path, typer.Argument(help="The run folder.")],
     markdown: Annotated[
         Path | None,
-        typer.Option(help="Also write the ledger (what each step paid and brought) as Markdown."),
+        typer.Option(
+            help="Also write the ledger (what each step paid and brought; of several seeds "
+            "their table) as Markdown."
+        ),
     ] = None,
 ) -> None:
     """Write a run's report.html again, from the files in its folder.
@@ -26,10 +29,18 @@ def report(
     if markdown is not None:
         from distill import atomic
         from distill.evaluation.results import read_results
+        from distill.evaluation.seeds import read_seed_results
+        from distill.recipe.run_models import seeds_of_run
         from distill.report.ledger import markdown_ledger
 
-        atomic.write_text(markdown, markdown_ledger(read_results(run)))
-        typer.echo(f"ledger: {markdown}")
+        if seeds_of_run(run):
+            from distill.report.seeds_table import markdown as markdown_table
+
+            atomic.write_text(markdown, markdown_table(read_seed_results(run)))
+            typer.echo(f"table: {markdown}")
+        else:
+            atomic.write_text(markdown, markdown_ledger(read_results(run)))
+            typer.echo(f"ledger: {markdown}")
     if (run / "results.json").is_file():
         typer.echo(f"next: distill compare {run} ANOTHER_RUN")
     else:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from distill import atomic
 from distill.errors import RunFolderError
+from distill.evaluation.spread import mean_and_deviation
 
 
 class _Part(BaseModel):
@@ -167,9 +168,10 @@ def _entry(results: AblationResults, row: Row, task: Column) -> Entry:
         for cell in results.cells
         if (cell.variant, cell.task) == (row.name, task.name)
     )
+    mean, deviation = mean_and_deviation(scores)
     return Entry(
-        mean=statistics.fmean(scores) if scores else None,
-        deviation=statistics.stdev(scores) if len(scores) > 1 else None,
+        mean=mean,
+        deviation=deviation,
         count=len(scores),
         wanted=len(task.seeds) if task.name in row.tasks and not row.skipped else 0,
         failed=failed,

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from distill import atomic
 from distill.errors import RunFolderError
+from distill.recipe.run_models import seed_folder, seeds_of_run
 
 TEACHER = "teacher"
 BASELINE = "baseline"
@@ -198,6 +199,9 @@ def read_results(run: Path) -> Results:
     """
     if not (run / "recipe.yaml").is_file():
         raise RunFolderError(f"{run}: {_not_a_run(run)}")
+    if seeds := seeds_of_run(run):
+        one = seed_folder(run, seeds[0])
+        raise RunFolderError(f"{run}: a run of several seeds; name one of its runs, such as {one}")
     path = run / "results.json"
     if not path.is_file():
         raise RunFolderError(f"{run}: no results yet; run `distill resume {run}` first")

@@ -13,7 +13,7 @@ from typing import Any
 
 from distill import atomic, digest
 from distill.console import clock
-from distill.errors import DiskFullError
+from distill.errors import DiskFullError, RunFolderError
 from distill.pipeline.reuse import take_over
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, StageConfig, plan_stages
@@ -38,7 +38,8 @@ def run(
             over from it.
 
     Returns:
-        The content of ``results.json``; with no evaluate stage, an empty mapping.
+        The content of ``results.json``; with no evaluate stage, an empty mapping. A recipe with
+        ``seeds`` gives that of all of them, which has a form of its own.
 
     Raises:
         UserError: what the recipe names cannot be used, or the folder is taken.
@@ -50,7 +51,11 @@ def run(
     folder = RunFolder(Path(run_dir) if run_dir is not None else free_folder(recipe.name))
     if folder.exists():
         folder.create(recipe)  # raises, saying what this folder holds
-    workspace = _prepare(recipe)
+    if recipe.seeds is not None:
+        from distill.pipeline.seeds import run_seeds
+
+        return run_seeds(recipe, folder, reuse=reuse)
+    workspace = prepare(recipe)
     folder.create(recipe)
     _work(folder, workspace, reuse=reuse)
     return folder.read_results()
@@ -63,6 +68,7 @@ def go_on(
     until: str | None = None,
     reuse: Iterable[Path] = (),
     passed: Callable[[PlannedStage], None] | None = None,
+    workspace: Any = None,
 ) -> dict[str, Any]:
     """Do a recipe's stages, up to one of them, in a folder that may have done some before.
 
@@ -75,6 +81,7 @@ def go_on(
         until: name of the last stage that is done; left out, all are.
         reuse: run folders whose finished stages may be taken over.
         passed: called with every stage once it is done.
+        workspace: what :func:`prepare` gave for this recipe; left out, it is called here.
 
     Returns:
         The content of the last stage's ``stage.json``.
@@ -83,7 +90,7 @@ def go_on(
         UserError: what the recipe names cannot be used, or a stage's training came to nothing.
     """
     folder = RunFolder(run_dir)
-    workspace = _prepare(recipe)
+    workspace = workspace or prepare(recipe)
     if folder.exists():
         folder.write_recipe(recipe)
     else:
@@ -108,17 +115,26 @@ def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
         RunFolderError: not a run folder, or another process works in it.
     """
     folder = RunFolder(Path(run_dir))
-    recipe = folder.read_recipe()
+    recipe = before = folder.read_recipe()
     if overrides:
         recipe = load_recipe(folder.recipe_file, *overrides)
-    workspace = _prepare(recipe)
+    if (before.seeds is None) != (recipe.seeds is None):
+        raise RunFolderError(
+            f"{folder.path}: a run of one seed does not become one of several, nor the other way; "
+            f"begin another: distill run {folder.recipe_file} {' '.join(overrides)} --run-dir DIR"
+        )
+    if recipe.seeds is not None:
+        from distill.pipeline.seeds import resume_seeds
+
+        return resume_seeds(recipe, folder, changed=recipe != before)
+    workspace = prepare(recipe)
     if overrides:
         folder.write_recipe(recipe)
     _work(folder, workspace)
     return folder.read_results()
 
 
-def _prepare(recipe: Recipe) -> Any:
+def prepare(recipe: Recipe) -> Any:
     """Look at everything that can be wrong before anything is written."""
     # Heavy: torch, transformers and lightning come with these.
     from distill.evaluation.machine import physical_cores
@@ -151,7 +167,7 @@ def _work(
     passed: Callable[[PlannedStage], None] | None = None,
 ) -> PlannedStage:
     """Do the stages, up to one of them; the last one done is returned."""
-    with folder.held(), _logged(folder.log):
+    with folder.held(), logged(folder.log):
         _record_environment(folder)
         try:
             last = _do_stages(folder, workspace, until, list(reuse), passed)
@@ -292,7 +308,7 @@ def _record_environment(folder: RunFolder) -> None:
 
 
 @contextmanager
-def _logged(path: Path) -> Iterator[None]:
+def logged(path: Path) -> Iterator[None]:
     """Write what is said to ``log.txt`` too."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))

@@ -22,7 +22,7 @@ from distill.recipe.checks import check
 from distill.recipe.faults import fault_at, translate
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.merge import merge, read_tree
-from distill.recipe.overrides import apply_overrides, apply_setting
+from distill.recipe.overrides import apply_overrides, apply_setting, give_way
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import Ablation, Recipe, TextTask, ablation_schema
 from distill.recipe.yaml_lines import Loc, Value, one_line, read
@@ -205,6 +205,8 @@ class _Reader:
         faults += apply_overrides(tree, self.overrides)
         tree, more = self._changed(tree, ("variants", variant))
         faults += more
+        if seed is not None:
+            give_way(tree, {"seed"})
         for key, value in (("name", f"{self.config.name}-{task}-{variant}"), ("seed", seed)):
             if value is not None:
                 faults += apply_setting(tree, key, Value(value, place))
@@ -215,6 +217,9 @@ class _Reader:
         faults += [fault_at(tree, loc, message) for loc, message in check(recipe)]
         if self.look:
             faults += [fault_at(tree, loc, message) for loc, message in missing_inputs(recipe)]
+        if recipe.seeds is not None:
+            message = "an ablation has its seeds task by task: tasks.NAME.seeds in its own file"
+            faults.append(fault_at(tree, ("seeds",), message))
         if isinstance(recipe.task, TextTask):
             message = "an ablation compares scores, and unlabelled text has none"
             faults.append(fault_at(tree, ("task", "kind"), message))

@@ -74,9 +74,11 @@ def load_recipe(source: str | Path, *overrides: str) -> Recipe:
 def resolved(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain values with every default filled in.
 
-    What is ``None`` because nobody said otherwise is left out.
+    What is ``None`` because nobody said otherwise is left out, and ``seed`` where ``seeds`` stand
+    in its place.
     """
-    return _section(recipe)
+    plain = _section(recipe)
+    return {k: v for k, v in plain.items() if k != "seed"} if recipe.seeds is not None else plain
 
 
 def _section(section: Section) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from distill.errors import Fault, RecipeError
 from distill.recipe import catalog
-from distill.recipe.overrides import apply_setting
+from distill.recipe.overrides import apply_setting, give_way
 from distill.recipe.yaml_lines import Value, one_line, read
 
 
@@ -61,7 +61,9 @@ def _read_tree(path: Path, above: tuple[Path, ...]) -> Value:
     except (OSError, ValueError):
         message = f"'{one_line(base.content)}' is not a path"
         raise RecipeError([Fault(path, base.place.line, "base", message)]) from None
-    merged = merge(_read_tree(below, chain), tree)
+    lower = _read_tree(below, chain)
+    give_way(lower, content.keys())
+    merged = merge(lower, tree)
     if settings is not None:
         _apply(settings, merged, path)
     return merged
@@ -71,6 +73,7 @@ def _apply(settings: Value, tree: Value, path: Path) -> None:
     if not isinstance(settings.content, dict):
         message = "expected dotted keys and values, such as stages.prediction.epochs: 1"
         raise RecipeError([Fault(path, settings.place.line, "set", message)])
+    give_way(tree, settings.content.keys())
     faults = [
         fault
         for key, value in settings.content.items()

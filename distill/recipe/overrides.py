@@ -10,7 +10,7 @@ it, or by their number from 0. An item set to nothing is removed
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import Any
 
@@ -32,6 +32,7 @@ def apply_overrides(tree: Value, overrides: Sequence[str]) -> list[Fault]:
         tree: a recipe; it is changed.
         overrides: ``key.sub=value`` each; the value is YAML, and text where it is not.
     """
+    give_way(tree, {override.partition("=")[0] for override in overrides})
     faults: list[Fault] = []
     for override in overrides:
         key, equals, text = override.partition("=")
@@ -48,6 +49,23 @@ def apply_overrides(tree: Value, overrides: Sequence[str]) -> list[Fault]:
         except RecipeError as error:
             faults.extend(error.faults)
     return faults
+
+
+def give_way(tree: Value, keys: Set[str]) -> None:
+    """Take out of ``tree``, in place, what stands in the way of keys that are laid over it.
+
+    ``seed`` and ``seeds`` say the same thing in two ways: the later one counts. Both at once stay,
+    and are told as a fault.
+
+    Args:
+        tree: a recipe; it is changed.
+        keys: what is laid over it, dotted.
+    """
+    if not isinstance(tree.content, dict):
+        return
+    for new, old in (("seed", "seeds"), ("seeds", "seed")):
+        if new in keys and old not in keys:
+            tree.content.pop(old, None)
 
 
 def _value(text: str, place: Place) -> Value:

@@ -21,6 +21,21 @@ def is_run(folder: Path) -> bool:
     return (folder / "recipe.yaml").is_file() and not (folder / "config.json").is_file()
 
 
+def seeds_of_run(folder: Path) -> list[int]:
+    """The seeds of a run of several, each with a run folder of its own inside; else none."""
+    try:
+        content = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    seeds = content.get("seeds") if isinstance(content, dict) else None
+    return [int(seed) for seed in seeds] if isinstance(seeds, list) else []
+
+
+def seed_folder(folder: Path, seed: int) -> Path:
+    """The run folder of one seed inside that of several."""
+    return folder / f"seed-{seed}"
+
+
 def model_of_run(folder: Path) -> Path:
     """The folder of a run's final student; any other folder as it is.
 
@@ -35,6 +50,9 @@ def model_of_run(folder: Path) -> Path:
     """
     if not is_run(folder):
         return folder
+    if seeds := seeds_of_run(folder):
+        one = seed_folder(folder, seeds[0])
+        raise ModelError(f"{folder}: a run of several seeds; name one of its runs, such as {one}")
     name = _last_student(folder)
     for place in sorted(folder.glob(f"[0-9]*-{name}")):
         if (place / "done.json").is_file() and (place / "model" / "config.json").is_file():

@@ -22,9 +22,7 @@ def entry_text(entry: Entry) -> str:
     """One cell of the table: mean, standard deviation, and what is missing."""
     if entry.mean is None:
         return "failed" if entry.failed else "-"
-    text = points(entry.mean)
-    if entry.deviation is not None:
-        text += f" ± {100 * entry.deviation:.1f}"
+    text = numbers.plus_minus(100 * entry.mean, entry.deviation and 100 * entry.deviation, 1)
     return text if entry.count == entry.wanted else f"{text} ({entry.count}/{entry.wanted})"
 
 

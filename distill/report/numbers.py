@@ -60,6 +60,12 @@ def score(value: float) -> str:
     return f"{value:.4f}"
 
 
+def plus_minus(mean: float, deviation: float | None, decimals: int) -> str:
+    """Mean and standard deviation, such as ``0.8042 ± 0.0031``; one value has the mean alone."""
+    text = f"{mean:.{decimals}f}"
+    return text if deviation is None else f"{text} ± {deviation:.{decimals}f}"
+
+
 def seconds(value: float) -> str:
     """``754`` as ``12 min 34 s``."""
     whole = round(value)

@@ -66,12 +66,17 @@ def notes(results: Results | Mapping[str, Any]) -> list[str]:
     for before, after in zip([results.teacher, *students], students, strict=False):
         found += _no_gain(before, after)
     found += _against_baseline(results, students)
-    if results.split != "test":
-        found.append(
-            f"scores are on the {results.split} rows, which also chose the checkpoints; "
-            "name data.test for rows that chose nothing"
-        )
-    return found + _fewer_calls(results) + _disturbed(results)
+    return found + scored_rows(results.split) + _fewer_calls(results) + _disturbed(results)
+
+
+def scored_rows(split: str) -> list[str]:
+    """What to know of scores on rows that chose something."""
+    if split == "test":
+        return []
+    return [
+        f"scores are on the {split} rows, which also chose the checkpoints; "
+        "name data.test for rows that chose nothing"
+    ]
 
 
 def _no_gain(before: ModelRow, after: ModelRow) -> list[str]:

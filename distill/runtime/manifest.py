@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ MANIFEST = "distill.json"
 #: Formats that the runtime can run, as a rule the fastest first.
 RUNNABLE = tuple(ENGINES)
 SCHEMA = 1
+
+logger = logging.getLogger("distill")
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,9 @@ def _files(entry: dict[str, Any]) -> list[dict[str, Any]]:
 def find_bundle(folder: Path) -> Path:
     """The bundle at ``folder``: the folder itself, or the one of a run folder.
 
+    Of a run of several seeds it is that of the seed whose final model is best on the validation
+    rows, which is logged.
+
     Raises:
         ModelError: there is none; the message says what is there instead.
     """
@@ -110,11 +116,31 @@ def find_bundle(folder: Path) -> Path:
     for candidate in (folder, folder / "bundle", *sorted(folder.glob("*-export"))):
         if (candidate / MANIFEST).is_file():
             return candidate
+    if (chosen := _chosen(folder)) is not None:
+        return find_bundle(chosen)
     if (folder / "recipe.yaml").is_file():
         raise ModelError(
             f"{folder}: a run without a bundle yet; finish it with: distill resume {folder}"
         )
     raise ModelError(f"{folder}: not a bundle (it has no {MANIFEST})")
+
+
+def _chosen(folder: Path) -> Path | None:
+    """The run folder of the best of several seeds; ``None`` where there are not several."""
+    try:
+        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        if content.get("kind") != "seeds":
+            return None
+        chosen, metric = content["chosen"], content["metric"]
+        score = chosen["validation"]
+        best = "" if score is None else f", best on the validation rows ({metric} {score:.4f})"
+        logger.info("%s: seed %d of %d%s", folder, chosen["seed"], len(content["seeds"]), best)
+        return folder / str(chosen["folder"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        path = folder / "results.json"
+        raise ModelError(f"{path}: not readable as results ({error}); name a bundle") from error
 
 
 def read_manifest(folder: Path) -> Manifest:

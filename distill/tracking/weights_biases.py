@@ -15,12 +15,15 @@ from distill import digest
 from distill.errors import UserError
 from distill.evaluation.ledger import ledger
 from distill.evaluation.results import as_results
+from distill.recipe.run_models import seed_folder, seeds_of_run
 from distill.recipe.schema import WandbConfig
 
 logger = logging.getLogger("distill")
 
 #: Columns of the results table, by their keys in ``results.json``.
 _COLUMNS = ("name", "stage", "format", "score", "retention", "parameters", "macs", "bytes")
+#: Characters of a tag, at most.
+_TAG = 64
 
 
 def wandb_logger(
@@ -33,7 +36,8 @@ def wandb_logger(
     Args:
         config: the recipe's ``track.wandb``.
         recipe: the resolved recipe, W&B's config.
-        run_folder: its name is the group's; files go to ``wandb/`` in it.
+        run_folder: its name is the group's; files go to ``wandb/`` in it. Of several seeds each
+            has a group of its own, and the name of the folder around them as a tag.
         stage: the stage's name, W&B's job type.
 
     Raises:
@@ -46,18 +50,27 @@ def wandb_logger(
             "track.wandb.mode is 'online' but there is no API key: set WANDB_API_KEY, run "
             "'wandb login', or use track.wandb.mode=offline"
         )
+    group, tags = _group(run_folder.resolve())
     return _QuietWandbLogger(
-        name=f"{run_folder.resolve().name}-{stage}",
+        name=f"{group}-{stage}",
         project=config.project,
         entity=config.entity,
-        tags=config.tags,
-        group=run_folder.resolve().name,
+        tags=[*config.tags, *tags],
+        group=group,
         job_type=stage,
         id=digest.of_json([str(run_folder.resolve()), stage])[:16],
         offline=config.mode == "offline",
         save_dir=str(run_folder),
         config=recipe,
     )
+
+
+def _group(run_folder: Path) -> tuple[str, list[str]]:
+    """The group of a run's stages, and a tag that it shares with other seeds of the same run."""
+    around = run_folder.parent
+    if run_folder in [seed_folder(around, seed) for seed in seeds_of_run(around)]:
+        return f"{around.name}-{run_folder.name}", [around.name[:_TAG]]
+    return run_folder.name, []
 
 
 class _QuietWandbLogger(WandbLogger):

@@ -22,6 +22,7 @@ from distill.recipe.checks.matching import (
 from distill.recipe.checks.order import RESERVED, augmentation, stage_names, stage_order
 from distill.recipe.checks.pruning import depth, own_vocabulary, pruning
 from distill.recipe.checks.quantisation import quantisation
+from distill.recipe.checks.seeds import several_seeds
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
 from distill.recipe.checks.text import is_text, text_recipe
 from distill.recipe.known import TeacherShape, teacher_shape
@@ -41,6 +42,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
     teacher = teacher_shape(recipe.teacher.model)
     size, findings = _size(recipe, teacher)
     rules: list[Callable[[Recipe], Findings]] = [
+        several_seeds,
         data_section,
         task_section,
         teacher_labels,

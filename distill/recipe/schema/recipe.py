@@ -13,6 +13,8 @@ from distill.recipe.schema.models import BaselineConfig, StudentConfig, TeacherC
 from distill.recipe.schema.stages import Stage
 from distill.recipe.schema.task import Task
 
+Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+
 
 class Recipe(Section):
     """One recipe: from a task and a BERT to a small model in a folder, with a table."""
@@ -23,8 +25,10 @@ class Recipe(Section):
     """The recipe's name: what run folders and reports are called."""
     description: StrictStr = ""
     """One line for ``distill ls``."""
-    seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 42
+    seed: Seed = 42
     """Seeds data order, initialisation and dropout."""
+    seeds: Annotated[list[Seed], Field(min_length=2)] | None = None
+    """In place of ``seed``: the whole recipe is done once for each, with one table of all."""
     task: Task
     """What is predicted."""
     data: DataConfig
@@ -41,6 +45,10 @@ class Recipe(Section):
     """How Lightning runs."""
     track: TrackConfig = TrackConfig()
     """Where curves and results go."""
+
+    def with_seed(self, seed: int) -> Recipe:
+        """The same recipe for one seed alone."""
+        return self.model_copy(update={"seed": seed, "seeds": None})
 
 
 def json_schema() -> dict[str, Any]:

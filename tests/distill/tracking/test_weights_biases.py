@@ -212,3 +212,22 @@ def test_a_run_that_cannot_be_begun_is_told_in_one_line(
     assert logger is not None
     with pytest.raises(UserError, match=r"\(no route to host\); with track.wandb.mode=offline"):
         logger.log_metrics({"loss": 1.0}, step=1)
+
+
+def test_each_seed_has_a_group_and_all_share_a_tag(run_folder: Path) -> None:
+    (run_folder / "recipe.yaml").write_text("name: tiny\nseeds: [1, 2]\n", "utf-8")
+    for name in ("seed-1", "seed-2", "seed-3"):
+        (run_folder / name).mkdir()
+        config = WandbConfig(tags=["one"])
+        logger = wandb_logger(
+            config, recipe=RECIPE, run_folder=run_folder / name, stage="prediction"
+        )
+        assert isinstance(logger, WandbLogger)
+        logger.log_metrics({"loss": 0.5}, step=1)
+        finish([logger])
+        run = found(run_folder / name, "prediction")["run"]
+        if name == "seed-3":  # a folder there that is none of its seeds
+            assert (run.run_group, list(run.tags)) == ("seed-3", ["one"])
+            continue
+        assert (run.run_group, list(run.tags)) == (f"tiny-7-{name}", ["one", "tiny-7"])
+        assert run.display_name == f"tiny-7-{name}-prediction"

@@ -1,0 +1,142 @@
+"""``seeds`` in a recipe: what it may say, what it stands in the place of, and its faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from distill.cli.main import main
+from distill.errors import ModelError, RecipeError
+from distill.recipe.ablation import load_ablation
+from distill.recipe.loader import load_recipe, resolved, resolved_yaml
+from distill.recipe.run_models import model_of_run, seeds_of_run
+
+RECIPE = """\
+recipe: 1
+name: mine
+{seeds}
+task: {{kind: classification, labels: [a, b]}}
+data: {{source: files, train: a.csv, validation: b.csv}}
+teacher: {{model: minilm-l6, finetune: {{epochs: 1}}}}
+student: {{size: 3x384}}
+stages:
+  - {{kind: distill, epochs: 1, objectives: [{{kind: logits}}]}}
+  - {{kind: evaluate}}
+"""
+
+
+def write(folder: Path, seeds: str, name: str = "mine.yaml") -> Path:
+    path = folder / name
+    path.write_text(RECIPE.format(seeds=seeds), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("seeds", "line", "told"),
+    [
+        ("seed: 4\nseeds: [1, 2]", 3, "seed: given beside 'seeds'; leave one of them out"),
+        ("seeds: [1, 2, 1]", 3, "seeds[2]: 1 stands here twice; every seed is done once"),
+        ("seeds: [1]", 3, "seeds: found a list of 1 item, expected at least 2 items"),
+        ("seeds: 3", 3, "seeds: found the number 3, expected a list"),
+        ("seeds: [1, -2]", 3, "seeds[1]: found the number -2, expected at least 0"),
+        ("seeds: [1, '2']", 3, "seeds[1]: found the text '2', expected a whole number"),
+    ],
+)
+def test_faults_have_file_and_line(tmp_path: Path, seeds: str, line: int, told: str) -> None:
+    path = write(tmp_path, seeds)
+    with pytest.raises(RecipeError) as error:
+        load_recipe(path)
+    assert len(error.value.faults) == 1
+    assert str(error.value).startswith(f"{path}:{line}: {told}")
+
+
+def test_seeds_need_an_evaluation_and_labels(tmp_path: Path) -> None:
+    path = write(tmp_path, "seeds: [1, 2]")
+    with pytest.raises(RecipeError, match=r"mine.yaml:3: seeds: .* add \{kind: evaluate\}"):
+        load_recipe(path, "stages.evaluate=null")
+    with pytest.raises(RecipeError, match=r"seeds: .*unlabelled text has none"):
+        load_recipe("general", "seeds=[1,2]")
+
+
+def test_the_later_of_seed_and_seeds_counts(tmp_path: Path) -> None:
+    path = write(tmp_path, "seed: 4")
+    assert load_recipe(path, "seeds=[1,2]").seeds == [1, 2]
+    several = write(tmp_path, "seeds: [1, 2]", "several.yaml")
+    one = load_recipe(several, "seed=9")
+    assert (one.seed, one.seeds) == (9, None)
+    for base, said, expected in (
+        ("mine.yaml", "seeds: [5, 6]", (42, [5, 6])),
+        ("several.yaml", "seed: 8", (8, None)),
+        ("several.yaml", "set: {seed: 8}", (8, None)),
+    ):
+        child = tmp_path / "child.yaml"
+        child.write_text(f"base: {base}\n{said}\n", "utf-8")
+        recipe = load_recipe(child)
+        assert (recipe.seed, recipe.seeds) == expected
+    with pytest.raises(RecipeError, match="seed: given beside"):
+        load_recipe(path, "seed=1", "seeds=[1,2]")
+
+
+def test_the_resolved_recipe_has_no_seed_beside_seeds(tmp_path: Path, capsys) -> None:
+    recipe = load_recipe(write(tmp_path, "seeds: [1, 2, 3]"))
+    assert "seed" not in resolved(recipe)
+    assert resolved(recipe)["seeds"] == [1, 2, 3]
+    again = tmp_path / "again.yaml"
+    again.write_text(resolved_yaml(recipe), "utf-8")
+    assert load_recipe(again) == recipe
+    one = recipe.with_seed(2)
+    assert "seeds" not in resolved(one)
+    again.write_text(resolved_yaml(one), "utf-8")
+    assert load_recipe(again) == one
+    assert main(["show", str(tmp_path / "mine.yaml")]) == 0
+    assert "\nseeds: [1, 2, 3]\n" in capsys.readouterr().out
+    assert main(["schema"]) == 0
+    assert "seeds" in json.loads(capsys.readouterr().out)["properties"]
+
+
+def test_a_plan_tells_of_all_seeds_together(capsys) -> None:
+    plans = []
+    for words in ([], ["seeds=[1,2,3]"]):
+        assert main(["plan", "quickstart", *words, "--json"]) == 0
+        plans.append(json.loads(capsys.readouterr().out))
+    one, three = plans
+    assert "seeds" not in one
+    assert three["seeds"] == [1, 2, 3]
+    assert three["seconds"] == pytest.approx(3 * one["seconds"])
+    assert three["bytes"] == 3 * one["bytes"]
+    assert sum(stage["seconds"] for stage in three["stages"]) == pytest.approx(three["seconds"])
+    assert main(["plan", "quickstart", "seeds=[1,2,3]"]) == 0
+    told = capsys.readouterr().out
+    assert "once for each of 1, 2, 3; times and disk are those of all 3 together" in told
+
+
+def test_a_run_of_several_seeds_stands_for_no_model(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    write(run, "seeds: [4, 2]", "recipe.yaml")
+    assert seeds_of_run(run) == [4, 2]
+    with pytest.raises(
+        ModelError, match=f"several seeds; name one of its runs, such as {run}/seed"
+    ):
+        model_of_run(run)
+    assert seeds_of_run(tmp_path) == []
+    write(run, "seed: 4", "recipe.yaml")
+    assert seeds_of_run(run) == []
+
+
+def test_an_ablation_has_seeds_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path, "seeds: [4, 2]")
+    path = tmp_path / "ablation.yaml"
+    text = (
+        "ablation: 1\nname: parts\nrecipe: mine.yaml\n"
+        "tasks: {{mine: {task}}}\nvariants: {{full: {{}}}}\n"
+    )
+    path.write_text(text.format(task="{}"), "utf-8")
+    with pytest.raises(RecipeError, match=r"mine.yaml:3: seeds: an ablation has its seeds task by"):
+        load_ablation(path)
+    path.write_text(text.format(task="{seeds: [7, 8]}"), "utf-8")
+    assert [(c.recipe.seed, c.recipe.seeds) for c in load_ablation(path).cells] == [
+        (7, None), (8, None),
+    ]  # fmt: skip
