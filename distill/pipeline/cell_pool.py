@@ -205,17 +205,14 @@ class CellPool:
             worker.end()
 
     def _lines(self) -> list[str]:
-        lines = [
-            f"  {title(r.cell)}: {r.said}" if r.said else f"  {title(r.cell)}"
-            for r in self._busy.values()
-        ]
+        lines = [f"  {title(one.cell)}: {one.said}" for one in self._busy.values()]
         return [self._progress.whole(), *lines]
 
 
 @dataclass
 class _Running:
     cell: Cell
-    said: str = ""
+    said: str = "starting"
 
 
 class _Worker:
