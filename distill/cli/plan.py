@@ -15,13 +15,13 @@ from distill.recipe.checks import student_size
 from distill.recipe.estimate import (
     Shape,
     cores,
-    count_rows,
     shapes_by_stage,
     stage_bytes,
 )
 from distill.recipe.known import teacher_shape
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, plan_stages
+from distill.recipe.rows import count_rows
 from distill.recipe.schema import (
     AugmentStage,
     BaselineConfig,

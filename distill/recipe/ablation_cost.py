@@ -13,13 +13,12 @@ from distill.recipe.ablation import Cell
 from distill.recipe.augmented import work_by_stage
 from distill.recipe.checks import student_size
 from distill.recipe.estimate import (
-    Rows,
     Shape,
-    count_rows,
     shapes_by_stage,
 )
 from distill.recipe.known import teacher_shape
 from distill.recipe.plan import PlannedStage
+from distill.recipe.rows import Rows, count_rows
 from distill.recipe.schema import Recipe
 from distill.recipe.speed import macs_per_second
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from distill.recipe.estimate import Rows, Shape, stage_macs
+from distill.recipe.estimate import Shape, stage_macs
 from distill.recipe.known import has_masked_head
 from distill.recipe.plan import PlannedStage
+from distill.recipe.rows import Rows
 from distill.recipe.schema import AugmentStage, DistillStage, PruneStage, Recipe
 
 #: Share of the tries that give a row of its own: published for CoLA (8,551 to 209,034 at 30).

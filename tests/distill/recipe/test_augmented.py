@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from distill.recipe.augmented import augment_macs, rows_by_stage
-from distill.recipe.estimate import Rows, Shape
+from distill.recipe.estimate import Shape
 from distill.recipe.known import teacher_shape
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import plan_stages
+from distill.recipe.rows import Rows
 from distill.recipe.schema import AugmentStage
 
 BEFORE = "stages:\n"

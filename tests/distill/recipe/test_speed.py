@@ -8,10 +8,11 @@ from distill.processor import Processor
 from distill.recipe import speed
 from distill.recipe.augmented import work_by_stage
 from distill.recipe.checks import student_size
-from distill.recipe.estimate import Rows, Shape, shapes_by_stage
+from distill.recipe.estimate import Shape, shapes_by_stage
 from distill.recipe.known import teacher_shape
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import plan_stages
+from distill.recipe.rows import Rows
 from distill.recipe.schema import Recipe, TrainerConfig
 from distill.recipe.speed import macs_per_second
 

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from distill.recipe.rows import Rows, count_rows
+from distill.recipe.schema import Columns, DataConfig
+
+
+def test_rows_of_files_are_counted(tmp_path: Path) -> None:
+    line = '{"text": "' + "a" * 90 + '", "label": 0}\n'
+    plain, packed = tmp_path / "a.jsonl", tmp_path / "a.jsonl.gz"
+    plain.write_text(line * 40)
+    packed.write_bytes(gzip.compress((line * 40).encode()))
+    for path in (plain, packed):
+        rows = count_rows(DataConfig(source="files", train=str(path), validation="b"))
+        assert rows is not None
+        assert rows.count == 40
+        assert rows.tokens == pytest.approx(90 / 4.5 + 2 + 3.5, abs=1)
+    assert count_rows(DataConfig(source="files", train=str(plain))) == Rows(36, rows.tokens)
+    limited = DataConfig(
+        source="files", train=str(plain), validation="b", limit_train=7, max_length=8
+    )
+    assert count_rows(limited) == Rows(7, 8.0)
+
+
+def test_only_the_texts_of_a_row_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    row = {"a": "x" * 45, "b": "y" * 90, "label": 0, "source": "z" * 900}
+    path.write_text(f"{json.dumps(row)}\n" * 20, "utf-8")
+    columns = Columns(text="a", text_pair="b")
+    data = DataConfig(source="files", train=str(path), validation="b", columns=columns)
+    assert count_rows(data) == Rows(20, 135 / 4.5 + 2 + 3.5)
+
+
+def test_rows_that_cannot_be_told(tmp_path: Path) -> None:
+    broken = tmp_path / "a.csv.gz"
+    broken.write_bytes(b"no gzip")
+    empty = tmp_path / "a.csv"
+    empty.write_text("")
+    for path in (broken, empty, tmp_path / "none.csv", tmp_path / "a.parquet"):
+        data = DataConfig(source="files", train=str(path), columns=Columns())
+        assert count_rows(data) is None
+    assert count_rows(DataConfig(source="hub", path="some/thing")) is None
+
+
+def test_rows_of_known_data_sets() -> None:
+    rows = count_rows(DataConfig(source="hub", path="nyu-mll/glue", subset="mrpc", validation="v"))
+    assert rows is not None
+    assert rows.count == 3668
