@@ -18,6 +18,8 @@ from distill.pipeline.runner import go_on, resume
 
 MATCH = "objectives: [{kind: hidden}, {kind: mlm, weight: 2}]"
 LEARNS = f"{{kind: distill, name: first, steps: 40, batch_size: 8, lr: 5e-3, {MATCH}}}"
+PRETRAIN = "{kind: pretrain, steps: 20, batch_size: 8, lr: 5e-3}"
+PRETRAIN_PAIRS = "{kind: pretrain, steps: 20, batch_size: 8, nsp: true}"
 SHORT = "kind: distill, steps: 6, batch_size: 8"
 
 
@@ -181,13 +183,12 @@ def test_a_stopped_run_ends_the_same(
         assert _facts(whole / name)["history"] == _facts(broken / name)["history"]
 
 
-@pytest.mark.parametrize("kind", ["distill", "pretrain"])
+@pytest.mark.parametrize("made_by", [LEARNS, PRETRAIN, PRETRAIN_PAIRS], ids=["mlm", "words", "nsp"])
 def test_a_task_starts_from_the_run_and_its_head_proposes_words(
-    tmp_path: Path, masked: Path, tiny_recipe: Path, kind: str
+    tmp_path: Path, masked: Path, tiny_recipe: Path, made_by: str
 ) -> None:
     words = tmp_path / "words"
-    stage = LEARNS if kind == "distill" else "{kind: pretrain, steps: 20, batch_size: 8, lr: 5e-3}"
-    run(load_recipe(masked, f"stages=[{stage}]"), words)
+    run(load_recipe(masked, f"stages=[{made_by}]"), words)
     recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
     recipe["teacher"]["finetune"]["epochs"] = 1
     augment = {"kind": "augment", "copies": 2, "words": "mlm", "model": str(words)}
