@@ -49,6 +49,9 @@ class SeedRow(_Part):
     """The teacher's bytes by the model's."""
     faster: Spread | None
     """The teacher's median latency by the model's."""
+    superseded: bool = False
+    """Whether the next model is this one trained further: its score may be that of a head that
+    nothing has trained yet."""
 
 
 class Chosen(_Part):
@@ -181,6 +184,7 @@ def _row(name: str, found: Mapping[int, Results], cell: str | None) -> SeedRow:
         latency_ms=over(lambda row: row.latency_ms[cell].p50) if cell else None,
         smaller=always(lambda row: row.ratios.size),
         faster=over(lambda row: row.ratios.latency),
+        superseded=any(found[seed].is_superseded(row) for seed, row in there.items()),
     )
 
 

@@ -53,6 +53,9 @@ def render(run: Path, results: SeedResults) -> str:
         header=header(results),
         rows=[(row is results.final, row_text(results, row)) for row in results.models],
         notes=notes(results),
+        left_out=[
+            f"{row.name} ({score_text(row.score)})" for row in results.models if row.superseded
+        ],
         chart=Markup(seed_chart(results)),  # every name in it is escaped
         seeds=[_seed(run, seed, results) for seed in results.seeds],
         machine=list(machine_facts(results.machine)),
@@ -77,12 +80,16 @@ def _seed(run: Path, seed: int, results: SeedResults) -> dict[str, Any]:
 
 
 def seed_chart(results: SeedResults) -> str:
-    """Every model's score: a point for each seed, a line at their mean, a band of one deviation."""
+    """The models' scores: a point for each seed, a line at their mean, a band of one deviation.
+
+    What is trained further is left out: far below the others it would push them together.
+    """
     with chart_style("seeds"):
-        height = 1.2 + _ROW_INCHES * len(results.models)
+        shown = [row for row in results.models if not row.superseded]
+        height = 1.2 + _ROW_INCHES * len(shown)
         figure = Figure(figsize=(9.6, height), layout="constrained")
         axes = figure.subplots()
-        for place, row in enumerate(results.models):
+        for place, row in enumerate(shown):
             color = INKS[_ink(row)]
             mean, deviation = row.score.mean, row.score.deviation
             if deviation is not None:
@@ -95,11 +102,11 @@ def seed_chart(results: SeedResults) -> str:
                 points, [place + shift for shift in _shifts(len(points))], s=34, color=color,
                 edgecolors=INKS["card"], linewidths=0.9, zorder=3,
             )  # fmt: skip
-        axes.set_yticks(range(len(results.models)), [row.name for row in results.models])
+        axes.set_yticks(range(len(shown)), [row.name for row in shown])
         axes.invert_yaxis()
         axes.grid(visible=False, axis="y")
         axes.set_xlabel(f"{results.metric} on the {results.split} rows")
-        told = "; ".join(f"{row.name} {score_text(row.score)}" for row in results.models)
+        told = "; ".join(f"{row.name} {score_text(row.score)}" for row in shown)
         return inline_svg(figure, "seeds", f"{results.metric} over seeds: {told}")
 
 

@@ -100,7 +100,7 @@ def notes(results: SeedResults) -> list[str]:
     left = [str(seed) for seed in results.asked if seed not in results.seeds]
     if left:
         found.append(
-            f"{len(results.seeds)} of {len(results.asked)} seeds are done; left: {', '.join(left)}"
+            f"{len(results.seeds)} of {len(results.asked)} seeds done; left: {', '.join(left)}"
         )
     for row in results.models:
         if row.score.n < len(results.seeds):

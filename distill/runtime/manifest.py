@@ -133,8 +133,9 @@ def _chosen(folder: Path) -> Path | None:
             return None
         chosen, metric = content["chosen"], content["metric"]
         score = chosen["validation"]
-        best = "" if score is None else f", best on the validation rows ({metric} {score:.4f})"
-        logger.info("%s: seed %d of %d%s", folder, chosen["seed"], len(content["seeds"]), best)
+        best = "" if score is None else f" on the validation rows ({metric} {score:.4f})"
+        count = len(content["seeds"])
+        logger.info("%s: seed %d, the best of %d%s", folder, chosen["seed"], count, best)
         return folder / str(chosen["folder"])
     except FileNotFoundError:
         return None

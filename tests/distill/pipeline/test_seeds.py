@@ -143,7 +143,7 @@ def test_predictions_come_from_the_seed_that_is_best_on_validation(
     assert told.returncode == 0, told.stderr
     assert told.stdout == own.stdout
     assert [line for line in told.stderr.splitlines() if "seed" in line] == [
-        f"{done}: seed {best} of 3, best on the validation rows (accuracy {scores[best]:.4f})"
+        f"{done}: seed {best}, the best of 3 on the validation rows (accuracy {scores[best]:.4f})"
     ]
     assert own.stderr == ""
     # Another choice is followed, without torch or the recipe.
@@ -302,3 +302,19 @@ def test_killed_in_the_middle_it_ends_as_one_that_was_not(
     (broken / "seed-2").mkdir()
     (broken / "seed-2" / ".recipe.yaml.abc").write_text("", "utf-8")
     assert distill(*words).returncode == 0
+
+
+def test_measuring_again_writes_the_table_again(done: Path, capfd) -> None:
+    before = json.loads((done / "results.json").read_text("utf-8"))
+    (done / "results.json").write_text("{", "utf-8")
+    assert main(["evaluate", str(done)]) == 2
+    assert "not the results of several seeds" in capfd.readouterr().err
+    assert main(["evaluate", str(done), "--rerun", "--json"]) == 0
+    after = json.loads(capfd.readouterr().out)
+    assert after == json.loads((done / "results.json").read_text("utf-8"))
+    assert [m["score"] for m in after["models"]] == [m["score"] for m in before["models"]]
+    shutil.rmtree(done / "seed-2" / "05-export")
+    assert main(["evaluate", str(done), "--rerun"]) == 2
+    told = capfd.readouterr().err.splitlines()[-1]
+    assert f"{done}: seed 2 failed: " in told
+    assert told.endswith(f"once that is mended: distill resume {done}")
