@@ -14,11 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from distill import atomic
 from distill.errors import RunFolderError
-from distill.evaluation.cells import latency_cell
+from distill.evaluation.cells import latency_cell, split_cell
 from distill.evaluation.results import BASELINE, ModelRow, Results, is_teacher, read_results
 from distill.evaluation.spread import Spread, spread
 from distill.recipe.run_models import seed_folder, seeds_of_run
 from distill.recipe.schema import DataConfig, Recipe
+
+#: On an idle machine the 95th percentile is 5 to 30 % above the median.
+DISTURBED = 2.0
 
 
 class _Part(BaseModel):
@@ -87,6 +90,8 @@ class SeedResults(_Part):
     """Those that are done."""
     cell: str | None
     """Where ``latency_ms`` was measured: ``b1_l32`` is batch size 1 at 32 tokens."""
+    disturbed: list[int] = []
+    """Seeds whose timing something else disturbed: a 95th percentile above twice a median."""
     chosen: Chosen
     """The seed that predictions come from."""
     machine: dict[str, Any]
@@ -149,6 +154,7 @@ def summarise(
         asked=list(asked),
         seeds=list(found),
         cell=cell,
+        disturbed=[seed for seed, results in found.items() if _is_disturbed(results)],
         chosen=chosen or Chosen(seed=first_seed, folder="", validation=None),
         machine=first.machine,
         models=[_row(name, found, cell) for name in names],
@@ -186,6 +192,13 @@ def _row(name: str, found: Mapping[int, Results], cell: str | None) -> SeedRow:
         faster=over(lambda row: row.ratios.latency),
         superseded=any(found[seed].is_superseded(row) for seed, row in there.items()),
     )
+
+
+def _is_disturbed(results: Results) -> bool:
+    # Real rows are of many lengths: there a long call tells nothing.
+    cell = latency_cell({cell for cell in results.teacher.latency_ms if split_cell(cell)[1]})
+    times = [row.latency_ms[cell] for row in results.models if cell in row.latency_ms]
+    return any(time.p95 > DISTURBED * time.p50 for time in times)
 
 
 def _find(results: Results, name: str) -> ModelRow | None:

@@ -110,6 +110,11 @@ def notes(results: SeedResults) -> list[str]:
             below = [str(seed) for seed, value in row.gain.values.items() if value < 0]
             if below:
                 found.append(f"{row.name} is below the baseline with seed {', '.join(below)}")
+    if results.disturbed:
+        found.append(
+            f"timing was disturbed with seed {', '.join(map(str, results.disturbed))}; on an idle "
+            "machine: distill evaluate RUN --rerun"
+        )
     if results.rows_by_seed:
         found.append(
             "each seed drew its own rows to be scored on, which is part of the spread; retention"

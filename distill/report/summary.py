@@ -7,12 +7,11 @@ from typing import Any
 
 from distill.evaluation.cells import latency_cell, split_cell, told_length
 from distill.evaluation.results import BASELINE, ModelRow, Results, as_results, is_teacher
+from distill.evaluation.seeds import DISTURBED
 from distill.report import numbers
 
 #: Less gain than this (2 %) is within the noise of a measurement and counts as none.
 _NO_GAIN = 1.02
-#: On an idle machine the 95th percentile is 5 to 30 % above the median.
-_DISTURBED = 2.0
 
 
 def summary(results: Results | Mapping[str, Any]) -> str:
@@ -121,11 +120,11 @@ def _disturbed(results: Results) -> list[str]:
     # Real rows are of many lengths: there a long call tells nothing.
     cell = latency_cell({cell for cell in results.teacher.latency_ms if split_cell(cell)[1]})
     times = {row.name: row.latency_ms[cell] for row in results.models if cell in row.latency_ms}
-    found = [name for name, time in times.items() if time.p95 > _DISTURBED * time.p50]
+    found = [name for name, time in times.items() if time.p95 > DISTURBED * time.p50]
     if not found:
         return []
     return [
-        f"timing was disturbed (p95 is more than {_DISTURBED:g} times the median: "
+        f"timing was disturbed (p95 is more than {DISTURBED:g} times the median: "
         f"{', '.join(found)}); on an idle machine: distill evaluate RUN --rerun"
     ]
 

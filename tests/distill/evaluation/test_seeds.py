@@ -13,6 +13,7 @@ from distill.errors import RunFolderError
 from distill.evaluation.results import Results
 from distill.evaluation.seeds import SeedResults, read_seed_results, summarise, write_seed_results
 from distill.evaluation.spread import mean_and_deviation, spread
+from distill.report.seeds_table import notes
 
 
 @pytest.fixture
@@ -76,3 +77,16 @@ def test_other_files_are_refused(sample, sample_results, tmp_path: Path) -> None
             read_seed_results(tmp_path)
     with pytest.raises(ValueError, match="kind"):
         Results.model_validate(sample(0.0, 0.1).model_dump(by_alias=True))
+
+
+def test_a_disturbed_timing_is_kept_in_mind(sample, sample_results) -> None:
+    assert sample(0.0, 0.01).disturbed == []
+    content = Results.model_validate(sample_results())
+    row = content.models[-1]
+    time = row.latency_ms["b1_l32"]
+    slow = time.model_copy(update={"p95": 2.1 * time.p50})
+    row = row.model_copy(update={"latency_ms": row.latency_ms | {"b1_l32": slow}})
+    other = content.model_copy(update={"models": [*content.models[:-1], row]})
+    found = summarise({4: content, 5: other}, [4, 5])
+    assert found.disturbed == [5]
+    assert any("disturbed with seed 5" in note for note in notes(found))
