@@ -110,13 +110,13 @@ def test_a_task_starts_from_the_run(tmp_path, general, tiny_recipe) -> None:
     done = json.loads((tmp_path / "task" / "02-intermediate" / "stage.json").read_text("utf-8"))
     assert 0 <= done["score"] <= 1
     # It began with the run's weights.
-    from distill.pipeline.runner import _prepare
+    from distill.pipeline.runner import prepare
     from distill.recipe.plan import plan_stages
     from distill.run_folder import RunFolder
     from distill.stages.context import StageContext
 
     stages = plan_stages(recipe)
-    context = StageContext(RunFolder(tmp_path / "task"), stages[1], stages, _prepare(recipe))
+    context = StageContext(RunFolder(tmp_path / "task"), stages[1], stages, prepare(recipe))
     student = context.load_student()
     learned = load_file(tmp_path / "general" / "02-general" / "model" / "model.safetensors")
     name = "encoder.layer.0.attention.self.query.weight"
@@ -128,7 +128,7 @@ def test_a_task_starts_from_the_run(tmp_path, general, tiny_recipe) -> None:
     vocab["film"], vocab["story"] = vocab["story"], vocab["film"]
     (folder / "tokenizer.json").write_text(json.dumps(content), "utf-8")
     with pytest.raises(UserError, match=r"compares token by token, and the student .* another"):
-        _prepare(recipe)
+        prepare(recipe)
 
 
 @pytest.mark.slow
