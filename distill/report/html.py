@@ -68,7 +68,7 @@ def render(run: RunData) -> str:
         undefined=StrictUndefined,
     )
     template = environment.get_template("report.html.j2")
-    return template.render(**_recipe(run), **_training(run), **_measured(run.results))
+    return template.render(**_recipe(run), **_training(run), **_measured(run))
 
 
 def _recipe(run: RunData) -> dict[str, Any]:
@@ -128,9 +128,10 @@ def _stage(stage: StageFacts) -> dict[str, str]:
     }
 
 
-def _measured(results: Results | None) -> dict[str, Any]:
+def _measured(run: RunData) -> dict[str, Any]:
+    results = run.results
     if results is None:
-        return {"facts": [], "machine": [], "notes": []}
+        return {"facts": [], "machine": list(machine_facts(run.machine)), "notes": []}
     kinds = [kind_of(row) for row in results.models]
     latency = latency_chart(results)
     hidden = latency[1] if latency else []

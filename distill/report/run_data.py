@@ -61,6 +61,7 @@ class RunData:
         results: the numbers, or ``None`` before the evaluation.
         stages: in the order of their folders.
         curves: stage -> metric -> (step, value) pairs in the order of steps.
+        machine: what it last ran on.
     """
 
     path: Path
@@ -68,6 +69,7 @@ class RunData:
     results: Results | None
     stages: tuple[StageFacts, ...] = ()
     curves: dict[str, dict[str, Curve]] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)
 
 
 def read_run(run: Path) -> RunData:
@@ -86,7 +88,15 @@ def read_run(run: Path) -> RunData:
         results=results,
         stages=tuple(_stages(run)),
         curves=read_curves(run / "metrics.csv"),
+        machine=_machine(run),
     )
+
+
+def _machine(run: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((run / "environment.json").read_text("utf-8"))[-1]["machine"])
+    except (OSError, ValueError, TypeError, LookupError):
+        return {}  # an embellishment: the page stands without it
 
 
 def _stages(run: Path) -> Iterable[StageFacts]:

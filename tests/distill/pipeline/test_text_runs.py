@@ -68,7 +68,11 @@ def test_a_random_student_learns_from_text(tmp_path: Path, general: Path) -> Non
     assert [entry["step"] for entry in facts["history"]] == [0, 20, 40]
     assert facts["after"]["loss"] < 0.6 * facts["before"]["loss"]
     assert "score" not in facts
-    assert "held-out text" in (folder / "report.html").read_text("utf-8")
+    page = (folder / "report.html").read_text("utf-8")
+    assert "held-out text" in page
+    assert "validation" not in page.split("Stages</h2>")[0].split("</style>")[1]
+    assert f"distill evaluate {folder.name}-again" in page  # there are no results to compare
+    assert "<dt>processor</dt>" in page  # the machine, as no evaluation tells it
     config = json.loads((folder / "02-general" / "model" / "config.json").read_text("utf-8"))
     assert config["architectures"] == ["BertModel"]
     weights = load_file(folder / "02-general" / "model" / "model.safetensors")

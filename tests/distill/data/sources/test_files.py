@@ -191,7 +191,11 @@ def write(tmp_path, name, content):
     ("name", "content", "expected"),
     [
         ("t.csv", "", "{}: the file is empty; it needs rows to learn from"),
-        ("t.csv.gz", gzip.compress(b""), "{}: the file is empty; it needs rows to learn from"),
+        (
+            "t.csv.gz",
+            gzip.compress(b"", mtime=0),
+            "{}: the file is empty; it needs rows to learn from",
+        ),
         ("t.csv", "text,label\n", "{}: a header and no rows; it needs rows to learn from"),
         ("t.jsonl", "\n \n", "{}: only blank lines; it needs rows to learn from"),
         (
@@ -222,7 +226,7 @@ def write(tmp_path, name, content):
         ),
         (
             "t.jsonl.gz",
-            gzip.compress('{"text": "fine"}\n{"text": "caf\xe9"}\n'.encode("latin-1")),
+            gzip.compress('{"text": "fine"}\n{"text": "caf\xe9"}\n'.encode("latin-1"), mtime=0),
             "{}:2: not UTF-8 at byte 30 (0xe9); save the file as UTF-8",
         ),
         (
