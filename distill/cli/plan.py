@@ -270,7 +270,8 @@ def _training(config: TrainConfig | None) -> str:
         epochs = f"{config.steps:,} steps"
     else:
         epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
-    return f"{epochs}, lr {config.lr:g}, batch {config.batch_size * config.accumulate}"
+    falling = f" (x {config.layer_decay:g} a layer)" if config.layer_decay < 1 else ""
+    return f"{epochs}, lr {config.lr:g}{falling}, batch {config.batch_size * config.accumulate}"
 
 
 def draw(content: dict[str, Any]) -> list[str]:

@@ -88,6 +88,8 @@ class TrainingModule(L.LightningModule):
         self.seed = seed
         #: Optimiser steps of the whole training; ``fit`` sets it, else the trainer is asked.
         self.total_steps: int | None = None
+        #: Batches of the whole training; ``fit`` sets it.
+        self.total_batches: int | None = None
         #: Batches trained on so far; ``fit`` sets it, else the trainer is asked.
         self.position: int | None = None
         self.metrics: MetricCollection | None = task.metrics() if task is not None else None
@@ -144,7 +146,17 @@ class TrainingModule(L.LightningModule):
         kept = {name: value.detach() for name, value in losses.items()}
         if self.position is None:
             self.log_dict(kept, batch_size=len(batch["input_ids"]))
-        return {"loss": losses["loss"], "losses": kept}
+        return {"loss": losses["loss"] * self._lift(position), "losses": kept}
+
+    def _lift(self, position: int) -> float:
+        """Makes the training's last step the mean over its batches, as every step is.
+
+        The trainer divides each loss by ``accumulate``, of which the last step may have fewer.
+        """
+        wanted = self.train_config.accumulate
+        if self.total_batches is None or position // wanted < self.total_batches // wanted:
+            return 1.0
+        return wanted / (self.total_batches % wanted)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Take a batch into the metrics."""

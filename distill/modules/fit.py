@@ -73,7 +73,7 @@ def fit(
     )
     plan = Plan.of(config, len(sampler))
     state = _start(session, plan)
-    module.total_steps = plan.steps
+    module.total_steps, module.total_batches = plan.steps, plan.positions
     job = _Job(module, train, validation, session, plan, state)
     with (
         quiet_lightning(),
@@ -90,7 +90,7 @@ def fit(
                 raise
         finally:
             finish(session.loggers)
-            module.total_steps = module.position = None
+            module.total_steps = module.total_batches = module.position = None
     if interrupt.asked:
         raise KeyboardInterrupt
     return _result(module, session, watcher)

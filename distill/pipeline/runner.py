@@ -248,14 +248,14 @@ def _inputs(
     first = recipe.teacher.model_dump(mode="json", exclude={"more", "weight"})
     return digest.of_json(
         {
-            "config": stage.config.model_dump(mode="json"),
+            "config": _said(stage.config.model_dump(mode="json")),
             "name": stage.name,
             "index": stage.index,
             "seed": recipe.seed,
-            "task": recipe.task.model_dump(mode="json"),
+            "task": _said(recipe.task.model_dump(mode="json")),
             "data": workspace.data_digest,
             "max_length": recipe.data.max_length,
-            "teacher": first if stage.kind == "baseline" else None,
+            "teacher": _said(first) if stage.kind == "baseline" else None,
             "student": recipe.student.model_dump(mode="json") if stage.kind != "teacher" else None,
             "init": _folder_digest(recipe.student.init) if stage.kind != "teacher" else None,
             "precision": recipe.trainer.precision,
@@ -273,6 +273,19 @@ def _inputs(
             "read": {s.name: folder.outputs_digest(s) for s in read},
         }
     )
+
+
+#: Settings that recipes did not always have, with the value that changes nothing.
+_LATER: dict[str, Any] = {"layer_decay": 1.0}
+
+
+def _said(section: dict[str, Any]) -> dict[str, Any]:
+    """A section without later settings that change nothing: older runs stay what they are."""
+    return {
+        key: _said(value) if isinstance(value, dict) else value
+        for key, value in section.items()
+        if key not in _LATER or value != _LATER[key]
+    }
 
 
 def _named_inputs(config: StageConfig, recipe: Recipe) -> dict[str, str | None] | None:

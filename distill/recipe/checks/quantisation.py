@@ -34,7 +34,7 @@ def quantisation(recipe: Recipe) -> Findings:
             default = QuantizeStage.model_fields[key].default
             if getattr(stage, key) != default and stage.method not in methods:
                 yield (*loc, key), f"does nothing with method '{stage.method}', only {methods[0]}"
-        for key in ("accumulate", "patience", "evaluations_per_epoch"):
+        for key in ("accumulate", "patience", "evaluations_per_epoch", "layer_decay"):
             if getattr(stage.train, key) != TrainConfig.model_fields[key].default:
                 yield (*loc, "train", key), "does nothing here: training for int8 is one short pass"
         if stage.method == "nncf":

@@ -28,6 +28,9 @@ class TrainConfig(Section):
     """The learning rate after warm-up."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Decoupled weight decay; biases and LayerNorm weights have none."""
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor of the learning rate from each layer to the one below it: the head has ``lr``, the
+    topmost layer ``lr`` times it, and the embeddings the least. 1: all the same."""
     clip: Annotated[float, Field(ge=0)] = 1.0
     """Largest global gradient norm; 0 does not clip."""
     dropout: Share | None = None

@@ -253,3 +253,42 @@ def test_full_disk_leaves_the_old_checkpoint(
     assert [path.name for path in checkpoints.iterdir()] == ["last.ckpt"]
     state = torch.load(checkpoints / "last.ckpt", weights_only=True)["distill"]["state"]
     assert state["step"] == 6
+
+
+@pytest.mark.parametrize(("count", "accumulate"), [(12, 3), (12, 5), (20, 8)])
+def test_accumulated_batches_are_one_big_batch(
+    tiny: ModuleType, tmp_path: Path, count: int, accumulate: int
+) -> None:
+    """By the optimiser's first mean of the gradient; of 5 and 8 batches there are not as many."""
+    same = {"rows": count, "epochs": 1, "dropout": 0.0, "validation": None, "clip": 0.0}
+    big, _ = tiny.train(tmp_path / "big", batch_size=count, **same)
+    parts, result = tiny.train(tmp_path / "parts", batch_size=4, accumulate=accumulate, **same)
+    assert result.steps == 1
+    states = [
+        torch.load(tmp_path / name / "01-tiny" / "checkpoint" / "last.ckpt", weights_only=True)
+        for name in ("big", "parts")
+    ]
+    means = [
+        {number: entry["exp_avg"] for number, entry in s["optimizer_states"][0]["state"].items()}
+        for s in states
+    ]
+    assert means[0].keys() == means[1].keys()
+    for number, mean in means[0].items():
+        assert torch.allclose(mean, means[1][number], rtol=1e-4, atol=1e-7), number
+    for one, other in zip(big.parameters(), parts.parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-3)  # Adam's first step has the rate's size
+
+
+def test_large_gradients_are_clipped_to_the_norm(tiny: ModuleType, tmp_path: Path) -> None:
+    def norm(clip: float) -> float:
+        folder = tmp_path / f"clip-{clip}"
+        tiny.train(folder, rows=8, epochs=1, validation=None, clip=clip)
+        path = folder / "01-tiny" / "checkpoint" / "last.ckpt"
+        state = torch.load(path, weights_only=True)["optimizer_states"][0]["state"]
+        # The first mean is a tenth of the gradient.
+        return 10 * float(torch.stack([e["exp_avg"].norm() for e in state.values()]).norm())
+
+    free = norm(0.0)
+    assert free > 0.05
+    assert norm(0.05) == pytest.approx(0.05, rel=1e-4)
+    assert norm(10 * free) == pytest.approx(free, rel=1e-5)

@@ -26,6 +26,7 @@ SCHEDULED: dict[str, Any] = {
     "objectives": [{"kind": "hidden", "weight": {"from": 2.0, "to": 0.0, "end": 0.6}}, "logits"]
 }
 PATIENT: dict[str, Any] = {"epochs": 6, "patience": 2, "lr": 1e-6}
+DECAYED: dict[str, Any] = {"layer_decay": 0.7}
 LAST_KEPT: dict[str, Any] = {"validation": None}
 
 
@@ -87,6 +88,7 @@ def whole(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         pytest.param(BF16, [("step", 9)], id="bf16"),
         pytest.param(DISTILLED, [("step", 8), ("saved", 2)], id="distilled"),
         pytest.param(SCHEDULED, [("step", 8)], id="weights-that-move"),
+        pytest.param(DECAYED, [("step", 8)], id="rates-by-layer"),
         pytest.param(LAST_KEPT, [("step", 17)], id="without-validation"),
     ],
 )
