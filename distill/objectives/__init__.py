@@ -18,6 +18,7 @@ from distill.objectives.logits import LogitsMatch
 from distill.objectives.mlm import MlmMatch
 from distill.objectives.relations import RelationsMatch
 from distill.objectives.standardized import StandardizedMatch
+from distill.objectives.vectors import SimilarityMatch, VectorMatch
 from distill.recipe import schema
 
 __all__ = ["KINDS", "REFERENCE", "Mode", "Objective", "Project", "make_objectives"]
@@ -34,6 +35,8 @@ KINDS: dict[str, Callable[[Any], Objective]] = {
     "decoupled": DecoupledMatch.of,
     "standardized": StandardizedMatch.of,
     "mlm": MlmMatch.of,
+    "similarity": SimilarityMatch.of,
+    "vector": VectorMatch.of,
 }
 #: What makes the kinds that TinyBERT's published code has, to its letter.
 REFERENCE: dict[str, Callable[[Any, Mode], Objective]] = {
@@ -53,6 +56,8 @@ _DEFAULTS: dict[str, schema.Objective] = {
     "decoupled": schema.DecoupledObjective(kind="decoupled"),
     "standardized": schema.StandardizedObjective(kind="standardized"),
     "mlm": schema.MlmObjective(kind="mlm"),
+    "similarity": schema.SimilarityObjective(kind="similarity"),
+    "vector": schema.VectorObjective(kind="vector"),
 }
 
 

@@ -25,6 +25,7 @@ from distill.recipe.checks.quantisation import quantisation
 from distill.recipe.checks.seeds import several_seeds
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
 from distill.recipe.checks.text import is_text, text_recipe
+from distill.recipe.checks.vectors import vectors
 from distill.recipe.known import TeacherShape, teacher_shape
 from distill.recipe.schema import Recipe
 from distill.recipe.sizes import Size, resolve_size
@@ -58,6 +59,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         classes,
         masked_text,
         tokens,
+        vectors,
     ]
     for rule in rules:
         findings.extend(rule(recipe))

@@ -173,6 +173,27 @@ class MlmObjective(ObjectiveConfig):
     kind: Literal["mlm"]
 
 
+class SimilarityObjective(ObjectiveConfig):
+    """How alike the sentences of a batch are: the matrix of their cosines; any widths.
+
+    For ``task: {kind: vectors}``.
+    """
+
+    signals: ClassVar[frozenset[str]] = frozenset({"logits"})
+    kind: Literal["similarity"]
+
+
+class VectorObjective(ObjectiveConfig):
+    """Direction of sentence vectors; where the widths differ, through a learned projection.
+
+    For ``task: {kind: vectors}``. The projection is no part of the student: with a narrower one
+    ``similarity`` is what its own vectors learn by.
+    """
+
+    signals: ClassVar[frozenset[str]] = frozenset({"logits"})
+    kind: Literal["vector"]
+
+
 def tokenizer_free() -> list[str]:
     """The kinds of objective that need not the same tokens in teacher and student."""
     return [
@@ -192,6 +213,8 @@ Objective = Annotated[
     | ClsObjective
     | DecoupledObjective
     | StandardizedObjective
-    | MlmObjective,
+    | MlmObjective
+    | SimilarityObjective
+    | VectorObjective,
     Field(discriminator="kind"),
 ]

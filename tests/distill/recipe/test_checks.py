@@ -329,3 +329,8 @@ def test_openvino_must_be_installed_and_exported(
         load_recipe(write(("- {kind: export}", both)))
     else:
         assert len(faults(write(("- {kind: export}", both)))) == 2
+
+
+def test_objectives_of_sentence_vectors_elsewhere(write: Write, faults: Faults) -> None:
+    [told] = faults(write(), "stages.prediction.objectives=[{kind: similarity}, {kind: logits}]")
+    assert "similarity compares sentence vectors, which a classification task has not" in told

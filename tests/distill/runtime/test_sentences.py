@@ -1,0 +1,52 @@
+"""Sentences by their positions, in English and Chinese."""
+
+from __future__ import annotations
+
+import pytest
+
+from distill.runtime.sentences import sentence_spans, tidy, words_in
+
+
+def parts(text: str) -> list[str]:
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("He came. She went.", ["He came.", "She went."]),
+        ("Mr. Lee met Dr. J. K. Wu in St. Ives.", ["Mr. Lee met Dr. J. K. Wu in St. Ives."]),
+        ('"What!" he said. "Why?" She left.', ['"What!" he said.', '"Why?"', "She left."]),
+        ("It was so... odd. Was it?", ["It was so... odd.", "Was it?"]),
+        ("So did I. We left.", ["So did I.", "We left."]),
+        ("See No. 5 there. No. Never.", ["See No. 5 there.", "No.", "Never."]),
+        ("It costs 3.14 a piece.", ["It costs 3.14 a piece."]),
+        ("CHAPTER I\n\nIt was late,\nand cold.", ["CHAPTER I", "It was late,\nand cold."]),
+        ("他走了。她说：“好！”然后呢？没有", ["他走了。", "她说：“好！”", "然后呢？", "没有"]),
+        ("no stop at all", ["no stop at all"]),
+        (" \n\n  ", []),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_where_sentences_end(text: str, expected: list[str]) -> None:
+    assert parts(text) == expected
+
+
+def test_spans_cover_everything_but_white_space() -> None:
+    text = ' One.  "Two!"\n\nThree… Four? 五。六！ '
+    spans = sentence_spans(text)
+    ends = [0, *(end for _, end in spans)]
+    starts = [*(start for start, _ in spans), len(text)]
+    left = "".join(text[end:start] for end, start in zip(ends, starts, strict=True))
+    assert left.strip() == ""
+    assert all(text[start:end].strip() == text[start:end] for start, end in spans)
+
+
+def test_a_sentence_in_one_line() -> None:
+    assert tidy("It was\n  late.") == "It was late."
+    assert tidy("他走\n了。 再见") == "他走了。再见"
+
+
+def test_words() -> None:
+    assert words_in("It's a well-known fact, 3 times.") == 7
+    assert words_in("他昨天走了。") == 3
