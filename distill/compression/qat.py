@@ -18,7 +18,9 @@ Legend: N outputs of a layer.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable
+import itertools
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,16 +30,20 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distill.compression.graph import Scales
+from distill.compression.qat_checkpoint import Int8Checkpoint
 from distill.compression.quantize import overflows
 from distill.compression.scores import Batch, LossOf
 from distill.console import Bar
 from distill.errors import DataError, ModelError
 from distill.export.quiet import quiet
 from distill.modules.base import step_seed
+from distill.modules.interrupt import Interrupt
 from distill.modules.optimizer import rate_factor
 from distill.recipe.schema import TrainConfig
 
-Batches = Callable[[], Iterable[Batch]]
+logger = logging.getLogger("distill")
+
+Batches = Callable[[int], Iterable[Batch]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,25 +72,30 @@ def train_int8(
     per_channel: bool = True,
     exclude: Collection[str] = (),
     seed: int = 0,
+    checkpoint: Int8Checkpoint | None = None,
 ) -> Trained:
     """Train a copy of a model with int8 simulated in its Linear layers.
 
-    The same arguments give the same weights on the same machine.
+    The same arguments give the same weights on the same machine, stopped in between or not.
 
     Args:
         model: a classifier of ``transformers``; left as it is.
         loss_of: ``loss_of(model, batch)``, a scalar.
-        batches: gives the batches of one epoch; called once for each.
+        batches: gives the batches of one epoch, the same ones each time; called with its number
+            from 0.
         steps: batches in an epoch.
         config: epochs (or steps), learning rate, schedule, weight decay, clipping and dropout.
         algorithm: ``qat`` or ``lsq``.
         per_channel: one scale for each output of a layer's weight, else one for each weight.
         exclude: names of layers that stay in fp32.
         seed: seeds dropout, each step by its number.
+        checkpoint: what a stopped training goes on from; left out, it begins anew.
 
     Raises:
         DataError: there are no batches.
+        KeyboardInterrupt: a person pressed Ctrl-C; the checkpoint was written first.
         ModelError: there is nothing to quantise, or training diverged.
+        RunFolderError: the checkpoint is of another training.
     """
     if steps < 1:
         raise DataError("no batches to train with")
@@ -100,8 +111,15 @@ def train_int8(
         for module in trained.modules():
             if isinstance(module, nn.Dropout):
                 module.p = config.dropout
-    total = config.steps or config.epochs * steps
-    loop = _Loop(trained, loss_of, batches, config=config, total=total, seed=seed)
+    plan = {
+        "layers": names,
+        "algorithm": algorithm,
+        "per_channel": per_channel,
+        "epoch": steps,
+        "steps": config.steps or config.epochs * steps,
+        "seed": seed,
+    }
+    loop = _Loop(trained, loss_of, batches, config=config, plan=plan, checkpoint=checkpoint)
     with quiet("nni"), torch.random.fork_rng(devices=[]):
         calibration = _compress(loop, _settings(names, algorithm, per_channel), algorithm)
     scales = {name: _scales(name, entry) for name, entry in calibration.items()}
@@ -116,31 +134,61 @@ class _Loop:
     loss_of: LossOf
     batches: Batches
     config: TrainConfig
-    total: int
-    seed: int
+    plan: dict[str, Any]
+    checkpoint: Int8Checkpoint | None
+
+    @property
+    def total(self) -> int:
+        """Steps in the whole training."""
+        return int(self.plan["steps"])
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether a training was stopped that this one goes on with."""
+        return self.checkpoint is not None and self.checkpoint.path.is_file()
 
     def step(self, batch: Batch) -> Tensor:
         return self.loss_of(self.model, batch)
 
     def __call__(self, _: Any, optimizer: Any, step: Any, *__: Any, **___: Any) -> None:
+        before = 0
+        if self.checkpoint is not None:
+            before = self.checkpoint.restore(self.model, optimizer, plan=self.plan)
+        if before:
+            logger.info("training for int8: goes on from step %d of %d", before, self.total)
         factor = rate_factor(self.config, self.total)
-        done = 0
-        with Bar("training for int8", self.total) as bar:
-            while done < self.total:
-                for batch in self.batches():
-                    if done == self.total:
-                        return
-                    torch.manual_seed(step_seed(self.seed, done, 0))
-                    for group in optimizer.param_groups:
-                        group["lr"] = self.config.lr * factor(done)
-                    optimizer.zero_grad(set_to_none=True)
-                    loss = step(batch)
-                    loss.backward()
-                    if self.config.clip:
-                        nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
-                    optimizer.step()
-                    done += 1
-                    bar.advance(status=f"loss {float(loss):.4f}" if done % 10 == 0 else None)
+        with Interrupt() as interrupt, Bar("training for int8", self.total, done=before) as bar:
+            for done, batch in enumerate(self._rest(before), start=before + 1):
+                for group in optimizer.param_groups:
+                    group["lr"] = self.config.lr * factor(done - 1)
+                loss = self._learn(batch, optimizer, step, done)
+                bar.advance(status=f"loss {float(loss):.4f}" if done % 10 == 0 else None)
+                self._keep(optimizer, done, stop=interrupt.asked)
+                if interrupt.asked:
+                    raise KeyboardInterrupt
+
+    def _rest(self, done: int) -> Iterator[Batch]:
+        """The batches that were not trained on yet."""
+        first, skipped = divmod(done, int(self.plan["epoch"]))
+        epochs = (self.batches(epoch) for epoch in itertools.count(first))
+        left = itertools.islice(itertools.chain.from_iterable(epochs), skipped, None)
+        return itertools.islice(left, self.total - done)
+
+    def _learn(self, batch: Batch, optimizer: Any, step: Any, number: int) -> Tensor:
+        torch.manual_seed(step_seed(int(self.plan["seed"]), number - 1, 0))
+        optimizer.zero_grad(set_to_none=True)
+        loss: Tensor = step(batch)
+        loss.backward()
+        if self.config.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        optimizer.step()
+        return loss
+
+    def _keep(self, optimizer: Any, done: int, *, stop: bool) -> None:
+        if self.checkpoint is None:
+            return
+        if stop or done == self.total or done % self.checkpoint.every == 0:
+            self.checkpoint.save(self.model, optimizer, done=done, plan=self.plan)
 
 
 def _settings(names: list[str], algorithm: str, per_channel: bool) -> list[dict[str, Any]]:
@@ -176,6 +224,8 @@ def _compress(loop: _Loop, settings: list[dict[str, Any]], algorithm: str) -> di
     )
     evaluator = evaluator_class(loop, optimizer, loop.step)
     quantizer = quantizers[algorithm](model, settings, evaluator)
+    if loop.goes_on:
+        quantizer.is_init = True  # learned scales do not start again
     _, calibration = quantizer.compress(loop.total, None)
     quantizer.unwrap_model()
     return dict(calibration)

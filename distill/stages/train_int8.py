@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from distill.compression.qat import train_int8
+from distill.compression.qat_checkpoint import Int8Checkpoint
 from distill.compression.static import quantize_static
 from distill.data.batches import make_loader
 from distill.export.onnx import export_onnx
@@ -41,14 +41,13 @@ def _train(bench: Workbench, path: Path) -> None:
     workspace = context.workspace
     rows = workspace.tokenized(workspace.data.train)
     targets = teacher_logits(context, context.load_teacher())
-    epochs = itertools.count()
 
     def loss_of(model: nn.Module, batch: Batch) -> Tensor:
         teacher = torch.from_numpy(np.array(targets[batch["index"].numpy()]))  # (B, C)
         return logits_loss(model(**model_inputs(batch)).logits, teacher)
 
-    def batches() -> Iterator[Batch]:
-        seed = context.recipe.seed + 1000 * next(epochs)
+    def batches(epoch: int) -> Iterator[Batch]:
+        seed = context.recipe.seed + 1000 * epoch
         yield from make_loader(rows, config.train.batch_size, seed=seed, shuffle=True)
 
     result = train_int8(
@@ -61,6 +60,9 @@ def _train(bench: Workbench, path: Path) -> None:
         per_channel=config.per_channel,
         exclude=config.exclude,
         seed=context.recipe.seed + context.stage.index,
+        checkpoint=Int8Checkpoint(
+            context.folder / "checkpoint" / "last.ckpt", context.recipe.trainer.checkpoint_steps
+        ),
     )
     plain = path.with_suffix(".fp32.onnx")
     export_onnx(result.model, plain)

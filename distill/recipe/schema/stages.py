@@ -131,7 +131,7 @@ class QuantizeStage(Section):
     algorithm: Literal["qat", "lsq"] = "qat"
     """Of ``qat``: scales follow what is seen (``qat``) or are learned as weights are (``lsq``)."""
     train: TrainConfig = TrainConfig(epochs=1, lr=2e-5)
-    """Of ``qat``: distillation of the logits with int8 simulated; begins anew when interrupted."""
+    """Of ``qat``: distillation of the logits with int8 simulated."""
 
 
 class ExportStage(Section):

@@ -1,3 +1,5 @@
+import signal
+
 import numpy as np
 import onnx
 import pytest
@@ -7,8 +9,9 @@ from torch.nn import functional as F
 from transformers import BertConfig, BertForSequenceClassification
 
 from distill.compression.qat import train_int8
+from distill.compression.qat_checkpoint import Int8Checkpoint
 from distill.compression.static import quantize_static
-from distill.errors import DataError
+from distill.errors import DataError, RunFolderError
 from distill.export.onnx import INPUTS, export_onnx
 from distill.recipe.schema import TrainConfig
 from distill.runtime.session import OnnxSession
@@ -56,8 +59,8 @@ def loss_of(model, batch):
 
 
 def train(data, **settings):
-    given = {"batches": lambda: data, "steps": len(data), "config": CONFIG, **settings}
-    return train_int8(bert(0), loss_of=loss_of, **given)
+    given = {"loss_of": loss_of, "batches": lambda _: data, "steps": len(data), "config": CONFIG}
+    return train_int8(bert(0), **(given | settings))
 
 
 def int8(result, folder, per_channel):
@@ -104,7 +107,12 @@ def test_training_brings_int8_nearer_to_the_goal(data, tmp_path):
         inner = coarse.bert.encoder.layer[0].intermediate.dense
         inner.weight[5] = inner.bias[5] = 0.0
         coarse.bert.encoder.layer[0].output.dense.weight[0, 5] = 20.0
-    given = {"loss_of": loss_of, "batches": lambda: data, "steps": len(data), "per_channel": False}
+    given = {
+        "loss_of": loss_of,
+        "batches": lambda _: data,
+        "steps": len(data),
+        "per_channel": False,
+    }
     # With a rate of nearly 0 the scales are found and the weights stay as they were.
     rates = {lr: TrainConfig(epochs=3, lr=lr, dropout=0.0) for lr in (1e-9, 1e-3)}
     still, trained = (error(train_int8(coarse, config=c, **given)) for c in rates.values())
@@ -119,6 +127,80 @@ def test_the_same_training_gives_the_same_weights_and_leaves_the_model(data):
     assert set(first.model.state_dict()) == set(untouched)
     assert type(first.model.classifier) is torch.nn.Linear
     assert not first.model.training
+
+
+class KilledError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("algorithm", ["qat", "lsq"])
+@pytest.mark.parametrize("killed_at", [1, 5, 14])
+def test_a_training_that_was_killed_ends_as_one_that_was_not(
+    data, tmp_path, algorithm, killed_at, caplog
+):
+    config = CONFIG.model_copy(update={"dropout": 0.1})
+    given = {"algorithm": algorithm, "config": config}
+    whole = train(data, **given)
+    kept = Int8Checkpoint(tmp_path / "checkpoint" / "last.ckpt", every=4)
+    steps = iter(range(1, 100))
+
+    def dying(model, batch):
+        if next(steps) > killed_at:
+            raise KilledError
+        return loss_of(model, batch)
+
+    with pytest.raises(KilledError):
+        train(data, loss_of=dying, checkpoint=kept, **given)
+    seen = []
+
+    def counting(model, batch):
+        seen.append(batch)
+        return loss_of(model, batch)
+
+    with caplog.at_level("INFO", logger="distill"):
+        again = train(data, loss_of=counting, checkpoint=kept, **given)
+    begun = killed_at // 4 * 4  # the last checkpoint before the kill
+    assert len(seen) == 30 - begun
+    assert (f"goes on from step {begun} of 30" in caplog.text) == bool(begun)
+    same(whole, again)
+    # Stopped after its last step: nothing is left to be done.
+    same(whole, train(data, loss_of=dying, checkpoint=kept, **given))
+
+
+def same(first, second):
+    for name, value in first.model.state_dict().items():
+        assert torch.equal(value, second.model.state_dict()[name]), name
+    for name, scales in first.scales.items():
+        assert (scales.scale, scales.zero_point) == (
+            second.scales[name].scale,
+            second.scales[name].zero_point,
+        )
+        np.testing.assert_array_equal(scales.weight, second.scales[name].weight)
+
+
+def test_ctrl_c_leaves_a_checkpoint_of_the_step(data, tmp_path):
+    kept = Int8Checkpoint(tmp_path / "last.ckpt", every=100)
+    steps = iter(range(1, 100))
+
+    def stopped(model, batch):
+        if next(steps) == 7:
+            signal.raise_signal(signal.SIGINT)
+        return loss_of(model, batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(data, loss_of=stopped, checkpoint=kept)
+    assert torch.load(kept.path, weights_only=True)["done"] == 7
+    same(train(data), train(data, checkpoint=kept))
+
+
+def test_a_checkpoint_of_another_training_is_refused(data, tmp_path):
+    kept = Int8Checkpoint(tmp_path / "last.ckpt", every=10)
+    train(data, checkpoint=kept)
+    with pytest.raises(RunFolderError, match="belongs to a training with other data"):
+        train(data, checkpoint=kept, seed=1)
+    kept.path.write_bytes(b"not a checkpoint")
+    with pytest.raises(RunFolderError, match=r"last\.ckpt: not a checkpoint .* remove it"):
+        train(data, checkpoint=kept)
 
 
 def test_excluded_layers_have_no_scales(data):

@@ -17,9 +17,10 @@ LABELS = ("negative", "positive")
 def prepared(tmp_path: Path, tiny_bert, sentences) -> Callable[..., Any]:
     """A factory: the context of a quantize stage whose student gives every row its own label.
 
-    ``prepared(change=None, formats=("transformers", "onnx"), stage=None, **settings)``:
-    ``change(model)`` edits the student; settings are the stage's, ``stage`` is one of another kind
-    in its place. Rows are labelled by the student, so fp32 scores 1.
+    ``prepared(change=None, formats=("transformers", "onnx"), stage=None, trainer=None,
+    **settings)``: ``change(model)`` edits the student; settings are the stage's, ``stage`` is one
+    of another kind in its place, ``trainer`` the recipe's. Rows are labelled by the student, so
+    fp32 scores 1.
     """
 
     def build(
@@ -27,6 +28,7 @@ def prepared(tmp_path: Path, tiny_bert, sentences) -> Callable[..., Any]:
         change: Callable[[Any], None] | None = None,
         formats: tuple[str, ...] = ("transformers", "onnx"),
         stage: dict[str, Any] | None = None,
+        trainer: dict[str, Any] | None = None,
         **settings: Any,
     ) -> Any:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -71,7 +73,7 @@ def prepared(tmp_path: Path, tiny_bert, sentences) -> Callable[..., Any]:
                 stage or {"kind": "quantize", "calibration_rows": 24, **settings},
                 {"kind": "export", "formats": list(formats), "max_drop": 1.0},
             ],
-            "trainer": {"threads": 1, "precision": "fp32"},
+            "trainer": {"threads": 1, "precision": "fp32", **(trainer or {})},
         }
         path = tmp_path / "tiny.yaml"
         path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")

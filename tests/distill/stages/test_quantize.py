@@ -1,5 +1,6 @@
 import json
 import logging
+import shutil
 
 import numpy as np
 import onnx
@@ -166,10 +167,29 @@ def test_an_openvino_bundle_predicts_what_onnx_predicts(prepared):
     np.testing.assert_allclose(int8.logits(texts, instances=2), int8.logits(texts), atol=0.1)
 
 
-def test_training_for_int8_begins_anew_and_ends_the_same(prepared):
-    context = prepared(method="qat", max_drop=1.0, train={"epochs": 1, "batch_size": 16})
-    first = run(context)
-    assert first.facts["kept"] == "trained (qat), per channel"
+@pytest.mark.slow
+def test_training_for_int8_goes_on_after_a_kill_and_ends_the_same(prepared, monkeypatch):
+    from distill.stages import train_int8 as stage
+
+    train = {"epochs": 2, "batch_size": 16}
+    context = prepared(method="qat", max_drop=1.0, train=train, trainer={"checkpoint_steps": 3})
+    whole = run(context)
+    assert whole.facts["kept"] == "trained (qat), per channel"
     content = (context.folder / "model.int8.onnx").read_bytes()
-    assert run(context).facts["score"] == first.facts["score"]
+    shutil.rmtree(context.folder / "checkpoint")
+    kept, real = stage.Int8Checkpoint.save, stage.logits_loss
+
+    def save_and_die(self, *given, done, **rest):
+        kept(self, *given, done=done, **rest)
+        if done == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(stage.Int8Checkpoint, "save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        run(context)
+    monkeypatch.setattr(stage.Int8Checkpoint, "save", kept)
+    losses = []
+    monkeypatch.setattr(stage, "logits_loss", lambda *_: losses.append(1) or real(*_))
+    assert run(context).facts["score"] == whole.facts["score"]
     assert (context.folder / "model.int8.onnx").read_bytes() == content
+    assert len(losses) == 2 * 4 - 3
