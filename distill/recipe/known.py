@@ -145,10 +145,18 @@ def vocabulary(model: str) -> dict[str, int] | None:
         if (folder / "tokenizer.json").is_file():
             content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
             return {str(token): int(number) for token, number in content["model"]["vocab"].items()}
-        lines = (folder / "vocab.txt").read_text("utf-8").splitlines()
-        return {token: number for number, token in enumerate(lines)}
+        return {t: number for number, t in enumerate(vocabulary_lines(folder / "vocab.txt"))}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # told by the loader of tokenizers
+
+
+def vocabulary_lines(path: Path) -> list[str]:
+    """The tokens of a ``vocab.txt``, by number.
+
+    Only a line feed ends a line: Chinese BERT's vocabulary has U+2028, the line separator, as a
+    token, at which ``splitlines`` would cut and move the number of every token behind it.
+    """
+    return path.read_text("utf-8").removesuffix("\n").split("\n")
 
 
 def _shape_of(config: Path) -> TeacherShape | None:

@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerFast
 from distill.console import Bar
 from distill.data.text.documents import TextSource
 from distill.errors import DataError
+from distill.recipe.known import vocabulary_lines
 
 #: In the order of their ids in a vocabulary that is learned here.
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -101,7 +102,7 @@ def read_vocabulary(path: Path) -> list[str]:
         DataError: it cannot be read, a token stands in it twice, or a special one is missing.
     """
     try:
-        tokens = path.read_text("utf-8").splitlines()
+        tokens = vocabulary_lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a vocabulary ({error})") from error
     missing = [token for token in SPECIAL if token not in set(tokens)]

@@ -8,6 +8,7 @@ from distill.cli.main import main
 from distill.data.text.documents import FileSource
 from distill.data.text.vocabulary import SPECIAL, learn_vocabulary, make_tokenizer, read_vocabulary
 from distill.errors import DataError
+from distill.recipe.known import vocabulary
 
 
 def source(tmp_path: Path, text: str) -> FileSource:
@@ -50,6 +51,15 @@ def test_a_file(tmp_path: Path) -> None:
     path.write_text("the\n", "utf-8")
     with pytest.raises(DataError, match=r"no \[PAD\], \[UNK\]"):
         read_vocabulary(path)
+
+
+def test_a_line_separator_is_a_token_like_any_other(tmp_path: Path) -> None:
+    """Chinese BERT's vocabulary has U+2028 in the place of a token, on a line of its own."""
+    path = tmp_path / "vocab.txt"
+    tokens = [*SPECIAL, "a", "\u2028", "b", "##\u2028", "\x85", "c"]
+    path.write_text("\n".join(tokens) + "\n", "utf-8")
+    assert read_vocabulary(path) == tokens
+    assert vocabulary(str(tmp_path)) == {token: number for number, token in enumerate(tokens)}
 
 
 def test_a_blank_model_is_pre_trained(tmp_path: Path, capsys, monkeypatch) -> None:
