@@ -223,7 +223,7 @@ def make_loader(
     return DataLoader(
         dataset,
         batch_sampler=sampler,
-        collate_fn=Collate(dataset.pad_id),
+        collate_fn=make_collate(dataset),
         num_workers=workers,
         persistent_workers=workers > 0,
         # A generator of its own: otherwise each epoch would draw from torch's, and dropout after

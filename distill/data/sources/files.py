@@ -1,4 +1,4 @@
-"""Rows from files: csv, tsv, jsonl (each optionally .gz), parquet, or a ``datasets`` folder."""
+"""Rows from files: csv, tsv, jsonl, SQuAD json (optionally .gz), parquet, ``datasets`` folders."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from distill.data.sources.columnar import (
     saved_splits,
     split_for,
 )
+from distill.data.sources.squad import read_squad
 from distill.data.sources.table import Table, listed, nearest
 from distill.data.sources.text_files import read_csv, read_jsonl, read_tsv
 from distill.errors import DataError
@@ -22,6 +23,8 @@ _READERS: dict[str, Callable[[Path, Sequence[str]], Table]] = {
     ".csv.gz": read_csv,
     ".tsv": read_tsv,
     ".tsv.gz": read_tsv,
+    ".json": read_squad,
+    ".json.gz": read_squad,
     ".jsonl": read_jsonl,
     ".jsonl.gz": read_jsonl,
     ".parquet": read_parquet,

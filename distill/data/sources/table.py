@@ -23,6 +23,7 @@ class Table:
         lines: the line on which each row starts, for files of text.
         label_names: names of the labels' integers where the data carry them.
         notes: what a reader of the results should know about these rows.
+        names: what each row is called, where its line says less.
     """
 
     place: str
@@ -31,12 +32,18 @@ class Table:
     lines: Sequence[int] | None = None
     label_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    names: Sequence[str] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     def at(self, row: int) -> str:
-        """The place of a row, to begin an error with: ``file:line``, or the row's number from 1."""
+        """The place of a row, to begin an error with.
+
+        That is ``file:line`` or the file and the row's name, else its number from 1.
+        """
+        if self.names is not None:
+            return f"{self.place}: {self.names[row]}"
         if self.lines is not None:
             return f"{self.place}:{self.lines[row]}"
         return f"{self.place} row {row + 1}"

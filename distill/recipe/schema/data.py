@@ -18,6 +18,14 @@ class Columns(Section):
     """The column with the text (or the first sentence of a pair)."""
     text_pair: StrictStr | None = None
     """The column with the second sentence of a pair."""
+    question: StrictStr = "question"
+    """Question answering: the column with the question."""
+    context: StrictStr = "context"
+    """Question answering: the column with the text that may answer it."""
+    answers: StrictStr = "answers"
+    """Question answering: the column with the answers and the characters they start at."""
+    id: StrictStr = "id"
+    """Question answering: the column with what a question is called; it may be left out."""
     label: StrictStr = "label"
     """The column with the label: a name, or its integer."""
 

@@ -1,0 +1,201 @@
+"""The part of a text that answers a question about it.
+
+Shapes: B batch, L length. A batch's ``labels`` (B, L) say which tokens may start or end an answer
+and which do; see :class:`distill.data.windowed.WindowedDataset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.utilities import dim_zero_cat
+
+from distill import ranks
+from distill.data.windowed import END, OUTSIDE, START, Asked
+from distill.runtime.spans import Decoding, window_spans
+from distill.tasks.answers import best_of
+from distill.tasks.base import Task
+
+#: Logit of the tokens that cannot start or end an answer: none has a smaller one, and its softmax
+#: is 0 in every float type.
+_NEVER = -1e4
+
+
+class AnswerScore(Metric):
+    """Mean over the questions of one score of their answers, from any order of their windows.
+
+    Of a question's windows the one with the best span gives the answer, of equal ones the first;
+    seen twice it counts once. Where questions may have no answer, that is what is given when the
+    smallest score of none among the windows is nearer than ``threshold`` to the best span's.
+
+    Args:
+        score: the column of ``update``'s ``scores`` that is averaged.
+        decoding: how answers are chosen.
+    """
+
+    question: list[Tensor]
+    window: list[Tensor]
+    best: list[Tensor]
+    none: list[Tensor]
+    scores: list[Tensor]
+
+    def __init__(self, score: int, decoding: Decoding) -> None:
+        super().__init__()
+        self.score = score
+        self.decoding = decoding
+        for state in ("question", "window", "best", "none", "scores"):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+
+    def update(
+        self, question: Tensor, window: Tensor, best: Tensor, none: Tensor, scores: Tensor
+    ) -> None:
+        """Take windows.
+
+        Args:
+            question: their questions' numbers, (B,).
+            window: their own numbers, (B,).
+            best: the score of the best span of each, (B,).
+            none: that of no answer, (B,).
+            scores: exact match and F1 of the best span's text, then of the empty text, (B, 4).
+        """
+        self.question.append(question)
+        self.window.append(window)
+        self.best.append(best)
+        self.none.append(none)
+        self.scores.append(scores)
+
+    def compute(self) -> Tensor:
+        """The mean over the questions."""
+        question, window, best, none, scores = (
+            dim_zero_cat(state).cpu().numpy()
+            for state in (self.question, self.window, self.best, self.none, self.scores)
+        )
+        # The best window of each question comes first, of equal ones the earlier.
+        order = np.lexsort((window, -best, question))
+        _, places, where = np.unique(question[order], return_index=True, return_inverse=True)
+        chosen = order[places]
+        found = scores[chosen, self.score]
+        if self.decoding.no_answer:
+            least = np.full(len(places), np.inf)
+            np.minimum.at(least, where, none[order])
+            empty = best[chosen] - least < self.decoding.threshold
+            found = np.where(empty, scores[chosen, self.score + 2], found)
+        return torch.tensor(found.mean(), dtype=torch.float64)
+
+
+class QuestionAnswering(Task):
+    """Start and end of the answer, by the cross-entropy over the tokens of the context.
+
+    The first token stands for "not in this window". Metrics, both with SQuAD's normalisation and
+    the right answer that is nearest:
+
+    - ``f1``: words in common with it;
+    - ``em``: share of questions that are answered in its words exactly.
+
+    Args:
+        metric: which of them is the score.
+        decoding: how answers are chosen from the logits.
+        stride: what the bundle is told: tokens that neighbouring windows share.
+        max_question: what the bundle is told: tokens kept of a question.
+
+    Example:
+        >>> task = QuestionAnswering(metric="em")
+        >>> task.num_outputs
+        2
+    """
+
+    kind: ClassVar[str] = "qa"
+    head: ClassVar[str] = "spans"
+
+    def __init__(
+        self,
+        metric: str = "f1",
+        *,
+        decoding: Decoding | None = None,
+        stride: int | None = None,
+        max_question: int | None = None,
+    ) -> None:
+        super().__init__(("start", "end"), metric)
+        self.decoding = decoding or Decoding()
+        self.stride, self.max_question = stride, max_question
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How the runtime makes windows and chooses answers."""
+        return {
+            "max_answer_length": self.decoding.max_answer,
+            "no_answer": self.decoding.no_answer,
+            "threshold": self.decoding.threshold,
+            "stride": self.stride,
+            "max_question_length": self.max_question,
+        }
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        r"""The mean of start's and end's cross-entropy over the tokens that may be either.
+
+        Args:
+            logits: (B, L, 2).
+            labels: (B, L), see the module.
+        """
+        rows = _distributions(logits.float(), labels)  # (2B, L)
+        places = _places(labels)  # (2B,)
+        return ranks.mean(F.cross_entropy(rows, places, reduction="none"))
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """The likeliest start and end of each window, (B, 2), without regard to each other."""
+        return logits.argmax(dim=1)
+
+    def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """Starts, then ends, as distributions over the window's tokens: (2B, L)."""
+        return _distributions(logits, batch["labels"])
+
+    def comparable_labels(self, batch: Mapping[str, Any]) -> Tensor:
+        """Where the answers start, then where they end, (2B,)."""
+        return _places(batch["labels"])
+
+    def metrics(self) -> MetricCollection:
+        """The metrics listed above, empty; both look at the same answers."""
+        found: dict[str, Metric] = {
+            "em": AnswerScore(0, self.decoding),
+            "f1": AnswerScore(1, self.decoding),
+        }
+        return MetricCollection(dict(found), compute_groups=[["em", "f1"]])
+
+    def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
+        """Answer from each window of a batch and score the answers."""
+        device = logits.device
+        rows = logits.detach().float().cpu().numpy()  # (B, L, 2)
+        asked: list[Asked] = batch["asked"]
+        found = [self._scored(row, one) for row, one in zip(rows, asked, strict=True)]
+        values = torch.tensor(found, dtype=torch.float64, device=device)  # (B, 6)
+        question = torch.tensor([one.question for one in asked], device=device)
+        metrics.update(question, batch["index"], values[:, 0], values[:, 1], values[:, 2:])
+
+    def _scored(self, logits: Any, asked: Asked) -> tuple[float, ...]:
+        """Score of the best span and of none; exact match and F1 of either."""
+        spans, none = window_spans(
+            logits, asked.first, asked.chars, max_answer=self.decoding.max_answer, count=1
+        )
+        best, text = -np.inf, ""
+        if spans:
+            best, text = spans[0].score, asked.context[spans[0].start : spans[0].end]
+        return best, none, *best_of(text, asked.answers), *best_of("", asked.answers)
+
+
+def _distributions(logits: Tensor, labels: Tensor) -> Tensor:
+    """Start and end logits (B, L, 2) as rows (2B, L), those of other tokens out of the way."""
+    flat = logits.permute(2, 0, 1).flatten(0, 1)  # (2B, L)
+    outside = (labels == OUTSIDE).repeat(2, 1)
+    return flat.masked_fill(outside, _NEVER)
+
+
+def _places(labels: Tensor) -> Tensor:
+    """The tokens where the answers start, then where they end, (2B,)."""
+    known = labels.clamp(min=0)  # (B, L)
+    return torch.cat([(known & bit).ne(0).long().argmax(dim=1) for bit in (START, END)])

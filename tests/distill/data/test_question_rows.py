@@ -1,0 +1,133 @@
+"""Questions with their answers: every form that is read, and every fault told with its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from distill.data.question_rows import is_unanswered, to_questions
+from distill.data.sources.table import Table
+from distill.errors import DataError
+from distill.recipe.schema import Columns
+
+CONTEXT = "Normandy is in France, and France is in Europe."
+
+
+def table(answers, *, context=CONTEXT, rows=1, **columns):
+    found = {
+        "question": ["Where is it?"] * rows,
+        "context": [context] * rows,
+        "answers": answers,
+        **columns,
+    }
+    return Table("dev.jsonl", found, list(found), lines=list(range(1, rows + 1)))
+
+
+def read(*args, no_answer=False, **changes):
+    return to_questions(table(*args, **changes), Columns(), name="validation", no_answer=no_answer)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        {"text": ["France", "Europe"], "answer_start": [15, 40]},
+        [{"text": "France", "answer_start": 15}, {"text": "Europe", "answer_start": 40}],
+        '{"text": ["France", "Europe"], "answer_start": [15, 40]}',
+        '[{"text": "France", "answer_start": 15}, {"text": "Europe", "answer_start": 40}]',
+    ],
+)
+def test_every_form_of_answers(cell):
+    assert read([cell]).answers == [(("France", 15), ("Europe", 40))]
+
+
+def test_an_answer_in_a_cell_of_text():
+    assert read(["Europe"]).answers == [(("Europe", 40),)]
+    assert read(["France"], answer_start=["27"]).answers == [(("France", 27),)]
+    assert read(["France"], answer_start=[15]).answers == [(("France", 15),)]
+    assert read(["[sic]"], context="It says [sic].").answers == [(("[sic]", 8),)]
+    with pytest.raises(DataError, match="'France' stands 2 times in the context; give answer_star"):
+        read(["France"])
+    with pytest.raises(DataError, match="answer_start is 'x'"):
+        read(["France"], answer_start=["x"])
+
+
+def test_ids_tell_questions_apart():
+    one = {"text": ["Europe"], "answer_start": [40]}
+    assert read([one] * 2, rows=2).ids == ["0", "1"]
+    assert read([one] * 2, rows=2, id=["a", 7]).ids == ["a", "7"]
+    with pytest.raises(DataError, match=r"dev.jsonl:2: the id 'a' stands in dev.jsonl:1 too"):
+        read([one] * 2, rows=2, id=["a", "a"])
+    with pytest.raises(DataError, match=r"dev.jsonl:2: the id is missing in column 'id'"):
+        read([one] * 2, rows=2, id=["a", None])
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (None, "dev.jsonl:1: answers are missing"),
+        (7, "answers are 7; write"),
+        (["France"], r"answers are \['France'\]; write"),
+        ({"text": ["France"], "answer_start": []}, "1 texts of answers, but 0 answer_start"),
+        ({"text": [""], "answer_start": [0]}, "an answer's text is ''; it must say something"),
+        ({"text": [None], "answer_start": [0]}, "an answer's text is None"),
+        ({"text": ["France"], "answer_start": ["15"]}, "answer_start is '15'; a number"),
+        ({"text": ["France"], "answer_start": [True]}, "answer_start is True; a number"),
+        (
+            {"text": ["France"], "answer_start": [14]},
+            "'France' does not stand at character 14, where ' Franc' is; it stands at 15",
+        ),
+        ({"text": ["Spain"], "answer_start": [3]}, "is; the context does not hold it"),
+        ({"text": ["Spain"], "answer_start": [99]}, "character 99, where nothing is"),
+        ({"text": ["France"], "answer_start": [-1]}, "character -1, where nothing is; it stands"),
+    ],
+)
+def test_answers_that_cannot_be_used(cell, said):
+    with pytest.raises(DataError, match=said):
+        read([cell])
+
+
+@pytest.mark.parametrize(
+    ("context", "start", "unit"),
+    [
+        ("\U0001f600\U0001f600 in France", 8, "UTF-16 units"),
+        ("שלום France", 9, "bytes"),
+        ("\U0001f600 in France", 8, "bytes"),
+    ],
+)
+def test_offsets_that_count_something_else_are_recognised(context, start, unit):
+    right = context.index("France")
+    cell = {"text": ["France"], "answer_start": [start]}
+    with pytest.raises(DataError, match=rf"it counts {unit}, and characters .* expected: {right}$"):
+        read([cell], context=context)
+    cell["answer_start"] = [right]
+    assert read([cell], context=context).answers == [(("France", right),)]
+
+
+def test_questions_without_an_answer_are_the_recipes_choice():
+    none = {"text": [], "answer_start": []}
+    assert read([none, "", []], rows=3, no_answer=True).answers == [(), (), ()]
+    with pytest.raises(DataError, match=r"jsonl:1: no answer \(and 1 more\); .*no_answer: true"):
+        read([none, none], rows=2)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("question", " ", "column 'question' is empty"),
+        ("context", "", "column 'context' is empty"),
+        ("context", None, "column 'context' is missing"),
+        ("context", "a\0b", "column 'context' holds a NUL character"),
+        ("question", "\ud83d", "column 'question' holds half a surrogate pair"),
+    ],
+)
+def test_texts_that_say_nothing(column, value, said):
+    with pytest.raises(DataError, match=f"dev.jsonl:1: {said}"):
+        read(["Europe"], **{column: [value]} if column == "question" else {"context": value})
+
+
+def test_missing_columns_name_the_key():
+    names = ["question", "context", "answer"]
+    found = Table("x.csv", {"question": ["a"], "context": ["b"]}, names)
+    with pytest.raises(DataError, match=r"no column 'answers'.*did you mean 'answer'.*answers$"):
+        to_questions(found, Columns(), name="train", no_answer=False)
+    assert is_unanswered(found, Columns())
+    assert not is_unanswered(table(["Europe"]), Columns())

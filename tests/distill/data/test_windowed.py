@@ -1,0 +1,131 @@
+"""Windows of questions: where answers stand, what a batch holds, and the cache."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer
+
+from distill.data.batches import make_loader
+from distill.data.questions import QuestionSplit
+from distill.data.windowed import END, INSIDE, OUTSIDE, START, window
+from distill.errors import DataError
+
+LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)
+SHORT = "a good film \U0001f600 by שלום he"
+
+
+def split(**changes):
+    found = {
+        "ids": ["long", "short", "none"],
+        "questions": ["what was dull?", "who?", "why?"],
+        "contexts": [LONG, SHORT, SHORT],
+        "answers": [
+            (("dull film", LONG.index("dull")), ("dull", LONG.index("dull"))),
+            ((" he", SHORT.index(" he")),),
+            (),
+        ],
+        "stride": 8,
+    }
+    return QuestionSplit("train", **(found | changes))
+
+
+@pytest.fixture
+def tokenizer(tiny_bert):
+    return AutoTokenizer.from_pretrained(tiny_bert())
+
+
+def test_every_window_knows_its_answer(tokenizer):
+    rows = window(split(), tokenizer, max_length=32)
+    assert rows.rows.tolist() == [0] * (len(rows) - 2) + [1, 2]
+    told = []
+    for index in range(len(rows)):
+        item = rows[index]
+        label, asked = item["label"], item["asked"]
+        size = len(asked.chars)
+        inside = [0, *range(asked.first, asked.first + size)]
+        assert sorted(np.flatnonzero(label != OUTSIDE)) == inside
+        [start] = np.flatnonzero((label >= 0) & (label & START > 0))
+        [end] = np.flatnonzero((label >= 0) & (label & END > 0))
+        assert len(item["input_ids"]) == rows.lengths[index] <= 32
+        if start == 0:
+            assert end == 0
+            told.append(None)
+        else:
+            chars = asked.chars[[start - asked.first, end - asked.first]]
+            told.append(asked.context[chars[0, 0] : chars[1, 1]])
+    # " he" begins with a space that is no token.
+    assert told[-2:] == ["he", None]
+    assert set(told[:-2]) == {None, "dull film"}
+
+
+def test_a_batch_holds_what_loss_and_metrics_need(tokenizer):
+    rows = window(split(), tokenizer, max_length=32)
+    [batch] = make_loader(rows, 64, seed=0, shuffle=False)
+    length = batch["input_ids"].shape[1]
+    assert batch["labels"].shape == (len(rows), length)
+    assert (batch["labels"][batch["attention_mask"] == 0] == OUTSIDE).all()
+    assert (batch["labels"][:, 0] >= INSIDE).all()
+    assert batch["index"].dtype == torch.int64
+    by_window = dict(zip(batch["index"].tolist(), batch["asked"], strict=True))
+    assert [by_window[index].question for index in range(len(rows))] == rows.rows.tolist()
+    assert by_window[0].answers == ("dull film", "dull")
+
+
+def test_windows_are_cached_by_text_and_limits_and_read_again(tokenizer, cache):
+    first = window(split(), tokenizer, max_length=32)
+    again = window(split(answers=[(), (), ()]), tokenizer, max_length=32)
+    assert again.folder == first.folder
+    assert again.digest != first.digest
+    assert not again.spans.any()
+    assert window(split(stride=4), tokenizer, max_length=32).folder != first.folder
+    assert window(split(max_question=9), tokenizer, max_length=32).folder != first.folder
+    before = [first[index]["input_ids"].tolist() for index in range(len(first))]
+    (first.folder / "ids").write_bytes(b"1234")
+    mended = window(split(), tokenizer, max_length=32)
+    assert [mended[index]["input_ids"].tolist() for index in range(len(mended))] == before
+
+
+def test_other_processes_open_the_same_windows(tokenizer):
+    rows = window(split(), tokenizer, max_length=32)
+    copy = pickle.loads(pickle.dumps(rows))
+    assert copy[3]["input_ids"].tolist() == rows[3]["input_ids"].tolist()
+    assert copy.spans.tolist() == rows.spans.tolist()
+
+
+def test_what_was_cut_or_cannot_be_learned_is_told(tokenizer, caplog):
+    caplog.set_level(logging.INFO, logger="distill")
+    answer = LONG[: len(LONG) // 2]
+    rows = window(
+        split(
+            questions=["what was good and bad and dull and fine?", "who?", "why?"],
+            answers=[((answer, 0),), (), ()],
+            max_question=5,
+        ),
+        tokenizer,
+        max_length=32,
+    )
+    assert rows.truncated == 1
+    assert f"3 questions in {len(rows)} windows of at most 32 tokens" in caplog.text
+    assert "1 questions are longer than 5 tokens and are cut" in caplog.text
+    assert "1 answers do not stand whole in any window" in caplog.text
+
+
+def test_lengths_that_do_not_fit_are_refused(tokenizer):
+    with pytest.raises(DataError, match="leave no room for a context"):
+        window(split(stride=20), tokenizer, max_length=32)
+    with pytest.raises(DataError, match="model takes at most 128 tokens"):
+        window(split(), tokenizer, max_length=256)
+
+
+def test_rows_are_chosen_with_their_answers():
+    chosen = split().take([2, 0])
+    assert chosen.ids == ["none", "long"]
+    assert chosen.answers[1][1] == ("dull", LONG.index("dull"))
+    assert chosen.stride == 8
+    assert chosen.digest() != split().digest()
+    assert split().renamed("x").digest() == split().digest()
