@@ -310,7 +310,7 @@ def test_every_path_is_looked_up_before_any_is_read(tmp_path, monkeypatch):
     ("name", "what"),
     [
         ("t.txt", "unknown kind of file '.txt'"),
-        ("t.json", "unknown kind of file '.json'"),
+        ("t.xml", "unknown kind of file '.xml'"),
         ("t.txt.gz", "unknown kind of file '.txt.gz'"),
         ("train", "a file name without an ending"),
     ],
@@ -318,9 +318,15 @@ def test_every_path_is_looked_up_before_any_is_read(tmp_path, monkeypatch):
 def test_unknown_kind(tmp_path, name, what):
     path = write(tmp_path, name, "x")
     assert fault(path) == (
-        f"data.train: {path}: {what}; known are .csv, .csv.gz, .tsv, .tsv.gz, .jsonl, .jsonl.gz, "
-        ".parquet and datasets folders"
+        f"data.train: {path}: {what}; known are .csv, .csv.gz, .tsv, .tsv.gz, .json, .json.gz, "
+        ".jsonl, .jsonl.gz, .parquet and datasets folders"
     )
+
+
+def test_a_json_file_of_another_task_is_told_where_its_rows_belong(tmp_path):
+    said = fault(write(tmp_path, "t.json", '[{"text": "a", "label": 1}]'))
+    assert "no 'data' at the top; a .json file is read as SQuAD's" in said
+    assert said.endswith("rows of other tasks belong into .jsonl or .csv")
 
 
 def test_a_folder_that_datasets_did_not_save(tmp_path):
