@@ -18,7 +18,7 @@ LAYERS = (
     ("cli",),
     ("pipeline",),
     ("stages",),
-    ("compression", "evaluation", "export", "modules", "report", "tracking"),
+    ("compression", "evaluation", "export", "inspection", "modules", "report", "tracking"),
     ("data", "matching", "objectives", "runtime", "tasks"),
     ("recipe",),
 )

@@ -41,6 +41,7 @@ COMMANDS: dict[str, str] = {
     "benchmark": "Time any number of models side by side.",
     "report": "Write a run's report.html again.",
     "predict": "Predict with a bundle.",
+    "inspect": "Show how a teacher and its student read one text.",
     "tune-runtime": "Measure how a bundle is served fastest here.",
     "export": "Make a bundle from any folder with a classifier.",
     "blank": "Make an untrained BERT with a vocabulary of its own.",

@@ -1,0 +1,77 @@
+"""``distill inspect``: how a teacher and its student read one text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from distill.inspection.result import Inspection, Reading
+
+_MOST_TOKENS = 5
+
+
+def inspect(
+    folder: Annotated[
+        Path, typer.Argument(help="A run folder, a bundle, or the folder of a model.")
+    ],
+    text: Annotated[str, typer.Argument(help="The text to look at.")],
+    pair: Annotated[str | None, typer.Option(help="The second text, for models of pairs.")] = None,
+    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("inspect.html"),
+    label: Annotated[
+        str | None, typer.Option(help="The label to explain; else the student's choice.")
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="A teacher's folder to put beside the student; else the run's."),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything as JSON; a page only with --out.")
+    ] = False,
+) -> None:
+    """Show how a teacher and its student read one text: predictions, what counts, attention.
+
+    Writes a page with attention maps of the matched layers beside each other and with what each
+    token adds to the prediction (integrated gradients).
+
+    Example:
+      distill inspect runs/sst2 "a fine film, though far too long"
+      distill inspect runs/mrpc "He left." --pair "He went away." --out page.html
+    """
+    from distill.inspection.look import inspect_text
+    from distill.inspection.subjects import find_subjects
+    from distill.report.inspect_page import write_page
+
+    found = inspect_text(find_subjects(folder, teacher=teacher), text, pair=pair, label=label)
+    if as_json:
+        typer.echo(json.dumps(found.as_plain(), indent=2, ensure_ascii=False))
+        if out == Path("inspect.html"):
+            return
+    path = write_page(out, found)
+    if not as_json:
+        for line in _lines(found):
+            typer.echo(line)
+        typer.echo(f"page: {path}")
+
+
+def _lines(found: Inspection) -> list[str]:
+    lines = [_told(one) for one in found.readings]
+    lines.append(f"what counts for {found.explained}:")
+    lines += [f"  {one.role:<8} {_strongest(one)}" for one in found.readings]
+    return lines + [f"note: {note}" for note in found.notes]
+
+
+def _told(reading: Reading) -> str:
+    best = max(reading.outputs.values())
+    sure = f" ({best:.1%})" if reading.predicted in reading.outputs else ""
+    return f"{reading.role:<8} {reading.predicted}{sure}"
+
+
+def _strongest(reading: Reading) -> str:
+    """The tokens that count most, each with what it adds."""
+    values = reading.attribution.values
+    order = sorted(range(len(values)), key=lambda at: -abs(values[at]))[:_MOST_TOKENS]
+    return ", ".join(f"{reading.tokens[at]} {values[at]:+.2f}" for at in order)

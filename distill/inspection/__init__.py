@@ -1,0 +1,1 @@
+"""How a teacher and its student read one text: predictions, attributions, attention."""

@@ -1,0 +1,49 @@
+"""Attention probabilities of chosen layers, from the scores that distillation matches.
+
+Legend: H heads, L tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from distill.inspection.result import Map
+from distill.matching.capture import Capture
+from students.anatomy import anatomy
+
+
+def heads_of(model: PreTrainedModel, layer: int) -> int:
+    """How many heads a layer has; a pruned one may have none."""
+    attention = cast(nn.Module, anatomy(model).layers[layer - 1].attention)
+    return int(cast(int, cast(nn.Module, attention.self).num_attention_heads))
+
+
+@torch.no_grad()
+def attention_of(
+    model: PreTrainedModel, batch: Mapping[str, Tensor], layers: Iterable[int]
+) -> dict[int, Map]:
+    """Attention probabilities of one text, which has no padding.
+
+    Args:
+        model: a BERT, stock or pruned, in eval mode.
+        batch: the text's inputs, each (1, L).
+        layers: which layers, counted from 1.
+
+    Returns:
+        Layer to (H, L, L), each row with the sum 1; (0, L, L) of a layer without heads.
+    """
+    wanted = sorted(set(layers))
+    with_heads = [layer for layer in wanted if heads_of(model, layer)]
+    length = batch["input_ids"].size(1)
+    found = dict.fromkeys(wanted, np.zeros((0, length, length), np.float32))
+    if with_heads:
+        signals = Capture(model, attention=with_heads)(batch)
+        for layer, scores in signals.attention.items():
+            found[layer] = scores[0].softmax(dim=-1).numpy()  # (H, L, L)
+    return found

@@ -1,0 +1,165 @@
+"""Which models a run folder, a bundle or a model folder holds to look into.
+
+Only small files are read; the models are loaded by whoever looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill.errors import ModelError
+from distill.recipe.plan import plan_stages
+from distill.recipe.run_models import is_run, model_of_run
+from distill.recipe.schema import PruneStage, Recipe, TextTask
+from distill.run_folder import RunFolder
+from distill.runtime.manifest import MANIFEST, read_manifest
+from students.folder import check_folder, read_config
+
+#: Tokens kept of a text where nothing says how many the model was trained with.
+_LENGTH = 128
+#: What a model's config says of its task.
+_KINDS = {"multi_label_classification": "multi_label", "regression": "regression"}
+Pairs = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """What is looked into.
+
+    Args:
+        student: the student's folder.
+        teacher: the teacher's, or ``None``.
+        task: the task's kind.
+        max_length: tokens kept of a text.
+        pair: whether an input is two texts; ``None`` where nothing says so.
+        layer_map: pairs (student layer, teacher layer) that distillation matched; ``None`` where
+            none is told.
+        notes: what a reader should know.
+    """
+
+    student: Path
+    teacher: Path | None
+    task: str
+    max_length: int
+    pair: bool | None
+    layer_map: Pairs | None
+    notes: tuple[str, ...] = ()
+
+
+def find_subjects(folder: Path, *, teacher: Path | None = None) -> Subjects:
+    """The models of a run folder, of a bundle, or in a model folder.
+
+    Args:
+        folder: which.
+        teacher: the folder of a teacher to put beside the student, in place of the run's.
+
+    Raises:
+        ModelError: there is no student to look into, or the run's teacher is gone.
+    """
+    if not folder.is_dir():
+        what = "a file, not a folder" if folder.exists() else "no such folder"
+        raise ModelError(f"{folder}: {what}; give a run folder, a bundle or a model folder")
+    if is_run(folder):
+        return _of_run(folder, teacher)
+    if (folder / MANIFEST).is_file():
+        return _of_bundle(folder, teacher)
+    config = read_config(check_folder(folder))
+    limit = int(config.get("max_position_embeddings", _LENGTH))
+    return Subjects(
+        student=folder,
+        teacher=None if teacher is None else check_folder(teacher),
+        task=_KINDS.get(str(config.get("problem_type")), "classification"),
+        max_length=min(_LENGTH, limit),
+        pair=None,
+        layer_map=None,
+        notes=() if teacher else (f"a model folder: no teacher beside it ({_ADD})",),
+    )
+
+
+_ADD = "--teacher FOLDER puts one there"
+
+
+def _of_bundle(folder: Path, teacher: Path | None) -> Subjects:
+    manifest = read_manifest(folder)
+    if "transformers" not in manifest.formats:
+        raise ModelError(
+            f"{folder}: no weights to look into (it has {', '.join(manifest.formats)}); export the "
+            "format transformers too, or give the run's folder"
+        )
+    notes = [] if teacher else [f"a bundle holds the student alone; {_ADD}"]
+    return Subjects(
+        student=check_folder(folder),
+        teacher=None if teacher is None else check_folder(teacher),
+        task=manifest.task,
+        max_length=manifest.max_length,
+        pair=manifest.pair,
+        layer_map=None,
+        notes=(*notes, *_weights_only(list(manifest.formats))),
+    )
+
+
+def _weights_only(formats: Sequence[str]) -> tuple[str, ...]:
+    if any(name.endswith(("int8", "int4")) for name in formats):
+        return ("the student is the fp32 model that its quantised formats were made from",)
+    return ()
+
+
+def _of_run(folder: Path, teacher: Path | None) -> Subjects:
+    run = RunFolder(folder)
+    recipe = run.read_recipe()
+    if isinstance(recipe.task, TextTask):
+        raise ModelError(
+            f"{folder}: a run over unlabelled text predicts nothing; give a run with a task"
+        )
+    student = model_of_run(folder)
+    own = folder / plan_stages(recipe)[0].folder / "model"
+    if teacher is None and not (own / "config.json").is_file():
+        raise ModelError(
+            f"{folder}: its teacher ({own.relative_to(folder)}) is gone; name one with "
+            f"--teacher FOLDER, or look at the student alone: distill inspect {student}"
+        )
+    formats = read_manifest(folder).formats if run.holds_bundle() else {}
+    several = len(recipe.teacher.all) > 1
+    return Subjects(
+        student=student,
+        teacher=check_folder(teacher or own),
+        task=recipe.task.kind,
+        max_length=recipe.data.max_length,
+        pair=_takes_pairs(run, recipe),
+        layer_map=None if teacher else _layer_map(run, recipe),
+        notes=(
+            *(("of several teachers this is the first",) if several and not teacher else ()),
+            *_weights_only(list(formats)),
+        ),
+    )
+
+
+def _takes_pairs(run: RunFolder, recipe: Recipe) -> bool | None:
+    if run.holds_bundle():
+        return read_manifest(run.path).pair
+    return recipe.data.columns.text_pair is not None
+
+
+def _layer_map(run: RunFolder, recipe: Recipe) -> Pairs | None:
+    """The last map that a stage matched, in the layers that the final student has."""
+    found: list[tuple[int, int]] | None = None
+    for stage in plan_stages(recipe):
+        if not run.is_marked_done(stage):
+            continue
+        facts = run.read_stage(stage)
+        if stage.kind == "distill" and facts.get("layer_map"):
+            found = [(int(student), int(teacher)) for student, teacher in facts["layer_map"]]
+        if found and isinstance(stage.config, PruneStage) and stage.config.method == "depth":
+            found = _kept(found, facts)
+    return tuple(found) if found else None
+
+
+def _kept(pairs: list[tuple[int, int]], facts: dict[str, Any]) -> list[tuple[int, int]]:
+    """A map after layers were removed: the others moved up."""
+    kept = facts.get("layers")
+    if not isinstance(kept, list):
+        return pairs
+    return [(kept.index(student) + 1, teacher) for student, teacher in pairs if student in kept]

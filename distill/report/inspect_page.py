@@ -1,0 +1,198 @@
+"""The page of one text: predictions, attributions and attention of teacher and student."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import distill
+from distill import atomic
+from distill.inspection.result import Attribution, Inspection, Reading
+from distill.report import numbers
+from distill.report.attention_map import attention_svg
+
+_MOST_LABELS = 6
+_MOST_TOKENS = 14
+#: The strongest colour behind a token; more would hide the letters.
+_STRONGEST = 0.72
+_FOR, _AGAINST = "63,116,245", "231,111,41"
+
+
+def write_page(path: Path, found: Inspection) -> Path:
+    """Write the page."""
+    atomic.write_text(path, render(found))
+    return path
+
+
+def render(found: Inspection) -> str:
+    """The page as text."""
+    environment = Environment(
+        loader=PackageLoader("distill.report", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    files = resources.files("distill.report")
+    css = [files.joinpath(name).read_text("utf-8") for name in ("report.css", "inspect.css")]
+    return environment.get_template("inspect.html.j2").render(
+        css=Markup("".join(css)),
+        version=distill.__version__,
+        found=found,
+        facts=_facts(found),
+        readings=[_reading(one) for one in found.readings],
+        strongest=_strongest(found),
+        layers=[_layer(found, student, teacher) for student, teacher in found.layers],
+        notes=found.notes,
+    )
+
+
+def _facts(found: Inspection) -> list[dict[str, str]]:
+    """The numbers on top."""
+    facts = [
+        _fact(f"{one.role} says".capitalize(), one.predicted, _sureness(one, found.task))
+        for one in found.readings
+    ]
+    overlaps = [found.attention_overlap(*pair) for pair in found.layers]
+    known = [value for value in overlaps if value is not None]
+    if found.attribution_cosine is not None:
+        told = "cosine of their attributions; 1 is the same"
+        facts.append(_fact("Same tokens count", f"{found.attribution_cosine:.2f}", told))
+    if known:
+        share = numbers.percent(sum(known) / len(known))
+        facts.append(_fact("Attention in common", share, "mean over mapped layers and tokens"))
+    return facts
+
+
+def _fact(name: str, value: str, detail: str) -> dict[str, str]:
+    return {"name": name, "value": value, "detail": detail}
+
+
+def _sureness(reading: Reading, task: str) -> str:
+    if task == "regression":
+        return "the predicted value"
+    return f"with {numbers.percent(max(reading.outputs.values()))}"
+
+
+def _reading(reading: Reading) -> dict[str, Any]:
+    best = sorted(reading.outputs.items(), key=lambda entry: -entry[1])
+    most = max((abs(value) for value in reading.outputs.values()), default=1.0)
+    is_share = all(0 <= value <= 1 for value in reading.outputs.values())
+    found = reading.attribution
+    return {
+        "role": reading.role,
+        "folder": reading.folder,
+        "depth": reading.depth,
+        "predicted": reading.predicted,
+        "labels": [
+            (label, numbers.percent(value) if is_share else f"{value:.3f}",
+             100 * abs(value) / (1 if is_share else most))
+            for label, value in best[:_MOST_LABELS]
+        ],
+        "left": max(0, len(best) - _MOST_LABELS),
+        "tokens": _chips(reading),
+        "output": f"{found.output:+.2f}",
+        "baseline": f"{found.baseline:+.2f}",
+        "difference": f"{found.difference:+.2f}",
+        "steps": found.steps,
+        "gap": f"{abs(found.gap):.2g}",
+    }  # fmt: skip
+
+
+def _largest(found: Attribution) -> float:
+    return max((abs(value) for value in found.values), default=0.0) or 1.0
+
+
+def _chips(reading: Reading) -> list[dict[str, Any]]:
+    """The tokens as they are shown: pieces of a word without a gap between them."""
+    values, largest = reading.attribution.values, _largest(reading.attribution)
+    chips = []
+    for at, (token, value) in enumerate(zip(reading.tokens, values, strict=True)):
+        piece = token.startswith("##")
+        special = token.startswith("[") and token.endswith("]") and len(token) > 2
+        ink = _FOR if value > 0 else _AGAINST
+        chips.append(
+            {
+                "text": token.removeprefix("##"),
+                "kind": "special" if special else "piece" if piece else "",
+                "style": f"background:rgba({ink},{_STRONGEST * abs(value) / largest:.3f})",
+                "told": f"{token}: {value:+.3f}",
+                "second": at > 0 and reading.segments[at] != reading.segments[at - 1],
+            }
+        )
+    return chips
+
+
+def _strongest(found: Inspection) -> list[dict[str, Any]]:
+    """The tokens that count most with either model, in the text's order, each as bars."""
+    readings = found.readings if found.same_tokens else (found.student,)
+    shares = [
+        [value / _largest(one.attribution) for value in one.attribution.values] for one in readings
+    ]
+    weight = [max(abs(share[at]) for share in shares) for at in range(len(found.student.tokens))]
+    chosen = sorted(range(len(weight)), key=lambda at: -weight[at])[:_MOST_TOKENS]
+    return [
+        {
+            "token": found.student.tokens[at],
+            "bars": [
+                _bar(share[at], one.attribution.values[at])
+                for share, one in zip(shares, readings, strict=True)
+            ],
+        }
+        for at in sorted(chosen)
+        if weight[at] > 0
+    ]
+
+
+def _bar(share: float, value: float) -> dict[str, str]:
+    width = 50 * abs(share)
+    left = 50.0 if share >= 0 else 50 - width
+    return {
+        "style": f"left:{left:.2f}%;width:{width:.2f}%",
+        "kind": "for" if share >= 0 else "against",
+        "value": f"{value:+.2f}",
+    }
+
+
+def _layer(found: Inspection, student: int, teacher: int | None) -> dict[str, Any]:
+    maps = [] if found.teacher is None or teacher is None else [_map(found.teacher, teacher)]
+    overlap = found.attention_overlap(student, teacher)
+    return {
+        "student": student,
+        "teacher": teacher,
+        "overlap": None if overlap is None else numbers.percent(overlap),
+        "maps": [*maps, _map(found.student, student)],
+    }
+
+
+def _map(reading: Reading, layer: int) -> dict[str, Any]:
+    heads = reading.attention[layer]
+    name = f"{reading.role}-{layer}"
+    label = (
+        f"Attention of {reading.role} layer {layer}, {len(heads)} heads: each row says how much "
+        f"a token takes from each token; {_in_words(reading, layer)}"
+    )
+    svg = attention_svg(heads, reading.tokens, name=name, label=label) if len(heads) else None
+    return {
+        "role": reading.role,
+        "layer": layer,
+        "name": name,
+        "heads": len(heads),
+        # Drawn by this package, with every token in it escaped.
+        "svg": None if svg is None else Markup(svg),
+    }
+
+
+def _in_words(reading: Reading, layer: int) -> str:
+    """Which token gets most, for those who do not see the picture."""
+    mean = reading.mean_attention(layer)
+    if mean is None:
+        return ""
+    received: Sequence[float] = mean.mean(axis=0).tolist()
+    at = max(range(len(received)), key=lambda index: received[index])
+    return f"most goes to {reading.tokens[at]} ({numbers.percent(received[at])})"

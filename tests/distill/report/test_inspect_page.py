@@ -1,0 +1,129 @@
+"""The page of one text: whole, legible without its script, loading nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from distill.inspection.result import Attribution, Inspection, Reading
+from distill.report.inspect_page import render
+
+VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "image"}
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.words, self.addresses = [], [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.addresses += [value for name, value in attrs if name in ("href", "src")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.words.append(data)
+
+
+def reading(role, heads, tokens=("[CLS]", "un", "##able", "<i>", "[SEP]"), values=None):
+    random = np.random.default_rng(len(role))
+    size = len(tokens)
+    values = values or (0.0, 1.5, -0.5, 0.25, 0.0)
+    return Reading(
+        role=role,
+        folder=f"runs/x/{role}",
+        tokens=tokens,
+        segments=(0,) * size,
+        outputs={"bad": 0.1, "good": 0.9},
+        predicted="good",
+        attribution=Attribution(values, 2.0, 0.75, 16),
+        attention={
+            layer: random.dirichlet(np.ones(size), size=(count, size)).astype(np.float32)
+            for layer, count in heads.items()
+        },
+        depth=len(heads),
+    )
+
+
+@pytest.fixture
+def found():
+    return Inspection(
+        text="unable <i>",
+        pair=None,
+        task="classification",
+        explained="the log-odds of 'good' against 'bad'",
+        student=reading("student", {1: 3, 2: 0}),
+        teacher=reading("teacher", {2: 4, 4: 4}),
+        layers=((1, 2), (2, 4)),
+        notes=("something to know",),
+    )
+
+
+def text_of(page):
+    return " ".join(" ".join(Page(page).words).split())
+
+
+def test_it_is_whole_and_loads_nothing(found):
+    page = render(found)
+    parsed = Page(page)
+    assert parsed.open == []
+    assert parsed.tags.count("script") == 1
+    assert not {"link", "img", "iframe", "object"} & set(parsed.tags)
+    assert parsed.addresses
+    assert all(one.startswith("data:image/png;base64,") for one in parsed.addresses)
+    outside = re.sub(r"data:image/png;base64,[\w+/=]+", "", page)
+    assert "http" not in outside
+    assert not re.search(r"@import|url\(", outside)
+
+
+def test_it_shows_both_predictions_attributions_and_every_mapped_layer(found):
+    text = text_of(render(found))
+    for told in (
+        "Teacher says good", "Student says good", "with 90.0 %", "something to know",
+        "the log-odds of 'good' against 'bad'", "+0.75 with all words masked, +2.00 with the text",
+        "add up to +1.25", "Student layer 1 from teacher layer 2", "mean of 3", "mean of 4",
+        "Student layer 2 from teacher layer 4", "All heads of this layer were pruned",
+    ):  # fmt: skip
+        assert told in text, told
+
+
+def test_words_of_the_text_are_escaped(found):
+    assert "i" not in Page(render(found)).tags
+
+
+def test_the_strongest_token_has_the_strongest_colour_and_signs_have_their_own(found):
+    page = render(found)
+    colours = re.findall(r'background:rgba\((\d+),\d+,\d+,([\d.]+)\)" title="([^"]+)"', page)
+    one = next(entry for entry in colours if entry[2].startswith("un:"))
+    against = next(entry for entry in colours if entry[2].startswith("##able:"))
+    assert float(one[1]) == 0.72
+    assert float(against[1]) == pytest.approx(0.72 / 3, abs=1e-3)
+    assert one[0] != against[0]
+
+
+def test_a_student_alone_is_drawn(found):
+    alone = replace(found, teacher=None, layers=((1, None), (2, None)))
+    text = text_of(render(alone))
+    assert "How a student reads a text" in text
+    assert "Teacher" not in text
+    assert "Layer 1" in text
+
+
+def test_other_tokens_are_not_compared(found):
+    theirs = reading("teacher", {2: 4, 4: 4}, ("[CLS]", "x", "[SEP]"), (0.0, 1.25, 0.0))
+    other = replace(found, teacher=theirs)
+    text = text_of(render(other))
+    assert "in common" not in text.replace("what they have in common is of the heads' means", "")
+    assert "Same tokens count" not in text
