@@ -63,6 +63,16 @@ class RunFolder:
         return self.path / "environment.json"
 
     @property
+    def data(self) -> Path:
+        """What is told of the rows: how many, which were cut, what was noted."""
+        return self.path / "data.json"
+
+    @property
+    def bad_rows(self) -> Path:
+        """Rows that were set aside, as they cannot be used."""
+        return self.path / "bad_rows.jsonl"
+
+    @property
     def bundle(self) -> Path:
         """The folder that is ready to deploy."""
         return self.path / "bundle"

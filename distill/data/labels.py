@@ -7,9 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table, listed, nearest
 from distill.errors import DataError
 
+#: A label as data have it.
+Label = str | int
 #: GLUE's mark for a row whose label is kept back.
 UNLABELLED = -1
 
@@ -38,36 +41,62 @@ def clean(value: Any) -> str | int | None:
     raise TypeError
 
 
-def clean_column(table: Table, column: str) -> list[str | int]:
-    """The labels of all rows.
+def label_faults(
+    table: Table, column: str, *, known: Sequence[str] | None = None
+) -> dict[int, str]:
+    """Rows whose label is missing, or neither name nor integer.
+
+    Args:
+        table: the rows.
+        column: the column with the labels.
+        known: ``task.labels``, where the recipe has it: there ``nan`` may be a name.
+
+    Returns:
+        What is wrong, by the row's index.
 
     Raises:
-        DataError: the column or a label is missing, or a label is neither name nor integer.
+        DataError: no such column.
     """
-    found: list[str | int] = []
-    values = table.column(column, "data.columns.label")
-    for row, raw in enumerate(values):
+    found = {}
+    for row, raw in enumerate(table.column(column, "data.columns.label")):
         try:
             value = clean(raw)
         except TypeError:
-            raise DataError(
-                f"{table.at(row)}: the label is {raw!r}; a name or an integer is expected"
-            ) from None
-        if value is None:
-            raise DataError(f"{table.at(row)}: the label is missing in column '{column}'")
-        found.append(value)
+            found[row] = f"the label is {raw!r}; a name or an integer is expected"
+            continue
+        if isinstance(raw, float) and math.isnan(raw):
+            found[row] = f"the label is missing (NaN) in column '{column}'"
+        elif value is None:
+            found[row] = f"the label is missing in column '{column}'"
+        elif isinstance(value, str) and value.lower() == "nan" and value not in (known or ()):
+            found[row] = (
+                f"the label is '{value}', which stands for a missing number; where it is a name, "
+                "write it into task.labels"
+            )
     return found
+
+
+def clean_column(table: Table, column: str, *, known: Sequence[str] | None = None) -> list[Label]:
+    """The labels of all rows.
+
+    Raises:
+        DataError: see :func:`label_faults`; the first one is told.
+    """
+    BadRows().sift(table, label_faults(table, column, known=known))
+    found = (clean(raw) for raw in table.column(column, "data.columns.label"))
+    return [value for value in found if value is not None]
 
 
 def is_unlabelled(table: Table, column: str) -> bool:
     """Whether no row of a split has a label: no such column, or nothing but -1 or gaps."""
     values = table.columns.get(column)
     return values is None or all(
-        value is None or value in (UNLABELLED, str(UNLABELLED), "") for value in values
+        value is None or value != value or value in (UNLABELLED, str(UNLABELLED), "")
+        for value in values
     )
 
 
-def _integer(value: str | int) -> int | None:
+def _integer(value: Label) -> int | None:
     if isinstance(value, int):
         return value
     digits = value.removeprefix("-")
@@ -75,7 +104,7 @@ def _integer(value: str | int) -> int | None:
 
 
 def label_names(
-    values: Sequence[str | int], table: Table, *, given: Sequence[str] | None
+    values: Sequence[Label], table: Table, *, given: Sequence[str] | None
 ) -> tuple[str, ...]:
     """The task's label names, in the order of their integers.
 
@@ -120,9 +149,7 @@ def label_names(
     return tuple(str(value) for value in whole)
 
 
-def carried_names(
-    values: Sequence[str | int], table: Table, labels: Sequence[str]
-) -> Sequence[str | int]:
+def carried_names(values: Sequence[Label], table: Table, labels: Sequence[str]) -> Sequence[Label]:
     """Labels with the integers of a table that carries names turned into those names.
 
     A recipe that names the same labels in another order is followed by name; one with other names
@@ -147,8 +174,41 @@ def carried_names(
     ]
 
 
+def wrong_labels(
+    values: Sequence[Label], table: Table, labels: Sequence[str], *, seen: set[int] | None
+) -> dict[int, str]:
+    """Rows whose label is not one of the task's.
+
+    Args:
+        values: labels: names, integers, or integers written as text.
+        table: where they stand.
+        labels: the task's label names.
+        seen: the labels that stand in the training rows, where others are a mistake.
+
+    Returns:
+        What is wrong, by the row's index: an unknown name, an integer out of range, or a label
+        that training never shows.
+    """
+    by_name = {name: index for index, name in enumerate(labels)}
+    known: dict[Label, str | None] = {}
+    found = {}
+    for row, value in enumerate(carried_names(values, table, labels)):
+        if value not in known:
+            index = _index(value, by_name)
+            known[value] = index if isinstance(index, str) else None
+            if isinstance(index, int) and seen is not None and index not in seen:
+                known[value] = (
+                    f"the label '{labels[index]}' has no row in the training data; a model cannot "
+                    "learn it"
+                )
+        fault = known[value]
+        if fault is not None:
+            found[row] = fault
+    return found
+
+
 def to_integers(
-    values: Sequence[str | int], table: Table, labels: Sequence[str], *, seen: set[int] | None
+    values: Sequence[Label], table: Table, labels: Sequence[str], *, seen: set[int] | None
 ) -> list[int]:
     """Each row's label as an index into ``labels``.
 
@@ -159,38 +219,33 @@ def to_integers(
         seen: the labels that stand in the training rows, where others are a mistake.
 
     Raises:
-        DataError: a label that is not in ``labels``, an integer out of range, or a label that
-            training never shows.
+        DataError: see :func:`wrong_labels`; the first one is told.
     """
+    BadRows().sift(table, wrong_labels(values, table, labels, seen=seen))
     by_name = {name: index for index, name in enumerate(labels)}
-    found: dict[str | int, int] = {}
-    result: list[int] = []
-    for row, value in enumerate(carried_names(values, table, labels)):
-        index = found.get(value)
-        if index is None:
-            index = found[value] = _index(value, by_name, table.at(row))
-            if seen is not None and index not in seen:
-                raise DataError(
-                    f"{table.at(row)}: the label '{labels[index]}' has no row in the training "
-                    "data; a model cannot learn it"
-                )
-        result.append(index)
-    return result
+    found: dict[Label, int] = {}
+    for value in carried_names(values, table, labels):
+        if value not in found:
+            index = _index(value, by_name)
+            if isinstance(index, int):  # wrong ones were told above
+                found[value] = index
+    return [found[value] for value in carried_names(values, table, labels)]
 
 
-def _index(value: str | int, by_name: dict[str, int], place: str) -> int:
+def _index(value: Label, by_name: dict[str, int]) -> int | str:
+    """A label's index, or what is wrong with it."""
     index = by_name.get(str(value))
     if index is not None:
         return index
     integer = _integer(value)
     if integer is None:
-        raise DataError(
-            f"{place}: the label '{value}' is unknown; labels are {listed(by_name)}"
+        return (
+            f"the label '{value}' is unknown; labels are {listed(by_name)}"
             f"{nearest(str(value), by_name)}"
         )
     if not 0 <= integer < len(by_name):
-        raise DataError(
-            f"{place}: the label {integer} is out of range; there are {len(by_name)} labels "
+        return (
+            f"the label {integer} is out of range; there are {len(by_name)} labels "
             f"({listed(by_name)}), so 0 to {len(by_name) - 1}"
         )
     return integer

@@ -5,22 +5,31 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from distill.data.labels import clean_column, is_unlabelled, label_names, to_integers
+from distill.data.bad_rows import HINT, BadRowError, BadRows
+from distill.data.labels import (
+    clean_column,
+    is_unlabelled,
+    label_faults,
+    label_names,
+    to_integers,
+    wrong_labels,
+)
+from distill.data.shared_rows import shared_rows
 from distill.data.sources.builtin import read_builtin
 from distill.data.sources.files import MORE, read_files
 from distill.data.sources.hub import read_hub
 from distill.data.sources.table import Table
 from distill.data.split import Split, TaskData
+from distill.data.texts import ADVICE, id_faults, text_faults
 from distill.errors import DataError
 from distill.recipe.schema import ClassificationTask, Columns, DataConfig
 
 logger = logging.getLogger("distill")
 
-_Source = Callable[[DataConfig, Sequence[str], Path | None], dict[str, Table]]
+_Source = Callable[[DataConfig, Sequence[str], Path | None, BadRows | None], dict[str, Table]]
 
 _SOURCES: dict[str, _Source] = {"builtin": read_builtin, "files": read_files, "hub": read_hub}
 
@@ -35,7 +44,8 @@ def load_task_data(
     """Read and check everything a recipe's ``data`` section names.
 
     Without validation rows, a tenth of the training rows is held out for them. Test rows without
-    labels are left aside. Both are told in the notes.
+    labels are left aside. Both are told in the notes. With ``data.on_bad_row: skip``, rows that
+    cannot be used are set aside and counted.
 
     Args:
         data: the ``data`` section.
@@ -46,16 +56,27 @@ def load_task_data(
     Raises:
         DataError: anything about the rows that cannot be used as it is, told in one line.
     """
+    bad = BadRows(data.on_bad_row)
+    try:
+        return _load(data, task, seed=seed, base=base, bad=bad)
+    except BadRowError as error:
+        raise DataError(f"{error}; {HINT}") from error
+
+
+def _load(
+    data: DataConfig, task: ClassificationTask, *, seed: int, base: Path | None, bad: BadRows
+) -> TaskData:
     columns = Columns() if data.source == "builtin" else data.columns
-    wanted = [columns.text, columns.label]
-    if columns.text_pair is not None:
-        wanted.insert(1, columns.text_pair)
-    tables = _SOURCES[data.source](data, wanted, base)
+    named = [columns.text, columns.text_pair, columns.label, columns.id]
+    tables = _SOURCES[data.source](data, [name for name in named if name is not None], base, bad)
+    places = {role: table.place for role, table in tables.items()}
+    bad.check({table.place: len(table) for table in tables.values()})
     notes = [note for table in tables.values() for note in table.notes]
     if "test" in tables and is_unlabelled(tables["test"], columns.label):
         place = tables.pop("test").place
         notes.append(f"{place}: no labels, so it is not used as test")
-    splits, labels = _splits(tables, columns, task, notes)
+    splits, labels = _splits(tables, columns, task, notes, bad)
+    notes += bad.notes({places[role]: len(split) for role, split in splits.items()})
     if "validation" not in splits:
         splits["train"], splits["validation"] = _hold_out(splits["train"], seed, notes)
     for role in splits:
@@ -63,6 +84,7 @@ def load_task_data(
         if limit is not None:
             splits[role] = _limited(splits[role], limit, seed, notes)
     _check_two_labels(splits["train"], labels)
+    notes += shared_rows(splits)
     return TaskData(
         train=splits["train"],
         validation=splits["validation"],
@@ -70,73 +92,58 @@ def load_task_data(
         labels=labels,
         more={name: splits[MORE + name] for name in data.more},
         notes=notes,
+        bad=bad.rows,
     )
 
 
 def _splits(
-    tables: dict[str, Table], columns: Columns, task: ClassificationTask, notes: list[str]
+    tables: dict[str, Table],
+    columns: Columns,
+    task: ClassificationTask,
+    notes: list[str],
+    bad: BadRows,
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
     """Check texts and labels of every split, and turn labels into integers."""
-    raw: dict[str, list[str | int]] = {}
-    texts: dict[str, tuple[list[str], list[str] | None]] = {}
-    for role, table in tables.items():
-        pair = columns.text_pair
-        first = _texts(table, columns.text, "data.columns.text")
-        second = None if pair is None else _texts(table, pair, "data.columns.text_pair")
-        texts[role] = first, second
-        raw[role] = clean_column(table, columns.label)
+    tables = {role: _whole(table, columns, task, bad) for role, table in tables.items()}
+    bad.check({table.place: len(table) for table in tables.values()})
+    raw = {
+        role: clean_column(table, columns.label, known=task.labels)
+        for role, table in tables.items()
+    }
     labels = label_names(raw["train"], tables["train"], given=task.labels)
-    train = to_integers(raw["train"], tables["train"], labels, seen=None)
-    seen = set(train)
-    unseen = [name for index, name in enumerate(labels) if index not in seen]
-    if unseen:
-        names = ", ".join(f"'{name}'" for name in unseen)
-        notes.append(f"{tables['train'].place}: no row has the label {names}")
     # Labels that the recipe or the data name may stand in validation alone: that was declared.
     declared = task.labels is not None or tables["train"].label_names is not None
-    found = {}
-    for role, table in tables.items():
-        integers = (
-            train
-            if role == "train"
-            else to_integers(raw[role], table, labels, seen=None if declared else seen)
-        )
-        found[role] = Split(role, texts[role][0], integers, pairs=texts[role][1])
-    return found, labels
+    seen: set[int] | None = None
+    found: dict[str, Split] = {}
+    for role in sorted(tables, key=lambda role: role != "train"):
+        known = None if declared else seen
+        wrong = wrong_labels(raw[role], tables[role], labels, seen=known)
+        table = bad.sift(tables[role], wrong)
+        values = [value for row, value in enumerate(raw[role]) if row not in wrong]
+        integers = to_integers(values, table, labels, seen=known)
+        if role == "train":
+            seen = set(integers)
+            notes += _unseen(table, labels, seen)
+        pair = columns.text_pair
+        pairs = None if pair is None else table.columns[pair]
+        found[role] = Split(role, table.columns[columns.text], integers, pairs=pairs)
+    return {role: found[role] for role in tables}, labels
 
 
-def _texts(table: Table, column: str, key: str) -> list[str]:
-    """A column of texts, each of which says something.
-
-    Raises:
-        DataError: no such column, or a text that is missing, empty, or not text.
-    """
-    values = table.column(column, key)
-    faults = [row for row, value in enumerate(values) if _text_fault(value) is not None]
-    if faults:
-        more = len(faults) - 1
-        rest = f" (and {more:,} more row{'s' * (more > 1)})" if more else ""
-        row = faults[0]
-        raise DataError(
-            f"{table.at(row)}: column '{column}' {_text_fault(values[row])}{rest}; every row "
-            "needs a text, so mend or remove it"
-        )
-    return values
+def _whole(table: Table, columns: Columns, task: ClassificationTask, bad: BadRows) -> Table:
+    """The rows that have a text, a second one where they are pairs, a label and an id."""
+    for name, key in ((columns.text, "text"), (columns.text_pair, "text_pair")):
+        if name is not None:
+            faults = text_faults(table, name, f"data.columns.{key}")
+            table = bad.sift(table, faults, advice=ADVICE)
+    table = bad.sift(table, label_faults(table, columns.label, known=task.labels))
+    return table if columns.id is None else bad.sift(table, id_faults(table, columns.id))
 
 
-def _text_fault(value: Any) -> str | None:
-    if isinstance(value, str):
-        if not value.strip():
-            return "is empty"
-        if "\0" in value:
-            return "holds a NUL character"
-        # JSON can spell half a surrogate pair, which is no character and has no UTF-8 bytes.
-        if not value.isascii() and any("\ud800" <= sign <= "\udfff" for sign in value):
-            return "holds half a surrogate pair"
-        return None
-    if value is None:
-        return "is missing"
-    return f"holds {type(value).__name__} instead of text"
+def _unseen(table: Table, labels: Sequence[str], seen: set[int]) -> list[str]:
+    """A note on labels that no training row has."""
+    names = ", ".join(f"'{name}'" for index, name in enumerate(labels) if index not in seen)
+    return [f"{table.place}: no row has the label {names}"] if names else []
 
 
 def _hold_out(train: Split, seed: int, notes: list[str]) -> tuple[Split, Split]:

@@ -14,11 +14,12 @@ from distill.recipe.schema import Columns
 
 #: The column with an answer's first character, where ``answers`` holds its text alone.
 START = "answer_start"
+_ID = "id"
 
 
 def wanted(columns: Columns) -> list[str]:
     """The columns to read."""
-    return [columns.question, columns.context, columns.answers, columns.id, START]
+    return [columns.question, columns.context, columns.answers, columns.id or _ID, START]
 
 
 def to_questions(table: Table, columns: Columns, *, name: str, no_answer: bool) -> QuestionSplit:
@@ -46,7 +47,7 @@ def to_questions(table: Table, columns: Columns, *, name: str, no_answer: bool) 
     answers = [_answers(table.at(row), *cells) for row, cells in enumerate(rows)]
     if not no_answer:
         _check_answered(table, answers)
-    return QuestionSplit(name, _ids(table, columns.id), questions, contexts, answers)
+    return QuestionSplit(name, _ids(table, columns.id or _ID), questions, contexts, answers)
 
 
 def is_unanswered(table: Table, columns: Columns) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from distill import digest
+from distill.data.bad_rows import BadRow
 
 #: Texts, and the second sentence of each where rows are pairs.
 Texts = tuple[list[str], list[str] | None]
@@ -121,6 +122,7 @@ class TaskData:
         labels: label names in the order of their integers.
         more: further rows by name, scored at the end only.
         notes: sentences for the person: rows held out, splits left aside, limits drawn.
+        bad: rows that were set aside, as they cannot be used.
     """
 
     train: Split
@@ -129,3 +131,4 @@ class TaskData:
     labels: tuple[str, ...]
     more: dict[str, Split] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    bad: list[BadRow] = field(default_factory=list)

@@ -1,11 +1,36 @@
-"""Columns of texts, each of which says something."""
+"""What can be wrong with a row's text or id, told row by row."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table
-from distill.errors import DataError
+
+#: What to do about a text that says nothing, for errors.
+ADVICE = "every row needs a text, so mend or remove it"
+
+
+def text_faults(table: Table, column: str, key: str) -> dict[int, str]:
+    """Rows whose text is missing, empty, not text, or holds what is no character.
+
+    Args:
+        table: the rows.
+        column: the column with the texts.
+        key: the recipe key that chooses it, such as ``data.columns.text``.
+
+    Returns:
+        What is wrong, by the row's index.
+
+    Raises:
+        DataError: no such column.
+    """
+    found = {}
+    for row, value in enumerate(table.column(column, key)):
+        fault = text_fault(value)
+        if fault is not None:
+            found[row] = f"column '{column}' {fault}"
+    return found
 
 
 def texts(table: Table, column: str, key: str) -> list[str]:
@@ -19,21 +44,12 @@ def texts(table: Table, column: str, key: str) -> list[str]:
     Raises:
         DataError: no such column, or a text that is missing, empty, or not text.
     """
-    values = table.column(column, key)
-    faults = [row for row, value in enumerate(values) if text_fault(value) is not None]
-    if faults:
-        more = len(faults) - 1
-        rest = f" (and {more:,} more row{'s' * (more > 1)})" if more else ""
-        row = faults[0]
-        raise DataError(
-            f"{table.at(row)}: column '{column}' {text_fault(values[row])}{rest}; every row "
-            "needs a text, so mend or remove it"
-        )
-    return values
+    BadRows().sift(table, text_faults(table, column, key), advice=ADVICE)
+    return table.column(column, key)
 
 
 def text_fault(value: Any) -> str | None:
-    """What is wrong with a text; ``None`` where nothing is."""
+    """What is wrong with a value where a text is expected; ``None`` where nothing is."""
     if isinstance(value, str):
         if not value.strip():
             return "is empty"
@@ -45,4 +61,31 @@ def text_fault(value: Any) -> str | None:
         return None
     if value is None:
         return "is missing"
+    if isinstance(value, float) and value != value:
+        return "is missing (NaN)"
     return f"holds {type(value).__name__} instead of text"
+
+
+def id_faults(table: Table, column: str) -> dict[int, str]:
+    """Rows without an id, or with that of a row before them.
+
+    Args:
+        table: the rows.
+        column: ``data.columns.id``.
+
+    Returns:
+        What is wrong, by the row's index.
+
+    Raises:
+        DataError: no such column.
+    """
+    first: dict[Any, int] = {}
+    found = {}
+    for row, value in enumerate(table.column(column, "data.columns.id")):
+        if value is None or value == "" or value != value:
+            found[row] = f"the id is missing in column '{column}'"
+        elif not isinstance(value, str | int | float):
+            found[row] = f"the id is {type(value).__name__}; a name or a number is expected"
+        elif (before := first.setdefault(value, row)) != row:
+            found[row] = f"the id {value!r} stands twice, first at {table.at(before)}"
+    return found

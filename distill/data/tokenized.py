@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("distill")
 
-_VERSION = 1
+_VERSION = 2
 _CHUNK = 2000
 _IDS, _TYPES, _OFFSETS, _FACTS = "ids.int32", "types.uint8", "offsets.int64", "tokens.json"
+_CUT = "cut.int32"
 
 
 class TokenizedDataset(Dataset[dict[str, Any]]):
@@ -52,6 +53,7 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
         labels: the label of each row, int64 of shape (N,).
         digest: see above.
         truncated: how many rows were cut to the length limit.
+        whole_lengths: tokens of each cut row before it was cut, int32 of shape (truncated,).
         pad_id: see above.
     """
 
@@ -64,6 +66,7 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
         self.digest = digest
         self.pad_id = pad_id
         self.truncated: int = facts["truncated"]
+        self.whole_lengths: npt.NDArray[np.int32] = np.fromfile(folder / _CUT, dtype=np.int32)
         self._ids = np.memmap(folder / _IDS, dtype=np.int32, mode="r")
         self._types = (
             np.memmap(folder / _TYPES, dtype=np.uint8, mode="r")
@@ -158,12 +161,16 @@ def _engine(tokenizer: PreTrainedTokenizerFast, max_length: int) -> Tokenizer:
     return engine
 
 
-def _encode(split: TextRows, engine: Tokenizer) -> Iterator[list[Encoding]]:
+def _encode(split: TextRows, engine: Tokenizer) -> Iterator[tuple[list[Encoding], list[int]]]:
+    """Rows as tokens, with the whole lengths of those among them that were cut."""
+    endless = Tokenizer.from_str(engine.to_str())
+    endless.no_truncation()
     for texts, pairs in split.chunks(_CHUNK):
-        if pairs is None:
-            yield engine.encode_batch_fast(texts)
-        else:
-            yield engine.encode_batch_fast(list(zip(texts, pairs, strict=True)))
+        rows: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        found = engine.encode_batch_fast(rows)
+        # Of pairs the pieces cut off cannot be added up, so these few are tokenised once more.
+        cut = [row for row, encoded in zip(rows, found, strict=True) if encoded.overflowing]
+        yield found, [len(whole.ids) for whole in endless.encode_batch_fast(cut)]
 
 
 def _write(folder: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
@@ -183,12 +190,12 @@ def _write(folder: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
 
 def _fill(new: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
     lengths: list[npt.NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
-    truncated = 0
+    cut: list[int] = []
     names = [_IDS, _TYPES] if split.paired else [_IDS]
     with Bar(f"tokenise {split.name}", len(split)) as bar:
-        for rows in _encode(split, engine):
+        for rows, whole in _encode(split, engine):
             lengths.append(np.array([len(row.ids) for row in rows], dtype=np.int64))
-            truncated += sum(bool(row.overflowing) for row in rows)
+            cut += whole
             with (new / _IDS).open("ab") as file:
                 file.write(np.concatenate([row.ids for row in rows], dtype=np.int32).tobytes())
             if split.paired:
@@ -198,10 +205,11 @@ def _fill(new: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
             bar.advance(len(rows))
     offsets = np.cumsum(np.concatenate(lengths), dtype=np.int64)
     (new / _OFFSETS).write_bytes(offsets.tobytes())
+    (new / _CUT).write_bytes(np.array(cut, dtype=np.int32).tobytes())
     facts = {
         "key": key,
         "rows": len(split),
-        "truncated": truncated,
-        "files": stamp(new, [*names, _OFFSETS]),
+        "truncated": len(cut),
+        "files": stamp(new, [*names, _OFFSETS, _CUT]),
     }
     write_json(new / _FACTS, facts)

@@ -170,6 +170,7 @@ def _work(
     with folder.held(), logged(folder.log):
         _record_environment(folder)
         try:
+            _record_data(folder, workspace)
             last = _do_stages(folder, workspace, until, list(reuse), passed)
             if until is None and all(s.kind != "evaluate" for s in workspace.recipe.stages):
                 from distill.report.html import render_report
@@ -318,6 +319,12 @@ def _record_environment(folder: RunFolder) -> None:
         logger.info("resumed on another machine or with other versions: %s", ", ".join(changed))
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     atomic.write_json(folder.environment, [*found, {"started": started, "machine": now}])
+
+
+def _record_data(folder: RunFolder, workspace: Any) -> None:
+    from distill.pipeline.data_facts import write_data_facts
+
+    write_data_facts(folder, workspace)
 
 
 @contextmanager

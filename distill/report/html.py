@@ -68,7 +68,7 @@ def render(run: RunData) -> str:
         undefined=StrictUndefined,
     )
     template = environment.get_template("report.html.j2")
-    return template.render(**_recipe(run), **_training(run), **_measured(run))
+    return template.render(**_recipe(run), **_data(run), **_training(run), **_measured(run))
 
 
 def _recipe(run: RunData) -> dict[str, Any]:
@@ -87,6 +87,28 @@ def _recipe(run: RunData) -> dict[str, Any]:
         "results": run.results,
         "held_out": table(held_out(run)) if held_out(run) else [],
         "bundle": "bundle" if (run.path / "bundle" / "distill.json").is_file() else "",
+    }
+
+
+def _data(run: RunData) -> dict[str, Any]:
+    """How many rows there are, how many of them are cut, and what was noted."""
+    cut = run.data.get("cut", {})
+    rows = [
+        (
+            name,
+            f"{count:,}",
+            f"{cut[name]['cut']:,} ({cut[name]['cut'] / max(count, 1):.1%})"
+            if name in cut
+            else "-",
+            f"{cut[name]['longest']:,}" if name in cut else "-",
+            f"{cut[name]['keeps_99']:,}" if name in cut else "-",
+        )
+        for name, count in run.data.get("rows", {}).items()
+    ]
+    return {
+        "data_rows": rows,
+        "data_max_length": run.data.get("max_length"),
+        "data_notes": run.data.get("notes", []),
     }
 
 

@@ -62,6 +62,7 @@ class RunData:
         stages: in the order of their folders.
         curves: stage -> metric -> (step, value) pairs in the order of steps.
         machine: what it last ran on.
+        data: what ``data.json`` tells of the rows; empty before the run's start.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class RunData:
     stages: tuple[StageFacts, ...] = ()
     curves: dict[str, dict[str, Curve]] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
 
 
 def read_run(run: Path) -> RunData:
@@ -89,6 +91,7 @@ def read_run(run: Path) -> RunData:
         stages=tuple(_stages(run)),
         curves=read_curves(run / "metrics.csv"),
         machine=_machine(run),
+        data=_data(run),
     )
 
 
@@ -97,6 +100,13 @@ def _machine(run: Path) -> dict[str, Any]:
         return dict(json.loads((run / "environment.json").read_text("utf-8"))[-1]["machine"])
     except (OSError, ValueError, TypeError, LookupError):
         return {}  # an embellishment: the page stands without it
+
+
+def _data(run: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((run / "data.json").read_text("utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}  # of a run before there was such a file, or one over text
 
 
 def _stages(run: Path) -> Iterable[StageFacts]:

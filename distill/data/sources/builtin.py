@@ -12,6 +12,7 @@ from typing import Any
 from distill import digest
 from distill.atomic import new_folder, write_json
 from distill.cache import cache_folder
+from distill.data.bad_rows import BadRows
 from distill.data.sources import docstrings
 from distill.data.sources.table import Table, listed, nearest
 from distill.errors import DataError
@@ -24,13 +25,16 @@ _ROWS, _FACTS = "rows.jsonl", "rows.json"
 _ROLES = ("train", "validation", "test")
 
 
-def read_builtin(data: DataConfig, wanted: Sequence[str], base: Path | None) -> dict[str, Table]:
+def read_builtin(
+    data: DataConfig, wanted: Sequence[str], base: Path | None, bad: BadRows | None = None
+) -> dict[str, Table]:
     """Read a built-in data set: columns ``text`` and ``label``, with all three splits.
 
     Args:
         data: the recipe's ``data`` section; ``path`` is the data set's name.
         wanted: not used, the columns are known.
         base: not used.
+        bad: not used: every row can be parsed.
 
     Raises:
         DataError: an unknown name, or a cache folder that cannot be written.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table, listed
 from distill.errors import DataError
 
@@ -21,8 +22,13 @@ SPLIT_NAMES = {
 }
 
 
-def read_parquet(path: Path, wanted: Sequence[str]) -> Table:
+def read_parquet(path: Path, wanted: Sequence[str], bad: BadRows | None = None) -> Table:
     """Read the wanted columns of a Parquet file; label names come from ``datasets`` metadata.
+
+    Args:
+        path: the file.
+        wanted: the columns to read.
+        bad: not used: every row of a whole file can be parsed.
 
     Raises:
         DataError: not a Parquet file, or no rows.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from distill.data.bad_rows import BadRows
 from distill.data.sources.columnar import (
     is_saved_dataset,
     read_parquet,
@@ -18,7 +19,7 @@ from distill.data.sources.text_files import read_csv, read_jsonl, read_tsv
 from distill.errors import DataError
 from distill.recipe.schema import DataConfig
 
-_READERS: dict[str, Callable[[Path, Sequence[str]], Table]] = {
+_READERS: dict[str, Callable[[Path, Sequence[str], BadRows | None], Table]] = {
     ".csv": read_csv,
     ".csv.gz": read_csv,
     ".tsv": read_tsv,
@@ -35,7 +36,9 @@ _READERS: dict[str, Callable[[Path, Sequence[str]], Table]] = {
 MORE = "more."
 
 
-def read_files(data: DataConfig, wanted: Sequence[str], base: Path | None) -> dict[str, Table]:
+def read_files(
+    data: DataConfig, wanted: Sequence[str], base: Path | None, bad: BadRows | None = None
+) -> dict[str, Table]:
     """Read the files that ``data.train``, ``data.validation`` and ``data.test`` name.
 
     Where ``data.train`` is a saved ``DatasetDict``, its own validation and test splits are used
@@ -45,6 +48,7 @@ def read_files(data: DataConfig, wanted: Sequence[str], base: Path | None) -> di
         data: the recipe's ``data`` section.
         wanted: the columns to read.
         base: the folder that relative paths start from; ``None`` is the current one.
+        bad: told of rows that cannot be parsed; left out, they are refused.
 
     Returns:
         A table for ``train`` and for each other split that is there.
@@ -63,7 +67,7 @@ def read_files(data: DataConfig, wanted: Sequence[str], base: Path | None) -> di
     # All are looked up before any is read: a typing error in the last need not cost a long read.
     for role, path in paths.items():
         _check(role, path)
-    return {role: _read(role, path, wanted) for role, path in paths.items()}
+    return {role: _read(role, path, wanted, bad) for role, path in paths.items()}
 
 
 def named_files(data: DataConfig) -> dict[str, str | None]:
@@ -123,7 +127,7 @@ def _hint(path: Path) -> str:
     return f"; data files there are {listed(readable)}" if readable else ""
 
 
-def _read(role: str, path: Path, wanted: Sequence[str]) -> Table:
+def _read(role: str, path: Path, wanted: Sequence[str], bad: BadRows | None) -> Table:
     if path.is_dir():
         return read_saved(path, wanted, role)
-    return _READERS[_kind(path)](path, wanted)
+    return _READERS[_kind(path)](path, wanted, bad)

@@ -6,12 +6,23 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 from distill.errors import DataError
 
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+class Line(NamedTuple):
+    """A line of a file."""
+
+    number: int
+    """From 1."""
+    text: str
+    """With its line end; bytes that are not UTF-8 as ``\\xff``."""
+    fault: str | None = None
+    """What is wrong with it."""
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
@@ -21,11 +32,24 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         DataError: the file is empty, cannot be read, is a damaged gzip file, is not UTF-8, or
             holds NUL bytes; the message gives the line, and the byte from the file's start.
     """
+    for line in read_all_lines(path):
+        if line.fault is not None:
+            raise DataError(f"{path}:{line.number}: {line.fault}")
+        yield line.number, line.text
+
+
+def read_all_lines(path: Path) -> Iterator[Line]:
+    """Yield every line of a file, those too that cannot be used, with what is wrong with them.
+
+    Raises:
+        DataError: what is wrong with the file as a whole: it is empty, UTF-16, a damaged gzip
+            file, or cannot be read.
+    """
     number, offset = 0, 0
     try:
         with _open(path) as file:
             for number, raw in enumerate(file, start=1):
-                yield number, _decode(path, number, offset, raw)
+                yield _decode(path, number, offset, raw)
                 offset += len(raw)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         place = f"{path}:{number + 1}"
@@ -42,21 +66,20 @@ def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _decode(path: Path, number: int, offset: int, raw: bytes) -> str:
+def _decode(path: Path, number: int, offset: int, raw: bytes) -> Line:
     if number == 1:
         if raw.startswith(_UTF16):
             raise DataError(f"{path}:1: UTF-16, not UTF-8; save the file as UTF-8")
         raw = raw.removeprefix(_BOM)
+    fault = None
     nul = raw.find(0)
     if nul >= 0:
-        raise DataError(
-            f"{path}:{number}: a NUL byte at byte {offset + nul}; this is not a text file, or a "
-            "damaged one"
-        )
+        fault = f"a NUL byte at byte {offset + nul}; this is not a text file, or a damaged one"
     try:
-        return raw.decode("utf-8")
+        return Line(number, raw.decode("utf-8"), fault)
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}:{number}: not UTF-8 at byte {offset + error.start} "
-            f"(0x{raw[error.start]:02x}); save the file as UTF-8"
-        ) from None
+        fault = fault or (
+            f"not UTF-8 at byte {offset + error.start} (0x{raw[error.start]:02x}); save the file "
+            "as UTF-8"
+        )
+        return Line(number, raw.decode("utf-8", "backslashreplace"), fault)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from distill.data.bad_rows import BadRows
 from distill.data.sources.lines import read_lines
 from distill.data.sources.table import Table
 from distill.errors import DataError
@@ -15,7 +16,7 @@ from distill.errors import DataError
 COLUMNS = ("id", "question", "context", "answers")
 
 
-def read_squad(path: Path, wanted: Sequence[str]) -> Table:
+def read_squad(path: Path, wanted: Sequence[str], bad: BadRows | None = None) -> Table:
     """Read ``.json`` in SQuAD's nested form, plain or ``.gz``, as a table with a row a question.
 
     Answers are lists of ``{"text", "answer_start"}``; a question that is marked as impossible has
@@ -24,6 +25,7 @@ def read_squad(path: Path, wanted: Sequence[str]) -> Table:
     Args:
         path: the file.
         wanted: not used: the columns are :data:`COLUMNS`.
+        bad: not used: a nested file is whole or not.
 
     Raises:
         DataError: not JSON, not in this form, or without questions; and what

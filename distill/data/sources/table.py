@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from distill.errors import DataError
@@ -24,6 +24,7 @@ class Table:
         label_names: names of the labels' integers where the data carry them.
         notes: what a reader of the results should know about these rows.
         names: what each row is called, where its line says less.
+        numbers: the number from 0 that each row had, where some were taken out.
     """
 
     place: str
@@ -33,6 +34,7 @@ class Table:
     label_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     names: Sequence[str] | None = None
+    numbers: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
@@ -46,7 +48,19 @@ class Table:
             return f"{self.place}: {self.names[row]}"
         if self.lines is not None:
             return f"{self.place}:{self.lines[row]}"
-        return f"{self.place} row {row + 1}"
+        number = row if self.numbers is None else self.numbers[row]
+        return f"{self.place} row {number + 1}"
+
+    def take(self, rows: Sequence[int]) -> Table:
+        """The rows with these indices, which keep their places."""
+        numbers = range(len(self)) if self.numbers is None else self.numbers
+        return replace(
+            self,
+            columns={name: [values[row] for row in rows] for name, values in self.columns.items()},
+            lines=None if self.lines is None else [self.lines[row] for row in rows],
+            names=None if self.names is None else [self.names[row] for row in rows],
+            numbers=[numbers[row] for row in rows],
+        )
 
     def column(self, name: str, key: str) -> list[Any]:
         """A column's values.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import ClassificationTask, Recipe
+from distill.recipe.schema import ClassificationTask, Recipe, TextTask
 from distill.recipe.yaml_lines import Loc
 
 #: Data sets that need no network.
@@ -22,12 +22,15 @@ def data_section(recipe: Recipe) -> Findings:
         yield ("data", "path"), f"{found}; the built-in data sets are: {', '.join(BUILTIN)}"
     if data.more and (data.source == "builtin" or not isinstance(recipe.task, ClassificationTask)):
         yield ("data", "more"), "only for rows with labels from `files` or the `hub`; leave it out"
+    if data.on_bad_row == "skip" and isinstance(recipe.task, TextTask):
+        yield ("data", "on_bad_row"), "only for rows with labels, not unlabelled text; leave it out"
     named = [
         (key, column)
         for key, column in (
             ("text", data.columns.text),
             ("text_pair", data.columns.text_pair),
             ("label", data.columns.label if isinstance(recipe.task, ClassificationTask) else None),
+            ("id", data.columns.id),
         )
         if column is not None
     ]

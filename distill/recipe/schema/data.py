@@ -24,8 +24,9 @@ class Columns(Section):
     """Question answering: the column with the text that may answer it."""
     answers: StrictStr = "answers"
     """Question answering: the column with the answers and the characters they start at."""
-    id: StrictStr = "id"
-    """Question answering: the column with what a question is called; it may be left out."""
+    id: StrictStr | None = None
+    """The column with what a row is called; where it is named, no id may stand twice in a split.
+    Question answering: left out, ``id``, where there is such a column."""
     label: StrictStr = "label"
     """The column with the label: a name, or its integer."""
 
@@ -55,6 +56,9 @@ class DataConfig(Section):
     Every model is scored on each apart, at the end; they choose nothing."""
     columns: Columns = Columns()
     """Which columns hold the text and the label."""
+    on_bad_row: Literal["refuse", "skip"] = "refuse"
+    """What happens to a row that cannot be used (no text, unknown label, ...): ``refuse`` stops
+    with its place; ``skip`` sets it aside in ``bad_rows.jsonl``, counted in the report."""
     max_length: Annotated[StrictInt, Field(ge=8, le=512)] = 128
     """Tokens kept of an example, special tokens included; how many rows were cut is reported."""
     limit_train: PositiveInt | None = None

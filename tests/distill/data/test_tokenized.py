@@ -113,7 +113,7 @@ def test_damaged_cache_is_made_anew_and_said(tokenizer, split, cache, caplog, na
 def test_no_temporary_folder_is_left(tokenizer, split, cache):
     tokenize(split, tokenizer, max_length=32)
     names = sorted(path.name for path in folder_of(cache).iterdir())
-    assert names == ["ids.int32", "offsets.int64", "tokens.json"]
+    assert names == ["cut.int32", "ids.int32", "offsets.int64", "tokens.json"]
 
 
 def test_pickle_holds_a_path_and_not_the_tokens(tokenizer, split):

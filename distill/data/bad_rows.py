@@ -1,0 +1,173 @@
+"""Rows that cannot be used: refused at the first one, or set aside and counted.
+
+Whatever reads rows, from whatever kind of file, tells a :class:`BadRows` what is wrong with them.
+By the recipe's ``data.on_bad_row`` that raises an error, or keeps the row for ``bad_rows.jsonl``;
+a row is never mended in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from distill import atomic
+from distill.data.sources.table import Table
+from distill.errors import DataError
+
+#: The file in the run folder that bad rows are set aside in.
+BAD_ROWS = "bad_rows.jsonl"
+#: What else can be done, for the errors of those who are asked for a recipe's rows.
+HINT = "or set bad rows aside with data.on_bad_row: skip"
+
+
+class BadRowError(DataError):
+    """A row that cannot be used, where bad rows are refused."""
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that was set aside.
+
+    Args:
+        source: the file, or the name of the data set and split, that it stands in.
+        place: ``file:line``, or the row's number from 1.
+        reason: what is wrong with it.
+        content: the row as it was found: its columns, or its text where it could not be parsed.
+    """
+
+    source: str
+    place: str
+    reason: str
+    content: Any
+
+
+class BadRows:
+    """What to do with rows that cannot be used, and those that were set aside so far.
+
+    Args:
+        policy: ``refuse`` raises at the first bad row, ``skip`` sets them aside.
+
+    Attributes:
+        rows: the rows set aside, in the order in which they were found.
+    """
+
+    def __init__(self, policy: Literal["refuse", "skip"] = "refuse") -> None:
+        self.skips = policy == "skip"
+        self.rows: list[BadRow] = []
+
+    def add(self, source: str, place: str, reason: str, content: Any) -> None:
+        """Tell one bad row.
+
+        Args:
+            source: the file, or the name of the data set and split.
+            place: ``file:line``, or the row's number.
+            reason: what is wrong, what was expected.
+            content: the row as it was found.
+
+        Raises:
+            BadRowError: bad rows are refused.
+        """
+        if not self.skips:
+            raise BadRowError(f"{place}: {reason}")
+        self.rows.append(BadRow(source, place, reason, content))
+
+    def sift(self, table: Table, faults: Mapping[int, str], *, advice: str = "") -> Table:
+        """Take the bad rows out of a table.
+
+        Args:
+            table: the rows.
+            faults: what is wrong, by the row's index in the table.
+            advice: what to do about it, for the error.
+
+        Returns:
+            The table without those rows; the table itself where all are fine.
+
+        Raises:
+            BadRowError: there are bad rows, and they are refused.
+        """
+        if not faults:
+            return table
+        order = sorted(faults)
+        if not self.skips:
+            more = len(order) - 1
+            rest = f" (and {more:,} more row{'s' * (more > 1)})" if more else ""
+            said = f"; {advice}" if advice else ""
+            raise BadRowError(f"{table.at(order[0])}: {faults[order[0]]}{rest}{said}")
+        for row in order:
+            content = {name: values[row] for name, values in table.columns.items()}
+            self.rows.append(BadRow(table.place, table.at(row), faults[row], content))
+        return table.take([row for row in range(len(table)) if row not in faults])
+
+    def of(self, source: str) -> list[BadRow]:
+        """The rows of one source that were set aside."""
+        return [row for row in self.rows if row.source == source]
+
+    def check(self, kept: Mapping[str, int]) -> None:
+        """Look whether most rows are good: else it is not the rows that are wrong.
+
+        Args:
+            kept: how many good rows each source has.
+
+        Raises:
+            DataError: more than half of the rows of a source are bad.
+        """
+        for source, good in kept.items():
+            own = self.of(source)
+            if len(own) > good:
+                raise DataError(
+                    f"{source}: {len(own):,} of {len(own) + good:,} rows are bad, more than half, "
+                    "so none is set aside; is it the right file, with the right data.columns? "
+                    f"The first: {own[0].place}: {own[0].reason}"
+                )
+
+    def notes(self, kept: Mapping[str, int]) -> list[str]:
+        """One sentence for each source with bad rows.
+
+        Args:
+            kept: how many good rows each source has.
+
+        Raises:
+            DataError: see :meth:`check`.
+        """
+        self.check(kept)
+        return [
+            f"{source}: {len(own):,} of {len(own) + good:,} rows set aside as bad, see {BAD_ROWS}; "
+            f"the first: {own[0].place}: {own[0].reason}"
+            for source, good in kept.items()
+            if (own := self.of(source))
+        ]
+
+
+def write_bad_rows(path: Path, rows: Sequence[BadRow]) -> None:
+    """Write what was set aside: one JSON object a line with ``place``, ``reason`` and ``row``."""
+    atomic.write_text(path, "".join(_line(row) + "\n" for row in rows))
+
+
+def _line(row: BadRow) -> str:
+    content = {"place": row.place, "reason": row.reason, "row": _plain(row.content)}
+    text = json.dumps(content, ensure_ascii=False)
+    # Half a surrogate pair has no UTF-8 bytes, but JSON can spell it.
+    return text if _is_unicode(text) else json.dumps(content)
+
+
+def _plain(value: Any) -> Any:
+    """A value as JSON can tell it; numbers that JSON has no word for, and objects, as text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""Bad rows are refused with their place, or set aside as they are; never changed, never lost."""
+
+import json
+import math
+
+import pytest
+
+from distill.data.bad_rows import HINT, BadRow, BadRowError, BadRows, write_bad_rows
+from distill.data.load import load_task_data
+from distill.data.sources.table import Table
+from distill.errors import DataError
+from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+
+TASK = ClassificationTask(kind="classification", labels=["no", "yes"])
+GOOD = [{"id": n, "text": f"text {n}", "label": ("no", "yes")[n % 2]} for n in range(20)]
+
+
+def load(path, policy="skip", task=TASK, **columns):
+    data = DataConfig(
+        source="files", train=str(path), columns=Columns(**columns), on_bad_row=policy
+    )
+    return load_task_data(data, task, seed=0)
+
+
+def fault(path, policy="refuse", **named):
+    with pytest.raises(DataError) as error:
+        load(path, policy, **named)
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def all_texts(found):
+    return sorted(found.train.texts + found.validation.texts)
+
+
+def jsonl(tmp_path, bad, good=GOOD):
+    """The bad lines stand after the first ten good ones."""
+    lines = [json.dumps(row) for row in good]
+    lines[10:10] = [row if isinstance(row, str) else json.dumps(row) for row in bad]
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b"".join(line.encode("utf-8") + b"\n" for line in lines))
+    return path
+
+
+def row(text="a text", label="no", id="x"):
+    return {"id": id, "text": text, "label": label}
+
+
+#: What stands on line 11, and what is said of it.
+JSONL_FAULTS = [
+    ("{broken", "not JSON (Expecting property name enclosed in double quotes, column 2); each"),
+    ("[1, 2]", 'list instead of an object such as {"text": "...", "label": "..."}'),
+    ('{"text": "a\0b", "label": "no"}', "a NUL byte at byte "),
+    ({"text": "no label"}, "the label is missing in column 'label'"),
+    (row(label=math.nan), "the label is missing (NaN) in column 'label'"),
+    (row(label="NaN"), "the label is 'NaN', which stands for a missing number; where it is a name"),
+    (row(label="maybe"), "the label 'maybe' is unknown; labels are 'no', 'yes'"),
+    (row(label=7), "the label 7 is out of range; there are 2 labels ('no', 'yes'), so 0 to 1"),
+    (row(label=0.5), "the label is 0.5; a name or an integer is expected"),
+    (row(text=""), "column 'text' is empty"),
+    (row(text=None), "column 'text' is missing"),
+    (row(text=math.nan), "column 'text' is missing (NaN)"),
+    (row(text="a\0b"), "column 'text' holds a NUL character"),
+    (row(text="half \ud83d"), "column 'text' holds half a surrogate pair"),
+    (row(id=3), "the id 3 stands twice, first at {path}:4"),
+    (row(id=None), "the id is missing in column 'id'"),
+]
+
+
+@pytest.mark.parametrize(("content", "expected"), JSONL_FAULTS)
+def test_jsonl(tmp_path, content, expected):
+    path = jsonl(tmp_path, [content])
+    expected = expected.format(path=path) if "{path}" in expected else expected
+    told = fault(path, id="id")
+    assert told.startswith(f"{path}:11: {expected}")
+    assert told.endswith(HINT)
+    found = load(path, id="id")
+    assert all_texts(found) == sorted(one["text"] for one in GOOD)
+    (bad,) = found.bad
+    assert (bad.source, bad.place) == (str(path), f"{path}:11")
+    assert bad.reason.startswith(expected)
+    if isinstance(content, str):
+        assert bad.content == content + "\n"
+    else:  # by its text: NaN is not equal to itself
+        assert repr(bad.content) == repr({"text": None, "label": None, "id": None} | content)
+    (note, held_out) = found.notes
+    assert note == (
+        f"{path}: 1 of 21 rows set aside as bad, see bad_rows.jsonl; the first: {path}:11: "
+        f"{bad.reason}"
+    )
+    assert held_out.startswith("no validation data")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("too,many,fields,no\n", "4 fields, but the header has 3 ('id', 'text', 'label')"),
+        ("few\n", "1 fields, but the header has 3 ('id', 'text', 'label')"),
+        ('x,"quoted" badly,no\n', "broken row: ',' expected after '\"'"),
+        (b"x,caf\xe9,no\n", "not UTF-8 at byte "),
+        (b'x,"two\nl\xefnes",no\n', "not UTF-8 at byte "),
+        ("x,nul\0byte,no\n", "a NUL byte at byte "),
+        ("x,,no\n", "column 'text' is empty"),
+        ("x,text,\n", "the label is missing in column 'label'"),
+    ],
+)
+def test_csv(tmp_path, content, expected):
+    raw = content if isinstance(content, bytes) else content.encode()
+    lines = [f"{one['id']},{one['text']},{one['label']}\n".encode() for one in GOOD]
+    path = tmp_path / "rows.csv"
+    path.write_bytes(b"".join([b"id,text,label\n", *lines[:5], raw, *lines[5:]]))
+    assert fault(path).split(f"{path}:7: ")[1].startswith(expected)
+    found = load(path)
+    assert all_texts(found) == sorted(one["text"] for one in GOOD)
+    (bad,) = found.bad
+    assert bad.place == f"{path}:7"
+    assert bad.reason.startswith(expected)
+    if not isinstance(bad.content, dict):  # it could not be parsed: its lines as they stand
+        assert bad.content == raw.decode("utf-8", "backslashreplace")
+
+
+def test_a_quote_that_never_closes_is_refused_always_as_it_swallows_rows(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\na,no\nb,yes\nc,no\nd,yes\n" + '"open,no\n' + "e,yes\n")
+    assert fault(path, "skip") == f"{path}:6: broken row: a quote opened here never closes"
+
+
+def test_labels_that_training_lacks_are_bad_rows_of_validation(tmp_path):
+    (tmp_path / "dev.jsonl").write_text(
+        "".join(json.dumps(one) + "\n" for one in [*GOOD, row(label="perhaps")])
+    )
+    data = DataConfig(
+        source="files",
+        train=str(jsonl(tmp_path, [])),
+        validation=str(tmp_path / "dev.jsonl"),
+        on_bad_row="skip",
+    )
+    found = load_task_data(data, ClassificationTask(kind="classification"), seed=0)
+    assert len(found.validation) == 20
+    assert [bad.place for bad in found.bad] == [f"{tmp_path / 'dev.jsonl'}:21"]
+
+
+@pytest.mark.parametrize("kind", ["text", "lines"])
+def test_more_than_half_are_refused(tmp_path, kind):
+    wrong = row(text="") if kind == "text" else "{broken"
+    path = jsonl(tmp_path, [wrong] * 20)
+    assert len(load(path).bad) == 20
+    path = jsonl(tmp_path, [wrong] * 21)
+    assert fault(path, "skip").startswith(
+        f"{path}: 21 of 41 rows are bad, more than half, so none is set aside; is it the right "
+        f"file, with the right data.columns? The first: {path}:11: "
+    )
+    path = jsonl(tmp_path, [wrong] * 3, good=[])
+    assert fault(path, "skip").startswith(f"{path}: 3 of 3 rows are bad")
+
+
+def test_rows_of_parquet_keep_their_numbers_when_others_are_taken_out(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    texts = ["one", "", "three", "four", "five", "six"]
+    labels = ["no", "yes", "no", "what", "yes", "yes"]
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": texts, "label": labels}), path)
+    found = load(path)
+    assert [(bad.place, bad.reason[:20]) for bad in found.bad] == [
+        (f"{path} row 2", "column 'text' is emp"),
+        (f"{path} row 4", "the label 'what' is "),
+    ]
+    assert all_texts(found) == ["five", "one", "six", "three"]
+
+
+def test_sift_counts_what_it_refuses():
+    table = Table("t.csv", {"text": list("abcd")}, ["text"], lines=[2, 3, 5, 8])
+    bad = BadRows()
+    assert bad.sift(table, {}) is table
+    with pytest.raises(BadRowError) as error:
+        bad.sift(table, {3: "is odd", 1: "is even"}, advice="mend it")
+    assert str(error.value) == "t.csv:3: is even (and 1 more row); mend it"
+    rest = BadRows("skip").sift(table, {0: "x", 2: "y"})
+    assert (rest.columns, rest.at(1)) == ({"text": ["b", "d"]}, "t.csv:8")
+    again = BadRows("skip").sift(rest, {0: "z"})
+    assert (again.columns, again.at(0)) == ({"text": ["d"]}, "t.csv:8")
+
+
+def test_what_is_written_can_be_read_whatever_it_holds(tmp_path):
+    contents = [
+        {"a": math.nan, "b": [1, math.inf]},
+        "raw \x00 \ud83d\n",
+        {"t": b"x"},
+        {"שלום": "😀"},
+    ]
+    rows = [BadRow("f", f"f:{n}", "is bad", content) for n, content in enumerate(contents)]
+    write_bad_rows(tmp_path / "bad.jsonl", rows)
+    text = (tmp_path / "bad.jsonl").read_text(encoding="utf-8")
+    assert [json.loads(line)["row"] for line in text.splitlines()] == [
+        {"a": "nan", "b": [1, "inf"]},
+        contents[1],
+        {"t": "b'x'"},
+        contents[3],
+    ]
+    assert json.loads(text.splitlines()[0]) == {
+        "place": "f:0", "reason": "is bad", "row": {"a": "nan", "b": [1, "inf"]}
+    }  # fmt: skip
+    assert "שלום" in text

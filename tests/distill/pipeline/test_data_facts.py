@@ -1,0 +1,85 @@
+"""What a run folder tells of its rows: how many, which were cut, which were set aside."""
+
+from __future__ import annotations
+
+import json
+
+import yaml
+
+from distill import load_recipe, run
+from distill.cli.main import main
+from distill.pipeline.data_facts import write_data_facts
+from distill.run_folder import RunFolder
+from distill.stages.workspace import Workspace
+
+_BAD = ['{"text": "", "label": "positive"}', "{broken", '{"text": "film", "label": "nobody"}']
+
+
+def _recipe(tiny_recipe, **data):
+    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+    recipe |= {"baseline": False, "track": {}, "stages": [recipe["stages"][-1]]}
+    recipe["data"] |= data
+    recipe["teacher"]["finetune"]["epochs"] = 1
+    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    return tiny_recipe
+
+
+def test_bad_rows_are_refused_with_their_line_and_nothing_is_written(tmp_path, tiny_recipe, capsys):
+    path = _recipe(tiny_recipe)
+    train = tmp_path / "train.jsonl"
+    train.write_text(train.read_text("utf-8") + "\n".join(_BAD), "utf-8")
+    assert main(["run", str(path), "--run-dir", str(tmp_path / "run")]) == 2
+    said = capsys.readouterr().err
+    assert f"{train}:50: not JSON" in said
+    assert "data.on_bad_row: skip" in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_rows_are_set_aside_counted_and_reported(tmp_path, tiny_recipe):
+    path = _recipe(tiny_recipe, on_bad_row="skip", max_length=8)
+    train = tmp_path / "train.jsonl"
+    good = train.read_text("utf-8")
+    train.write_text(good + "\n".join(_BAD), "utf-8")
+    folder = tmp_path / "run"
+    run(load_recipe(path), folder)
+    found = [json.loads(line) for line in (folder / "bad_rows.jsonl").read_text().splitlines()]
+    assert [row["place"] for row in found] == [f"{train}:{n}" for n in (50, 49, 51)]
+    assert [row["row"] for row in found] == [
+        _BAD[1] + "\n",
+        {"text": "", "label": "positive"},
+        {"text": "film", "label": "nobody"},
+    ]
+    data = json.loads((folder / "data.json").read_text("utf-8"))
+    assert data["rows"] == {"train": 48, "validation": 16}
+    assert data["bad"] == 3
+    cut = data["cut"]["train"]
+    assert 0 < cut["cut"] <= 48
+    assert cut["keeps_99"] == cut["longest"]  # of so few rows none may be cut
+    assert any("3 of 51 rows set aside as bad" in note for note in data["notes"])
+    page = (folder / "report.html").read_text("utf-8")
+    cut_note = (
+        f"are cut to 8 tokens, the longest had {cut['longest']}; "
+        f"data.max_length: {cut['keeps_99']} would keep 99 % whole"
+    )
+    assert "3 of 51 rows set aside as bad" in page
+    assert cut_note in page
+    assert cut_note in (folder / "log.txt").read_text("utf-8")
+    # The rows that are left are those of a file without the bad ones.
+    train.write_text(good, "utf-8")
+    clean = Workspace(load_recipe(path))
+    assert json.loads((folder / "01-teacher/stage.json").read_text())["score"] is not None
+    write_data_facts(RunFolder(folder), clean)
+    assert not (folder / "bad_rows.jsonl").exists()
+    assert json.loads((folder / "data.json").read_text("utf-8"))["rows"] == data["rows"]
+
+
+def test_a_mended_file_does_nothing_again(tmp_path, tiny_recipe):
+    path = _recipe(tiny_recipe, on_bad_row="skip")
+    train = tmp_path / "train.jsonl"
+    good = train.read_text("utf-8")
+    train.write_text(good + _BAD[0], "utf-8")
+    folder = tmp_path / "run"
+    run(load_recipe(path), folder)
+    train.write_text(good, "utf-8")
+    assert main(["resume", str(folder)]) == 0
+    assert (folder / "log.txt").read_text("utf-8").count("done before") == 2
