@@ -59,6 +59,18 @@ _AXES: dict[str, tuple[str, ...]] = {
 _VOCABULARY = ("vocab_size", "pad_token_id", "type_vocab_size", "max_position_embeddings")
 
 
+def axes_of(module: str) -> tuple[str, ...]:
+    """What the rows and columns of a module's weight are: ``hidden``, ``heads``, ``ffn``, ``all``.
+
+    A bias, and the gain of a LayerNorm, has the rows only.
+
+    Args:
+        module: its name in a BERT.
+    """
+    # The longest name wins: 'attention.output.dense' ends in 'output.dense' too.
+    return _AXES[max((end for end in _AXES if module.endswith(end)), key=len)]
+
+
 @dataclass(frozen=True)
 class _Cut:
     """Which of the teacher's dimensions the student keeps."""
@@ -69,10 +81,7 @@ class _Cut:
 
     def of(self, weight: Tensor, module: str) -> Tensor:
         """The student's part of a teacher's tensor that lies below ``module``."""
-        # The longest name wins: 'attention.output.dense' ends in 'output.dense' too.
-        name = max((end for end in _AXES if module.endswith(end)), key=len)
-        # A bias has the rows of its weight only.
-        for dimension, axis in enumerate(_AXES[name][: weight.dim()]):
+        for dimension, axis in enumerate(axes_of(module)[: weight.dim()]):
             if axis != "all":
                 weight = weight.index_select(dimension, getattr(self, axis))
         return weight

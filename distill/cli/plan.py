@@ -256,7 +256,9 @@ def _removal(config: PruneStage) -> str:
     budget = config.budget
     if budget is None:
         heads, ffn = config.shares
-        return f"{config.method}: remove {heads:.0%} of heads, {ffn:.0%} of ffn{rounds}"
+        parts = {"heads": heads, "ffn": ffn, "the hidden width": config.hidden or 0.0}
+        gone = ", ".join(f"{share:.0%} of {name}" for name, share in parts.items() if share)
+        return f"{config.method}: remove {gone}{rounds}"
     if budget.latency_ms is not None:
         return f"{config.method}: until int8 takes {budget.latency_ms:g} ms{rounds}"
     what, part = ("MACs", budget.macs) if budget.macs else ("parameters", budget.parameters)

@@ -74,23 +74,50 @@ def mask_gradients(
     heads, ffn = layer_sizes(model)
     if not sum(heads) + sum(ffn):
         raise ModelError("the model has no heads and no neurons left to prune")
+    joined = gathered(
+        model, lambda batch: _of_batch(model, batch, loss_of), batches=batches, samples=samples
+    )
+    return MaskGradients(joined[: len(heads)], joined[len(heads) :])
+
+
+def gathered(
+    model: PreTrainedModel,
+    of_batch: Callable[[Batch], list[torch.Tensor]],
+    *,
+    batches: Iterable[Batch],
+    samples: int,
+) -> list[torch.Tensor]:
+    """Gradients batch by batch, with the model in eval mode and its weights left alone.
+
+    Args:
+        model: a BERT.
+        of_batch: several gradients of one batch on the model's device, each (B, ...).
+        batches: the batches; may be without end.
+        samples: N, rounded up to whole batches.
+
+    Returns:
+        Each of the gradients for all examples, (N, ...).
+
+    Raises:
+        DataError: there are no batches.
+        ModelError: a gradient is not a number.
+    """
     found: list[list[torch.Tensor]] = []
     seen = 0
     with _frozen(model), Bar("Fisher information", samples) as bar:
         for batch in batches:
             if seen >= samples:
                 break
-            moved = {name: value.to(model.device) for name, value in batch.items()}
-            found.append(_of_batch(model, moved, loss_of))
+            found.append(of_batch({name: value.to(model.device) for name, value in batch.items()}))
             count = len(batch["input_ids"])
             seen += count
             bar.advance(count)
     if not found:
-        raise DataError("no batches to score heads and neurons with")
+        raise DataError("no batches to judge parts of the model with")
     joined = [torch.cat(parts) for parts in zip(*found, strict=True)]
     if not all(bool(part.isfinite().all()) for part in joined):
-        raise ModelError("gradients of heads and neurons are not numbers; did training diverge?")
-    return MaskGradients(joined[: len(heads)], joined[len(heads) :])
+        raise ModelError("gradients of the model's parts are not numbers; did training diverge?")
+    return joined
 
 
 def _of_batch(model: PreTrainedModel, batch: Batch, loss_of: LossOf) -> list[torch.Tensor]:

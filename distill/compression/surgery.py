@@ -49,15 +49,31 @@ def slice_model(model: PreTrainedModel, masks: Masks) -> PreTrainedModel:
         ModelError: the masks do not fit the model, or its class cannot be pruned.
     """
     masks.check(model)
+    config = config_of_sizes(model, heads=masks.heads_kept, ffn=masks.ffn_kept)
+    return rebuilt(model, config, _sliced_weights(model, masks))
+
+
+def rebuilt(
+    model: PreTrainedModel, config: BertConfig, weights: dict[str, torch.Tensor]
+) -> PreTrainedModel:
+    """A model of other sizes with given weights.
+
+    Args:
+        model: what it was before; device, dtype, mode and attention implementation are taken over.
+        config: that of :func:`config_of_sizes`.
+        weights: all of its weights.
+
+    Raises:
+        ModelError: the model's class cannot be pruned.
+    """
     stock, pruned = _classes_of(model)
-    config = _sliced_config(model, masks)
     target = stock if type(config) is BertConfig else pruned
     extra: dict[str, Any] = {}
     if issubclass(target, BertModel) and model.pooler is None:
         extra["add_pooling_layer"] = False
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away: draw none
         sliced = target(config, **extra)
-    sliced.load_state_dict(_sliced_weights(model, masks), strict=True)
+    sliced.load_state_dict(weights, strict=True)
     nn.Module.to(sliced, device=model.device, dtype=model.dtype)
     sliced.set_attn_implementation(model.config._attn_implementation)
     sliced.train(model.training)
@@ -107,16 +123,31 @@ def _classes_of(model: PreTrainedModel) -> tuple[type[PreTrainedModel], type[Pre
     )
 
 
-def _sliced_config(model: PreTrainedModel, masks: Masks) -> BertConfig:
+def config_of_sizes(
+    model: PreTrainedModel, *, heads: list[int], ffn: list[int], hidden: int | None = None
+) -> BertConfig:
+    """The configuration of a model after surgery.
+
+    Args:
+        model: the model before.
+        heads: attention heads of every layer afterwards.
+        ffn: neurons of every layer.
+        hidden: the hidden width; left out, as before.
+
+    Returns:
+        A stock BERT's where every layer has the same sizes and its heads are as wide together as
+        the hidden width; else a pruned one's.
+    """
+    _classes_of(model)
     given = {key: value for key, value in model.config.to_dict().items() if key not in _DROPPED}
-    whole = int(model.config.num_attention_heads)
-    heads, ffn = masks.heads_kept, masks.ffn_kept
-    stock_heads = all(count == whole for count in heads)
-    if stock_heads and len(set(ffn)) == 1 and ffn[0] > 0:
-        given.pop("head_dim", None)
-        return BertConfig(**{**given, "intermediate_size": ffn[0]})
-    given["head_dim"] = head_dim(model)
-    return PrunedBertConfig(**given, heads_per_layer=heads, ffn_per_layer=ffn)
+    given["hidden_size"] = width = hidden or int(model.config.hidden_size)
+    given.pop("head_dim", None)
+    even = len(set(heads)) == 1 and len(set(ffn)) == 1 and ffn[0] > 0
+    if even and heads[0] * head_dim(model) == width:
+        return BertConfig(**{**given, "intermediate_size": ffn[0], "num_attention_heads": heads[0]})
+    return PrunedBertConfig(
+        **given, head_dim=head_dim(model), heads_per_layer=heads, ffn_per_layer=ffn
+    )
 
 
 def _sliced_weights(model: PreTrainedModel, masks: Masks) -> dict[str, torch.Tensor]:

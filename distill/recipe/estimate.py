@@ -20,7 +20,7 @@ from distill.recipe.schema import (
     TeacherModel,
     TrainConfig,
 )
-from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS
+from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS, width_left
 from distill.recipe.sizes import Size
 
 #: Forward and backward together cost about three forward passes.
@@ -213,7 +213,8 @@ def _after(shape: Shape, config: PruneStage) -> Shape:
     if config.budget is not None:
         removed = 1 - (config.budget.macs or config.budget.parameters or 1.0)
         return shape.pruned(removed, removed)
-    return shape.pruned(*config.shares)
+    left = width_left(shape.hidden, config.hidden or 0.0)
+    return replace(shape.pruned(*config.shares), hidden=left)
 
 
 def stage_bytes(stage: PlannedStage, teacher: Shape, student: Shape) -> int:

@@ -91,20 +91,25 @@ def _save(context: StageContext, pruned: _Pruned) -> StageResult:
     ]
     for note in notes:
         logger.info("%s: %s", context.stage.name, note)
-    facts = {"heads": heads, "ffn": ffn, "notes": notes, **pruned.facts}
+    sizes = {"heads": heads, "ffn": ffn, "hidden": int(pruned.model.config.hidden_size)}
+    facts = {**sizes, "notes": notes, **pruned.facts}
     return context.save_model(pruned.model, pruned.fit, tokenizer=pruned.tokenizer, **facts)
 
 
 def _sizes_note(context: StageContext, student: PreTrainedModel) -> list[str]:
-    before, after = layer_sizes(context.load_student()), layer_sizes(student)
-    if before == after:
-        return []
+    whole = context.load_student()
+    before, after = layer_sizes(whole), layer_sizes(student)
+    found = []
     if len(before[0]) != len(after[0]):
-        return [f"keeps {len(after[0])} of {len(before[0])} layers"]
-    (heads, ffn), (all_heads, all_ffn) = map(sum, after), map(sum, before)
-    return [
-        f"keeps {heads} of {all_heads} heads and {ffn} of {all_ffn} feed-forward neurons",
-    ]
+        found.append(f"keeps {len(after[0])} of {len(before[0])} layers")
+    elif before != after:
+        (heads, ffn), (all_heads, all_ffn) = map(sum, after), map(sum, before)
+        found.append(
+            f"keeps {heads} of {all_heads} heads and {ffn} of {all_ffn} feed-forward neurons"
+        )
+    if (width := student.config.hidden_size) != whole.config.hidden_size:
+        found.append(f"keeps {width} of {whole.config.hidden_size} hidden dimensions")
+    return found
 
 
 def _budget_note(facts: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Heads and neurons: judged, chosen for a goal, cut out, repaired; at once or in rounds."""
+"""Heads, neurons and hidden width: judged, chosen, cut out, repaired; at once or in rounds."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from distill.compression.reconstruct import reconstruct
 from distill.compression.scores import l1_scores, taylor_scores
 from distill.compression.search import Scores
 from distill.compression.surgery import slice_model
+from distill.compression.width import slice_width, width_scores
 from distill.data.batches import make_loader
 from distill.evaluation.machine import physical_cores
 from distill.modules.base import Batch, model_inputs
 from distill.objectives.logits import logits_loss
 from distill.recipe.schema import PruneStage, TrainConfig
-from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS
+from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS, width_left
 from distill.stages.context import StageContext
 from distill.stages.distill import distil_logits, teacher_logits
 from teachers.load import load_model
@@ -43,7 +44,7 @@ _TIMINGS = 3
 
 @dataclass(frozen=True)
 class UnitPruner:
-    """Removes heads and neurons as a prune stage says.
+    """Removes heads, neurons and hidden dimensions as a prune stage says.
 
     Args:
         config: the stage's settings.
@@ -68,15 +69,41 @@ class UnitPruner:
             The model before its last recovery, and what is told of the budget.
         """
         goal = self._goal(student)
+        width = int(student.config.hidden_size)
         current = student
         rounds = self.config.rounds
         for done in range(1, rounds):
-            current = self._round(current, goal, done, ease)
-        judged = self._judge(current)
-        sliced = self._cut(judged, goal, ease)
+            current = self._round(current, goal, done, ease, width=width)
         if isinstance(goal, BudgetGoal) and isinstance(goal.cost, LatencyTable):
-            return self._timed(student, judged, sliced, goal, ease)
+            judged = self._judge(current)
+            return self._timed(student, judged, self._cut(judged, goal, ease), goal, ease)
+        sliced = self._smaller(current, goal, ease, width=width)
         return sliced, _told(goal, self.config, sliced, ease)
+
+    def _smaller(
+        self, current: PreTrainedModel, goal: Goal, part: float, *, width: int
+    ) -> PreTrainedModel:
+        """Cut until ``part`` of what was asked for is gone, counted from the first ``width`` on."""
+        if self.config.removes_units:
+            current = self._cut(self._judge(current), goal, part)
+        if self.config.hidden is not None:
+            current = self._narrow(current, width_left(width, part * self.config.hidden))
+        return current
+
+    def _narrow(self, student: PreTrainedModel, left: int) -> PreTrainedModel:
+        """Keep the best ``left`` dimensions of the hidden states."""
+        targets = teacher_logits(self.context, self.context.load_teacher())
+        config = self.config
+        samples = config.samples or SAMPLES
+        if config.method == "taylor":
+            samples = (config.score_steps or SCORE_STEPS) * config.batch_size
+        scores = width_scores(
+            student,
+            loss_of=distillation_loss(targets),
+            batches=self._batches(),
+            samples=min(samples, len(targets)),
+        )
+        return slice_width(student, scores.keep(left))
 
     def _timed(
         self,
@@ -115,13 +142,13 @@ class UnitPruner:
         }
 
     def _round(
-        self, current: PreTrainedModel, goal: Goal, done: int, ease: float
+        self, current: PreTrainedModel, goal: Goal, done: int, ease: float, *, width: int
     ) -> PreTrainedModel:
         """One round of a schedule with its recovery, or what it left when it was done before."""
         folder = self.folder / f"round-{done}"
         if not (folder / "model" / "config.json").is_file():
             part_done = progress(self.config.schedule, done, self.config.rounds)
-            sliced = self._cut(self._judge(current), goal, ease * part_done)
+            sliced = self._smaller(current, goal, ease * part_done, width=width)
             recover = (self.config.recover or TrainConfig()).model_copy(update={"epochs": 1})
             part = folder.relative_to(self.context.folder)
             recovered, _ = distil_logits(

@@ -15,6 +15,7 @@ _MEASURES = ("macs", "parameters", "latency_ms")
 _KEYS: dict[str, tuple[str, ...]] = {
     "heads": UNIT_METHODS,
     "ffn": UNIT_METHODS,
+    "hidden": ("taylor", "fisher"),
     "budget": UNIT_METHODS,
     "uniform": UNIT_METHODS,
     "reconstruct": UNIT_METHODS,
@@ -49,6 +50,8 @@ def _amounts(stage: PruneStage) -> Iterator[tuple[Loc, str]]:
         for key in ("heads", "ffn"):
             if getattr(stage, key) is not None:
                 yield (key,), "a share and a budget cannot both hold; keep one of them"
+        if stage.hidden is not None:
+            yield ("hidden",), "a budget divides heads and neurons; cut the width in another stage"
         given = [key for key in _MEASURES if getattr(budget, key) is not None]
         if len(given) != 1:
             found = " and ".join(given) if given else "none"
@@ -57,8 +60,13 @@ def _amounts(stage: PruneStage) -> Iterator[tuple[Loc, str]]:
             yield ("budget", "length"), "parameters do not depend on a length; leave it out"
         if budget.latency_ms is None and budget.threads is not None:
             yield ("budget", "threads"), "only latency_ms is measured; leave it out"
-    elif stage.by_units and stage.shares == (0.0, 0.0):
-        yield ("heads",), "nothing would be removed; give a share of heads or ffn, or a budget"
+    elif stage.by_units and not stage.removes_units and stage.hidden is None:
+        yield (
+            ("heads",),
+            "nothing would be removed; give a share of heads, ffn or hidden, or a budget",
+        )
+    if stage.by_units and not stage.removes_units and stage.reconstruct not in (None, "none"):
+        yield ("reconstruct",), "fits what stands behind heads and neurons; none are removed"
     if stage.method == "depth" and (stage.layers is None) == (stage.keep is None):
         yield ("method",), "'depth' needs `layers` (how many go) or `keep` (a list), one of them"
     if stage.keep is not None and stage.keep != sorted(set(stage.keep)):

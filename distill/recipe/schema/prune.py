@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
@@ -14,8 +15,21 @@ UNIT_METHODS = ("fisher", "taylor", "l1", "movement")
 #: What is removed where neither shares nor a budget are given.
 HEADS, FFN = 0.33, 0.5
 SAMPLES, SCORE_STEPS, ROUNDS, TRIES = 2048, 50, 4, 3
+#: Kernels, and blocks of 4-bit weights, take numbers eight at a time.
+_MULTIPLE = 8
 
 Part = Annotated[float, Field(gt=0, lt=1)]
+
+
+def width_left(width: int, share: float) -> int:
+    """How much of a hidden width stays when a share goes: a multiple of 8 where the width is one.
+
+    Example:
+        >>> width_left(384, 0.2)
+        304
+    """
+    step = math.gcd(width, _MULTIPLE)
+    return min(width, max(step, step * round(width * (1.0 - share) / step)))
 
 
 class Budget(Section):
@@ -43,9 +57,13 @@ class PruneStage(Section):
     """``fisher``, ``taylor``, ``l1``, ``movement``: heads and neurons; ``depth``: whole layers;
     ``vocabulary``: pieces that the training texts do not need."""
     heads: Share | None = None
-    """Share of the attention heads removed, rounded to whole heads; left out, 0.33."""
+    """Share of the attention heads removed, rounded to whole heads; left out, 0.33, or none where
+    ``hidden`` is given."""
     ffn: Share | None = None
-    """Share of the feed-forward neurons removed; left out, 0.5."""
+    """Share of the feed-forward neurons removed; left out, 0.5, or none where ``hidden`` is given.
+    """
+    hidden: Part | None = None
+    """Share of the hidden width removed in every layer, to a multiple of 8; left out, none."""
     budget: Budget | None = None
     """What may be left, in place of ``heads`` and ``ffn``; the split between them is found."""
     uniform: StrictBool | None = None
@@ -89,15 +107,18 @@ class PruneStage(Section):
         """The shares of heads and of neurons that are removed, where there is no budget."""
         if not self.by_units or self.budget is not None:
             return 0.0, 0.0
-        return (
-            HEADS if self.heads is None else self.heads,
-            FFN if self.ffn is None else self.ffn,
-        )
+        heads, ffn = (HEADS, FFN) if self.hidden is None else (0.0, 0.0)
+        return heads if self.heads is None else self.heads, ffn if self.ffn is None else self.ffn
 
     @property
     def even(self) -> bool:
         """Whether every layer is left the same size."""
         return self.budget is None if self.uniform is None else self.uniform
+
+    @property
+    def removes_units(self) -> bool:
+        """Whether heads or neurons are removed, and not the hidden width alone."""
+        return self.by_units and (self.budget is not None or any(self.shares))
 
     @property
     def removes_heads(self) -> bool:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from distill.recipe.estimate import Shape
+from distill.recipe.estimate import Shape, _after
 from distill.recipe.known import teacher_shape
+from distill.recipe.schema import PruneStage
 from distill.recipe.sizes import resolve_size
 
 
@@ -41,3 +44,13 @@ def test_a_pruned_shape_keeps_the_width_of_its_heads() -> None:
     assert (pruned.heads, pruned.head_dim, pruned.ffn, pruned.hidden) == (8, 32, 768, 384)
     assert minilm().pruned(heads=0, ffn=0) == minilm()
     assert minilm().pruned(heads=0.999, ffn=0.999).heads == 1
+
+
+def test_a_narrower_shape_has_its_heads_and_neurons_still() -> None:
+    stage = PruneStage(kind="prune", hidden=0.25)
+    narrow = _after(minilm(), stage)
+    assert (narrow.heads, narrow.head_dim, narrow.ffn, narrow.hidden) == (12, 32, 1536, 288)
+    both = _after(minilm(), stage.model_copy(update={"heads": 0.25}))
+    # Nine heads of 32 fill the width: what a stock BERT of that size has.
+    assert both == replace(narrow, heads=9)
+    assert both.parameters == replace(minilm(), hidden=288, heads=9).parameters

@@ -26,6 +26,9 @@ def with_stages(write: Write, *stages: str) -> Path:
         ("{kind: prune, budget: {parameters: 0.5, length: 8}}", "budget.length", "leave it out"),
         ("{kind: prune, budget: {macs: 0.5, threads: 1}}", "budget.threads", "only latency_ms"),
         ("{kind: prune, heads: 0, ffn: 0}", "heads", "nothing would be removed"),
+        ("{kind: prune, hidden: 0.3, budget: {macs: 0.5}}", "hidden", "in another stage"),
+        ("{kind: prune, method: l1, hidden: 0.3}", "hidden", "is for method taylor and fisher"),
+        ("{kind: prune, hidden: 0.3, reconstruct: scale}", "reconstruct", "none are removed"),
         ("{kind: prune, samples: 64}", "samples", "is for method fisher; 'taylor'"),
         ("{kind: prune, method: l1, score_steps: 5}", "score_steps", "taylor, movement and depth"),
         ("{kind: prune, layers: 1}", "layers", "is for method depth"),
@@ -57,6 +60,8 @@ def test_settings_that_cannot_be(
     "stage",
     [
         "{kind: prune}",
+        "{kind: prune, hidden: 0.25}",
+        "{kind: prune, method: fisher, hidden: 0.25, heads: 0.25, reconstruct: weights}",
         "{kind: prune, method: fisher, budget: {macs: 0.5, length: 32}, recover: null}",
         "{kind: prune, method: fisher, samples: 64, heads: 0.5, uniform: false}",
         "{kind: prune, method: l1, budget: {parameters: 0.6}, schedule: linear, steps: 3}",

@@ -67,6 +67,42 @@ def test_uniform_neurons_alone_stay_stock_bert(prepared):
     assert model.config.intermediate_size == 32
 
 
+@pytest.mark.parametrize("method", [{"method": "taylor", "score_steps": 2},
+                                    {"method": "fisher", "samples": 32}])  # fmt: skip
+def test_the_hidden_width_alone(prepared, method):
+    context = prepared(stage=stage(hidden=0.25, **method))
+    facts = run(context).facts
+    model = model_of(context)
+    assert layer_sizes(model) == ([2, 2], [64, 64])
+    assert facts["hidden"] == model.config.hidden_size == 24
+    assert facts["notes"] == ["keeps 24 of 32 hidden dimensions"]
+    assert type(model).__name__ == "PrunedBertForSequenceClassification"
+
+
+def test_width_and_heads_that_fill_it_are_stock_bert_and_recover(prepared):
+    context = prepared(
+        stage=stage(heads=0.5, hidden=0.5, score_steps=2, recover=SHORT, max_drop=1.0)
+    )
+    facts = run(context).facts
+    model = model_of(context)
+    assert type(model).__name__ == "BertForSequenceClassification"
+    assert (model.config.hidden_size, model.config.num_attention_heads) == (16, 1)
+    assert facts["notes"][:2] == [
+        "keeps 2 of 4 heads and 128 of 128 feed-forward neurons",
+        "keeps 16 of 32 hidden dimensions",
+    ]
+
+
+def test_the_width_goes_in_rounds_counted_from_the_first(prepared):
+    settings = {"schedule": "linear", "steps": 2, "score_steps": 2, "recover": SHORT}
+    context = prepared(stage=stage(hidden=0.5, **settings))
+    run(context)
+    between = AutoModelForSequenceClassification.from_pretrained(
+        context.folder / "round-1" / "model"
+    )
+    assert [between.config.hidden_size, model_of(context).config.hidden_size] == [24, 16]
+
+
 def test_a_schedule_recovers_between_its_rounds(prepared, caplog):
     context = prepared(
         stage=stage(method="l1", heads=0, ffn=0.5, schedule="linear", steps=2, recover={**SHORT})

@@ -1,0 +1,180 @@
+import pytest
+import torch
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertForSequenceClassification,
+    BertModel,
+)
+
+from distill.compression.masks import Masks, layer_sizes
+from distill.compression.surgery import slice_model
+from distill.compression.width import KeptWidth, narrow_forward, slice_width, width_scores
+from distill.errors import DataError, ModelError
+from distill.export.onnx import export_onnx
+from distill.export.transformers_folder import save_transformers
+from distill.recipe.schema.prune import width_left
+from distill.runtime.session import OnnxSession
+from students.pruned_bert import PrunedBertForSequenceClassification
+
+
+def kept(tiny, count, seed=0):
+    draw = torch.Generator().manual_seed(seed)
+    masks = []
+    for _ in range(2):
+        mask = torch.zeros(tiny.HIDDEN, dtype=torch.bool)
+        mask[torch.randperm(tiny.HIDDEN, generator=draw)[:count]] = True
+        masks.append(mask)
+    return KeptWidth(*masks)
+
+
+@pytest.mark.parametrize("count", [1, 5, 9, 12])
+def test_the_cut_model_is_the_one_that_normalises_over_what_is_kept(tiny, count):
+    model, batches, left = tiny.make_model(), tiny.make_batches(), kept(tiny, count)
+    sliced = slice_width(model, left)
+    assert sliced.config.hidden_size == count
+    assert layer_sizes(sliced) == layer_sizes(model)
+    with narrow_forward(model, left):
+        expected = tiny.logits_of(model, batches)
+    torch.testing.assert_close(tiny.logits_of(sliced, batches), expected, atol=1e-5, rtol=0)
+    whole = tiny.logits_of(model, batches)  # the hooks are gone
+    if count < tiny.HIDDEN:
+        assert (whole - expected).abs().max() > 0.01
+    else:
+        torch.testing.assert_close(whole, expected, atol=1e-5, rtol=0)
+
+
+def test_every_tensor_with_the_width_is_cut(tiny):
+    model = tiny.make_model()
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    sliced = slice_width(model, kept(tiny, 9))
+    for name, weight in sliced.state_dict().items():
+        inner = name.endswith(("query.weight", "key.weight", "value.weight"))
+        inner |= name.endswith("attention.output.dense.weight")
+        expected = [
+            # Heads are together as wide as the hidden states were, and stay so.
+            side if side != tiny.HIDDEN or (inner and place == ("output" in name)) else 9
+            for place, side in enumerate(before[name].shape)
+        ]
+        if name.endswith(("query.bias", "key.bias", "value.bias")):
+            expected = [tiny.HIDDEN]
+        assert list(weight.shape) == expected, name
+    for name, weight in model.state_dict().items():
+        assert torch.equal(weight, before[name])
+
+
+def test_an_encoder_without_a_pooler(tiny):
+    torch.manual_seed(0)
+    model = BertModel(tiny.make_model().config, add_pooling_layer=False).eval()
+    left = KeptWidth(kept(tiny, 8).hidden, None)
+    sliced = slice_width(model, left)
+    ids = torch.arange(5, 21).reshape(2, 8)
+    with torch.no_grad(), narrow_forward(model, left):
+        expected = model(input_ids=ids).last_hidden_state
+    assert not expected[..., ~left.hidden].any()
+    with torch.no_grad():
+        found = sliced(input_ids=ids).last_hidden_state
+    torch.testing.assert_close(found, expected[..., left.hidden], atol=1e-5, rtol=0)
+    with pytest.raises(ModelError, match=r"for \[12\], the model has \[12, 12\]"):
+        slice_width(tiny.make_model(), left)
+
+
+def test_heads_that_fill_the_width_again_are_stock_bert(tiny, tmp_path):
+    narrow = slice_width(tiny.make_model(), kept(tiny, 9))  # heads are 3 wide: 3 of 4 fill it
+    assert type(narrow) is PrunedBertForSequenceClassification
+    assert (narrow.config.head_dim, narrow.config.num_attention_heads) == (3, 4)
+    left = Masks([torch.arange(4) != 1] * 3, [torch.ones(tiny.FFN, dtype=torch.bool)] * 3)
+    stock = slice_model(narrow, left)
+    assert type(stock) is BertForSequenceClassification
+    assert (stock.config.hidden_size, stock.config.num_attention_heads) == (9, 3)
+    other_way = slice_width(slice_model(tiny.make_model(), left), kept(tiny, 9))
+    assert type(other_way) is BertForSequenceClassification
+    stock.save_pretrained(tmp_path)
+    batches = tiny.make_batches()
+    for model in (other_way, BertForSequenceClassification.from_pretrained(tmp_path)):
+        found = tiny.logits_of(model, batches)
+        torch.testing.assert_close(found, tiny.logits_of(stock, batches), atol=1e-6, rtol=0)
+
+
+def test_saved_loaded_and_exported(tiny, tiny_bert, tmp_path):
+    from transformers import AutoTokenizer
+
+    model, batch = tiny.make_model(), tiny.make_batches(1)[0]
+    sliced = slice_width(model, kept(tiny, 5))
+    save_transformers(sliced, AutoTokenizer.from_pretrained(tiny_bert()), tmp_path / "model")
+    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").eval()
+    expected = tiny.logits_of(sliced, [batch])
+    assert torch.equal(tiny.logits_of(loaded, [batch]), expected)
+    export_onnx(loaded, tmp_path / "model.onnx")
+    ids, mask = batch["input_ids"].numpy(), batch["attention_mask"].numpy()
+    found = OnnxSession(tmp_path / "model.onnx", threads=1).run(ids, mask, 0 * ids)
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=0)
+
+
+def test_scores_are_squared_slopes_of_each_example(tiny):
+    model = tiny.make_model().double()
+    batches = [
+        {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
+        for batch in tiny.make_batches(2)
+    ]
+    scores = width_scores(model, loss_of=tiny.loss_of, batches=iter(batches), samples=8)
+    norms = [m for m in model.bert.modules() if isinstance(m, torch.nn.LayerNorm)]
+    for name, places, found in (
+        ("hidden", norms, scores.hidden),
+        ("pooled", [model.bert.pooler], scores.pooled),
+    ):
+        worth = torch.zeros(tiny.HIDDEN, dtype=torch.float64)
+        for batch in batches:
+            for row in range(len(batch["input_ids"])):
+                single = {key: value[row : row + 1] for key, value in batch.items()}
+                for unit in range(tiny.HIDDEN):
+                    worth[unit] += slope(tiny, model, single, places, unit) ** 2
+        torch.testing.assert_close(found.double(), worth, rtol=1e-4, atol=1e-8, msg=name)
+
+
+def slope(tiny, model, batch, places, unit, step=1e-4):
+    losses = []
+    for factor in (1 + step, 1 - step):
+        factors = torch.ones(tiny.HIDDEN, dtype=torch.float64)
+        factors[unit] = factor
+        hooks = [p.register_forward_hook(lambda _, __, out, f=factors: out * f) for p in places]
+        with torch.no_grad():
+            losses.append(float(tiny.loss_of(model, batch)))
+        for hook in hooks:
+            hook.remove()
+    return (losses[0] - losses[1]) / (2 * step)
+
+
+def test_dimensions_that_nothing_reads_go_first(tiny):
+    model = tiny.make_model()
+    dead = torch.tensor([2, 7, 8])
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            if isinstance(module, torch.nn.LayerNorm):
+                module.weight[dead] = module.bias[dead] = 0.0
+            if name.endswith(("query", "key", "value", "intermediate.dense", "pooler.dense")):
+                module.weight[:, dead] = 0.0
+    scores = width_scores(model, loss_of=tiny.loss_of, batches=tiny.make_batches(), samples=12)
+    assert not scores.hidden[dead].any()
+    left = scores.keep(9)
+    assert (~left.hidden).nonzero().flatten().tolist() == dead.tolist()
+    assert left.pooled.sum() == 9
+    assert not model.training
+    assert all(weight.requires_grad for weight in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("width", "share", "left"), [(384, 0.25, 288), (384, 0.2, 304), (312, 0.01, 312), (8, 0.9, 8),
+    (12, 0.25, 8), (30, 0.5, 16)],
+)  # fmt: skip
+def test_how_much_is_left(width, share, left):
+    assert width_left(width, share) == left
+
+
+def test_mistakes(tiny):
+    model = tiny.make_model()
+    with pytest.raises(ModelError, match=r"for \[11, 12\], the model has \[12, 12\]"):
+        slice_width(model, KeptWidth(torch.ones(11).bool(), torch.ones(12).bool()))
+    with pytest.raises(ModelError, match="not as much of the pooler"):
+        slice_width(model, KeptWidth(torch.ones(12).bool(), torch.arange(12) < 3))
+    with pytest.raises(DataError, match="no batches to judge"):
+        width_scores(model, loss_of=tiny.loss_of, batches=[], samples=4)
