@@ -21,8 +21,9 @@ from distill import digest
 from distill.atomic import new_folder, write_json
 from distill.cache import cache_folder
 from distill.console import Bar
-from distill.data.split import TextRows
+from distill.data.split import TextRows, Texts
 from distill.data.stamps import fault, stamp
+from distill.data.unknown import UnknownPieces
 from distill.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("distill")
 
-_VERSION = 2
+_VERSION = 3
 _CHUNK = 2000
 _IDS, _TYPES, _OFFSETS, _FACTS = "ids.int32", "types.uint8", "offsets.int64", "tokens.json"
 _CUT = "cut.int32"
@@ -54,6 +55,7 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
         digest: see above.
         truncated: how many rows were cut to the length limit.
         whole_lengths: tokens of each cut row before it was cut, int32 of shape (truncated,).
+        unknown: what the vocabulary lacks; see :meth:`UnknownPieces.facts`.
         pad_id: see above.
     """
 
@@ -66,6 +68,7 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
         self.digest = digest
         self.pad_id = pad_id
         self.truncated: int = facts["truncated"]
+        self.unknown: dict[str, Any] = facts["unknown"]
         self.whole_lengths: npt.NDArray[np.int32] = np.fromfile(folder / _CUT, dtype=np.int32)
         self._ids = np.memmap(folder / _IDS, dtype=np.int32, mode="r")
         self._types = (
@@ -161,8 +164,10 @@ def _engine(tokenizer: PreTrainedTokenizerFast, max_length: int) -> Tokenizer:
     return engine
 
 
-def _encode(split: TextRows, engine: Tokenizer) -> Iterator[tuple[list[Encoding], list[int]]]:
-    """Rows as tokens, with the whole lengths of those among them that were cut."""
+def _encode(
+    split: TextRows, engine: Tokenizer
+) -> Iterator[tuple[Texts, list[Encoding], list[int]]]:
+    """Rows and their tokens, with the whole lengths of those among them that were cut."""
     endless = Tokenizer.from_str(engine.to_str())
     endless.no_truncation()
     for texts, pairs in split.chunks(_CHUNK):
@@ -170,7 +175,7 @@ def _encode(split: TextRows, engine: Tokenizer) -> Iterator[tuple[list[Encoding]
         found = engine.encode_batch_fast(rows)
         # Of pairs the pieces cut off cannot be added up, so these few are tokenised once more.
         cut = [row for row, encoded in zip(rows, found, strict=True) if encoded.overflowing]
-        yield found, [len(whole.ids) for whole in endless.encode_batch_fast(cut)]
+        yield (texts, pairs), found, [len(whole.ids) for whole in endless.encode_batch_fast(cut)]
 
 
 def _write(folder: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
@@ -191,9 +196,11 @@ def _write(folder: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
 def _fill(new: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
     lengths: list[npt.NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
     cut: list[int] = []
+    unknown = UnknownPieces(engine)
     names = [_IDS, _TYPES] if split.paired else [_IDS]
     with Bar(f"tokenise {split.name}", len(split)) as bar:
-        for rows, whole in _encode(split, engine):
+        for texts, rows, whole in _encode(split, engine):
+            unknown.add(*texts, rows)
             lengths.append(np.array([len(row.ids) for row in rows], dtype=np.int64))
             cut += whole
             with (new / _IDS).open("ab") as file:
@@ -210,6 +217,7 @@ def _fill(new: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
         "key": key,
         "rows": len(split),
         "truncated": len(cut),
+        "unknown": unknown.facts(),
         "files": stamp(new, [*names, _OFFSETS, _CUT]),
     }
     write_json(new / _FACTS, facts)

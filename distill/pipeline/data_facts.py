@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from distill import atomic
 from distill.data.bad_rows import write_bad_rows
 from distill.data.cut_rows import cut_facts, cut_note
+from distill.data.unknown import unknown_note
 from distill.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def write_data_facts(folder: RunFolder, workspace: Workspace) -> None:
             continue  # rows in windows: nothing is cut off them
         cut[role] = cut_facts(rows, limit=limit)
         notes.append(cut_note(role, cut[role], max_length=max_length, limit=limit))
+        notes.append(unknown_note(role, rows.unknown))
     told = [note for note in notes if note is not None]
     for note in told:
         logger.info("data: %s", note)

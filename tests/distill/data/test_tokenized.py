@@ -7,6 +7,7 @@ import pytest
 
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
+from distill.data.unknown import unknown_note
 from distill.errors import DataError
 
 
@@ -158,3 +159,18 @@ def test_index_out_of_range(tokenizer, split):
             dataset[index]
     assert isinstance(dataset.lengths, np.ndarray)
     assert dataset.lengths.dtype == np.int32
+
+
+def test_what_the_vocabulary_lacks_is_told(tokenizer):
+    def note(texts, pairs=None, max_length=7):
+        rows = Split("train", texts, [0] * len(texts), pairs=pairs)
+        return unknown_note("train", tokenize(rows, tokenizer, max_length=max_length).unknown)
+
+    texts = ["the good film 好", "the 好 film 龘 is good 龘", "the film"]
+    told = "train: 3 of 11 pieces (27.3%) are not in the vocabulary, most often 好 龘"
+    assert note(texts) == told
+    assert note(texts) == told  # from the cache
+    # Of a pair, in which of the two texts a piece stands.
+    told = "train: 3 of 7 pieces (42.9%) are not in the vocabulary, most often 龘 好"
+    assert note(["the film 好"], pairs=["a 龘龘 film"], max_length=20) == told
+    assert note(["the film"]) is None
