@@ -13,31 +13,16 @@ from typing import Literal
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import (
-    AutoModel,
-    BertConfig,
-    BertForMaskedLM,
-    BertForPreTraining,
-    BertForSequenceClassification,
-    BertModel,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoModel, BertConfig, BertModel, PreTrainedConfig, PreTrainedModel
 
 from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run
 from students.folder import check_folder, loading, read_config
+from students.heads import HEADS, POOLING
 from students.sizes import Size
 
 #: Ways to begin that are no folder.
 INITS = ("teacher-layers", "random")
-#: What may stand on a student's encoder: a classifier, nothing, or the heads of pre-training.
-HEADS: dict[str, type[PreTrainedModel]] = {
-    "classification": BertForSequenceClassification,
-    "none": BertModel,
-    "mlm": BertForMaskedLM,
-    "mlm+nsp": BertForPreTraining,
-}
 #: Which rows and columns of the weights below each module are cut, by the end of its name.
 _AXES: dict[str, tuple[str, ...]] = {
     "word_embeddings": ("all", "hidden"),
@@ -52,6 +37,7 @@ _AXES: dict[str, tuple[str, ...]] = {
     "output.dense": ("hidden", "ffn"),
     "pooler.dense": ("hidden", "hidden"),
     "classifier": ("all", "hidden"),
+    "qa_outputs": ("all", "hidden"),
 }
 
 
@@ -97,7 +83,7 @@ def build_student(
     head: str = "classification",
     own_vocabulary: bool = False,
 ) -> PreTrainedModel:
-    """A classifier of ``size`` with the teacher's vocabulary, labels and problem type.
+    """A model of ``size`` with the teacher's vocabulary, labels and problem type.
 
     ``teacher-layers`` copies embeddings, chosen layers, pooler and classifier. Where the student
     is narrower, leading dimensions are kept: of the hidden width, of the feed-forward neurons,
@@ -113,7 +99,7 @@ def build_student(
         layers: which teacher layers are copied: ``uniform`` (evenly spread up to the top),
             ``first``, ``last``, or a list counted from 1.
         seed: draws what is not copied.
-        head: a key of :data:`HEADS`: what stands on the encoder.
+        head: a key of :data:`~students.heads.HEADS`: what stands on the encoder.
         own_vocabulary: whether the folder's vocabulary is taken instead of the teacher's.
 
     Raises:
@@ -198,7 +184,7 @@ def _student_config(teacher: PreTrainedModel, size: Size) -> BertConfig:
         raise ModelError(f"size '{size.name}': {size.heads} heads do not divide {size.hidden}")
     # What BERT's config knows, and no more: where the teacher came from, code that came with it
     # and switches of old versions say nothing of the student.
-    known = BertConfig().to_dict().keys() | {"id2label", "label2id", "problem_type"}
+    known = BertConfig().to_dict().keys() | {"id2label", "label2id", "problem_type", POOLING}
     known -= {"_name_or_path", "architectures", "dtype", "transformers_version"}
     inherited = {name: value for name, value in teacher.config.to_dict().items() if name in known}
     inherited |= {
@@ -206,7 +192,6 @@ def _student_config(teacher: PreTrainedModel, size: Size) -> BertConfig:
         "hidden_size": size.hidden,
         "num_attention_heads": size.heads,
         "intermediate_size": size.ffn,
-        "architectures": ["BertForSequenceClassification"],
     }
     return BertConfig.from_dict(inherited)
 

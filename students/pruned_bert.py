@@ -11,13 +11,21 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+)
 from transformers.models.bert.configuration_bert import BertConfig
 from transformers.models.bert.modeling_bert import (
     BertAttention,
     BertEmbeddings,
     BertEncoder,
+    BertForQuestionAnswering,
     BertForSequenceClassification,
+    BertForTokenClassification,
     BertIntermediate,
     BertLayer,
     BertModel,
@@ -216,11 +224,43 @@ class PrunedBertForSequenceClassification(BertForSequenceClassification):
         self.post_init()
 
 
+class PrunedBertForTokenClassification(BertForTokenClassification):
+    """The tagger, as :class:`transformers.BertForTokenClassification`."""
+
+    config: PrunedBertConfig
+    config_class = PrunedBertConfig
+
+    def __init__(self, config: PrunedBertConfig) -> None:
+        super(BertForTokenClassification, self).__init__(config)
+        self.num_labels = int(config.num_labels or 0)
+        self.bert = PrunedBertModel(config, add_pooling_layer=False)
+        dropout = config.classifier_dropout
+        self.dropout = nn.Dropout(config.hidden_dropout_prob if dropout is None else dropout)
+        self.classifier = nn.Linear(config.hidden_size, self.num_labels)
+        self.post_init()
+
+
+class PrunedBertForQuestionAnswering(BertForQuestionAnswering):
+    """The model that marks spans, as :class:`transformers.BertForQuestionAnswering`."""
+
+    config: PrunedBertConfig
+    config_class = PrunedBertConfig
+
+    def __init__(self, config: PrunedBertConfig) -> None:
+        super(BertForQuestionAnswering, self).__init__(config)
+        self.num_labels = int(config.num_labels or 0)
+        self.bert = PrunedBertModel(config, add_pooling_layer=False)
+        self.qa_outputs = nn.Linear(config.hidden_size, self.num_labels)
+        self.post_init()
+
+
 #: What a saved folder's ``config.json`` says, so that the Auto classes find this file in it.
 AUTO_MAP = {
     "AutoConfig": "pruned_bert.PrunedBertConfig",
     "AutoModel": "pruned_bert.PrunedBertModel",
     "AutoModelForSequenceClassification": "pruned_bert.PrunedBertForSequenceClassification",
+    "AutoModelForTokenClassification": "pruned_bert.PrunedBertForTokenClassification",
+    "AutoModelForQuestionAnswering": "pruned_bert.PrunedBertForQuestionAnswering",
 }
 
 
@@ -230,6 +270,12 @@ def register() -> None:
     AutoModel.register(PrunedBertConfig, PrunedBertModel, exist_ok=True)
     AutoModelForSequenceClassification.register(
         PrunedBertConfig, PrunedBertForSequenceClassification, exist_ok=True
+    )
+    AutoModelForTokenClassification.register(
+        PrunedBertConfig, PrunedBertForTokenClassification, exist_ok=True
+    )
+    AutoModelForQuestionAnswering.register(
+        PrunedBertConfig, PrunedBertForQuestionAnswering, exist_ok=True
     )
 
 

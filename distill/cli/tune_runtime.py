@@ -44,7 +44,7 @@ def tune_runtime(
       distill tune-runtime runs/sst2 --rows reviews.jsonl
       distill tune-runtime runs/sst2/bundle --cores 4
     """
-    from distill.runtime.classifier import load
+    from distill.runtime import load
     from distill.runtime.manifest import write_runtime
     from distill.runtime.rows import read_rows
     from distill.runtime.tuning import stand_ins, tune

@@ -13,13 +13,22 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
+from transformers import (
+    BertConfig,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+    PreTrainedModel,
+)
 
 from distill.compression.masks import Masks, encoder_layers, head_dim
 from distill.errors import ModelError
 from students.pruned_bert import (
     PrunedBertConfig,
+    PrunedBertForQuestionAnswering,
     PrunedBertForSequenceClassification,
+    PrunedBertForTokenClassification,
     PrunedBertModel,
 )
 
@@ -27,6 +36,8 @@ from students.pruned_bert import (
 _CLASSES: tuple[tuple[type[PreTrainedModel], type[PreTrainedModel]], ...] = (
     (BertModel, PrunedBertModel),
     (BertForSequenceClassification, PrunedBertForSequenceClassification),
+    (BertForTokenClassification, PrunedBertForTokenClassification),
+    (BertForQuestionAnswering, PrunedBertForQuestionAnswering),
 )
 # Written anew for the sliced model, or true only of the file the old one came from.
 _DROPPED = ("model_type", "architectures", "auto_map", "heads_per_layer", "ffn_per_layer")

@@ -146,7 +146,7 @@ class Collate:
 
         Returns:
             ``input_ids``, ``attention_mask`` (1 token, 0 padding) and ``token_type_ids`` of shape
-            (B, L); ``labels`` and ``index`` of shape (B,); all int64.
+            (B, L) and ``index`` (B,), all int64; ``labels`` (B,) or (B, C), as the rows have them.
         """
         longest = max(len(row["input_ids"]) for row in rows)
         length = -(-longest // self.multiple_of) * self.multiple_of
@@ -163,7 +163,7 @@ class Collate:
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
             "token_type_ids": torch.from_numpy(types),
-            "labels": torch.tensor([row["label"] for row in rows], dtype=torch.int64),
+            "labels": torch.from_numpy(np.stack([np.asarray(row["label"]) for row in rows])),
             "index": torch.tensor([row["index"] for row in rows], dtype=torch.int64),
         }
 

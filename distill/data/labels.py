@@ -194,7 +194,7 @@ def wrong_labels(
     found = {}
     for row, value in enumerate(carried_names(values, table, labels)):
         if value not in known:
-            index = _index(value, by_name)
+            index = index_of(value, by_name)
             known[value] = index if isinstance(index, str) else None
             if isinstance(index, int) and seen is not None and index not in seen:
                 known[value] = (
@@ -226,14 +226,14 @@ def to_integers(
     found: dict[Label, int] = {}
     for value in carried_names(values, table, labels):
         if value not in found:
-            index = _index(value, by_name)
+            index = index_of(value, by_name)
             if isinstance(index, int):  # wrong ones were told above
                 found[value] = index
     return [found[value] for value in carried_names(values, table, labels)]
 
 
-def _index(value: Label, by_name: dict[str, int]) -> int | str:
-    """A label's index, or what is wrong with it."""
+def index_of(value: Label, by_name: dict[str, int]) -> int | str:
+    """A label's index among the task's, or what is wrong with it."""
     index = by_name.get(str(value))
     if index is not None:
         return index

@@ -9,23 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from distill.data.bad_rows import HINT, BadRowError, BadRows
-from distill.data.labels import (
-    clean_column,
-    is_unlabelled,
-    label_faults,
-    label_names,
-    to_integers,
-    wrong_labels,
-)
+from distill.data.labels import is_unlabelled
 from distill.data.shared_rows import shared_rows
 from distill.data.sources.builtin import read_builtin
 from distill.data.sources.files import MORE, read_files
 from distill.data.sources.hub import read_hub
 from distill.data.sources.table import Table
 from distill.data.split import Split, TaskData
+from distill.data.targets import read_targets, target_faults
 from distill.data.texts import ADVICE, id_faults, text_faults
 from distill.errors import DataError
-from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+from distill.recipe.schema import Columns, DataConfig, LabelledTask, MultiLabelTask
 
 logger = logging.getLogger("distill")
 
@@ -39,7 +33,7 @@ _ROLES = ("train", "validation", "test")
 
 
 def load_task_data(
-    data: DataConfig, task: ClassificationTask, *, seed: int, base: Path | None = None
+    data: DataConfig, task: LabelledTask, *, seed: int, base: Path | None = None
 ) -> TaskData:
     """Read and check everything a recipe's ``data`` section names.
 
@@ -64,7 +58,7 @@ def load_task_data(
 
 
 def _load(
-    data: DataConfig, task: ClassificationTask, *, seed: int, base: Path | None, bad: BadRows
+    data: DataConfig, task: LabelledTask, *, seed: int, base: Path | None, bad: BadRows
 ) -> TaskData:
     columns = Columns() if data.source == "builtin" else data.columns
     named = [columns.text, columns.text_pair, columns.label, columns.id]
@@ -99,51 +93,31 @@ def _load(
 def _splits(
     tables: dict[str, Table],
     columns: Columns,
-    task: ClassificationTask,
+    task: LabelledTask,
     notes: list[str],
     bad: BadRows,
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
-    """Check texts and labels of every split, and turn labels into integers."""
+    """Check texts and labels of every split, and turn labels into what the task learns from."""
     tables = {role: _whole(table, columns, task, bad) for role, table in tables.items()}
     bad.check({table.place: len(table) for table in tables.values()})
-    raw = {
-        role: clean_column(table, columns.label, known=task.labels)
-        for role, table in tables.items()
-    }
-    labels = label_names(raw["train"], tables["train"], given=task.labels)
-    # Labels that the recipe or the data name may stand in validation alone: that was declared.
-    declared = task.labels is not None or tables["train"].label_names is not None
-    seen: set[int] | None = None
-    found: dict[str, Split] = {}
-    for role in sorted(tables, key=lambda role: role != "train"):
-        known = None if declared else seen
-        wrong = wrong_labels(raw[role], tables[role], labels, seen=known)
-        table = bad.sift(tables[role], wrong)
-        values = [value for row, value in enumerate(raw[role]) if row not in wrong]
-        integers = to_integers(values, table, labels, seen=known)
-        if role == "train":
-            seen = set(integers)
-            notes += _unseen(table, labels, seen)
-        pair = columns.text_pair
-        pairs = None if pair is None else table.columns[pair]
-        found[role] = Split(role, table.columns[columns.text], integers, pairs=pairs)
-    return {role: found[role] for role in tables}, labels
+    tables, targets, labels = read_targets(tables, columns, task, notes, bad)
+    outputs = len(labels) if isinstance(task, MultiLabelTask) else None
+    found = {}
+    for role, table in tables.items():
+        pairs = None if columns.text_pair is None else table.columns[columns.text_pair]
+        texts = table.columns[columns.text]
+        found[role] = Split(role, texts, targets[role], pairs=pairs, outputs=outputs)
+    return found, labels
 
 
-def _whole(table: Table, columns: Columns, task: ClassificationTask, bad: BadRows) -> Table:
+def _whole(table: Table, columns: Columns, task: LabelledTask, bad: BadRows) -> Table:
     """The rows that have a text, a second one where they are pairs, a label and an id."""
     for name, key in ((columns.text, "text"), (columns.text_pair, "text_pair")):
         if name is not None:
             faults = text_faults(table, name, f"data.columns.{key}")
             table = bad.sift(table, faults, advice=ADVICE)
-    table = bad.sift(table, label_faults(table, columns.label, known=task.labels))
+    table = bad.sift(table, target_faults(table, columns, task))
     return table if columns.id is None else bad.sift(table, id_faults(table, columns.id))
-
-
-def _unseen(table: Table, labels: Sequence[str], seen: set[int]) -> list[str]:
-    """A note on labels that no training row has."""
-    names = ", ".join(f"'{name}'" for index, name in enumerate(labels) if index not in seen)
-    return [f"{table.place}: no row has the label {names}"] if names else []
 
 
 def _hold_out(train: Split, seed: int, notes: list[str]) -> tuple[Split, Split]:
@@ -172,7 +146,8 @@ def _limited(split: Split, limit: int, seed: int, notes: list[str]) -> Split:
 
 def _check_two_labels(train: Split, labels: Sequence[str]) -> None:
     if len(set(train.labels)) < 2:
-        kept = labels[train.labels[0]] if train.labels else "none"
+        only = train.labels[0] if train.labels else "none"
+        kept = labels[only] if isinstance(only, int) else only
         raise DataError(
             f"data.limit_train: the {len(train):,} training rows kept all have the label "
             f"'{kept}'; keep more"

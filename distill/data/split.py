@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from distill import digest
@@ -25,8 +26,8 @@ class TextRows(Protocol):
         ...
 
     @property
-    def labels(self) -> Sequence[int] | npt.NDArray[Any]:
-        """The label of each row."""
+    def targets(self) -> npt.NDArray[Any]:
+        """What is right for each row; see :attr:`Split.targets`."""
         ...
 
     @property
@@ -59,14 +60,17 @@ class Split:
     Args:
         name: ``train``, ``validation`` or ``test``.
         texts: the text of each row, or the first sentence of a pair.
-        labels: the label of each row, an index into the task's labels.
+        labels: what is right for each row: an index into the task's labels, a number, or a tuple
+            of indices.
         pairs: the second sentence of each row, or ``None`` for single sentences.
+        outputs: how many labels there are, where a row may have several.
     """
 
     name: str
     texts: list[str]
-    labels: list[int]
+    labels: list[Any]
     pairs: list[str] | None = None
+    outputs: int | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -75,6 +79,21 @@ class Split:
     def paired(self) -> bool:
         """Whether rows are pairs of sentences."""
         return self.pairs is not None
+
+    @property
+    def targets(self) -> npt.NDArray[Any]:
+        """The labels as an array.
+
+        Indices are int64 (N,) and numbers float32 (N,); where a row may have several labels it is
+        0 and 1 for each of them, float32 (N, C).
+        """
+        if self.outputs is None:
+            numbers = any(isinstance(label, float) for label in self.labels)
+            return np.asarray(self.labels, dtype=np.float32 if numbers else np.int64)
+        found = np.zeros((len(self), self.outputs), dtype=np.float32)
+        for row, indices in enumerate(self.labels):
+            found[row, list(indices)] = 1
+        return found
 
     def chunks(self, size: int) -> Iterator[Texts]:
         """The texts and second sentences in order, ``size`` rows at a time."""
@@ -104,11 +123,19 @@ class Split:
             texts=[self.texts[row] for row in rows],
             labels=[self.labels[row] for row in rows],
             pairs=None if pairs is None else [pairs[row] for row in rows],
+            outputs=self.outputs,
         )
 
     def renamed(self, name: str) -> Split:
         """The same rows under another name."""
-        return Split(name=name, texts=self.texts, labels=self.labels, pairs=self.pairs)
+        return replace(self, name=name)
+
+
+def named(label: Any, names: Sequence[str]) -> Any:
+    """A row's label as data have it: a name, a list of names, or the number that it is."""
+    if isinstance(label, tuple):
+        return [names[index] for index in label]
+    return label if isinstance(label, float) else names[label]
 
 
 @dataclass(frozen=True)

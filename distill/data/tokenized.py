@@ -41,17 +41,17 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
     """Rows as token ids, read from memory-mapped files; nothing of the corpus is held in Python.
 
     An item is a dict with ``input_ids`` and ``token_type_ids`` (int arrays of the row's own
-    length), ``label`` (int) and ``index`` (int, the row's number).
+    length), ``label`` (a number, or an array of C) and ``index`` (int, the row's number).
 
     Args:
         folder: a folder that :func:`tokenize` made.
-        labels: the label of each row, of shape (N,).
+        labels: what is right for each row: int64 or float32 of shape (N,), or float32 (N, C).
         digest: SHA-256 (hex) of what the rows are: texts, tokenizer, length limit and labels.
         pad_id: the padding token's id.
 
     Attributes:
         lengths: tokens of each row, special ones included, int32 of shape (N,).
-        labels: the label of each row, int64 of shape (N,).
+        labels: see above.
         digest: see above.
         truncated: how many rows were cut to the length limit.
         whole_lengths: tokens of each cut row before it was cut, int32 of shape (truncated,).
@@ -59,9 +59,7 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
         pad_id: see above.
     """
 
-    def __init__(
-        self, folder: Path, labels: npt.NDArray[np.int64], *, digest: str, pad_id: int
-    ) -> None:
+    def __init__(self, folder: Path, labels: npt.NDArray[Any], *, digest: str, pad_id: int) -> None:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         self.folder = folder
         self.labels = labels
@@ -91,12 +89,12 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
         return {
             "input_ids": ids,
             "token_type_ids": types,
-            "label": int(self.labels[index]),
+            "label": self.labels[index],
             "index": index,
         }
 
-    def relabelled(self, labels: npt.NDArray[np.int64]) -> TokenizedDataset:
-        """The same rows with other labels (N,); the digest, which stands for the texts, stays."""
+    def relabelled(self, labels: npt.NDArray[Any]) -> TokenizedDataset:
+        """The same rows with other labels; the digest, which stands for the texts, stays."""
         return TokenizedDataset(self.folder, labels, digest=self.digest, pad_id=self.pad_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -104,9 +102,7 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
         return _reopen, (self.folder, self.labels, self.digest, self.pad_id)
 
 
-def _reopen(
-    folder: Path, labels: npt.NDArray[np.int64], digest: str, pad_id: int
-) -> TokenizedDataset:
+def _reopen(folder: Path, labels: npt.NDArray[Any], digest: str, pad_id: int) -> TokenizedDataset:
     return TokenizedDataset(folder, labels, digest=digest, pad_id=pad_id)
 
 
@@ -144,7 +140,7 @@ def tokenize(
     pad_id = tokenizer.pad_token_id
     return TokenizedDataset(
         folder,
-        np.asarray(split.labels, dtype=np.int64),
+        split.targets,
         digest=digest.of_json([key, split.digest()]),
         pad_id=0 if pad_id is None else int(pad_id),
     )

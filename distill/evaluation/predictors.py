@@ -16,6 +16,7 @@ import torch
 
 from distill.evaluation.machine import physical_cores
 from distill.runtime.backends import open_session
+from students.heads import logits_of
 
 #: What a batch holds beside labels: integer arrays (B, L).
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -34,16 +35,19 @@ class Predictor(Protocol):
     format: str
 
     def __call__(self, batch: Batch) -> Logits:
-        """Give logits (B, C) for ``input_ids``, ``attention_mask`` and ``token_type_ids``."""
+        """Give logits for ``input_ids``, ``attention_mask`` and ``token_type_ids``.
+
+        Their shape is that of :func:`students.heads.logits_of`.
+        """
 
 
 class TorchPredictor:
-    """A ``transformers`` classifier in eager fp32, the way a user calls it.
+    """A ``transformers`` model in eager fp32, the way a user calls it.
 
     The model is put into eval mode; its attention implementation is left as it was loaded (SDPA).
 
     Args:
-        model: a classifier of ``transformers`` whose output has ``logits``.
+        model: a model of ``transformers`` with a head.
         threads: intra-op threads; ``None`` leaves torch's number as it is. Torch keeps one number
             for the whole process, which a call sets; :func:`torch_threads` puts the old one back.
         name: what tables call it.
@@ -59,7 +63,7 @@ class TorchPredictor:
         self.name = name
 
     def __call__(self, batch: Batch) -> Logits:
-        """Give logits (B, C)."""
+        """Give logits; see :class:`Predictor`."""
         if self.threads is not None and torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         device = next(self.model.parameters()).device
@@ -67,7 +71,7 @@ class TorchPredictor:
             key: torch.from_numpy(batch[key]).to(device) for key in INPUTS if key in batch
         }  # (B, L) each
         with torch.inference_mode():
-            logits = self.model(**inputs).logits  # (B, C)
+            logits = logits_of(self.model, inputs)
         out: Logits = logits.float().cpu().numpy()
         return out
 
@@ -95,7 +99,7 @@ class FilePredictor:
         self.format = format
 
     def __call__(self, batch: Batch) -> Logits:
-        """Give logits (B, C)."""
+        """Give logits; see :class:`Predictor`."""
         ids = batch["input_ids"]
         types = batch["token_type_ids"] if "token_type_ids" in batch else np.zeros_like(ids)
         out: Logits = self.session.run(ids, batch["attention_mask"], types)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import BertConfig
 
 from distill.evaluation.build import ModelFacts
 from distill.evaluation.cost import macs, parameters, parameters_no_embeddings
 from distill.evaluation.predictors import TorchPredictor
+from students.heads import HEADS, POOLING
 
 #: Name in a recipe, and how the shape differs from that of ``BertConfig``: 12 layers of width 768.
 SHAPES: dict[str, dict[str, Any]] = {"bert-base": {}}
@@ -18,7 +19,13 @@ _POSITIONS = 512
 
 
 def reference(
-    name: str, *, threads: int, length: int, longest: int = _POSITIONS, labels: int = 2
+    name: str,
+    *,
+    threads: int,
+    length: int,
+    longest: int = _POSITIONS,
+    labels: int = 2,
+    head: str = "classification",
 ) -> tuple[TorchPredictor, ModelFacts]:
     """A model of a known shape with random weights in PyTorch eager, and what it costs.
 
@@ -30,17 +37,19 @@ def reference(
         length: tokens that its multiply-accumulates are counted at.
         longest: tokens of the longest input it will be given.
         labels: outputs of its head.
+        head: what stands on it: a key of :data:`students.heads.HEADS`.
     """
     positions = max(_POSITIONS, longest)
     shape = SHAPES[name] | {
         "vocab_size": REFERENCE_VOCABULARY,
         "num_labels": labels,
+        POOLING: "mean" if head == "vectors" else None,
         "max_position_embeddings": positions,
     }
     config = BertConfig.from_dict(shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = BertForSequenceClassification(config)
+        model = HEADS[head](config)
     count = parameters(model)
     facts = ModelFacts(
         name=name,

@@ -6,7 +6,6 @@ Legend: B batch, C classes.
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
 from distill.console import Bar
 from distill.data.batches import make_loader
@@ -39,8 +38,7 @@ def score(
     loader = make_loader(dataset, batch_size, seed=0, shuffle=False)
     with torch_threads(), Bar(f"scoring {predictor.name}", len(dataset)) as bar:
         for batch in loader:
-            labels: Tensor = batch["labels"]  # (B,)
             inputs = {key: batch[key].numpy() for key in INPUTS if key in batch}
-            metrics.update(torch.from_numpy(predictor(inputs)), labels)  # (B, C), (B,)
-            bar.advance(len(labels))
+            task.observe(metrics, torch.from_numpy(predictor(inputs)), batch)
+            bar.advance(len(batch["index"]))
     return {name: float(value) for name, value in metrics.compute().items()}

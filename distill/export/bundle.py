@@ -43,18 +43,19 @@ def write_bundle(
     """Write a bundle; what lay there before is replaced as a whole.
 
     The folder gets the files of the transformers folder, the model files and ``distill.json``:
-    ``schema``, ``name``, ``task``, ``labels``, ``pair``, ``max_length``, ``pad_id``, ``default``
-    (the format that is loaded), ``formats`` (``file``, ``bytes``, ``sha256`` of each, ``weights``
-    of a second file, ``opset`` of ONNX), ``isa`` (of the processor that int8 was made for) and
-    ``numbers``.
+    ``schema``, ``name``, ``task``, ``labels``, ``settings``, ``pair``, ``max_length``, ``pad_id``,
+    ``default`` (the format that is loaded), ``formats`` (``file``, ``bytes``, ``sha256`` of each,
+    ``weights`` of a second file, ``opset`` of ONNX), ``isa`` (of the processor that int8 was made
+    for) and ``numbers``.
 
     Args:
         folder: where.
         transformers_folder: a folder that ``transformers`` loads; ``None`` leaves that format out.
         tokenizer_folder: the folder whose ``tokenizer.json`` the runtime uses.
         models: format (a key of :data:`MODEL_FILES`) to file.
-        info: ``name``, ``task``, ``labels``, ``pair`` and ``max_length``; optionally ``pad_id``
-            (else it is read from the tokenizer), ``default``, ``lengths`` and ``numbers``.
+        info: ``name``, ``task``, ``labels``, ``pair`` and ``max_length``; optionally ``settings``,
+            ``pad_id`` (else it is read from the tokenizer), ``default``, ``lengths`` and
+            ``numbers``.
 
     Raises:
         ModelError: there is no format, an unknown one, or no ``tokenizer.json``.

@@ -14,8 +14,16 @@ from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
 from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
+from students.heads import head_of
 from teachers.load import load_model, load_tokenizer
 
+_SINGLE = "single_label_classification"
+#: What a head and transformers' ``problem_type`` are called as a task.
+_TASKS = {
+    ("classification", _SINGLE): "classification",
+    ("classification", "multi_label_classification"): "multi_label",
+    ("classification", "regression"): "regression",
+}
 #: Formats that need no data to calibrate on.
 FORMATS = ("transformers", "onnx", "onnx-int8", "openvino", "torch-export")
 
@@ -51,6 +59,12 @@ def export_folder(
     if max_length is not None and not 2 < max_length <= longest:
         raise ModelError(f"{source}: max_length is {max_length}; the model reads up to {longest}")
     labels = {int(key): str(value) for key, value in (model.config.id2label or {}).items()}
+    task = _TASKS.get((head_of(model), model.config.problem_type or _SINGLE))
+    if task is None:
+        raise ModelError(
+            f"{source}: a {type(model).__name__} for {model.config.problem_type} makes no bundle "
+            "by itself; export it from its run"
+        )
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         save_transformers(model, tokenizer, work / "transformers")
@@ -61,7 +75,7 @@ def export_folder(
             models=_models(model, formats, work),
             info={
                 "name": source.resolve().name,
-                "task": "classification",
+                "task": task,
                 "labels": [labels[index] for index in sorted(labels)],
                 "pair": pair,
                 "max_length": max_length or min(longest, int(tokenizer.model_max_length)),

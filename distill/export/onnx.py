@@ -39,6 +39,7 @@ from distill.atomic import write_bytes
 from distill.errors import ModelError
 from distill.export.quiet import quiet
 from distill.runtime.session import OnnxSession
+from students.heads import logits_of
 
 #: Names of the graph's inputs, each an int64 tensor (B, L).
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -52,7 +53,7 @@ Arrays = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int6
 
 
 class _Logits(nn.Module):
-    """Any model with logits, called as it is."""
+    """Any model with a head, called as it is."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
@@ -61,10 +62,8 @@ class _Logits(nn.Module):
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> torch.Tensor:
-        logits: torch.Tensor = self.model(
-            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
-        ).logits
-        return logits
+        tensors = (input_ids, attention_mask, token_type_ids)
+        return logits_of(self.model, dict(zip(INPUTS, tensors, strict=True)))
 
 
 class _FirstTokenLogits(_Logits):
@@ -112,10 +111,11 @@ def export_onnx(
     """Write ``model`` as one ``.onnx`` file without external data.
 
     Inputs are ``input_ids``, ``attention_mask`` and ``token_type_ids``, int64 (B, L) with both
-    axes dynamic; the output is ``logits``, float32 (B, C). The model itself is left as it is.
+    axes dynamic; the output is ``logits``, float32, of the shape that
+    :func:`students.heads.logits_of` gives. The model itself is left as it is.
 
     Args:
-        model: a classifier of ``transformers``, stock or pruned BERT.
+        model: a model of ``transformers`` with a head, stock or pruned BERT.
         path: the file; written whole or not at all.
         opset: the ONNX operator set; 20 is the first with Gelu.
         samples: real batches that are checked beside the random ones.
@@ -213,7 +213,7 @@ def _check(
     for arrays in (*batches, *samples):
         inputs = {name: torch.from_numpy(a) for name, a in zip(INPUTS, arrays, strict=True)}
         with torch.inference_mode():
-            expected = model(**inputs).logits.numpy()  # (B, C)
+            expected = logits_of(model, inputs).numpy()
         found = session.run(*arrays)
         allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
         error = float(np.abs(found - expected).max())

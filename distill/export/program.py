@@ -29,6 +29,7 @@ from distill.export.onnx import (
     exportable,
 )
 from distill.export.quiet import quiet
+from students.heads import logits_of
 
 
 def export_program(model: PreTrainedModel, path: Path, *, samples: Sequence[Arrays] = ()) -> None:
@@ -61,8 +62,8 @@ def export_program(model: PreTrainedModel, path: Path, *, samples: Sequence[Arra
     for arrays in batches:
         tensors = [torch.from_numpy(array) for array in arrays]
         with torch.inference_mode():
-            found = loaded(*tensors)  # (B, C)
-            expected = plain(**dict(zip(INPUTS, tensors, strict=True))).logits  # (B, C)
+            found = loaded(*tensors)
+            expected = logits_of(plain, dict(zip(INPUTS, tensors, strict=True)))
         error = float(np.abs((found - expected).numpy()).max())
         if not error <= TOLERANCE * max(1.0, float(expected.abs().max())):
             raise ModelError(f"{path}: logits differ from torch by {error:.1e}; not written")

@@ -24,6 +24,7 @@ from transformers.masking_utils import sdpa_mask
 from distill.errors import ModelError
 from distill.matching.signals import Signals
 from students.anatomy import Anatomy, anatomy, encoder_of
+from students.heads import read_logits
 
 #: The name of our attention function in transformers' registry.
 ATTENTION = "distill_scores"
@@ -235,7 +236,7 @@ class Capture:
                 output = self.model(**inputs)
             except _Complete:
                 return collector.signals
-        return self._checked(collector.signals, output)
+        return self._checked(collector.signals, output, batch.get("attention_mask"))
 
     @contextmanager
     def _listening(
@@ -256,7 +257,7 @@ class Capture:
                 stack.enter_context(_our_attention(self.model))
             yield
 
-    def _checked(self, signals: Signals, output: Any) -> Signals:
+    def _checked(self, signals: Signals, output: Any, mask: Tensor | None) -> Signals:
         missing = sorted(self.attention - signals.attention.keys())
         missing = missing or sorted(self.vectors - signals.queries.keys())
         if missing:
@@ -265,12 +266,7 @@ class Capture:
                 "queries, keys and values; leave it out of the layer map"
             )
         if self.logits:
-            signals.logits = getattr(output, "logits", None)
-            if signals.logits is None:
-                raise ModelError(
-                    f"logits are wanted of a {type(self.model).__name__}, which has no head; "
-                    "give a BertForSequenceClassification"
-                )
+            signals.logits = read_logits(self.model, output, mask)
         return signals
 
 

@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 from distill.modules.optimizer import make_optimizer, make_schedule
 from distill.recipe.schema import TrainConfig
 from distill.tasks import Task
+from students.heads import logits_of
 
 Batch = dict[str, Tensor]
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -101,9 +102,9 @@ class TrainingModule(L.LightningModule):
 
     def observe(self, batch: Batch) -> None:
         """Take a validation batch into the metrics."""
-        if self.metrics is not None:
-            logits = self.model(**model_inputs(batch)).logits  # (B, C)
-            self.metrics.update(logits.float(), batch["labels"])
+        if self.task is not None and self.metrics is not None:
+            logits = logits_of(self.model, model_inputs(batch))
+            self.task.observe(self.metrics, logits.float(), batch)
 
     def scores(self) -> dict[str, float]:
         """The metrics over what was observed since the last call, by name."""

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
@@ -28,7 +27,9 @@ from distill.objectives.mlm import IGNORED
 from distill.recipe.schema import TrainConfig, WeightSchedule
 from distill.tasks import Task
 from students.anatomy import anatomy
+from students.heads import head_of, outputs_of
 from teachers.freeze import freeze
+from teachers.ragged import TeacherLogits, look_up
 
 _CACHED = "teacher_logits"
 
@@ -82,11 +83,13 @@ class DistillModule(TrainingModule):
         projection: Literal["shared", "per_layer"] | None = None,
         train: TrainConfig | None = None,
         task: Task | None = None,
-        teacher_logits: np.ndarray | None = None,
+        teacher_logits: TeacherLogits | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(student, train=train or TrainConfig(), task=task, seed=seed)
-        self.objectives: list[Objective] = make_objectives(objectives, mode=mode)
+        self.objectives: list[Objective] = make_objectives(
+            objectives, mode=mode, logits_loss=task.logits_loss if task else "soft_ce"
+        )
         self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
         self._cached = teacher_logits
         self.masked_loss = MeanMetric()
@@ -135,8 +138,8 @@ class DistillModule(TrainingModule):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The sum of the weighted losses as ``loss``, and each without its weight by its kind."""
-        student = self._student_signals(batch)
-        teacher = self._signals_of_teacher(batch)
+        student = self._comparable(self._student_signals(batch), batch)
+        teacher = self._comparable(self._signals_of_teacher(batch), batch)
         found: dict[str, Tensor] = {}
         progress = self._progress()
         total = torch.zeros((), device=self.device)
@@ -147,11 +150,23 @@ class DistillModule(TrainingModule):
                 mask=batch["attention_mask"],
                 layer_map=layer_map,
                 project=self.project,
-                labels=batch.get(objective.labels),
+                labels=self._labels(objective, batch),
             )
             found[objective.kind] = loss
             total = total + objective.weight_at(progress) * loss
         return {"loss": total, **found}
+
+    def _comparable(self, signals: Signals, batch: Batch) -> Signals:
+        """The signals with logits as rows of distributions, as the task sees them."""
+        if self.task is not None and signals.logits is not None:
+            signals.logits = self.task.comparable(signals.logits, batch)  # (M, K)
+        return signals
+
+    def _labels(self, objective: Objective, batch: Batch) -> Tensor | None:
+        """The labels that an objective reads; the task's go with its comparable logits."""
+        if self.task is not None and objective.labels == "labels":
+            return self.task.comparable_labels(batch)
+        return batch.get(objective.labels)
 
     def _progress(self) -> float:
         """The share of the optimiser steps that are done: a function of the position alone."""
@@ -201,8 +216,7 @@ class DistillModule(TrainingModule):
                 "teacher_logits are looked up by batch['index'], the row's number, which the "
                 "batch does not have"
             )
-        found = torch.from_numpy(np.array(self._cached[batch["index"].numpy()]))  # (B, C)
-        return {**batch, _CACHED: found}
+        return {**batch, _CACHED: look_up(self._cached, batch)}
 
     def _signals_of_teacher(self, batch: Batch) -> Signals:
         signals = Signals()
@@ -295,7 +309,7 @@ def _check(
     teacher: PreTrainedModel | None,
     student: PreTrainedModel,
     needs: AbstractSet[str],
-    logits: np.ndarray | None,
+    logits: TeacherLogits | None,
 ) -> None:
     """What would otherwise fail, or silently teach nonsense, in the first step."""
     if teacher is student:
@@ -311,9 +325,10 @@ def _check(
     if logits is not None:
         outputs = logits.shape[-1]
     else:
-        outputs = teacher.config.num_labels if teacher is not None else 0
-    if outputs != student.config.num_labels:
+        outputs = outputs_of(teacher) if teacher is not None else 0
+    # Vectors of two widths are compared by what they say of each other.
+    if outputs != outputs_of(student) and head_of(student) != "vectors":
         raise ModelError(
-            f"the student has {student.config.num_labels} outputs and the teacher {outputs}: "
+            f"the student has {outputs_of(student)} outputs and the teacher {outputs}: "
             "both need the task's labels"
         )

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from distill.modules.base import Batch, TrainingModule, model_inputs
 from distill.recipe.schema import TrainConfig
 from distill.tasks import Task
+from students.heads import logits_of
 
 
 class FinetuneModule(TrainingModule):
@@ -38,5 +39,5 @@ class FinetuneModule(TrainingModule):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss."""
-        logits = self.model(**model_inputs(batch)).logits  # (B, C)
+        logits = logits_of(self.model, model_inputs(batch))
         return {"loss": self.task.loss(logits.float(), batch["labels"])}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from distill.errors import ModelError
 from distill.objectives.attention import AttentionMatch
@@ -62,13 +62,17 @@ _DEFAULTS: dict[str, schema.Objective] = {
 
 
 def make_objectives(
-    configs: Sequence[schema.Objective | Objective | str], *, mode: Mode = "masked"
+    configs: Sequence[schema.Objective | Objective | str],
+    *,
+    mode: Mode = "masked",
+    logits_loss: Literal["soft_ce", "kl", "mse"] = "soft_ce",
 ) -> list[Objective]:
     """Objectives from a recipe's list, from bare kinds (with default settings), or a mix.
 
     Args:
         configs: parts of a recipe, kinds such as ``"attention"``, or objectives, kept as they are.
         mode: ``masked`` (means over real tokens) or ``reference`` (TinyBERT's published code).
+        logits_loss: what ``logits`` takes where its part of the recipe names none: the task's.
 
     Raises:
         ModelError: a kind is unknown, given twice, not in the reference, or the list is empty.
@@ -83,6 +87,8 @@ def make_objectives(
             made.append(config)
             continue
         settings = _default(config) if isinstance(config, str) else config
+        if isinstance(settings, schema.LogitsObjective) and settings.loss is None:
+            settings = settings.model_copy(update={"loss": logits_loss})
         made.append(_make(settings, mode))
     if not made:
         raise ModelError(f"objectives: the list is empty; give at least one of {', '.join(KINDS)}")

@@ -89,7 +89,8 @@ def logits_loss(
         loss: ``soft_ce``, ``kl`` or ``mse``.
         temperature: T.
         hard_weight: a, the share of the cross-entropy with the true label.
-        labels: y, (B,); needed where ``hard_weight`` is not 0.
+        labels: y, (B,); needed where ``hard_weight`` is not 0. Numbers instead of classes make the
+            hard part their mean squared error.
 
     Raises:
         ModelError: the shapes differ, or labels are needed and not there.
@@ -103,7 +104,10 @@ def logits_loss(
             "objective 'logits': hard_weight is set but the batch has no labels; "
             "give labels or set hard_weight to 0"
         )
-    hard = ranks.mean(F.cross_entropy(full(student), labels, reduction="none"))
+    if labels.is_floating_point():
+        hard = ranks.mean((full(student).squeeze(-1) - labels).square())
+    else:
+        hard = ranks.mean(F.cross_entropy(full(student), labels, reduction="none"))
     return (1 - hard_weight) * soft + hard_weight * hard
 
 
@@ -161,7 +165,7 @@ class LogitsMatch(Objective):
         """The objective a recipe asks for."""
         return cls(
             weight=config.weight,
-            loss=config.loss,
+            loss=config.loss or "soft_ce",
             temperature=config.temperature,
             hard_weight=config.hard_weight,
             mode=mode,

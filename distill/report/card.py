@@ -16,6 +16,16 @@ from distill.report.table import caption, cells
 
 #: Hub names of teachers that recipes name otherwise.
 _HUB_NAMES = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
+_LIMIT = (
+    "It answers with one of its labels, whatever it is given; texts unlike the training data get\n"
+    "  confident answers too."
+)
+#: What else a kind of task should be known for not doing.
+_LIMITS = {
+    "regression": "It answers with a number, whatever it is given, and not with how sure it is.",
+    "multi_label": "A label is given above its threshold (`settings` in `distill.json`); texts\n"
+    "  unlike the training data get confident answers too.",
+}
 
 
 def make_card(
@@ -58,12 +68,24 @@ def make_card(
         stages=[f"{stage.name} ({stage.kind})" for stage in recipe.stages],
         data=_told_data(recipe.data),
         max_length=recipe.data.max_length,
-        labels=list(labels or recipe.task.labels or ()),
+        gives=_gives(recipe.task.kind, list(labels or recipe.task.labels or ())),
+        limit=_LIMITS.get(recipe.task.kind, _LIMIT),
+        tag=recipe.task.kind.replace("_", "-").replace("classification", "text-classification"),
         formats=list(formats),
         pair=pair,
         pruned=pruned,
         numbers=_numbers(known),
     )
+
+
+def _gives(kind: str, labels: Sequence[str]) -> str:
+    """What a prediction is, in a few words."""
+    if kind == "regression":
+        return "a number (`score`)"
+    many = "any number" if kind == "multi_label" else "one"
+    if not labels:
+        return f"{many} of the labels in `config.json`"
+    return f"{many} of {len(labels)} labels: {', '.join(labels)}"
 
 
 def _numbers(results: Results | None) -> dict[str, Any] | None:

@@ -5,6 +5,8 @@ Example:
     >>> load("runs/sst2").predict(["a fine film"])  # doctest: +SKIP
 """
 
-from distill.runtime.classifier import Classifier, load
+from distill.runtime.loading import load
+from distill.runtime.model import BundleModel
+from distill.runtime.tasks.classification import Classifier
 
-__all__ = ["Classifier", "load"]
+__all__ = ["BundleModel", "Classifier", "load"]

@@ -39,6 +39,7 @@ class Manifest:
         numbers: measured numbers, as the evaluation gave them.
         lengths: lengths of real rows in tokens, from the shortest to the longest in even steps.
         runtime: what ``distill tune-runtime`` chose; empty if it was not asked.
+        settings: what the task's kind needs beside labels, such as thresholds.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class Manifest:
     numbers: dict[str, Any]
     lengths: tuple[int, ...] = ()
     runtime: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def file(self, name: str | None = None) -> Path:
         """The model file of a format the runtime can run; its size is compared with the record.
@@ -174,6 +176,7 @@ def read_manifest(folder: Path) -> Manifest:
             numbers=dict(content.get("numbers", {})),
             lengths=tuple(int(length) for length in content.get("lengths", ())),
             runtime=dict(content.get("runtime", {})),
+            settings=dict(content.get("settings", {})),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: incomplete ({type(error).__name__}: {error})") from error

@@ -74,8 +74,8 @@ class Workers:
         *,
         batch_size: int,
         multiple: int = 1,
-    ) -> npt.NDArray[np.float32]:
-        """Logits (N, C) in the order of the rows.
+    ) -> list[npt.NDArray[np.float32]]:
+        """The outputs of each row, (C,) or (L, C) without its padding, in the order of the rows.
 
         Args:
             rows: N rows of tokens, at least one.
@@ -98,7 +98,8 @@ class Workers:
             # The longest first, so that no thread is left with them at the end.
             with ThreadPoolExecutor(self.instances) as pool:
                 found = list(pool.map(one, reversed(parts)))[::-1]
-        out = np.empty((len(rows), found[0].shape[1]), dtype=np.float32)  # (N, C)
+        out: list[npt.NDArray[np.float32]] = [found[0]] * len(rows)
         for part, logits in zip(parts, found, strict=True):
-            out[part] = logits
+            for index, own in zip(part, logits, strict=True):
+                out[index] = own[: len(rows[index])] if logits.ndim == 3 else own
         return out

@@ -21,7 +21,7 @@ def write_card(context: StageContext, results: dict[str, Any] | None) -> None:
         context.recipe,
         labels=data.labels,
         formats=list(manifest["formats"]),
-        pair=data.train.pairs is not None,
+        pair=data.train.paired,
         pruned=model_type != "bert",
     )
     atomic.write_text(bundle / "README.md", card)

@@ -11,7 +11,7 @@ import torch
 from lightning.pytorch.loggers import Logger
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from distill.data.tokenized import tokenize
+from distill.data.encode import encode
 from distill.errors import RunFolderError
 from distill.evaluation.predictors import TorchPredictor
 from distill.evaluation.score import score
@@ -130,7 +130,7 @@ class StageContext:
             init=init,
             layers=student.init_layers,
             seed=self.recipe.seed,
-            head=head or ("none" if self.workspace.learns_text else "classification"),
+            head=head or ("none" if self.workspace.learns_text else self.workspace.task.head),
             own_vocabulary=not self.workspace.reads_as_teacher,
         )
 
@@ -267,7 +267,7 @@ class StageContext:
         if tokenizer is None:
             rows = workspace.tokenized(split, teacher)
         else:
-            rows = tokenize(split, tokenizer, max_length=self.recipe.data.max_length)
+            rows = encode(split, tokenizer, max_length=self.recipe.data.max_length)
         return score(
             TorchPredictor(model, threads=self.recipe.trainer.threads), rows, workspace.task
         )

@@ -5,23 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from transformers import PreTrainedModel
 
 from distill.modules.distill import DistillModule
 from distill.modules.fit import FitResult, Rows, fit
-from distill.objectives import make_objectives
-from distill.recipe.schema import DistillStage, LogitsObjective, TrainConfig
+from distill.recipe.schema import DistillStage, TrainConfig
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
 from distill.stages.masked_text import masked_text
 from distill.stages.search import search_layer_map
 from distill.stages.training_rows import training_rows, with_teacher_labels
+from teachers.ragged import TeacherLogits
 
 
 def teacher_logits(
     context: StageContext, teacher: PreTrainedModel, *, augmented: bool = False
-) -> np.ndarray:
+) -> TeacherLogits:
     """The logits to learn on the training rows: the teacher's, or several teachers' average.
 
     Args:
@@ -58,7 +57,7 @@ def distil_logits(
     module = DistillModule(
         None,
         student,
-        objectives=make_objectives([LogitsObjective(kind="logits")]),
+        objectives=[workspace.task.objective],
         train=config,
         task=workspace.task,
         teacher_logits=teacher_logits(context, context.load_teacher(), augmented=augmented),
@@ -75,14 +74,15 @@ def distil_logits(
 
 def _rows(
     context: StageContext, config: DistillStage, teacher: PreTrainedModel | None
-) -> tuple[Rows, np.ndarray | None]:
+) -> tuple[Rows, TeacherLogits | None]:
     """What a stage learns from, and a teacher's logits on it; its label where nobody gave one."""
     workspace = context.workspace
     rows = training_rows(context, augmented=config.augmented)
     if teacher is None:
         return rows, None
     logits = teacher_logits(context, teacher, augmented=config.augmented)
-    return with_teacher_labels(rows, logits, originals=len(workspace.data.train)), logits
+    originals = len(workspace.data.train)
+    return with_teacher_labels(rows, logits, workspace.task, originals=originals), logits
 
 
 def _text(context: StageContext, *, masked: bool) -> tuple[Rows, Rows]:
@@ -122,7 +122,7 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         # A teacher that reads other tokens gives its cached logits only.
         teacher if workspace.reads_as_teacher else None,
         student,
-        objectives=make_objectives(config.objectives, mode=config.mode),
+        objectives=config.objectives,
         mode=config.mode,
         layer_map=config.layer_map,
         projection=config.projection,

@@ -9,16 +9,17 @@ from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from transformers import PreTrainedModel
 
 from distill.cache import cache_folder
+from distill.data.batches import make_loader
 from distill.data.split import Split
 from distill.data.tokenized import TokenizedDataset
 from distill.modules.precision import resolve_precision
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
 from teachers.cache import cached_logits
+from teachers.ragged import RaggedLogits, TeacherLogits, look_up
 
 
 def average_logits(
@@ -26,7 +27,7 @@ def average_logits(
     rows: Callable[[TeacherModel], TokenizedDataset],
     *,
     first: PreTrainedModel | None = None,
-) -> npt.NDArray[np.float32]:
+) -> TeacherLogits:
     r"""What is learned of the teachers: :math:`\sum_k w_k z_k / \sum_k w_k`, row by row.
 
     Every teacher reads the rows in its own tokens; its outputs have the order of the data's labels,
@@ -38,12 +39,13 @@ def average_logits(
         first: the first teacher, where it is loaded already.
 
     Returns:
-        (N, C), fp32; logits are kept in the cache.
+        (N, C), fp32, or ragged; each teacher's logits are kept in the cache.
     """
     workspace = context.workspace
     teachers = workspace.recipe.teacher.all
     total = sum(teacher.weight for teacher in teachers)
-    found = np.zeros(1)
+    found: npt.NDArray[np.float64] = np.zeros(1)
+    logits: TeacherLogits = np.zeros((0, 0), dtype=np.float32)
     for number, teacher in enumerate(teachers):
         model = first if number == 0 and first is not None else context.load_teacher(number)
         logits = cached_logits(
@@ -51,16 +53,20 @@ def average_logits(
             rows(teacher),
             folder=cache_folder() / "logits",
             precision=resolve_precision(context.recipe.trainer),
-        )  # (N, C)
+        )
         if len(teachers) == 1:
             return logits
-        found = found + (teacher.weight / total) * logits.astype(np.float64)
-    return found.astype(np.float32)
+        flat = logits.flat if isinstance(logits, RaggedLogits) else logits
+        found = found + (teacher.weight / total) * flat.astype(np.float64)
+    average = found.astype(np.float32)
+    return logits.with_flat(average) if isinstance(logits, RaggedLogits) else average
 
 
 def ensemble_scores(context: StageContext, split: Split) -> dict[str, float]:
     """The metrics of the teachers' averaged logits."""
-    metrics = context.workspace.task.metrics()
-    logits = average_logits(context, lambda one: context.workspace.tokenized(split, one))
-    metrics.update(torch.from_numpy(np.array(logits)), torch.tensor(split.labels))
+    workspace = context.workspace
+    metrics = workspace.task.metrics()
+    logits = average_logits(context, lambda one: workspace.tokenized(split, one))
+    for batch in make_loader(workspace.tokenized(split), 256, seed=0, shuffle=False):
+        workspace.task.observe(metrics, look_up(logits, batch), batch)
     return {name: float(value) for name, value in metrics.compute().items()}

@@ -117,6 +117,7 @@ def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
             length=length,
             longest=max([*map(int, fixed), *dataset.lengths.tolist()]),
             labels=workspace.task.num_outputs,
+            head=workspace.task.head,
         )
         vocabularies.append(REFERENCE_VOCABULARY)
     speed = measure(

@@ -45,8 +45,9 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
     info = {
         "name": context.recipe.name,
         "task": context.recipe.task.kind,
-        "labels": list(workspace.data.labels),
-        "pair": workspace.data.train.pairs is not None,
+        "labels": list(workspace.task.labels),
+        "settings": workspace.task.settings,
+        "pair": workspace.data.train.paired,
         "max_length": context.recipe.data.max_length,
         "lengths": _lengths(context),
     }

@@ -20,7 +20,8 @@ from distill.recipe.schema import PruneStage
 from distill.recipe.schema.prune import SCORE_STEPS
 from distill.stages.context import StageContext
 from distill.stages.distill import teacher_logits
-from distill.stages.prune_units import distillation_loss, training_batches
+from distill.stages.output_loss import output_loss
+from distill.stages.prune_units import training_batches
 
 
 def layers_removed(student: PreTrainedModel, config: PruneStage, ease: float) -> int:
@@ -43,7 +44,9 @@ def remove_layers(
     else:
         keep = layers_to_keep(
             student,
-            loss_of=distillation_loss(teacher_logits(context, context.load_teacher())),
+            loss_of=output_loss(
+                context.workspace.task, teacher_logits(context, context.load_teacher())
+            ),
             batches=training_batches(context, config.batch_size),
             remove=layers_removed(student, config, ease),
             steps=config.score_steps or SCORE_STEPS,

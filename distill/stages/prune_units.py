@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distill.compression.costs import macs_cost, parameters_cost
@@ -26,12 +25,12 @@ from distill.compression.surgery import slice_model
 from distill.compression.width import slice_width, width_scores
 from distill.data.batches import make_loader
 from distill.evaluation.machine import physical_cores
-from distill.modules.base import Batch, model_inputs
-from distill.objectives.logits import logits_loss
+from distill.modules.base import Batch
 from distill.recipe.schema import PruneStage, TrainConfig
 from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS, width_left
 from distill.stages.context import StageContext
 from distill.stages.distill import distil_logits, teacher_logits
+from distill.stages.output_loss import output_loss
 from teachers.load import load_model
 
 logger = logging.getLogger("distill")
@@ -99,7 +98,7 @@ class UnitPruner:
             samples = (config.score_steps or SCORE_STEPS) * config.batch_size
         scores = width_scores(
             student,
-            loss_of=distillation_loss(targets),
+            loss_of=output_loss(self.context.workspace.task, targets),
             batches=self._batches(),
             samples=min(samples, len(targets)),
         )
@@ -169,7 +168,8 @@ class UnitPruner:
         if config.method == "l1":
             return _Judged(student, l1_scores(student))
         targets = teacher_logits(self.context, self.context.load_teacher())
-        loss_of, batches = distillation_loss(targets), self._batches()
+        loss_of = output_loss(self.context.workspace.task, targets)
+        batches = self._batches()
         if config.method == "fisher":
             samples = config.samples or SAMPLES
             gradients = mask_gradients(
@@ -244,21 +244,6 @@ def _told(goal: Goal, config: PruneStage, model: PreTrainedModel, ease: float) -
     asked = (goal.whole - ease * (goal.whole - goal.budget)) / goal.whole
     reached = goal.cost(heads, ffn) / goal.whole
     return {"budget": {"kind": kind, "asked": round(asked, 4), "reached": round(reached, 4)}}
-
-
-def distillation_loss(targets: np.ndarray) -> Callable[[nn.Module, Batch], Tensor]:
-    """The loss by which parts of a student are judged: the teacher's logits, looked up by row.
-
-    Args:
-        targets: the teacher's logits (N, C).
-    """
-
-    def loss_of(model: nn.Module, batch: Batch) -> Tensor:
-        teacher = torch.from_numpy(targets[batch["index"].cpu().numpy()].copy())
-        logits = model(**model_inputs(batch)).logits
-        return logits_loss(logits, teacher.to(logits.device))
-
-    return loss_of
 
 
 def training_batches(context: StageContext, batch_size: int) -> Iterator[Batch]:

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from distill import atomic
 from distill.matching.layer_map import Candidate, candidates
 from distill.modules.distill import DistillModule
 from distill.modules.fit import FitSession, fit
 from distill.objectives import make_objectives
-from distill.recipe.schema import DistillStage, LayerSearch, LogitsObjective
+from distill.recipe.schema import DistillStage, LayerSearch
 from distill.stages.context import StageContext
+from teachers.ragged import TeacherLogits
 
 logger = logging.getLogger("distill")
 
@@ -52,7 +51,7 @@ class FoundMap:
 
 
 def search_layer_map(
-    config: DistillStage, context: StageContext, *, logits: np.ndarray
+    config: DistillStage, context: StageContext, *, logits: TeacherLogits
 ) -> FoundMap:
     """Train the stage's first student with each candidate and score it on the validation rows.
 
@@ -99,18 +98,19 @@ def _try(
     config: DistillStage,
     context: StageContext,
     folder: Path,
-    logits: np.ndarray,
+    logits: TeacherLogits,
 ) -> dict[str, Any]:
     """Train one candidate, or go on with it, and tell its score."""
     workspace, seed = context.workspace, context.session().seed
+    task = workspace.task
     search = config.search or LayerSearch()
     train = config.model_copy(
         update={"steps": search.steps, "evaluations_per_epoch": 1, "patience": None}
     )
     student, steps, score = context.load_student(), 0, -1.0
     for part, objectives in (
-        ("objectives", make_objectives(config.objectives, mode=config.mode)),
-        ("logits", make_objectives([LogitsObjective(kind="logits")])),
+        ("objectives", config.objectives),
+        ("logits", make_objectives([task.objective], logits_loss=task.logits_loss)),
     ):
         module = DistillModule(
             context.load_teacher() if part == "objectives" else None,

@@ -30,13 +30,16 @@ def pretrained(context: StageContext, teacher: TeacherModel | None = None) -> Pr
     config = context.recipe.teacher if teacher is None else teacher
     # The new head's weights are drawn here, so that they depend on the recipe's seed alone.
     torch.manual_seed(context.recipe.seed)
+    task = context.workspace.task
     return load_classifier(
         resolve_model(config.model, revision=config.revision),
-        labels=context.workspace.data.labels,
+        labels=task.labels,
         finetuned=config.finetune is None,
         trust_remote_code=config.trust_remote_code,
         revision=config.revision,
         given_labels=config.labels,
+        head=task.head,
+        problem_type=task.problem_type,
     )
 
 

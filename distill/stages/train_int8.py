@@ -6,20 +6,16 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
 from distill.compression.qat import train_int8
 from distill.compression.qat_checkpoint import Int8Checkpoint
 from distill.compression.static import quantize_static
 from distill.data.batches import make_loader
 from distill.export.onnx import export_onnx
-from distill.modules.base import Batch, model_inputs
-from distill.objectives.logits import logits_loss
+from distill.modules.base import Batch
 from distill.stages.candidates import Candidate, Workbench
 from distill.stages.distill import teacher_logits
 from distill.stages.ladder import but, channels
+from distill.stages.output_loss import output_loss
 from teachers.load import load_model
 
 
@@ -42,17 +38,13 @@ def _train(bench: Workbench, path: Path) -> None:
     rows = workspace.tokenized(workspace.data.train)
     targets = teacher_logits(context, context.load_teacher())
 
-    def loss_of(model: nn.Module, batch: Batch) -> Tensor:
-        teacher = torch.from_numpy(np.array(targets[batch["index"].numpy()]))  # (B, C)
-        return logits_loss(model(**model_inputs(batch)).logits, teacher)
-
     def batches(epoch: int) -> Iterator[Batch]:
         seed = context.recipe.seed + 1000 * epoch
         yield from make_loader(rows, config.train.batch_size, seed=seed, shuffle=True)
 
     result = train_int8(
         load_model(context.trained_student_folder()),
-        loss_of=loss_of,
+        loss_of=output_loss(workspace.task, targets),
         batches=batches,
         steps=math.ceil(len(rows) / config.train.batch_size),
         config=config.train,

@@ -6,12 +6,14 @@ Legend: N original rows, A augmented ones, C classes.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
+import torch
 
 from distill.data.augmentation.rows import ROWS, AugmentedSplit
 from distill.data.tokenized import TokenizedDataset, tokenize
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
+from distill.tasks import Task
+from teachers.ragged import RaggedLogits, TeacherLogits
 
 
 def training_rows(
@@ -34,19 +36,20 @@ def training_rows(
 
 
 def with_teacher_labels(
-    rows: TokenizedDataset, logits: npt.NDArray[np.float32], *, originals: int
+    rows: TokenizedDataset, logits: TeacherLogits, task: Task, *, originals: int
 ) -> TokenizedDataset:
-    """Rows whose augmented part is labelled by the teacher: its likeliest label.
+    """Rows whose augmented part is labelled by the teacher: what it would decide.
 
     A replaced word may have turned the label round, and nobody has looked.
 
     Args:
         rows: N + A rows.
         logits: the teacher's, (N + A, C).
+        task: how labels are made of logits.
         originals: N; these keep their labels.
     """
-    if len(rows) == originals:
+    if len(rows) == originals or isinstance(logits, RaggedLogits):
         return rows
     labels = rows.labels.copy()
-    labels[originals:] = logits[originals:].argmax(axis=-1)
+    labels[originals:] = task.decide(torch.from_numpy(np.array(logits[originals:]))).numpy()
     return rows.relabelled(labels)

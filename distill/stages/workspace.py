@@ -10,11 +10,12 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
+from distill.data.encode import encode
 from distill.data.load import load_task_data
 from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
-from distill.data.tokenized import TokenizedDataset, tokenize
+from distill.data.tokenized import TokenizedDataset
 from distill.errors import DataError, ModelError
 from distill.modules.fit import Rows
 from distill.recipe.known import TOKENIZER_FILES, local_folder
@@ -178,9 +179,7 @@ class Workspace:
         tokenizer = self.tokenizer if teacher is None else self.tokenizer_of(teacher)
         key = (split.name, id(tokenizer))
         if key not in self._tokenized:
-            self._tokenized[key] = tokenize(
-                split, tokenizer, max_length=self.recipe.data.max_length
-            )
+            self._tokenized[key] = encode(split, tokenizer, max_length=self.recipe.data.max_length)
         return self._tokenized[key]
 
     @property

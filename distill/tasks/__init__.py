@@ -1,20 +1,42 @@
-"""Tasks: what is predicted, its loss and its metrics."""
+"""Tasks: what is predicted, its head, its loss and its metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from distill.recipe.schema import ClassificationTask
+from distill.recipe import schema
 from distill.tasks.base import Task
 from distill.tasks.classification import Classification
+from distill.tasks.multi_label import MultiLabel
+from distill.tasks.regression import Regression
 
-__all__ = ["KINDS", "Classification", "Task", "make_task"]
-
-#: Task kinds of a recipe and the classes behind them.
-KINDS: dict[str, type[Classification]] = {Classification.kind: Classification}
+__all__ = ["KINDS", "Classification", "MultiLabel", "Regression", "Task", "make_task"]
 
 
-def make_task(config: ClassificationTask, labels: Sequence[str]) -> Task:
+def _classification(config: schema.ClassificationTask, labels: Sequence[str]) -> Task:
+    return Classification(labels, metric=config.metric)
+
+
+def _multi_label(config: schema.MultiLabelTask, labels: Sequence[str]) -> Task:
+    return MultiLabel(labels, metric=config.metric, thresholds=config.thresholds)
+
+
+def _regression(config: schema.RegressionTask, labels: Sequence[str]) -> Task:
+    del labels  # a number has none
+    bounds = None if config.bounds is None else (config.bounds[0], config.bounds[1])
+    return Regression(metric=config.metric, bounds=bounds)
+
+
+#: Task kinds of a recipe, and what makes the task of its section and the data's labels.
+KINDS: dict[str, Callable[[Any, Sequence[str]], Task]] = {
+    Classification.kind: _classification,
+    MultiLabel.kind: _multi_label,
+    Regression.kind: _regression,
+}
+
+
+def make_task(config: schema.LabelledTask, labels: Sequence[str]) -> Task:
     """The task that a recipe's ``task`` section describes.
 
     Args:
@@ -24,4 +46,4 @@ def make_task(config: ClassificationTask, labels: Sequence[str]) -> Task:
     Raises:
         DataError: the metric does not fit the labels.
     """
-    return KINDS[config.kind](labels, metric=config.metric)
+    return KINDS[config.kind](config, labels)

@@ -1,15 +1,19 @@
-"""What a task is: its outputs, its loss and its metrics.
+"""What a task is: its head, its loss, its metrics, and what of its logits is compared.
 
-Shapes: B batch, C outputs of the head.
+Shapes: B batch, L length, C outputs of the head.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 from torchmetrics import MetricCollection
+
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+LogitsLoss = Literal["soft_ce", "kl", "mse"]
 
 
 class Task(ABC):
@@ -21,9 +25,18 @@ class Task(ABC):
 
     Attributes:
         kind: the task's name in a recipe.
+        head: what stands on the encoder: a key of :data:`students.heads.HEADS`.
+        problem_type: what transformers' config calls the task; ``None`` for other heads.
+        objective: the kind of objective by which a student learns the teacher's outputs.
+        logits_loss: the loss between a student's and a teacher's logits where the recipe names
+            none.
     """
 
     kind: ClassVar[str]
+    head: ClassVar[str] = "classification"
+    problem_type: ClassVar[ProblemType | None] = None
+    objective: ClassVar[str] = "logits"
+    logits_loss: ClassVar[LogitsLoss] = "soft_ce"
 
     def __init__(self, labels: tuple[str, ...], primary: str) -> None:
         self.labels = labels
@@ -34,22 +47,69 @@ class Task(ABC):
         """How many outputs the head has."""
         return len(self.labels)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the runtime needs to know beside the labels, as JSON."""
+        return {}
+
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss with the true labels.
 
         Args:
-            logits: what the head gives, of shape (B, C); any float type.
-            labels: true labels, of shape (B,), int64.
+            logits: what :func:`students.heads.logits_of` gives; any float type.
+            labels: true labels as the batch has them; of a classification (B,), int64.
 
         Returns:
             A scalar in fp32, the mean over the batch.
         """
 
+    def decide(self, logits: Tensor) -> Tensor:
+        """Labels made of logits, as a batch would have them; of a classification the likeliest.
+
+        Args:
+            logits: what :func:`students.heads.logits_of` gives.
+        """
+        return logits.argmax(dim=-1)
+
     @abstractmethod
     def metrics(self) -> MetricCollection:
         """New, empty metrics, among them :attr:`primary`.
 
-        Call ``update(logits, labels)`` with every batch, then ``compute()`` for a dict from name
-        to scalar.
+        Give every batch to :meth:`observe`, then call ``compute()`` for a dict from name to
+        scalar.
         """
+
+    def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
+        """Take a batch into the metrics.
+
+        Args:
+            metrics: from :meth:`metrics`.
+            logits: what :func:`students.heads.logits_of` gives, fp32.
+            batch: as the rows' ``collate`` made it.
+        """
+        metrics.update(logits, batch["labels"])
+
+    def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """Logits as rows of distributions, which is what objectives compare.
+
+        Args:
+            logits: of a student or a teacher, as :func:`students.heads.logits_of` gives them.
+            batch: the batch that they are of.
+
+        Returns:
+            (M, K): M distributions over K outcomes; of a classification (B, C) as they are.
+        """
+        del batch
+        return logits
+
+    def comparable_labels(self, batch: Mapping[str, Any]) -> Tensor | None:
+        """The true outcome of each of the M rows of :meth:`comparable`, (M,).
+
+        Args:
+            batch: the batch.
+
+        Returns:
+            ``None`` where the batch has no labels.
+        """
+        return batch.get("labels")

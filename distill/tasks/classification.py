@@ -20,7 +20,7 @@ from torchmetrics.classification import (
 
 from distill import ranks
 from distill.errors import DataError
-from distill.tasks.base import Task
+from distill.tasks.base import ProblemType, Task
 
 
 class SecondLabelF1(BinaryF1Score):
@@ -55,6 +55,7 @@ class Classification(Task):
     """
 
     kind: ClassVar[str] = "classification"
+    problem_type: ClassVar[ProblemType | None] = "single_label_classification"
 
     def __init__(self, labels: Sequence[str], metric: str = "accuracy") -> None:
         super().__init__(tuple(labels), metric)

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from io import TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distill import atomic, digest
 from distill.data.augmentation.generate import AugmentedRow
-from distill.data.split import Split, Texts
+from distill.data.split import Split, Texts, named
 
 ROWS = "rows.jsonl.gz"
 
@@ -43,7 +44,7 @@ def write_rows(
     ):
         for row in rows:
             pair = {} if row.pair is None else {"text_pair": row.pair}
-            label = labels[split.labels[row.row]]
+            label = named(split.labels[row.row], labels)
             content = {"row": row.row, "text": row.text, **pair, "label": label}
             file.write(json.dumps(content, ensure_ascii=False) + "\n")
 
@@ -66,7 +67,7 @@ class AugmentedSplit:
     Attributes:
         name: the split's name and ``+ augmented``.
         origins: the original row of each augmented one, (A,).
-        labels: the label of each row, an augmented one's from its original, (N + A,).
+        targets: what is right for each row, an augmented one's from its original, (N + A, ...).
     """
 
     def __init__(self, split: Split, path: Path) -> None:
@@ -75,8 +76,8 @@ class AugmentedSplit:
         self.origins: npt.NDArray[np.int64] = np.fromiter(
             (row.row for row in read_rows(path)), dtype=np.int64
         )
-        own = np.asarray(split.labels, dtype=np.int64)
-        self.labels: npt.NDArray[np.int64] = np.concatenate([own, own[self.origins]])
+        own = split.targets
+        self.targets: npt.NDArray[Any] = np.concatenate([own, own[self.origins]])
 
     @property
     def paired(self) -> bool:
@@ -84,7 +85,7 @@ class AugmentedSplit:
         return self.split.paired
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
     @cached_property
     def text_digest(self) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distill.errors import ModelError
+from distill.recipe.checks.classes import classes
 from distill.recipe.checks.findings import Findings
 from distill.recipe.checks.inputs import BUILTIN, data_section, task_section, teacher_labels
 from distill.recipe.checks.matching import (
-    classes,
     explicit_student_layers,
     layer_search,
     masked_text,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import ClassificationTask, Recipe, TextTask
+from distill.recipe.schema import LabelledTask, MultiLabelTask, Recipe, TextTask
 from distill.recipe.yaml_lines import Loc
 
 #: Data sets that need no network.
@@ -20,7 +20,7 @@ def data_section(recipe: Recipe) -> Findings:
     if data.source == "builtin" and data.path not in BUILTIN:
         found = f"found '{data.path}'" if data.path else "missing"
         yield ("data", "path"), f"{found}; the built-in data sets are: {', '.join(BUILTIN)}"
-    if data.more and (data.source == "builtin" or not isinstance(recipe.task, ClassificationTask)):
+    if data.more and (data.source == "builtin" or not isinstance(recipe.task, LabelledTask)):
         yield ("data", "more"), "only for rows with labels from `files` or the `hub`; leave it out"
     if data.on_bad_row == "skip" and isinstance(recipe.task, TextTask):
         yield ("data", "on_bad_row"), "only for rows with labels, not unlabelled text; leave it out"
@@ -29,7 +29,7 @@ def data_section(recipe: Recipe) -> Findings:
         for key, column in (
             ("text", data.columns.text),
             ("text_pair", data.columns.text_pair),
-            ("label", data.columns.label if isinstance(recipe.task, ClassificationTask) else None),
+            ("label", data.columns.label if isinstance(recipe.task, LabelledTask) else None),
             ("id", data.columns.id),
         )
         if column is not None
@@ -44,8 +44,14 @@ def data_section(recipe: Recipe) -> Findings:
 
 
 def task_section(recipe: Recipe) -> Findings:
-    """A metric that does not fit the labels."""
+    """A metric that does not fit the labels, and what the kind of task has no use for."""
     labels = recipe.task.labels
+    if isinstance(recipe.task, MultiLabelTask) and isinstance(recipe.task.thresholds, dict):
+        for name in recipe.task.thresholds:
+            if labels is not None and name not in labels:
+                yield ("task", "thresholds", name), f"no label; labels are {', '.join(labels)}"
+    if recipe.data.columns.separator is not None and not isinstance(recipe.task, MultiLabelTask):
+        yield ("data", "columns", "separator"), "only for task.kind: multi_label; leave it out"
     if recipe.task.metric == "f1" and labels is not None and len(labels) != 2:
         yield (
             ("task", "metric"),
@@ -55,7 +61,7 @@ def task_section(recipe: Recipe) -> Findings:
 
 def teacher_labels(recipe: Recipe) -> Findings:
     """Label names given for a teacher that are not the task's."""
-    if not isinstance(recipe.task, ClassificationTask):
+    if not isinstance(recipe.task, LabelledTask):
         if recipe.teacher.more:
             said = "further teachers give logits, which a run over unlabelled text has not"
             yield ("teacher", "more"), f"{said}; leave them out"

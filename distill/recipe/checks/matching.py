@@ -106,7 +106,7 @@ def _beyond_reference(objective: Objective) -> list[tuple[str, str]]:
     if isinstance(objective, AttentionObjective) and objective.on != "scores":
         found.append(("on", "the reference compares scores"))
     if isinstance(objective, LogitsObjective):
-        if objective.loss != "soft_ce":
+        if objective.loss not in (None, "soft_ce"):
             found.append(("loss", "the reference is the soft cross-entropy"))
         if objective.hard_weight:
             found.append(("hard_weight", "the reference has no true labels in it"))
@@ -148,25 +148,6 @@ def masked_text(recipe: Recipe) -> Findings:
                     f"mlm needs text in which tokens are masked, which the rows of a "
                     f"{recipe.task.kind} task are not; leave it out here: it works with task.kind: "
                     "text, from whose run a task starts (student.init: RUN_FOLDER)",
-                )
-
-
-def classes(recipe: Recipe) -> Findings:
-    """Objectives that say nothing of two classes."""
-    labels = getattr(recipe.task, "labels", None)
-    reasons = {
-        "decoupled": "its part on the other classes is then always 0",
-        "standardized": "two standardised logits are always 1 and -1",
-    }
-    for index, stage in enumerate(recipe.stages):
-        if not isinstance(stage, DistillStage) or labels is None or len(labels) > 2:
-            continue
-        for number, objective in enumerate(stage.objectives):
-            if objective.kind in reasons:
-                yield (
-                    ("stages", index, "objectives", number, "kind"),
-                    f"{objective.kind} needs three classes or more, and the task has "
-                    f"{len(labels)}: {reasons[objective.kind]}; take logits",
                 )
 
 

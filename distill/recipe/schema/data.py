@@ -28,7 +28,11 @@ class Columns(Section):
     """The column with what a row is called; where it is named, no id may stand twice in a split.
     Question answering: left out, ``id``, where there is such a column."""
     label: StrictStr = "label"
-    """The column with the label: a name, or its integer."""
+    """The column with the label: a name, or its integer; of a regression a number; of several
+    labels a list."""
+    separator: Annotated[StrictStr, Field(min_length=1)] | None = None
+    """What stands between several labels in one cell of text; left out, such a cell holds a JSON
+    list, or one label."""
 
 
 class DataConfig(Section):

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, StrictStr, field_validator
+from pydantic import Field, StrictStr, field_validator, model_validator
 
 from distill.recipe.schema.base import Section
 
+Threshold = Annotated[float, Field(gt=0, lt=1)]
 
-class ClassificationTask(Section):
-    """One label for a sentence or a pair of sentences."""
 
-    kind: Literal["classification"]
+class LabelledTask(Section):
+    """Base of the tasks whose rows say what is right."""
+
+    kind: str
+    metric: str
+
+
+class NamedLabels(LabelledTask):
+    """Base of the tasks whose labels have names."""
+
     labels: Annotated[list[StrictStr], Field(min_length=2)] | None = None
     """Label names in the order of their integers; left out, they come from the training data."""
-    metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"
-    """What is reported and what chooses the best checkpoint; ``f1`` is of the second label."""
 
     @field_validator("labels")
     @classmethod
@@ -24,6 +30,46 @@ class ClassificationTask(Section):
         if labels is not None and len(set(labels)) != len(labels):
             raise ValueError("a label stands in the list twice")
         return labels
+
+
+class ClassificationTask(NamedLabels):
+    """One label for a sentence or a pair of sentences."""
+
+    kind: Literal["classification"]
+    metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"
+    """What is reported and what chooses the best checkpoint; ``f1`` is of the second label."""
+
+
+class MultiLabelTask(NamedLabels):
+    """Any number of labels for a sentence or a pair of sentences."""
+
+    kind: Literal["multi_label"]
+    metric: Literal["micro_f1", "macro_f1", "precision", "recall", "exact"] = "micro_f1"
+    """What is reported and what chooses the best checkpoint; ``exact`` is the share of rows all of
+    whose labels are right."""
+    thresholds: Threshold | dict[StrictStr, Threshold] = 0.5
+    """The probability above which a label is predicted: one for all, or by label (0.5 for those
+    left out)."""
+
+
+class RegressionTask(LabelledTask):
+    """A number for a sentence or a pair of sentences, such as how alike the two are."""
+
+    kind: Literal["regression"]
+    metric: Literal["pearson", "spearman", "negative_mse", "negative_mae"] = "pearson"
+    """What is reported and what chooses the best checkpoint."""
+    bounds: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    """The smallest and the largest number of the scale; others in the data are a mistake, and
+    predictions are clipped to it."""
+
+    # What other tasks say in a recipe, and this one has none of.
+    labels: ClassVar[list[str] | None] = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+            raise ValueError("bounds: the smallest number comes first")
+        return self
 
 
 class TextTask(Section):
@@ -36,4 +82,6 @@ class TextTask(Section):
     metric: ClassVar[str] = ""
 
 
-Task = Annotated[ClassificationTask | TextTask, Field(discriminator="kind")]
+Task = Annotated[
+    ClassificationTask | MultiLabelTask | RegressionTask | TextTask, Field(discriminator="kind")
+]

@@ -51,7 +51,7 @@ def test_half_the_work_goes_without_training(real_data, tmp_path):
     from distill.modules.finetune import FinetuneModule
     from distill.modules.fit import FitSession, fit
     from distill.recipe.schema import TrainConfig
-    from distill.stages.prune_units import distillation_loss
+    from distill.stages.output_loss import output_loss
     from distill.tasks import Classification
     from students.build import build_student
     from students.sizes import resolve_size
@@ -86,7 +86,7 @@ def test_half_the_work_goes_without_training(real_data, tmp_path):
     targets = np.asarray(compute_logits(student, train))
     start = time.monotonic()
     gradients = mask_gradients(
-        student, loss_of=distillation_loss(targets), batches=batches(), samples=1024
+        student, loss_of=output_loss(task, targets), batches=batches(), samples=1024
     )
     sizes = layer_sizes(student)
     cost = macs_cost(student, 24)

@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from distill.errors import DataError, ModelError
 from distill.runtime import load
-from distill.runtime.classifier import softmax
+from distill.runtime.tasks.classification import softmax
 
 TEXTS = [
     "the best film",

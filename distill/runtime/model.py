@@ -1,25 +1,28 @@
-"""Prediction from a bundle: texts in, labels with probabilities out."""
+"""A bundle that is loaded: texts in, the outputs of its head out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from distill.errors import DataError, ModelError
 from distill.runtime.backends import ENGINES, choose, is_installed, open_session
-from distill.runtime.encoding import TextEncoder
-from distill.runtime.manifest import Manifest, read_manifest
+from distill.runtime.encoding import Encoded, TextEncoder
+from distill.runtime.manifest import Manifest
 from distill.runtime.workers import BATCH_SIZE, Tuned, Workers
 
-# Legend: N texts, B batch, L length, C classes.
+# Legend: N texts, B batch, L length, C outputs of the head.
 
 
-class Classifier:
-    """A bundle that is loaded and ready.
+class BundleModel(ABC):
+    """A bundle that is loaded and ready; a task's class says what its outputs mean.
+
+    Attributes:
+        task: the kind of task whose bundles it reads.
 
     Args:
         manifest: the bundle's description.
@@ -32,12 +35,14 @@ class Classifier:
         UserError: no engine for the bundle's formats is installed.
     """
 
+    task: ClassVar[str]
+
     def __init__(
         self, manifest: Manifest, *, format: str | None = None, threads: int | None = None
     ) -> None:
-        if manifest.task != "classification":
+        if manifest.task != self.task:
             raise ModelError(
-                f"{manifest.folder}: a bundle for {manifest.task}, not for classification"
+                f"{manifest.folder}: a bundle for {manifest.task}, not for {self.task}"
             )
         self.manifest = manifest
         self.labels = manifest.labels
@@ -83,8 +88,31 @@ class Classifier:
             if number is not None and number < 1:
                 raise DataError(f"{name} is {number}; it must be 1 or more")
         if not len(texts):
-            return np.zeros((0, len(self.labels)), dtype=np.float32)  # (N, C)
+            return np.zeros((0, self.outputs), dtype=np.float32)  # (N, C)
         rows = self.encoder.encode(texts, pairs)
+        return np.stack(self.run(rows, batch_size=batch_size, instances=instances))
+
+    @property
+    def outputs(self) -> int:
+        """C, how many outputs the head has."""
+        return len(self.labels)
+
+    def run(
+        self,
+        rows: Sequence[Encoded],
+        *,
+        batch_size: int | None = None,
+        instances: int | None = None,
+    ) -> list[npt.NDArray[np.float32]]:
+        """The outputs of each row: (C,), or (L, C) of a head that looks at each token.
+
+        Args:
+            rows: rows of tokens.
+            batch_size: rows computed at once; see :meth:`logits`.
+            instances: batches computed at the same time; see :meth:`logits`.
+        """
+        if not rows:
+            return []
         tuned = self.tuned.throughput
         size = batch_size or int(tuned.get("batch_size", BATCH_SIZE))
         if instances is None and tuned and len(rows) > size:
@@ -108,6 +136,7 @@ class Classifier:
             self._workers[instances, threads] = Workers(session, instances)
         return self._workers[instances, threads]
 
+    @abstractmethod
     def predict(
         self,
         texts: Sequence[str],
@@ -116,7 +145,7 @@ class Classifier:
         batch_size: int | None = None,
         instances: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Predict the label of every text.
+        """What the task says of every text, ready for JSON.
 
         Args:
             texts: N texts.
@@ -125,26 +154,19 @@ class Classifier:
             instances: batches computed at the same time; see :meth:`logits`.
 
         Returns:
-            Per text ``{"label": name, "probabilities": {name: p}}``, in the order of the texts.
+            One mapping per text, in the order of the texts.
 
         Raises:
             DataError: see :meth:`logits`.
-
-        Example:
-            >>> classifier = load("runs/sst2")  # doctest: +SKIP
-            >>> classifier.predict(["a fine film"])[0]["label"]  # doctest: +SKIP
-            'positive'
         """
-        shares = softmax(
-            self.logits(texts, pairs, batch_size=batch_size, instances=instances)
-        )  # (N, C)
-        return [
-            {
-                "label": self.labels[int(row.argmax())],
-                "probabilities": dict(zip(self.labels, row.tolist(), strict=True)),
-            }
-            for row in shares
-        ]
+
+    @abstractmethod
+    def line(self, prediction: Mapping[str, Any]) -> str:
+        """A prediction in a few words, for people.
+
+        Args:
+            prediction: one of those that :meth:`predict` gave.
+        """
 
     def _check(self, texts: Sequence[str], pairs: Sequence[str] | None) -> None:
         for name, given in (("texts", texts), ("pairs", pairs)):
@@ -164,38 +186,3 @@ class Classifier:
                 raise DataError(
                     f"{len(texts)} texts but {len(pairs)} pairs; one for each is needed"
                 )
-
-
-def softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Probabilities (N, C) of logits (N, C), in double precision."""
-    shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True, initial=-np.inf)
-    grown = np.exp(shifted)
-    shares: npt.NDArray[np.float64] = grown / grown.sum(axis=-1, keepdims=True)
-    return shares
-
-
-def load(
-    folder: str | Path,
-    *,
-    format: str | None = None,
-    threads: int | None = None,
-    verify: bool = False,
-) -> Classifier:
-    """Load a bundle for prediction; needs numpy, tokenizers and onnxruntime (or openvino) only.
-
-    Args:
-        folder: a bundle, or the folder of a finished run.
-        format: ``onnx-int8``, ``onnx``, ``openvino-int8``, ...; ``None`` takes the tuned one, else
-            the bundle's default, else the next one whose engine is installed.
-        threads: threads of one call; ``None`` takes the tuned number, else all physical cores.
-        verify: compare every file with its recorded SHA-256 first (sizes are always compared).
-
-    Raises:
-        ModelError: there is no bundle, it is not whole, or it has no such format.
-        UserError: no engine for the bundle's formats is installed.
-    """
-    manifest = read_manifest(Path(folder))
-    if verify:
-        manifest.verify()
-    return Classifier(manifest, format=format, threads=threads)

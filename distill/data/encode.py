@@ -1,0 +1,27 @@
+"""Rows of any kind as token ids."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from distill.data.split import TextRows
+from distill.data.tokenized import TokenizedDataset, tokenize
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def encode(
+    split: TextRows, tokenizer: PreTrainedTokenizerFast, *, max_length: int
+) -> TokenizedDataset:
+    """What models read of a split's rows, and what is right for each.
+
+    Args:
+        split: the rows; how they are read goes by what they are.
+        tokenizer: a fast tokenizer.
+        max_length: tokens of one input, special ones included.
+
+    Raises:
+        DataError: the rows cannot be read with this tokenizer and length.
+    """
+    return tokenize(split, tokenizer, max_length=max_length)

@@ -1,0 +1,33 @@
+"""How far a student's outputs are from the teacher's, as the task compares them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from distill.modules.base import Batch, model_inputs
+from distill.objectives.logits import logits_loss
+from distill.tasks import Task
+from students.heads import logits_of
+from teachers.ragged import TeacherLogits, look_up
+
+
+def output_loss(task: Task, targets: TeacherLogits) -> Callable[[nn.Module, Batch], Tensor]:
+    """The loss by which a student, or a part of one, is judged: the teacher's logits of each row.
+
+    Args:
+        task: what of them is compared, and by which loss.
+        targets: the teacher's logits, looked up by the batch's ``index``.
+    """
+
+    def loss_of(model: nn.Module, batch: Batch) -> Tensor:
+        logits = logits_of(model, model_inputs(batch))
+        teacher = look_up(targets, batch).to(logits.device)
+        return logits_loss(
+            task.comparable(logits, batch),
+            task.comparable(teacher, batch),
+            loss=task.logits_loss,
+        )
+
+    return loss_of

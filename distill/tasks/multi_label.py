@@ -1,0 +1,123 @@
+"""Any number of labels for a sentence or a pair of sentences.
+
+Shapes: B batch, C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+from torchmetrics.classification import (
+    MultilabelExactMatch,
+    MultilabelF1Score,
+    MultilabelPrecision,
+    MultilabelRecall,
+)
+
+from distill import ranks
+from distill.errors import DataError
+from distill.tasks.base import ProblemType, Task
+
+
+class MultiLabel(Task):
+    r"""Labels that stand or fall by themselves: binary cross-entropy for each.
+
+    A label is predicted where its probability :math:`\sigma(z)` is above its threshold.
+
+    Metrics:
+
+    - ``micro_f1``: F1 over all labels of all rows together;
+    - ``macro_f1``: mean of the labels' F1;
+    - ``precision``, ``recall``: over all labels of all rows together;
+    - ``exact``: share of rows all of whose labels are right.
+
+    Args:
+        labels: label names in the order of their columns, at least two.
+        metric: which of the metrics is the score.
+        thresholds: of each label, between 0 and 1, or one for all.
+
+    Raises:
+        DataError: there is no such metric, or there are not as many thresholds as labels.
+    """
+
+    kind: ClassVar[str] = "multi_label"
+    problem_type: ClassVar[ProblemType | None] = "multi_label_classification"
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        metric: str = "micro_f1",
+        *,
+        thresholds: float | Mapping[str, float] = 0.5,
+    ) -> None:
+        super().__init__(tuple(labels), metric)
+        known = list(self._metrics())
+        if metric not in known:
+            raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
+        self.thresholds = self._thresholds(thresholds)
+
+    def _thresholds(self, given: float | Mapping[str, float]) -> tuple[float, ...]:
+        if not isinstance(given, Mapping):
+            return (float(given),) * len(self.labels)
+        unknown = sorted(set(given) - set(self.labels))
+        if unknown:
+            raise DataError(
+                f"task.thresholds: '{unknown[0]}' is no label; labels are {', '.join(self.labels)}"
+            )
+        return tuple(float(given.get(name, 0.5)) for name in self.labels)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The threshold of each label."""
+        return {"thresholds": list(self.thresholds)}
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Binary cross-entropy of logits (B, C) and labels (B, C) of 0 and 1, mean over B x C."""
+        found = F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
+        return ranks.mean(found)
+
+    def _metrics(self) -> dict[str, Metric]:
+        # Predictions are 0 and 1 by then; the data were checked when they were read.
+        count, quick = self.num_outputs, False
+        return {
+            "micro_f1": MultilabelF1Score(count, average="micro", validate_args=quick),
+            "macro_f1": MultilabelF1Score(count, average="macro", validate_args=quick),
+            "precision": MultilabelPrecision(count, average="micro", validate_args=quick),
+            "recall": MultilabelRecall(count, average="micro", validate_args=quick),
+            "exact": MultilabelExactMatch(count, validate_args=quick),
+        }
+
+    def metrics(self) -> MetricCollection:
+        """The metrics listed above, empty; see :meth:`Task.metrics`."""
+        return MetricCollection(dict(self._metrics()), compute_groups=False)
+
+    def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
+        """Count a batch by each label's own threshold."""
+        metrics.update(self.decide(logits).float(), batch["labels"].long())
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """1 where a label is predicted and 0 elsewhere, (B, C)."""
+        bars = torch.tensor(self.thresholds, device=logits.device)  # (C,)
+        return (logits.float().sigmoid() > bars).to(torch.float32)
+
+    def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        r"""Each label as two outcomes, logits (0, z), so that their softmax is its sigmoid.
+
+        The soft cross-entropy of these is the binary cross-entropy on the teacher's probabilities.
+
+        Returns:
+            (B * C, 2).
+        """
+        del batch
+        flat = logits.flatten()  # (B * C,)
+        return torch.stack([torch.zeros_like(flat), flat], dim=-1)
+
+    def comparable_labels(self, batch: Mapping[str, Any]) -> Tensor | None:
+        """0 or 1 for each label of each row, (B * C,)."""
+        labels = batch.get("labels")
+        return None if labels is None else labels.flatten().long()

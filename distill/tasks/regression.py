@@ -1,0 +1,119 @@
+"""A number for a sentence or a pair of sentences, such as how alike the two are.
+
+Shapes: B batch.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, ClassVar
+
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.regression import (
+    MeanAbsoluteError,
+    MeanSquaredError,
+    PearsonCorrCoef,
+    SpearmanCorrCoef,
+)
+
+from distill import ranks
+from distill.errors import DataError
+from distill.tasks.base import LogitsLoss, ProblemType, Task
+
+#: The name of the one output.
+OUTPUT = "score"
+
+
+class _Flat:
+    """Takes logits of shape (B, 1)."""
+
+    def update(self, preds: Tensor, target: Tensor) -> None:
+        """Count a batch of logits (B, 1) and numbers (B,)."""
+        super().update(preds.squeeze(-1).float(), target.float())  # type: ignore[misc]
+
+
+class _Pearson(_Flat, PearsonCorrCoef):
+    pass
+
+
+class _Spearman(_Flat, SpearmanCorrCoef):
+    def __init__(self) -> None:
+        with warnings.catch_warnings():
+            # It keeps every prediction, and says so: a number a row is no burden here.
+            warnings.simplefilter("ignore")
+            super().__init__()
+
+
+class _Negative:
+    """An error, told so that more is better."""
+
+    def compute(self) -> Tensor:
+        """The error with its sign turned round."""
+        found: Tensor = -super().compute()  # type: ignore[misc]
+        return found
+
+
+class _SquaredBelowZero(_Negative, _Flat, MeanSquaredError):  # noqa: N818 - a measure, not an exception
+    pass
+
+
+class _AbsoluteBelowZero(_Negative, _Flat, MeanAbsoluteError):  # noqa: N818 - as above
+    pass
+
+
+class Regression(Task):
+    """One number by mean squared error.
+
+    Metrics, each better when higher:
+
+    - ``pearson``: correlation of predictions and numbers (GLUE's STS-B);
+    - ``spearman``: correlation of their ranks, the mean rank where several are equal;
+    - ``negative_mse``, ``negative_mae``: mean squared and absolute error, below zero.
+
+    Args:
+        metric: which of them is the score.
+        bounds: the smallest and the largest number of the scale, to which the runtime clips its
+            predictions; ``None`` clips nothing. Scores are of unclipped ones.
+
+    Raises:
+        DataError: there is no such metric.
+    """
+
+    kind: ClassVar[str] = "regression"
+    problem_type: ClassVar[ProblemType | None] = "regression"
+    logits_loss: ClassVar[LogitsLoss] = "mse"
+
+    def __init__(
+        self, metric: str = "pearson", *, bounds: tuple[float, float] | None = None
+    ) -> None:
+        super().__init__((OUTPUT,), metric)
+        self.bounds = bounds
+        known = list(self._metrics())
+        if metric not in known:
+            raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The bounds."""
+        return {"bounds": None if self.bounds is None else list(self.bounds)}
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean squared error of logits (B, 1) and numbers (B,) in fp32."""
+        return ranks.mean((logits.float().squeeze(-1) - labels.float()).square())
+
+    def _metrics(self) -> dict[str, Any]:
+        return {
+            "pearson": _Pearson(),
+            "spearman": _Spearman(),
+            "negative_mse": _SquaredBelowZero(),
+            "negative_mae": _AbsoluteBelowZero(),
+        }
+
+    def metrics(self) -> MetricCollection:
+        """The metrics listed above, empty; see :meth:`Task.metrics`."""
+        return MetricCollection(self._metrics(), compute_groups=False)
+
+    def decide(self, logits: Tensor) -> Tensor:
+        """The number itself, (B,)."""
+        return logits.squeeze(-1)

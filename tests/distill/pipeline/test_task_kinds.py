@@ -1,0 +1,92 @@
+"""Every kind of task goes the whole way: teacher, student, pruning, int8, bundle, prediction."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from distill.pipeline.runner import run
+from distill.recipe.loader import load_recipe
+from distill.runtime import load
+from students.heads import logits_of
+from teachers.load import load_model, load_tokenizer
+
+pytestmark = pytest.mark.slow
+
+MULTI_LABEL: dict[str, Any] = {
+    "kind": "multi_label",
+    "labels": ["good", "bad", "film"],
+    "thresholds": {"film": 0.3},
+}
+REGRESSION: dict[str, Any] = {"kind": "regression", "metric": "spearman", "bounds": [0, 5]}
+
+
+def of_several(row: dict[str, Any], number: int) -> Any:
+    labels = ["good" if row["label"] == "positive" else "bad"]
+    return [] if number % 7 == 3 else labels + ["film"] * (number % 2)
+
+
+def of_a_scale(row: dict[str, Any], number: int) -> Any:
+    return 4.5 - number % 3 * 0.25 if row["label"] == "positive" else 0.5 + number % 3 * 0.25
+
+
+def recipe_for(path: Path, task: dict[str, Any], label: Any) -> Path:
+    """The tiny recipe with another task over the same texts."""
+    recipe = yaml.safe_load(path.read_text("utf-8"))
+    for split in ("train", "validation"):
+        file = Path(recipe["data"][split])
+        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        rows = [{**row, "label": label(row, number)} for number, row in enumerate(rows)]
+        file.write_text("\n".join(json.dumps(row) for row in rows) + "\n", "utf-8")
+    changed = path.with_name(f"{task['kind']}.yaml")
+    recipe |= {"task": task, "track": {}}
+    changed.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    return changed
+
+
+def outputs(folder: Path, texts: list[str]) -> np.ndarray:
+    """What transformers makes of the texts with the bundle's own folder."""
+    tokens = load_tokenizer(folder)(texts, padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        return logits_of(load_model(folder), dict(tokens)).numpy()
+
+
+@pytest.mark.parametrize(
+    ("task", "label"), [(MULTI_LABEL, of_several), (REGRESSION, of_a_scale)], ids=["several", "one"]
+)
+def test_from_recipe_to_prediction(
+    tmp_path: Path, tiny_recipe: Path, task: dict[str, Any], label: Any, sentences: Any
+) -> None:
+    recipe = load_recipe(recipe_for(tiny_recipe, task, label))
+    results = run(recipe, tmp_path / "run")
+    rows = {row["name"]: row for row in results["models"]}
+    assert list(rows) == [
+        "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8"
+    ]  # fmt: skip
+    assert results["task"] == task["kind"]
+    assert results["metric"] in rows["teacher"]["scores"]
+    assert rows["onnx"]["score"] == pytest.approx(rows["prune"]["score"], abs=1e-3)
+    bundle = tmp_path / "run" / "bundle"
+    manifest = json.loads((bundle / "distill.json").read_text("utf-8"))
+    assert manifest["task"] == task["kind"]
+    assert task["kind"].replace("_", "-") in (bundle / "README.md").read_text("utf-8")
+    texts = sentences[0][:10]
+    model = load(bundle, format="onnx")
+    expected = outputs(bundle, texts)
+    np.testing.assert_allclose(model.logits(texts), expected, atol=1e-4)
+    found = model.predict(texts)
+    assert all(model.line(one) for one in found)
+    if task["kind"] == "regression":
+        clipped = np.clip(expected[:, 0], 0, 5)
+        np.testing.assert_allclose([one["score"] for one in found], clipped, atol=1e-4)
+        return
+    shares = 1 / (1 + np.exp(-expected))
+    for one, row in zip(found, shares, strict=True):
+        assert set(one["labels"]) == set(np.array(task["labels"])[row > [0.5, 0.5, 0.3]])
+        assert list(one["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-4)
