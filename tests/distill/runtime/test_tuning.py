@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from distill.cli.main import main
-from distill.runtime import classifier as module
 from distill.runtime import load, tuning
+from distill.runtime import model as module
 from distill.runtime.encoding import TextEncoder
 from distill.runtime.manifest import read_manifest, write_runtime
 from distill.runtime.workers import Tuned, Workers

@@ -5,7 +5,7 @@ import torch
 
 from distill.errors import DataError
 from distill.recipe.schema import ClassificationTask
-from distill.tasks import KINDS, Classification, make_task
+from distill.tasks import Classification, make_task
 
 
 def logits_for(predictions: list[int], classes: int) -> torch.Tensor:
@@ -96,6 +96,6 @@ def test_unknown_metric_lists_the_known_ones():
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "macro_f1", "mcc"])
 def test_make_task_takes_labels_of_the_data_and_metric_of_the_recipe(metric):
     task = make_task(ClassificationTask(kind="classification", metric=metric), ["no", "yes"])
-    assert type(task) is KINDS["classification"]
+    assert isinstance(task, Classification)
     assert (task.labels, task.primary, task.num_outputs) == (("no", "yes"), metric, 2)
     assert metric in task.metrics()

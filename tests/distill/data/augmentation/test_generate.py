@@ -200,7 +200,7 @@ def test_rows_in_a_file_are_tokenised_from_it(look, tokenizer, tmp_path, pairs):
     tokens = tokenize(both, tokenizer, max_length=32)
     texts = [*TEXTS, *(row.text for row in rows)]
     seconds = [*TEXTS[::-1], *(row.pair for row in rows)] if pairs else None
-    plain = Split("plain", texts, both.labels.tolist(), seconds)
+    plain = Split("plain", texts, both.targets.tolist(), seconds)
     wanted = tokenize(plain, tokenizer, max_length=32)
     assert len(tokens) == len(wanted) == len(both)
     for mine, other in zip(
@@ -211,4 +211,4 @@ def test_rows_in_a_file_are_tokenised_from_it(look, tokenizer, tmp_path, pairs):
         np.testing.assert_array_equal(mine["input_ids"], other["input_ids"])
         np.testing.assert_array_equal(mine["token_type_ids"], other["token_type_ids"])
         assert mine["label"] == other["label"]
-    assert both.labels.tolist() == [*split.labels, *(split.labels[row.row] for row in rows)]
+    assert both.targets.tolist() == [*split.labels, *(split.labels[row.row] for row in rows)]
