@@ -96,9 +96,9 @@ def test_every_fault_at_once_each_with_line_and_suggestion(write: Write, faults:
         ("labels: [no, yes]", "labels: [no, no]"),
     )
     assert faults(path) == [
-        "small.yaml:3: task.labels: a label stands in the list twice",
         "small.yaml:3: task.metric: found the text 'acuracy', expected 'accuracy', 'f1', "
         "'macro_f1' or 'mcc'; did you mean 'accuracy'?",
+        "small.yaml:3: task.labels: a label stands in the list twice",
         "small.yaml:7: data.max_len: unknown key; did you mean 'max_length'?",
         "small.yaml:10: teacher.finetune.epochs: found the text '1', expected a whole number; "
         "take the quotes away",
