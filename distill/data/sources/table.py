@@ -25,6 +25,7 @@ class Table:
         notes: what a reader of the results should know about these rows.
         names: what each row is called, where its line says less.
         numbers: the number from 0 that each row had, where some were taken out.
+        word_lines: whether each word of a row has a line of its own, beginning with the row's.
     """
 
     place: str
@@ -35,15 +36,24 @@ class Table:
     notes: tuple[str, ...] = ()
     names: Sequence[str] | None = None
     numbers: Sequence[int] | None = None
+    word_lines: bool = False
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
-    def at(self, row: int) -> str:
+    def at(self, row: int, word: int | None = None) -> str:
         """The place of a row, to begin an error with.
 
         That is ``file:line`` or the file and the row's name, else its number from 1.
+
+        Args:
+            row: the row's number from 0.
+            word: a word of it, by its number from 0, where a row is a list of words.
         """
+        if word is not None:
+            if self.lines is not None and self.word_lines:
+                return f"{self.place}:{self.lines[row] + word}"
+            return f"{self.at(row)}, word {word + 1}"
         if self.names is not None:
             return f"{self.place}: {self.names[row]}"
         if self.lines is not None:

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+from tokenizers import Tokenizer
+from transformers import BertTokenizerFast
+
+from distill.runtime.units import default_stride, parts, units
+
+PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "new", "york", "cafe", "go", "##ing"]
+PIECES += ["@", "user", "'", "s", ".", "北", "京"]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Tokenizer:
+    vocab = {piece: number for number, piece in enumerate(PIECES)}
+    found: Tokenizer = BertTokenizerFast(vocab=vocab, do_lower_case=True).backend_tokenizer
+    return found
+
+
+def read(engine: Tokenizer, text: str) -> list[str]:
+    found = units(engine.encode(text), text)
+    return [text[start:end] for start, end in zip(found.starts, found.ends, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("going New York.", ["going", "New", "York", "."]),
+        ("@user's", ["@", "user", "'", "s"]),
+        ("北京 York", ["北", "京", "York"]),
+        ("  😂👍🏽  go ", ["😂👍🏽", "go"]),
+        ("cafe\u0301 go", ["cafe\u0301", "go"]),  # an accent as a character of its own
+        ("café", ["café"]),
+        ("שלום go", ["שלום", "go"]),
+        ("a [SEP] b", ["a", "[SEP]", "b"]),
+        ("\u200b", []),
+        ("", []),
+    ],
+)
+def test_units_are_words_with_their_characters(
+    engine: Tokenizer, text: str, expected: list[str]
+) -> None:
+    assert read(engine, text) == expected
+
+
+def test_a_unit_is_read_at_its_first_piece(engine: Tokenizer) -> None:
+    text = "going going york"
+    found = units(engine.encode(text), text)
+    assert found.firsts.tolist() == [0, 2, 4]
+    [part] = parts(found, max_length=16, stride=4)
+    pieces = [PIECES[piece] for piece in part.ids]
+    assert pieces == ["[CLS]", "go", "##ing", "go", "##ing", "york", "[SEP]"]
+    assert [pieces[place] for place in part.places] == ["go", "go", "york"]
+
+
+@pytest.mark.parametrize(("max_length", "stride"), [(8, 2), (8, 0), (11, 8), (128, 32)])
+def test_every_unit_is_read_in_one_window(engine: Tokenizer, max_length: int, stride: int) -> None:
+    text = " ".join(["going new york . @user cafe"] * 7)
+    found = units(engine.encode(text), text)
+    cut = parts(found, max_length=max_length, stride=stride)
+    read_in = [unit for part in cut for unit in part.units.tolist()]
+    assert read_in == list(range(len(found)))
+    for part in cut:
+        assert len(part) <= max_length
+        assert part.ids[0], part.ids[-1] == (2, 3)
+        expected = [found.ids[found.firsts[unit]] for unit in part.units]
+        assert [part.ids[place] for place in part.places] == expected
+
+
+def test_a_text_without_units_has_no_windows(engine: Tokenizer) -> None:
+    assert parts(units(engine.encode(" "), " "), max_length=8, stride=2) == []
+
+
+def test_a_quarter_is_shared_by_default() -> None:
+    assert default_stride(128) == 32
