@@ -63,7 +63,9 @@ class Fault:
         if self.line is not None:
             place = f"{place}:{self.line}"
         key = f" {self.where}:" if self.where else ""
-        return f"{place}:{key} {self.message}"
+        # What a recipe says is repeated, and it may say a control character.
+        said = f"{key} {self.message}"
+        return f"{place}:{''.join(c if c.isprintable() else ascii(c)[1:-1] for c in said)}"
 
 
 class RecipeError(UserError):
