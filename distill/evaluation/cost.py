@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from distill.errors import ModelError
+from students.heads import is_token_level
 
 _WEIGHTS = (".safetensors", ".onnx", ".onnx.data", ".xml", ".bin", ".pt2")
 
@@ -37,7 +39,8 @@ def macs(model: nn.Module, length: int) -> int:
 
     Counted from the shapes of the Linear layers, so that a pruned model counts what is left of it,
     and for each layer the two products of attention. Biases, LayerNorm, softmax and the embedding
-    look-up are left out, as is usual. Pooler and classifier see one position.
+    look-up are left out, as is usual. A pooler and what stands on it see one position, a head that
+    looks at every token all of them.
 
     Args:
         model: a BERT of ``transformers``, with or without a head, stock or pruned; it may live on
@@ -62,9 +65,11 @@ def macs(model: nn.Module, length: int) -> int:
         query = layer.get_submodule("attention.self.query")
         if isinstance(query, nn.Linear):
             total += 2 * length * length * query.out_features  # heads that are left * head size
+    every = isinstance(model, PreTrainedModel) and is_token_level(model)
+    positions = length if every else 1
     for module in model.modules():
         if isinstance(module, nn.Linear) and id(module) not in inside:
-            total += module.in_features * module.out_features
+            total += positions * module.in_features * module.out_features
     return total
 
 

@@ -32,14 +32,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from transformers import BertForSequenceClassification, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.models.bert.modeling_bert import eager_attention_forward
 
 from distill.atomic import write_bytes
 from distill.errors import ModelError
 from distill.export.quiet import quiet
 from distill.runtime.session import OnnxSession
-from students.heads import logits_of
+from students.heads import PARAMETERS, POOLING, head_of, logits_of, pool
 
 #: Names of the graph's inputs, each an int64 tensor (B, L).
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -73,15 +73,51 @@ class _FirstTokenLogits(_Logits):
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
     ) -> torch.Tensor:
         bert: Any = self.model.base_model
-        padding = 1.0 - attention_mask[:, None, None, :].to(torch.float32)  # (B, 1, 1, L)
-        bias = padding * torch.finfo(torch.float32).min
-        hidden = bert.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)  # (B, L, D)
         layers = list(bert.encoder.layer)
-        for layer in layers[:-1]:
-            hidden = layer(hidden, bias)  # (B, L, D)
+        hidden, bias = _run(bert, layers[:-1], input_ids, attention_mask, token_type_ids)
         first = _first_token(layers[-1], hidden, bias)  # (B, 1, D)
         logits: torch.Tensor = self.model.classifier(bert.pooler(first))  # (B, C)
         return logits
+
+
+class _EveryTokenLogits(_Logits):
+    """A BERT whose head reads every token: taggers, markers of spans, sentence encoders."""
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
+    ) -> torch.Tensor:
+        bert: Any = self.model.base_model
+        layers = list(bert.encoder.layer)
+        hidden, _ = _run(bert, layers, input_ids, attention_mask, token_type_ids)  # (B, L, D)
+        head = head_of(self.model)
+        if head == "vectors":
+            return pool(hidden, attention_mask, getattr(self.model.config, POOLING))  # (B, D)
+        logits: torch.Tensor = getattr(self.model, PARAMETERS[head])(hidden)  # (B, L, C)
+        return logits
+
+
+_WRAPPERS: dict[str, type[_Logits]] = {
+    "classification": _FirstTokenLogits,
+    "tokens": _EveryTokenLogits,
+    "spans": _EveryTokenLogits,
+    "vectors": _EveryTokenLogits,
+}
+
+
+def _run(
+    bert: Any,
+    layers: Sequence[Any],
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    token_type_ids: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hidden states (B, L, D) after some layers, and the mask as an additive (B, 1, 1, L) bias."""
+    padding = 1.0 - attention_mask[:, None, None, :].to(torch.float32)
+    bias = padding * torch.finfo(torch.float32).min
+    hidden = bert.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+    for layer in layers:
+        hidden = layer(hidden, bias)
+    return hidden, bias
 
 
 def _first_token(layer: Any, hidden: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
@@ -135,15 +171,15 @@ def export_onnx(
 
 @contextmanager
 def exportable(model: PreTrainedModel) -> Iterator[nn.Module]:
-    """The module that is exported, called with (ids, mask, types) and giving logits (B, C).
+    """The module that is exported, called with (ids, mask, types) and giving logits.
 
     Inside the block the model's attention is written out.
     """
     chosen = model.config._attn_implementation
     model.set_attn_implementation("eager")
-    encodes = isinstance(model, BertForSequenceClassification) and not model.config.is_decoder
+    wrapper = _Logits if model.config.is_decoder else _WRAPPERS.get(head_of(model), _Logits)
     try:
-        yield (_FirstTokenLogits if encodes else _Logits)(model).eval()
+        yield wrapper(model).eval()
     finally:
         model.set_attn_implementation(chosen)
 

@@ -1,0 +1,188 @@
+"""Every head is read, saved, loaded, pruned and exported the same way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, PreTrainedModel
+
+from distill.compression.masks import Masks
+from distill.compression.surgery import masked_forward, slice_model
+from distill.errors import ModelError
+from distill.evaluation.cost import macs
+from distill.export.onnx import export_onnx
+from distill.runtime.session import OnnxSession
+from students.heads import HEADS, POOLING, head_of, is_token_level, logits_of, outputs_of, pool
+from teachers.cache import cached_logits, compute_logits
+from teachers.load import load_classifier, load_model, load_sentence_encoder
+from teachers.ragged import RaggedLogits, look_up
+
+TASKS = ("classification", "tokens", "spans", "vectors")
+
+
+def make(head: str, **changes: object) -> PreTrainedModel:
+    config = BertConfig(
+        vocab_size=40,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=12,
+        max_position_embeddings=32,
+        num_labels=2 if head == "spans" else 3,
+    )
+    if head == "vectors":
+        setattr(config, POOLING, "mean")
+    for name, value in changes.items():
+        setattr(config, name, value)
+    torch.manual_seed(3)
+    model = HEADS[head](config).eval()
+    model.config.architectures = [type(model).__name__]
+    return model
+
+
+def batch(rows: int = 3, length: int = 7) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    mask = torch.ones(rows, length, dtype=torch.int64)
+    mask[1, 4:] = 0
+    return {
+        "input_ids": torch.randint(0, 40, (rows, length), generator=generator),
+        "attention_mask": mask,
+        "token_type_ids": torch.zeros(rows, length, dtype=torch.int64),
+    }
+
+
+def test_shapes_of_the_logits() -> None:
+    inputs = batch()
+    shapes = {head: tuple(logits_of(make(head), inputs).shape) for head in TASKS}
+    assert shapes == {
+        "classification": (3, 3), "tokens": (3, 7, 3), "spans": (3, 7, 2), "vectors": (3, 16)
+    }  # fmt: skip
+    assert [outputs_of(make(head)) for head in TASKS] == [3, 3, 2, 16]
+    assert [is_token_level(make(head)) for head in TASKS] == [False, True, True, False]
+
+
+def test_spans_are_start_and_end() -> None:
+    model, inputs = make("spans"), batch()
+    output = model(**inputs)
+    found = logits_of(model, inputs)
+    assert torch.equal(found[..., 0], output.start_logits)
+    assert torch.equal(found[..., 1], output.end_logits)
+
+
+def test_pooling_leaves_padding_out() -> None:
+    hidden = torch.randn(2, 3, 4)
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    assert torch.allclose(pool(hidden, mask, "mean")[0], hidden[0, :2].mean(0))
+    assert torch.allclose(pool(hidden, mask, "mean")[1], hidden[1].mean(0))
+    assert torch.equal(pool(hidden, mask, "cls"), hidden[:, 0])
+
+
+def test_an_encoder_without_pooling_has_no_logits() -> None:
+    with pytest.raises(ModelError, match="which has no head"):
+        logits_of(make("none"), batch())
+
+
+@pytest.mark.parametrize("head", TASKS)
+def test_a_sliced_model_is_saved_and_loaded_with_its_head(head: str, tmp_path: Path) -> None:
+    model, inputs = make(head), batch()
+    masks = Masks(
+        [torch.tensor([True, False, True, True]), torch.tensor([True, True, False, False])],
+        [torch.arange(12) < 5, torch.arange(12) < 9],
+    )
+    sliced = slice_model(model, masks)
+    with masked_forward(model, masks), torch.no_grad():
+        expected = logits_of(model, inputs)
+    with torch.no_grad():
+        torch.testing.assert_close(logits_of(sliced, inputs), expected, atol=1e-5, rtol=0)
+    sliced.save_pretrained(tmp_path)
+    again = load_model(tmp_path)
+    assert type(again) is type(sliced)
+    assert head_of(again) == head
+    with torch.no_grad():
+        torch.testing.assert_close(logits_of(again, inputs), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", TASKS)
+def test_the_graph_gives_what_the_head_gives(head: str, tmp_path: Path) -> None:
+    model, inputs = make(head), batch()
+    export_onnx(model, tmp_path / "model.onnx")
+    session = OnnxSession(tmp_path / "model.onnx", threads=1)
+    found = session.run(*(inputs[name].numpy() for name in inputs))
+    with torch.no_grad():
+        expected = logits_of(model, inputs).numpy()
+    real = inputs["attention_mask"].numpy().astype(bool) if found.ndim == 3 else ...
+    np.testing.assert_allclose(found[real], expected[real], atol=1e-5)
+
+
+@pytest.mark.parametrize(("head", "count"), [("tokens", 3), ("spans", 2)])
+def test_a_new_head_is_drawn_on_an_encoder(head: str, count: int, tmp_path: Path) -> None:
+    make("none").save_pretrained(tmp_path)
+    labels = ["O", "B-x", "I-x"][:count]
+    model = load_classifier(tmp_path, labels=labels, finetuned=False, head=head, problem_type=None)
+    assert head_of(model) == head
+    assert list(model.config.id2label.values()) == labels
+    with pytest.raises(ModelError, match=r"no trained .* head"):
+        load_classifier(tmp_path, labels=labels, finetuned=True, head=head, problem_type=None)
+
+
+def test_outputs_of_another_number_are_refused(tmp_path: Path) -> None:
+    make("classification").save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="3 outputs, and the task has 1"):
+        load_classifier(tmp_path, labels=["score"], finetuned=True, problem_type="regression")
+
+
+def test_a_sentence_encoder_is_known_as_one_again(tmp_path: Path) -> None:
+    make("none").save_pretrained(tmp_path / "plain")
+    model = load_sentence_encoder(tmp_path / "plain", pooling="cls")
+    model.save_pretrained(tmp_path / "vectors")
+    again = load_model(tmp_path / "vectors")
+    assert head_of(again) == "vectors"
+    assert torch.equal(logits_of(again, batch()), logits_of(model, batch()))
+
+
+def test_a_head_that_looks_at_every_token_costs_more_with_length() -> None:
+    plain, tagger = make("none"), make("tokens")
+    pooled = 16 * 16  # what the encoder's pooler takes, which a tagger has not
+    for length in (5, 9):
+        assert macs(tagger, length) - (macs(plain, length) - pooled) == length * 16 * 3
+
+
+class Rows:
+    """Rows of three lengths."""
+
+    digest, pad_id = "rows", 0
+    lengths = np.array([4, 7, 2], dtype=np.int32)
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        ids = np.arange(index + 1, index + 1 + self.lengths[index])
+        return {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
+
+
+@pytest.mark.parametrize("head", ["tokens", "spans"])
+def test_a_taggers_logits_are_cached_token_by_token(head: str, tmp_path: Path) -> None:
+    model, rows = make(head), Rows()
+    found = cached_logits(model, rows, folder=tmp_path)
+    assert isinstance(found, RaggedLogits)
+    assert found.shape == (3, 7, outputs_of(model))
+    for row in range(3):
+        one = {name: torch.from_numpy(array)[None] for name, array in rows[row].items()}
+        one["attention_mask"] = torch.ones_like(one["input_ids"])
+        with torch.no_grad():
+            expected = logits_of(model, one)[0].numpy()
+        np.testing.assert_allclose(found[np.array([row])][0], expected, atol=1e-5)
+    looked = look_up(found, {"index": torch.tensor([2, 0]), "input_ids": torch.zeros(2, 8)})
+    assert looked.shape == (2, 8, outputs_of(model))
+    assert not looked[0, 2:].any()
+    again = cached_logits(model, rows, folder=tmp_path)
+    assert isinstance(again, RaggedLogits)
+    assert np.array_equal(again.flat, found.flat)
+    uncached = compute_logits(model, rows)
+    assert isinstance(uncached, RaggedLogits)
+    assert np.array_equal(uncached.flat, found.flat)
