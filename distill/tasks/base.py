@@ -17,7 +17,7 @@ LogitsLoss = Literal["soft_ce", "kl", "mse"]
 
 
 class Task(ABC):
-    """What is predicted and how it is scored; every metric is better when higher.
+    """What is predicted and how it is scored; the score is better when higher.
 
     Args:
         labels: the names of the outputs, in the order of their integers.

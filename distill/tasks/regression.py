@@ -23,6 +23,7 @@ from distill.tasks.base import LogitsLoss, ProblemType, Task
 
 #: The name of the one output.
 OUTPUT = "score"
+_SCORES = ("pearson", "spearman")
 
 
 class _Flat:
@@ -33,11 +34,22 @@ class _Flat:
         super().update(preds.squeeze(-1).float(), target.float())  # type: ignore[misc]
 
 
-class _Pearson(_Flat, PearsonCorrCoef):
+class _Correlation(_Flat):
+    """0 where there is nothing to correlate, as all predictions or all numbers are the same."""
+
+    def compute(self) -> Tensor:
+        """The correlation over all batches."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of variances close to zero
+            found: Tensor = super().compute()  # type: ignore[misc]
+        return found.nan_to_num(0.0)
+
+
+class _Pearson(_Correlation, PearsonCorrCoef):
     pass
 
 
-class _Spearman(_Flat, SpearmanCorrCoef):
+class _Spearman(_Correlation, SpearmanCorrCoef):
     def __init__(self) -> None:
         with warnings.catch_warnings():
             # It keeps every prediction, and says so: a number a row is no burden here.
@@ -45,34 +57,25 @@ class _Spearman(_Flat, SpearmanCorrCoef):
             super().__init__()
 
 
-class _Negative:
-    """An error, told so that more is better."""
-
-    def compute(self) -> Tensor:
-        """The error with its sign turned round."""
-        found: Tensor = -super().compute()  # type: ignore[misc]
-        return found
-
-
-class _SquaredBelowZero(_Negative, _Flat, MeanSquaredError):  # noqa: N818 - a measure, not an exception
+class _Squared(_Flat, MeanSquaredError):  # noqa: N818 - a measure, not an exception
     pass
 
 
-class _AbsoluteBelowZero(_Negative, _Flat, MeanAbsoluteError):  # noqa: N818 - as above
+class _Absolute(_Flat, MeanAbsoluteError):  # noqa: N818 - a measure, not an exception
     pass
 
 
 class Regression(Task):
     """One number by mean squared error.
 
-    Metrics, each better when higher:
+    Metrics:
 
     - ``pearson``: correlation of predictions and numbers (GLUE's STS-B);
     - ``spearman``: correlation of their ranks, the mean rank where several are equal;
-    - ``negative_mse``, ``negative_mae``: mean squared and absolute error, below zero.
+    - ``mse``, ``mae``: mean squared and absolute error, told beside the score.
 
     Args:
-        metric: which of them is the score.
+        metric: ``pearson`` or ``spearman``, the score.
         bounds: the smallest and the largest number of the scale, to which the runtime clips its
             predictions; ``None`` clips nothing. Scores are of unclipped ones.
 
@@ -89,9 +92,8 @@ class Regression(Task):
     ) -> None:
         super().__init__((OUTPUT,), metric)
         self.bounds = bounds
-        known = list(self._metrics())
-        if metric not in known:
-            raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
+        if metric not in _SCORES:
+            raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(_SCORES)}")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -106,8 +108,8 @@ class Regression(Task):
         return {
             "pearson": _Pearson(),
             "spearman": _Spearman(),
-            "negative_mse": _SquaredBelowZero(),
-            "negative_mae": _AbsoluteBelowZero(),
+            "mse": _Squared(),
+            "mae": _Absolute(),
         }
 
     def metrics(self) -> MetricCollection:

@@ -56,7 +56,7 @@ class RegressionTask(LabelledTask):
     """A number for a sentence or a pair of sentences, such as how alike the two are."""
 
     kind: Literal["regression"]
-    metric: Literal["pearson", "spearman", "negative_mse", "negative_mae"] = "pearson"
+    metric: Literal["pearson", "spearman"] = "pearson"
     """What is reported and what chooses the best checkpoint."""
     bounds: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     """The smallest and the largest number of the scale; others in the data are a mistake, and

@@ -28,8 +28,16 @@ def test_scores_are_scipys_over_all_batches() -> None:
     assert found["pearson"] == pytest.approx(stats.pearsonr(predicted, true)[0], abs=1e-5)
     assert found["spearman"] == pytest.approx(stats.spearmanr(predicted, true)[0], abs=1e-5)
     errors = predicted - true
-    assert found["negative_mse"] == pytest.approx(-(errors**2).mean(), rel=1e-4)
-    assert found["negative_mae"] == pytest.approx(-np.abs(errors).mean(), rel=1e-4)
+    assert found["mse"] == pytest.approx((errors**2).mean(), rel=1e-4)
+    assert found["mae"] == pytest.approx(np.abs(errors).mean(), rel=1e-4)
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_constant_predictions_correlate_with_nothing(metric: str) -> None:
+    task = Regression(metric=metric)
+    metrics = task.metrics()
+    task.observe(metrics, torch.ones(8, 1), {"labels": torch.arange(8.0)})
+    assert float(metrics.compute()[metric]) == 0.0
 
 
 def test_the_loss_is_the_mean_squared_error() -> None:
