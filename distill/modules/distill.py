@@ -23,6 +23,7 @@ from distill.matching.projection import Projections
 from distill.matching.signals import Signals
 from distill.modules.base import Batch, TrainingModule
 from distill.objectives import Mode, Objective, make_objectives
+from distill.objectives.logits import LogitsMatch
 from distill.objectives.mlm import IGNORED
 from distill.recipe.schema import TrainConfig, WeightSchedule
 from distill.tasks import Task
@@ -90,6 +91,9 @@ class DistillModule(TrainingModule):
         self.objectives: list[Objective] = make_objectives(
             objectives, mode=mode, logits_loss=task.logits_loss if task else "soft_ce"
         )
+        for objective in self.objectives:
+            if isinstance(objective, LogitsMatch) and task is not None:
+                objective.hard_loss = task.hard_loss
         self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
         self._cached = teacher_logits
         self.masked_loss = MeanMetric()

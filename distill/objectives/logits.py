@@ -19,6 +19,9 @@ from distill.objectives.base import Mode, Objective, Project, full, wanted
 from distill.objectives.reference import reference_soft_ce
 from distill.recipe.schema import LogitsObjective, WeightSchedule
 
+#: Of logits (M, K) and true labels (M,), a scalar.
+HardLoss = Callable[[Tensor, Tensor], Tensor]
+
 
 def soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Soft cross-entropy: ``-T^2 * mean over B of sum over C of softmax(t/T) log_softmax(s/T)``.
@@ -80,6 +83,7 @@ def logits_loss(
     temperature: float = 1.0,
     hard_weight: float = 0.0,
     labels: Tensor | None = None,
+    hard_loss: HardLoss | None = None,
 ) -> Tensor:
     """``(1 - a) * loss(z_s, z_t, T) + a * CE(z_s, y)``, a scalar in fp32.
 
@@ -91,6 +95,7 @@ def logits_loss(
         hard_weight: a, the share of the cross-entropy with the true label.
         labels: y, (B,); needed where ``hard_weight`` is not 0. Numbers instead of classes make the
             hard part their mean squared error.
+        hard_loss: stands in the place of CE, such as one that weighs labels or smooths them.
 
     Raises:
         ModelError: the shapes differ, or labels are needed and not there.
@@ -104,7 +109,9 @@ def logits_loss(
             "objective 'logits': hard_weight is set but the batch has no labels; "
             "give labels or set hard_weight to 0"
         )
-    if labels.is_floating_point():
+    if hard_loss is not None:
+        hard = hard_loss(full(student), labels)
+    elif labels.is_floating_point():
         hard = ranks.mean((full(student).squeeze(-1) - labels).square())
     else:
         hard = ranks.mean(F.cross_entropy(full(student), labels, reduction="none"))
@@ -129,6 +136,9 @@ class LogitsMatch(Objective):
         temperature: T.
         hard_weight: a, the share of the cross-entropy with the true label.
         mode: ``masked``, or ``reference`` (``soft_ce`` only, without T^2 and over classes too).
+
+    Attributes:
+        hard_loss: what the true labels are learned by in place of the plain loss; a task's own.
 
     Raises:
         ModelError: the reference has no such loss.
@@ -159,6 +169,7 @@ class LogitsMatch(Objective):
         self.loss = loss
         self.temperature = temperature
         self.hard_weight = hard_weight
+        self.hard_loss: HardLoss | None = None
 
     @classmethod
     def of(cls, config: LogitsObjective, mode: Mode = "masked") -> LogitsMatch:
@@ -195,4 +206,5 @@ class LogitsMatch(Objective):
             temperature=self.temperature,
             hard_weight=self.hard_weight,
             labels=labels,
+            hard_loss=self.hard_loss,
         )

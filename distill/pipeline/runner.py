@@ -277,7 +277,12 @@ def _inputs(
 
 
 #: Settings that recipes did not always have, with the value that changes nothing.
-_LATER: dict[str, Any] = {"layer_decay": 1.0}
+_LATER: dict[str, Any] = {
+    "layer_decay": 1.0,
+    "class_weights": None,
+    "positive_weights": None,
+    "label_smoothing": 0.0,
+}
 
 
 def _said(section: dict[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from distill.modules.fit import Rows
 from distill.recipe.known import TOKENIZER_FILES, local_folder
 from distill.recipe.schema import Recipe, TeacherModel, TextTask, tokenizer_free
 from distill.tasks import Task, make_task
+from distill.tasks.weights import weights_note
 from teachers.load import load_tokenizer, resolve_model
 from teachers.tokenizers import same_tokens
 
@@ -97,7 +98,10 @@ class Workspace:
         task = self.recipe.task
         if isinstance(task, TextTask):
             raise DataError("task.kind: text has no score")
-        return make_task(task, self.data.labels)
+        made = make_task(task, self.data.labels, self.data.train.labels)
+        if (note := weights_note(made)) is not None:
+            logger.info("task: %s", note)
+        return made
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:

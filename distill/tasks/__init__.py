@@ -10,12 +10,13 @@ from distill.tasks.base import Task
 from distill.tasks.classification import Classification
 from distill.tasks.multi_label import MultiLabel
 from distill.tasks.regression import Regression
+from distill.tasks.weights import class_weights, positive_weights
 
 __all__ = ["KINDS", "Classification", "MultiLabel", "Regression", "Task", "make_task"]
 
 
 def _classification(config: schema.ClassificationTask, labels: Sequence[str]) -> Task:
-    return Classification(labels, metric=config.metric)
+    return Classification(labels, metric=config.metric, smoothing=config.label_smoothing)
 
 
 def _multi_label(config: schema.MultiLabelTask, labels: Sequence[str]) -> Task:
@@ -36,14 +37,20 @@ KINDS: dict[str, Callable[[Any, Sequence[str]], Task]] = {
 }
 
 
-def make_task(config: schema.LabelledTask, labels: Sequence[str]) -> Task:
+def make_task(config: schema.LabelledTask, labels: Sequence[str], rows: Sequence[Any] = ()) -> Task:
     """The task that a recipe's ``task`` section describes.
 
     Args:
         config: the section.
         labels: the label names that the data have, in the order of their integers.
+        rows: what is right for each training row, which balanced weights are counted in.
 
     Raises:
-        DataError: the metric does not fit the labels.
+        DataError: the metric or a weight does not fit the labels.
     """
-    return KINDS[config.kind](config, labels)
+    task = KINDS[config.kind](config, labels)
+    if isinstance(task, Classification) and isinstance(config, schema.ClassificationTask):
+        task.weights = class_weights(config.class_weights, labels, rows)
+    elif isinstance(task, MultiLabel) and isinstance(config, schema.MultiLabelTask):
+        task.weights = positive_weights(config.positive_weights, labels, rows)
+    return task

@@ -6,7 +6,7 @@ Shapes: B batch, L length, C outputs of the head.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -46,6 +46,14 @@ class Task(ABC):
     def num_outputs(self) -> int:
         """How many outputs the head has."""
         return len(self.labels)
+
+    @property
+    def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """The loss of comparable logits (M, K) with comparable labels (M,), a scalar.
+
+        ``None`` where it is the plain one: cross-entropy, or of numbers the squared error.
+        """
+        return None
 
     @property
     def settings(self) -> dict[str, Any]:

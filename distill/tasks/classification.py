@@ -5,9 +5,10 @@ Shapes: B batch, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
@@ -44,6 +45,8 @@ class Classification(Task):
     Args:
         labels: label names in the order of their integers, at least two.
         metric: which of the metrics is the score.
+        weights: how much each label's rows count in the loss; left out, all alike.
+        smoothing: share of the target that is spread evenly over all labels.
 
     Raises:
         DataError: ``f1`` is asked for and there are more than two labels.
@@ -57,8 +60,17 @@ class Classification(Task):
     kind: ClassVar[str] = "classification"
     problem_type: ClassVar[ProblemType | None] = "single_label_classification"
 
-    def __init__(self, labels: Sequence[str], metric: str = "accuracy") -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        metric: str = "accuracy",
+        *,
+        weights: Sequence[float] | None = None,
+        smoothing: float = 0.0,
+    ) -> None:
         super().__init__(tuple(labels), metric)
+        self.weights = None if weights is None else tuple(weights)
+        self.smoothing = smoothing
         known = list(self._metrics())
         if metric not in known:
             if metric == "f1":
@@ -69,8 +81,26 @@ class Classification(Task):
             raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy in fp32; see :meth:`Task.loss`."""
-        return ranks.mean(F.cross_entropy(logits.float(), labels, reduction="none"))
+        r"""Cross-entropy in fp32, weighted and smoothed where asked; see :meth:`Task.loss`.
+
+        Of a row with label y, probabilities p, weights w and smoothing s:
+        :math:`-w_y ((1 - s) \log p_y + \frac{s}{C} \sum_c \log p_c)`. The mean is over the rows,
+        not over their weights, so that batches add up whatever labels they have.
+
+        Reference:
+            Szegedy et al. 2016, Rethinking the Inception Architecture, section 7 (smoothing).
+        """
+        rows = F.cross_entropy(
+            logits.float(), labels, reduction="none", label_smoothing=self.smoothing
+        )  # (B,)
+        if self.weights is not None:
+            rows = rows * torch.tensor(self.weights, device=rows.device)[labels]
+        return ranks.mean(rows)
+
+    @property
+    def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """See :meth:`Task.hard_loss`."""
+        return self.loss if self.weights is not None or self.smoothing else None
 
     def _metrics(self) -> dict[str, Metric]:
         classes = self.num_outputs

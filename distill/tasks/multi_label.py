@@ -5,7 +5,7 @@ Shapes: B batch, C labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -40,6 +40,7 @@ class MultiLabel(Task):
         labels: label names in the order of their columns, at least two.
         metric: which of the metrics is the score.
         thresholds: of each label, between 0 and 1, or one for all.
+        weights: how much having each label counts against not having it; left out, as much.
 
     Raises:
         DataError: there is no such metric, or there are not as many thresholds as labels.
@@ -54,8 +55,10 @@ class MultiLabel(Task):
         metric: str = "micro_f1",
         *,
         thresholds: float | Mapping[str, float] = 0.5,
+        weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(tuple(labels), metric)
+        self.weights = None if weights is None else tuple(weights)
         known = list(self._metrics())
         if metric not in known:
             raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
@@ -77,9 +80,27 @@ class MultiLabel(Task):
         return {"thresholds": list(self.thresholds)}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Binary cross-entropy of logits (B, C) and labels (B, C) of 0 and 1, mean over B x C."""
-        found = F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="none")
+        r"""Binary cross-entropy of logits (B, C) and labels (B, C) of 0 and 1, mean over B x C.
+
+        With weights w, of one label: :math:`-w_c y \log \sigma(z) - (1 - y) \log(1 - \sigma(z))`.
+        """
+        weights = None
+        if self.weights is not None:
+            weights = torch.tensor(self.weights, device=logits.device)  # (C,)
+        found = F.binary_cross_entropy_with_logits(
+            logits.float(), labels.float(), reduction="none", pos_weight=weights
+        )
         return ranks.mean(found)
+
+    @property
+    def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """See :meth:`Task.hard_loss`."""
+        return self._comparable_loss if self.weights is not None else None
+
+    def _comparable_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """:meth:`loss` of what :meth:`comparable` gives: (B * C, 2) and (B * C,)."""
+        scores = (logits[:, 1] - logits[:, 0]).view(-1, self.num_outputs)  # (B, C)
+        return self.loss(scores, labels.view(-1, self.num_outputs))
 
     def _metrics(self) -> dict[str, Metric]:
         # Predictions are 0 and 1 by then; the data were checked when they were read.

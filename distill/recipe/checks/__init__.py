@@ -11,6 +11,7 @@ from distill.errors import ModelError
 from distill.recipe.checks.classes import classes
 from distill.recipe.checks.findings import Findings
 from distill.recipe.checks.inputs import BUILTIN, data_section, task_section, teacher_labels
+from distill.recipe.checks.labels import labels_loss
 from distill.recipe.checks.matching import (
     explicit_student_layers,
     layer_search,
@@ -46,6 +47,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         several_seeds,
         data_section,
         task_section,
+        labels_loss,
         teacher_labels,
         text_recipe,
         stage_names,

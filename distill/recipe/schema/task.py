@@ -6,9 +6,10 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StrictStr, field_validator, model_validator
 
-from distill.recipe.schema.base import Section
+from distill.recipe.schema.base import Section, Share, Weight
 
 Threshold = Annotated[float, Field(gt=0, lt=1)]
+Weights = Annotated[dict[StrictStr, Weight], Field(min_length=1)]
 
 
 class LabelledTask(Section):
@@ -38,6 +39,11 @@ class ClassificationTask(NamedLabels):
     kind: Literal["classification"]
     metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"
     """What is reported and what chooses the best checkpoint; ``f1`` is of the second label."""
+    class_weights: Literal["balanced"] | Weights | None = None
+    """How much the rows of each label count where labels are learned: by label (1 for those left
+    out), or ``balanced``, by how rare they are."""
+    label_smoothing: Share = 0.0
+    """Share of the target that is spread evenly over all labels where labels are learned."""
 
 
 class MultiLabelTask(NamedLabels):
@@ -50,6 +56,9 @@ class MultiLabelTask(NamedLabels):
     thresholds: Threshold | dict[StrictStr, Threshold] = 0.5
     """The probability above which a label is predicted: one for all, or by label (0.5 for those
     left out)."""
+    positive_weights: Literal["balanced"] | Weights | None = None
+    """How much having a label counts against not having it, where labels are learned: by label (1
+    for those left out), or ``balanced``, as many times as it is rarer."""
 
 
 class RegressionTask(LabelledTask):

@@ -296,3 +296,22 @@ def test_dropout_is_a_function_of_seed_and_step(tiny: ModuleType, tmp_path: Path
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
+
+
+def test_the_hard_part_weighs_labels_as_the_task_does(pair: tuple[Any, Any]) -> None:
+    """Of the logits objective alone: the soft part knows no labels."""
+    batch = batches(1)[0]
+    plain = Classification(("no", "yes"))
+    weighted = Classification(("no", "yes"), weights=(0.25, 3.0), smoothing=0.2)
+
+    def logits_of(task: Classification, share: float) -> float:
+        objective = LogitsObjective(kind="logits", hard_weight=share)
+        module = DistillModule(*pair, [objective], task=task)
+        return float(module.losses(batch)["logits"].detach())
+
+    with torch.no_grad():
+        own = pair[1](batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+    assert logits_of(weighted, 0.0) == pytest.approx(logits_of(plain, 0.0))
+    assert logits_of(weighted, 1.0) == pytest.approx(float(weighted.loss(own, batch["labels"])))
+    assert logits_of(plain, 1.0) == pytest.approx(float(plain.loss(own, batch["labels"])))
+    assert logits_of(weighted, 1.0) != pytest.approx(logits_of(plain, 1.0))
