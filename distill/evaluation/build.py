@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from distill.evaluation.cells import latency_cell, throughput_cell
+from distill.evaluation.parts import Calibration, Confusion, Disagreement, LabelScore
 from distill.evaluation.results import BASELINE, TEACHER, Results, is_teacher
 
 
@@ -25,6 +26,8 @@ class ModelFacts:
         bytes: of this format's file.
         memory_mb: of a fresh process.
         more_scores: every metric on each set of further rows.
+        calibration: whether it is as often right as it says.
+        label_scores: how well each label is predicted.
     """
 
     name: str
@@ -37,6 +40,8 @@ class ModelFacts:
     bytes: int
     memory_mb: float | None = None
     more_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    label_scores: Mapping[str, LabelScore] = field(default_factory=dict)
 
 
 def build_results(
@@ -50,6 +55,8 @@ def build_results(
     machine: Mapping[str, Any],
     real_lengths: Mapping[str, Any] | None = None,
     reference: ModelFacts | None = None,
+    confusion: Confusion | None = None,
+    disagreement: Disagreement | None = None,
 ) -> dict[str, Any]:
     """Put scores, costs and speeds together; retention and ratios refer to ``teacher``.
 
@@ -63,6 +70,8 @@ def build_results(
         machine: from :func:`distill.evaluation.machine.machine`, with ``threads``.
         real_lengths: see :class:`RealLengths`.
         reference: a model without a score that all are compared with too; ``speed`` has its times.
+        confusion: of the final model.
+        disagreement: of the final model with the teacher.
 
     Returns:
         The content of ``results.json``.
@@ -81,7 +90,7 @@ def build_results(
         first, score = teacher.scores[metric], model.scores[metric]
         rows.append(
             {
-                **{key: asdict(model)[key] for key in ("name", "stage", "format")},
+                **{key: getattr(model, key) for key in ("name", "stage", "format")},
                 "score": score,
                 "retention": score / first if first > 0 else None,
                 "scores": dict(model.scores),
@@ -91,6 +100,8 @@ def build_results(
                 "latency_ms": dict(times.get("latency_ms", {})),
                 "throughput": dict(times.get("throughput", {})),
                 "memory_mb": model.memory_mb,
+                "calibration": model.calibration,
+                "label_scores": dict(model.label_scores),
                 "against": (
                     _ratios(model, reference, times, speed.get(reference.name, {}))
                     if reference is not None
@@ -105,6 +116,8 @@ def build_results(
         "models": rows,
         "real_lengths": real_lengths,
         "reference": _reference(reference, speed),
+        "confusion": confusion,
+        "disagreement": disagreement,
     }
     return Results.model_validate(results).model_dump(by_alias=True, mode="json")
 

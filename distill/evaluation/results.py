@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from distill import atomic
 from distill.errors import RunFolderError
+from distill.evaluation.parts import Calibration, Confusion, Disagreement, LabelScore, Part
 from distill.recipe.run_models import seed_folder, seeds_of_run
 
 TEACHER = "teacher"
@@ -29,11 +30,7 @@ def is_teacher(name: str) -> bool:
     return _TEACHERS.fullmatch(name) is not None
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Latency(_Part):
+class Latency(Part):
     """Milliseconds of one call."""
 
     p50: float
@@ -42,7 +39,7 @@ class Latency(_Part):
     """Nineteen of twenty calls took no longer."""
 
 
-class Ratios(_Part):
+class Ratios(Part):
     """How many times better than another model in PyTorch eager; ``None`` where not measured."""
 
     size: float
@@ -53,7 +50,7 @@ class Ratios(_Part):
     """The model's throughput by the teacher's, where :func:`throughput_cell` says."""
 
 
-class RealLengths(_Part):
+class RealLengths(Part):
     """Lengths of the rows that cells such as ``b1_real`` were timed on, in tokens."""
 
     rows: int
@@ -68,7 +65,7 @@ class RealLengths(_Part):
     """The longest."""
 
 
-class Reference(_Part):
+class Reference(Part):
     """A second model to compare speed and size with: a known shape with random weights."""
 
     name: str
@@ -89,7 +86,7 @@ class Reference(_Part):
     """By cell."""
 
 
-class ModelRow(_Part):
+class ModelRow(Part):
     """One model in one format."""
 
     name: str
@@ -104,7 +101,7 @@ class ModelRow(_Part):
     """``score`` by the teacher's; ``None`` where the teacher's is not above 0."""
     scores: dict[str, float]
     """Every metric of the task."""
-    more_scores: dict[str, dict[str, float]] = {}
+    more_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
     """The same on each set of further rows (``data.more``), by its name."""
     parameters: int
     """Numbers kept; shared tensors count once."""
@@ -125,9 +122,13 @@ class ModelRow(_Part):
     """Peak resident memory of a fresh process that loads it and predicts, where it was measured."""
     against: Ratios | None = None
     """As ``ratios``, against ``reference``."""
+    calibration: Calibration | None = None
+    """Whether it is as often right as it says; of tasks with probabilities."""
+    label_scores: dict[str, LabelScore] = Field(default_factory=dict)
+    """How well each label is predicted; of tasks with labels."""
 
 
-class Results(_Part):
+class Results(Part):
     """All models of a run."""
 
     version: Literal[1, 2] = Field(alias="schema", description="The version of this format.")
@@ -147,6 +148,10 @@ class Results(_Part):
     """Of the scored rows, where models were timed at real lengths."""
     reference: Reference | None = None
     """A second 1x, where the recipe asks for one."""
+    confusion: Confusion | None = None
+    """What the final model says instead of the true label; of one label a row."""
+    disagreement: Disagreement | None = None
+    """How often the final model and the teacher answer differently."""
 
     @property
     def teacher(self) -> ModelRow:
