@@ -5,18 +5,29 @@ Legend: B batch, C classes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 
 from distill.console import Bar
 from distill.data.batches import make_loader
 from distill.data.tokenized import TokenizedDataset
 from distill.errors import DataError
-from distill.evaluation.predictors import INPUTS, Predictor, torch_threads
+from distill.evaluation.predictors import INPUTS, Logits, Predictor, torch_threads
 from distill.tasks.base import Task
+
+#: What may look at a batch's logits while a model is scored.
+Seen = Callable[[Logits, Mapping[str, Any]], None]
 
 
 def score(
-    predictor: Predictor, dataset: TokenizedDataset, task: Task, *, batch_size: int = 64
+    predictor: Predictor,
+    dataset: TokenizedDataset,
+    task: Task,
+    *,
+    batch_size: int = 64,
+    seen: Seen | None = None,
 ) -> dict[str, float]:
     """Score a model on every row of a split, batched by length.
 
@@ -25,6 +36,7 @@ def score(
         dataset: the rows; none is dropped.
         task: gives the metrics.
         batch_size: rows in a call; the scores do not depend on it.
+        seen: called with every batch's logits and the batch.
 
     Returns:
         Every metric of the task by name; ``task.primary`` is among them.
@@ -39,6 +51,9 @@ def score(
     with torch_threads(), Bar(f"scoring {predictor.name}", len(dataset)) as bar:
         for batch in loader:
             inputs = {key: batch[key].numpy() for key in INPUTS if key in batch}
-            task.observe(metrics, torch.from_numpy(predictor(inputs)), batch)
+            logits = predictor(inputs)
+            task.observe(metrics, torch.from_numpy(logits), batch)
+            if seen is not None:
+                seen(logits, batch)
             bar.advance(len(batch["index"]))
     return {name: float(value) for name, value in metrics.compute().items()}

@@ -22,6 +22,7 @@ from distill.report.charts import kind_of, latency_chart, loss_chart, score_char
 from distill.report.held_out import held_out, table
 from distill.report.layer_map import draw_maps
 from distill.report.ledger import ledger_cells, told_conditions
+from distill.report.mistakes import mistakes
 from distill.report.run_data import RunData, StageFacts, read_run
 from distill.report.summary import conditions, notes, summary
 from distill.report.table import caption, cells
@@ -68,7 +69,9 @@ def render(run: RunData) -> str:
         undefined=StrictUndefined,
     )
     template = environment.get_template("report.html.j2")
-    return template.render(**_recipe(run), **_data(run), **_training(run), **_measured(run))
+    return template.render(
+        **_recipe(run), **_data(run), **_training(run), **_measured(run), **mistakes(run)
+    )
 
 
 def _recipe(run: RunData) -> dict[str, Any]:

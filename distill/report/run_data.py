@@ -63,6 +63,8 @@ class RunData:
         curves: stage -> metric -> (step, value) pairs in the order of steps.
         machine: what it last ran on.
         data: what ``data.json`` tells of the rows; empty before the run's start.
+        predictions: the file with what models said of every scored row, or ``None``.
+        disagreements: some rows that teacher and final model answer differently.
     """
 
     path: Path
@@ -72,6 +74,8 @@ class RunData:
     curves: dict[str, dict[str, Curve]] = field(default_factory=dict)
     machine: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
+    predictions: Path | None = None
+    disagreements: tuple[dict[str, Any], ...] = ()
 
 
 def read_run(run: Path) -> RunData:
@@ -92,7 +96,19 @@ def read_run(run: Path) -> RunData:
         curves=read_curves(run / "metrics.csv"),
         machine=_machine(run),
         data=_data(run),
+        predictions=next(iter(run.glob("[0-9]*-*/predictions.npz")), None),
+        disagreements=tuple(_disagreements(run)),
     )
+
+
+def _disagreements(run: Path) -> Iterable[dict[str, Any]]:
+    for path in run.glob("[0-9]*-*/disagreements.json"):
+        try:
+            yield from json.loads(path.read_text("utf-8"))["rows"]
+        except (ValueError, TypeError, LookupError) as error:
+            raise RunFolderError(
+                f"{path}: cannot be read ({error}); make it anew: distill evaluate {run} --rerun"
+            ) from None
 
 
 def _machine(run: Path) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from distill.runtime.manifest import read_manifest
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import ensemble_scores
+from distill.stages.judge import Judge
 from distill.stages.workspace import Workspace
 from distill.tracking.weights_biases import log_results
 from teachers.load import load_model
@@ -61,7 +62,10 @@ class _Entry:
 
 def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
     """Write ``results.json``, the report and the bundle's card; log them where asked."""
-    results = _measured(config, context)
+    workspace, split = context.workspace, context.workspace.final_split
+    judge = Judge(workspace.task, split, workspace.tokenized(split))
+    results = _measured(config, context, judge)
+    kept = judge.write(context.folder)
     write_results(context.run.results, results)
     render_report(context.run.path)
     bundle = context.run.bundle if context.run.holds_bundle() else None
@@ -70,10 +74,10 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
         add_numbers(bundle, {m["format"]: {key: m[key] for key in _NUMBERS} for m in exported})
         write_card(context, results)
     log_results(context.recipe.track.wandb, context.run.path, results, bundle)
-    return StageResult(outputs=[context.run.results], facts={"split": results["split"]})
+    return StageResult(outputs=[context.run.results, *kept], facts={"split": results["split"]})
 
 
-def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
+def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dict[str, Any]:
     threads = config.threads or physical_cores()
     workspace = context.workspace
     split = workspace.final_split
@@ -91,7 +95,9 @@ def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
                 entry.predictor,
                 context.workspace_of(entry.index).tokenized(split, entry.teacher),
                 workspace.task,
+                seen=judge.keeper(entry.name),
             ),
+            **judge.of_model(entry.name),  # it was scored in the line above
             more_scores={
                 name: score(
                     entry.predictor, workspace.tokenized(one, entry.teacher), workspace.task
@@ -140,6 +146,7 @@ def _measured(config: EvaluateStage, context: StageContext) -> dict[str, Any]:
         machine=machine() | {"threads": threads},
         real_lengths=real,
         reference=other,
+        **judge.of_final(),
     )
 
 

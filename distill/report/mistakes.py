@@ -1,0 +1,195 @@
+"""What the report tells of mistakes: confusions, scores by label, calibration, disagreements.
+
+Everything is made of ``results.json`` and of the files that the evaluate stage left; a run that was
+measured before these were kept has none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from distill.evaluation.parts import Confusion, Disagreement, LabelScore
+from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results, is_teacher
+from distill.report import numbers
+from distill.report.charts import kind_of
+from distill.report.mistake_charts import confusion_map, reliability_chart, scatter_chart
+from distill.report.run_data import RunData
+
+#: Labels up to which every cell of the confusion matrix carries its number.
+_NUMBERED = 12
+#: Labels up to which the matrix is drawn at all.
+_DRAWN = 60
+_MOST_PAIRS = 12
+_MOST_LABELS = 24
+
+
+def mistakes(run: RunData) -> dict[str, Any]:
+    """What the template needs; every entry is empty where there is nothing to tell."""
+    results = run.results
+    if results is None:
+        return dict.fromkeys(("confusions", "by_label", "honest", "differ", "scatter"))
+    return {
+        "confusions": _confusions(results),
+        "by_label": _by_label(results),
+        "honest": _calibrations(results),
+        "differ": _disagreements(results, run.disagreements),
+        "scatter": _scatter(run),
+    }
+
+
+def _confusions(results: Results) -> dict[str, Any] | None:
+    found = results.confusion
+    if found is None:
+        return None
+    labels = list(results.final.label_scores) or list(found.rows)
+    matrix = [[found.rows.get(true, {}).get(said, 0) for said in labels] for true in labels]
+    numbered = len(labels) <= _NUMBERED
+    drawn = not numbered and len(labels) <= _DRAWN
+    rows = [_row(true, matrix[at], at) for at, true in enumerate(labels)]
+    return {
+        "labels": labels if numbered else [],
+        "rows": rows if numbered else [],
+        "map": Markup(confusion_map(matrix, labels)) if drawn else None,
+        "pairs": _pairs(found) if len(labels) > 2 else [],
+        "count": len(labels),
+    }
+
+
+def _row(true: str, counts: Sequence[int], at: int) -> dict[str, Any]:
+    """A row of the matrix: each cell as strong as its share of the row."""
+    whole = sum(counts)
+    return {
+        "label": true,
+        "cells": [
+            {
+                "count": f"{count:,}" if count else "",
+                "kind": "right" if said == at else "wrong",
+                "share": f"{count / whole:.3f}" if whole else "0",
+                "told": f"{count / whole:.1%}" if whole else "",
+            }
+            for said, count in enumerate(counts)
+        ],
+    }
+
+
+def _pairs(found: Confusion) -> list[list[str]]:
+    """The pairs of labels that are confused most."""
+    every = [
+        (count, true, said, sum(row.values()))
+        for true, row in found.rows.items()
+        for said, count in row.items()
+        if said != true
+    ]
+    every.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
+    return [
+        [true, said, f"{count:,}", numbers.percent(count / whole)]
+        for count, true, said, whole in every[:_MOST_PAIRS]
+    ]
+
+
+def _by_label(results: Results) -> dict[str, Any] | None:
+    scores = results.final.label_scores
+    if not scores:
+        return None
+    teacher = results.teacher.label_scores
+    ordered = sorted(scores, key=lambda label: scores[label].f1)
+    shown = ordered[:_MOST_LABELS] if len(scores) > _MOST_LABELS else list(scores)
+    return {
+        "model": results.final.name,
+        "cut": len(scores) > _MOST_LABELS,
+        "count": len(scores),
+        "compared": bool(teacher) and results.final.name != TEACHER,
+        "rows": [_label_row(label, scores, teacher) for label in shown],
+    }
+
+
+def _label_row(
+    label: str, scores: Mapping[str, LabelScore], teacher: Mapping[str, LabelScore]
+) -> list[str]:
+    own, theirs = scores[label], teacher.get(label)
+    cells = [label, f"{own.support:,}", *(numbers.score(v) for v in (own.precision, own.recall))]
+    cells.append(numbers.score(own.f1))
+    return [*cells, *([f"{own.f1 - theirs.f1:+.4f}"] if theirs else [])]
+
+
+def _calibrations(results: Results) -> dict[str, Any] | None:
+    rows = [row for row in results.models if row.calibration is not None]
+    if not rows:
+        return None
+    drawn = [row for row in rows if _is_drawn(results, row)]
+    return {
+        "rows": [
+            [kind_of(row), row.name, numbers.score(row.calibration.ece), *_sureness(row)]
+            for row in rows
+            if row.calibration is not None
+        ],
+        "chart": Markup(reliability_chart(drawn)),
+        "several": results.task == "multi_label",
+    }
+
+
+def _is_drawn(results: Results, row: ModelRow) -> bool:
+    """Teacher, baseline, the last student before export, and the final model."""
+    students = [r for r in results.models if kind_of(r) == "student"]
+    wanted = {TEACHER, BASELINE, results.final.name, *(r.name for r in students[-1:])}
+    return row.name in wanted and (not is_teacher(row.name) or row.name == TEACHER)
+
+
+def _sureness(row: ModelRow) -> list[str]:
+    """Mean confidence, how often it is right, and which way it errs."""
+    bins = row.calibration.bins if row.calibration else []
+    count = sum(one.rows for one in bins) or 1
+    sure = sum(one.rows * one.confidence for one in bins) / count
+    right = sum(one.rows * one.accuracy for one in bins) / count
+    return [numbers.percent(sure), numbers.percent(right), f"{100 * (sure - right):+.1f}"]
+
+
+def _disagreements(results: Results, rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    found = results.disagreement
+    if is_teacher(results.final.name) or (not rows and found is None):
+        return None
+    return {
+        "model": results.final.name,
+        "told": _told(found) if found else "",
+        "counts": results.task == "regression" or bool(found and found.rows),
+        "rows": [
+            {
+                "text": " | ".join(row[key] for key in ("text", "text_pair") if key in row),
+                "label": row["label"],
+                "teacher": _answer(row["teacher"], row["label"]),
+                "model": _answer(row["model"], row["label"]),
+            }
+            for row in rows
+        ],
+    }
+
+
+def _told(found: Disagreement) -> str:
+    if not found.rows:
+        return "Teacher and final model agree on every row"
+    return (
+        f"Teacher and final model answer {found.rows:,} rows differently "
+        f"({numbers.percent(found.share)}): in {found.teacher_right:,} the teacher is right, in "
+        f"{found.model_right:,} the final model, in {found.neither_right:,} neither"
+    )
+
+
+def _answer(answer: Mapping[str, Any], label: str) -> dict[str, str]:
+    sure = answer.get("confidence")
+    return {
+        "said": str(answer["said"]),
+        "sure": "" if sure is None else numbers.percent(float(sure)),
+        "right": "right" if answer["said"] == label else "",
+    }
+
+
+def _scatter(run: RunData) -> Markup | None:
+    """Predicted against true numbers of a regression."""
+    if run.results is None or run.results.task != "regression" or run.predictions is None:
+        return None
+    from distill.evaluation.predictions import read_predictions
+
+    return Markup(scatter_chart(read_predictions(run.predictions), run.results.final.name))
