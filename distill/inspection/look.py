@@ -29,6 +29,7 @@ from distill.inspection.subjects import Pairs, Subjects
 from distill.matching.layer_map import make_layer_map
 from distill.runtime.encoding import is_unicode
 from students.anatomy import anatomy
+from students.heads import logits_of
 from teachers.load import load_model, load_tokenizer
 
 
@@ -60,8 +61,7 @@ class _Reader:
 
     def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
         """Logits (S, C) of some texts."""
-        found: Tensor = self.model(**batch).logits
-        return found
+        return logits_of(self.model, batch)
 
     def masked(self) -> Tensor:
         """The text's ids (1, L) with every word masked; special tokens stay what they are."""
@@ -106,7 +106,7 @@ def inspect_text(
         told_outputs(own, student.labels, subjects.task), label, str(subjects.student)
     )
     read = {
-        one.role: _read(one, subjects.task, chosen, _layers_of(one.role, layers))
+        one.role: _read(one, subjects, chosen, _layers_of(one.role, layers))
         for one in (student, teacher)
         if one
     }
@@ -170,7 +170,8 @@ def _layers_of(role: str, layers: tuple[tuple[int, int | None], ...]) -> list[in
     return sorted({layer for pair in layers if (layer := pair[at]) is not None})
 
 
-def _read(reader: _Reader, task: str, label: str, layers: list[int]) -> Reading:
+def _read(reader: _Reader, subjects: Subjects, label: str, layers: list[int]) -> Reading:
+    task = subjects.task
     _, number = explained(task, label, reader.labels)
     with torch.no_grad():
         logits = reader.logits(reader.batch)[0]  # (C,)
@@ -190,7 +191,7 @@ def _read(reader: _Reader, task: str, label: str, layers: list[int]) -> Reading:
         tokens=tuple(reader.tokenizer.convert_ids_to_tokens(ids[0].tolist())),
         segments=tuple(types[0].tolist()),
         outputs=outputs,
-        predicted=told_prediction(outputs, task),
+        predicted=told_prediction(outputs, task, subjects.thresholds),
         attribution=found,
         attention=attention_of(reader.model, reader.batch, layers),
         depth=anatomy(reader.model).depth,

@@ -13,7 +13,8 @@ from distill.errors import ModelError
 
 #: Task kinds with one row of outputs for a text.
 SENTENCE_TASKS = ("classification", "multi_label", "regression")
-_THRESHOLD = 0.5
+#: The probability above which a label is told where nothing else is said.
+THRESHOLD = 0.5
 
 
 def check_task(task: str, where: str) -> None:
@@ -38,13 +39,18 @@ def told_outputs(logits: Tensor, labels: Sequence[str], task: str) -> dict[str, 
     return dict(zip(labels, values.tolist(), strict=True))
 
 
-def told_prediction(outputs: dict[str, float], task: str) -> str:
+def told_prediction(
+    outputs: dict[str, float], task: str, thresholds: float | dict[str, float] = THRESHOLD
+) -> str:
     """The label that is chosen, the labels of several, or the value in words."""
     if task == "regression":
         return f"{next(iter(outputs.values())):.4f}"
     if task == "classification":
         return max(outputs, key=lambda label: outputs[label])
-    return ", ".join(label for label, share in outputs.items() if share > _THRESHOLD) or "none"
+    if isinstance(thresholds, float):
+        thresholds = dict.fromkeys(outputs, thresholds)
+    chosen = [k for k, share in outputs.items() if share > thresholds.get(k, THRESHOLD)]
+    return ", ".join(chosen) or "none"
 
 
 def choose_label(outputs: dict[str, float], asked: str | None, where: str) -> str:

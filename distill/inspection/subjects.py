@@ -13,7 +13,7 @@ from typing import Any
 from distill.errors import ModelError
 from distill.recipe.plan import plan_stages
 from distill.recipe.run_models import is_run, model_of_run
-from distill.recipe.schema import PruneStage, Recipe, TextTask
+from distill.recipe.schema import MultiLabelTask, PruneStage, Recipe, TextTask
 from distill.run_folder import RunFolder
 from distill.runtime.manifest import MANIFEST, read_manifest
 from students.folder import check_folder, read_config
@@ -35,6 +35,8 @@ class Subjects:
         task: the task's kind.
         max_length: tokens kept of a text.
         pair: whether an input is two texts; ``None`` where nothing says so.
+        thresholds: above which probability a label is told, where there may be several: one for
+            all, or by label.
         layer_map: pairs (student layer, teacher layer) that distillation matched; ``None`` where
             none is told.
         notes: what a reader should know.
@@ -46,6 +48,7 @@ class Subjects:
     max_length: int
     pair: bool | None
     layer_map: Pairs | None
+    thresholds: float | dict[str, float] = 0.5
     notes: tuple[str, ...] = ()
 
 
@@ -97,6 +100,9 @@ def _of_bundle(folder: Path, teacher: Path | None) -> Subjects:
         max_length=manifest.max_length,
         pair=manifest.pair,
         layer_map=None,
+        thresholds=dict(
+            zip(manifest.labels, manifest.settings.get("thresholds", ()), strict=False)
+        ),
         notes=(*notes, *_weights_only(list(manifest.formats))),
     )
 
@@ -130,6 +136,7 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
         max_length=recipe.data.max_length,
         pair=_takes_pairs(run, recipe),
         layer_map=None if teacher else _layer_map(run, recipe),
+        thresholds=recipe.task.thresholds if isinstance(recipe.task, MultiLabelTask) else 0.5,
         notes=(
             *(("of several teachers this is the first",) if several and not teacher else ()),
             *_weights_only(list(formats)),

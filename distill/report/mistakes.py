@@ -67,12 +67,18 @@ def _row(true: str, counts: Sequence[int], at: int) -> dict[str, Any]:
             {
                 "count": f"{count:,}" if count else "",
                 "kind": "right" if said == at else "wrong",
-                "share": f"{count / whole:.3f}" if whole else "0",
+                "color": _color(count / whole if whole else 0.0, right=said == at),
                 "told": f"{count / whole:.1%}" if whole else "",
             }
             for said, count in enumerate(counts)
         ],
     }
+
+
+def _color(share: float, *, right: bool) -> str:
+    """A cell's background: mistakes, whose shares are small, in another colour and stronger."""
+    name, strength = ("student", 62) if right else ("baseline", 130)
+    return f"color-mix(in srgb, var(--{name}) {min(100.0, share * strength):.1f}%, transparent)"
 
 
 def _pairs(found: Confusion) -> list[list[str]]:

@@ -11,6 +11,9 @@ import pytest
 import torch
 import yaml
 
+from distill.evaluation.predictions import read_predictions
+from distill.inspection.look import inspect_text
+from distill.inspection.subjects import find_subjects
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
 from distill.runtime import load
@@ -72,6 +75,21 @@ def test_from_recipe_to_prediction(
     assert results["task"] == task["kind"]
     assert results["metric"] in rows["teacher"]["scores"]
     assert rows["onnx"]["score"] == pytest.approx(rows["prune"]["score"], abs=1e-3)
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    kept = read_predictions(next((tmp_path / "run").glob("*-evaluate/predictions.npz")))
+    assert list(kept.outputs) == list(rows)
+    if task["kind"] == "regression":
+        assert "Predicted against true" in page
+        assert rows["onnx-int8"]["label_scores"] == {}
+    else:
+        assert set(rows["onnx-int8"]["label_scores"]) == set(task["labels"])
+        assert rows["teacher"]["scores"]["macro_f1"] == pytest.approx(
+            np.mean([one["f1"] for one in rows["teacher"]["label_scores"].values()]), abs=1e-5
+        )
+        assert kept.thresholds == (0.5, 0.5, 0.3)
+    found = inspect_text(find_subjects(tmp_path / "run"), "the best film")
+    assert found.teacher is not None
+    assert len(found.student.outputs) == len(task.get("labels", ["score"]))
     bundle = tmp_path / "run" / "bundle"
     manifest = json.loads((bundle / "distill.json").read_text("utf-8"))
     assert manifest["task"] == task["kind"]

@@ -1,0 +1,133 @@
+"""The report's mistakes: drawn from what was kept, in the way that fits the labels."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from distill.evaluation.mistakes import calibration, confusion, disagreement, label_scores
+from distill.evaluation.predictions import Predictions, write_predictions
+from distill.report.html import render_report
+
+
+def kept(names, count=300):
+    random = np.random.default_rng(0)
+    found = Predictions("classification", names, random.integers(0, len(names), count))
+    for name in ("teacher", "baseline", "prune", "onnx-int8"):
+        logits = random.normal(size=(count, len(names)))
+        logits[np.arange(count), found.targets] += 2.0
+        found.keeper(name)(logits.astype(np.float32), {"index": np.arange(count)})
+    return found
+
+
+@pytest.fixture
+def measured(finished_run, sample_results):
+    """A function: the run's results with what was made of some predictions, and its page."""
+
+    def write(found, rows=()):
+        results = sample_results(task=found.task)
+        for row in results["models"]:
+            if row["name"] in found.outputs:
+                told = calibration(found, row["name"])
+                row["calibration"] = told and told.model_dump()
+                scores = label_scores(found, row["name"])
+                row["label_scores"] = {k: v.model_dump() for k, v in scores.items()}
+        pairs = confusion(found, "onnx-int8")
+        results["confusion"] = pairs and pairs.model_dump()
+        differ = disagreement(found, "teacher", "onnx-int8")
+        results["disagreement"] = differ and differ.model_dump()
+        (finished_run / "results.json").write_text(json.dumps(results), "utf-8")
+        folder = finished_run / "08-evaluate"
+        folder.mkdir(exist_ok=True)
+        write_predictions(folder / "predictions.npz", found)
+        content = {"schema": 1, "model": "onnx-int8", "rows": list(rows)}
+        (folder / "disagreements.json").write_text(json.dumps(content), "utf-8")
+        return render_report(finished_run).read_text("utf-8")
+
+    return write
+
+
+ROW = {
+    "row": 7, "text": "<b>a text</b>", "text_pair": "its pair", "label": "good",
+    "teacher": {"said": "good", "confidence": 0.61}, "model": {"said": "bad", "confidence": 0.97},
+}  # fmt: skip
+
+
+def test_few_labels_are_a_table_with_every_count(measured):
+    found = kept(("bad", "good"))
+    page = measured(found, [ROW])
+    chosen = found.decided("onnx-int8")
+    for true in (0, 1):
+        for said in (0, 1):
+            count = int(((found.targets == true) & (chosen == said)).sum())
+            kind = "right" if true == said else "wrong"
+            assert re.search(rf'<td class="{kind}" style="[^"]*" title="[^"]*">{count}</td>', page)
+    assert 'class="confusion"' not in page
+    assert "Confused most" not in page  # two labels: the table says it all
+
+
+def test_more_labels_are_a_map_with_the_worst_pairs_beside_it(measured):
+    found = kept(tuple(f"label{k}" for k in range(20)), 900)
+    page = measured(found)
+    assert 'class="confusion"' in page
+    assert "Confused most" in page
+    told = confusion(found, "onnx-int8")
+    worst = max(
+        count for true, row in told.rows.items() for said, count in row.items() if said != true
+    )
+    body = page[page.index("Confused most") :]
+    assert re.search(r"<td>(\d+)</td>", body)[1] == str(worst)
+
+
+def test_very_many_labels_are_the_worst_pairs_and_the_worst_labels(measured):
+    page = measured(kept(tuple(f"label{k}" for k in range(80)), 2000))
+    assert 'class="confusion"' not in page
+    assert "The 24 of 80 labels with the lowest F1" in page
+    assert page.count('scope="row">label') == 24 + 12
+
+
+def test_every_model_has_its_calibration_error(measured):
+    found = kept(("bad", "good"))
+    page = measured(found)
+    body = page[page.index('id="calibration"') : page.index('id="training"')]
+    for name in found.outputs:
+        ece = calibration(found, name).ece
+        assert re.search(rf"</span>{name}</th><td>{ece:.4f}</td>", body), name
+    assert 'aria-label="Reliability, calibration errors: teacher' in body
+
+
+def test_disagreements_have_text_label_and_both_answers(measured):
+    page = measured(kept(("bad", "good")), [ROW])
+    body = page[page.index('id="disagreements"') : page.index('id="training"')]
+    assert "&lt;b&gt;a text&lt;/b&gt; | its pair" in body
+    assert re.search(r'class="word right">good <span class="sure">61.0 %', body)
+    assert re.search(r'class="word ">bad <span class="sure">97.0 %', body)
+    assert re.search(
+        r"answer \d+ rows differently \(\d+\.\d %\): in \d+ the teacher is right", body
+    )
+
+
+def test_numbers_are_points(measured):
+    random = np.random.default_rng(0)
+    found = Predictions("regression", ("score",), random.uniform(0, 5, 50).astype(np.float32))
+    for name in ("teacher", "onnx-int8"):
+        found.outputs[name] = (found.targets + random.normal(size=50))[:, None].astype(np.float32)
+    row = {
+        "row": 1, "text": "a", "label": "3.5",
+        "teacher": {"said": "1.000", "confidence": None},
+        "model": {"said": "4.000", "confidence": None},
+    }  # fmt: skip
+    page = measured(found, [row])
+    off = np.abs(found.outputs["teacher"][:, 0] - found.targets).mean()
+    assert f"teacher is {off:.3f} off in the mean" in page
+    assert 'id="calibration"' not in page
+    assert "furthest from the teacher" in page
+
+
+def test_runs_measured_before_have_none_of_it(finished_run):
+    page = render_report(finished_run).read_text("utf-8")
+    for section in ("mistakes", "calibration", "disagreements"):
+        assert f'id="{section}"' not in page
