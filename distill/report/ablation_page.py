@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 import distill
 from distill import atomic
 from distill.evaluation.ablation import AblationResults, Column, Line, differences, lines
+from distill.evaluation.results import is_teacher
 from distill.report import numbers
 from distill.report.ablation_table import change, conditions, header, notes, row_text
 from distill.report.html import machine_facts
 from distill.report.svg import INKS, chart_style, inline_svg
 
-_ROW_INCHES, _MOST_NAME = 0.36, 44
+_ROW_INCHES = 0.42
+#: Letters of a line of a variant's name in the picture, and how many lines it may have.
+_LETTERS, _LINES = 34, 2
 
 
 def write_page(path: Path, results: AblationResults) -> None:
@@ -60,7 +64,12 @@ def render_ablation(results: AblationResults) -> str:
 
 def _lead(found: list[Line]) -> str:
     """The one thing to take away: what loses most and what gains most."""
-    told = [line for line in found if line.difference and line.average is not None]
+    told = [
+        line
+        for line in found
+        # The teacher is what is aimed at, and no change of the student.
+        if line.difference and line.average is not None and not is_teacher(line.row.name)
+    ]
     if not told:
         return "No two variants have been tried on every task yet"
     told.sort(key=lambda line: line.difference or 0.0)
@@ -106,7 +115,7 @@ def difference_chart(results: AblationResults) -> str | None:
         for axes, task in zip(panels, results.tasks, strict=True):
             _draw(axes, results, task, [found[row.name, task.name] for row in shown])
         names = [row.title for row in shown]
-        panels[0].set_yticks(range(len(shown)), [_short(name) for name in names])
+        panels[0].set_yticks(range(len(shown)), [_folded(name) for name in names])
         panels[0].invert_yaxis()
         label = "; ".join(
             f"{line.row.title} {change(line.difference)}"
@@ -137,11 +146,12 @@ def _draw(axes: Axes, results: AblationResults, task: Column, found: list[list[f
             linewidths=0.8,
         )  # fmt: skip
     axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}" if value else "0"))
     axes.set_title(task.title, color=INKS["ink"], fontsize=12)
     axes.set_xlabel(f"{task.metric}, points")
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _MOST_NAME else f"{name[: _MOST_NAME - 3]}..."
+def _folded(name: str) -> str:
+    """A variant's name in few lines, cut where it is very long."""
+    return textwrap.fill(name, _LETTERS, max_lines=_LINES, placeholder=" ...")
