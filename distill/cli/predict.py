@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
+import shlex
 import sys
-import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,12 +18,8 @@ from distill.errors import DataError
 
 if TYPE_CHECKING:
     from distill.runtime import BundleModel
+    from distill.runtime.job_files import Job
     from distill.runtime.rows import Row
-
-# Rows read before they are sorted by length and computed: enough to pad little, few enough that
-# the memory does not depend on the file.
-_BATCHES_AHEAD = 16
-_BATCH_SIZE = 32
 
 
 def predict(
@@ -43,8 +39,22 @@ def predict(
         str | None, typer.Option(help="The column with the second text.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write JSON lines to this file instead of printing.")
+        Path | None,
+        typer.Option(help="Write to this file (.csv, else JSON lines) instead of printing."),
     ] = None,
+    keep: Annotated[
+        str | None, typer.Option(help="Columns of the file to carry along: id,source,...")
+    ] = None,
+    no_text: Annotated[
+        bool, typer.Option("--no-text", help="Leave the texts out of the --out file.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an --out file that was not finished.")
+    ] = False,
+    on_bad_row: Annotated[
+        str,
+        typer.Option(help="refuse: stop with its line; skip: set it aside in OUT.bad.jsonl."),
+    ] = "refuse",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Texts computed at once; else the tuned number or 32.")
@@ -62,12 +72,36 @@ def predict(
     Example:
       distill predict runs/sst2 "a fine film" "what a waste of time"
       distill predict runs/sst2 --file reviews.jsonl --out labelled.jsonl
+      distill predict runs/sst2 --file reviews.csv --out labelled.csv --keep id --resume
     """
     from distill.runtime import load
 
+    if on_bad_row not in ("refuse", "skip"):
+        raise DataError(f"--on-bad-row {on_bad_row}: refuse or skip")
+    if out is None and (keep or no_text or resume or on_bad_row == "skip"):
+        raise DataError("--keep, --no-text, --resume and --on-bad-row skip need an --out FILE")
+    if file is None and (keep or resume):
+        raise DataError("--keep and --resume need a --file")
     rows = _rows(texts, pair, file=file, columns=(column, pair_column))
     model = load(folder, format=format, threads=threads)
     _check_pairs(model, given=bool(pair or pair_column), from_file=file is not None)
+    if out is not None and file is not None:
+        from distill.runtime.job_files import Job
+
+        job = Job(
+            source=file,
+            out=out,
+            column=column,
+            pair_column=pair_column,
+            keep=tuple(name.strip() for name in (keep or "").split(",") if name.strip()),
+            texts=not no_text,
+            batch_size=batch_size,
+            threads=threads,
+            skip_bad=on_bad_row == "skip",
+            resume=resume,
+        )
+        _run(model, job)
+        return
     predictions = _predictions(model, rows, batch_size)
     if out is None:
         for row, prediction in predictions:
@@ -76,12 +110,56 @@ def predict(
             else:
                 typer.echo(_plain_line(model, row, prediction))
         return
-    count = 0
-    with _written(out) as target:
-        for row, prediction in predictions:
-            target.write(_json_line(row, prediction) + "\n")
-            count += 1
-    print(f"{count} predictions written to {out}", file=sys.stderr)
+    _write_few(out, list(predictions), texts=not no_text)
+
+
+def _run(model: BundleModel, job: Job) -> None:
+    """Predict for a file, with a bar, and say what came of it."""
+    from distill.console import Bar, clock
+    from distill.runtime.job import run_job
+
+    bar: Bar | None = None
+    start, first = time.monotonic(), 0
+
+    def moved(rows: int, about: int | None) -> None:
+        nonlocal bar, first
+        if bar is None:
+            first = rows
+            bar = stack.enter_context(Bar("predict", about or rows, rows))
+        rate = (rows - first) / max(time.monotonic() - start, 1e-9)
+        # The lines of a file are its rows but for blank ones and line ends in cells.
+        bar.total = max(bar.total, rows)
+        bar.advance(rows - bar.done, f"{rate:,.0f} rows/s")
+
+    with ExitStack() as stack:
+        try:
+            report = run_job(model, job, moved=moved)
+        except (KeyboardInterrupt, OSError) as stop:
+            if job.state.is_file():
+                stop.resume_command = _again()  # type: ignore[union-attr]
+            raise
+    told = f"{clock(report.seconds)}, {report.per_second:,.0f} rows/s"
+    if report.before:
+        told = f"{report.before:,} of them before; {told}"
+    print(f"{report.rows} predictions written to {job.out} ({told})", file=sys.stderr)
+    if report.bad:
+        print(f"{report.bad} bad rows set aside in {job.bad}", file=sys.stderr)
+
+
+def _again() -> str:
+    """The command that goes on with this one."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    return shlex.join(["distill", *words, "--resume"])
+
+
+def _write_few(out: Path, predictions: list[tuple[Row, dict[str, Any]]], *, texts: bool) -> None:
+    """Write the predictions for texts of the command line."""
+    from distill import atomic
+    from distill.runtime.results import Results
+
+    rows, found = [row for row, _ in predictions], [one for _, one in predictions]
+    atomic.write_bytes(out, Results(out, texts=texts).lines(rows, found))
+    print(f"{len(rows)} predictions written to {out}", file=sys.stderr)
 
 
 def _rows(
@@ -120,8 +198,9 @@ def _check_pairs(model: BundleModel, *, given: bool, from_file: bool) -> None:
 def _predictions(
     model: BundleModel, rows: Iterator[Row], batch_size: int | None
 ) -> Iterator[tuple[Row, dict[str, Any]]]:
-    ahead = (batch_size or _BATCH_SIZE) * _BATCHES_AHEAD
-    while chunk := list(itertools.islice(rows, ahead)):
+    from distill.runtime.job_facts import WINDOW
+
+    while chunk := list(itertools.islice(rows, WINDOW)):
         pairs = [row.pair or "" for row in chunk] if model.manifest.pair else None
         texts = [row.text for row in chunk]
         yield from zip(chunk, model.predict(texts, pairs, batch_size=batch_size), strict=True)
@@ -136,20 +215,3 @@ def _plain_line(model: BundleModel, row: Row, prediction: dict[str, Any]) -> str
     text = row.text if row.pair is None else f"{row.text} | {row.pair}"
     # One line a row, whatever the text holds.
     return f"{model.line(prediction)}  {' '.join(text.split())}"
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[IO[str]]:
-    """A file that takes its place when it is whole; written as it comes, not held in memory."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

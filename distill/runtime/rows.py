@@ -7,11 +7,11 @@ import gzip
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from distill.errors import DataError
 from distill.runtime.encoding import is_unicode
@@ -25,14 +25,60 @@ _CSV_LIMIT = 1 << 30
 
 @dataclass(frozen=True)
 class Row:
-    """One input: its text and, for models of pairs, the second text."""
+    """One input: its text and, for models of pairs, the second text.
+
+    Args:
+        text: the text.
+        pair: the second text.
+        kept: further columns, by name.
+    """
 
     text: str
     pair: str | None = None
+    kept: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that nothing can be predicted for.
+
+    Args:
+        place: ``file:line``.
+        reason: what is wrong with it.
+        content: the row: its columns, or its text where it could not be parsed.
+    """
+
+    place: str
+    reason: str
+    content: Any
+
+
+class BadRowError(DataError):
+    """A row that nothing can be predicted for, where nobody asked for such rows."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is read of a row.
+
+    Args:
+        column: the column with the text; ``None`` takes ``text`` or ``sentence``.
+        pair_column: the column with the second text; ``None`` reads none.
+        keep: further columns.
+    """
+
+    column: str | None = None
+    pair_column: str | None = None
+    keep: Sequence[str] = ()
 
 
 def read_rows(
-    source: str, *, column: str | None = None, pair_column: str | None = None
+    source: str,
+    *,
+    column: str | None = None,
+    pair_column: str | None = None,
+    keep: Sequence[str] = (),
+    on_bad: Callable[[BadRow], None] | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of a file, lazily.
 
@@ -44,28 +90,33 @@ def read_rows(
         source: the file's path, or ``-``.
         column: the column with the text; left out, ``text`` or ``sentence``.
         pair_column: the column with the second text.
+        keep: further columns that a row carries along.
+        on_bad: called with rows that cannot be used; left out, the first one is an error.
 
     Raises:
-        DataError: the file cannot be read, is not UTF-8, or has no such column; the message says
-            in which line.
+        DataError: the file cannot be read, or has no such column; the message says in which line.
+        BadRowError: a row cannot be used, and ``on_bad`` is left out.
     """
-    named = column is not None or pair_column is not None
-    kind = _kind(source)
+    wanted = Wanted(column, pair_column, keep)
+    named = bool(column or pair_column or keep)
+    kind = file_kind(source)
     if source == STDIN and named:
         kind = ".jsonl"
     if kind not in _TABLES and named:
         raise DataError(f"{source}: one text a line has no columns; use {', '.join(_TABLES)}")
-    with _opened(source) as (file, name):
-        if kind == ".jsonl":
-            yield from _json_rows(file, name, column, pair_column)
-        elif kind in (".csv", ".tsv"):
-            yield from _table_rows(file, name, column, pair_column)
-        else:
-            for _, line in _lines(file, name):
-                yield Row(line)
+    read = {".jsonl": _json_rows, ".csv": _table_rows, ".tsv": _table_rows}.get(kind, _text_rows)
+    with opened(source) as (file, name):
+        for row in read(file, name, wanted):
+            if isinstance(row, Row):
+                yield row
+            elif on_bad is None:
+                raise BadRowError(f"{row.place}: {row.reason}")
+            else:
+                on_bad(row)
 
 
-def _kind(source: str) -> str:
+def file_kind(source: str) -> str:
+    """The ending of a file's name that says how it is read, such as ``.jsonl``."""
     path = Path(source)
     if path.suffix.lower() == ".gz":
         path = path.with_suffix("")
@@ -74,7 +125,12 @@ def _kind(source: str) -> str:
 
 
 @contextmanager
-def _opened(source: str) -> Iterator[tuple[BinaryIO, str]]:
+def opened(source: str) -> Iterator[tuple[BinaryIO, str]]:
+    """A file's bytes, unpacked, and what to call it in errors.
+
+    Raises:
+        DataError: there is no such file, or it is a damaged gzip file.
+    """
     if source == STDIN:
         yield sys.stdin.buffer, "standard input"
         return
@@ -93,74 +149,140 @@ def _opened(source: str) -> Iterator[tuple[BinaryIO, str]]:
             raise DataError(f"{source}: not a whole gzip file ({error})") from error
 
 
-def _lines(file: BinaryIO, name: str) -> Iterator[tuple[int, str]]:
-    """Lines with their numbers from 1, without their ends."""
-    for number, raw in enumerate(file, start=1):
-        yield number, _decoded(raw, name, number).rstrip("\r\n")
-
-
-def _decoded(raw: bytes, name: str, number: int) -> str:
+def _decoded(raw: bytes, number: int) -> tuple[str, str | None]:
+    """A line, and what is wrong with it; others than UTF-8 bytes as their hex codes."""
+    encoding = "utf-8-sig" if number == 1 else "utf-8"
     try:
-        return raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        return raw.decode(encoding), None
     except UnicodeDecodeError as error:
         found = f"byte 0x{raw[error.start]:02x} at column {error.start + 1}"
-        raise DataError(f"{name}:{number}: not UTF-8 ({found}); convert the file") from error
+        return raw.decode(encoding, "backslashreplace"), f"not UTF-8 ({found}); convert the file"
 
 
-def _json_rows(
-    file: BinaryIO, name: str, column: str | None, pair_column: str | None
-) -> Iterator[Row]:
-    for number, line in _lines(file, name):
+def _text_rows(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[Row | BadRow]:
+    for number, raw in enumerate(file, start=1):
+        line, fault = _decoded(raw, number)
+        text = line.rstrip("\r\n")
+        yield Row(text) if fault is None else BadRow(f"{name}:{number}", fault, text)
+
+
+def _json_rows(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[Row | BadRow]:
+    for number, raw in enumerate(file, start=1):
+        line, fault = _decoded(raw, number)
         if not line.strip():
             continue
         where = f"{name}:{number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{where}: not JSON ({error.msg} at column {error.colno})") from error
-        if not isinstance(row, dict):
-            raise DataError(f'{where}: not a JSON object; write {{"text": "..."}}')
-        yield _row(row, where, column, pair_column)
+        row = fault or _object(line)
+        if isinstance(row, str):
+            yield BadRow(where, row, line.rstrip("\r\n"))
+        else:
+            yield _row(row, where, wanted)
 
 
-def _table_rows(
-    file: BinaryIO, name: str, column: str | None, pair_column: str | None
-) -> Iterator[Row]:
-    # The csv module wants lines with their ends: a quoted field may hold one.
-    texts = (_decoded(raw, name, number) for number, raw in enumerate(file, start=1))
-    csv.field_size_limit(_CSV_LIMIT)
-    delimiter = "\t" if _kind(name) == ".tsv" else ","
-    reader = csv.reader(texts, delimiter=delimiter, strict=True)
+def _object(line: str) -> dict[str, Any] | str:
+    """The object on a line, or what is wrong with it."""
     try:
-        header = next(reader, None)
-        if header is None:
-            raise DataError(f"{name}: empty; the first line must name the columns")
-        for cells in reader:
-            if not cells:
-                continue
-            where = f"{name}:{reader.line_num}"
-            if len(cells) != len(header):
-                raise DataError(f"{where}: {len(cells)} cells under {len(header)} columns")
-            yield _row(dict(zip(header, cells, strict=True)), where, column, pair_column)
-    except csv.Error as error:
-        raise DataError(f"{name}:{reader.line_num}: not readable ({error})") from error
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        return f"not JSON ({error.msg} at column {error.colno})"
+    except (ValueError, RecursionError) as error:  # a number of a million digits; deep nesting
+        return f"not JSON that can be read ({error})"
+    return row if isinstance(row, dict) else 'not a JSON object; write {"text": "..."}'
 
 
-def _row(row: dict[str, object], where: str, column: str | None, pair_column: str | None) -> Row:
-    chosen = column or next((known for known in TEXT_COLUMNS if known in row), TEXT_COLUMNS[0])
-    text = _cell(row, where, chosen, "--column")
-    return Row(
-        text, None if pair_column is None else _cell(row, where, pair_column, "--pair-column")
-    )
+class _Lines:
+    """Lines for the csv module, with what is wrong with those of the row under way."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._taken: list[str] = []
+        self._fault: str | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        for number, raw in enumerate(self._file, start=1):
+            line, fault = _decoded(raw, number)
+            self._taken.append(line)
+            self._fault = self._fault or fault
+            yield line
+
+    def take(self) -> tuple[str, str | None]:
+        """The lines since the last call, and the first fault in them."""
+        taken, fault = "".join(self._taken), self._fault
+        self._taken, self._fault = [], None
+        return taken, fault
 
 
-def _cell(row: dict[str, object], where: str, column: str, option: str) -> str:
-    if column not in row:
-        there = ", ".join(row) or "none"
-        raise DataError(f"{where}: no column '{column}'; there are: {there} (choose with {option})")
-    value = row[column]
-    if not isinstance(value, str):
-        raise DataError(f"{where}: '{column}' is {json.dumps(value)}, not a text")
-    if not is_unicode(value):
-        raise DataError(f"{where}: '{column}' is not valid Unicode: {value!a}")
-    return value
+def _table_rows(file: BinaryIO, name: str, wanted: Wanted) -> Iterator[Row | BadRow]:
+    csv.field_size_limit(_CSV_LIMIT)
+    rows = _cells(file, name)
+    first = next(rows, None)
+    if first is None:
+        raise DataError(f"{name}: empty; the first line must name the columns")
+    where, header, fault, _ = first
+    if fault is not None:
+        raise DataError(f"{where}: {fault}")
+    looked = False
+    for where, cells, fault, text in rows:
+        if fault is None and not cells:
+            continue
+        if not looked:  # a column that is not there is missing from all rows
+            looked = True
+            if absent := _absent(dict.fromkeys(header), wanted):
+                raise DataError(f"{where}: {absent}")
+        if fault is None and len(cells) != len(header):
+            fault = f"{len(cells)} cells under {len(header)} columns"
+        if fault is not None:
+            yield BadRow(where, fault, text.rstrip("\r\n"))
+        else:
+            yield _row(dict(zip(header, cells, strict=True)), where, wanted)
+
+
+def _cells(file: BinaryIO, name: str) -> Iterator[tuple[str, list[str], str | None, str]]:
+    """Place, cells, fault and lines of each row of a table, its header first."""
+    lines = _Lines(file)
+    delimiter = "\t" if file_kind(name) == ".tsv" else ","
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)  # type: ignore[arg-type]
+    while True:
+        cells: list[str] = []
+        broken = None
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            broken = f"not readable ({error})"
+            # What an open quote swallowed, up to the end of the file, are rows that nobody sees.
+            if "end of data" in str(error):
+                raise DataError(f"{name}:{reader.line_num}: {broken}") from error
+        text, undecoded = lines.take()
+        yield f"{name}:{reader.line_num}", cells, undecoded or broken, text
+
+
+def _absent(row: dict[str, Any], wanted: Wanted) -> str | None:
+    """Which wanted column a row has not, and how to choose another."""
+    named = [(_text_column(row, wanted), "--column"), (wanted.pair_column, "--pair-column")]
+    for column, option in [*named, *((name, "--keep") for name in wanted.keep)]:
+        if column is not None and column not in row:
+            there = ", ".join(row) or "none"
+            return f"no column '{column}'; there are: {there} (choose with {option})"
+    return None
+
+
+def _text_column(row: dict[str, Any], wanted: Wanted) -> str:
+    known = next((known for known in TEXT_COLUMNS if known in row), TEXT_COLUMNS[0])
+    return wanted.column or known
+
+
+def _row(row: dict[str, Any], where: str, wanted: Wanted) -> Row | BadRow:
+    if absent := _absent(row, wanted):
+        return BadRow(where, absent, row)
+    column = _text_column(row, wanted)
+    for name in (column, wanted.pair_column):
+        if name is None:
+            continue
+        if not isinstance(row[name], str):
+            return BadRow(where, f"'{name}' is {json.dumps(row[name])}, not a text", row)
+        if not is_unicode(row[name]):
+            return BadRow(where, f"'{name}' is not valid Unicode: {row[name]!a}", row)
+    pair = None if wanted.pair_column is None else row[wanted.pair_column]
+    return Row(row[column], pair, {name: row[name] for name in wanted.keep})

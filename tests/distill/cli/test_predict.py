@@ -1,5 +1,7 @@
+import csv
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -51,7 +53,7 @@ def test_a_file_in_many_batches_keeps_its_order(bundle, tmp_path, capsys):
     target = tmp_path / "new" / "out.jsonl"
     code, printed, err = run(*words[:-1], "--out", target, capsys=capsys)
     assert (code, printed) == (0, "")
-    assert err == f"150 predictions written to {target}\n"
+    assert re.fullmatch(rf"150 predictions written to {target} \(0:\d\d, [\d,]+ rows/s\)\n", err)
     assert target.read_text() == out
     assert stat.S_IMODE(target.stat().st_mode) == 0o644
     assert list(target.parent.iterdir()) == [target]
@@ -140,3 +142,47 @@ def test_numbers_below_one_are_refused(bundle, capsys, option):
     code, _, err = run(bundle(), "x", option, 0, capsys=capsys)
     assert code == 2
     assert option in err
+
+
+def test_csv_with_kept_columns_and_bad_rows_set_aside(bundle, tmp_path, capsys):
+    source, out = tmp_path / "in.jsonl", tmp_path / "out.csv"
+    rows = [{"id": n, "label": "gold", "text": text} for n, text in enumerate(TEXTS)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows) + "{broken\n")
+    words = (bundle(), "--file", source, "--out", out)
+    code, _, err = run(*words, capsys=capsys)
+    assert code == 2
+    assert f"{source}:5: not JSON" in err
+    assert err.endswith("; or set bad rows aside: --on-bad-row skip\n")
+    more = ("--keep", "id, label", "--no-text", "--on-bad-row", "skip", "--resume")
+    code, _, err = run(*words, *more, capsys=capsys)
+    assert code == 0
+    assert f"1 bad rows set aside in {tmp_path / 'out.bad.jsonl'}" in err
+    with out.open(encoding="utf-8", newline="") as file:
+        found = list(csv.DictReader(file))
+    shares = [f"probabilities.{name}" for name in ("bad", "fair", "good")]
+    assert list(found[0]) == ["id", "input.label", "label", *shares]
+    assert [row["id"] for row in found] == ["0", "1", "2", "3"]
+    for row in found:
+        assert row["label"] == max(shares, key=lambda name: float(row[name])).split(".")[1]
+    assert sum(float(found[0][name]) for name in shares) == pytest.approx(1)
+
+
+def test_options_of_a_file_need_one(bundle, tmp_path, capsys):
+    folder, out = bundle(), tmp_path / "out.jsonl"
+    for words, said in (
+        (("x", "--resume"), "need an --out FILE"),
+        (("x", "--out", out, "--keep", "id"), "need a --file"),
+        (("--file", "-", "--out", out, "--resume"), "standard input cannot be read again"),
+        (("x", "--on-bad-row", "ignore"), "refuse or skip"),
+    ):
+        code, _, err = run(folder, *words, capsys=capsys)
+        assert (code, err.count("\n")) == (2, 1)
+        assert said in err
+
+
+def test_the_words_that_go_on(monkeypatch):
+    from distill.cli.predict import _again
+
+    words = ["predict", "runs/x", "--file", "my rows.csv", "--resume", "--out", "o.csv"]
+    monkeypatch.setattr("sys.argv", ["distill", *words])
+    assert _again() == "distill predict runs/x --file 'my rows.csv' --out o.csv --resume"

@@ -1,0 +1,116 @@
+"""Predictions as lines of a file: JSON objects, or CSV with a column for each field."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distill.errors import DataError
+from distill.runtime.rows import BadRow, Row
+
+#: What a kept column is called where the prediction has a field of its name.
+INPUT = "input."
+
+
+class Results:
+    """Turns rows with their predictions into lines.
+
+    In a CSV file a mapping of numbers, such as ``probabilities``, becomes a column for each of its
+    keys (``probabilities.positive``); every other nested field is written as JSON. The columns are
+    those of the first prediction.
+
+    Args:
+        out: the file's name; ``.csv`` is CSV, everything else JSON Lines.
+        texts: whether lines carry the texts along.
+        columns: the columns of a CSV file that was begun before.
+
+    Raises:
+        DataError: a packed file, which cannot be gone on with.
+    """
+
+    def __init__(
+        self, out: Path, *, texts: bool = True, columns: Sequence[str] | None = None
+    ) -> None:
+        if out.suffix.lower() == ".gz":
+            raise DataError(f"{out}: results are not packed; name a .jsonl or .csv file")
+        self.csv = out.suffix.lower() == ".csv"
+        self.texts = texts
+        self.columns = None if columns is None else list(columns)
+
+    def lines(self, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> bytes:
+        """The lines of rows, in UTF-8; the first of a CSV file come with its header."""
+        found = [
+            fields(row, prediction, texts=self.texts)
+            for row, prediction in zip(rows, predictions, strict=True)
+        ]
+        if not self.csv:
+            return "".join(json_line(one) for one in found).encode("utf-8")
+        flat = [flattened(one) for one in found]
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        if self.columns is None and flat:
+            self.columns = list(flat[0])
+            writer.writerow(self.columns)
+        for one in flat:
+            writer.writerow(self._cells(one))
+        return text.getvalue().encode("utf-8")
+
+    def _cells(self, row: Mapping[str, Any]) -> list[Any]:
+        columns = self.columns or []
+        others = [name for name in row if name not in columns]
+        if others:
+            raise ValueError(f"predictions differ in their fields: {', '.join(others)}")
+        return [row.get(name) for name in columns]
+
+
+def fields(row: Row, prediction: Mapping[str, Any], *, texts: bool = True) -> dict[str, Any]:
+    """A line's fields: kept columns, the texts, and what was predicted."""
+    own: dict[str, Any] = {}
+    if texts:
+        own["text"] = row.text
+        if row.pair is not None:
+            own["pair"] = row.pair
+    own |= prediction
+    kept = {(INPUT + name if name in own else name): value for name, value in row.kept.items()}
+    return {**kept, **own}
+
+
+def flattened(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as cells of a table: numbers by name get a column each, what else is nested is JSON.
+
+    Example:
+        >>> flattened({"label": "a", "probabilities": {"a": 0.75, "b": 0.25}, "words": ["x"]})
+        {'label': 'a', 'probabilities.a': 0.75, 'probabilities.b': 0.25, 'words': '["x"]'}
+    """
+    found: dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, Mapping) and value and all(map(_is_number, value.values())):
+            found |= {f"{name}.{key}": number for key, number in value.items()}
+        elif isinstance(value, str | int | float | None):
+            found[name] = value
+        else:
+            found[name] = json.dumps(value, ensure_ascii=False)
+    return found
+
+
+def json_line(content: Mapping[str, Any]) -> str:
+    """An object on a line of its own."""
+    text = json.dumps(content, ensure_ascii=False)
+    # A kept column may hold half a surrogate pair, which JSON can spell and UTF-8 cannot.
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        text = json.dumps(content)
+    return text + "\n"
+
+
+def bad_line(row: BadRow) -> bytes:
+    """A row that was set aside: where it stands, what is wrong, and the row itself."""
+    content = {"place": row.place, "reason": row.reason, "row": row.content}
+    return json_line(content).encode("utf-8")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
