@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from distill.compression.masks import encoder_layers
 from distill.console import Bar
+from distill.data.batches import to_device
 from distill.errors import DataError, ModelError
 
 Batch = dict[str, torch.Tensor]
@@ -79,7 +80,7 @@ def layers_to_keep(
 def _mean_loss(model: PreTrainedModel, loss_of: LossOf, batches: Sequence[Batch]) -> float:
     total = 0.0
     for batch in batches:
-        moved = {name: value.to(model.device) for name, value in batch.items()}
+        moved = to_device(batch, model.device)
         total += float(loss_of(model, moved)) / len(batches)
     if not total == total:  # not a number
         raise ModelError("the loss is not a number; did training diverge?")

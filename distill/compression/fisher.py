@@ -28,6 +28,7 @@ from transformers import PreTrainedModel
 from distill.compression.masks import Masks, encoder_layers, head_dim, layer_sizes
 from distill.compression.search import Scores
 from distill.console import Bar
+from distill.data.batches import to_device
 from distill.errors import DataError, ModelError
 
 Batch = dict[str, torch.Tensor]
@@ -108,7 +109,7 @@ def gathered(
         for batch in batches:
             if seen >= samples:
                 break
-            found.append(of_batch({name: value.to(model.device) for name, value in batch.items()}))
+            found.append(of_batch(to_device(batch, model.device)))
             count = len(batch["input_ids"])
             seen += count
             bar.advance(count)

@@ -23,6 +23,7 @@ from transformers import PreTrainedModel
 from distill.compression.masks import encoder_layers, head_dim, layer_sizes
 from distill.compression.search import Scores
 from distill.console import Bar
+from distill.data.batches import to_device
 from distill.errors import DataError, ModelError
 from distill.export.quiet import quiet
 
@@ -204,7 +205,7 @@ def _prepare(
     def train(_: Any, optimizer: Any, step: Any, *__: Any, **___: Any) -> None:
         with Bar("scoring heads and neurons", len(batches)) as bar:
             for batch in batches:
-                moved = {name: value.to(model.device) for name, value in batch.items()}
+                moved = to_device(batch, model.device)
                 optimizer.zero_grad(set_to_none=True)
                 step(moved).backward()
                 optimizer.step()  # NNI counts these; at lr 0 nothing moves

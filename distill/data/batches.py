@@ -5,7 +5,7 @@ Shapes: N rows, B rows of a batch, L its padded length in tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from distill.data.tokenized import TokenizedDataset
+from distill.data.tokenized import TokenRows
 from distill.errors import DataError
 
 #: Batches over which rows are sorted by length: wide enough for little padding, narrow enough
@@ -168,6 +168,14 @@ class Collate:
         }
 
 
+def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+    """A batch with its tensors on a device; what is no tensor stays as it is."""
+    return {
+        name: value.to(device) if isinstance(value, Tensor) else value
+        for name, value in batch.items()
+    }
+
+
 def make_sampler(
     rows: Any, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
 ) -> EpochBatches:
@@ -197,7 +205,7 @@ def make_collate(rows: Any) -> Callable[[Sequence[dict[str, Any]]], dict[str, Te
 
 
 def make_loader(
-    dataset: TokenizedDataset,
+    dataset: TokenRows,
     batch_size: int,
     *,
     seed: int,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from distill.data.questions import QuestionSplit
 from distill.data.split import TextRows
-from distill.data.tokenized import TokenizedDataset, tokenize
+from distill.data.tokenized import TokenRows, tokenize
+from distill.data.windowed import window
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-def encode(
-    split: TextRows, tokenizer: PreTrainedTokenizerFast, *, max_length: int
-) -> TokenizedDataset:
+def encode(split: TextRows, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> TokenRows:
     """What models read of a split's rows, and what is right for each.
 
     Args:
@@ -24,4 +24,6 @@ def encode(
     Raises:
         DataError: the rows cannot be read with this tokenizer and length.
     """
+    if isinstance(split, QuestionSplit):
+        return window(split, tokenizer, max_length=max_length)
     return tokenize(split, tokenizer, max_length=max_length)

@@ -10,6 +10,8 @@ import numpy as np
 
 from distill.data.bad_rows import HINT, BadRowError, BadRows
 from distill.data.labels import is_unlabelled
+from distill.data.question_rows import to_questions
+from distill.data.question_rows import wanted as question_columns
 from distill.data.shared_rows import shared_rows
 from distill.data.sources.builtin import read_builtin
 from distill.data.sources.files import MORE, read_files
@@ -19,7 +21,7 @@ from distill.data.split import Split, TaskData
 from distill.data.targets import read_targets, target_faults
 from distill.data.texts import ADVICE, id_faults, text_faults
 from distill.errors import DataError
-from distill.recipe.schema import Columns, DataConfig, LabelledTask, MultiLabelTask
+from distill.recipe.schema import Columns, DataConfig, LabelledTask, MultiLabelTask, QuestionTask
 
 logger = logging.getLogger("distill")
 
@@ -61,15 +63,15 @@ def _load(
     data: DataConfig, task: LabelledTask, *, seed: int, base: Path | None, bad: BadRows
 ) -> TaskData:
     columns = Columns() if data.source == "builtin" else data.columns
-    named = [columns.text, columns.text_pair, columns.label, columns.id]
-    tables = _SOURCES[data.source](data, [name for name in named if name is not None], base, bad)
+    named, right = _named(columns, task)
+    tables = _SOURCES[data.source](data, named, base, bad)
     places = {role: table.place for role, table in tables.items()}
     bad.check({table.place: len(table) for table in tables.values()})
     notes = [note for table in tables.values() for note in table.notes]
-    if "test" in tables and is_unlabelled(tables["test"], columns.label):
+    if "test" in tables and is_unlabelled(tables["test"], right):
         place = tables.pop("test").place
         notes.append(f"{place}: no labels, so it is not used as test")
-    splits, labels = _splits(tables, columns, task, notes, bad)
+    splits, labels = _read(tables, columns, task, notes, bad)
     notes += bad.notes({places[role]: len(split) for role, split in splits.items()})
     if "validation" not in splits:
         splits["train"], splits["validation"] = _hold_out(splits["train"], seed, notes)
@@ -77,7 +79,8 @@ def _load(
         limit = data.limit_train if role == "train" else data.limit_validation
         if limit is not None:
             splits[role] = _limited(splits[role], limit, seed, notes)
-    _check_two_labels(splits["train"], labels)
+    if not isinstance(task, QuestionTask):
+        _check_two_labels(splits["train"], labels)
     notes += shared_rows(splits)
     return TaskData(
         train=splits["train"],
@@ -88,6 +91,31 @@ def _load(
         notes=notes,
         bad=bad.rows,
     )
+
+
+def _named(columns: Columns, task: LabelledTask) -> tuple[list[str], str]:
+    """The columns to read, and the one that says what is right."""
+    if isinstance(task, QuestionTask):
+        return question_columns(columns), columns.answers
+    named = [columns.text, columns.text_pair, columns.label, columns.id]
+    return [name for name in named if name is not None], columns.label
+
+
+def _read(
+    tables: dict[str, Table],
+    columns: Columns,
+    task: LabelledTask,
+    notes: list[str],
+    bad: BadRows,
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """Checked rows of every split, and the names of the labels where the task has any."""
+    if isinstance(task, QuestionTask):
+        found: dict[str, Split] = {
+            role: to_questions(table, columns, task, name=role, bad=bad)
+            for role, table in tables.items()
+        }
+        return found, ()
+    return _splits(tables, columns, task, notes, bad)
 
 
 def _splits(

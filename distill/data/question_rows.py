@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
 from typing import Any
 
+from distill.data.bad_rows import BadRows
 from distill.data.questions import Answer, QuestionSplit
 from distill.data.sources.table import Table
-from distill.data.texts import texts
-from distill.errors import DataError
-from distill.recipe.schema import Columns
+from distill.data.texts import ADVICE, id_faults, text_faults
+from distill.recipe.schema import Columns, QuestionTask
 
 #: The column with an answer's first character, where ``answers`` holds its text alone.
 START = "answer_start"
@@ -22,7 +21,9 @@ def wanted(columns: Columns) -> list[str]:
     return [columns.question, columns.context, columns.answers, columns.id or _ID, START]
 
 
-def to_questions(table: Table, columns: Columns, *, name: str, no_answer: bool) -> QuestionSplit:
+def to_questions(
+    table: Table, columns: Columns, task: QuestionTask, *, name: str, bad: BadRows
+) -> QuestionSplit:
     """The rows of a table, checked.
 
     An answer is told by ``{"text": [...], "answer_start": [...]}``, by a list of ``{"text",
@@ -32,80 +33,64 @@ def to_questions(table: Table, columns: Columns, *, name: str, no_answer: bool) 
     Args:
         table: the rows.
         columns: which columns hold what.
+        task: how long windows are, and whether questions may have no answer.
         name: the split's name.
-        no_answer: whether questions may have no answer.
+        bad: what to do with rows whose text is empty or no text, whose id stands twice, or whose
+            answers are missing or do not stand where they are said to.
 
     Raises:
-        DataError: a column is missing, a text is empty or not Unicode, an id stands twice, or an
-            answer is missing or does not stand where it is said to.
+        DataError: a column is missing, or a row cannot be used and such rows are refused.
     """
-    questions = texts(table, columns.question, "data.columns.question")
-    contexts = texts(table, columns.context, "data.columns.context")
-    values = table.column(columns.answers, "data.columns.answers")
-    starts = table.columns.get(START, [None] * len(values))
-    rows = zip(values, starts, contexts, strict=True)
-    answers = [_answers(table.at(row), *cells) for row, cells in enumerate(rows)]
-    if not no_answer:
-        _check_answered(table, answers)
-    return QuestionSplit(name, _ids(table, columns.id or _ID), questions, contexts, answers)
-
-
-def is_unanswered(table: Table, columns: Columns) -> bool:
-    """Whether no question of a split has answers: no such column, or nothing but gaps."""
-    values = table.columns.get(columns.answers)
-    return values is None or all(value is None for value in values)
-
-
-def _ids(table: Table, column: str) -> list[str]:
-    """What the questions are called: their ids, else the rows' numbers."""
-    given = table.columns.get(column)
-    if given is None:
-        return [str(row) for row in range(len(table))]
-    places: dict[str, int] = {}
-    found = []
-    for row, value in enumerate(given):
-        if value is None or value == "":
-            raise DataError(
-                f"{table.at(row)}: the id is missing in column '{column}'; every row needs one, or "
-                "none"
-            )
-        name = str(value)
-        first = places.setdefault(name, row)
-        if first != row:
-            raise DataError(
-                f"{table.at(row)}: the id '{name}' stands in {table.at(first)} too; predictions "
-                "are told apart by it, so remove one or give it another"
-            )
-        found.append(name)
-    return found
-
-
-def _check_answered(table: Table, answers: Sequence[tuple[Answer, ...]]) -> None:
-    without = [row for row, found in enumerate(answers) if not found]
-    if not without:
-        return
-    rest = f" (and {len(without) - 1:,} more)" if len(without) > 1 else ""
-    raise DataError(
-        f"{table.at(without[0])}: no answer{rest}; where a text need not answer its question, "
-        "write task.no_answer: true, else remove the row"
+    for key in ("question", "context"):
+        faults = text_faults(table, getattr(columns, key), f"data.columns.{key}")
+        table = bad.sift(table, faults, advice=ADVICE)
+    column = columns.id or (_ID if _ID in table.columns else None)
+    if column is not None:
+        table = bad.sift(table, id_faults(table, column))
+    read = _all_answers(table, columns, task.no_answer)
+    table = bad.sift(table, {row: said for row, said in enumerate(read) if isinstance(said, str)})
+    return QuestionSplit(
+        name,
+        texts=table.columns[columns.question],
+        labels=[found for found in read if not isinstance(found, str)],
+        pairs=table.columns[columns.context],
+        ids=[str(i) for i in (table.columns[column] if column else range(len(table)))],
+        stride=task.stride,
+        max_question=task.max_question_length,
     )
 
 
-def _answers(place: str, value: Any, start: Any, context: str) -> tuple[Answer, ...]:
-    """A row's answers, each checked against the context."""
+def _all_answers(table: Table, columns: Columns, no_answer: bool) -> list[tuple[Answer, ...] | str]:
+    """Of each row its answers, or what is wrong with them."""
+    values = table.column(columns.answers, "data.columns.answers")
+    starts = table.columns.get(START, [None] * len(values))
+    rows = zip(values, starts, table.columns[columns.context], strict=True)
+    read = [_answers(*cells) for cells in rows]
+    if no_answer:
+        return read
+    said = "no answer; where a text need not answer its question, write task.no_answer: true"
+    return [found or said for found in read]
+
+
+def _answers(value: Any, start: Any, context: str) -> tuple[Answer, ...] | str:
+    """A row's answers, each checked against the context, or what is wrong with one."""
     if value is None:
-        raise DataError(f"{place}: answers are missing; write an empty list where nothing answers")
+        return "answers are missing; write an empty list where nothing answers"
     if isinstance(value, str):
-        value = _cell(place, value, start)
+        value = _cell(value, start)
+    entries = _entries(value)
+    if isinstance(entries, str):
+        return entries
     found = []
-    for text, offset in _entries(place, value):
-        if not isinstance(text, str) or not text.strip():
-            raise DataError(f"{place}: an answer's text is {text!r}; it must say something")
-        found.append(_checked(place, text, offset, context))
+    for text, offset in entries:
+        one = _checked(text, offset, context)
+        if isinstance(one, str):
+            return one
+        found.append(one)
     return tuple(found)
 
 
-def _cell(place: str, value: str, start: Any) -> Any:
+def _cell(value: str, start: Any) -> Any:
     """What a cell of text holds: JSON, or the answer itself."""
     if value.lstrip()[:1] in ("{", "["):
         try:
@@ -115,69 +100,62 @@ def _cell(place: str, value: str, start: Any) -> Any:
     if not value.strip():
         return []
     if isinstance(start, str):
-        if not start.strip():
-            start = None
-        elif not start.strip().isdecimal():
-            raise DataError(f"{place}: {START} is '{start}'; it is the answer's first character")
-        else:
+        start = start.strip() or None
+        if start is not None and start.isdecimal():
             start = int(start)
     return [{"text": value, START: start}]
 
 
-def _entries(place: str, value: Any) -> Iterable[tuple[Any, Any]]:
+def _entries(value: Any) -> list[tuple[Any, Any]] | str:
     """Texts and starts of either form."""
     if isinstance(value, dict) and "text" in value:
         texts, starts = value["text"], value.get(START)
         if isinstance(texts, str):
             texts, starts = [texts], [starts]
-        if starts is None:
+        if isinstance(texts, list) and starts is None:
             starts = [None] * len(texts)
         if not isinstance(texts, list) or not isinstance(starts, list):
-            raise DataError(f"{place}: text and {START} of answers must be lists")
+            return f"text and {START} of answers must be lists"
         if len(texts) != len(starts):
-            raise DataError(f"{place}: {len(texts)} texts of answers, but {len(starts)} {START}")
-        return zip(texts, starts, strict=True)
+            return f"{len(texts)} texts of answers, but {len(starts)} {START}"
+        return list(zip(texts, starts, strict=True))
     if isinstance(value, list) and all(isinstance(e, dict) and "text" in e for e in value):
         return [(entry["text"], entry.get(START)) for entry in value]
-    raise DataError(
-        f'{place}: answers are {_short(value)}; write {{"text": ["..."], "{START}": [0]}}'
-    )
+    return f'answers are {_short(value)}; write {{"text": ["..."], "{START}": [0]}}'
 
 
-def _checked(place: str, text: str, start: Any, context: str) -> Answer:
-    """An answer that stands in its context, with its first character."""
+def _checked(text: Any, start: Any, context: str) -> Answer | str:
+    """An answer with its first character, or why it does not stand in its context."""
+    if not isinstance(text, str) or not text.strip():
+        return f"an answer's text is {text!r}; it must say something"
     if start is None:
         count = context.count(text)
         if count == 1:
             return text, context.index(text)
         said = f"stands {count} times" if count else "does not stand"
-        raise DataError(f"{place}: the answer {_short(text)} {said} in the context; give {START}")
+        return f"the answer {_short(text)} {said} in the context; give {START}"
     if isinstance(start, bool) or not isinstance(start, int):
-        raise DataError(f"{place}: {START} is {start!r}; a number of characters is expected")
+        return f"{START} is {start!r}; the number of the answer's first character is expected"
     if start >= 0 and context.startswith(text, start):
         return text, start
     there = _short(context[start : start + len(text)]) if 0 <= start < len(context) else "nothing"
-    raise DataError(
-        f"{place}: the answer {_short(text)} does not stand at character {start}, where {there} "
-        f"is{_hint(text, start, context)}"
+    return (
+        f"the answer {_short(text)} does not stand at character {start}, where {there} is"
+        f"{_hint(text, start, context)}"
     )
 
 
 def _hint(text: str, start: int, context: str) -> str:
     """How the offset may have been counted, or where the answer stands."""
     for encoding, width, unit in (("utf-8", 1, "bytes"), ("utf-16-le", 2, "UTF-16 units")):
-        raw, wanted = context.encode(encoding), text.encode(encoding)
-        if start > 0 and raw.startswith(wanted, start * width):
+        raw, wanted_ = context.encode(encoding), text.encode(encoding, "replace")
+        if start > 0 and raw.startswith(wanted_, start * width):
             right = len(raw[: start * width].decode(encoding, "ignore"))
             return f"; it counts {unit}, and characters (code points) are expected: {right}"
-    places = context.count(text)
+    places = [place for place in range(len(context)) if context.startswith(text, place)]
     if not places:
         return "; the context does not hold it"
-    nearest = min(
-        (place for place in range(len(context)) if context.startswith(text, place)),
-        key=lambda place: abs(place - start),
-    )
-    return f"; it stands at {nearest}"
+    return f"; it stands at {min(places, key=lambda place: abs(place - start))}"
 
 
 def _short(value: Any) -> str:

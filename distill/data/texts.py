@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table
 
 #: What to do about a text that says nothing, for errors.
@@ -31,21 +30,6 @@ def text_faults(table: Table, column: str, key: str) -> dict[int, str]:
         if fault is not None:
             found[row] = f"column '{column}' {fault}"
     return found
-
-
-def texts(table: Table, column: str, key: str) -> list[str]:
-    """A column of texts.
-
-    Args:
-        table: the rows.
-        column: the column's name.
-        key: the recipe key that chooses it, for the error.
-
-    Raises:
-        DataError: no such column, or a text that is missing, empty, or not text.
-    """
-    BadRows().sift(table, text_faults(table, column, key), advice=ADVICE)
-    return table.column(column, key)
 
 
 def text_fault(value: Any) -> str | None:

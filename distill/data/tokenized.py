@@ -37,7 +37,28 @@ _IDS, _TYPES, _OFFSETS, _FACTS = "ids.int32", "types.uint8", "offsets.int64", "t
 _CUT = "cut.int32"
 
 
-class TokenizedDataset(Dataset[dict[str, Any]]):
+class TokenRows(Dataset[dict[str, Any]]):
+    """Rows of any kind as models read them.
+
+    An item is a dict with ``input_ids`` and ``token_type_ids`` (int arrays of the row's own
+    length), ``label`` (what is right for it) and ``index`` (int, the row's number). Rows with
+    labels of another shape have a ``collate`` of their own.
+
+    Attributes:
+        lengths: tokens of each row, special ones included, int32 of shape (N,).
+        digest: SHA-256 (hex) of what the rows are: texts, tokenizer, length limit and labels.
+        pad_id: the padding token's id.
+    """
+
+    lengths: npt.NDArray[np.int32]
+    digest: str
+    pad_id: int
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+
+class TokenizedDataset(TokenRows):
     """Rows as token ids, read from memory-mapped files; nothing of the corpus is held in Python.
 
     An item is a dict with ``input_ids`` and ``token_type_ids`` (int arrays of the row's own
@@ -75,10 +96,7 @@ class TokenizedDataset(Dataset[dict[str, Any]]):
             else None
         )
         self._offsets = np.fromfile(folder / _OFFSETS, dtype=np.int64)
-        self.lengths: npt.NDArray[np.int32] = np.diff(self._offsets).astype(np.int32)
-
-    def __len__(self) -> int:
-        return len(self.lengths)
+        self.lengths = np.diff(self._offsets).astype(np.int32)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):

@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
-from torch.utils.data import Dataset
 
 from distill import digest
 from distill.atomic import new_folder, write_json
@@ -28,6 +27,7 @@ from distill.console import Bar
 from distill.data.batches import Collate
 from distill.data.questions import QuestionSplit
 from distill.data.stamps import fault, stamp
+from distill.data.tokenized import TokenRows
 from distill.errors import DataError
 from distill.runtime.windows import Limits, Window, WindowEncoder, token_span
 
@@ -83,7 +83,7 @@ class Asked:
         self.chars = chars
 
 
-class WindowedDataset(Dataset[dict[str, Any]]):
+class WindowedDataset(TokenRows):
     """Windows as token ids, with the place of the answer in each.
 
     An item has ``input_ids`` and ``token_type_ids`` (L,), ``label`` (L,): :data:`OUTSIDE`, or
@@ -114,15 +114,12 @@ class WindowedDataset(Dataset[dict[str, Any]]):
         array = {name: _mapped(folder / name, kind) for name, kind in _ARRAYS.items()}
         self._ids, self._types = array["ids"], array["types"]
         self._chars = array["chars"].reshape(-1, 2)
-        self.lengths: npt.NDArray[np.int32] = np.array(array["lengths"])
+        self.lengths = np.array(array["lengths"])
         self.rows: npt.NDArray[np.int32] = np.array(array["rows"])
         self._firsts, sizes = np.array(array["firsts"]), np.array(array["sizes"])
         self._starts = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
         self._char_starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
         self.spans = self._find_answers()
-
-    def __len__(self) -> int:
-        return len(self.lengths)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
@@ -147,6 +144,24 @@ class WindowedDataset(Dataset[dict[str, Any]]):
     def collate(self) -> Callable[[Sequence[dict[str, Any]]], dict[str, Any]]:
         """What makes a batch of items."""
         return CollateWindows(self.pad_id)
+
+    def notes(self) -> list[str]:
+        """What a reader of the scores should know: windows, cut questions, answers not learned."""
+        split, found = self.split, []
+        if len(self) > len(split):
+            found.append(f"{len(split):,} questions in {len(self):,} windows of their texts")
+        if self.truncated:
+            found.append(
+                f"{self.truncated:,} questions are cut; task.max_question_length keeps more of them"
+            )
+        answered = {row for row, answers in enumerate(split.answers) if answers}
+        shown = set(self.rows[self.spans[:, 1] > 0].tolist())
+        if hidden := len(answered - shown):
+            found.append(
+                f"{hidden:,} answers do not stand whole in any window, so that nothing is learned "
+                "from them; raise task.stride or data.max_length"
+            )
+        return found
 
     def _window(self, index: int) -> Window:
         tokens = slice(self._starts[index], self._starts[index + 1])
@@ -238,36 +253,12 @@ def window(
             logger.info("%s: cached windows in %s %s; made anew", split.name, folder, broken)
         _write(folder, split, encoder, key)
     pad_id = tokenizer.pad_token_id
-    found = WindowedDataset(
+    return WindowedDataset(
         folder,
         split,
         digest=digest.of_json([key, split.digest()]),
         pad_id=0 if pad_id is None else int(pad_id),
     )
-    _tell(found, limits)
-    return found
-
-
-def _tell(found: WindowedDataset, limits: Limits) -> None:
-    """Say what a reader of the scores should know about the windows."""
-    split = found.split
-    if len(found) > len(split):
-        logger.info(
-            "%s: %d questions in %d windows of at most %d tokens",
-            split.name, len(split), len(found), limits.max_length,
-        )  # fmt: skip
-    if found.truncated:
-        logger.info(
-            "%s: %d questions are longer than %d tokens and are cut "
-            "(task.max_question_length)", split.name, found.truncated, limits.max_question,
-        )  # fmt: skip
-    answered = {row for row, answers in enumerate(split.answers) if answers}
-    shown = set(found.rows[found.spans[:, 1] > 0].tolist())
-    if hidden := len(answered - shown):
-        logger.info(
-            "%s: %d answers do not stand whole in any window, so that nothing is learned from "
-            "them; raise task.stride or data.max_length", split.name, hidden,
-        )  # fmt: skip
 
 
 def _write(folder: Path, split: QuestionSplit, encoder: WindowEncoder, key: str) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from distill.console import Bar
 from distill.data.batches import make_loader
-from distill.data.tokenized import TokenizedDataset
+from distill.data.tokenized import TokenRows
 from distill.errors import DataError
 from distill.evaluation.predictors import INPUTS, Logits, Predictor, torch_threads
 from distill.tasks.base import Task
@@ -23,7 +23,7 @@ Seen = Callable[[Logits, Mapping[str, Any]], None]
 
 def score(
     predictor: Predictor,
-    dataset: TokenizedDataset,
+    dataset: TokenRows,
     task: Task,
     *,
     batch_size: int = 64,

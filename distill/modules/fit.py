@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from distill.console import Bar
 from distill.data.batches import make_collate, make_sampler
 from distill.data.text.rows import TextRows
-from distill.data.tokenized import TokenizedDataset
+from distill.data.tokenized import TokenRows
 from distill.modules.base import Batch, TrainingModule
 from distill.modules.checkpoint import AtomicCheckpoint, FitState, read_state
 from distill.modules.devices import on_gpu
@@ -36,7 +36,7 @@ __all__ = ["FitResult", "FitSession", "fit"]
 
 logger = logging.getLogger("distill")
 
-Rows = TokenizedDataset | TextRows
+Rows = TokenRows | TextRows
 
 _PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from distill import atomic
 from distill.data.bad_rows import write_bad_rows
 from distill.data.cut_rows import cut_facts, cut_note
+from distill.data.tokenized import TokenizedDataset
 from distill.data.unknown import unknown_note
+from distill.data.windowed import WindowedDataset
 from distill.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -33,10 +35,13 @@ def write_data_facts(folder: RunFolder, workspace: Workspace) -> None:
     splits = {"train": data.train, "validation": data.validation}
     max_length = workspace.recipe.data.max_length
     limit = min(workspace.tokenizer.model_max_length, 1 << 20)  # some say 10^30
-    cut, notes = {}, []
+    cut: dict[str, Any] = {}
+    notes: list[str | None] = []
     for role, split in splits.items():
         rows = workspace.tokenized(split)
-        if not hasattr(rows, "whole_lengths"):
+        if isinstance(rows, WindowedDataset):
+            notes += [f"{role}: {note}" for note in rows.notes()]
+        if not isinstance(rows, TokenizedDataset):
             continue  # rows in windows: nothing is cut off them
         cut[role] = cut_facts(rows, limit=limit)
         notes.append(cut_note(role, cut[role], max_length=max_length, limit=limit))

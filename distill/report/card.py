@@ -22,10 +22,14 @@ _LIMIT = (
 )
 #: What else a kind of task should be known for not doing.
 _LIMITS = {
+    "qa": "It answers with a part of the text, also where the answer is not in it, unless it was\n"
+    "  trained on such questions (`no_answer` in `distill.json`).",
     "regression": "It answers with a number, whatever it is given, and not with how sure it is.",
     "multi_label": "A label is given above its threshold (`settings` in `distill.json`); texts\n"
     "  unlike the training data get confident answers too.",
 }
+#: Kinds of task that the hub calls otherwise than `text-classification`.
+_TAGS = {"qa": "question-answering"}
 
 
 def make_card(
@@ -70,7 +74,12 @@ def make_card(
         max_length=recipe.data.max_length,
         gives=_gives(recipe.task.kind, list(labels or recipe.task.labels or ())),
         limit=_LIMITS.get(recipe.task.kind, _LIMIT),
-        tag=recipe.task.kind.replace("_", "-").replace("classification", "text-classification"),
+        kind=recipe.task.kind,
+        pipeline_tag=_TAGS.get(recipe.task.kind, "text-classification"),
+        tag=_TAGS.get(
+            recipe.task.kind,
+            recipe.task.kind.replace("_", "-").replace("classification", "text-classification"),
+        ),
         formats=list(formats),
         pair=pair,
         pruned=pruned,

@@ -64,6 +64,10 @@ class TextEncoder:
         """How many tokens there are."""
         return int(self._tokenizer.get_vocab_size())
 
+    def tokenizer(self) -> Tokenizer:
+        """A tokenizer of one's own, to be set up in another way."""
+        return Tokenizer.from_str(self._tokenizer.to_str())
+
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:
         """Tokenise texts, or pairs of texts, each to its own length.
 

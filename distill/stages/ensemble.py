@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from distill.cache import cache_folder
 from distill.data.batches import make_loader
 from distill.data.split import Split
-from distill.data.tokenized import TokenizedDataset
+from distill.data.tokenized import TokenRows
 from distill.modules.precision import resolve_precision
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
@@ -24,7 +24,7 @@ from teachers.ragged import RaggedLogits, TeacherLogits, look_up
 
 def average_logits(
     context: StageContext,
-    rows: Callable[[TeacherModel], TokenizedDataset],
+    rows: Callable[[TeacherModel], TokenRows],
     *,
     first: PreTrainedModel | None = None,
 ) -> TeacherLogits:

@@ -10,7 +10,7 @@ import numpy as np
 
 from distill import atomic
 from distill.data.split import Split
-from distill.data.tokenized import TokenizedDataset
+from distill.data.tokenized import TokenizedDataset, TokenRows
 from distill.evaluation import predictions
 from distill.evaluation.mistakes import (
     calibration,
@@ -39,13 +39,13 @@ class Judge:
         rows: the same as token ids.
     """
 
-    def __init__(self, task: Task, split: Split, rows: TokenizedDataset) -> None:
+    def __init__(self, task: Task, split: Split, rows: TokenRows) -> None:
         self.split = split
-        self.active = task.kind in predictions.KINDS
+        self.active = task.kind in predictions.KINDS and isinstance(rows, TokenizedDataset)
         self.found = Predictions(
             task=task.kind,
             labels=tuple(task.labels),
-            targets=np.asarray(rows.labels if self.active else []),
+            targets=np.asarray(rows.labels if isinstance(rows, TokenizedDataset) else []),
             thresholds=tuple(task.settings.get("thresholds", ())),
         )
 

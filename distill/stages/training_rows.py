@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from distill.data.augmentation.rows import ROWS, AugmentedSplit
-from distill.data.tokenized import TokenizedDataset, tokenize
+from distill.data.tokenized import TokenizedDataset, TokenRows, tokenize
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
 from distill.tasks import Task
@@ -18,7 +18,7 @@ from teachers.ragged import RaggedLogits, TeacherLogits
 
 def training_rows(
     context: StageContext, *, augmented: bool, teacher: TeacherModel | None = None
-) -> TokenizedDataset:
+) -> TokenRows:
     """The training rows, with those of the augment stage before this one where asked.
 
     Args:
@@ -36,8 +36,8 @@ def training_rows(
 
 
 def with_teacher_labels(
-    rows: TokenizedDataset, logits: TeacherLogits, task: Task, *, originals: int
-) -> TokenizedDataset:
+    rows: TokenRows, logits: TeacherLogits, task: Task, *, originals: int
+) -> TokenRows:
     """Rows whose augmented part is labelled by the teacher: what it would decide.
 
     A replaced word may have turned the label round, and nobody has looked.
@@ -50,6 +50,7 @@ def with_teacher_labels(
     """
     if len(rows) == originals or isinstance(logits, RaggedLogits):
         return rows
+    assert isinstance(rows, TokenizedDataset)  # rows of other kinds are never augmented
     labels = rows.labels.copy()
     labels[originals:] = task.decide(torch.from_numpy(np.array(logits[originals:]))).numpy()
     return rows.relabelled(labels)

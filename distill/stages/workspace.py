@@ -15,7 +15,7 @@ from distill.data.load import load_task_data
 from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
-from distill.data.tokenized import TokenizedDataset
+from distill.data.tokenized import TokenRows
 from distill.errors import DataError, ModelError
 from distill.modules.fit import Rows
 from distill.recipe.known import TOKENIZER_FILES, local_folder
@@ -37,7 +37,7 @@ class Workspace:
     """
 
     recipe: Recipe
-    _tokenized: dict[tuple[str, int], TokenizedDataset] = field(default_factory=dict)
+    _tokenized: dict[tuple[str, int], TokenRows] = field(default_factory=dict)
     _tokenizers: dict[tuple[str, str | None], PreTrainedTokenizerFast] = field(default_factory=dict)
     _text: dict[bool, TextData] = field(default_factory=dict)
     _readers: dict[Path, Workspace] = field(default_factory=dict)
@@ -178,7 +178,7 @@ class Workspace:
         """The rows that the final table scores: test where there is one, else validation."""
         return self.data.test or self.data.validation
 
-    def tokenized(self, split: Split, teacher: TeacherModel | None = None) -> TokenizedDataset:
+    def tokenized(self, split: Split, teacher: TeacherModel | None = None) -> TokenRows:
         """A split's token ids as the student reads them, or one of the teachers."""
         tokenizer = self.tokenizer if teacher is None else self.tokenizer_of(teacher)
         key = (split.name, id(tokenizer))

@@ -6,13 +6,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from distill.recipe import schema
+from distill.runtime.spans import Decoding
 from distill.tasks.base import Task
 from distill.tasks.classification import Classification
 from distill.tasks.multi_label import MultiLabel
+from distill.tasks.question_answering import QuestionAnswering
 from distill.tasks.regression import Regression
 from distill.tasks.weights import class_weights, positive_weights
 
-__all__ = ["KINDS", "Classification", "MultiLabel", "Regression", "Task", "make_task"]
+__all__ = [
+    "KINDS",
+    "Classification",
+    "MultiLabel",
+    "QuestionAnswering",
+    "Regression",
+    "Task",
+    "make_task",
+]
 
 
 def _classification(config: schema.ClassificationTask, labels: Sequence[str]) -> Task:
@@ -29,10 +39,25 @@ def _regression(config: schema.RegressionTask, labels: Sequence[str]) -> Task:
     return Regression(metric=config.metric, bounds=bounds)
 
 
+def _question_answering(config: schema.QuestionTask, labels: Sequence[str]) -> Task:
+    del labels  # start and end are all there is
+    return QuestionAnswering(
+        config.metric,
+        decoding=Decoding(
+            max_answer=config.max_answer_length,
+            no_answer=config.no_answer,
+            threshold=config.threshold,
+        ),
+        stride=config.stride,
+        max_question=config.max_question_length,
+    )
+
+
 #: Task kinds of a recipe, and what makes the task of its section and the data's labels.
 KINDS: dict[str, Callable[[Any, Sequence[str]], Task]] = {
     Classification.kind: _classification,
     MultiLabel.kind: _multi_label,
+    QuestionAnswering.kind: _question_answering,
     Regression.kind: _regression,
 }
 

@@ -18,6 +18,7 @@ from distill.recipe.schema import (
     DistillStage,
     PretrainStage,
     PruneStage,
+    QuestionTask,
     Recipe,
     TextTask,
 )
@@ -42,6 +43,8 @@ def write_rows(folder: Path, recipe: Recipe, texts: list[str]) -> list[str]:
     if isinstance(recipe.task, TextTask):
         (folder / "text.txt").write_text("\n\n".join(texts), "utf-8")
         return [f"data.train={folder / 'text.txt'}", "data.max_length=16"]
+    if isinstance(recipe.task, QuestionTask):
+        return write_questions(folder, texts)
     columns, names = recipe.data.columns, recipe.task.labels or ["no", "yes"]
     rows = []
     for index, text in enumerate(texts):
@@ -54,6 +57,24 @@ def write_rows(folder: Path, recipe: Recipe, texts: list[str]) -> list[str]:
         path.write_text("".join(f"{json.dumps(row)}\n" for row in part), "utf-8")
         settings.append(f"data.{name}={path}")
     return settings
+
+
+def write_questions(folder: Path, texts: list[str]) -> list[str]:
+    """Files of questions about the texts, answered by their second word."""
+    settings = ["data.max_length=32"]
+    for name, part in (("train", texts[:16]), ("validation", texts[16:28])):
+        rows = [
+            {"question": "what is it?", "context": text, "answers": [found(text)]} for text in part
+        ]
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+        settings.append(f"data.{name}={path}")
+    return settings
+
+
+def found(text: str) -> dict[str, object]:
+    """A text's second word as an answer."""
+    return {"text": text.split()[1], "answer_start": len(text.split()[0]) + 1}
 
 
 def shortened(recipe: Recipe) -> list[str]:

@@ -23,6 +23,7 @@ from distill.recipe.checks.matching import (
 from distill.recipe.checks.order import RESERVED, augmentation, stage_names, stage_order
 from distill.recipe.checks.pruning import depth, own_vocabulary, pruning
 from distill.recipe.checks.quantisation import quantisation
+from distill.recipe.checks.questions import questions
 from distill.recipe.checks.seeds import several_seeds
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
 from distill.recipe.checks.text import is_text, text_recipe
@@ -62,6 +63,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         masked_text,
         tokens,
         vectors,
+        questions,
     ]
     for rule in rules:
         findings.extend(rule(recipe))

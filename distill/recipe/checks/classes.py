@@ -8,6 +8,7 @@ from distill.recipe.schema import (
     LogitsObjective,
     MultiLabelTask,
     Objective,
+    QuestionTask,
     Recipe,
     RegressionTask,
     Task,
@@ -39,6 +40,11 @@ def _class_fault(task: Task, objective: Objective) -> tuple[str, str, str] | Non
         if isinstance(objective, LogitsObjective) and objective.loss not in (None, "mse"):
             said = f"{objective.loss} compares classes, and a number has none"
             return "loss", said, "leave it out or take mse"
+        return None
+    if isinstance(task, QuestionTask):
+        if objective.kind == "standardized":
+            said = "standardized compares the same classes in every row, and texts differ in length"
+            return "kind", said, _LOGITS
         return None
     labels = task.labels
     if objective.kind not in _OF_TWO or (

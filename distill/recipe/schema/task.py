@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, StrictStr, field_validator, model_validator
+from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
-from distill.recipe.schema.base import Section, Share, Weight
+from distill.recipe.schema.base import PositiveInt, Section, Share, Weight
 
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 Weights = Annotated[dict[StrictStr, Weight], Field(min_length=1)]
@@ -81,6 +81,30 @@ class RegressionTask(LabelledTask):
         return self
 
 
+class QuestionTask(LabelledTask):
+    """The part of a text that answers a question about it."""
+
+    kind: Literal["qa"]
+    metric: Literal["f1", "em"] = "f1"
+    """What is reported and what chooses the best checkpoint: words in common with the answer, or
+    the same answer exactly."""
+    no_answer: StrictBool = False
+    """Whether a text need not answer its question, as in SQuAD 2."""
+    threshold: float = 0.0
+    """With ``no_answer``: by how much the log probability of the best answer must at least exceed
+    that of none; higher numbers leave more questions unanswered."""
+    stride: Annotated[StrictInt, Field(ge=0)] | None = None
+    """Tokens that neighbouring windows of a long text share; left out, a third of
+    ``data.max_length``."""
+    max_answer_length: Annotated[StrictInt, Field(ge=1)] = 30
+    """Most tokens of an answer that is given."""
+    max_question_length: PositiveInt | None = None
+    """Tokens kept of a question; left out, 64 and at most half of ``data.max_length``."""
+
+    # What other tasks say in a recipe, and this one has none of.
+    labels: ClassVar[list[str] | None] = None
+
+
 class TextTask(Section):
     """Unlabelled text: nothing is predicted, and what comes out is an encoder without a head."""
 
@@ -92,5 +116,6 @@ class TextTask(Section):
 
 
 Task = Annotated[
-    ClassificationTask | MultiLabelTask | RegressionTask | TextTask, Field(discriminator="kind")
+    ClassificationTask | MultiLabelTask | QuestionTask | RegressionTask | TextTask,
+    Field(discriminator="kind"),
 ]

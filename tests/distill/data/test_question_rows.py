@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from distill.data.question_rows import is_unanswered, to_questions
+from distill.data.bad_rows import BadRows
+from distill.data.question_rows import to_questions
 from distill.data.sources.table import Table
 from distill.errors import DataError
-from distill.recipe.schema import Columns
+from distill.recipe.schema import Columns, QuestionTask
 
 CONTEXT = "Normandy is in France, and France is in Europe."
 
@@ -23,7 +24,8 @@ def table(answers, *, context=CONTEXT, rows=1, **columns):
 
 
 def read(*args, no_answer=False, **changes):
-    return to_questions(table(*args, **changes), Columns(), name="validation", no_answer=no_answer)
+    task = QuestionTask(kind="qa", no_answer=no_answer)
+    return to_questions(table(*args, **changes), Columns(), task, name="dev", bad=BadRows())
 
 
 @pytest.mark.parametrize(
@@ -54,7 +56,7 @@ def test_ids_tell_questions_apart():
     one = {"text": ["Europe"], "answer_start": [40]}
     assert read([one] * 2, rows=2).ids == ["0", "1"]
     assert read([one] * 2, rows=2, id=["a", 7]).ids == ["a", "7"]
-    with pytest.raises(DataError, match=r"dev.jsonl:2: the id 'a' stands in dev.jsonl:1 too"):
+    with pytest.raises(DataError, match=r"jsonl:2: the id .a. stands twice, first at dev.jsonl:1"):
         read([one] * 2, rows=2, id=["a", "a"])
     with pytest.raises(DataError, match=r"dev.jsonl:2: the id is missing in column 'id'"):
         read([one] * 2, rows=2, id=["a", None])
@@ -69,8 +71,8 @@ def test_ids_tell_questions_apart():
         ({"text": ["France"], "answer_start": []}, "1 texts of answers, but 0 answer_start"),
         ({"text": [""], "answer_start": [0]}, "an answer's text is ''; it must say something"),
         ({"text": [None], "answer_start": [0]}, "an answer's text is None"),
-        ({"text": ["France"], "answer_start": ["15"]}, "answer_start is '15'; a number"),
-        ({"text": ["France"], "answer_start": [True]}, "answer_start is True; a number"),
+        ({"text": ["France"], "answer_start": ["15"]}, "answer_start is '15'; the number"),
+        ({"text": ["France"], "answer_start": [True]}, "answer_start is True; the number"),
         (
             {"text": ["France"], "answer_start": [14]},
             "'France' does not stand at character 14, where ' Franc' is; it stands at 15",
@@ -105,7 +107,7 @@ def test_offsets_that_count_something_else_are_recognised(context, start, unit):
 def test_questions_without_an_answer_are_the_recipes_choice():
     none = {"text": [], "answer_start": []}
     assert read([none, "", []], rows=3, no_answer=True).answers == [(), (), ()]
-    with pytest.raises(DataError, match=r"jsonl:1: no answer \(and 1 more\); .*no_answer: true"):
+    with pytest.raises(DataError, match=r"l:1: no answer; .*no_answer: true \(and 1 more row\)"):
         read([none, none], rows=2)
 
 
@@ -128,6 +130,13 @@ def test_missing_columns_name_the_key():
     names = ["question", "context", "answer"]
     found = Table("x.csv", {"question": ["a"], "context": ["b"]}, names)
     with pytest.raises(DataError, match=r"no column 'answers'.*did you mean 'answer'.*answers$"):
-        to_questions(found, Columns(), name="train", no_answer=False)
-    assert is_unanswered(found, Columns())
-    assert not is_unanswered(table(["Europe"]), Columns())
+        to_questions(found, Columns(), QuestionTask(kind="qa"), name="dev", bad=BadRows())
+
+
+def test_bad_rows_are_set_aside_where_the_recipe_says_so():
+    right, wrong = {"text": ["Europe"], "answer_start": [40]}, {"text": ["x"], "answer_start": [0]}
+    rows = table([right, wrong, right], rows=3, id=["a", "b", "c"])
+    bad = BadRows("skip")
+    found = to_questions(rows, Columns(), QuestionTask(kind="qa"), name="dev", bad=bad)
+    assert found.ids == ["a", "c"]
+    assert [(row.place, row.reason[:14]) for row in bad.rows] == [("dev.jsonl:2", "the answer 'x'")]

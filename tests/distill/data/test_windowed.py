@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import pickle
 
 import numpy as np
@@ -22,9 +21,9 @@ SHORT = "a good film \U0001f600 by שלום he"
 def split(**changes):
     found = {
         "ids": ["long", "short", "none"],
-        "questions": ["what was dull?", "who?", "why?"],
-        "contexts": [LONG, SHORT, SHORT],
-        "answers": [
+        "texts": ["what was dull?", "who?", "why?"],
+        "pairs": [LONG, SHORT, SHORT],
+        "labels": [
             (("dull film", LONG.index("dull")), ("dull", LONG.index("dull"))),
             ((" he", SHORT.index(" he")),),
             (),
@@ -78,7 +77,7 @@ def test_a_batch_holds_what_loss_and_metrics_need(tokenizer):
 
 def test_windows_are_cached_by_text_and_limits_and_read_again(tokenizer, cache):
     first = window(split(), tokenizer, max_length=32)
-    again = window(split(answers=[(), (), ()]), tokenizer, max_length=32)
+    again = window(split(labels=[(), (), ()]), tokenizer, max_length=32)
     assert again.folder == first.folder
     assert again.digest != first.digest
     assert not again.spans.any()
@@ -97,22 +96,24 @@ def test_other_processes_open_the_same_windows(tokenizer):
     assert copy.spans.tolist() == rows.spans.tolist()
 
 
-def test_what_was_cut_or_cannot_be_learned_is_told(tokenizer, caplog):
-    caplog.set_level(logging.INFO, logger="distill")
+def test_what_was_cut_or_cannot_be_learned_is_told(tokenizer):
     answer = LONG[: len(LONG) // 2]
     rows = window(
         split(
-            questions=["what was good and bad and dull and fine?", "who?", "why?"],
-            answers=[((answer, 0),), (), ()],
+            texts=["what was good and bad and dull and fine?", "who?", "why?"],
+            labels=[((answer, 0),), (), ()],
             max_question=5,
         ),
         tokenizer,
         max_length=32,
     )
     assert rows.truncated == 1
-    assert f"3 questions in {len(rows)} windows of at most 32 tokens" in caplog.text
-    assert "1 questions are longer than 5 tokens and are cut" in caplog.text
-    assert "1 answers do not stand whole in any window" in caplog.text
+    assert rows.notes() == [
+        f"3 questions in {len(rows)} windows of their texts",
+        "1 questions are cut; task.max_question_length keeps more of them",
+        "1 answers do not stand whole in any window, so that nothing is learned from them; raise "
+        "task.stride or data.max_length",
+    ]
 
 
 def test_lengths_that_do_not_fit_are_refused(tokenizer):

@@ -23,10 +23,10 @@ def questions(number=8):
         answers.append(() if index % 4 == 3 else ((LONG[start : start + 4 + 5 * index], start),))
     return QuestionSplit(
         "validation",
-        [str(index) for index in range(number)],
         [f"what was {word}?" for word in ("good", "bad", "dull", "fine") * 2][:number],
-        [LONG[: 200 + 50 * index] for index in range(number)],
         answers,
+        [LONG[: 200 + 50 * index] for index in range(number)],
+        ids=[str(index) for index in range(number)],
         stride=8,
     )
 
@@ -160,7 +160,7 @@ def test_a_model_learns_the_answers(tiny_bert):
         contexts.append(context)
         answers.append((("dull", context.index("dull")),) if index % 4 else ())
     names = [str(index) for index in range(24)]
-    split = QuestionSplit("train", names, ["what was it?"] * 24, contexts, answers)
+    split = QuestionSplit("train", ["what was it?"] * 24, answers, contexts, ids=names)
     folder = tiny_bert()
     rows = window(split, AutoTokenizer.from_pretrained(folder), max_length=48)
     torch.manual_seed(0)
