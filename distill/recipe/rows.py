@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from distill.recipe.question_rows import count_windows
 from distill.recipe.schema import Columns, DataConfig
 
 #: Characters of a token, and tokens that padding to a multiple of 8 adds on average.
@@ -43,11 +44,28 @@ class Rows:
 
 def count_rows(data: DataConfig) -> Rows | None:
     """Training rows, where they can be told cheaply; files are counted by their lines."""
+    if data.source == "files" and _is_squad(data):
+        return _windows_of_file(data)
     counted = _rows_of_file(data) if data.source == "files" else _rows_by_name(data)
     if counted is None or counted.count < 1:
         return None
     count = min(counted.count, data.limit_train or counted.count)
     return Rows(count, min(counted.tokens + _PADDING, float(data.max_length)))
+
+
+def _is_squad(data: DataConfig) -> bool:
+    return isinstance(data.train, str) and data.train.removesuffix(".gz").endswith(".json")
+
+
+def _windows_of_file(data: DataConfig) -> Rows | None:
+    found = count_windows(
+        Path(str(data.train)).expanduser(),
+        characters=_CHARACTERS,
+        max_length=data.max_length,
+        limit=data.limit_train,
+        largest=_LARGEST_READ,
+    )
+    return None if found is None else Rows(found[0], min(found[1] + _PADDING, data.max_length))
 
 
 def _rows_by_name(data: DataConfig) -> Rows | None:

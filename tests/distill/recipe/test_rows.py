@@ -51,3 +51,23 @@ def test_rows_of_known_data_sets() -> None:
     rows = count_rows(DataConfig(source="hub", path="nyu-mll/glue", subset="mrpc", validation="v"))
     assert rows is not None
     assert rows.count == 3668
+
+
+def test_windows_of_questions_are_counted(tmp_path: Path) -> None:
+    question = {"id": "q", "question": "q" * 45, "answers": []}
+    texts = ["x" * 450, "x" * 4500]  # 100 and 1,000 tokens
+    paragraphs = [{"context": text, "qas": [question]} for text in texts]
+    path = tmp_path / "train.json.gz"
+    path.write_bytes(gzip.compress(json.dumps({"data": [{"paragraphs": paragraphs}]}).encode()))
+    data = DataConfig(source="files", train=str(path), max_length=192)
+    # The first is one window; of the second each goes on 192 - 13 - 64 = 115 tokens further.
+    rows = count_rows(data)
+    assert rows is not None
+    assert rows.count == 1 + 1 + -(-(1013 - 192) // 115)
+    assert 150 < rows.tokens <= 192
+    limited = count_rows(data.model_copy(update={"limit_train": 1}))
+    assert limited is not None
+    assert limited.count == 5
+    (tmp_path / "other.json").write_text("[1]", "utf-8")
+    other = data.model_copy(update={"train": str(tmp_path / "other.json")})
+    assert count_rows(other) is None
