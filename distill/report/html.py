@@ -88,9 +88,17 @@ def _recipe(run: RunData) -> dict[str, Any]:
         "run_name": run_name,
         "again_name": f"{run_name}-again",
         "results": run.results,
+        "evaluates": any(kind == "evaluate" for kind in _kinds(recipe)),
         "held_out": table(held_out(run)) if held_out(run) else [],
         "bundle": "bundle" if (run.path / "bundle" / "distill.json").is_file() else "",
     }
+
+
+def _kinds(recipe: dict[str, Any]) -> list[str]:
+    """The kinds of a recipe's stages, as far as they can be read."""
+    stages = recipe.get("stages")
+    found = stages if isinstance(stages, list) else []
+    return [str(stage.get("kind")) for stage in found if isinstance(stage, dict)]
 
 
 def _data(run: RunData) -> dict[str, Any]:

@@ -141,6 +141,17 @@ def test_curves_without_results_are_drawn(finished_run):
     assert "Nothing measured yet" in page
 
 
+def test_a_recipe_that_measures_nothing_is_told_so_and_not_as_unfinished(finished_run):
+    (finished_run / "results.json").unlink()
+    recipe = (finished_run / "recipe.yaml").read_text("utf-8")
+    kept = [line for line in recipe.splitlines() if "kind: evaluate" not in line]
+    (finished_run / "recipe.yaml").write_text("\n".join(kept), "utf-8")
+    page = render_report(finished_run).read_text("utf-8")
+    assert "The recipe has no evaluate stage" in page
+    assert "no evaluation yet" not in page
+    assert "distill compare" not in page
+
+
 def test_results_without_speed_are_drawn(finished_run, sample_results):
     (finished_run / "results.json").write_text(json.dumps(sample_results(timed=False)))
     assert "Speed was not measured" in render_report(finished_run).read_text("utf-8")
