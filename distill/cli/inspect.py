@@ -24,6 +24,10 @@ def inspect(
     label: Annotated[
         str | None, typer.Option(help="The label to explain; else the student's choice.")
     ] = None,
+    word: Annotated[
+        str | None,
+        typer.Option(help="Of a model that tags words: the word to explain; else the surest."),
+    ] = None,
     teacher: Annotated[
         Path | None,
         typer.Option(help="A teacher's folder to put beside the student; else the run's."),
@@ -40,12 +44,15 @@ def inspect(
     Example:
       distill inspect runs/sst2 "a fine film, though far too long"
       distill inspect runs/mrpc "He left." --pair "He went away." --out page.html
+      distill inspect runs/squad "Where is Normandy?" --pair "Normandy is in France."
     """
     from distill.inspection.look import inspect_text
     from distill.inspection.subjects import find_subjects
     from distill.report.inspect_page import write_page
 
-    found = inspect_text(find_subjects(folder, teacher=teacher), text, pair=pair, label=label)
+    found = inspect_text(
+        find_subjects(folder, teacher=teacher), text, pair=pair, label=label, word=word
+    )
     if as_json:
         typer.echo(json.dumps(found.as_plain(), indent=2, ensure_ascii=False))
         if out == Path("inspect.html"):

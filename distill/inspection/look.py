@@ -12,20 +12,15 @@ from typing import cast
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerFast
 
 from distill.errors import DataError, ModelError
 from distill.inspection.attention import attention_of
 from distill.inspection.gradients import TOLERANCE, integrated_gradients
-from distill.inspection.outputs import (
-    check_task,
-    choose_label,
-    explained,
-    told_outputs,
-    told_prediction,
-)
+from distill.inspection.outputs import Choice, Target, check_task, sentence_target
 from distill.inspection.result import Attribution, Inspection, Reading
 from distill.inspection.subjects import Pairs, Subjects
+from distill.inspection.token_outputs import span_target, tag_target
 from distill.matching.layer_map import make_layer_map
 from distill.runtime.encoding import is_unicode
 from students.anatomy import anatomy
@@ -42,7 +37,9 @@ class _Reader:
         folder: where it lies.
         model: in eval mode, its weights not learned.
         tokenizer: its own.
-        batch: the text, each (1, L).
+        texts: the text, and the second one where there is one.
+        encoded: both as tokens.
+        batch: the same, each (1, L).
         length: tokens of the text before it was cut.
     """
 
@@ -50,6 +47,8 @@ class _Reader:
     folder: Path
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
+    texts: tuple[str, ...]
+    encoded: BatchEncoding
     batch: dict[str, Tensor]
     length: int
 
@@ -60,8 +59,27 @@ class _Reader:
         return [str(names[number]) for number in sorted(names)]
 
     def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Logits (S, C) of some texts."""
+        """Logits of some texts: (S, C), or (S, L, C) of a model that looks at tokens."""
         return logits_of(self.model, batch)
+
+    def target(self, subjects: Subjects, asked: Choice, word: str | None = None) -> Target:
+        """What it says, and what of that is explained."""
+        with torch.no_grad():
+            logits = self.logits(self.batch)[0]
+        if subjects.task == "qa":
+            return span_target(self.encoded, logits, texts=self.texts, asked=asked)
+        if subjects.task == "ner":
+            return tag_target(
+                self.encoded, logits, self.labels, texts=self.texts, asked=asked, word=word
+            )
+        return sentence_target(
+            logits,
+            self.labels,
+            subjects.task,
+            thresholds=subjects.thresholds,
+            asked=asked.label or None,
+            where=str(self.folder),
+        )
 
     def masked(self) -> Tensor:
         """The text's ids (1, L) with every word masked; special tokens stay what they are."""
@@ -74,47 +92,52 @@ class _Reader:
 
 
 def inspect_text(
-    subjects: Subjects, text: str, *, pair: str | None = None, label: str | None = None
+    subjects: Subjects,
+    text: str,
+    *,
+    pair: str | None = None,
+    label: str | None = None,
+    word: str | None = None,
 ) -> Inspection:
     """Read a text with the student and the teacher: predictions, attributions, attention.
 
     Args:
         subjects: from :func:`distill.inspection.subjects.find_subjects`.
         text: the text.
-        pair: the second one, for models of pairs.
+        pair: the second one, for models of pairs; of a question the text that answers it.
+        word: of a model that tags tokens, the word whose tag is explained; left out, the surest.
         label: the label that is explained; left out, the student's choice. Both models are
             explained for the same one.
 
     Raises:
-        ModelError: a model cannot be loaded, or its outputs are not of a whole text.
-        DataError: a second text is missing or too much, or a text is empty or no Unicode.
+        ModelError: a model cannot be loaded, or has no output to explain.
+        DataError: a second text is missing or too much, a text is empty or no Unicode, or the
+            word is not there.
     """
     check_task(subjects.task, str(subjects.student))
     _check_texts(text, pair, subjects.pair)
     student = _reader("student", subjects.student, subjects.max_length, text, pair)
     folder = subjects.teacher
     teacher = folder and _reader("teacher", folder, subjects.max_length, text, pair)
-    if teacher and sorted(teacher.labels) != sorted(student.labels):
+    if word is not None and subjects.task != "ner":
+        raise DataError("--word names a word whose tag is explained; this model tags none")
+    named = subjects.task not in ("qa", "regression")
+    if teacher and named and sorted(teacher.labels) != sorted(student.labels):
         raise ModelError(
             f"{teacher.folder}: its labels are {', '.join(teacher.labels)}, the student's "
             f"{', '.join(student.labels)}; give a teacher of the same task"
         )
     layers, notes = _layers(subjects.layer_map, student, teacher or None)
-    with torch.no_grad():
-        own = student.logits(student.batch)[0]  # (C,)
-    chosen = choose_label(
-        told_outputs(own, student.labels, subjects.task), label, str(subjects.student)
-    )
-    read = {
-        one.role: _read(one, subjects, chosen, _layers_of(one.role, layers))
-        for one in (student, teacher)
-        if one
-    }
+    chosen = student.target(subjects, Choice(label or ""), word)
+    read = {"student": _read(student, chosen, _layers_of("student", layers))}
+    if teacher:
+        same = teacher.target(subjects, chosen.choice)
+        read["teacher"] = _read(teacher, same, _layers_of("teacher", layers))
     return Inspection(
         text=text,
         pair=pair,
         task=subjects.task,
-        explained=explained(subjects.task, chosen, student.labels)[0],
+        explained=chosen.words,
         student=read["student"],
         teacher=read.get("teacher"),
         layers=layers,
@@ -124,7 +147,7 @@ def inspect_text(
 
 def _check_texts(text: str, pair: str | None, wants_pair: bool | None) -> None:
     if wants_pair and pair is None:
-        raise DataError("this model compares two texts; give the second with --pair")
+        raise DataError("this model reads two texts; give the second with --pair")
     if wants_pair is False and pair is not None:
         raise DataError("this model takes single texts; leave --pair out")
     for one in (text, pair):
@@ -144,7 +167,9 @@ def _reader(role: str, folder: Path, max_length: int, text: str, pair: str | Non
     )
     known = ("input_ids", "attention_mask", "token_type_ids")
     batch = {key: encoded[key] for key in known if key in encoded}
-    return _Reader(role, folder, model, tokenizer, batch, sum(whole["attention_mask"]))
+    texts = (text,) if pair is None else (text, pair)
+    length = sum(whole["attention_mask"])
+    return _Reader(role, folder, model, tokenizer, texts, encoded, batch, length)
 
 
 def _layers(
@@ -170,17 +195,12 @@ def _layers_of(role: str, layers: tuple[tuple[int, int | None], ...]) -> list[in
     return sorted({layer for pair in layers if (layer := pair[at]) is not None})
 
 
-def _read(reader: _Reader, subjects: Subjects, label: str, layers: list[int]) -> Reading:
-    task = subjects.task
-    _, number = explained(task, label, reader.labels)
-    with torch.no_grad():
-        logits = reader.logits(reader.batch)[0]  # (C,)
-    outputs = told_outputs(logits, reader.labels, task)
+def _read(reader: _Reader, target: Target, layers: list[int]) -> Reading:
     ids = reader.batch["input_ids"]
     found: Attribution = integrated_gradients(
         reader.model,
         reader.batch,
-        lambda batch: number(reader.logits(batch)),
+        lambda batch: target.number(reader.logits(batch)),
         baseline_ids=reader.masked(),
         name=f"{reader.role}: attributions",
     )
@@ -190,8 +210,8 @@ def _read(reader: _Reader, subjects: Subjects, label: str, layers: list[int]) ->
         folder=str(reader.folder),
         tokens=tuple(reader.tokenizer.convert_ids_to_tokens(ids[0].tolist())),
         segments=tuple(types[0].tolist()),
-        outputs=outputs,
-        predicted=told_prediction(outputs, task, subjects.thresholds),
+        outputs=target.outputs,
+        predicted=target.predicted,
         attribution=found,
         attention=attention_of(reader.model, reader.batch, layers),
         depth=anatomy(reader.model).depth,

@@ -1,33 +1,97 @@
 """What a model says of a text, and which number of it is explained.
 
-Legend: S texts, C outputs.
+Legend: S texts, L tokens, C outputs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from distill.errors import ModelError
 
-#: Task kinds with one row of outputs for a text.
+#: Task kinds with one row of outputs for a text, and those with one for each token.
 SENTENCE_TASKS = ("classification", "multi_label", "regression")
+TOKEN_TASKS = ("ner", "qa")
 #: The probability above which a label is told where nothing else is said.
 THRESHOLD = 0.5
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What is explained, so that another model can be explained for the same.
+
+    Args:
+        label: the label; empty where there is none.
+        place: of outputs by token: which text (0 or 1), and the first and last character in it.
+    """
+
+    label: str = ""
+    place: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a model says, and the number that is explained.
+
+    Args:
+        words: the number in words.
+        number: the number as a function of logits (S, C), (S, L, C) or (S, L, 2); gives (S,).
+        outputs: what it says, by label.
+        predicted: what it chooses.
+        choice: what is explained.
+    """
+
+    words: str
+    number: Callable[[Tensor], Tensor]
+    outputs: dict[str, float]
+    predicted: str
+    choice: Choice
+
+
 def check_task(task: str, where: str) -> None:
-    """Refuse a task whose outputs are not of a whole text.
+    """Refuse a task without an output to explain.
 
     Raises:
-        ModelError: its kind is another.
+        ModelError: its kind is none of those known here.
     """
-    if task not in SENTENCE_TASKS:
+    known = (*SENTENCE_TASKS, *TOKEN_TASKS)
+    if task not in known:
         raise ModelError(
-            f"{where}: a model of task.kind '{task}' cannot be inspected yet; "
-            f"works for: {', '.join(SENTENCE_TASKS)}"
+            f"{where}: a model of task.kind '{task}' has no output to explain; "
+            f"works for: {', '.join(known)}"
         )
+
+
+def sentence_target(
+    logits: Tensor,
+    labels: Sequence[str],
+    task: str,
+    *,
+    thresholds: float | dict[str, float] = THRESHOLD,
+    asked: str | None = None,
+    where: str = "",
+) -> Target:
+    """What is told and explained of a text's outputs (C,).
+
+    Args:
+        logits: the text's, (C,).
+        labels: their names.
+        task: one of :data:`SENTENCE_TASKS`.
+        thresholds: above which probability a label is told, where there may be several.
+        asked: the label that is explained; left out, the one with the largest output.
+        where: the model's folder, for messages.
+
+    Raises:
+        ModelError: there is no such label.
+    """
+    outputs = told_outputs(logits, labels, task)
+    label = choose_label(outputs, asked, where)
+    words, number = explained(task, label, labels)
+    predicted = told_prediction(outputs, task, thresholds)
+    return Target(words, number, outputs, predicted, Choice(label))
 
 
 def told_outputs(logits: Tensor, labels: Sequence[str], task: str) -> dict[str, float]:

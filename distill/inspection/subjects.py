@@ -21,6 +21,7 @@ from students.folder import check_folder, read_config
 #: Tokens kept of a text where nothing says how many the model was trained with.
 _LENGTH = 128
 #: What a model's config says of its task.
+_HEADS = {"ForTokenClassification": "ner", "ForQuestionAnswering": "qa"}
 _KINDS = {"multi_label_classification": "multi_label", "regression": "regression"}
 Pairs = tuple[tuple[int, int], ...]
 
@@ -70,11 +71,13 @@ def find_subjects(folder: Path, *, teacher: Path | None = None) -> Subjects:
     if (folder / MANIFEST).is_file():
         return _of_bundle(folder, teacher)
     config = read_config(check_folder(folder))
+    made = next(iter(config.get("architectures") or ()), "")
+    kind = next((kind for end, kind in _HEADS.items() if str(made).endswith(end)), None)
     limit = int(config.get("max_position_embeddings", _LENGTH))
     return Subjects(
         student=folder,
         teacher=None if teacher is None else check_folder(teacher),
-        task=_KINDS.get(str(config.get("problem_type")), "classification"),
+        task=kind or _KINDS.get(str(config.get("problem_type")), "classification"),
         max_length=min(_LENGTH, limit),
         pair=None,
         layer_map=None,
@@ -98,7 +101,7 @@ def _of_bundle(folder: Path, teacher: Path | None) -> Subjects:
         teacher=None if teacher is None else check_folder(teacher),
         task=manifest.task,
         max_length=manifest.max_length,
-        pair=manifest.pair,
+        pair=manifest.pair or manifest.task == "qa",
         layer_map=None,
         thresholds=dict(
             zip(manifest.labels, manifest.settings.get("thresholds", ()), strict=False)
@@ -144,7 +147,9 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
     )
 
 
-def _takes_pairs(run: RunFolder, recipe: Recipe) -> bool | None:
+def _takes_pairs(run: RunFolder, recipe: Recipe) -> bool:
+    if recipe.task.kind == "qa":
+        return True  # a question and the text that answers it
     if run.holds_bundle():
         return read_manifest(run.path).pair
     return recipe.data.columns.text_pair is not None

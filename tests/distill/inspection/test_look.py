@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
+)
 
 from distill.errors import DataError, ModelError
 from distill.inspection.look import inspect_text
@@ -79,7 +85,7 @@ def test_pairs_have_two_segments(tiny_run):
     subjects = find_subjects(tiny_run(pair=True))
     found = inspect_text(subjects, "the best film", pair="a bad one")
     assert found.student.segments == (0,) * 5 + (1,) * 4
-    with pytest.raises(DataError, match="give the second with --pair"):
+    with pytest.raises(DataError, match="reads two texts; give the second with --pair"):
         inspect_text(subjects, "the best film")
 
 
@@ -105,6 +111,78 @@ def test_texts_and_labels_that_do_not_fit_are_refused(tiny_run, bundle, tiny_ber
     other = find_subjects(bundle(), teacher=tiny_bert())
     with pytest.raises(ModelError, match="give a teacher of the same task"):
         inspect_text(other, "a")
+
+
+@pytest.fixture
+def token_model(tiny_bert, tmp_path):
+    """A factory: a model with a head for tokens or spans, sharp enough to choose."""
+
+    def build(kind, labels, name):
+        folder, base = tmp_path / name, tiny_bert(layers=2)
+        torch.manual_seed(len(name))
+        model = kind.from_pretrained(base, num_labels=len(labels), ignore_mismatched_sizes=True)
+        model.config.id2label = dict(enumerate(labels))
+        head = model.classifier if hasattr(model, "classifier") else model.qa_outputs
+        torch.nn.init.normal_(head.weight, std=2.0)
+        model.save_pretrained(folder)
+        AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+        return folder
+
+    return build
+
+
+def test_of_tagged_words_one_tag_is_explained(token_model):
+    folder = token_model(AutoModelForTokenClassification, ("O", "B-X", "I-X"), "tags")
+    subjects = find_subjects(folder)
+    assert subjects.task == "ner"
+    found = inspect_text(subjects, TEXT, word="bad").student
+    model = AutoModelForTokenClassification.from_pretrained(folder).eval()
+    at = found.tokens.index("bad")
+    with torch.no_grad():
+        encoded = AutoTokenizer.from_pretrained(folder)(TEXT, return_tensors="pt")
+        logits = model(**encoded).logits[0, at]
+    k = int(logits.argmax())
+    assert found.predicted == ("O", "B-X", "I-X")[k]
+    rest = (logits.sum() - logits[k]) / 2
+    assert found.attribution.output == pytest.approx(float(logits[k] - rest), abs=1e-4)
+    assert abs(found.attribution.gap) < max(0.01 * abs(found.attribution.difference), 5e-3)
+    whole = inspect_text(subjects, TEXT, word="bad", label="I-X")
+    assert whole.explained.startswith("the logit of 'I-X' at 'bad'")
+    with pytest.raises(DataError, match="--word: 'nowhere' is not in"):
+        inspect_text(subjects, TEXT, word="nowhere")
+
+
+def test_of_a_question_the_answer_is_explained_and_the_teacher_for_the_same(token_model):
+    own, theirs = (
+        token_model(AutoModelForQuestionAnswering, ("start", "end"), name)
+        for name in ("student", "another")
+    )
+    subjects = find_subjects(own, teacher=theirs)
+    found = inspect_text(subjects, "what is it", pair=TEXT)
+    assert found.teacher is not None
+    assert found.student.predicted in TEXT
+    assert found.explained == (
+        f"the logits of start and end of the answer '{found.student.predicted}'"
+    )
+    for reading in found.readings:
+        assert found.student.predicted in reading.outputs
+        model = AutoModelForQuestionAnswering.from_pretrained(reading.folder).eval()
+        tokens = AutoTokenizer.from_pretrained(reading.folder)("what is it", TEXT)
+        start = TEXT.index(found.student.predicted)
+        first = tokens.char_to_token(0, start, sequence_index=1)
+        last = tokens.char_to_token(0, start + len(found.student.predicted) - 1, sequence_index=1)
+        with torch.no_grad():
+            out = model(**tokens.convert_to_tensors("pt", prepend_batch_axis=True))
+        expected = float(out.start_logits[0, first] + out.end_logits[0, last])
+        assert reading.attribution.output == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_model_without_an_output_to_explain_is_refused(tiny_run):
+    subjects = find_subjects(tiny_run())
+    with pytest.raises(ModelError, match=r"task\.kind 'vectors' has no output to explain"):
+        inspect_text(replace(subjects, task="vectors"), "a")
+    with pytest.raises(DataError, match="this model tags none"):
+        inspect_text(subjects, "a", word="a")
 
 
 def test_as_json_it_is_whole(found):
