@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from distill.data.questions import QuestionSplit
 from distill.data.split import TextRows
 from distill.data.tokenized import TokenRows, tokenize
+from distill.data.vectors import VectorSplit, encode_sentences
 from distill.data.windowed import window
 
 if TYPE_CHECKING:
@@ -26,4 +27,6 @@ def encode(split: TextRows, tokenizer: PreTrainedTokenizerFast, *, max_length: i
     """
     if isinstance(split, QuestionSplit):
         return window(split, tokenizer, max_length=max_length)
+    if isinstance(split, VectorSplit):
+        return encode_sentences(split, tokenizer, max_length=max_length)
     return tokenize(split, tokenizer, max_length=max_length)

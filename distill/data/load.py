@@ -20,8 +20,16 @@ from distill.data.sources.table import Table
 from distill.data.split import Split, TaskData
 from distill.data.targets import read_targets, target_faults
 from distill.data.texts import ADVICE, id_faults, text_faults
+from distill.data.vectors import VectorSplit, check_scored, read_vectors
 from distill.errors import DataError
-from distill.recipe.schema import Columns, DataConfig, LabelledTask, MultiLabelTask, QuestionTask
+from distill.recipe.schema import (
+    Columns,
+    DataConfig,
+    LabelledTask,
+    MultiLabelTask,
+    QuestionTask,
+    VectorsTask,
+)
 
 logger = logging.getLogger("distill")
 
@@ -79,7 +87,11 @@ def _load(
         limit = data.limit_train if role == "train" else data.limit_validation
         if limit is not None:
             splits[role] = _limited(splits[role], limit, seed, notes)
-    if not isinstance(task, QuestionTask):
+    if isinstance(task, VectorsTask):
+        for role, split in splits.items():
+            if role != "train" and isinstance(split, VectorSplit):
+                check_scored(split)
+    elif not isinstance(task, QuestionTask):
         _check_two_labels(splits["train"], labels)
     notes += shared_rows(splits)
     return TaskData(
@@ -126,6 +138,8 @@ def _splits(
     bad: BadRows,
 ) -> tuple[dict[str, Split], tuple[str, ...]]:
     """Check texts and labels of every split, and turn labels into what the task learns from."""
+    if isinstance(task, VectorsTask):
+        return dict(read_vectors(tables, columns, bad)), ()
     tables = {role: _whole(table, columns, task, bad) for role, table in tables.items()}
     bad.check({table.place: len(table) for table in tables.values()})
     tables, targets, labels = read_targets(tables, columns, task, notes, bad)

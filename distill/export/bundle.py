@@ -39,6 +39,7 @@ def write_bundle(
     tokenizer_folder: Path,
     models: Mapping[str, Path],
     info: Mapping[str, Any],
+    beside: Mapping[str, Path] = {},
 ) -> None:
     """Write a bundle; what lay there before is replaced as a whole.
 
@@ -56,6 +57,7 @@ def write_bundle(
         info: ``name``, ``task``, ``labels``, ``pair`` and ``max_length``; optionally ``settings``,
             ``pad_id`` (else it is read from the tokenizer), ``default``, ``lengths`` and
             ``numbers``.
+        beside: further files by their names in the bundle, which ``settings`` speak of.
 
     Raises:
         ModelError: there is no format, an unknown one, or no ``tokenizer.json``.
@@ -79,6 +81,8 @@ def write_bundle(
                 shutil.copyfile(tokenizer_folder / name, temporary / name)
         for name, source in models.items():
             formats[name] = _model(source, temporary, MODEL_FILES[name])
+        for name, source in beside.items():
+            shutil.copyfile(source, temporary / name)
         default = next((name for name in RUNNABLE if name in formats), None)
         content = {
             "schema": SCHEMA,

@@ -14,7 +14,7 @@ from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
 from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
-from students.heads import head_of
+from students.heads import POOLING, head_of
 from teachers.load import load_model, load_tokenizer
 
 _SINGLE = "single_label_classification"
@@ -23,6 +23,7 @@ _TASKS = {
     ("classification", _SINGLE): "classification",
     ("classification", "multi_label_classification"): "multi_label",
     ("classification", "regression"): "regression",
+    ("vectors", _SINGLE): "vectors",
 }
 #: Formats that need no data to calibrate on.
 FORMATS = ("transformers", "onnx", "onnx-int8", "openvino", "torch-export")
@@ -76,12 +77,19 @@ def export_folder(
             info={
                 "name": source.resolve().name,
                 "task": task,
-                "labels": [labels[index] for index in sorted(labels)],
+                "labels": [] if task == "vectors" else [labels[index] for index in sorted(labels)],
+                "settings": _settings(model),
                 "pair": pair,
                 "max_length": max_length or min(longest, int(tokenizer.model_max_length)),
             },
         )
     return [name for name in FORMATS if name in formats]
+
+
+def _settings(model: Any) -> dict[str, Any]:
+    """What the runtime needs to know of a sentence encoder."""
+    pooling = getattr(model.config, POOLING, None)
+    return {} if pooling is None else {"pooling": pooling, "normalize": True}
 
 
 def _models(model: Any, formats: Sequence[str], work: Path) -> dict[str, Path]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill.errors import ModelError
 from distill.runtime.manifest import read_manifest
 from distill.runtime.model import BundleModel
-from distill.runtime.tasks import KINDS
+from distill.runtime.tasks import reader
 
 
 def load(
@@ -36,11 +35,7 @@ def load(
         UserError: no engine for the bundle's formats is installed.
     """
     manifest = read_manifest(Path(folder))
-    if manifest.task not in KINDS:
-        raise ModelError(
-            f"{manifest.folder}: a bundle for '{manifest.task}'; this version knows "
-            f"{', '.join(KINDS)}"
-        )
+    kind = reader(manifest)
     if verify:
         manifest.verify()
-    return KINDS[manifest.task](manifest, format=format, threads=threads)
+    return kind(manifest, format=format, threads=threads)

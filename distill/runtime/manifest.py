@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,21 @@ class Manifest:
         Raises:
             ModelError: a file is missing or was changed.
         """
-        for name, files in self.formats.items():
+        for name, files in (self.formats | dict(_beside(self.settings))).items():
             for entry in _files(files):
                 path = self.folder / str(entry["file"])
                 if not path.is_file() or digest.of_file(path) != entry["sha256"]:
                     raise ModelError(f"{path}: not the file that was exported as '{name}'")
+
+
+def _beside(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Files that the settings name: what is applied to the graph's outputs."""
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            if {"file", "sha256"} <= value.keys():
+                yield name, dict(value)
+            else:
+                yield from _beside(value)
 
 
 def _files(entry: dict[str, Any]) -> list[dict[str, Any]]:

@@ -81,7 +81,7 @@ def _rows(
     if teacher is None:
         return rows, None
     logits = teacher_logits(context, teacher, augmented=config.augmented)
-    originals = len(workspace.data.train)
+    originals = len(workspace.tokenized(workspace.data.train))
     return with_teacher_labels(rows, logits, workspace.task, originals=originals), logits
 
 

@@ -18,6 +18,7 @@ from distill.stages.candidates import sample_rows
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
 from distill.stages.gate import pass_gate, scored_file
+from distill.stages.whitening import whitened
 from teachers.load import load_model
 
 
@@ -42,11 +43,12 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
                 name, before=before, after=scores[name], max_drop=config.max_drop, context=context
             )
     workspace = context.workspace
+    added = whitened(made, context)
     info = {
         "name": context.recipe.name,
         "task": context.recipe.task.kind,
         "labels": list(workspace.task.labels),
-        "settings": workspace.task.settings,
+        "settings": workspace.task.settings | added.settings,
         "pair": workspace.data.train.paired,
         "max_length": context.recipe.data.max_length,
         "lengths": _lengths(context),
@@ -57,13 +59,15 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
         tokenizer_folder=source,
         models=made,
         info=info if default is None else info | {"default": default},
+        beside=added.files,
     )
     write_card(context, None)
-    kinds = {".onnx", ".safetensors", ".xml", ".bin", ".pt2"}
+    kinds = {".npz", ".onnx", ".safetensors", ".xml", ".bin", ".pt2"}
     weights = [path for path in context.run.bundle.rglob("*") if path.suffix in kinds]
     return StageResult(
         outputs=sorted(weights),
-        facts={"score": before, "scores_by_format": scores, "bundle": context.run.bundle.name},
+        facts={"score": before, "scores_by_format": scores, "bundle": context.run.bundle.name}
+        | added.facts,
     )
 
 

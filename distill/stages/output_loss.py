@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from distill.modules.base import Batch, model_inputs
 from distill.objectives.logits import logits_loss
+from distill.objectives.vectors import similarity_loss
 from distill.tasks import Task
 from students.heads import logits_of
 from teachers.ragged import TeacherLogits, look_up
@@ -24,6 +25,8 @@ def output_loss(task: Task, targets: TeacherLogits) -> Callable[[nn.Module, Batc
     def loss_of(model: nn.Module, batch: Batch) -> Tensor:
         logits = logits_of(model, model_inputs(batch))
         teacher = look_up(targets, batch).to(logits.device)
+        if task.objective == "similarity":
+            return similarity_loss(logits, teacher)
         return logits_loss(
             task.comparable(logits, batch),
             task.comparable(teacher, batch),

@@ -11,8 +11,14 @@ from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import fit
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext, StageResult
+from distill.tasks import Vectors
 from teachers.freeze import freeze_lower
-from teachers.load import load_classifier, load_encoder, resolve_model
+from teachers.load import (
+    load_classifier,
+    load_encoder,
+    load_sentence_encoder,
+    resolve_model,
+)
 
 logger = logging.getLogger("distill")
 
@@ -31,6 +37,13 @@ def pretrained(context: StageContext, teacher: TeacherModel | None = None) -> Pr
     # The new head's weights are drawn here, so that they depend on the recipe's seed alone.
     torch.manual_seed(context.recipe.seed)
     task = context.workspace.task
+    if isinstance(task, Vectors):
+        return load_sentence_encoder(
+            config.model,
+            pooling=task.pooling,
+            trust_remote_code=config.trust_remote_code,
+            revision=config.revision,
+        )
     return load_classifier(
         resolve_model(config.model, revision=config.revision),
         labels=task.labels,
@@ -54,7 +67,8 @@ def teacher_stage(config: TeacherModel, context: StageContext) -> StageResult:
         return _encoder(config, context)
     model = pretrained(context, config)
     if config.finetune is None:
-        logger.info("%s: used as it is (its labels are the data's)", context.stage.name)
+        labels = " (its labels are the data's)" if workspace.task.labels else ""
+        logger.info("%s: used as it is%s", context.stage.name, labels)
         return context.save_model(model, teacher=config)
     if config.finetune.freeze_layers:
         freeze_lower(model, config.finetune.freeze_layers)

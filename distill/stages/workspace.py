@@ -16,6 +16,7 @@ from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.tokenized import TokenRows
+from distill.data.vectors import VectorSplit
 from distill.errors import DataError, ModelError
 from distill.modules.fit import Rows
 from distill.recipe.known import TOKENIZER_FILES, local_folder
@@ -58,6 +59,22 @@ class Workspace:
             return
         for note in self.data.notes:
             logger.info("data: %s", note)
+        train = self.data.train
+        if isinstance(train, VectorSplit) and not train.scored:
+            self._check_unscored()
+
+    def _check_unscored(self) -> None:
+        """Texts without similarities, where something is trained on similarities."""
+        for key, asked in (
+            ("teacher.finetune", self.recipe.teacher.finetune),
+            ("baseline", self.recipe.baseline),
+        ):
+            if asked:
+                raise DataError(
+                    f"data.train: the training rows have no scores, which {key} is trained on; "
+                    f"write {key}={'false' if key == 'baseline' else 'null'}, or give pairs with "
+                    "a score"
+                )
 
     @cached_property
     def data(self) -> TaskData:

@@ -12,6 +12,7 @@ from distill.tasks.classification import Classification
 from distill.tasks.multi_label import MultiLabel
 from distill.tasks.question_answering import QuestionAnswering
 from distill.tasks.regression import Regression
+from distill.tasks.vectors import Vectors
 from distill.tasks.weights import class_weights, positive_weights
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "QuestionAnswering",
     "Regression",
     "Task",
+    "Vectors",
     "make_task",
 ]
 
@@ -53,12 +55,23 @@ def _question_answering(config: schema.QuestionTask, labels: Sequence[str]) -> T
     )
 
 
+def _vectors(config: schema.VectorsTask, labels: Sequence[str]) -> Task:
+    del labels  # vectors have none
+    return Vectors(
+        config.metric,
+        pooling=config.pooling,
+        normalize=config.normalize,
+        whitening=config.whitening,
+    )
+
+
 #: Task kinds of a recipe, and what makes the task of its section and the data's labels.
 KINDS: dict[str, Callable[[Any, Sequence[str]], Task]] = {
     Classification.kind: _classification,
     MultiLabel.kind: _multi_label,
     QuestionAnswering.kind: _question_answering,
     Regression.kind: _regression,
+    Vectors.kind: _vectors,
 }
 
 

@@ -37,6 +37,70 @@ def bundle(tiny_bert: Callable[..., Path], _bundle_store: Path, tmp_path: Path) 
     return build
 
 
+@pytest.fixture
+def vector_bundle(tiny_bert: Callable[..., Path], _bundle_store: Path, tmp_path: Path) -> Bundle:
+    """A factory of a sentence encoder's bundles (transformers, onnx, onnx-int8); may be changed.
+
+    ``vector_bundle(pooling="mean", normalize=True, whitening=None)``; vectors are 32 wide.
+    """
+
+    def build(
+        *, pooling: str = "mean", normalize: bool = True, whitening: int | None = None
+    ) -> Path:
+        kept = _bundle_store / f"vectors-{pooling}-{normalize}-{whitening}"
+        if not kept.exists():
+            _export_vectors(tiny_bert(seed=5), kept, pooling, normalize, whitening)
+        folder = tmp_path / "vector_bundle"
+        shutil.copytree(kept, folder)
+        return folder
+
+    return build
+
+
+def _export_vectors(
+    source: Path, folder: Path, pooling: str, normalize: bool, whitening: int | None
+) -> None:
+    import numpy as np
+    from transformers import AutoTokenizer
+
+    from distill import digest
+    from distill.compression.quantize import quantize_onnx
+    from distill.export.bundle import write_bundle
+    from distill.export.onnx import export_onnx
+    from distill.export.transformers_folder import save_transformers
+    from distill.runtime.whitening import WHITENING, fit_whitening
+    from teachers.load import load_sentence_encoder
+
+    work = folder.with_name(folder.name + "-work")
+    model = load_sentence_encoder(source, pooling=pooling)
+    save_transformers(model, AutoTokenizer.from_pretrained(source), work / "transformers")
+    export_onnx(model, work / "model.onnx")
+    quantize_onnx(work / "model.onnx", work / "model.int8.onnx", per_channel=True)
+    settings: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
+    beside = {}
+    if whitening is not None:
+        beside[WHITENING] = work / WHITENING
+        draw = np.random.default_rng(0).normal(size=(200, 32)) / 6
+        fit_whitening(draw, whitening).write(work / WHITENING)
+        entry = {"file": WHITENING, "sha256": digest.of_file(work / WHITENING)}
+        settings["whitening"] = entry | {"dimensions": whitening}
+    write_bundle(
+        folder,
+        transformers_folder=work / "transformers",
+        tokenizer_folder=work / "transformers",
+        models={"onnx": work / "model.onnx", "onnx-int8": work / "model.int8.onnx"},
+        info={
+            "name": "tiny",
+            "task": "vectors",
+            "labels": [],
+            "settings": settings,
+            "pair": False,
+            "max_length": 16,
+        },
+        beside=beside,
+    )
+
+
 def _export(model_folder: Path, folder: Path, pair: bool, max_length: int) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 

@@ -83,6 +83,7 @@ from distill.recipe.schema.task import (
     RegressionTask,
     Task,
     TextTask,
+    VectorsTask,
 )
 from distill.recipe.schema.train import (
     TrainConfig,
@@ -142,6 +143,7 @@ __all__ = [
     "TrainConfig",
     "TrainerConfig",
     "VectorObjective",
+    "VectorsTask",
     "WandbConfig",
     "Weight",
     "WeightSchedule",

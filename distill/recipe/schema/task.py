@@ -105,6 +105,25 @@ class QuestionTask(LabelledTask):
     labels: ClassVar[list[str] | None] = None
 
 
+class VectorsTask(LabelledTask):
+    """A vector for each text, whose cosines say how alike texts are."""
+
+    kind: Literal["vectors"]
+    metric: Literal["spearman", "pearson"] = "spearman"
+    """What is reported and what chooses the best checkpoint: a correlation between the cosines of
+    pairs and their similarities in the data."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """What a vector is made of: the ``mean`` of the tokens' last hidden states, or the first's."""
+    normalize: StrictBool = True
+    """Whether a bundle gives vectors of length 1; the score does not hang on it."""
+    whitening: PositiveInt | None = None
+    """Whiten the bundle's vectors, keeping so many dimensions (Su et al. 2021); the export tells
+    what that does to the score."""
+
+    # What other tasks say in a recipe, and this one has none of.
+    labels: ClassVar[list[str] | None] = None
+
+
 class TextTask(Section):
     """Unlabelled text: nothing is predicted, and what comes out is an encoder without a head."""
 
@@ -116,6 +135,6 @@ class TextTask(Section):
 
 
 Task = Annotated[
-    ClassificationTask | MultiLabelTask | QuestionTask | RegressionTask | TextTask,
+    ClassificationTask | MultiLabelTask | QuestionTask | RegressionTask | VectorsTask | TextTask,
     Field(discriminator="kind"),
 ]

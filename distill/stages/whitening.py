@@ -1,0 +1,125 @@
+"""Whitening of a sentence encoder's vectors: found on training texts, scored, and put by.
+
+Legend: F sentences, D width of the vectors, K of the whitened ones.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill import digest
+from distill.console import Bar
+from distill.data.batches import make_loader
+from distill.errors import ModelError
+from distill.evaluation.predictors import INPUTS, Batch, FilePredictor, Logits
+from distill.evaluation.score import score
+from distill.runtime.backends import ENGINES
+from distill.runtime.tasks.vectors import Finish
+from distill.runtime.whitening import WHITENING, fit_whitening
+from distill.stages.context import StageContext
+from distill.tasks import Vectors
+
+logger = logging.getLogger("distill")
+
+#: Training sentences that the covariance is taken of, at most.
+_MOST = 20_000
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """What a bundle gets beside its models.
+
+    Args:
+        settings: for the bundle's description.
+        files: by their names in the bundle.
+        facts: for ``stage.json``.
+    """
+
+    settings: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class _Finished:
+    """A model whose vectors are finished as the runtime does it."""
+
+    def __init__(self, predictor: FilePredictor, finish: Finish) -> None:
+        self.predictor, self.finish = predictor, finish
+        self.name, self.format = predictor.name, predictor.format
+
+    def __call__(self, batch: Batch) -> Logits:
+        return self.finish(self.predictor(batch))
+
+
+def whitened(made: Mapping[str, Path], context: StageContext) -> Whitened:
+    """Find the whitening that the task asks for, and what it does to every format's score.
+
+    One whitening, of the fp32 graph where there is one, serves all formats.
+
+    Args:
+        made: the exported files by format.
+        context: the export stage's.
+
+    Returns:
+        Nothing in it, where the task asks for none.
+
+    Raises:
+        ModelError: no format is exported that can be run.
+        DataError: the training vectors do not span so many dimensions.
+    """
+    task = context.workspace.task
+    if not isinstance(task, Vectors) or task.whitening is None:
+        return Whitened()
+    threads = context.recipe.trainer.threads
+    models = {
+        name: FilePredictor(path, threads, name=name, format=name)
+        for name, path in made.items()
+        if name in ENGINES
+    }
+    if not models:
+        raise ModelError("task.whitening: a bundle without a format to run; export onnx too")
+    plain = Finish(normalize=task.normalize)
+    vectors = _training_vectors(models.get("onnx") or next(iter(models.values())), context)
+    whitening = fit_whitening(plain(vectors), task.whitening)
+    path = context.folder / WHITENING
+    whitening.write(path)
+    finish = Finish(normalize=task.normalize, whitening=whitening)
+    rows = context.workspace.tokenized(context.workspace.data.validation)
+    told, notes = {}, []
+    for name, model in models.items():
+        before = score(_Finished(model, plain), rows, task)[task.primary]
+        after = score(_Finished(model, finish), rows, task)[task.primary]
+        told[name] = {"before": before, "after": after}
+        notes.append(
+            f"{name}: whitening to {task.whitening} of {vectors.shape[1]} dimensions: "
+            f"{task.primary} {before:.4f} to {after:.4f} ({after - before:+.4f})"
+        )
+        logger.info("%s: %s", context.stage.name, notes[-1])
+    entry = {"file": WHITENING, "dimensions": task.whitening, "sha256": digest.of_file(path)}
+    return Whitened(
+        settings={"whitening": entry},
+        files={WHITENING: path},
+        facts={"whitening": told | {"sentences": len(vectors)}, "notes": notes},
+    )
+
+
+def _training_vectors(model: FilePredictor, context: StageContext) -> np.ndarray:
+    """(F, D) vectors of the training sentences, or of as many as are needed."""
+    rows = context.workspace.tokenized(context.workspace.data.train)
+    parts, count = [], 0
+    wanted = min(len(rows), _MOST)
+    loader = make_loader(rows, 64, seed=context.recipe.seed, shuffle=True)
+    with Bar("vectors of train", wanted) as bar:
+        for batch in loader:
+            parts.append(model({key: batch[key].numpy() for key in INPUTS if key in batch}))
+            count += len(parts[-1])
+            bar.advance(len(parts[-1]))
+            if count >= wanted:
+                break
+    return np.concatenate(parts)

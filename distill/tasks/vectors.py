@@ -1,0 +1,101 @@
+"""A vector for each text, whose cosines say how alike texts are.
+
+Shapes: F sentences of a batch, P pairs (F = 2 P), D width of the vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from distill.errors import DataError
+from distill.tasks.base import Task
+from distill.tasks.similarity import PearsonOfPairs, SpearmanOfPairs
+
+#: Cosines are multiplied by it in the loss, as in CoSENT.
+SCALE = 20.0
+
+
+def cosent_loss(vectors: Tensor, similarities: Tensor) -> Tensor:
+    r"""Pairs in the wrong order, softly counted, in fp32.
+
+    :math:`\log(1 + \sum_{y_i > y_j} e^{20 (\cos_j - \cos_i)})` over the pairs i and j of the batch,
+    of which y are the given similarities: only their order counts, on whatever scale they are.
+
+    Args:
+        vectors: the first and second sentence of each pair, one behind the other, (2 P, D).
+        similarities: of the pair that each belongs to, (2 P,).
+
+    Raises:
+        DataError: the sentences are not in pairs, or have no similarities.
+
+    Reference:
+        Su 2022, CoSENT: Sentence Embedding via a Cosine Ranking Loss.
+    """
+    if len(vectors) % 2 or similarities.isnan().any():
+        raise DataError(
+            "training on similarities needs pairs with a score in data.columns.label; leave "
+            "teacher.finetune out and write baseline: false"
+        )
+    unit = F.normalize(vectors.float(), dim=-1).view(len(vectors) // 2, 2, -1)  # (P, 2, D)
+    cosines = SCALE * (unit[:, 0] * unit[:, 1]).sum(dim=-1)  # (P,)
+    given = similarities[::2]  # (P,)
+    wrong = (cosines[None, :] - cosines[:, None])[given[:, None] > given[None, :]]
+    return torch.logsumexp(torch.cat([wrong.new_zeros(1), wrong]), dim=0)
+
+
+class Vectors(Task):
+    """Sentence vectors, scored by how their cosines follow given similarities of pairs.
+
+    Every text is a row of its own: sentence 2k is the first one of pair k and 2k + 1 the second.
+    Metrics: ``spearman`` and ``pearson``.
+
+    Args:
+        metric: which of them is the score.
+        pooling: ``mean`` over the tokens' last hidden states, or ``cls``, the first token's.
+        normalize: whether the runtime gives vectors of length 1.
+        whitening: to how many whitened dimensions the runtime brings them; ``None`` leaves them.
+    """
+
+    kind: ClassVar[str] = "vectors"
+    head: ClassVar[str] = "vectors"
+    objective: ClassVar[str] = "similarity"
+
+    def __init__(
+        self,
+        metric: Literal["spearman", "pearson"] = "spearman",
+        *,
+        pooling: Literal["mean", "cls"] = "mean",
+        normalize: bool = True,
+        whitening: int | None = None,
+    ) -> None:
+        super().__init__((), metric)
+        self.pooling = pooling
+        self.normalize = normalize
+        self.whitening = whitening
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Pooling (done by the graph) and whether vectors have length 1."""
+        return {"pooling": self.pooling, "normalize": self.normalize}
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """See :func:`cosent_loss`: the rows' own sampler keeps pairs together."""
+        return cosent_loss(logits, labels)
+
+    def metrics(self) -> MetricCollection:
+        """The metrics listed above, empty; see :meth:`Task.metrics`."""
+        # One group: the vectors, which are kept until the end, are kept once.
+        return MetricCollection(
+            {"spearman": SpearmanOfPairs(), "pearson": PearsonOfPairs()},
+            compute_groups=[["spearman", "pearson"]],
+        )
+
+    def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
+        """Take the vectors (F, D) of a batch of sentences; pairs need not be in one batch."""
+        metrics.update(logits, batch["index"], batch["labels"])
