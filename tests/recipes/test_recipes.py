@@ -21,6 +21,7 @@ from distill.recipe.schema import (
     QuestionTask,
     Recipe,
     TextTask,
+    VectorsTask,
 )
 
 TINY = [
@@ -48,7 +49,11 @@ def write_rows(folder: Path, recipe: Recipe, texts: list[str]) -> list[str]:
     columns, names = recipe.data.columns, recipe.task.labels or ["no", "yes"]
     rows = []
     for index, text in enumerate(texts):
-        row = {columns.text: text, columns.label: names[index % len(names)]}
+        scored = isinstance(recipe.task, VectorsTask)
+        row = {
+            columns.text: text,
+            columns.label: index / 2 if scored else names[index % len(names)],
+        }
         rows.append(row | ({columns.text_pair: texts[-index]} if columns.text_pair else {}))
     settings = ["data.source=files", "data.path=null", "data.subset=null", "data.test=null"]
     settings += ["data.more={}"]

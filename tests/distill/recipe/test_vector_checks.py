@@ -1,0 +1,39 @@
+"""What a recipe for sentence vectors lacks or has no use for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from distill.errors import RecipeError
+from distill.recipe.loader import load_recipe
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("data.columns.text_pair=null", "data.columns.text_pair: missing; vectors are scored on"),
+        ("teacher.more=[{model: other}]", "vectors of several teachers"),
+        ("teacher.labels=[a, b]", "vectors have no labels"),
+        ("stages.+vectors={kind: augment, copies: 1}", "'augment' makes rows for labels"),
+        ("stages.vectors.objectives=[{kind: logits}]", "logits compares labels, which vectors"),
+        ("task.whitening=400", "400 dimensions of vectors that have 384"),
+    ],
+)
+def test_one_fault_each(setting: str, said: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("stsb-vectors", setting)
+    assert said in str(caught.value)
+
+
+def test_whitening_needs_a_bundle() -> None:
+    left_out = [f"stages.{name}=null" for name in ("quantize", "export", "evaluate")]
+    with pytest.raises(RecipeError, match="the bundle holds it"):
+        load_recipe("stsb-vectors", "task.whitening=8", *left_out)
+    assert load_recipe("stsb-vectors", "task.whitening=8").task.kind == "vectors"
+
+
+def test_a_column_named_twice(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="'sentence1' is the column of 'text' too"):
+        load_recipe("stsb-vectors", "data.columns.text_pair=sentence1")
