@@ -23,6 +23,7 @@ from distill.recipe.known import TOKENIZER_FILES, local_folder
 from distill.recipe.schema import Recipe, TeacherModel, TextTask, tokenizer_free
 from distill.tasks import Task, make_task
 from distill.tasks.weights import weights_note
+from students.heads import TOKEN_LEVEL
 from teachers.load import load_tokenizer, resolve_model
 from teachers.tokenizers import same_tokens
 
@@ -163,12 +164,15 @@ class Workspace:
         """Look whether what the recipe matches can be matched with the tokenizers there are.
 
         Raises:
-            ModelError: an objective compares token by token what is not the same tokens.
+            ModelError: an objective, or the task, compares token by token what is not the same
+                tokens.
         """
         for teacher in self.recipe.teacher.all:
             self.tokenizer_of(teacher)
         if self.tokenizer.mask_token_id is None:
             self._check_masks()
+        if not self.learns_text and self.task.head in TOKEN_LEVEL:
+            self._check_same_tokens()
         if self.reads_as_teacher:
             return
         for stage in self.recipe.stages:
@@ -179,6 +183,16 @@ class Workspace:
                         f"token, and the student ({self.recipe.student.init}) has another "
                         f"tokenizer than the teacher; works here: {', '.join(tokenizer_free())}"
                     )
+
+    def _check_same_tokens(self) -> None:
+        """Teachers that say something else than the student's tokens, of a task of tokens."""
+        for teacher in self.recipe.teacher.all:
+            if self.tokenizer_of(teacher) is not self.tokenizer:
+                raise ModelError(
+                    f"teacher {teacher.model}: its tokenizer is another than the student's, and "
+                    f"task.kind: {self.recipe.task.kind} compares what they say token by token; "
+                    "take models with one tokenizer"
+                )
 
     def _check_masks(self) -> None:
         """A tokenizer without a mask token, where a stage masks tokens."""

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import Columns, QuestionTask, Recipe
+from distill.recipe.schema import (
+    Columns,
+    DistillStage,
+    PruneStage,
+    QuantizeStage,
+    QuestionTask,
+    Recipe,
+)
 
 #: Special tokens around a question and its text, at most.
 _SPECIAL = 4
@@ -54,6 +61,7 @@ def questions(recipe: Recipe) -> Findings:
 
 
 def _stages(recipe: Recipe) -> Findings:
+    trimmed = False
     for index, stage in enumerate(recipe.stages):
         if stage.kind == "augment":
             yield (
@@ -61,3 +69,13 @@ def _stages(recipe: Recipe) -> Findings:
                 "'augment' replaces words, after which answers no longer stand where they did; "
                 "leave it out",
             )
+        learns = isinstance(stage, DistillStage | PruneStage) or (
+            isinstance(stage, QuantizeStage) and stage.method == "qat"
+        )
+        if trimmed and learns:
+            yield (
+                ("stages", index, "kind"),
+                "the teacher's logits are of its own tokens, and a vocabulary stage before gave "
+                "the student others; move that stage behind this one",
+            )
+        trimmed |= isinstance(stage, PruneStage) and stage.method == "vocabulary"
