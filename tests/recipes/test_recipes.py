@@ -20,6 +20,7 @@ from distill.recipe.schema import (
     PruneStage,
     QuestionTask,
     Recipe,
+    RegressionTask,
     TextTask,
     VectorsTask,
 )
@@ -49,10 +50,10 @@ def write_rows(folder: Path, recipe: Recipe, texts: list[str]) -> list[str]:
     columns, names = recipe.data.columns, recipe.task.labels or ["no", "yes"]
     rows = []
     for index, text in enumerate(texts):
-        scored = isinstance(recipe.task, VectorsTask)
+        number = isinstance(recipe.task, RegressionTask | VectorsTask)
         row = {
             columns.text: text,
-            columns.label: index / 2 if scored else names[index % len(names)],
+            columns.label: index % 6 if number else names[index % len(names)],
         }
         rows.append(row | ({columns.text_pair: texts[-index]} if columns.text_pair else {}))
     settings = ["data.source=files", "data.path=null", "data.subset=null", "data.test=null"]
