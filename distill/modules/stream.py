@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from torch.utils.data import Sampler
 
-from distill.data.batches import EpochBatches
+from distill.data.batches import EpochSampler
 from distill.recipe.schema import TrainConfig
 
 
@@ -102,7 +103,7 @@ class EpochStream(Sampler[list[int]]):
     """
 
     def __init__(
-        self, batches: EpochBatches, *, epochs: int, start: int = 0, end: int | None = None
+        self, batches: EpochSampler[Any], *, epochs: int, start: int = 0, end: int | None = None
     ) -> None:
         # Not named ``sampler``: Lightning would set its own epoch, always 0, on an attribute so
         # called.

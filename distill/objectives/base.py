@@ -6,6 +6,7 @@ Legend: B batch, L length, D hidden, H heads, C classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import ClassVar, Literal, Protocol
 
 import torch
@@ -117,6 +118,41 @@ def wanted(signal: Tensor | None, kind: str, whose: str) -> Tensor:
     if signal is None:
         raise ModelError(f"objective '{kind}': the {whose}'s signal was not captured")
     return signal
+
+
+def hidden_pairs(
+    kind: str,
+    student: Signals,
+    teacher: Signals,
+    layer_map: LayerMap,
+    project: Project | None,
+    *,
+    always: bool = False,
+    tokens: int | None = None,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Hidden states of paired layers: the student's in the teacher's width, and the teacher's.
+
+    Args:
+        kind: of the objective that asks.
+        student: signals of the student.
+        teacher: signals of the teacher.
+        layer_map: the pairs.
+        project: takes hidden states to the teacher's width.
+        always: whether at equal widths too.
+        tokens: the first so many tokens alone; left out, all L.
+
+    Yields:
+        Two times (B, L, D).
+
+    Raises:
+        ModelError: a signal was not captured.
+    """
+    for ours, theirs in layer_map.pairs:
+        hidden = wanted(student.hidden.get(ours), kind, "student")[:, :tokens]
+        target = wanted(teacher.hidden.get(theirs), kind, "teacher")[:, :tokens]
+        if project is not None and (always or hidden.shape[-1] != target.shape[-1]):
+            hidden = project(hidden, ours)
+        yield hidden, target
 
 
 def full(tensor: Tensor) -> Tensor:

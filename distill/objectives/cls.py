@@ -14,7 +14,7 @@ from torch import Tensor
 from distill import ranks
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
-from distill.objectives.base import Objective, Project, full, same_shape, wanted
+from distill.objectives.base import Objective, Project, full, hidden_pairs, same_shape
 from distill.recipe.schema import ClsObjective
 
 
@@ -76,11 +76,12 @@ class ClsMatch(Objective):
     ) -> Tensor:
         """See :class:`Objective`."""
         del labels
-        losses = []
-        for ours, theirs in layer_map.pairs:
-            hidden = wanted(student.hidden.get(ours), self.kind, "student")[:, :1]  # (B, 1, D)
-            target = wanted(teacher.hidden.get(theirs), self.kind, "teacher")[:, :1]
-            if project is not None and hidden.shape[-1] != target.shape[-1]:
-                hidden = project(hidden, ours)
-            losses.append(cls_loss(hidden, target, mask))
-        return torch.stack(losses).sum()
+        pairs = hidden_pairs(
+            self.kind,
+            student,
+            teacher,
+            layer_map,
+            project,
+            tokens=1,  # nobody reads the others
+        )
+        return torch.stack([cls_loss(*pair, mask) for pair in pairs]).sum()

@@ -14,7 +14,7 @@ from torch import Tensor
 from distill import ranks
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
-from distill.objectives.base import Objective, Project, full, same_shape, wanted
+from distill.objectives.base import Objective, Project, full, hidden_pairs, same_shape
 from distill.recipe.schema import CosineObjective
 
 
@@ -74,11 +74,5 @@ class CosineMatch(Objective):
     ) -> Tensor:
         """See :class:`Objective`."""
         del labels
-        losses = []
-        for ours, theirs in layer_map.pairs:
-            hidden = wanted(student.hidden.get(ours), self.kind, "student")
-            target = wanted(teacher.hidden.get(theirs), self.kind, "teacher")
-            if project is not None and hidden.shape[-1] != target.shape[-1]:
-                hidden = project(hidden, ours)
-            losses.append(cosine_loss(hidden, target, mask))
-        return torch.stack(losses).sum()
+        pairs = hidden_pairs(self.kind, student, teacher, layer_map, project)
+        return torch.stack([cosine_loss(*pair, mask) for pair in pairs]).sum()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
-from distill.objectives.base import Mode, Objective, Project, masked_mse, wanted
+from distill.objectives.base import Mode, Objective, Project, hidden_pairs, masked_mse
 from distill.objectives.reference import reference_mse
 from distill.recipe.schema import HiddenObjective, WeightSchedule
 
@@ -58,15 +58,9 @@ class HiddenMatch(Objective):
     ) -> Tensor:
         """See :class:`Objective`."""
         del labels
-        losses = []
-        for ours, theirs in layer_map.pairs:
-            hidden = wanted(student.hidden.get(ours), self.kind, "student")
-            target = wanted(teacher.hidden.get(theirs), self.kind, "teacher")
-            if project is not None:
-                hidden = project(hidden, ours)
-            losses.append(
-                reference_mse(hidden, target)
-                if self.mode == "reference"
-                else masked_mse(hidden, target, mask)
-            )
+        pairs = hidden_pairs(self.kind, student, teacher, layer_map, project, always=True)
+        if self.mode == "reference":
+            losses = [reference_mse(*pair) for pair in pairs]
+        else:
+            losses = [masked_mse(*pair, mask) for pair in pairs]
         return torch.stack(losses).sum()

@@ -43,10 +43,13 @@ class Rows:
 
 
 def count_rows(data: DataConfig) -> Rows | None:
-    """Training rows, where they can be told cheaply; files are counted by their lines."""
+    """Training rows, where they can be told cheaply: by lines, and of plain text by bytes."""
     if data.source == "files" and _is_squad(data):
         return _windows_of_file(data)
-    counted = _rows_of_file(data) if data.source == "files" else _rows_by_name(data)
+    if data.source == "files":
+        counted = _rows_of_file(data) or _packed_rows(data)
+    else:
+        counted = _rows_by_name(data)
     if counted is None or counted.count < 1:
         return None
     count = min(counted.count, data.limit_train or counted.count)
@@ -66,6 +69,18 @@ def _windows_of_file(data: DataConfig) -> Rows | None:
         largest=_LARGEST_READ,
     )
     return None if found is None else Rows(found[0], min(found[1] + _PADDING, data.max_length))
+
+
+def _packed_rows(data: DataConfig) -> Rows | None:
+    """Full rows of plain text, told from the files' sizes; patterns and other kinds are not."""
+    given = [data.train] if isinstance(data.train, str) else data.train or []
+    files: list[Path] = []
+    for path in (Path(name).expanduser() for name in given):
+        files += sorted(path.rglob("*.txt")) if path.is_dir() else [path]
+    if not files or any(file.suffix != ".txt" or not file.is_file() for file in files):
+        return None
+    tokens = sum(file.stat().st_size for file in files) / _CHARACTERS
+    return Rows(max(1, round(tokens / data.max_length)), float(data.max_length))
 
 
 def _rows_by_name(data: DataConfig) -> Rows | None:

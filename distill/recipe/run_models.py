@@ -31,6 +31,15 @@ def seeds_of_run(folder: Path) -> list[int]:
     return [int(seed) for seed in seeds] if isinstance(seeds, list) else []
 
 
+def has_stage(folder: Path, kind: str) -> bool:
+    """Whether a run's recipe has a stage of a kind; true where the recipe cannot be read."""
+    try:
+        content = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
+        return any(stage["kind"] == kind for stage in content["stages"])
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        return True
+
+
 def seed_folder(folder: Path, seed: int) -> Path:
     """The run folder of one seed inside that of several."""
     return folder / f"seed-{seed}"

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import textwrap
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-import distill
 from distill import atomic
 from distill.evaluation.ablation import AblationResults, Column, Line, differences, lines
 from distill.evaluation.results import is_teacher
 from distill.report import numbers
 from distill.report.ablation_table import change, conditions, header, notes, row_text
 from distill.report.html import machine_facts
+from distill.report.page import render_page
 from distill.report.svg import INKS, chart_style, inline_svg
 
 _ROW_INCHES = 0.42
@@ -34,21 +32,10 @@ def write_page(path: Path, results: AblationResults) -> None:
 
 def render_ablation(results: AblationResults) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("distill.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    css = resources.files("distill.report").joinpath("report.css").read_text("utf-8")
     found = lines(results)
     chart = difference_chart(results)
-    return environment.get_template(
-        "ablation.html.j2"
-    ).render(
-        css=Markup(css),
-        version=distill.__version__,
+    return render_page(
+        "ablation.html.j2",
         results=results,
         lead=_lead(found),
         header=header(results),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import ModelRow, Results
@@ -11,6 +11,41 @@ from distill.report import numbers
 from distill.report.table import align
 
 Runs = Mapping[str, Results]
+
+_Found = TypeVar("_Found")
+#: What is asked of every run, how it is read, and what does not compare where answers differ.
+Asked = Sequence[tuple[str, Callable[[_Found], str], str]]
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+class _OfModels(Protocol):
+    @property
+    def models(self) -> Iterable[_Named]: ...
+
+
+def model_names(runs: Iterable[_OfModels]) -> list[str]:
+    """Every model's name once, in the order of the runs."""
+    return list(dict.fromkeys(row.name for results in runs for row in results.models))
+
+
+def differing(runs: Mapping[str, _Found], asked: Asked[_Found]) -> list[str]:
+    """What differs between runs so that some numbers do not compare; one line each."""
+    found = []
+    for what, read, effect in asked:
+        values = {run: read(results) for run, results in runs.items()}
+        if len(set(values.values())) > 1:
+            told = ", ".join(f"{run} {value}" for run, value in values.items())
+            found.append(f"different {what}, so {effect}: {told}")
+    return found
+
+
+def noted(lines: Sequence[str], notes: Sequence[str]) -> str:
+    """A table's lines with what is to be noted below them."""
+    return "\n".join([*lines, *([""] if notes else []), *(f"note: {note}" for note in notes)])
 
 
 def comparison(runs: Runs) -> dict[str, Any]:
@@ -23,7 +58,7 @@ def comparison(runs: Runs) -> dict[str, Any]:
         ``runs`` (one for each, with its final model), ``models`` (model name -> run -> row or
         ``None``), ``notes`` (what cannot be compared).
     """
-    names = list(dict.fromkeys(row.name for r in runs.values() for row in r.models))
+    names = model_names(runs.values())
     return {
         "schema": 1,
         "runs": [
@@ -57,7 +92,7 @@ def _dumped(row: ModelRow | None) -> dict[str, Any] | None:
 
 def differences(runs: Runs) -> list[str]:
     """What differs between runs so that some numbers do not compare; one line each."""
-    asked: list[tuple[str, Callable[[Results], str], str]] = [
+    asked: Asked[Results] = [
         ("task", lambda r: r.task, "scores do not compare"),
         ("metric", lambda r: r.metric, "scores do not compare"),
         ("split", lambda r: r.split, "scores do not compare"),
@@ -65,13 +100,7 @@ def differences(runs: Runs) -> list[str]:
         ("processor", lambda r: str(r.machine.get("cpu")), _SPEED),
         ("threads", lambda r: str(r.machine.get("threads")), _SPEED),
     ]
-    found = []
-    for what, read, effect in asked:
-        values = {run: read(results) for run, results in runs.items()}
-        if len(set(values.values())) > 1:
-            told = ", ".join(f"{run} {value}" for run, value in values.items())
-            found.append(f"different {what}, so {effect}: {told}")
-    return found
+    return differing(runs, asked)
 
 
 _SPEED = "latencies and throughputs do not compare"
@@ -98,7 +127,7 @@ def compare_table(runs: Runs) -> str:
     lines = align(rows, words=3)
     lines += ["", "every model: score, size, median latency"]
     lines += align(_by_model(runs), words=1)
-    return "\n".join(lines + ([""] if notes else []) + [f"note: {note}" for note in notes])
+    return noted(lines, notes)
 
 
 def _speed(row: ModelRow) -> tuple[str, str]:
@@ -110,9 +139,8 @@ def _speed(row: ModelRow) -> tuple[str, str]:
 
 
 def _by_model(runs: Runs) -> list[list[str]]:
-    names = list(dict.fromkeys(row.name for r in runs.values() for row in r.models))
     rows = [["model", *runs]]
-    for name in names:
+    for name in model_names(runs.values()):
         cells = []
         for results in runs.values():
             row = find(results, name)

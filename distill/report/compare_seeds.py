@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from distill.evaluation.seeds import SeedResults, SeedRow
 from distill.report import numbers
+from distill.report.compare import Asked, differing, model_names, noted
 from distill.report.seeds_table import gain_text, score_text, share_text
 from distill.report.table import align
 
@@ -16,7 +17,7 @@ _SCORES, _SPEED = "scores do not compare", "latencies do not compare"
 
 def seeds_comparison(runs: Runs) -> dict[str, Any]:
     """As :func:`distill.report.compare.comparison`, every number with its spread."""
-    names = list(dict.fromkeys(row.name for r in runs.values() for row in r.models))
+    names = model_names(runs.values())
     return {
         "schema": 1,
         "kind": "seeds",
@@ -62,9 +63,8 @@ def seeds_table(runs: Runs) -> str:
                 numbers.times(row.faster.mean if row.faster else None),
             ]
         )
-    names = list(dict.fromkeys(row.name for r in runs.values() for row in r.models))
     scores = [["model", *runs]]
-    for name in names:
+    for name in model_names(runs.values()):
         found = [_find(results, name) for results in runs.values()]
         scores.append([name, *("-" if row is None else score_text(row.score) for row in found)])
     lines = [
@@ -73,7 +73,7 @@ def seeds_table(runs: Runs) -> str:
         "every model: mean ± sample standard deviation of the score",
     ]
     lines += align(scores, words=1)
-    return "\n".join(lines + ([""] if notes else []) + [f"note: {note}" for note in notes])
+    return noted(lines, notes)
 
 
 def _find(results: SeedResults, name: str) -> SeedRow | None:
@@ -81,7 +81,7 @@ def _find(results: SeedResults, name: str) -> SeedRow | None:
 
 
 def _notes(runs: Runs) -> list[str]:
-    asked: list[tuple[str, Callable[[SeedResults], str], str]] = [
+    asked: Asked[SeedResults] = [
         ("task", lambda r: r.task, _SCORES),
         ("metric", lambda r: r.metric, _SCORES),
         ("split", lambda r: r.split, _SCORES),
@@ -89,12 +89,7 @@ def _notes(runs: Runs) -> list[str]:
         ("processor", lambda r: str(r.machine.get("cpu")), _SPEED),
         ("threads", lambda r: str(r.machine.get("threads")), _SPEED),
     ]
-    found = []
-    for what, read, effect in asked:
-        values = {run: read(results) for run, results in runs.items()}
-        if len(set(values.values())) > 1:
-            told = ", ".join(f"{run} {value}" for run, value in values.items())
-            found.append(f"different {what}, so {effect}: {told}")
+    found = differing(runs, asked)
     single = [run for run, results in runs.items() if len(results.seeds) == 1]
     if single:
         found.append(f"one seed alone has no spread: {', '.join(single)}")

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import distill
 from distill import atomic
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import TEACHER, Results
@@ -23,6 +20,7 @@ from distill.report.held_out import held_out, table
 from distill.report.layer_map import draw_maps
 from distill.report.ledger import ledger_cells, told_conditions
 from distill.report.mistakes import mistakes
+from distill.report.page import render_page
 from distill.report.run_data import RunData, StageFacts, read_run
 from distill.report.summary import conditions, notes, summary
 from distill.report.table import caption, cells
@@ -61,27 +59,21 @@ def render_report(run_folder: Path) -> Path:
 
 def render(run: RunData) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("distill.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    template = environment.get_template("report.html.j2")
-    return template.render(
-        **_recipe(run), **_data(run), **_training(run), **_measured(run), **mistakes(run)
+    return render_page(
+        "report.html.j2",
+        **_recipe(run),
+        **_data(run),
+        **_training(run),
+        **_measured(run),
+        **mistakes(run),
     )
 
 
 def _recipe(run: RunData) -> dict[str, Any]:
     recipe = yaml.safe_load(run.recipe)
     recipe = recipe if isinstance(recipe, dict) else {}
-    css = resources.files("distill.report").joinpath("report.css").read_text("utf-8")
     run_name = run.path.resolve().name
     return {
-        "css": Markup(css),
-        "version": distill.__version__,
         "name": recipe.get("name", run_name),
         "description": recipe.get("description", ""),
         "recipe": run.recipe,

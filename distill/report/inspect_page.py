@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-import distill
 from distill import atomic
 from distill.inspection.result import Attribution, Inspection, Reading
 from distill.report import numbers
 from distill.report.attention_map import attention_svg
+from distill.report.page import render_page
 
 _MOST_LABELS = 6
 _MOST_TOKENS = 14
@@ -31,18 +29,9 @@ def write_page(path: Path, found: Inspection) -> Path:
 
 def render(found: Inspection) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("distill.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    files = resources.files("distill.report")
-    css = [files.joinpath(name).read_text("utf-8") for name in ("report.css", "inspect.css")]
-    return environment.get_template("inspect.html.j2").render(
-        css=Markup("".join(css)),
-        version=distill.__version__,
+    return render_page(
+        "inspect.html.j2",
+        styles=("report.css", "inspect.css"),
         found=found,
         facts=_facts(found),
         readings=[_reading(one) for one in found.readings],

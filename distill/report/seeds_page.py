@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-import distill
 from distill import atomic
 from distill.evaluation.results import BASELINE, is_teacher
 from distill.evaluation.seeds import SeedResults, SeedRow
 from distill.recipe.run_models import seed_folder
 from distill.report import numbers
 from distill.report.html import machine_facts
+from distill.report.page import render_page
 from distill.report.run_data import read_run
 from distill.report.seeds_table import caption, header, notes, row_text, score_text, summary
 from distill.report.svg import INKS, chart_style, inline_svg
@@ -35,18 +33,9 @@ def write_page(run: Path, results: SeedResults) -> Path:
 
 def render(run: Path, results: SeedResults) -> str:
     """The page as text."""
-    environment = Environment(
-        loader=PackageLoader("distill.report", "."),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    css = resources.files("distill.report").joinpath("report.css").read_text("utf-8")
     told = caption(results)
-    return environment.get_template("seeds.html.j2").render(
-        css=Markup(css),
-        version=distill.__version__,
+    return render_page(
+        "seeds.html.j2",
         results=results,
         summary=summary(results),
         caption=told[:1].upper() + told[1:],

@@ -116,6 +116,8 @@ def _keep(bench: Workbench, passed: list[Candidate]) -> StageResult:
         outputs.append(target)
     final = passed[0] if passed else None
     kept = final.line(metric) if final else f"fp32 ({metric} {bench.before:.4f}): int8 loses more"
+    # What was tried alone and kept is told once.
+    only = final if bench.tried == [final] else None
     refused = [candidate for candidate in bench.tried if not bench.passes(candidate)]
     because = (
         f"; {len(refused)} of {len(bench.tried)} tried lost more than {bench.config.max_drop:g}"
@@ -136,7 +138,7 @@ def _keep(bench: Workbench, passed: list[Candidate]) -> StageResult:
             "tried": [candidate.told() for candidate in bench.tried],
             "isa": list(processor().isa),
             "notes": [
-                *(f"tried {candidate.line(metric)}" for candidate in bench.tried),
+                *(f"tried {one.line(metric)}" for one in bench.tried if one is not only),
                 f"kept {kept}{because}",
             ],
         },

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
-from torch.utils.data import Sampler
 
-from distill.data.batches import WINDOW
-from distill.errors import DataError
+from distill.data.batches import WINDOW, EpochSampler, Order
 
 _ROUNDS = 6
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -55,59 +54,30 @@ def permuted(positions: npt.NDArray[np.int64], size: int, *, key: int) -> npt.ND
     return found.astype(np.int64)
 
 
-class TextSampler(Sampler[list[Key]]):
+class TextSampler(EpochSampler[Key]):
     """Batches of an unlabelled text's rows, every row exactly once an epoch, in constant memory.
 
     Shuffled: the order is a :func:`permuted` one of (seed, epoch), windows of :data:`WINDOW`
     batches are sorted by length, and their batches are shuffled. Not shuffled: as they stand.
-    Batches are divided among ranks as :class:`distill.data.batches.BucketSampler` does, and sizes
-    differ by one row at most. Rows are given as :data:`Key`.
+    Rows are given as :data:`Key`.
 
     Args:
         rows: (N, 4), see :mod:`distill.data.text.packing`.
-        batch_size: most rows of a batch on one rank.
-        seed: seeds the order.
-        shuffle: whether the order is random.
-        rank: which process this is.
-        world: how many there are.
+        batch_size: see :class:`distill.data.batches.EpochSampler`.
+        **order: ``seed``, ``shuffle``, ``rank`` and ``world``, see there.
 
     Raises:
         DataError: fewer rows than processes.
     """
 
     def __init__(
-        self,
-        rows: npt.NDArray[np.int64],
-        batch_size: int,
-        *,
-        seed: int,
-        shuffle: bool = True,
-        rank: int = 0,
-        world: int = 1,
+        self, rows: npt.NDArray[np.int64], batch_size: int, **order: Unpack[Order]
     ) -> None:
+        super().__init__(len(rows), batch_size, **order)
         self.rows = rows
-        self.seed, self.shuffle = seed, shuffle
-        self.rank, self.world = rank, world
-        self.epoch = 0
-        self._skip = 0
-        count = len(rows)
-        if 0 < count < world:
-            raise DataError(f"{count} rows cannot be shared by {world} processes")
-        self._batches = min(-(-count // (batch_size * world)), count // world)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
-        self.epoch = epoch
-
-    def skip(self, batches: int) -> None:
-        """Let the next iteration, and only that, start behind so many batches (a resumed run)."""
-        self._skip = batches
-
-    def __len__(self) -> int:
-        return self._batches
 
     def __iter__(self) -> Iterator[list[Key]]:
-        skip, self._skip = self._skip, 0
+        skip = self._skipped()
         for first in range(skip // WINDOW * WINDOW, self._batches, WINDOW):
             for batch in self._window(first)[max(0, skip - first) :]:
                 yield [(self.epoch, row) for row in batch[self.rank :: self.world].tolist()]

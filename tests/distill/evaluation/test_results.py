@@ -106,6 +106,11 @@ def test_results_cannot_be_changed(sample_results):
 def test_a_folder_that_is_no_run_says_so(tmp_path):
     with pytest.raises(RunFolderError, match="no such folder"):
         read_results(tmp_path / "nowhere")
+    text = tmp_path / "text"
+    text.mkdir()
+    (text / "recipe.yaml").write_text("name: text\nstages: [{kind: pretrain}]\n", "utf-8")
+    with pytest.raises(RunFolderError, match=r"no evaluate stage.* distill report .*text"):
+        read_results(text)
     with pytest.raises(RunFolderError, match="not a run folder"):
         read_results(tmp_path)
     file = tmp_path / "file"

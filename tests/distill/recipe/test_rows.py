@@ -71,3 +71,16 @@ def test_windows_of_questions_are_counted(tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("[1]", "utf-8")
     other = data.model_copy(update={"train": str(tmp_path / "other.json")})
     assert count_rows(other) is None
+
+
+def test_plain_text_is_packed_into_full_rows(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / "texts" / name).write_text("nine characters. " * 900, "utf-8")
+    whole = count_rows(DataConfig(source="files", train=str(tmp_path / "texts"), max_length=64))
+    assert whole == Rows(round(2 * 17 * 900 / 4.5 / 64), 64.0)
+    one = count_rows(
+        DataConfig(source="files", train=[str(tmp_path / "texts" / "a.txt")], max_length=64)
+    )
+    assert one == Rows(round(17 * 900 / 4.5 / 64), 64.0)
+    assert count_rows(DataConfig(source="files", train=str(tmp_path / "texts" / "*"))) is None

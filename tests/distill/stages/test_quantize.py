@@ -9,13 +9,18 @@ import torch
 
 from distill.compression.graph import products
 from distill.errors import GateError, ModelError
+from distill.export.openvino import is_installed
 from distill.stages.export import export_stage
 from distill.stages.quantize import quantize_stage
 
-openvino = pytest.mark.skipif(
-    not __import__("distill.export.openvino", fromlist=["x"]).is_installed(),
-    reason="OpenVINO and NNCF are not installed",
-)
+
+def openvino(test):
+    """A test that needs OpenVINO and NNCF, whose threads and patches stay in a process."""
+    missing = not is_installed()
+    reason = "OpenVINO and NNCF are not installed"
+    return pytest.mark.own_process(pytest.mark.skipif(missing, reason=reason)(test))
+
+
 POOLER = "bert.pooler.dense"
 
 
@@ -44,6 +49,8 @@ def test_int8_that_passes_is_kept_as_it_is(prepared):
     assert [tried["what"] for tried in facts["tried"]] == ["dynamic, per channel"]
     assert (context.folder / "model.int8.onnx").stat().st_size == facts["bytes"]
     assert facts["isa"] == list(facts["isa"])
+    assert len(facts["notes"]) == 1
+    assert facts["notes"][0].startswith("kept dynamic, per channel: accuracy ")
 
 
 @pytest.mark.parametrize("method", ["dynamic", "static"])
@@ -52,6 +59,7 @@ def test_a_layer_that_int8_ruins_stays_in_fp32_and_only_that(prepared, method, c
     with caplog.at_level(logging.INFO, logger="distill"):
         facts = run(context).facts
     assert facts["tried"][0]["drop"] > 0.05
+    assert [note.partition(" ")[0] for note in facts["notes"]] == ["tried", "tried", "kept"]
     assert facts["kept"].endswith(f"1 layer in fp32 ({POOLER})")
     assert facts["score"] >= 0.95
     assert fp32_products(context.folder / "model.int8.onnx") == {POOLER}

@@ -59,12 +59,12 @@ def records(path: Path) -> Iterator[Any]:
 
 def whole(path: Path) -> list[Any]:
     """All records, once wandb's own process has written the last one, a little after finish."""
-    for _ in range(300):
+    for _ in range(1200):
         found = list(records(path))
         if found and found[-1].WhichOneof("record_type") == "exit":
             return found
         time.sleep(0.1)
-    raise AssertionError(f"{path}: no end after 30 s")
+    raise AssertionError(f"{path}: no end after 120 s")
 
 
 def found(run_folder: Path, job: str) -> dict[str, Any]:
