@@ -35,7 +35,7 @@ logger = logging.getLogger("distill")
 
 _Source = Callable[[DataConfig, Sequence[str], Path | None, BadRows | None], dict[str, Table]]
 
-_SOURCES: dict[str, _Source] = {"builtin": read_builtin, "files": read_files, "hub": read_hub}
+_SOURCES: dict[str, _Source] = {"files": read_files, "hub": read_hub}
 
 # Streams of random numbers that a seed gives, one for each thing that is drawn.
 _HOLD_OUT, _LIMIT = 0, 1
@@ -72,7 +72,11 @@ def _load(
 ) -> TaskData:
     columns = Columns() if data.source == "builtin" else data.columns
     named, right = _named(columns, task)
-    tables = _SOURCES[data.source](data, named, base, bad)
+    if data.source == "builtin":
+        several = isinstance(task, MultiLabelTask)
+        tables = read_builtin(data, named, base, bad, several=several)
+    else:
+        tables = _SOURCES[data.source](data, named, base, bad)
     places = {role: table.place for role, table in tables.items()}
     bad.check({table.place: len(table) for table in tables.values()})
     notes = [note for table in tables.values() for note in table.notes]

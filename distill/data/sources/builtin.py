@@ -26,7 +26,12 @@ _ROLES = ("train", "validation", "test")
 
 
 def read_builtin(
-    data: DataConfig, wanted: Sequence[str], base: Path | None, bad: BadRows | None = None
+    data: DataConfig,
+    wanted: Sequence[str],
+    base: Path | None,
+    bad: BadRows | None = None,
+    *,
+    several: bool = False,
 ) -> dict[str, Table]:
     """Read a built-in data set: columns ``text`` and ``label``, with all three splits.
 
@@ -35,6 +40,7 @@ def read_builtin(
         wanted: not used, the columns are known.
         base: not used.
         bad: not used: every row can be parsed.
+        several: whether a row's label is a list of labels.
 
     Raises:
         DataError: an unknown name, or a cache folder that cannot be written.
@@ -48,8 +54,8 @@ def read_builtin(
                 f"data.{role}: built-in data have their own splits; leave it out, or set "
                 "data.source to files or hub"
             )
-    rows = docstring_rows()
-    names = tuple(sorted({row[2] for row in rows}))
+    rows = docstring_rows(several=several)
+    names = tuple(sorted({name for row in rows for name in (row[2] if several else [row[2]])}))
     tables = {}
     for role in _ROLES:
         own = [row for row in rows if row[0] == role]
@@ -62,7 +68,7 @@ def read_builtin(
             columns,
             ["text", "label"],
             label_names=names,
-            notes=_missing() if role == "train" else (),
+            notes=(*(_missing() if role == "train" else ()), *_told_several(role, own, several)),
         )
     return tables
 
@@ -79,21 +85,34 @@ def _missing() -> tuple[str, ...]:
     )
 
 
-def docstring_rows() -> list[tuple[str, str, str]]:
+def _told_several(role: str, rows: list[tuple[str, str, Any]], several: bool) -> tuple[str, ...]:
+    """How many rows have more than one label: few, as this data set is."""
+    if not several:
+        return ()
+    count = sum(len(labels) > 1 for _, _, labels in rows)
+    return (f"docstrings:{role}: {count:,} of {len(rows):,} rows have several labels",)
+
+
+def docstring_rows(*, several: bool = False) -> list[tuple[str, str, Any]]:
     """Rows (split, text, label) of ``docstrings``, made once for the installed versions.
+
+    Args:
+        several: whether a row has a list of labels instead of one.
 
     Raises:
         DataError: the cache folder cannot be written.
     """
     libraries = docstrings.versions()
-    made_of = {"version": docstrings.VERSION, "libraries": libraries}
+    made_of: dict[str, Any] = {"version": docstrings.VERSION, "libraries": libraries}
+    if several:
+        made_of["several"] = True
     folder = cache_folder() / "builtin" / f"docstrings-{digest.of_json(made_of)[:16]}"
     kept = _kept(folder)
     if kept is not None:
         return kept
     if folder.exists():
         logger.info("docstrings: the cached rows in %s are damaged; made anew", folder)
-    rows = docstrings.gather()
+    rows = docstrings.gather(several=True) if several else docstrings.gather()
     _keep(folder, rows, made_of)
     splits = Counter(split for split, _, _ in rows)
     logger.info(
@@ -105,11 +124,13 @@ def docstring_rows() -> list[tuple[str, str, str]]:
     return rows
 
 
-def _keep(folder: Path, rows: list[tuple[str, str, str]], made_of: dict[str, Any]) -> None:
+def _keep(folder: Path, rows: list[tuple[str, str, Any]], made_of: dict[str, Any]) -> None:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     facts = {
         "made_of": made_of,
-        "rows": dict(sorted(Counter(f"{label} {split}" for split, _, label in rows).items())),
+        "rows": dict(
+            sorted(Counter(f"{_named(label)} {split}" for split, _, label in rows).items())
+        ),
     }
     try:
         with new_folder(folder) as new:
@@ -124,7 +145,11 @@ def _keep(folder: Path, rows: list[tuple[str, str, str]], made_of: dict[str, Any
         ) from error
 
 
-def _kept(folder: Path) -> list[tuple[str, str, str]] | None:
+def _named(label: str | list[str]) -> str:
+    return label if isinstance(label, str) else "+".join(label)
+
+
+def _kept(folder: Path) -> list[tuple[str, str, Any]] | None:
     """The rows in the cache, or ``None`` where there are none or they are damaged."""
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))

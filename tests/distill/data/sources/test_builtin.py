@@ -8,7 +8,7 @@ import pytest
 from distill.data.load import load_task_data
 from distill.data.sources import builtin, docstrings
 from distill.errors import DataError
-from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+from distill.recipe.schema import ClassificationTask, Columns, DataConfig, MultiLabelTask
 
 TASK = ClassificationTask(kind="classification")
 DATA = DataConfig(source="builtin", path="docstrings")
@@ -42,6 +42,22 @@ def test_splits_and_labels(few):
     assert found.test is not None
     assert found.test.labels == [1]
     assert found.notes == []
+
+
+def test_rows_of_several_labels(monkeypatch):
+    rows = [(split, text, [label]) for split, text, label in ROWS]
+    rows += [("train", "a text of both", ["alpha", "beta"])]
+    monkeypatch.setattr(docstrings, "gather", lambda several: rows if several else ROWS)
+    task = MultiLabelTask(kind="multi_label")
+    for _ in range(2):  # made, then from the cache
+        found = load_task_data(DATA, task, seed=0)
+        assert found.labels == ("alpha", "beta")
+        assert found.train.labels == [(0,), (1,), (0, 1)]
+        assert found.notes == [
+            "docstrings:train: 1 of 3 rows have several labels",
+            "docstrings:validation: 0 of 1 rows have several labels",
+            "docstrings:test: 0 of 1 rows have several labels",
+        ]
 
 
 def test_column_names_of_the_recipe_do_not_matter(few):

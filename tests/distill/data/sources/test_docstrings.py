@@ -126,3 +126,25 @@ def test_a_rows_split_does_not_depend_on_other_rows(monkeypatch):
     capped = source.select(texts)
     assert len(capped) == 50
     assert set(capped) < whole
+
+
+def test_texts_of_several_libraries_have_all_their_labels():
+    texts = {
+        "b": {"Return a copy of the array.", "Only in b is this text."},
+        "a": {
+            "Return a copy of the array.",
+            "Twice in a is THIS text.",
+            "Twice in a is this text.",
+        },
+        "c": {"return a copy of the ARRAY."},
+    }
+    rows = {text.casefold(): labels for _, text, labels in source.select_several(texts)}
+    assert rows == {
+        "return a copy of the array.": ["a", "b", "c"],
+        "only in b is this text.": ["b"],
+    }
+    one = source.select(texts)
+    assert [(text, label) for _, text, label in one] == [("Only in b is this text.", "b")]
+    # A row is in the same split, whatever else is kept.
+    splits = {text: split for split, text, _ in source.select_several(texts)}
+    assert all(splits[text] == split for split, text, _ in one)
