@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from distill.data.questions import QuestionSplit
 from distill.data.split import TextRows
+from distill.data.tagged import TaggedSplit
+from distill.data.tagged_tokens import tag_tokens
 from distill.data.tokenized import TokenRows, tokenize
 from distill.data.vectors import VectorSplit, encode_sentences
 from distill.data.windowed import window
@@ -29,4 +31,6 @@ def encode(split: TextRows, tokenizer: PreTrainedTokenizerFast, *, max_length: i
         return window(split, tokenizer, max_length=max_length)
     if isinstance(split, VectorSplit):
         return encode_sentences(split, tokenizer, max_length=max_length)
+    if isinstance(split, TaggedSplit):
+        return tag_tokens(split, tokenizer, max_length=max_length)
     return tokenize(split, tokenizer, max_length=max_length)

@@ -90,10 +90,14 @@ def clean_column(table: Table, column: str, *, known: Sequence[str] | None = Non
 def is_unlabelled(table: Table, column: str) -> bool:
     """Whether no row of a split has a label: no such column, or nothing but -1 or gaps."""
     values = table.columns.get(column)
-    return values is None or all(
-        value is None or value != value or value in (UNLABELLED, str(UNLABELLED), "")
-        for value in values
-    )
+    return values is None or all(_is_gap(value) for value in values)
+
+
+def _is_gap(value: Any) -> bool:
+    # A list holds the tags of words; an empty one may say that a row has none of several labels.
+    if isinstance(value, list | tuple):
+        return len(value) > 0 and all(_is_gap(one) for one in value)
+    return value is None or value != value or value in (UNLABELLED, str(UNLABELLED), "")
 
 
 def _integer(value: Label) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,9 @@ from distill.data.sources.files import MORE, read_files
 from distill.data.sources.hub import read_hub
 from distill.data.sources.table import Table
 from distill.data.split import Split, TaskData
+from distill.data.tagged import TaggedSplit
+from distill.data.tagged_rows import check_entities, to_tagged
+from distill.data.tagged_rows import wanted as tagged_columns
 from distill.data.targets import read_targets, target_faults
 from distill.data.texts import ADVICE, id_faults, text_faults
 from distill.data.vectors import VectorSplit, check_scored, read_vectors
@@ -27,15 +30,12 @@ from distill.recipe.schema import (
     DataConfig,
     LabelledTask,
     MultiLabelTask,
+    NerTask,
     QuestionTask,
     VectorsTask,
 )
 
 logger = logging.getLogger("distill")
-
-_Source = Callable[[DataConfig, Sequence[str], Path | None, BadRows | None], dict[str, Table]]
-
-_SOURCES: dict[str, _Source] = {"files": read_files, "hub": read_hub}
 
 # Streams of random numbers that a seed gives, one for each thing that is drawn.
 _HOLD_OUT, _LIMIT = 0, 1
@@ -75,8 +75,10 @@ def _load(
     if data.source == "builtin":
         several = isinstance(task, MultiLabelTask)
         tables = read_builtin(data, named, base, bad, several=several)
+    elif data.source == "files":
+        tables = read_files(data, named, base, bad, tagged=isinstance(task, NerTask))
     else:
-        tables = _SOURCES[data.source](data, named, base, bad)
+        tables = read_hub(data, named, base, bad)
     places = {role: table.place for role, table in tables.items()}
     bad.check({table.place: len(table) for table in tables.values()})
     notes = [note for table in tables.values() for note in table.notes]
@@ -96,7 +98,7 @@ def _load(
             if role != "train" and isinstance(split, VectorSplit):
                 check_scored(split)
     elif not isinstance(task, QuestionTask):
-        _check_two_labels(splits["train"], labels)
+        _check_kept(splits["train"], labels)
     notes += shared_rows(splits)
     return TaskData(
         train=splits["train"],
@@ -113,6 +115,8 @@ def _named(columns: Columns, task: LabelledTask) -> tuple[list[str], str]:
     """The columns to read, and the one that says what is right."""
     if isinstance(task, QuestionTask):
         return question_columns(columns), columns.answers
+    if isinstance(task, NerTask):
+        return tagged_columns(columns), columns.tags
     named = [columns.text, columns.text_pair, columns.label, columns.id]
     return [name for name in named if name is not None], columns.label
 
@@ -131,6 +135,9 @@ def _read(
             for role, table in tables.items()
         }
         return found, ()
+    if isinstance(task, NerTask):
+        rows = to_tagged(tables, columns, task, notes=notes, bad=bad)
+        return {**rows}, rows["train"].tag_set.labels
     return _splits(tables, columns, task, notes, bad)
 
 
@@ -190,8 +197,11 @@ def _limited(split: Split, limit: int, seed: int, notes: list[str]) -> Split:
     return split.take(rows.tolist())
 
 
-def _check_two_labels(train: Split, labels: Sequence[str]) -> None:
-    if len(set(train.labels)) < 2:
+def _check_kept(train: Split, labels: Sequence[str]) -> None:
+    """Look whether the rows that the limits kept still tell labels apart."""
+    if isinstance(train, TaggedSplit):
+        check_entities(train)
+    elif len(set(train.labels)) < 2:
         only = train.labels[0] if train.labels else "none"
         kept = labels[only] if isinstance(only, int) else only
         raise DataError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from distill.data.sources.table import Table, listed, nearest
 from distill.errors import DataError
@@ -93,13 +92,14 @@ def _types(names: Iterable[str], scheme: str, where: str) -> list[str]:
     for name in names:
         part = split_tag(name, scheme)
         if part is None:
-            raise DataError(f"{where}: {_no_tag(name, scheme)}")
+            raise DataError(f"{where}: {no_tag(name, scheme)}")
         if part[1]:
             found[part[1]] = None
     return list(found)
 
 
-def _no_tag(name: str, scheme: str) -> str:
+def no_tag(name: str, scheme: str) -> str:
+    """What to say of a name that is no tag of a scheme."""
     prefixes = ", ".join(f"{prefix}-TYPE" for prefix in SCHEMES[scheme])
     said = f"'{name}' is no tag of the scheme {scheme} ({prefixes} or {OUTSIDE})"
     other = next((one for one in SCHEMES if split_tag(name, one)), None)
@@ -107,36 +107,42 @@ def _no_tag(name: str, scheme: str) -> str:
 
 
 def to_indices(raw: Sequence[Sequence[RawTag]], table: Table, tag_set: TagSet) -> list[list[int]]:
-    """Each word's tag as an index.
+    """Each word's tag as an index, for tags that :func:`index_faults` found nothing wrong with.
 
     Args:
         raw: tags: names or integers.
-        table: where they stand, for errors; names that it carries give its integers their meaning.
+        table: names that it carries give its integers their meaning.
         tag_set: the task's tags.
-
-    Raises:
-        DataError: there is no such tag.
     """
-    by_name: dict[Any, int] = {name: index for index, name in enumerate(tag_set.labels)}
+    known = _known(table, tag_set)
+    return [[known[tag] for tag in tags] for tags in raw]
+
+
+def index_faults(
+    raw: Sequence[Sequence[RawTag]], table: Table, tag_set: TagSet
+) -> dict[int, tuple[int, str]]:
+    """Rows with a tag that the task has not: by the row's index the word's number, and why."""
+    known = _known(table, tag_set)
+    found = {}
+    for row, tags in enumerate(raw):
+        word = next((place for place, tag in enumerate(tags) if tag not in known), None)
+        if word is not None:
+            found[row] = word, _unknown(tags[word], tag_set)
+    return found
+
+
+def _known(table: Table, tag_set: TagSet) -> dict[RawTag, int]:
+    """The index of each tag that a table may hold."""
+    by_name: dict[RawTag, int] = {name: index for index, name in enumerate(tag_set.labels)}
     # Names that the recipe replaces, integer by integer, are no tags of the task.
     own = table.label_names or ()
     own = own if own and set(own) <= by_name.keys() else tag_set.labels
-    by_name |= {integer: by_name[name] for integer, name in enumerate(own) if name in by_name}
-    found = []
-    for row, tags in enumerate(raw):
-        try:
-            found.append([by_name[tag] for tag in tags])
-        except KeyError as error:
-            word = next(place for place, tag in enumerate(tags) if tag == error.args[0])
-            raise DataError(f"{table.at(row, word)}: {_unknown(tags[word], tag_set)}") from None
-    return found
+    return by_name | {integer: by_name[name] for integer, name in enumerate(own)}
 
 
 def _unknown(tag: RawTag, tag_set: TagSet) -> str:
     if isinstance(tag, int):
         count = len(tag_set.labels)
         return f"the tag {tag} is out of range; there are {count} tags, so 0 to {count - 1}"
-    if split_tag(tag, tag_set.scheme) is None:
-        return _no_tag(tag, tag_set.scheme)
     known = listed(tag_set.types)
     return f"the tag '{tag}' is unknown; types are {known}{nearest(tag, tag_set.labels)}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -74,9 +75,31 @@ class TextEncoder:
         Raises:
             DataError: a text holds half of a character (a lone surrogate), which is not Unicode.
         """
+        return self._encode(self._tokenizer.encode_batch_fast, texts, pairs)
+
+    def encode_whole(self, texts: Sequence[str]) -> list[Encoding]:
+        """Tokenise texts of any length, with the characters of each token; nothing is cut.
+
+        Raises:
+            DataError: see :meth:`encode`.
+        """
+        return self._encode(self._uncut.encode_batch, texts, None)
+
+    @cached_property
+    def _uncut(self) -> Tokenizer:
+        found: Tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        found.no_truncation()
+        return found
+
+    def _encode(
+        self,
+        encode: Callable[[list[Any]], list[Encoding]],
+        texts: Sequence[str],
+        pairs: Sequence[str] | None,
+    ) -> list[Encoding]:
         rows = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
         try:
-            encodings: list[Encoding] = self._tokenizer.encode_batch_fast(rows)
+            encodings = encode(rows)
         except TypeError as error:
             for name, given in (("texts", texts), ("pairs", pairs or ())):
                 for index, text in enumerate(given):

@@ -10,6 +10,7 @@ from distill.runtime.spans import Decoding
 from distill.tasks.base import Task
 from distill.tasks.classification import Classification
 from distill.tasks.multi_label import MultiLabel
+from distill.tasks.ner import Ner
 from distill.tasks.question_answering import QuestionAnswering
 from distill.tasks.regression import Regression
 from distill.tasks.vectors import Vectors
@@ -19,6 +20,7 @@ __all__ = [
     "KINDS",
     "Classification",
     "MultiLabel",
+    "Ner",
     "QuestionAnswering",
     "Regression",
     "Task",
@@ -39,6 +41,10 @@ def _regression(config: schema.RegressionTask, labels: Sequence[str]) -> Task:
     del labels  # a number has none
     bounds = None if config.bounds is None else (config.bounds[0], config.bounds[1])
     return Regression(metric=config.metric, bounds=bounds)
+
+
+def _ner(config: schema.NerTask, labels: Sequence[str]) -> Task:
+    return Ner(labels, config.metric, scheme=config.scheme, stride=config.stride)
 
 
 def _question_answering(config: schema.QuestionTask, labels: Sequence[str]) -> Task:
@@ -70,6 +76,7 @@ KINDS: dict[str, Callable[[Any, Sequence[str]], Task]] = {
     Classification.kind: _classification,
     MultiLabel.kind: _multi_label,
     QuestionAnswering.kind: _question_answering,
+    Ner.kind: _ner,
     Regression.kind: _regression,
     Vectors.kind: _vectors,
 }

@@ -57,7 +57,9 @@ def read_parquet(path: Path, wanted: Sequence[str], bad: BadRows | None = None) 
 def _parquet_labels(metadata: dict[bytes, bytes], wanted: Sequence[str]) -> tuple[str, ...] | None:
     try:
         features = json.loads(metadata[b"huggingface"])["info"]["features"]
-        found = [features[name].get("names") for name in wanted if name in features]
+        there = [features[name] for name in wanted if name in features]
+        # Of a list of labels the names stand one level down.
+        found = [one.get("names") or (one.get("feature") or {}).get("names") for one in there]
     except (KeyError, ValueError, TypeError, AttributeError):
         return None
     return next((tuple(names) for names in found if names), None)
@@ -125,6 +127,8 @@ def from_dataset(dataset: Dataset, place: str, wanted: Sequence[str]) -> Table:
     present = [name for name in wanted if name in dataset.column_names]
     plain = dataset.with_format(None).select_columns(present)
     columns = {name: list(plain[name]) for name in present}
-    found = [getattr(dataset.features[name], "names", None) for name in present]
+    features = [dataset.features[name] for name in present]
+    # Of a list of labels the names stand one level down.
+    found = [getattr(getattr(one, "feature", one), "names", None) for one in features]
     names = next((tuple(str(n) for n in labels) for labels in found if labels), None)
     return Table(place, columns, list(dataset.column_names), label_names=names)

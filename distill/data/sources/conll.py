@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from distill.data.bad_rows import BadRows
 from distill.data.sources.lines import read_lines
 from distill.data.sources.table import Table, listed
 from distill.errors import DataError
@@ -20,7 +21,7 @@ _COMMENT = re.compile(r"#\s?(id|sent_id|text|newdoc|newpar|global\.columns)\b")
 _Sentence = tuple[int, list[list[str]]]
 
 
-def read_conll(path: Path, wanted: Sequence[str]) -> Table:
+def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) -> Table:
     """Read the words of sentences, each with its tag.
 
     Fields are parted by tabs where a line has one, else by spaces. The first column (``tokens``)
@@ -28,10 +29,17 @@ def read_conll(path: Path, wanted: Sequence[str]) -> Table:
     that begin a document (``-DOCSTART-``) and comments before a sentence (``# id ...``) are left
     out.
 
+    Args:
+        path: the file.
+        wanted: the columns to read.
+        bad: what to do with sentences whose lines have not as many fields as the first line; left
+            out, they are refused.
+
     Raises:
         DataError: no sentences, or a line with more or fewer fields than the first; and what
             :func:`~distill.data.sources.lines.read_lines` raises.
     """
+    bad = bad or BadRows()
     columns: dict[str, list[list[str]]] = {name: [] for name in wanted}
     names: list[str] = []
     lines: list[int] = []
@@ -39,12 +47,15 @@ def read_conll(path: Path, wanted: Sequence[str]) -> Table:
         if not names:
             names = _names(path, line, rows[0])
             columns = {name: columns[name] for name in wanted if name in names}
-        for offset, row in enumerate(rows):
-            if len(row) != len(names) - 2:
-                raise DataError(
-                    f"{path}:{line + offset}: {len(row)} field{'s' * (len(row) != 1)}, but the "
-                    f"first line has {len(names) - 2}; a blank line parts sentences"
-                )
+        odd = next((n for n, row in enumerate(rows) if len(row) != len(names) - 2), None)
+        if odd is not None:
+            count = len(rows[odd])
+            said = (
+                f"{count} field{'s' * (count != 1)}, but the first line has {len(names) - 2}; a "
+                "blank line parts sentences"
+            )
+            bad.add(str(path), f"{path}:{line + odd}", said, [" ".join(row) for row in rows])
+            continue
         lines.append(line)
         for name, values in columns.items():
             place = names.index(name)

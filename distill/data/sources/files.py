@@ -13,13 +13,16 @@ from distill.data.sources.columnar import (
     saved_splits,
     split_for,
 )
+from distill.data.sources.conll import read_conll
 from distill.data.sources.squad import read_squad
 from distill.data.sources.table import Table, listed, nearest
 from distill.data.sources.text_files import read_csv, read_jsonl, read_tsv
 from distill.errors import DataError
 from distill.recipe.schema import DataConfig
 
-_READERS: dict[str, Callable[[Path, Sequence[str], BadRows | None], Table]] = {
+_Readers = dict[str, Callable[[Path, Sequence[str], BadRows | None], Table]]
+
+_READERS: _Readers = {
     ".csv": read_csv,
     ".csv.gz": read_csv,
     ".tsv": read_tsv,
@@ -30,6 +33,12 @@ _READERS: dict[str, Callable[[Path, Sequence[str], BadRows | None], Table]] = {
     ".jsonl.gz": read_jsonl,
     ".parquet": read_parquet,
 }
+#: What rows of words with tags are read from beside those; ``.txt`` means nothing elsewhere.
+_COLUMN_FILES: _Readers = {
+    f"{ending}{packed}": read_conll
+    for ending in (".conll", ".bio", ".iob", ".txt")
+    for packed in ("", ".gz")
+}
 
 
 #: What the roles of further rows begin with.
@@ -37,7 +46,12 @@ MORE = "more."
 
 
 def read_files(
-    data: DataConfig, wanted: Sequence[str], base: Path | None, bad: BadRows | None = None
+    data: DataConfig,
+    wanted: Sequence[str],
+    base: Path | None,
+    bad: BadRows | None = None,
+    *,
+    tagged: bool = False,
 ) -> dict[str, Table]:
     """Read the files that ``data.train``, ``data.validation`` and ``data.test`` name.
 
@@ -49,6 +63,7 @@ def read_files(
         wanted: the columns to read.
         base: the folder that relative paths start from; ``None`` is the current one.
         bad: told of rows that cannot be parsed; left out, they are refused.
+        tagged: whether rows are words with tags, which column files have too.
 
     Returns:
         A table for ``train`` and for each other split that is there.
@@ -65,9 +80,10 @@ def read_files(
         if inside is not None and role not in paths and split_for(role, inside) is not None:
             paths[role] = paths["train"]
     # All are looked up before any is read: a typing error in the last need not cost a long read.
+    readers = _READERS | _COLUMN_FILES if tagged else _READERS
     for role, path in paths.items():
-        _check(role, path)
-    return {role: _read(role, path, wanted, bad) for role, path in paths.items()}
+        _check(role, path, readers)
+    return {role: _read(role, path, wanted, bad, readers) for role, path in paths.items()}
 
 
 def named_files(data: DataConfig) -> dict[str, str | None]:
@@ -94,7 +110,7 @@ def _kind(path: Path) -> str:
     return "".join(suffixes if suffixes[-1:] == [".gz"] else suffixes[-1:])
 
 
-def _check(role: str, path: Path) -> None:
+def _check(role: str, path: Path, readers: _Readers) -> None:
     """Refuse a path that cannot be read, before anything is."""
     if path.is_dir():
         if not is_saved_dataset(path):
@@ -104,17 +120,17 @@ def _check(role: str, path: Path) -> None:
             )
         return
     if not path.is_file():
-        raise DataError(f"data.{role}: no file {path}{_hint(path)}")
+        raise DataError(f"data.{role}: no file {path}{_hint(path, readers)}")
     kind = _kind(path)
-    if kind not in _READERS:
-        known = ", ".join(_READERS)
+    if kind not in readers:
+        known = ", ".join(readers)
         what = f"unknown kind of file '{kind}'" if kind else "a file name without an ending"
         raise DataError(f"data.{role}: {path}: {what}; known are {known} and datasets folders")
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; it needs rows to learn from")
 
 
-def _hint(path: Path) -> str:
+def _hint(path: Path, readers: _Readers) -> str:
     """What the person may have meant by a path that is not there."""
     folder = path.parent
     if not folder.is_dir():
@@ -123,11 +139,13 @@ def _hint(path: Path) -> str:
     like = nearest(path.name, names)
     if like:
         return like
-    readable = [name for name in names if _kind(Path(name)) in _READERS]
+    readable = [name for name in names if _kind(Path(name)) in readers]
     return f"; data files there are {listed(readable)}" if readable else ""
 
 
-def _read(role: str, path: Path, wanted: Sequence[str], bad: BadRows | None) -> Table:
+def _read(
+    role: str, path: Path, wanted: Sequence[str], bad: BadRows | None, readers: _Readers
+) -> Table:
     if path.is_dir():
         return read_saved(path, wanted, role)
-    return _READERS[_kind(path)](path, wanted, bad)
+    return readers[_kind(path)](path, wanted, bad)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from distill.errors import ModelError
 from distill.recipe.checks.classes import classes
+from distill.recipe.checks.entities import entities
 from distill.recipe.checks.findings import Findings
 from distill.recipe.checks.inputs import BUILTIN, data_section, task_section, teacher_labels
 from distill.recipe.checks.labels import labels_loss
@@ -64,6 +65,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         tokens,
         vectors,
         questions,
+        entities,
     ]
     for rule in rules:
         findings.extend(rule(recipe))

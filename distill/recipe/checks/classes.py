@@ -7,6 +7,7 @@ from distill.recipe.schema import (
     DistillStage,
     LogitsObjective,
     MultiLabelTask,
+    NerTask,
     Objective,
     QuestionTask,
     Recipe,
@@ -46,6 +47,8 @@ def _class_fault(task: Task, objective: Objective) -> tuple[str, str, str] | Non
             said = "standardized compares the same classes in every row, and texts differ in length"
             return "kind", said, _LOGITS
         return None
+    if isinstance(task, NerTask):
+        return None  # there are three tags at least
     labels = task.labels
     if objective.kind not in _OF_TWO or (
         not isinstance(task, MultiLabelTask) and (labels is None or len(labels) > 2)

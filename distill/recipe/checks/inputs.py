@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import LabelledTask, MultiLabelTask, Recipe, TextTask
+from distill.recipe.schema import (
+    ClassificationTask,
+    LabelledTask,
+    MultiLabelTask,
+    NerTask,
+    Recipe,
+    TextTask,
+)
 from distill.recipe.yaml_lines import Loc
 
 #: Data sets that need no network.
@@ -52,7 +59,8 @@ def task_section(recipe: Recipe) -> Findings:
                 yield ("task", "thresholds", name), f"no label; labels are {', '.join(labels)}"
     if recipe.data.columns.separator is not None and not isinstance(recipe.task, MultiLabelTask):
         yield ("data", "columns", "separator"), "only for task.kind: multi_label; leave it out"
-    if recipe.task.metric == "f1" and labels is not None and len(labels) != 2:
+    classes = isinstance(recipe.task, ClassificationTask)
+    if classes and recipe.task.metric == "f1" and labels is not None and len(labels) != 2:
         yield (
             ("task", "metric"),
             f"f1 is of two labels and there are {len(labels)}; take macro_f1 or accuracy",
@@ -73,6 +81,8 @@ def teacher_labels(recipe: Recipe) -> Findings:
             continue
         if teacher.finetune is not None:
             yield loc, "only for a teacher that is used as it is; leave it or `finetune` out"
+        elif isinstance(recipe.task, NerTask):
+            continue  # labels may be types of entities alone
         elif labels is not None and sorted(labels) != sorted(teacher.labels):
             found = f"found {', '.join(teacher.labels)}"
             yield loc, f"{found}; the task's labels are {', '.join(labels)}"

@@ -30,6 +30,11 @@ class Columns(Section):
     label: StrictStr = "label"
     """The column with the label: a name, or its integer; of a regression a number; of several
     labels a list."""
+    tokens: StrictStr = "tokens"
+    """Named entities: the column with the list of words; of a CoNLL file the first one."""
+    tags: StrictStr = "tags"
+    """Named entities: the column with the list of tags, names or integers; of a CoNLL file the
+    last one. Its other columns go by their numbers from 1."""
     separator: Annotated[StrictStr, Field(min_length=1)] | None = None
     """What stands between several labels in one cell of text; left out, such a cell holds a JSON
     list, or one label."""

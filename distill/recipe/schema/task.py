@@ -81,6 +81,28 @@ class RegressionTask(LabelledTask):
         return self
 
 
+class NerTask(NamedLabels):
+    """Named entities: a tag for each word."""
+
+    kind: Literal["ner"]
+    labels: Annotated[list[StrictStr], Field(min_length=1)] | None = None
+    """The tags in the order of their integers (``O``, ``B-person``, ``I-person``, ...), or the
+    types of entities alone (``person``); left out, they come from the data."""
+    scheme: Literal["bio", "bioes"] = "bio"
+    """How the data's tags mark entities: ``B-``, ``I-`` and ``O``, or with ``E-`` for the last word
+    and ``S-`` for a single one. The model learns the same."""
+    metric: Literal["f1", "macro_f1", "precision", "recall", "lenient_f1"] = "f1"
+    """What is reported and what chooses the best checkpoint: of entities that are right to the
+    character. ``lenient_f1`` reads illegal sequences of tags as ``conlleval`` does, and then the
+    exported model does so too; the others leave them out."""
+    repair: StrictBool = False
+    """Whether illegal sequences of tags in the data (an ``I-`` that nothing begins) are read as
+    ``conlleval`` does, and told; otherwise they are a mistake."""
+    stride: Annotated[StrictInt, Field(ge=0)] | None = None
+    """Tokens that neighbouring windows of a long text share; left out, a quarter of
+    ``data.max_length``."""
+
+
 class QuestionTask(LabelledTask):
     """The part of a text that answers a question about it."""
 
@@ -135,6 +157,12 @@ class TextTask(Section):
 
 
 Task = Annotated[
-    ClassificationTask | MultiLabelTask | QuestionTask | RegressionTask | VectorsTask | TextTask,
+    ClassificationTask
+    | MultiLabelTask
+    | NerTask
+    | QuestionTask
+    | RegressionTask
+    | VectorsTask
+    | TextTask,
     Field(discriminator="kind"),
 ]

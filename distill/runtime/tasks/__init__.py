@@ -7,6 +7,7 @@ from distill.runtime.manifest import Manifest
 from distill.runtime.model import BundleModel
 from distill.runtime.tasks.classification import Classifier
 from distill.runtime.tasks.multi_label import MultiLabelClassifier
+from distill.runtime.tasks.ner import Tagger
 from distill.runtime.tasks.question_answering import QuestionAnswerer
 from distill.runtime.tasks.regression import Regressor
 from distill.runtime.tasks.vectors import VectorClassifier, VectorModel
@@ -14,7 +15,14 @@ from distill.runtime.tasks.vectors import VectorClassifier, VectorModel
 #: Kinds of task, as manifests name them, and what reads their bundles.
 KINDS: dict[str, type[BundleModel]] = {
     found.task: found
-    for found in (Classifier, MultiLabelClassifier, QuestionAnswerer, Regressor, VectorModel)
+    for found in (
+        Classifier,
+        MultiLabelClassifier,
+        QuestionAnswerer,
+        Regressor,
+        Tagger,
+        VectorModel,
+    )
 }
 
 

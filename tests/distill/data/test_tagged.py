@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.data.tagged import TaggedSplit, join
+from distill.data.tagged import TaggedSplit, join, tagged
 from distill.runtime.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
@@ -15,7 +15,7 @@ def split(*rows: str) -> TaggedSplit:
     pairs = [[word.rpartition("/") for word in row.split()] for row in rows]
     words = [[word for word, _, _ in row] for row in pairs]
     tags = [[TAGS.labels.index(tag) for _, _, tag in row] for row in pairs]
-    return TaggedSplit("train", words, tags, TAGS)
+    return tagged("train", words, tags, TAGS)
 
 
 @pytest.mark.parametrize(

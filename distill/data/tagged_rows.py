@@ -1,0 +1,210 @@
+"""Tables of words and tags to checked rows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from distill.data.bad_rows import BadRowError, BadRows
+from distill.data.sources.table import Table, listed
+from distill.data.tag_names import RawTag, index_faults, make_tag_set, no_tag, to_indices
+from distill.data.tagged import TaggedSplit, tagged
+from distill.data.texts import id_faults, text_fault
+from distill.errors import DataError
+from distill.recipe.schema import Columns, NerTask
+from distill.runtime.tags import TagSet, split_tag
+
+#: What is wrong with rows: the word's number from 0, where it is one word's fault, and why.
+_Faults = dict[int, tuple[int | None, str]]
+_Tags = list[list[RawTag]]
+
+
+def wanted(columns: Columns) -> list[str]:
+    """The columns to read."""
+    named = [columns.tokens, columns.tags, columns.id]
+    return [name for name in named if name is not None]
+
+
+def to_tagged(
+    tables: dict[str, Table],
+    columns: Columns,
+    task: NerTask,
+    *,
+    notes: list[str],
+    bad: BadRows | None = None,
+) -> dict[str, TaggedSplit]:
+    """The rows of tables, checked: every word says something and has a tag that may stand there.
+
+    Rows without any word are left out, and told.
+
+    Args:
+        tables: by role; ``train`` is there.
+        columns: which columns hold what.
+        task: labels, scheme, and what becomes of illegal sequences.
+        notes: gets what a reader of the results should know.
+        bad: what to do with rows that cannot be used; left out, they are refused.
+
+    Raises:
+        DataError: words and tags that do not go together, with their place.
+    """
+    bad = bad or BadRows()
+    whole = {role: _whole(table, columns, task, bad, notes) for role, table in tables.items()}
+    bad.check({table.place: len(table) for table in whole.values()})
+    train = whole["train"]
+    tag_set = make_tag_set(
+        _tags(train, columns), train, given=task.labels, scheme=task.scheme, notes=notes
+    )
+    found = {}
+    for role, table in whole.items():
+        faults = index_faults(_tags(table, columns), table, tag_set)
+        known = _sift(table, dict(faults), bad)
+        tags = to_indices(_tags(known, columns), known, tag_set)
+        repaired = _repair(tags, tag_set) if task.repair else 0
+        if repaired:
+            notes.append(f"{table.place}: illegal tags of {repaired:,} rows are repaired")
+        wrong = {row: fault for row, one in enumerate(tags) if (fault := tag_set.fault(one))}
+        advice = "; mend it, or let task.repair: true take it as conlleval does"
+        legal = _sift(
+            known, {row: (fault.word, fault.why + advice) for row, fault in wrong.items()}, bad
+        )
+        tags = [one for row, one in enumerate(tags) if row not in wrong]
+        words = [_list(cell) or [] for cell in legal.columns[columns.tokens]]
+        found[role] = tagged(role, words, tags, tag_set, stride=task.stride)
+    _check_seen(found["train"], train, notes)
+    return found
+
+
+def _sift(table: Table, faults: _Faults, bad: BadRows) -> Table:
+    """Take bad rows out, or refuse the first one with the place of its word."""
+    if faults and not bad.skips:
+        row = min(faults)
+        word, why = faults[row]
+        more = len(faults) - 1
+        rest = f" (and {more:,} more row{'s' * (more > 1)})" if more else ""
+        raise BadRowError(f"{table.at(row, word)}: {why}{rest}")
+    said = {
+        row: why if word is None else f"word {word + 1}: {why}"
+        for row, (word, why) in faults.items()
+    }
+    return bad.sift(table, said)
+
+
+def _whole(table: Table, columns: Columns, task: NerTask, bad: BadRows, notes: list[str]) -> Table:
+    """The rows that have words, each with a tag of the scheme."""
+    tokens = table.column(columns.tokens, "data.columns.tokens")
+    tags = table.column(columns.tags, "data.columns.tags")
+    faults: _Faults = {}
+    for row, cells in enumerate(zip(tokens, tags, strict=True)):
+        if (fault := _row_fault(*cells, columns, task.scheme)) is not None:
+            faults[row] = fault
+    table = _sift(table, faults, bad)
+    if columns.id is not None:
+        table = bad.sift(table, id_faults(table, columns.id))
+    kept = [row for row, cell in enumerate(table.columns[columns.tokens]) if _list(cell)]
+    if not kept:
+        raise DataError(f"{table.place}: no row has a word; it needs rows to learn from")
+    if len(kept) == len(table):
+        return table
+    notes.append(f"{table.place}: {len(table) - len(kept):,} rows without words are left out")
+    return table.take(kept)
+
+
+def _row_fault(
+    tokens: Any, tags: Any, columns: Columns, scheme: str
+) -> tuple[int | None, str] | None:
+    """What is wrong with a row's cells."""
+    words, given = _list(tokens), _list(tags)
+    for cell, found, name in ((tokens, words, columns.tokens), (tags, given, columns.tags)):
+        if found is None:
+            what = "is missing" if cell is None else f"holds {_shown(cell)}"
+            return None, f"column '{name}' {what}; a list with one entry for each word is expected"
+    assert words is not None
+    assert given is not None
+    if len(words) != len(given):
+        return None, (
+            f"{len(words)} words in '{columns.tokens}', but {len(given)} tags in "
+            f"'{columns.tags}'; every word needs one"
+        )
+    for place, word in enumerate(words):
+        if (fault := text_fault(word)) is not None:
+            return place, f"the word {fault}; mend or remove it"
+    for place, tag in enumerate(given):
+        if (fault := _tag_fault(tag, scheme)) is not None:
+            return place, fault
+    return None
+
+
+def _list(value: Any) -> list[Any] | None:
+    """A cell's list, which a cell of text may hold as JSON; ``None`` where it has none."""
+    if isinstance(value, np.ndarray):
+        return list(value.tolist())
+    if isinstance(value, list | tuple):
+        return list(value)
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return list(json.loads(value))
+        except ValueError:
+            return None
+    return None
+
+
+def _shown(cell: Any) -> str:
+    shown = repr(cell)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
+
+
+def _tag_fault(tag: Any, scheme: str) -> str | None:
+    if isinstance(tag, str) and tag.strip():
+        return None if split_tag(tag.strip(), scheme) else no_tag(tag.strip(), scheme)
+    if isinstance(tag, int) and not isinstance(tag, bool):
+        return None
+    shown = "missing" if tag is None or tag == "" else f"{tag!r}"
+    return f"the tag is {shown}; a name or an integer is expected"
+
+
+def _tags(table: Table, columns: Columns) -> _Tags:
+    """The tags of rows that were looked at: names without white space around them, or integers."""
+    return [
+        [tag.strip() if isinstance(tag, str) else int(tag) for tag in _list(cell) or []]
+        for cell in table.columns[columns.tags]
+    ]
+
+
+def _repair(tags: list[list[int]], tag_set: TagSet) -> int:
+    """Make sequences allowed; gives the number of those that were not."""
+    repaired = 0
+    for row, sequence in enumerate(tags):
+        if tag_set.fault(sequence) is not None:
+            spans = tag_set.read(sequence, strict=False)
+            tags[row] = tag_set.write(spans, len(sequence))
+            repaired += 1
+    return repaired
+
+
+def _check_seen(train: TaggedSplit, table: Table, notes: list[str]) -> None:
+    """Types of entities that no training row shows: only those can be that somebody named."""
+    seen = seen_types(train)
+    if not seen:
+        raise DataError(f"{table.place}: no word has a tag but 'O'; there must be an entity")
+    unseen = [name for index, name in enumerate(train.tag_set.types) if index not in seen]
+    if unseen:
+        notes.append(f"{table.place}: no row has an entity of the type {listed(unseen)}")
+
+
+def seen_types(split: TaggedSplit) -> set[int]:
+    """The types of the entities of a split."""
+    return {span.type for row in split.labels for span in split.tag_set.read(row)}
+
+
+def check_entities(train: TaggedSplit) -> None:
+    """Look whether the training rows that the limits kept have an entity.
+
+    Raises:
+        DataError: they have none.
+    """
+    if not seen_types(train):
+        raise DataError(
+            f"data.limit_train: the {len(train):,} training rows kept have no entity; keep more"
+        )

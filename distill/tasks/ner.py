@@ -1,0 +1,88 @@
+"""Named entities: a tag for each word, and with it the parts of a text that are entities.
+
+Legend: B windows, L length, C tags, M tokens that have a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from distill import ranks
+from distill.errors import DataError
+from distill.runtime.tags import TagSet
+from distill.tasks.base import Task
+from distill.tasks.entities import METRICS, EntityScores
+
+_IGNORED = -100
+
+
+class Ner(Task):
+    """Tags of tokens by cross-entropy, scored as entities.
+
+    Metrics are those of :class:`~distill.tasks.entities.EntityScores`.
+
+    Args:
+        labels: the tags in the order of their integers.
+        metric: which of the metrics is the score. With ``lenient_f1`` the runtime too reads illegal
+            sequences of tags as ``conlleval`` does.
+        scheme: ``bio`` or ``bioes``.
+        stride: pieces that neighbouring windows of a long text share; ``None`` for the default.
+
+    Raises:
+        DataError: the labels are not those of the scheme, or there is no such metric.
+    """
+
+    kind: ClassVar[str] = "ner"
+    head: ClassVar[str] = "tokens"
+
+    def __init__(
+        self,
+        labels: Sequence[str],
+        metric: str = "f1",
+        *,
+        scheme: str = "bio",
+        stride: int | None = None,
+    ) -> None:
+        super().__init__(tuple(labels), metric)
+        try:
+            self.tag_set = TagSet(labels, scheme)
+        except ValueError as error:
+            raise DataError(f"task.labels: {error}") from None
+        self.stride = stride
+        if metric not in METRICS:
+            raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(METRICS)}")
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The scheme, how illegal tags are read, and the stride."""
+        strict = self.primary != "lenient_f1"
+        return {"scheme": self.tag_set.scheme, "strict": strict, "stride": self.stride}
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy over the labelled tokens of logits (B, L, C) and labels (B, L)."""
+        kept = labels != _IGNORED  # (B, L)
+        return ranks.mean(F.cross_entropy(logits[kept].float(), labels[kept], reduction="none"))
+
+    def metrics(self) -> MetricCollection:
+        """Empty :class:`~distill.tasks.entities.EntityScores`; see :meth:`Task.metrics`."""
+        return MetricCollection({"entities": EntityScores(self.tag_set)}, compute_groups=False)
+
+    def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
+        """Count a batch of logits (B, L, C)."""
+        windows = (batch["row"], batch["index"], batch["alone"])
+        metrics.update(self.decide(logits), batch["labels"], *windows)
+
+    def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """The logits of the tokens that have a label, (M, C)."""
+        return logits[batch["labels"] != _IGNORED]
+
+    def comparable_labels(self, batch: Mapping[str, Any]) -> Tensor | None:
+        """The labels of those tokens, (M,)."""
+        labels = batch.get("labels")
+        return labels[labels != _IGNORED] if isinstance(labels, torch.Tensor) else None

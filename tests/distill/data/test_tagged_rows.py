@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distill.data.bad_rows import BadRows
+from distill.data.sources.conll import read_conll
+from distill.data.sources.table import Table
+from distill.data.tagged_rows import to_tagged
+from distill.errors import DataError
+from distill.recipe.schema import Columns, NerTask
+
+
+def table(
+    rows: list[tuple[Any, Any]], *, names: tuple[str, ...] | None = None, place: str = "rows.jsonl"
+) -> Table:
+    columns = {"tokens": [row[0] for row in rows], "tags": [row[1] for row in rows]}
+    lines = list(range(1, len(rows) + 1))
+    return Table(place, columns, ["tokens", "tags"], lines, label_names=names)
+
+
+def read(given: Table, notes: list[str] | None = None, **task: Any) -> Any:
+    config = NerTask(kind="ner", **task)
+    notes = [] if notes is None else notes
+    return to_tagged({"train": given}, Columns(), config, notes=notes)["train"]
+
+
+GOOD = (["Ann", "Lee", "sings"], ["B-person", "I-person", "O"])
+
+
+def test_tags_are_named_type_by_type() -> None:
+    found = read(table([GOOD, (["Rome"], ["B-place"])]))
+    labels = ("O", "B-person", "I-person", "B-place", "I-place")
+    assert found.tag_set.labels == labels
+    assert found.labels == [[1, 2, 0], [3]]
+    assert found.words == [["Ann", "Lee", "sings"], ["Rome"]]
+
+
+def test_tags_that_a_type_lacks_are_added_and_told() -> None:
+    notes: list[str] = []
+    found = read(table([GOOD]), notes, labels=["B-person", "O", "B-place", "I-person"])
+    assert found.tag_set.labels == ("B-person", "O", "B-place", "I-person", "I-place")
+    assert notes == [
+        "task.labels: 'I-place' added, so that every type has all tags",
+        "rows.jsonl: no row has an entity of the type 'place'",
+    ]
+
+
+def test_labels_may_be_types_alone() -> None:
+    assert read(table([GOOD]), labels=["person"]).tag_set.labels == ("O", "B-person", "I-person")
+
+
+@pytest.mark.parametrize("how", ["carried", "given", "beside"])
+def test_integers_get_names(how: str, tmp_path: Path) -> None:
+    names = ("B-person", "I-person", "O")
+    place = str(tmp_path / "rows.jsonl")
+    (tmp_path / "labels.json").write_text(json.dumps(names if how == "beside" else ["wrong"]))
+    given = table([(["Ann", "Lee", "sings"], [0, 1, 2])], place=place)
+    if how == "carried":
+        given = table([(["Ann", "Lee", "sings"], [0, 1, 2])], names=names)
+    found = read(given, labels=list(names) if how == "given" else None)
+    assert found.entities(0) == [(0, 0, 7)]
+    assert found.tag_set.labels == names
+
+
+def test_bioes_is_read() -> None:
+    rows = [(["Ann", "Lee", "in", "Rome"], ["B-person", "E-person", "O", "S-place"])]
+    found = read(table(rows), scheme="bioes")
+    assert found.entities(0) == [(0, 0, 7), (1, 11, 15)]
+    assert len(found.tag_set.labels) == 9
+
+
+def test_rows_without_words_are_left_out_and_told() -> None:
+    notes: list[str] = []
+    assert len(read(table([([], []), GOOD]), notes)) == 1
+    assert notes == ["rows.jsonl: 1 rows without words are left out"]
+    with pytest.raises(DataError, match=r"rows\.jsonl:3, word 2: the tag 'B-x' is unknown"):
+        read(table([([], []), GOOD, (["a", "b"], ["O", "B-x"])]), labels=["person"])
+
+
+def test_cells_may_hold_lists_as_text() -> None:
+    assert read(table([('["Ann"]', '["B-person"]')])).words == [["Ann"]]
+
+
+@pytest.mark.parametrize(
+    ("row", "task", "where", "what"),
+    [
+        ((["a", "b"], ["O"]), {}, ":2", "2 words in 'tokens', but 1 tags in 'tags'"),
+        ((["a", "b"], ["O", "I-person"]), {}, ":2, word 2", "'I-person' follows 'O'"),
+        ((["a"], ["I-person"]), {}, ":2, word 1", "comes first"),
+        ((["a", ""], ["O", "O"]), {}, ":2, word 2", "the word is empty"),
+        ((["a", " "], ["O", "O"]), {}, ":2, word 2", "the word is empty"),
+        ((["a\0"], ["O"]), {}, ":2, word 1", "holds a NUL character"),
+        ((["\ud83d"], ["O"]), {}, ":2, word 1", "holds half a surrogate pair"),
+        (([None], ["O"]), {}, ":2, word 1", "the word is missing"),
+        (([3], ["O"]), {}, ":2, word 1", "holds int instead of text"),
+        ((["a"], [None]), {}, ":2, word 1", "the tag is missing"),
+        ((["a"], [2.5]), {}, ":2, word 1", "the tag is 2.5"),
+        ((["a"], [99]), {"labels": ["person"]}, ":2, word 1", "out of range; there are 3 tags"),
+        ((["a"], ["B-persn"]), {"labels": ["person"]}, ":2, word 1", "did you mean 'B-person'?"),
+        ((["a"], ["E-person"]), {"labels": ["person"]}, ":2, word 1", "task.scheme: bioes"),
+        ((["a"], ["person"]), {"labels": ["person"]}, ":2, word 1", "no tag of the scheme bio"),
+        (("a b", ["O", "O"]), {}, ":2", "column 'tokens' holds 'a b'"),
+        ((["a"], None), {}, ":2", "column 'tags' is missing"),
+        (("[1", ["O"]), {}, ":2", "column 'tokens' holds '[1'"),
+    ],
+)
+def test_faults_are_told_with_their_place(
+    row: tuple[Any, Any], task: dict[str, Any], where: str, what: str
+) -> None:
+    with pytest.raises(DataError) as error:
+        read(table([GOOD, row]), **task)
+    assert str(error.value).startswith(f"rows.jsonl{where}: ")
+    assert what in str(error.value)
+
+
+def test_a_column_file_tells_the_line_of_the_word(tmp_path: Path) -> None:
+    path = tmp_path / "rows.conll"
+    path.write_text("Ann\tB-person\n\na\tO\nb\tI-person\n", encoding="utf-8")
+    with pytest.raises(DataError) as error:
+        read(read_conll(path, ["tokens", "tags"]))
+    assert str(error.value).startswith(f"{path}:4: 'I-person' follows 'O'")
+
+
+def test_illegal_sequences_are_repaired_where_asked() -> None:
+    notes: list[str] = []
+    found = read(table([(["Ann", "Lee"], ["I-person", "I-person"]), GOOD]), notes, repair=True)
+    assert found.labels == [[1, 2], [1, 2, 0]]
+    assert notes == ["rows.jsonl: illegal tags of 1 rows are repaired"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        ([(["a"], ["O"])], "no tag but 'O'"),
+        ([([], [])], "no row has a word"),
+        ([(["a"], [1])], "tags are integers without names"),
+    ],
+)
+def test_data_without_entities_are_refused(rows: list[tuple[Any, Any]], what: str) -> None:
+    with pytest.raises(DataError, match=what):
+        read(table(rows))
+
+
+def test_types_that_training_lacks_are_unknown() -> None:
+    tables = {"train": table([GOOD]), "validation": table([(["Rome"], ["B-place"])])}
+    with pytest.raises(DataError, match="'B-place' is unknown; types are 'person'"):
+        to_tagged(tables, Columns(), NerTask(kind="ner"), notes=[])
+    task = NerTask(kind="ner", labels=["person", "place"])
+    assert to_tagged(tables, Columns(), task, notes=[])["validation"].labels == [[3]]
+
+
+def test_emoji_and_right_to_left_words_are_words() -> None:
+    rows = [(["😂", "שלום", "é", "\u202eabc"], ["O", "B-person", "I-person", "O"])]
+    assert read(table(rows)).words == [rows[0][0]]
+
+
+def test_bad_rows_are_set_aside_where_asked() -> None:
+    rows = [GOOD, (["a", "b"], ["O", "I-person"]), (["a"], []), GOOD, (["a"], ["B-x"]), GOOD]
+    bad, notes = BadRows("skip"), list[str]()
+    task = NerTask(kind="ner", labels=["person"])
+    found = to_tagged({"train": table(rows)}, Columns(), task, notes=notes, bad=bad)["train"]
+    assert len(found) == len(found.words) == len(found.labels) == 3
+    assert {row.place: row.reason.partition(";")[0] for row in bad.rows} == {
+        "rows.jsonl:2": "word 2: 'I-person' follows 'O', but goes on with an entity",
+        "rows.jsonl:3": "1 words in 'tokens', but 0 tags in 'tags'",
+        "rows.jsonl:5": "word 1: the tag 'B-x' is unknown",
+    }

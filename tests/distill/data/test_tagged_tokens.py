@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoTokenizer
+
+from distill.data.tagged import TaggedSplit, tagged
+from distill.data.tagged_tokens import IGNORED, TaggedDataset, tag_tokens
+from distill.errors import DataError
+from distill.runtime.tags import TagSet, tags_of
+
+TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
+
+
+@pytest.fixture
+def tokenizer(tiny_bert: Callable[..., Path]) -> Any:
+    return AutoTokenizer.from_pretrained(tiny_bert(words=["ann", "lee", "rome"]))
+
+
+def split(*rows: str, tag_set: TagSet = TAGS, stride: int | None = None) -> TaggedSplit:
+    """Rows such as ``Ann/B-person sings/O``."""
+    pairs = [[word.rpartition("/") for word in row.split()] for row in rows]
+    words = [[word for word, _, _ in row] for row in pairs]
+    tags = [[tag_set.labels.index(tag) for _, _, tag in row] for row in pairs]
+    return tagged("train", words, tags, tag_set, stride=stride)
+
+
+def labelled(rows: TaggedDataset, tokenizer: Any, tag_set: TagSet = TAGS) -> list[list[str]]:
+    """Each window's labelled tokens, as ``token/tag``."""
+    found = []
+    for item in (rows[index] for index in range(len(rows))):
+        tokens = tokenizer.convert_ids_to_tokens(item["input_ids"].tolist())
+        pairs = zip(tokens, item["label"].tolist(), strict=True)
+        found.append([f"{t}/{tag_set.labels[tag]}" for t, tag in pairs if tag != IGNORED])
+    return found
+
+
+def test_first_pieces_of_units_are_labelled(tokenizer: Any) -> None:
+    rows = tag_tokens(
+        split("Ann/B-person @lee/I-person acted/O in/O Rome./B-place", "Ann/B-person"),
+        tokenizer,
+        max_length=32,
+    )
+    # A word of several units goes on with its entity, whatever its tag.
+    assert labelled(rows, tokenizer) == [
+        ["ann/B-person", "@/I-person", "lee/I-person", "a/O", "in/O", "rome/B-place", "./I-place"],
+        ["ann/B-person"],
+    ]
+    assert rows[0]["label"][0] == rows[0]["label"][-1] == IGNORED
+    assert [rows[index]["row"] for index in range(2)] == [0, 1]
+    assert rows[0]["alone"]
+
+
+def test_bioes_ends_where_the_last_unit_does(tokenizer: Any) -> None:
+    tag_set = TagSet(tags_of(["person"], "bioes"), "bioes")
+    rows = tag_tokens(
+        split("@ann/S-person ann/S-person", tag_set=tag_set), tokenizer, max_length=32
+    )
+    assert labelled(rows, tokenizer, tag_set) == [["@/B-person", "ann/E-person", "ann/S-person"]]
+
+
+def test_long_rows_are_windows_and_nothing_is_lost(
+    tokenizer: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    long = " ".join(f"{word}/O" for word in ["good", "film"] * 20) + " Ann/B-person Lee/I-person"
+    given = split("Ann/B-person", long, stride=4)
+    with caplog.at_level(logging.INFO, logger="distill"):
+        rows = tag_tokens(given, tokenizer, max_length=16)
+    assert rows.rows.tolist() == [0, 1, 1, 1, 1]
+    assert [rows[index]["alone"] for index in range(5)] == [True, False, False, False, False]
+    words = [pair for window in labelled(rows, tokenizer)[1:] for pair in window]
+    assert words == [*(["good/O", "film/O"] * 20), "ann/B-person", "lee/I-person"]
+    assert rows.lengths.max() == 16
+    assert "1 of 2 rows are longer than 16 tokens; they are read in 4 windows" in caplog.text
+
+
+def test_entities_without_tokens_are_told(tokenizer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="distill"):
+        rows = tag_tokens(split("\u200b/B-person Ann/O", "\u200b/O"), tokenizer, max_length=16)
+    assert labelled(rows, tokenizer) == [["ann/O"]]
+    assert rows.lost == 1
+    assert "1 entities have no token" in caplog.text
+    with pytest.raises(DataError, match="makes no token of any word"):
+        tag_tokens(split("\u200b/O"), tokenizer, max_length=16)
+
+
+def test_batches_are_padded_with_ignored_labels(tokenizer: Any) -> None:
+    rows = tag_tokens(split("Ann/B-person sings/O", "Ann/B-person"), tokenizer, max_length=16)
+    batch = rows.collate()([rows[0], rows[1]])
+    assert batch["labels"].shape == batch["input_ids"].shape
+    assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
+    assert (batch["labels"] != IGNORED).sum(dim=1).tolist() == [2, 1]
+    assert batch["row"].tolist() == batch["index"].tolist() == [0, 1]
+    assert batch["alone"].tolist() == [True, True]
+
+
+def test_tokens_are_cached_by_what_they_are_made_of(tokenizer: Any) -> None:
+    one = tag_tokens(split("Ann/B-person sings/O"), tokenizer, max_length=16)
+    assert tag_tokens(split("Ann/B-person sings/O"), tokenizer, max_length=16).folder == one.folder
+    others = [
+        tag_tokens(split("Ann/B-place sings/O"), tokenizer, max_length=16),
+        tag_tokens(split("Ann/B-person sings/O"), tokenizer, max_length=24),
+        tag_tokens(split("Ann/B-person sings/O", stride=1), tokenizer, max_length=16),
+    ]
+    assert len({one.digest, *(other.digest for other in others)}) == 4
+    copy = pickle.loads(pickle.dumps(one))
+    assert np.array_equal(copy[0]["label"], one[0]["label"])
+
+
+@pytest.mark.parametrize(
+    ("max_length", "stride", "what"),
+    [(16, 14, "windows of 16 tokens cannot share 14"), (256, None, "takes at most 128")],
+)
+def test_limits_that_cannot_be(
+    tokenizer: Any, max_length: int, stride: int | None, what: str
+) -> None:
+    with pytest.raises(DataError, match=what):
+        tag_tokens(split("Ann/B-person", stride=stride), tokenizer, max_length=max_length)
