@@ -14,6 +14,7 @@ from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
 from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
+from distill.runtime.tags import TagSet
 from students.heads import POOLING, head_of
 from teachers.load import load_model, load_tokenizer
 
@@ -23,6 +24,7 @@ _TASKS = {
     ("classification", _SINGLE): "classification",
     ("classification", "multi_label_classification"): "multi_label",
     ("classification", "regression"): "regression",
+    ("tokens", _SINGLE): "ner",
     ("vectors", _SINGLE): "vectors",
 }
 #: Formats that need no data to calibrate on.
@@ -66,6 +68,7 @@ def export_folder(
             f"{source}: a {type(model).__name__} for {model.config.problem_type} makes no bundle "
             "by itself; export it from its run"
         )
+    settings = _tags(source, list(labels.values())) if task == "ner" else _settings(model)
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         save_transformers(model, tokenizer, work / "transformers")
@@ -78,7 +81,7 @@ def export_folder(
                 "name": source.resolve().name,
                 "task": task,
                 "labels": [] if task == "vectors" else [labels[index] for index in sorted(labels)],
-                "settings": _settings(model),
+                "settings": settings,
                 "pair": pair,
                 "max_length": max_length or min(longest, int(tokenizer.model_max_length)),
             },
@@ -90,6 +93,20 @@ def _settings(model: Any) -> dict[str, Any]:
     """What the runtime needs to know of a sentence encoder."""
     pooling = getattr(model.config, POOLING, None)
     return {} if pooling is None else {"pooling": pooling, "normalize": True}
+
+
+def _tags(source: Path, labels: list[str]) -> dict[str, Any]:
+    """The scheme of a tagger's labels.
+
+    Raises:
+        ModelError: they are no tags.
+    """
+    scheme = "bioes" if any(label[:2] in ("E-", "S-") for label in labels) else "bio"
+    try:
+        TagSet(labels, scheme)
+    except (ValueError, KeyError) as error:
+        raise ModelError(f"{source}: its labels are no tags of entities ({error})") from error
+    return {"scheme": scheme, "strict": True, "stride": None}
 
 
 def _models(model: Any, formats: Sequence[str], work: Path) -> dict[str, Path]:

@@ -25,11 +25,13 @@ _LIMITS = {
     "qa": "It answers with a part of the text, also where the answer is not in it, unless it was\n"
     "  trained on such questions (`no_answer` in `distill.json`).",
     "regression": "It answers with a number, whatever it is given, and not with how sure it is.",
+    "ner": "Every entity's score is the mean of its words' probabilities, and not how often such\n"
+    "  entities are right.",
     "multi_label": "A label is given above its threshold (`settings` in `distill.json`); texts\n"
     "  unlike the training data get confident answers too.",
 }
 #: Kinds of task that the hub calls otherwise than `text-classification`.
-_TAGS = {"qa": "question-answering"}
+_TAGS = {"qa": "question-answering", "ner": "token-classification"}
 
 
 def make_card(
@@ -91,6 +93,9 @@ def _gives(kind: str, labels: Sequence[str]) -> str:
     """What a prediction is, in a few words."""
     if kind == "regression":
         return "a number (`score`)"
+    if kind == "ner":
+        types = dict.fromkeys(label.partition("-")[2] for label in labels if "-" in label)
+        return f"its named entities with their characters: {', '.join(types)}"
     many = "any number" if kind == "multi_label" else "one"
     if not labels:
         return f"{many} of the labels in `config.json`"

@@ -17,7 +17,9 @@ _PREFIXES = {"bio": "BI", "bioes": "BIES"}
 def entities(recipe: Recipe) -> Findings:
     """What does not go together with words and tags, and what only they have."""
     task, data = recipe.task, recipe.data
-    named = data.columns.model_fields_set
+    # A resolved recipe names every column, most of them as they are without a word.
+    fields = type(data.columns).model_fields
+    named = [name for name in fields if getattr(data.columns, name) != fields[name].default]
     if not isinstance(task, NerTask):
         for column in _OURS if isinstance(task, LabelledTask) else ():
             if column in named:

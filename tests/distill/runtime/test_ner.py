@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoTokenizer, BertConfig, BertForTokenClassification
+
+from distill.errors import DataError, ModelError
+from distill.export.folder import export_folder
+from distill.runtime import load
+from distill.runtime.tags import tags_of
+from distill.runtime.tasks.ner import Tagger
+
+LABELS = tags_of(["person", "place"], "bio")
+TEXTS = [
+    "Ann Lee loves New York, film.",
+    "北京是good的。ann",
+    "  😂👍🏽 ann@lee  Cafe\u0301 ",
+    "שלום ann",
+    "",
+    "\u200b",
+]
+
+
+@pytest.fixture
+def source(tiny_bert: Callable[..., Path]) -> Path:
+    folder = tiny_bert(words=["ann", "lee", "york", "北", "京", "是", "的", "。"])
+    config = BertConfig.from_pretrained(folder)
+    config.id2label = dict(enumerate(LABELS))
+    config.label2id = {label: index for index, label in enumerate(LABELS)}
+    torch.manual_seed(3)
+    model = BertForTokenClassification(config)
+    torch.nn.init.normal_(model.classifier.weight, std=1.0)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tagger(source: Path, tmp_path: Path) -> Tagger:
+    export_folder(source, tmp_path / "bundle", formats=("transformers", "onnx"), max_length=16)
+    found = load(tmp_path / "bundle")
+    assert isinstance(found, Tagger)
+    return found
+
+
+def expected_tags(source: Path, text: str) -> list[tuple[int, str]]:
+    """The first character and the tag of every unit, by transformers alone."""
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    model = BertForTokenClassification.from_pretrained(source).eval()
+    encoded = tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
+    offsets = encoded.pop("offset_mapping")[0].tolist()
+    words = encoded.word_ids(0)
+    with torch.inference_mode():
+        tags = model(**encoded).logits[0].argmax(-1).tolist()
+    return [
+        (offsets[place][0], LABELS[tags[place]])
+        for place, word in enumerate(words)
+        if word is not None and word != words[place - 1]
+    ]
+
+
+def test_tags_are_those_of_transformers(source: Path, tagger: Tagger) -> None:
+    found = tagger.tags(TEXTS)
+    for text, tags in zip(TEXTS, found, strict=True):
+        assert [(start, tag) for start, _, tag in tags] == expected_tags(source, text)
+    assert len({tag for row in found for _, _, tag in row}) > 2
+
+
+def test_entities_stand_where_they_are_said_to(tagger: Tagger) -> None:
+    predictions = tagger.predict(TEXTS)
+    entities = [
+        (text, entity)
+        for text, one in zip(TEXTS, predictions, strict=True)
+        for entity in one["entities"]
+    ]
+    assert entities
+    for text, entity in entities:
+        assert text[entity["start"] : entity["end"]] == entity["text"] != ""
+        assert entity["text"] == entity["text"].strip()
+        assert 0 < entity["score"] <= 1
+        assert entity["type"] in ("person", "place")
+    assert json.loads(json.dumps(predictions)) == predictions
+    assert predictions[4] == predictions[5] == {"entities": []}
+    assert all(tagger.line(one) for one in predictions)
+
+
+def test_batches_change_nothing(tagger: Tagger) -> None:
+    alone = [tagger.tags([text])[0] for text in TEXTS]
+    assert tagger.tags(TEXTS, batch_size=2) == alone
+
+
+def test_long_texts_are_read_to_their_end(tagger: Tagger) -> None:
+    words = ["Ann", "Lee", "film", "New", "York"] * 30
+    text = " ".join(words)
+    [tags] = tagger.tags([text])
+    assert [text[start:end] for start, end, _ in tags] == words
+    spans = [(e["start"], e["end"]) for e in tagger.predict([text])[0]["entities"]]
+    assert spans == sorted(spans)
+    assert max(end for _, end in spans) > len(text) // 2
+
+
+def test_the_line_is_for_people(tagger: Tagger) -> None:
+    entity = {"type": "place", "text": "New\nYork", "start": 0, "end": 8, "score": 0.981}
+    assert tagger.line({"entities": [entity, entity]}) == (
+        "place: New York (98.1%), place: New York (98.1%)"
+    )
+    assert tagger.line({"entities": []}) == "-"
+
+
+def test_what_is_no_list_of_texts_is_refused(tagger: Tagger) -> None:
+    with pytest.raises(DataError, match="give a list of strings"):
+        tagger.predict("Ann")
+    with pytest.raises(DataError, match="leave the pairs out"):
+        tagger.predict(["Ann"], ["Lee"])
+    with pytest.raises(DataError, match="not valid Unicode"):
+        tagger.predict(["\ud83d"])
+
+
+def test_labels_must_be_tags(source: Path, tmp_path: Path) -> None:
+    config = json.loads((source / "config.json").read_text("utf-8"))
+    config["id2label"]["0"] = "nothing"
+    (source / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(ModelError, match="no tags of entities"):
+        export_folder(source, tmp_path / "bundle", formats=("onnx",))
+
+
+def test_every_unit_of_a_long_text_is_read(tagger: Tagger) -> None:
+    found = tagger._units(["Ann " * 100])
+    [shares] = tagger._shares(found, batch_size=None, instances=None)
+    np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-6)
