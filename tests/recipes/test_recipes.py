@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from distill.recipe.schema import (
     AugmentStage,
     ClassificationTask,
     DistillStage,
+    NerTask,
     PretrainStage,
     PruneStage,
     QuestionTask,
@@ -48,8 +50,13 @@ def write_rows(folder: Path, recipe: Recipe, texts: list[str]) -> list[str]:
     if isinstance(recipe.task, QuestionTask):
         return write_questions(folder, texts)
     columns, names = recipe.data.columns, recipe.task.labels or ["no", "yes"]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for index, text in enumerate(texts):
+        if isinstance(recipe.task, NerTask):
+            words = text.split()
+            tags = ["B-film" if word == "film" else "O" for word in words]
+            rows.append({columns.tokens: words, columns.tags: tags})
+            continue
         number = isinstance(recipe.task, RegressionTask | VectorsTask)
         row = {
             columns.text: text,

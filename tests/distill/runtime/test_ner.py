@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, BertConfig, BertForTokenClassification
+from transformers import AutoTokenizer, BertConfig, BertForTokenClassification, BertTokenizerFast
 
 from distill.errors import DataError, ModelError
 from distill.export.folder import export_folder
@@ -26,23 +26,40 @@ TEXTS = [
 ]
 
 
-@pytest.fixture
-def source(tiny_bert: Callable[..., Path]) -> Path:
-    folder = tiny_bert(words=["ann", "lee", "york", "北", "京", "是", "的", "。"])
-    config = BertConfig.from_pretrained(folder)
-    config.id2label = dict(enumerate(LABELS))
-    config.label2id = {label: index for index, label in enumerate(LABELS)}
-    torch.manual_seed(3)
-    model = BertForTokenClassification(config)
-    torch.nn.init.normal_(model.classifier.weight, std=1.0)
+WORDS = ["ann", "lee", "loves", "new", "york", "film", "good", "cafe", "北", "京", "是", "的", "。"]
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "@", ",", ".", "##s"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random tagger whose tags vary."""
+    folder = tmp_path_factory.mktemp("tagger")
+    vocabulary = {piece: number for number, piece in enumerate(VOCABULARY)}
+    BertTokenizerFast(vocab=vocabulary, do_lower_case=True).save_pretrained(folder)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: index for index, label in enumerate(LABELS)},
+        initializer_range=0.1,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = BertForTokenClassification(config)
+        torch.nn.init.normal_(model.classifier.weight, std=1.0)
     model.save_pretrained(folder)
     return folder
 
 
-@pytest.fixture
-def tagger(source: Path, tmp_path: Path) -> Tagger:
-    export_folder(source, tmp_path / "bundle", formats=("transformers", "onnx"), max_length=16)
-    found = load(tmp_path / "bundle")
+@pytest.fixture(scope="module")
+def tagger(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Tagger:
+    bundle = tmp_path_factory.mktemp("bundle") / "bundle"
+    export_folder(source, bundle, formats=("transformers", "onnx"), max_length=16)
+    found = load(bundle)
     assert isinstance(found, Tagger)
     return found
 
@@ -121,11 +138,13 @@ def test_what_is_no_list_of_texts_is_refused(tagger: Tagger) -> None:
 
 
 def test_labels_must_be_tags(source: Path, tmp_path: Path) -> None:
-    config = json.loads((source / "config.json").read_text("utf-8"))
+    wrong = tmp_path / "wrong"
+    shutil.copytree(source, wrong)
+    config = json.loads((wrong / "config.json").read_text("utf-8"))
     config["id2label"]["0"] = "nothing"
-    (source / "config.json").write_text(json.dumps(config), "utf-8")
+    (wrong / "config.json").write_text(json.dumps(config), "utf-8")
     with pytest.raises(ModelError, match="no tags of entities"):
-        export_folder(source, tmp_path / "bundle", formats=("onnx",))
+        export_folder(wrong, tmp_path / "bundle", formats=("onnx",))
 
 
 def test_every_unit_of_a_long_text_is_read(tagger: Tagger) -> None:

@@ -1,0 +1,84 @@
+"""Named entities the whole way: column files, teacher, student, pruning, int8, bundle, text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from distill.pipeline.runner import run
+from distill.recipe.loader import load_recipe
+from distill.runtime import load
+from students.heads import logits_of
+from teachers.load import load_model, load_tokenizer
+
+pytestmark = pytest.mark.slow
+
+
+def ner_recipe(path: Path, sentences: tuple[list[str], list[int]]) -> Path:
+    """The tiny recipe over column files: a film is an entity, and what it is like is one too."""
+    recipe = yaml.safe_load(path.read_text("utf-8"))
+    texts, labels = sentences
+    for split, rows in (("train", range(48)), ("validation", range(48, 64))):
+        lines = ["-DOCSTART- O", ""]
+        for row in rows:
+            words = texts[row].split()
+            kind = "good" if labels[row] else "bad"
+            tags = ["O", f"B-{kind}", "B-film", *["O"] * (len(words) - 3)]
+            lines += [f"{word} x {tag}" for word, tag in zip(words, tags, strict=True)]
+            lines.append("")
+        file = path.with_name(f"{split}.conll")
+        file.write_text("\n".join(lines), "utf-8")
+        recipe["data"][split] = str(file)
+    # The longest sentences have 26 tokens, and are read in windows.
+    recipe["data"]["max_length"] = 16
+    recipe |= {"task": {"kind": "ner"}, "track": {}, "name": "ner"}
+    changed = path.with_name("ner.yaml")
+    changed.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    return changed
+
+
+def tags_of_transformers(folder: Path, text: str) -> list[str]:
+    """The tag of every word of a short text, by the bundle's own folder."""
+    encoded = load_tokenizer(folder)(text, return_tensors="pt")
+    words = encoded.word_ids(0)
+    model = load_model(folder)
+    with torch.inference_mode():
+        tags = logits_of(model, dict(encoded))[0].argmax(-1).tolist()
+    names = model.config.id2label or {}
+    firsts = [n for n, word in enumerate(words) if word is not None and word != words[n - 1]]
+    return [names[tags[first]] for first in firsts]
+
+
+def test_from_recipe_to_entities(
+    tmp_path: Path, tiny_recipe: Path, sentences: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = load_recipe(ner_recipe(tiny_recipe, sentences))
+    with caplog.at_level("INFO", logger="distill"):
+        results = run(recipe, tmp_path / "run")
+    assert "rows are longer than 16 tokens; they are read in" in caplog.text
+    rows = {row["name"]: row for row in results["models"]}
+    assert list(rows) == [
+        "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8"
+    ]  # fmt: skip
+    assert (results["task"], results["metric"]) == ("ner", "f1")
+    # Which word is the film stands in the text: it is learned in two epochs.
+    assert rows["teacher"]["scores"]["f1_film"] > 0.5
+    assert rows["onnx"]["score"] == pytest.approx(rows["prune"]["score"], abs=1e-3)
+    bundle = tmp_path / "run" / "bundle"
+    manifest = json.loads((bundle / "distill.json").read_text("utf-8"))
+    assert manifest["settings"] == {"scheme": "bio", "strict": True, "stride": None}
+    card = (bundle / "README.md").read_text("utf-8")
+    assert "pipeline_tag: token-classification" in card
+    assert "its named entities with their characters: bad, film, good" in card
+    model = load(bundle, format="onnx")
+    short = [text for text in sentences[0] if len(text) < 40]
+    for text, found in zip(short, model.tags(short), strict=True):  # type: ignore[attr-defined]
+        assert [tag for _, _, tag in found] == tags_of_transformers(bundle, text)
+    for text, one in zip(sentences[0], model.predict(sentences[0]), strict=True):
+        for entity in one["entities"]:
+            assert text[entity["start"] : entity["end"]] == entity["text"]

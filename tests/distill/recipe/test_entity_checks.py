@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from distill.recipe.loader import load_recipe
+
+Write = Callable[..., Path]
+Faults = Callable[..., list[str]]
+
+NER = """\
+recipe: 1
+name: ner
+task: {kind: ner}
+data: {source: files, train: a.conll, max_length: 64}
+teacher: {model: minilm-l6, finetune: {epochs: 1}}
+student: {size: 3x384}
+stages:
+  - kind: distill
+    objectives: [{kind: logits}]
+"""
+
+
+def test_a_ner_recipe_has_no_faults(write: Write, tmp_path: Path) -> None:
+    recipe = load_recipe(write(text=NER))
+    # Nor has it when every key is written down, as in a run folder.
+    path = tmp_path / "resolved.yaml"
+    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json")), "utf-8")
+    assert load_recipe(path) == recipe
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("task.stride=62", "task.stride: windows of 64 tokens (2 of them special) cannot share 62"),
+        ("task.labels=[O, B-x, E-x]", "'E-x' is no tag of the scheme bio (B-TYPE, I-TYPE or O)"),
+        ("data.columns.text=words", "words and tags have the columns tokens and tags"),
+        ("data.columns.tags=tokens", "'tokens' is the column of 'tokens' too"),
+        ("data={source: builtin, path: docstrings}", "the built-in data have no entities"),
+        ("task.metric=accuracy", "task.metric"),
+    ],
+)
+def test_what_does_not_go_with_entities(
+    write: Write, faults: Faults, setting: str, said: str
+) -> None:
+    found = faults(write(text=NER), setting)
+    assert any(said in fault for fault in found), found
+
+
+def test_labels_may_be_types_or_tags(write: Write) -> None:
+    for labels in ("[person]", "[O, B-person, I-person]"):
+        load_recipe(write(text=NER), f"task.labels={labels}")
+
+
+def test_words_are_not_replaced_under_tags(write: Write, faults: Faults) -> None:
+    text = NER.replace("stages:\n", "stages:\n  - {kind: augment}\n")
+    found = faults(write(text=text))
+    assert any("tags no longer stand where they did" in fault for fault in found), found
+
+
+def test_only_entities_have_words_and_tags(write: Write, faults: Faults) -> None:
+    text = NER.replace("kind: ner", "kind: classification")
+    found = faults(write(text=text), "data.columns.tags=ner_tags")
+    assert any("only for task.kind: ner" in fault for fault in found), found
