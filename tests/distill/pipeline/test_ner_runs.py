@@ -36,6 +36,7 @@ def ner_recipe(path: Path, sentences: tuple[list[str], list[int]]) -> Path:
         recipe["data"][split] = str(file)
     # The longest sentences have 26 tokens, and are read in windows.
     recipe["data"]["max_length"] = 16
+    recipe["teacher"]["finetune"] = {"epochs": 15, "batch_size": 8, "lr": 3e-3}
     recipe |= {"task": {"kind": "ner"}, "track": {}, "name": "ner"}
     changed = path.with_name("ner.yaml")
     changed.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
@@ -66,7 +67,7 @@ def test_from_recipe_to_entities(
         "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8"
     ]  # fmt: skip
     assert (results["task"], results["metric"]) == ("ner", "f1")
-    # Which word is the film stands in the text: it is learned in two epochs.
+    # Which word is the film stands in the text: a teacher of a few epochs knows.
     assert rows["teacher"]["scores"]["f1_film"] > 0.5
     assert rows["onnx"]["score"] == pytest.approx(rows["prune"]["score"], abs=1e-3)
     bundle = tmp_path / "run" / "bundle"
