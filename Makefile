@@ -8,7 +8,7 @@ REAL   := realdata
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test test-real check bench clean
+.PHONY: help install quickstart test test-slow test-real check bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,17 +23,21 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 quickstart: install ## distil, prune, quantise and export a real BERT on real text (minutes, no hub)
 	$(BIN)/distill run quickstart
 
-test: install ## the tests (no network)
-	$(PYTEST) -m "not $(REAL)"
+test: install ## the tests (no network; minutes)
+	$(PYTEST) -m "not $(REAL) and not slow"
+
+test-slow: install ## whole runs with tiny models, killed and resumed (minutes more)
+	$(PYTEST) -m "slow and not $(REAL)"
 
 test-real: install ## the tests on the real data sets
 	$(PYTEST) -m "$(REAL)"
 
-check: install ## ruff, mypy and the tests
+check: install ## ruff, mypy and all tests that need no data sets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(MAKE) test
+	$(MAKE) test-slow
 
 bench: install ## side-by-side measurements
 	$(BIN)/python benchmarks/inference.py
