@@ -10,7 +10,7 @@ import numpy as np
 
 from distill import atomic
 from distill.data.split import Split
-from distill.data.tokenized import TokenizedDataset, TokenRows
+from distill.data.tokenized import TokenRows
 from distill.evaluation import predictions
 from distill.evaluation.mistakes import (
     calibration,
@@ -41,11 +41,11 @@ class Judge:
 
     def __init__(self, task: Task, split: Split, rows: TokenRows) -> None:
         self.split = split
-        self.active = task.kind in predictions.KINDS and isinstance(rows, TokenizedDataset)
+        self.active = task.kind in predictions.KINDS
         self.found = Predictions(
             task=task.kind,
             labels=tuple(task.labels),
-            targets=np.asarray(rows.labels if isinstance(rows, TokenizedDataset) else []),
+            targets=np.asarray(getattr(rows, "labels", ())),
             thresholds=tuple(task.settings.get("thresholds", ())),
         )
 

@@ -4,8 +4,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import (
     BertConfig,
+    BertForMultipleChoice,
     BertForSequenceClassification,
-    BertForTokenClassification,
     BertModel,
 )
 
@@ -153,9 +153,9 @@ def test_masks_that_do_not_fit_are_refused():
 
 def test_other_classes_are_refused():
     torch.manual_seed(0)
-    model = BertForTokenClassification(config())
+    model = BertForMultipleChoice(config())
     masks = Masks([torch.arange(HEADS) < 2] * 3, [torch.arange(FFN) < 5] * 3)
-    with pytest.raises(ModelError, match="cannot prune a BertForTokenClassification"):
+    with pytest.raises(ModelError, match="cannot prune a BertForMultipleChoice"):
         slice_model(model, masks)
 
 

@@ -49,9 +49,10 @@ def ablation(tmp_path: Path, tiny_recipe: Path) -> Path:
     return path
 
 
-def _marks(folder: Path, stage: str, cell: str = "cells/short/seed-7") -> dict[str, int]:
+def _marks(folder: Path, stage: str, cell: str = "cells/short/seed-7") -> dict[str, tuple[int, int]]:
+    # An inode that was freed may be given out again: the time tells the two apart.
     return {
-        path.parent.parent.name: path.stat().st_ino
+        path.parent.parent.name: (path.stat().st_ino, path.stat().st_mtime_ns)
         for path in sorted((folder / cell).glob(f"*/{stage}/stage.json"))
     }
 
