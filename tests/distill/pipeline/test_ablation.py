@@ -49,7 +49,9 @@ def ablation(tmp_path: Path, tiny_recipe: Path) -> Path:
     return path
 
 
-def _marks(folder: Path, stage: str, cell: str = "cells/short/seed-7") -> dict[str, tuple[int, int]]:
+def _marks(
+    folder: Path, stage: str, cell: str = "cells/short/seed-7"
+) -> dict[str, tuple[int, int]]:
     # An inode that was freed may be given out again: the time tells the two apart.
     return {
         path.parent.parent.name: (path.stat().st_ino, path.stat().st_mtime_ns)
