@@ -185,7 +185,7 @@ def test_training_for_int8_goes_on_after_a_kill_and_ends_the_same(prepared, monk
     assert whole.facts["kept"] == "trained (qat), per channel"
     content = (context.folder / "model.int8.onnx").read_bytes()
     shutil.rmtree(context.folder / "checkpoint")
-    kept, real = stage.Int8Checkpoint.save, stage.logits_loss
+    kept, real = stage.Int8Checkpoint.save, stage.output_loss
 
     def save_and_die(self, *given, done, **rest):
         kept(self, *given, done=done, **rest)
@@ -197,7 +197,12 @@ def test_training_for_int8_goes_on_after_a_kill_and_ends_the_same(prepared, monk
         run(context)
     monkeypatch.setattr(stage.Int8Checkpoint, "save", kept)
     losses = []
-    monkeypatch.setattr(stage, "logits_loss", lambda *_: losses.append(1) or real(*_))
+
+    def counted(*of):
+        loss = real(*of)
+        return lambda *given: losses.append(1) or loss(*given)
+
+    monkeypatch.setattr(stage, "output_loss", counted)
     assert run(context).facts["score"] == whole.facts["score"]
     assert (context.folder / "model.int8.onnx").read_bytes() == content
     assert len(losses) == 2 * 4 - 3
