@@ -14,6 +14,7 @@ from distill.errors import DataError
 
 #: The columns that a nested file is read into.
 COLUMNS = ("id", "question", "context", "answers")
+_FORM = "SQuAD's form is data, paragraphs, qas"
 
 
 def read_squad(path: Path, wanted: Sequence[str], bad: BadRows | None = None) -> Table:
@@ -25,28 +26,34 @@ def read_squad(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
     Args:
         path: the file.
         wanted: not used: the columns are :data:`COLUMNS`.
-        bad: not used: a nested file is whole or not.
+        bad: what to do with articles, paragraphs and questions that are not in this form; left
+            out, they are refused.
 
     Raises:
         DataError: not JSON, not in this form, or without questions; and what
             :func:`~distill.data.sources.lines.read_lines` raises.
     """
+    bad = bad or BadRows()
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     names: list[str] = []
-    for place, context, question in _questions(path, _parsed(path)):
+    seen: set[str] = set()
+    for place, context, question in _questions(path, _parsed(path), bad):
         answers = question.get("answers")
         name = question.get("id")
         if question.get("is_impossible") is True:
             if answers:
-                raise DataError(
-                    f"{path}: {place}: is_impossible is true and there are answers; mend one"
-                )
+                said = "is_impossible is true and there are answers; mend one"
+                bad.add(str(path), f"{path}: {place}", said, question)
+                continue
             answers = []
-        names.append(place if name is None else f"question '{name}'")
+        # An id that stands twice does not say which of the two it is.
+        told = f"question '{name}'" if str(name) not in seen else f"question '{name}' ({place})"
+        seen.add(str(name))
+        names.append(place if name is None else told)
         values = (name, question.get("question"), context, answers)
         for column, value in zip(COLUMNS, values, strict=True):
             columns[column].append(value)
-    if not names:
+    if not names and not bad.of(str(path)):
         raise DataError(f"{path}: no questions; it needs rows to learn from")
     there = {n: v for n, v in columns.items() if any(value is not None for value in v)}
     return Table(str(path), there, list(there), names=names)
@@ -65,29 +72,35 @@ def _parsed(path: Path) -> Any:
         raise DataError(f"{path}: JSON nested too deeply") from None
 
 
-def _questions(path: Path, content: Any) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+def _questions(path: Path, content: Any, bad: BadRows) -> Iterator[tuple[str, Any, dict[str, Any]]]:
     """Place, context and entry of every question."""
     if not isinstance(content, dict) or "data" not in content:
         raise DataError(
             f"{path}: no 'data' at the top; a .json file is read as SQuAD's "
             '{"data": [{"paragraphs": [...]}]}, rows of other tasks belong into .jsonl or .csv'
         )
-    for number, article in enumerate(_list(path, content, "data", "")):
+    if not isinstance(content["data"], list):
+        raise DataError(f"{path}: 'data' is no list; {_FORM}")
+    for number, article in enumerate(content["data"]):
         here = f"data[{number}]"
-        for index, paragraph in enumerate(_list(path, article, "paragraphs", here)):
+        for index, paragraph in enumerate(_list(path, article, "paragraphs", here, bad)):
             place = f"{here}.paragraphs[{index}]"
-            for row, question in enumerate(_list(path, paragraph, "qas", place)):
-                if not isinstance(question, dict):
-                    raise DataError(f"{path}: {place}.qas[{row}]: not an object")
-                yield f"{place}.qas[{row}]", paragraph.get("context"), question
+            for row, question in enumerate(_list(path, paragraph, "qas", place, bad)):
+                if isinstance(question, dict):
+                    yield f"{place}.qas[{row}]", paragraph.get("context"), question
+                else:
+                    said = f"not an object but {type(question).__name__}; {_FORM}"
+                    bad.add(str(path), f"{path}: {place}.qas[{row}]", said, question)
 
 
-def _list(path: Path, entry: Any, key: str, place: str) -> list[Any]:
-    where = f"{path}: {place}" if place else str(path)
+def _list(path: Path, entry: Any, key: str, place: str, bad: BadRows) -> list[Any]:
+    """A list in an entry; of one that has none nothing, once that was told."""
+    found = entry.get(key) if isinstance(entry, dict) else None
+    if isinstance(found, list):
+        return found
     if not isinstance(entry, dict):
-        raise DataError(f"{where}: {type(entry).__name__} instead of an object with '{key}'")
-    found = entry.get(key)
-    if not isinstance(found, list):
+        what = f"{type(entry).__name__} instead of an object with '{key}'"
+    else:
         what = f"has no '{key}'" if found is None else f"'{key}' is no list"
-        raise DataError(f"{where}: {what}; SQuAD's form is data, paragraphs, qas")
-    return found
+    bad.add(str(path), f"{path}: {place}", f"{what}; {_FORM}", entry)
+    return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import yaml
 
 from distill import load_recipe, run
@@ -83,3 +84,44 @@ def test_a_mended_file_does_nothing_again(tmp_path, tiny_recipe):
     train.write_text(good, "utf-8")
     assert main(["resume", str(folder)]) == 0
     assert (folder / "log.txt").read_text("utf-8").count("done before") == 2
+
+
+def _tagged(path, bad):
+    lines = ["Ann B-person\nsings O\n"] * 20 + (["bad O\nfilm I-person\n"] if bad else [])
+    path.write_text("\n".join(lines), "utf-8")
+    return {"kind": "ner"}, f"{path}:61: word 2: 'I-person' follows 'O'"
+
+
+def _asked(path, bad):
+    answers = {"answers": [{"text": "good", "answer_start": 7}]}
+    questions = [{"id": f"q{n}", "question": "what?", **answers} for n in range(20)]
+    if bad:
+        wrong = {"answers": [{"text": "good", "answer_start": 6}]}
+        questions.append({"id": "q20", "question": "what?", **wrong})
+    paragraph = {"context": "it was good film", "qas": questions}
+    path.write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}), "utf-8")
+    return {"kind": "qa"}, f"{path}: question 'q20': the answer 'good' does not stand at character"
+
+
+@pytest.mark.parametrize(("ending", "write"), [("conll", _tagged), ("json", _asked)])
+def test_bad_rows_of_every_kind_are_counted(tmp_path, tiny_recipe, ending, write):
+    """Set aside in the same file, and what is left is what a file without them gives."""
+    path = tmp_path / f"rows.{ending}"
+    task, said = write(path, bad=True)
+    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8")) | {"task": task}
+    recipe["data"] = {"source": "files", "train": str(path), "on_bad_row": "skip"}
+    recipe |= {"stages": [recipe["stages"][1]]}
+    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    broken = Workspace(load_recipe(tiny_recipe))
+    write_data_facts(folder, broken)
+    facts = json.loads(folder.data.read_text("utf-8"))
+    assert facts["bad"] == 1
+    assert sum(facts["rows"].values()) == 20
+    assert any(f"1 of 21 rows set aside as bad, see bad_rows.jsonl; the first: {said}" in note
+               for note in facts["notes"])  # fmt: skip
+    [row] = [json.loads(line) for line in folder.bad_rows.read_text("utf-8").splitlines()]
+    assert f"{row['place']}: {row['reason']}".startswith(said)
+    write(path, bad=False)
+    assert Workspace(load_recipe(tiny_recipe)).data_digest == broken.data_digest

@@ -1,0 +1,142 @@
+"""Words with tags that cannot be used: refused with their place, or set aside and counted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from distill.data.bad_rows import HINT
+from distill.data.load import load_task_data
+from distill.data.split import TaskData
+from distill.errors import DataError
+from distill.recipe.schema import Columns, DataConfig, NerTask
+
+GOOD: list[dict[str, Any]] = [
+    {"id": f"r{n}", "tokens": ["Ann", f"sings{n}"], "tags": ["B-person", "O"]} for n in range(20)
+]
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    return {"id": "x", "tokens": ["Ann", "Lee"], "tags": ["B-person", "I-person"]} | changes
+
+
+#: What is wrong, the number of the word from 1 (0 for the whole row), and what is said of it.
+FAULTS: list[tuple[dict[str, Any], int, str]] = [
+    ({"tags": ["O"]}, 0, "2 words in 'tokens', but 1 tags in 'tags'; every word needs one"),
+    ({"tags": ["O", "I-person"]}, 2, "'I-person' follows 'O', but goes on with an entity; mend it"),
+    ({"tags": ["I-person", "O"]}, 1, "'I-person' comes first, but goes on with an entity"),
+    ({"tags": ["O", "B-persn"]}, 2, "the tag 'B-persn' is unknown; types are 'person'; did you"),
+    ({"tags": ["O", "person"]}, 2, "'person' is no tag of the scheme bio (B-TYPE, I-TYPE or O)"),
+    ({"tags": ["O", "E-person"]}, 2, "write task.scheme: bioes"),
+    ({"tags": ["O", None]}, 2, "the tag is missing; a name or an integer is expected"),
+    ({"tags": None}, 0, "column 'tags' is missing; a list with one entry for each word is"),
+    ({"tokens": None}, 0, "column 'tokens' is missing; a list with one entry for each word"),
+    ({"tokens": ["Ann", ""]}, 2, "the word is empty; mend or remove it"),
+    ({"tokens": ["Ann", None]}, 2, "the word is missing"),
+    ({"tokens": ["A\0nn", "Lee"]}, 1, "the word holds a NUL character"),
+    ({"id": "r3"}, 0, "the id 'r3' stands twice, first at "),
+    ({"id": None}, 0, "the id is missing in column 'id'"),
+]
+
+
+def write_jsonl(path: Path, bad: dict[str, Any]) -> str:
+    rows = [
+        json.dumps({name: value for name, value in one.items() if value is not None})
+        for one in (*GOOD[:10], bad, *GOOD[10:])
+    ]
+    path.write_text("\n".join(rows) + "\n", "utf-8")
+    return f"{path}:11"
+
+
+def write_parquet(path: Path, bad: dict[str, Any]) -> str:
+    pq.write_table(pa.Table.from_pylist([*GOOD[:10], bad, *GOOD[10:]]), path)
+    return f"{path} row 11"
+
+
+def load(path: Path, policy: str, **columns: str) -> TaskData:
+    data = DataConfig(
+        source="files", train=str(path), on_bad_row=policy, columns=Columns(**columns)
+    )
+    return load_task_data(data, NerTask(kind="ner", labels=["person"]), seed=0)
+
+
+@pytest.mark.parametrize(("ending", "write"), [("jsonl", write_jsonl), ("parquet", write_parquet)])
+@pytest.mark.parametrize(("change", "word", "said"), FAULTS)
+def test_a_bad_row_is_refused_or_set_aside(
+    tmp_path: Path, ending: str, write: Any, change: dict[str, Any], word: int, said: str
+) -> None:
+    path = tmp_path / f"rows.{ending}"
+    place = write(path, row(**change))
+    at = f"{place}, word {word}" if word else place
+    with pytest.raises(DataError) as error:
+        load(path, "refuse", id="id")
+    message = str(error.value)
+    assert message.startswith(f"{at}: "), message
+    assert said in message
+    assert message.endswith(HINT)
+    assert "\n" not in message
+
+    found = load(path, "skip", id="id")
+    texts = [*found.train.texts, *found.validation.texts]
+    assert sorted(texts) == sorted(" ".join(one["tokens"]) for one in GOOD)
+    assert [bad.place for bad in found.bad] == [place]
+    assert found.bad[0].reason.startswith(f"word {word}: " if word else said[:10])
+    assert said in found.bad[0].reason
+    assert found.bad[0].content == row(**change)
+    assert any("1 of 21 rows set aside as bad" in note for note in found.notes)
+
+
+def column_file(path: Path, bad: bytes, *, first: bool = False) -> int:
+    """Twenty good sentences and a bad one, which begins at the line that is given back."""
+    good = [b"".join(b"%s O\n" % word.encode() for word in one["tokens"]) for one in GOOD]
+    good[-1] = b"Ann B-person\nLee I-person\n"
+    before = [] if first else good[:10]
+    path.write_bytes(b"\n".join([*before, bad, *good[len(before) :]]))
+    return sum(one.count(b"\n") + 1 for one in before) + 1
+
+
+@pytest.mark.parametrize(
+    ("bad", "word", "said"),
+    [
+        (b"Ann O\nLee\n", 2, "1 field, but the first line has 2; a blank line parts sentences"),
+        (b"Ann O\nLee x O\n", 2, "3 fields, but the first line has 2"),
+        (b"Ann O\nLee I-person\n", 2, "'I-person' follows 'O', but goes on with an entity"),
+        (b"Ann O\nLee B-x\n", 2, "the tag 'B-x' is unknown; types are 'person'"),
+        (b"Ann O\nL\0ee O\n", 2, "a NUL byte at byte "),
+        (b"Ann O\nL\xffee O\n", 2, "not UTF-8 at byte "),
+    ],
+)
+def test_a_bad_sentence_of_a_column_file(tmp_path: Path, bad: bytes, word: int, said: str) -> None:
+    path = tmp_path / "rows.conll"
+    line = column_file(path, bad)
+    with pytest.raises(DataError) as error:
+        load(path, "refuse")
+    assert str(error.value).startswith(f"{path}:{line + word - 1}: {said}")
+    assert str(error.value).endswith(HINT)
+    found = load(path, "skip")
+    assert len(found.train) + len(found.validation) == len(GOOD)
+    assert len(found.bad) == 1
+    assert found.bad[0].place in (f"{path}:{line}", f"{path}:{line + word - 1}")
+    assert said in found.bad[0].reason
+    assert "Ann" in str(found.bad[0].content)
+    assert any("1 of 21 rows set aside as bad" in note for note in found.notes)
+
+
+def test_a_bad_first_sentence_does_not_say_what_the_columns_are(tmp_path: Path) -> None:
+    path = tmp_path / "rows.conll"
+    column_file(path, b"Ann\nLee O\n", first=True)
+    with pytest.raises(DataError, match=r"rows.conll:1: one column \('Ann'\); a word and its tag"):
+        load(path, "refuse")
+    assert [bad.content for bad in load(path, "skip").bad] == [["Ann", "Lee O"]]
+
+
+def test_a_column_file_of_bad_sentences_is_refused_whole(tmp_path: Path) -> None:
+    path = tmp_path / "rows.conll"
+    path.write_bytes(b"Ann\n\nLee\n")
+    with pytest.raises(DataError, match="2 of 2 rows are bad, more than half"):
+        load(path, "skip")
