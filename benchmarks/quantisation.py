@@ -32,7 +32,7 @@ from distill.export.openvino import export_openvino, is_installed
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import QuantizeStage, TrainConfig
 from distill.report import numbers
-from distill.report.table import align
+from distill.report.columns import align
 from distill.run_folder import RunFolder
 from distill.stages import ladder
 from distill.stages.candidates import Candidate, Workbench

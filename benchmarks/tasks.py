@@ -22,18 +22,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.cli.plan import make_plan
 from distill.console import clock
 from distill.errors import RecipeError, UserError
 from distill.evaluation.cells import latency_cell
 from distill.evaluation.results import ModelRow, Results
+from distill.pipeline.plan import make_plan
 from distill.recipe.catalog import names
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import Recipe
 from distill.report import numbers
+from distill.report.columns import align
 from distill.report.html import machine_facts
 from distill.report.run_data import RunData, read_run
-from distill.report.table import align, caption
+from distill.report.table import caption
 from distill.run_folder import RunFolder
 
 

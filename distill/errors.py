@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+#: What writers in Rust and C++ (torch, safetensors, arrow) say instead of raising an `OSError`.
+_FULL_TEXTS = ("No space left on device", "os error 28", "Disk quota exceeded")
 
 
 class UserError(Exception):
@@ -40,6 +46,26 @@ class SeedError(UserError):
 
 class DiskFullError(UserError):
     """There is no room for what a run writes."""
+
+
+def full_disk(error: BaseException) -> BaseException | None:
+    """The full disk among an error and what caused it; ``None`` where there is none."""
+    for link in _chain(error):
+        if isinstance(link, OSError) and link.errno in _FULL:
+            return link
+        if any(text in str(link) for text in _FULL_TEXTS):
+            return link
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, what it came from, what that came from, and so on; each once."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or link.__context__
 
 
 @dataclass(frozen=True, order=True)

@@ -10,6 +10,7 @@ import typer
 
 from distill.recipe import catalog
 from distill.recipe.merge import read_tree
+from distill.report.columns import align
 
 
 def ls(
@@ -31,9 +32,8 @@ def ls(
         return
     columns = ["name", "task", "student", "description"]
     table = [columns, *([row[column] for column in columns] for row in rows)]
-    widths = [max(len(line[at]) for line in table) for at in range(len(columns))]
-    for line in table:
-        typer.echo("  ".join(map(str.ljust, line, widths)).rstrip())
+    for line in align(table, words=len(columns)):
+        typer.echo(line)
     typer.echo("next: distill show quickstart")
 
 

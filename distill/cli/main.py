@@ -7,7 +7,6 @@ ours, with its traceback. A command's file is imported only when that command is
 from __future__ import annotations
 
 import difflib
-import errno
 import importlib
 import inspect
 import io
@@ -15,14 +14,14 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 import distill
-from distill.errors import UserError
+from distill.errors import UserError, full_disk
 
 #: Every command and its line in ``distill --help``; each is a function of that name in
 #: ``distill/cli/<name>.py``.
@@ -49,8 +48,6 @@ COMMANDS: dict[str, str] = {
     "blank": "Make an untrained BERT with a vocabulary of its own.",
 }
 _SECTIONS = ("Args:", "Raises:", "Returns:")
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_FULL_TEXTS = ("No space left on device", "os error 28", "Disk quota exceeded")
 
 logger = logging.getLogger("distill")
 
@@ -216,7 +213,7 @@ def _failed(error: Exception) -> int:
         path = getattr(getattr(error, "ctx", None), "command_path", "distill")
         _say(f"error: {usage()} (see: {path} --help)")
         return 2
-    full = next((link for link in _chain(error) if _is_disk_full(link)), None)
+    full = full_disk(error)
     if full is not None:
         where = getattr(full, "filename", None) or "a file of the run or the cache"
         again = getattr(error, "resume_command", None) or "distill resume RUN"
@@ -228,22 +225,6 @@ def _failed(error: Exception) -> int:
     _say("".join(traceback.format_exception(error)).rstrip())
     _say("this is a fault of distill, not of your input: please report it with the lines above")
     return 1
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        yield link
-        link = link.__cause__ or link.__context__
-
-
-def _is_disk_full(error: BaseException) -> bool:
-    # Rust and C++ writers (safetensors, arrow) report it in the text only.
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return True
-    return any(text in str(error) for text in _FULL_TEXTS)
 
 
 if __name__ == "__main__":

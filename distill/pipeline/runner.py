@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import errno
-import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from distill import atomic, digest
+from distill import atomic
 from distill.console import clock
-from distill.errors import DiskFullError, RunFolderError
+from distill.errors import DiskFullError, RunFolderError, full_disk
+from distill.pipeline.inputs import inputs_digest
+from distill.pipeline.record import logged, record_environment
 from distill.pipeline.reuse import take_over
 from distill.recipe.loader import load_recipe
-from distill.recipe.plan import PlannedStage, StageConfig, plan_stages
+from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.run_models import model_of_run
-from distill.recipe.schema import AugmentStage, Recipe, TeacherModel
+from distill.recipe.schema import AugmentStage, Recipe
 from distill.run_folder import RunFolder, free_folder
+
+if TYPE_CHECKING:
+    from distill.stages.workspace import Workspace
 
 logger = logging.getLogger("distill")
 
@@ -68,7 +70,7 @@ def go_on(
     until: str | None = None,
     reuse: Iterable[Path] = (),
     passed: Callable[[PlannedStage], None] | None = None,
-    workspace: Any = None,
+    workspace: Workspace | None = None,
 ) -> dict[str, Any]:
     """Do a recipe's stages, up to one of them, in a folder that may have done some before.
 
@@ -134,7 +136,7 @@ def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
     return folder.read_results()
 
 
-def prepare(recipe: Recipe) -> Any:
+def prepare(recipe: Recipe) -> Workspace:
     """Look at everything that can be wrong before anything is written."""
     # Heavy: torch, transformers and lightning come with these.
     from distill.evaluation.machine import physical_cores
@@ -160,17 +162,19 @@ def prepare(recipe: Recipe) -> Any:
 
 def _work(
     folder: RunFolder,
-    workspace: Any,
+    workspace: Workspace,
     *,
     until: str | None = None,
     reuse: Iterable[Path] = (),
     passed: Callable[[PlannedStage], None] | None = None,
 ) -> PlannedStage:
     """Do the stages, up to one of them; the last one done is returned."""
+    from distill.pipeline.data_facts import write_data_facts
+
     with folder.held(), logged(folder.log):
-        _record_environment(folder)
+        record_environment(folder)
         try:
-            _record_data(folder, workspace)
+            write_data_facts(folder, workspace)
             last = _do_stages(folder, workspace, until, list(reuse), passed)
             if until is None and all(s.kind != "evaluate" for s in workspace.recipe.stages):
                 from distill.report.html import render_report
@@ -181,7 +185,7 @@ def _work(
             stop.resume_command = f"distill resume {folder.path}"  # type: ignore[attr-defined]
             raise
         except Exception as error:
-            if _disk_is_full(error):
+            if full_disk(error) is not None:
                 raise DiskFullError(
                     f"{folder.path}: the disk is full; what was finished is kept: free some "
                     f"space, then: distill resume {folder.path}"
@@ -191,22 +195,19 @@ def _work(
 
 def _do_stages(
     folder: RunFolder,
-    workspace: Any,
+    workspace: Workspace,
     until: str | None,
     reuse: list[Path],
     passed: Callable[[PlannedStage], None] | None,
 ) -> PlannedStage:
     from distill.pipeline.process import keep_freed_memory, set_threads
-    from distill.stages import STAGES
-    from distill.stages.context import StageContext
 
-    recipe = workspace.recipe
-    stages = plan_stages(recipe)
-    set_threads(recipe.trainer.threads)
+    stages = plan_stages(workspace.recipe)
+    set_threads(workspace.recipe.trainer.threads)
     keep_freed_memory()
     done: list[PlannedStage] = []
     for stage in stages:
-        inputs = _inputs(stage, workspace, folder, done)
+        inputs = inputs_digest(stage, workspace, folder, done)
         place = f"[{stage.index}/{len(stages)}] {stage.name}"
         if folder.is_done(stage, inputs):
             logger.info("%s: done before", place)
@@ -214,20 +215,8 @@ def _do_stages(
             logger.info("%s: taken over from %s", place, source)
         else:
             logger.info("%s (%s)", place, stage.kind)
-            start = time.monotonic()
             folder.begin(stage, inputs)
-            result = STAGES[stage.kind](
-                stage.config, StageContext(folder, stage, stages, workspace)
-            )
-            seconds = time.monotonic() - start
-            facts = {"schema": 1, "name": stage.name, "kind": stage.kind}
-            facts |= {"seconds": round(seconds, 3)} | result.facts
-            atomic.write_json(folder.stage(stage) / "stage.json", facts)
-            folder.finish(stage, inputs, result.outputs)
-            folder.tidy(stage)
-            score = facts.get("score")
-            told = f", validation {workspace.task.primary} {score:.4f}" if score is not None else ""
-            logger.info("%s: %s%s", place, clock(seconds), told)
+            logger.info("%s: %s", place, _do_stage(folder, workspace, stages, stage, inputs))
         done.append(stage)
         if passed is not None:
             passed(stage)
@@ -236,127 +225,25 @@ def _do_stages(
     return done[-1]
 
 
-def _inputs(
-    stage: PlannedStage, workspace: Any, folder: RunFolder, done: list[PlannedStage]
+def _do_stage(
+    folder: RunFolder,
+    workspace: Workspace,
+    stages: list[PlannedStage],
+    stage: PlannedStage,
+    inputs: str,
 ) -> str:
-    """Hash of everything a stage's result depends on."""
-    recipe: Recipe = workspace.recipe
-    # The baseline reads no stage before it, and only the evaluation reads the baseline.
-    read = [s for s in done if s.kind != "baseline" or stage.kind == "evaluate"]
-    if stage.kind in ("baseline", "teacher"):
-        read = []
-    model = stage.config.model if isinstance(stage.config, TeacherModel) else recipe.teacher.model
-    first = recipe.teacher.model_dump(mode="json", exclude={"more", "weight"})
-    return digest.of_json(
-        {
-            "config": _said(stage.config.model_dump(mode="json")),
-            "name": stage.name,
-            "index": stage.index,
-            "seed": recipe.seed,
-            "task": _said(recipe.task.model_dump(mode="json")),
-            "data": workspace.data_digest,
-            "max_length": recipe.data.max_length,
-            "teacher": _said(first) if stage.kind == "baseline" else None,
-            "student": recipe.student.model_dump(mode="json") if stage.kind != "teacher" else None,
-            "init": _folder_digest(recipe.student.init) if stage.kind != "teacher" else None,
-            "precision": recipe.trainer.precision,
-            # So many of them make a step's batch; left out for one, as it always was.
-            **({"devices": recipe.trainer.devices} if recipe.trainer.devices > 1 else {}),
-            "model": (_folder_digest(model) if stage.kind in ("teacher", "baseline") else None),
-            # They are scored at the end only: what came before does not depend on them.
-            **({"more": workspace.more_digest} if stage.kind == "evaluate" else {}),
-            "weights": (
-                [teacher.weight for teacher in recipe.teacher.all]
-                if stage.kind not in ("teacher", "baseline")
-                else None
-            ),
-            "named": _named_inputs(stage.config, recipe),
-            "read": {s.name: folder.outputs_digest(s) for s in read},
-        }
-    )
+    """Do one stage and mark it done; how long it took and what it scored, in words."""
+    from distill.stages import STAGES
+    from distill.stages.context import StageContext
 
-
-#: Settings that recipes did not always have, with the value that changes nothing.
-_LATER: dict[str, Any] = {
-    "layer_decay": 1.0,
-    "class_weights": None,
-    "positive_weights": None,
-    "label_smoothing": 0.0,
-}
-
-
-def _said(section: dict[str, Any]) -> dict[str, Any]:
-    """A section without later settings that change nothing: older runs stay what they are."""
-    return {
-        key: _said(value) if isinstance(value, dict) else value
-        for key, value in section.items()
-        if key not in _LATER or value != _LATER[key]
-    }
-
-
-def _named_inputs(config: StageConfig, recipe: Recipe) -> dict[str, str | None] | None:
-    """Hashes of the files and models that a stage itself names."""
-    if not isinstance(config, AugmentStage):
-        return None
-    glove = Path(config.glove).expanduser() if config.glove is not None else None
-    return {
-        "glove": digest.of_file(glove) if glove is not None and glove.is_file() else None,
-        "model": _folder_digest(config.model or recipe.teacher.model),
-    }
-
-
-def _folder_digest(name: str) -> str | None:
-    """Hash of a local model folder that the recipe names; a hub name has its revision."""
-    folder = model_of_run(Path(name).expanduser())
-    return digest.of_folder(folder, [".json", ".safetensors"]) if folder.is_dir() else None
-
-
-def _record_environment(folder: RunFolder) -> None:
-    """Append machine and versions of this start; say so when they changed since the last."""
-    from distill.evaluation.machine import machine
-
-    found = (
-        json.loads(folder.environment.read_text("utf-8")) if folder.environment.is_file() else []
-    )
-    now = machine()
-    if found and found[-1]["machine"] != now:
-        changed = sorted(k for k in now if found[-1]["machine"].get(k) != now[k])
-        logger.info("resumed on another machine or with other versions: %s", ", ".join(changed))
-    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    atomic.write_json(folder.environment, [*found, {"started": started, "machine": now}])
-
-
-def _record_data(folder: RunFolder, workspace: Any) -> None:
-    from distill.pipeline.data_facts import write_data_facts
-
-    write_data_facts(folder, workspace)
-
-
-@contextmanager
-def logged(path: Path) -> Iterator[None]:
-    """Write what is said to ``log.txt`` too."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
-    logger.addHandler(handler)
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
-
-
-def _disk_is_full(error: BaseException) -> bool:
-    """Whether an error, or what caused it, is a full disk.
-
-    torch and safetensors tell it in a message of their own instead of an ``OSError``.
-    """
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return True
-        if "No space left on device" in str(seen):
-            return True
-        seen = seen.__cause__ or seen.__context__
-    return False
+    start = time.monotonic()
+    result = STAGES[stage.kind](stage.config, StageContext(folder, stage, stages, workspace))
+    seconds = time.monotonic() - start
+    facts = {"schema": 1, "name": stage.name, "kind": stage.kind}
+    facts |= {"seconds": round(seconds, 3)} | result.facts
+    atomic.write_json(folder.stage(stage) / "stage.json", facts)
+    folder.finish(stage, inputs, result.outputs)
+    folder.tidy(stage)
+    score = facts.get("score")
+    told = f", validation {workspace.task.primary} {score:.4f}" if score is not None else ""
+    return f"{clock(seconds)}{told}"

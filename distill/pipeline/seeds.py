@@ -14,7 +14,8 @@ from typing import Any
 from distill.console import clock
 from distill.errors import DiskFullError, SeedError, UserError
 from distill.evaluation.seeds import gather, write_seed_results
-from distill.pipeline.runner import go_on, logged, prepare
+from distill.pipeline.record import logged
+from distill.pipeline.runner import go_on, prepare
 from distill.recipe.run_models import seed_folder, seeds_of_run
 from distill.recipe.schema import Recipe
 from distill.run_folder import RunFolder

@@ -23,6 +23,8 @@ from distill.recipe.schema import (
 from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS, width_left
 from distill.recipe.sizes import Size
 
+#: Tokens of the example whose multiply-accumulates are told.
+TOLD_LENGTH = 32
 #: Forward and backward together cost about three forward passes.
 _TRAINING = 3
 #: Reading, projecting and comparing inner states make a training step longer; logits for the

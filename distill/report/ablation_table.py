@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distill.evaluation.ablation import AblationResults, Entry, Line, lines
 from distill.report import numbers
-from distill.report.table import align
+from distill.report.columns import align
 
 
 def points(value: float | None) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from distill.evaluation.cells import latency_cell, split_cell, throughput_cell, told_length
 from distill.report import numbers
-from distill.report.table import align
+from distill.report.columns import align
 
 
 def plain_benchmark(found: Mapping[str, Any]) -> str:

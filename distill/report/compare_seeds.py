@@ -7,9 +7,9 @@ from typing import Any
 
 from distill.evaluation.seeds import SeedResults, SeedRow
 from distill.report import numbers
+from distill.report.columns import align
 from distill.report.compare import Asked, differing, model_names, noted
 from distill.report.seeds_table import gain_text, score_text, share_text
-from distill.report.table import align
 
 Runs = Mapping[str, SeedResults]
 _SCORES, _SPEED = "scores do not compare", "latencies do not compare"

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from distill.report.columns import align
 from distill.report.run_data import RunData, read_run
 
 
@@ -69,5 +70,4 @@ def as_lines(run: Path) -> list[str]:
     if not rows:
         return []
     cells = table(rows)
-    widths = [max(len(row[at]) for row in cells) for at in range(len(cells[0]))]
-    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+    return align(cells, words=len(cells[0]))

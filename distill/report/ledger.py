@@ -9,7 +9,8 @@ from distill.evaluation.cells import latency_cell, split_cell, throughput_cell, 
 from distill.evaluation.ledger import Step, ledger
 from distill.evaluation.results import Reference, Results, as_results
 from distill.report import numbers
-from distill.report.table import Cells, align, caption
+from distill.report.columns import align
+from distill.report.table import Cells, caption
 
 TITLE = "ledger: what each step paid and brought"
 

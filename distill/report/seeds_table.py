@@ -7,8 +7,8 @@ from distill.evaluation.results import is_teacher
 from distill.evaluation.seeds import SeedResults, SeedRow
 from distill.evaluation.spread import Spread
 from distill.report import numbers
+from distill.report.columns import align
 from distill.report.summary import scored_rows
-from distill.report.table import align
 
 
 def score_text(value: Spread | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from rich.table import Table
 from distill.evaluation.cells import latency_cell, split_cell, throughput_cell
 from distill.evaluation.results import BASELINE, ModelRow, Results, as_results, is_teacher
 from distill.report import numbers
+from distill.report.columns import align
 from distill.report.summary import notes, summary
 
 
@@ -151,15 +152,3 @@ def plain_table(results: Results | Mapping[str, Any]) -> str:
     lines += align([content.header, *content.rows])
     lines += ["", summary(results)]
     return "\n".join(lines + [f"note: {note}" for note in notes(results)])
-
-
-def align(rows: Sequence[Sequence[str]], words: int = 2) -> list[str]:
-    """Rows of text in columns: the first ``words`` columns to the left, the others to the right."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return [
-        "  ".join(
-            text.ljust(width) if i < words else text.rjust(width)
-            for i, (text, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from distill.report.table import align, cells, plain_table, print_table
+from distill.report.table import cells, plain_table, print_table
 
 HEADER = [
     "model", "format", "accuracy", "retention", "params M", "MACs M", "size MB",
@@ -53,7 +53,3 @@ def test_on_a_terminal_no_line_is_wider_than_it_and_no_cell_is_cut(sample_result
     assert "…" not in file.getvalue()
     assert "0.8013" in file.getvalue()
     assert "12.3x" in file.getvalue()
-
-
-def test_words_go_left_and_numbers_right():
-    assert align([["a", "b", "c"], ["long", "x", "10"]]) == ["a     b   c", "long  x  10"]

@@ -1,0 +1,151 @@
+"""What a run would do, weigh and take, told from its recipe alone: nothing is loaded or written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distill.matching.layer_map import LayerMap, candidates, make_layer_map
+from distill.recipe.augmented import work_by_stage
+from distill.recipe.checks import student_size
+from distill.recipe.estimate import TOLD_LENGTH, Shape, cores, shapes_by_stage, stage_bytes
+from distill.recipe.in_words import in_words
+from distill.recipe.known import teacher_shape
+from distill.recipe.plan import PlannedStage, plan_stages
+from distill.recipe.rows import count_rows
+from distill.recipe.schema import DistillStage, LayerSearch, PruneStage, Recipe, TeacherModel
+from distill.recipe.speed import macs_per_second
+
+
+def make_plan(recipe: Recipe) -> dict[str, Any]:
+    """The plan as plain values; numbers that cannot be told yet are ``None``."""
+    stages = plan_stages(recipe)
+    found, size = teacher_shape(recipe.teacher.model), student_size(recipe)
+    rows = count_rows(recipe.data)
+    content: dict[str, Any] = {
+        "recipe": recipe.name,
+        "description": recipe.description,
+        "teacher": recipe.teacher.model,
+        "student": size.name,
+        "rows": rows.count if rows else None,
+        "stages": [
+            {
+                "index": stage.index,
+                "name": stage.name,
+                "kind": stage.kind,
+                "folder": stage.folder,
+                "what": in_words(stage),
+                "seconds": None,
+            }
+            for stage in stages
+        ],
+        "layer_maps": [],
+        "models": [],
+        "seconds": None,
+        "bytes": None,
+        "cores": recipe.trainer.threads or cores(),
+        "macs_per_second": None,
+    }
+    if found is None:
+        return content if recipe.seeds is None else _times_seeds(content, recipe.seeds)
+    teacher = Shape.of_teacher(found, len(recipe.task.labels or "??"))
+    students = shapes_by_stage(recipe, stages, teacher, size)
+    content["layer_maps"] = [
+        layer_map
+        for stage, student in zip(stages, students, strict=True)
+        if isinstance(stage.config, DistillStage) and _inside(stage.config)
+        for layer_map in _layer_maps(stage.config, student.layers, found.layers)
+    ]
+    content["models"] = _models(stages, teacher, students)
+    content["bytes"] = sum(
+        stage_bytes(stage, teacher, student)
+        for stage, student in zip(stages, students, strict=True)
+    )
+    if rows is not None:
+        costs = work_by_stage(recipe, stages, rows, teacher=teacher, students=students)
+        _add_times(content, costs, macs_per_second(recipe.trainer))
+    return content if recipe.seeds is None else _times_seeds(content, recipe.seeds)
+
+
+def _times_seeds(content: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
+    """Times and bytes of all seeds together."""
+
+    def all_of(value: Any) -> Any:
+        return None if value is None else round(value * len(seeds), 1)
+
+    return content | {
+        "seeds": seeds,
+        "stages": [told | {"seconds": all_of(told["seconds"])} for told in content["stages"]],
+        "seconds": all_of(content["seconds"]),
+        "bytes": all_of(content["bytes"]),
+    }
+
+
+def _add_times(content: dict[str, Any], costs: list[float], speed: float) -> None:
+    content["macs_per_second"] = speed
+    for told, work in zip(content["stages"], costs, strict=True):
+        told["seconds"] = round(work / speed, 1)
+    content["seconds"] = round(sum(stage["seconds"] for stage in content["stages"]), 1)
+
+
+def _models(
+    stages: list[PlannedStage], teacher: Shape, students: list[Shape]
+) -> list[dict[str, Any]]:
+    rows = [_model("teacher", teacher)]
+    for stage in stages[1:]:
+        if isinstance(stage.config, TeacherModel) and (own := teacher_shape(stage.config.model)):
+            rows.append(_model(stage.name, Shape.of_teacher(own, teacher.labels)))
+    teachers = len(rows)
+    named = [
+        (stage.name if isinstance(stage.config, PruneStage) else "student", shape)
+        for stage, shape in zip(stages, students, strict=True)
+        if isinstance(stage.config, DistillStage | PruneStage)
+    ]
+    for name, shape in named:
+        model = _model(name, shape)
+        if {**model, "name": ""} != {**rows[-1], "name": ""} or len(rows) == teachers:
+            rows.append(model)
+    return rows
+
+
+def _model(name: str, shape: Shape) -> dict[str, Any]:
+    return {
+        "name": name,
+        "layers": shape.layers,
+        "hidden": shape.hidden,
+        "heads": shape.heads,
+        "ffn": shape.ffn,
+        "parameters": shape.parameters,
+        "parameters_no_embeddings": shape.parameters - shape.embedding_parameters,
+        f"macs_l{TOLD_LENGTH}": round(shape.macs(TOLD_LENGTH)),
+        "bytes_fp32": shape.bytes_fp32,
+    }
+
+
+def _inside(config: DistillStage) -> list[str]:
+    """The objectives that look inside the models, not at what they predict alone."""
+    return [each.kind for each in config.objectives if each.signals - {"logits", "mlm"}]
+
+
+def _layer_maps(config: DistillStage, student: int, teacher: int) -> list[dict[str, Any]]:
+    """The stage's layer map; of a search every candidate's."""
+    maps: list[tuple[str, LayerMap]]
+    if not any(objective.mapped for objective in config.objectives):
+        maps = [("pairs" if isinstance(config.layer_map, list) else config.layer_map, LayerMap(()))]
+    elif config.layer_map == "search":
+        search = config.search or LayerSearch()
+        found = candidates(search.candidates, student, teacher)
+        maps = [(f"search, candidate {one.name}", one.layer_map) for one in found]
+    else:
+        kind = config.layer_map if isinstance(config.layer_map, str) else "pairs"
+        maps = [(kind, make_layer_map(config.layer_map, student, teacher))]
+    return [
+        {
+            "stage": config.name,
+            "signals": _inside(config),
+            "kind": kind,
+            "teacher_layers": teacher,
+            "student_layers": student,
+            "pairs": [list(pair) for pair in layer_map.pairs],
+        }
+        for kind, layer_map in maps
+    ]
