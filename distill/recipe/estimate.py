@@ -166,9 +166,9 @@ def stage_macs(stage: PlannedStage, rows: Rows, teacher: Shape, student: Shape) 
         case PruneStage():
             scoring = _TRAINING * _judged(config, rows.count) * each_student
             seen = 0
-            if config.recover:
-                between = config.recover.model_copy(update={"epochs": 1})
-                seen = _seen(config.recover, rows) + (config.rounds - 1) * _seen(between, rows)
+            if config.recovery:
+                between = config.recovery.model_copy(update={"epochs": 1})
+                seen = _seen(config.recovery, rows) + (config.rounds - 1) * _seen(between, rows)
             return scoring + _TRAINING * seen * each_student
         case QuantizeStage() if config.method == "qat":
             return _TRAINING * _seen(config.train, rows) * each_student

@@ -39,10 +39,8 @@ def in_words(stage: PlannedStage) -> str:
             nsp = ", sentence pairs" if stage.config.nsp else ""
             words = "words" if stage.config.whole_words else "tokens"
             return f"masked {words} ({stage.config.mask:.0%}){nsp}: {_training(stage.config)}"
-        case PruneStage(recover=recover):
-            if stage.config.method == "vocabulary":
-                recover = None
-            after = f"; recover: {_training(recover)}" if recover else ""
+        case PruneStage(recovery=recovery):
+            after = f"; recover: {_training(recovery)}" if recovery else ""
             return f"{_removal(stage.config)}{after}"
         case QuantizeStage():
             return f"int8, {stage.config.method}; at most {stage.config.max_drop:g} of score lost"
@@ -64,7 +62,9 @@ def _search(config: DistillStage) -> str:
 
 def _removal(config: PruneStage) -> str:
     if config.method == "vocabulary":
-        return "keep the word pieces that the training texts need"
+        least = config.min_count or 1
+        often = f" {least} times or more" if least > 1 else ""
+        return f"keep the word pieces that the training texts have{often}"
     if config.method == "depth":
         kept = f"keep layers {', '.join(map(str, config.keep))}" if config.keep else ""
         return kept or f"remove {config.layers} of the layers"

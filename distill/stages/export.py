@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,8 @@ from distill.stages.context import StageContext, StageResult
 from distill.stages.gate import pass_gate, scored_file
 from distill.stages.whitening import whitened
 from teachers.load import load_model
+
+logger = logging.getLogger("distill")
 
 
 def export_stage(config: ExportStage, context: StageContext) -> StageResult:
@@ -78,19 +82,25 @@ def _files(
     wanted = set(config.formats)
     samples = sample_rows(context, context.workspace.data.validation, 4)
     plain, found, default = _quantised(source, samples, context, needed=wanted != {"transformers"})
-    made = {
-        name: path
-        for name, path in found.items()
-        if ("openvino" if name.startswith("openvino") else "onnx") in wanted
-    }
+    made = {name: path for name, path in found.items() if _is_wanted(name, wanted)}
     if plain is not None and "openvino" in wanted:
         made["openvino"] = context.folder / MODEL_FILES["openvino"]
         export_openvino(plain, made["openvino"])
     if "torch-export" in wanted:
         made["torch-export"] = context.folder / MODEL_FILES["torch-export"]
         export_program(load_model(source), made["torch-export"], samples=samples)
+    if plain is not None and not made and "transformers" not in wanted:
+        told = "nothing is int8 (quantize tells why), so fp32 is exported"
+        logger.warning("%s: %s", context.stage.name, told)
+        made["onnx"] = plain
     ordered = {name: made[name] for name in MODEL_FILES if name in made}
     return ordered, default if default in ordered else None
+
+
+def _is_wanted(name: str, wanted: Container[str]) -> bool:
+    """Whether a file is asked for: by its engine, or int8 alone."""
+    engine, _, quantised = name.partition("-")
+    return engine in wanted or (bool(quantised) and f"{engine}-int8" in wanted)
 
 
 def _quantised(

@@ -76,7 +76,7 @@ def _smaller(config: PruneStage, context: StageContext, folder: Path, ease: floa
     """Take away what the stage asks for, or a part of it."""
     student = context.load_student()
     if config.method == "vocabulary":
-        return _Pruned(*trim_vocabulary(student, context, ease))
+        return _Pruned(*trim_vocabulary(student, config, context, ease))
     if config.method == "depth":
         return _Pruned(*remove_layers(student, config, context, ease))
     return _Pruned(*UnitPruner(config, context, folder)(student, ease))

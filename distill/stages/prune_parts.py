@@ -56,9 +56,9 @@ def remove_layers(
 
 
 def trim_vocabulary(
-    student: PreTrainedModel, context: StageContext, ease: float
+    student: PreTrainedModel, config: PruneStage, context: StageContext, ease: float
 ) -> tuple[PreTrainedModel, dict[str, Any], PreTrainedTokenizerFast]:
-    """Keep the word pieces that the training texts need.
+    """Keep the word pieces that the training texts have at least ``min_count`` times.
 
     Where less is removed than could be, the first of the others stay too: vocabularies are made
     with the frequent pieces first.
@@ -67,7 +67,8 @@ def trim_vocabulary(
         The student with fewer word embeddings, what is told of it, and its tokenizer.
     """
     data, tokenizer = context.workspace.data, context.workspace.tokenizer
-    keep = ids_to_keep(tokenizer, count_pieces(tokenizer, _texts(data.train)))
+    found, least = count_pieces(tokenizer, _texts(data.train)), config.min_count or 1
+    keep = ids_to_keep(tokenizer, (piece for piece, count in found.items() if count >= least))
     known = set(keep)
     others = [index for index in range(len(tokenizer)) if index not in known]
     keep = sorted([*keep, *others[: round(len(others) * (1.0 - ease))]])

@@ -91,7 +91,7 @@ def _for_openvino(bench: Workbench, static: Candidate) -> list[Candidate]:
     """The same static int8 graph for OpenVINO, where the bundle will hold its files."""
     stages = bench.context.stages
     exports = [stage.config for stage in stages if isinstance(stage.config, ExportStage)]
-    if not is_installed() or not any("openvino" in export.formats for export in exports):
+    if not is_installed() or not any(export.exports("openvino") for export in exports):
         return []
     what, format = f"{static.what}, OpenVINO", "openvino-int8"
     return [bench.try_out(what, format, lambda path: export_openvino(static.path, path))]

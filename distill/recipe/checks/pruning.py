@@ -24,6 +24,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
     "steps": ("taylor", "fisher", "l1"),
     "layers": ("depth",),
     "keep": ("depth",),
+    "min_count": ("vocabulary",),
 }
 
 

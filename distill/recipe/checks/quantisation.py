@@ -20,14 +20,16 @@ _INSTALL = "pip install 'distill-bert[openvino]'"
 
 def quantisation(recipe: Recipe) -> Findings:
     """Settings that would do nothing, and formats that cannot be made."""
-    formats = [
-        name for stage in recipe.stages if isinstance(stage, ExportStage) for name in stage.formats
-    ]
+    exports = [stage for stage in recipe.stages if isinstance(stage, ExportStage)]
+    quantised = any(isinstance(stage, QuantizeStage) for stage in recipe.stages)
     for index, stage in enumerate(recipe.stages):
         loc: Loc = ("stages", index)
-        exports = isinstance(stage, ExportStage) and "openvino" in stage.formats
-        if exports and (missing := _missing("openvino")):
-            yield (*loc, "formats"), f"openvino needs {missing}: {_INSTALL}"
+        if isinstance(stage, ExportStage):
+            if stage.exports("openvino") and (missing := _missing("openvino")):
+                yield (*loc, "formats"), f"openvino needs {missing}: {_INSTALL}"
+            for name in stage.formats:
+                if name.endswith("-int8") and not quantised:
+                    yield (*loc, "formats"), f"'{name}' needs a 'quantize' stage before"
         if not isinstance(stage, QuantizeStage):
             continue
         for key, methods in _OWN.items():
@@ -40,7 +42,7 @@ def quantisation(recipe: Recipe) -> Findings:
         if stage.method == "nncf":
             if missing := _missing("openvino", "nncf"):
                 yield (*loc, "method"), f"nncf needs {missing}: {_INSTALL}"
-            elif formats and "openvino" not in formats:
+            elif exports and not any(stage.exports("openvino") for stage in exports):
                 yield (*loc, "method"), "nncf makes an OpenVINO model: add it to export's formats"
 
 

@@ -86,6 +86,9 @@ class PruneStage(Section):
     """``depth``: how many layers are removed, those first without which the loss rises least."""
     keep: Annotated[list[PositiveInt], Field(min_length=1)] | None = None
     """``depth``: which layers are kept, counted from 1, in place of ``layers``."""
+    min_count: PositiveInt | None = None
+    """``vocabulary``: pieces that the training texts have less often go too, and their words are
+    spelled with shorter ones; left out, 1."""
     recover: TrainConfig | None = TrainConfig(epochs=1)
     """Distillation of the logits after surgery; ``null`` leaves it out. ``vocabulary`` needs
     none."""
@@ -131,6 +134,11 @@ class PruneStage(Section):
         if self.reconstruct is None:
             return "weights" if self.method == "fisher" else "none"
         return self.reconstruct
+
+    @property
+    def recovery(self) -> TrainConfig | None:
+        """The training after surgery; what ``vocabulary`` leaves computes as before."""
+        return None if self.method == "vocabulary" else self.recover
 
     @property
     def rounds(self) -> int:

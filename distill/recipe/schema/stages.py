@@ -141,10 +141,21 @@ class ExportStage(Section):
     name: Name = "export"
     """The stage's name."""
     formats: Annotated[
-        list[Literal["transformers", "onnx", "openvino", "torch-export"]], Field(min_length=1)
+        list[
+            Literal[
+                "transformers", "onnx", "onnx-int8", "openvino", "openvino-int8", "torch-export"
+            ]
+        ],
+        Field(min_length=1),
     ] = ["transformers", "onnx"]
     """``transformers``: safetensors and config; ``onnx`` and ``openvino``: fp32, and int8 after
-    quantize; ``torch-export``: a ``.pt2`` program, which needs torch to run."""
+    quantize; ``onnx-int8`` and ``openvino-int8``: only the latter, for the smallest folder;
+    ``torch-export``: a ``.pt2`` program, which needs torch to run."""
+
+    def exports(self, engine: str) -> bool:
+        """Whether files of an engine (``onnx`` or ``openvino``) are asked for, fp32 or int8."""
+        return any(name.partition("-")[0] == engine for name in self.formats)
+
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
     """Largest loss of score (absolute) of an exported format against the torch model."""
 

@@ -331,6 +331,13 @@ def test_openvino_must_be_installed_and_exported(
         assert len(faults(write(("- {kind: export}", both)))) == 2
 
 
+def test_int8_alone_needs_int8(write: Write, faults: Faults) -> None:
+    alone = "- {kind: export, formats: [onnx-int8]}"
+    [told] = faults(write(("- {kind: export}", alone)))
+    assert "'onnx-int8' needs a 'quantize' stage before" in told
+    load_recipe(write(("- {kind: export}", f"- {{kind: quantize}}\n  {alone}")))
+
+
 def test_objectives_of_sentence_vectors_elsewhere(write: Write, faults: Faults) -> None:
     [told] = faults(write(), "stages.prediction.objectives=[{kind: similarity}, {kind: logits}]")
     assert "similarity compares sentence vectors, which a classification task has not" in told

@@ -43,6 +43,7 @@ def with_stages(write: Write, *stages: str) -> Path:
         ("{kind: prune, method: movement, schedule: agp}", "schedule", "of its own"),
         ("{kind: prune, method: depth, layers: 1, schedule: agp}", "schedule", "done at once"),
         ("{kind: prune, method: vocabulary, recover: {epochs: 2}}", "recover", "leave it out"),
+        ("{kind: prune, min_count: 5}", "min_count", "is for method vocabulary; 'taylor'"),
         ("{kind: prune, tries: 2}", "tries", "are for max_drop"),
     ],
 )
@@ -68,6 +69,7 @@ def test_settings_that_cannot_be(
         "{kind: prune, method: movement, budget: {latency_ms: 1.2, length: 32, threads: 1}}",
         "{kind: prune, method: depth, keep: [1, 3], max_drop: 0.01, tries: 2}",
         "{kind: prune, method: vocabulary}",
+        "{kind: prune, method: vocabulary, min_count: 5}",
     ],
 )
 def test_settings_that_can_be_and_survive_being_written(

@@ -246,6 +246,18 @@ def test_a_trimmed_vocabulary_says_the_same_in_torch_and_in_the_bundle(prepared,
     assert found == [("negative", "positive")[label] for label in labels]
 
 
+def test_rare_pieces_go_too_and_their_words_are_spelled(prepared):
+    from distill.compression.vocabulary import ids_to_keep
+
+    context = prepared(stage=stage(method="vocabulary", min_count=10_000))
+    told = run(context).facts["vocabulary"]
+    # No piece is that frequent: what is left is what any word can be spelled with.
+    assert told["after"] == len(ids_to_keep(context.workspace.tokenizer, ()))
+    assert told["pieces_after"] > told["pieces_before"]
+    assert told["unknown_after"] == 0.0
+    assert model_of(context).config.vocab_size == told["after"]
+
+
 def test_a_student_with_its_own_vocabulary_learns_on(prepared):
     from distill.recipe.schema import TrainConfig
     from distill.stages.context import StageContext

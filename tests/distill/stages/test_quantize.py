@@ -96,6 +96,36 @@ def test_fp32_is_the_last_resort_and_is_exported(prepared, monkeypatch):
     assert not (context.folder / "model.int8.onnx").exists()
 
 
+def bundled(context):
+    from dataclasses import replace
+
+    result = run(context)
+    (context.folder / "stage.json").write_text(json.dumps(result.facts))
+    export = replace(context, stage=context.stages[3])
+    export.folder.mkdir()
+    export_stage(export.stage.config, export)
+    return sorted(path.name for path in context.run.bundle.rglob("*.onnx"))
+
+
+def test_int8_alone_is_exported(prepared):
+    context = prepared(max_drop=1.0, formats=("onnx-int8",))
+    assert bundled(context) == ["model.int8.onnx"]
+    assert not (context.run.bundle / "model.safetensors").exists()
+
+
+def test_where_int8_alone_is_asked_for_and_none_passes_fp32_is_exported(
+    prepared, monkeypatch, caplog
+):
+    from distill.stages import candidates
+
+    monkeypatch.setattr(
+        candidates, "scored_file", lambda path, format, _: 1.0 if format == "onnx" else 0.5
+    )
+    context = prepared(max_drop=0.0, formats=("onnx-int8",))
+    assert bundled(context) == ["model.onnx"]
+    assert "nothing is int8" in caplog.text
+
+
 def test_without_fallback_the_run_stops(prepared):
     context = prepared(change=fragile_pooler, max_drop=0.05, fallback=False)
     with pytest.raises(GateError, match=r"max_drop is 0\.05.*stages\.quantize\.max_drop="):
