@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from plain import PlainSession, plain_files
 
 from distill.evaluation.cost import bytes_of
 from distill.evaluation.machine import machine, physical_cores
@@ -75,9 +76,9 @@ def main() -> None:
             name: FilePredictor(path, options.threads, name=name, format=formats[name])
             for name, path in found.items()
         }
-        by_hand = _by_hand(student, place)
+        by_hand = plain_files(student, place)
         found |= by_hand
-        predictors |= {name: _Defaults(path, name) for name, path in by_hand.items()}
+        predictors |= {name: PlainSession(path, name) for name, path in by_hand.items()}
         rows = _measured(context, predictors, found, seconds, options)
     if options.json:
         print(json.dumps({"machine": machine(), "rows": rows}, indent=2))
@@ -146,62 +147,6 @@ def _ways(bench: Workbench, options: argparse.Namespace) -> list[Callable[[], Ca
         lambda: ladder.weights_only(bench, bits=4, exclude=[]),
     ]
     return ways
-
-
-class _Defaults:
-    """A session of ONNX Runtime with nothing set."""
-
-    format = "onnx"
-
-    def __init__(self, path: Path, name: str) -> None:
-        import onnxruntime
-
-        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        self.name = name
-
-    def __call__(self, batch: Any) -> Any:
-        names = [value.name for value in self.session.get_inputs()]
-        feed = {name: np.asarray(batch[name], dtype=np.int64) for name in names}
-        return self.session.run(None, feed)[0]
-
-
-def _by_hand(student: Any, place: Path) -> dict[str, Path]:
-    """The plain export and its plain quantisation; what fails is told and left out."""
-    import torch
-    from onnxruntime.quantization import quantize_dynamic
-
-    from distill.export.quiet import quiet
-
-    paths = {"plain fp32": place / "plain.onnx", "plain int8": place / "plain.int8.onnx"}
-    names = ["input_ids", "attention_mask", "token_type_ids"]
-    ids = torch.randint(5, 100, (2, 12))
-    example = (ids, torch.ones_like(ids), torch.zeros_like(ids))
-    axes = {name: {0: "batch", 1: "length"} for name in names}
-    for dynamo in (True, False):
-        extra = (
-            {"dynamic_shapes": axes}
-            if dynamo
-            else {"dynamic_axes": axes | {"logits": {0: "batch"}}}
-        )
-        try:
-            with quiet("torch.onnx", "onnxscript", ""):
-                torch.onnx.export(
-                    student.eval(),
-                    example,
-                    str(paths["plain fp32"]),
-                    input_names=names,
-                    output_names=["logits"],
-                    dynamo=dynamo,
-                    external_data=False,
-                    verbose=False,
-                    **extra,
-                )
-                quantize_dynamic(str(paths["plain fp32"]), str(paths["plain int8"]))
-            return paths
-        except Exception as error:  # told: it is what a user would meet
-            first = str(error).strip().splitlines()[0][:100]
-            print(f"by hand with dynamo={dynamo}: {type(error).__name__}: {first}")
-    return {}
 
 
 def _measured(
