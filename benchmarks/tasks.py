@@ -89,7 +89,12 @@ CASES = [
         (*files("glue_sst2", "dev"), *_GLUE, "data.limit_train=8000"),
     ),
     Case("trec6", "trec6", "6 classes", files("trec6", test="test")),
-    Case("banking77", "banking77", "77 classes", files("banking77", test="test")),
+    Case(
+        "banking77",
+        "banking77",
+        "77 classes",
+        (*files("banking77", test="test"), "data.limit_train=4000"),
+    ),
     Case(
         "nli",
         "nli",
@@ -125,7 +130,12 @@ CASES = [
         ),
     ),
     Case("stsb", "stsb", "a number, pairs", files("glue_stsb", "dev", "test")),
-    Case("docstrings-multilabel", "docstrings-multilabel", "several labels", ()),
+    Case(
+        "docstrings",
+        "quickstart",
+        "several labels",
+        ("task.kind=multi_label", "task.metric=micro_f1", "data.limit_train=5000"),
+    ),
     Case(
         "ner",
         "ner",
@@ -139,6 +149,7 @@ CASES = [
         (
             "data.train=DATA/squad_v1_dev/local_train.json.gz",
             "data.validation=DATA/squad_v1_dev/local_dev.json.gz",
+            "data.limit_train=2000",
         ),
     ),
     Case("stsb-vectors", "stsb-vectors", "vectors", files("glue_stsb", "dev", "test")),
