@@ -28,6 +28,7 @@ class ModelFacts:
         more_scores: every metric on each set of further rows.
         calibration: whether it is as often right as it says.
         label_scores: how well each label is predicted.
+        thresholds: the probability above which each label is given, where there may be several.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ModelFacts:
     more_scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     calibration: Calibration | None = None
     label_scores: Mapping[str, LabelScore] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def build_results(
@@ -119,6 +121,7 @@ def _row(model: ModelFacts, speed: Mapping[str, Mapping[str, Any]]) -> dict[str,
         "more_scores": {name: dict(found) for name, found in model.more_scores.items()},
         "calibration": model.calibration,
         "label_scores": dict(model.label_scores),
+        "thresholds": dict(model.thresholds),
         **_times(model, speed),
     }
 

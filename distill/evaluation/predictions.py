@@ -34,7 +34,7 @@ class Predictions:
         task: the task's kind, one of :data:`KINDS`.
         labels: label names in the order of the outputs.
         targets: what is right: (N,) integers or numbers, or (N, C) of 0 and 1.
-        thresholds: of each label, where there may be several labels.
+        thresholds: of each model those of each label, where there may be several labels.
         outputs: model to probabilities (N, C), or to the values (N, 1) of a regression; in the
             order in which the models were scored.
     """
@@ -42,7 +42,7 @@ class Predictions:
     task: str
     labels: tuple[str, ...]
     targets: npt.NDArray[Any]
-    thresholds: tuple[float, ...] = ()
+    thresholds: dict[str, tuple[float, ...]] = field(default_factory=dict)
     outputs: dict[str, Values] = field(default_factory=dict)
 
     def keeper(self, model: str) -> Callable[[Values, Mapping[str, Any]], None]:
@@ -57,7 +57,7 @@ class Predictions:
 
     def decided(self, model: str) -> npt.NDArray[Any]:
         """What a model chose: labels (N,), 0 and 1 (N, C), or the values (N,) themselves."""
-        return decide(self.outputs[model], self.task, self.thresholds)
+        return decide(self.outputs[model], self.task, self.thresholds.get(model, ()))
 
 
 def as_outputs(logits: Values, task: str) -> Values:
@@ -85,8 +85,8 @@ def decide(outputs: Values, task: str, thresholds: Sequence[float] = ()) -> npt.
 def write_predictions(path: Path, found: Predictions) -> None:
     """Write them as arrays, nothing pickled.
 
-    There are ``task``, ``labels``, ``targets``, ``thresholds``, ``models``, and ``outputs_K`` of
-    the K-th model.
+    There are ``task``, ``labels``, ``targets``, ``models``, ``thresholds`` with a row for each
+    model, and ``outputs_K`` of the K-th model.
     """
     count = sum(values.size for values in found.outputs.values())
     kind = np.float32 if count <= _MANY else np.float16
@@ -94,7 +94,9 @@ def write_predictions(path: Path, found: Predictions) -> None:
         "task": np.array(found.task),
         "labels": np.array(found.labels, dtype=np.str_),
         "targets": found.targets,
-        "thresholds": np.array(found.thresholds, dtype=np.float64),
+        "thresholds": np.array(
+            [found.thresholds.get(name, ()) for name in found.outputs], dtype=np.float64
+        ),
         "models": np.array(list(found.outputs), dtype=np.str_),
     }
     arrays |= {f"outputs_{k}": v.astype(kind) for k, v in enumerate(found.outputs.values())}
@@ -118,7 +120,7 @@ def read_predictions(path: Path) -> Predictions:
                 task=str(content["task"]),
                 labels=tuple(map(str, content["labels"])),
                 targets=content["targets"],
-                thresholds=tuple(map(float, content["thresholds"])),
+                thresholds=_thresholds(content["thresholds"], list(outputs)),
                 outputs=outputs,
             )
     except Exception as error:  # zip, numpy and key errors: whatever a broken file gives
@@ -126,3 +128,9 @@ def read_predictions(path: Path) -> Predictions:
             f"{path}: cannot be read ({error}); make it anew: "
             f"distill evaluate {path.parent.parent} --rerun"
         ) from error
+
+
+def _thresholds(kept: npt.NDArray[Any], models: Sequence[str]) -> dict[str, tuple[float, ...]]:
+    """A row for each model; files that were written before models had their own have one row."""
+    rows = kept if kept.ndim == 2 else [kept] * len(models)
+    return {model: tuple(map(float, row)) for model, row in zip(models, rows, strict=True)}

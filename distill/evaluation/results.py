@@ -126,6 +126,8 @@ class ModelRow(Part):
     """Whether it is as often right as it says; of tasks with probabilities."""
     label_scores: dict[str, LabelScore] = Field(default_factory=dict)
     """How well each label is predicted; of tasks with labels."""
+    thresholds: dict[str, float] = Field(default_factory=dict)
+    """The probability above which each label is given, where there may be several."""
 
 
 class Results(Part):

@@ -21,6 +21,42 @@ from distill.tasks.base import Task
 Seen = Callable[[Logits, Mapping[str, Any]], None]
 
 
+class _Kept:
+    """Logits and labels of all rows, (B, C) each batch."""
+
+    def __init__(self) -> None:
+        self.logits: list[torch.Tensor] = []
+        self.labels: list[torch.Tensor] = []
+
+    def __call__(self, logits: Logits, batch: Mapping[str, Any]) -> None:
+        self.logits.append(torch.from_numpy(logits))
+        self.labels.append(batch["labels"])
+
+
+def score_and_choose(
+    predictor: Predictor, dataset: TokenRows, task: Task
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Score a model, and choose the settings that the task leaves to each model.
+
+    Args:
+        predictor: the model.
+        dataset: the validation rows.
+        task: the task.
+
+    Returns:
+        The metrics, those of a task that chooses with what was chosen; and what was chosen, see
+        :meth:`distill.tasks.Task.chosen`.
+
+    Raises:
+        DataError: the split has no rows.
+    """
+    if not task.chooses:
+        return score(predictor, dataset, task), {}
+    kept = _Kept()
+    scores = score(predictor, dataset, task, seen=kept)
+    return scores, task.chosen(torch.cat(kept.logits), torch.cat(kept.labels))
+
+
 def score(
     predictor: Predictor,
     dataset: TokenRows,

@@ -72,11 +72,12 @@ class _Reader:
             return tag_target(
                 self.encoded, logits, self.labels, texts=self.texts, asked=asked, word=word
             )
+        own = subjects.teacher_thresholds if self.folder == subjects.teacher else None
         return sentence_target(
             logits,
             self.labels,
             subjects.task,
-            thresholds=subjects.thresholds,
+            thresholds=subjects.thresholds if own is None else own,
             asked=asked.label or None,
             where=str(self.folder),
         )

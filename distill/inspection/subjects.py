@@ -5,6 +5,7 @@ Only small files are read; the models are loaded by whoever looks.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ class Subjects:
         pair: whether an input is two texts; ``None`` where nothing says so.
         thresholds: above which probability a label is told, where there may be several: one for
             all, or by label.
+        teacher_thresholds: the teacher's, where it has its own.
         layer_map: pairs (student layer, teacher layer) that distillation matched; ``None`` where
             none is told.
         notes: what a reader should know.
@@ -50,6 +52,7 @@ class Subjects:
     pair: bool | None
     layer_map: Pairs | None
     thresholds: float | dict[str, float] = 0.5
+    teacher_thresholds: float | dict[str, float] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -139,12 +142,27 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
         max_length=recipe.data.max_length,
         pair=_takes_pairs(run, recipe),
         layer_map=None if teacher else _layer_map(run, recipe),
-        thresholds=recipe.task.thresholds if isinstance(recipe.task, MultiLabelTask) else 0.5,
+        thresholds=_thresholds(student, recipe),
+        teacher_thresholds=_thresholds(teacher or own, recipe),
         notes=(
             *(("of several teachers this is the first",) if several and not teacher else ()),
             *_weights_only(list(formats)),
         ),
     )
+
+
+def _thresholds(model: Path, recipe: Recipe) -> float | dict[str, float]:
+    """The recipe's thresholds, or those that were chosen for the model of a run's stage."""
+    if not isinstance(recipe.task, MultiLabelTask):
+        return 0.5
+    if recipe.task.thresholds != "auto":
+        return recipe.task.thresholds
+    facts = model.parent / "stage.json"
+    if not facts.is_file():
+        return 0.5
+    chosen = json.loads(facts.read_text("utf-8")).get("thresholds", ())
+    names = sorted(read_config(model).get("id2label", {}).items(), key=lambda pair: int(pair[0]))
+    return dict(zip([name for _, name in names], chosen, strict=False))
 
 
 def _takes_pairs(run: RunFolder, recipe: Recipe) -> bool:

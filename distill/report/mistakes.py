@@ -101,6 +101,7 @@ def _by_label(results: Results) -> dict[str, Any] | None:
     if not scores:
         return None
     teacher = results.teacher.label_scores
+    bars = results.final.thresholds
     ordered = sorted(scores, key=lambda label: scores[label].f1)
     shown = ordered[:_MOST_LABELS] if len(scores) > _MOST_LABELS else list(scores)
     return {
@@ -108,7 +109,11 @@ def _by_label(results: Results) -> dict[str, Any] | None:
         "cut": len(scores) > _MOST_LABELS,
         "count": len(scores),
         "compared": bool(teacher) and results.final.name != TEACHER,
-        "rows": [_label_row(label, scores, teacher) for label in shown],
+        "bars": bool(bars),
+        "rows": [
+            _label_row(label, scores, teacher) + ([f"{bars[label]:.2f}"] if bars else [])
+            for label in shown
+        ],
     }
 
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from distill.data.encode import encode
 from distill.errors import RunFolderError
 from distill.evaluation.predictors import TorchPredictor
-from distill.evaluation.score import score
+from distill.evaluation.score import score_and_choose
 from distill.export.transformers_folder import save_transformers
 from distill.modules.fit import FitResult, FitSession
 from distill.recipe.known import has_masked_head
@@ -22,6 +22,7 @@ from distill.recipe.plan import PlannedStage
 from distill.recipe.schema import Recipe, TeacherModel
 from distill.run_folder import RunFolder
 from distill.stages.workspace import Workspace
+from distill.tasks import Task
 from distill.tracking.metrics_csv import MetricsCsv
 from distill.tracking.weights_biases import wandb_logger
 from students.build import build_student
@@ -236,11 +237,11 @@ class StageContext:
                     "after": fit.history[-1]["metrics"],
                 }
             return StageResult(outputs=[self.model_folder], facts=facts)
-        scores = self.validation_scores(model, teacher, tokenizer)
-        return StageResult(
-            outputs=[self.model_folder],
-            facts={"score": scores[workspace.task.primary], "scores": scores, **facts},
-        )
+        scores, chosen = self._validated(model, teacher, tokenizer)
+        if told := workspace.task.settled(chosen).told_choice():
+            logger.info("%s: %s", self.stage.name, told)
+        scored = {"score": scores[workspace.task.primary], "scores": scores, **chosen}
+        return StageResult(outputs=[self.model_folder], facts={**scored, **facts})
 
     def save_weights(
         self,
@@ -255,20 +256,25 @@ class StageContext:
             tokenizer = workspace.tokenizer_of(teacher) if teacher else workspace.tokenizer
         save_transformers(model, tokenizer, folder)
 
-    def validation_scores(
+    def settled_task(self, stage: PlannedStage | None) -> Task:
+        """The task with what was chosen for the model that a stage left."""
+        task = self.workspace.task
+        return task if stage is None else task.settled(self.run.read_stage(stage))
+
+    def _validated(
         self,
         model: PreTrainedModel,
         teacher: TeacherModel | None = None,
         tokenizer: PreTrainedTokenizerFast | None = None,
-    ) -> dict[str, float]:
-        """Every metric of the task on the validation rows."""
+    ) -> tuple[dict[str, float], dict[str, Any]]:
+        """Every metric of the task on the validation rows, and what was chosen on them."""
         workspace = self.workspace
         split = workspace.data.validation
         if tokenizer is None:
             rows = workspace.tokenized(split, teacher)
         else:
             rows = encode(split, tokenizer, max_length=self.recipe.data.max_length)
-        return score(
+        return score_and_choose(
             TorchPredictor(model, threads=self.recipe.trainer.threads), rows, workspace.task
         )
 
@@ -276,5 +282,5 @@ class StageContext:
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | None = None
     ) -> float:
         """The task's score on the validation rows."""
-        scores = self.validation_scores(model, tokenizer=tokenizer)
+        scores, _ = self._validated(model, tokenizer=tokenizer)
         return scores[self.workspace.task.primary]

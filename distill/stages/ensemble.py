@@ -5,10 +5,13 @@ Legend: N rows, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from distill.cache import cache_folder
@@ -18,6 +21,7 @@ from distill.data.tokenized import TokenRows
 from distill.modules.precision import resolve_precision
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
+from distill.tasks import Task
 from teachers.cache import cached_logits
 from teachers.ragged import RaggedLogits, TeacherLogits, look_up
 
@@ -64,9 +68,27 @@ def average_logits(
 
 def ensemble_scores(context: StageContext, split: Split) -> dict[str, float]:
     """The metrics of the teachers' averaged logits."""
+    task = _settled(context)
+    metrics = task.metrics()
+    for logits, batch in _averaged(context, split):
+        task.observe(metrics, logits, batch)
+    return {name: float(value) for name, value in metrics.compute().items()}
+
+
+def _averaged(context: StageContext, split: Split) -> Iterator[tuple[Tensor, Mapping[str, Any]]]:
+    """Averaged logits and the batches that they are of."""
     workspace = context.workspace
-    metrics = workspace.task.metrics()
     logits = average_logits(context, lambda one: workspace.tokenized(split, one))
     for batch in make_loader(workspace.tokenized(split), 256, seed=0, shuffle=False):
-        workspace.task.observe(metrics, look_up(logits, batch), batch)
-    return {name: float(value) for name, value in metrics.compute().items()}
+        yield look_up(logits, batch), batch
+
+
+def _settled(context: StageContext) -> Task:
+    """The task with what it leaves to each model, chosen by the average on the validation rows."""
+    workspace = context.workspace
+    if not workspace.task.chooses:
+        return workspace.task
+    pairs = list(_averaged(context, workspace.data.validation))
+    logits = torch.cat([logits for logits, _ in pairs])
+    labels = torch.cat([batch["labels"] for _, batch in pairs])
+    return workspace.task.settled(workspace.task.chosen(logits, labels))

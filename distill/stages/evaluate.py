@@ -33,6 +33,7 @@ from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import ensemble_scores
 from distill.stages.judge import Judge
 from distill.stages.workspace import Workspace
+from distill.tasks import Task
 from distill.tracking.weights_biases import log_results
 from teachers.load import load_model
 
@@ -51,6 +52,7 @@ class _Entry:
     model: PreTrainedModel
     weights: Path
     index: int
+    task: Task
     teacher: TeacherModel | None = None
 
     def memory_mb(self, length: int, threads: int) -> float:
@@ -94,14 +96,12 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
             scores=score(
                 entry.predictor,
                 context.workspace_of(entry.index).tokenized(split, entry.teacher),
-                workspace.task,
-                seen=judge.keeper(entry.name),
+                entry.task,
+                seen=judge.keeper(entry.name, entry.task),
             ),
             **judge.of_model(entry.name),  # it was scored in the line above
             more_scores={
-                name: score(
-                    entry.predictor, workspace.tokenized(one, entry.teacher), workspace.task
-                )
+                name: score(entry.predictor, workspace.tokenized(one, entry.teacher), entry.task)
                 for name, one in workspace.data.more.items()
             },
             parameters=parameters(entry.model),
@@ -160,8 +160,18 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
             predictor = TorchPredictor(model, threads, name=stage.name)
             weights = folder / "model.safetensors"
             teacher = stage.config if isinstance(stage.config, TeacherModel) else None
-            row = _Entry(stage.name, stage.name, predictor, model, weights, stage.index, teacher)
-            found.append(row)
+            found.append(
+                _Entry(
+                    stage.name,
+                    stage.name,
+                    predictor,
+                    model,
+                    weights,
+                    stage.index,
+                    context.settled_task(stage),
+                    teacher,
+                )
+            )
     exported = context.earlier("export")
     if exported is None:
         return found
@@ -169,7 +179,8 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
     for name in _formats(context):
         path = context.run.bundle / MODEL_FILES[name]
         runner = FilePredictor(path, threads, name=name, format=name)
-        found.append(_Entry(name, exported.name, runner, student, path, exported.index))
+        task = context.settled_task(context.student_stage())
+        found.append(_Entry(name, exported.name, runner, student, path, exported.index, task))
     return found
 
 

@@ -52,7 +52,7 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
         "name": context.recipe.name,
         "task": context.recipe.task.kind,
         "labels": list(workspace.task.labels),
-        "settings": workspace.task.settings | added.settings,
+        "settings": context.settled_task(stage).settings | added.settings,
         "pair": workspace.data.train.paired,
         "max_length": context.recipe.data.max_length,
         "lengths": _lengths(context),

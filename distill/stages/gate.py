@@ -19,7 +19,7 @@ def scored_file(path: Path, format: str, context: StageContext) -> float:
     scores = score(
         FilePredictor(path, threads=context.recipe.trainer.threads, name=format, format=format),
         workspace.tokenized(workspace.data.validation),
-        workspace.task,
+        context.settled_task(context.student_stage()),
     )
     return scores[workspace.task.primary]
 

@@ -46,12 +46,20 @@ class Judge:
             task=task.kind,
             labels=tuple(task.labels),
             targets=np.asarray(getattr(rows, "labels", ())),
-            thresholds=tuple(task.settings.get("thresholds", ())),
         )
 
-    def keeper(self, model: str) -> Callable[[Values, Mapping[str, Any]], None] | None:
-        """What takes a model's logits while it is scored; ``None`` where none are kept."""
-        return self.found.keeper(model) if self.active else None
+    def keeper(self, model: str, task: Task) -> Callable[[Values, Mapping[str, Any]], None] | None:
+        """What takes a model's logits while it is scored; ``None`` where none are kept.
+
+        Args:
+            model: its name.
+            task: the task with what was chosen for this model.
+        """
+        if not self.active:
+            return None
+        if task.kind == "multi_label":
+            self.found.thresholds[model] = tuple(task.settings["thresholds"])
+        return self.found.keeper(model)
 
     def of_model(self, model: str) -> dict[str, Any]:
         """What is told of each model."""
@@ -60,6 +68,9 @@ class Judge:
         return {
             "calibration": calibration(self.found, model),
             "label_scores": label_scores(self.found, model),
+            "thresholds": dict(
+                zip(self.found.labels, self.found.thresholds.get(model, ()), strict=False)
+            ),
         }
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
 from torchmetrics import MetricCollection
@@ -30,6 +30,8 @@ class Task(ABC):
         objective: the kind of objective by which a student learns the teacher's outputs.
         logits_loss: the loss between a student's and a teacher's logits where the recipe names
             none.
+        chooses: whether a setting is chosen for each model, by what it says of the validation
+            rows; see :meth:`chosen`.
     """
 
     kind: ClassVar[str]
@@ -37,6 +39,7 @@ class Task(ABC):
     problem_type: ClassVar[ProblemType | None] = None
     objective: ClassVar[str] = "logits"
     logits_loss: ClassVar[LogitsLoss] = "soft_ce"
+    chooses: bool = False
 
     def __init__(self, labels: tuple[str, ...], primary: str) -> None:
         self.labels = labels
@@ -59,6 +62,25 @@ class Task(ABC):
     def settings(self) -> dict[str, Any]:
         """What the runtime needs to know beside the labels, as JSON."""
         return {}
+
+    def chosen(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
+        """Settings that fit a model best, by name as in :attr:`settings`; mostly none.
+
+        Args:
+            logits: of all rows.
+            labels: their labels.
+        """
+        del logits, labels
+        return {}
+
+    def settled(self, chosen: Mapping[str, Any]) -> Self:
+        """The task of a model for which :meth:`chosen` gave these, among other facts."""
+        del chosen
+        return self
+
+    def told_choice(self) -> str:
+        """What was chosen, in words for a log; empty where nothing was."""
+        return ""
 
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ Shapes: B batch, C labels.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,10 @@ from torchmetrics.classification import (
 from distill import ranks
 from distill.errors import DataError
 from distill.tasks.base import ProblemType, Task
+from distill.tasks.thresholds import USUAL, ThresholdScores, decided, thresholds_of
+
+#: Labels whose thresholds a log tells.
+_TOLD = 8
 
 
 class MultiLabel(Task):
@@ -39,7 +44,9 @@ class MultiLabel(Task):
     Args:
         labels: label names in the order of their columns, at least two.
         metric: which of the metrics is the score.
-        thresholds: of each label, between 0 and 1, or one for all.
+        thresholds: of each label, between 0 and 1, or one for all; ``auto`` chooses them for each
+            model, by the best F1 of each label on the validation rows. Until then they are 0.5,
+            but the metrics are those with the thresholds that are best on the rows they see.
         weights: how much having each label counts against not having it; left out, as much.
 
     Raises:
@@ -54,7 +61,7 @@ class MultiLabel(Task):
         labels: Sequence[str],
         metric: str = "micro_f1",
         *,
-        thresholds: float | Mapping[str, float] = 0.5,
+        thresholds: float | Mapping[str, float] | Literal["auto"] = USUAL,
         weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__(tuple(labels), metric)
@@ -62,7 +69,8 @@ class MultiLabel(Task):
         known = list(self._metrics())
         if metric not in known:
             raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
-        self.thresholds = self._thresholds(thresholds)
+        self.chooses, self.was_chosen = thresholds == "auto", False
+        self.thresholds = self._thresholds(USUAL if thresholds == "auto" else thresholds)
 
     def _thresholds(self, given: float | Mapping[str, float]) -> tuple[float, ...]:
         if not isinstance(given, Mapping):
@@ -72,7 +80,28 @@ class MultiLabel(Task):
             raise DataError(
                 f"task.thresholds: '{unknown[0]}' is no label; labels are {', '.join(self.labels)}"
             )
-        return tuple(float(given.get(name, 0.5)) for name in self.labels)
+        return tuple(float(given.get(name, USUAL)) for name in self.labels)
+
+    def chosen(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
+        """Of ``auto`` the best threshold of each label on these rows; see :meth:`Task.chosen`."""
+        return {"thresholds": list(thresholds_of(logits, labels))} if self.chooses else {}
+
+    def settled(self, chosen: Mapping[str, Any]) -> Self:
+        """The task with these thresholds, where it has to choose; see :meth:`Task.settled`."""
+        if not self.chooses or "thresholds" not in chosen:
+            return self
+        found = copy.copy(self)
+        found.chooses, found.was_chosen = False, True
+        found.thresholds = tuple(float(one) for one in chosen["thresholds"])
+        return found
+
+    def told_choice(self) -> str:
+        """The thresholds of some labels; see :meth:`Task.told_choice`."""
+        if not self.was_chosen:
+            return ""
+        pairs = zip(self.labels[:_TOLD], self.thresholds, strict=False)
+        more = f" and {len(self.labels) - _TOLD} more" if len(self.labels) > _TOLD else ""
+        return f"thresholds {', '.join(f'{name} {bar:.2f}' for name, bar in pairs)}{more}"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -115,16 +144,20 @@ class MultiLabel(Task):
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""
+        if self.chooses:
+            return MetricCollection({"best": ThresholdScores(self._metrics)}, compute_groups=False)
         return MetricCollection(dict(self._metrics()), compute_groups=False)
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
         """Count a batch by each label's own threshold."""
+        if self.chooses:
+            metrics.update(logits, batch["labels"])
+            return
         metrics.update(self.decide(logits).float(), batch["labels"].long())
 
     def decide(self, logits: Tensor) -> Tensor:
         """1 where a label is predicted and 0 elsewhere, (B, C)."""
-        bars = torch.tensor(self.thresholds, device=logits.device)  # (C,)
-        return (logits.float().sigmoid() > bars).to(torch.float32)
+        return decided(logits, self.thresholds)
 
     def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
         r"""Each label as two outcomes, logits (0, z), so that their softmax is its sigmoid.

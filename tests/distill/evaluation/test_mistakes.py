@@ -117,7 +117,7 @@ def test_the_surest_disagreements_come_first(found):
 
 def test_several_labels_a_row():
     made = Predictions(
-        "multi_label", ("a", "b"), np.array([[1, 0], [1, 1], [0, 0]]), thresholds=(0.5, 0.5)
+        "multi_label", ("a", "b"), np.array([[1, 0], [1, 1], [0, 0]]), thresholds={"x": (0.5, 0.5)}
     )
     made.outputs["teacher"] = np.array([[0.9, 0.2], [0.8, 0.6], [0.1, 0.1]], np.float32)
     made.outputs["student"] = np.array([[0.9, 0.7], [0.8, 0.4], [0.2, 0.1]], np.float32)

@@ -34,14 +34,26 @@ def test_rows_come_back_in_their_own_order_as_probabilities():
     assert sample().decided("teacher").tolist() == [0, 1, 2]
 
 
-def test_several_labels_are_sigmoids_above_their_thresholds():
+def test_several_labels_are_sigmoids_above_their_thresholds(tmp_path):
     expected = torch.from_numpy(LOGITS).sigmoid().numpy()
     np.testing.assert_allclose(as_outputs(LOGITS, "multi_label"), expected, atol=1e-6)
     found = Predictions(
-        "multi_label", ("a", "b", "c"), np.zeros((3, 3), np.int64), thresholds=(0.5, 0.2, 0.9)
+        "multi_label",
+        ("a", "b", "c"),
+        np.zeros((3, 3), np.int64),
+        thresholds={"x": (0.5, 0.2, 0.9), "y": (0.5, 0.5, 0.5)},
     )
-    found.outputs["x"] = as_outputs(LOGITS, "multi_label")
+    found.outputs |= dict.fromkeys(("x", "y"), as_outputs(LOGITS, "multi_label"))
     assert found.decided("x").tolist() == [[1, 1, 0], [0, 1, 0], [0, 1, 0]]
+    assert found.decided("y").tolist() == [[1, 0, 1], [0, 1, 0], [0, 0, 1]]
+    write_predictions(tmp_path / "one.npz", found)
+    assert read_predictions(tmp_path / "one.npz").thresholds == found.thresholds
+    # Files of runs whose models shared their thresholds have one row of them.
+    with np.load(tmp_path / "one.npz") as content:
+        older = dict(content) | {"thresholds": np.array([0.5, 0.2, 0.9])}
+    np.savez(tmp_path / "older.npz", **older)
+    back = read_predictions(tmp_path / "older.npz").thresholds
+    assert back == dict.fromkeys(("x", "y"), (0.5, 0.2, 0.9))
 
 
 def test_numbers_stay_as_they_are():

@@ -20,7 +20,7 @@ KEYS |= {"real_lengths", "reference", "confusion", "disagreement"}
 ROW_KEYS = {
     "name", "stage", "format", "score", "scores", "more_scores", "retention", "parameters",
     "parameters_no_embeddings", "macs", "bytes", "ratios", "latency_ms", "throughput",
-    "memory_mb", "against", "calibration", "label_scores",
+    "memory_mb", "against", "calibration", "label_scores", "thresholds",
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from sklearn.metrics import f1_score
 
 from distill.evaluation.predictions import read_predictions
 from distill.inspection.look import inspect_text
@@ -17,6 +18,7 @@ from distill.inspection.subjects import find_subjects
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
 from distill.runtime import load
+from distill.tasks.thresholds import best_thresholds
 from students.heads import logits_of
 from teachers.load import load_model, load_tokenizer
 
@@ -86,7 +88,7 @@ def test_from_recipe_to_prediction(
         assert rows["teacher"]["scores"]["macro_f1"] == pytest.approx(
             np.mean([one["f1"] for one in rows["teacher"]["label_scores"].values()]), abs=1e-5
         )
-        assert kept.thresholds == (0.5, 0.5, 0.3)
+        assert set(kept.thresholds.values()) == {(0.5, 0.5, 0.3)}
     found = inspect_text(find_subjects(tmp_path / "run"), "the best film")
     assert found.teacher is not None
     assert len(found.student.outputs) == len(task.get("labels", ["score"]))
@@ -108,3 +110,62 @@ def test_from_recipe_to_prediction(
     for one, row in zip(found, shares, strict=True):
         assert set(one["labels"]) == set(np.array(task["labels"])[row > [0.5, 0.5, 0.3]])
         assert list(one["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-4)
+
+
+def test_thresholds_are_chosen_for_each_model_on_the_validation_rows(
+    tmp_path: Path, tiny_recipe: Path
+) -> None:
+    task = {**MULTI_LABEL, "thresholds": "auto", "metric": "macro_f1"}
+    path = recipe_for(tiny_recipe, task, of_several)
+    recipe = yaml.safe_load(path.read_text("utf-8"))
+    train = Path(recipe["data"]["train"])
+    lines = train.read_text("utf-8").splitlines()
+    # The test rows have other labels, which say nothing to whoever chooses.
+    held = [json.loads(line) | {"label": ["film"]} for line in lines[:16]]
+    test = train.with_name("test.jsonl")
+    test.write_text("\n".join(json.dumps(row) for row in held), "utf-8")
+    recipe["data"]["test"] = str(test)
+    recipe["stages"] = [recipe["stages"][1], *recipe["stages"][3:]]
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    folder = tmp_path / "run"
+    results = run(load_recipe(path), folder)
+    rows = {row["name"]: row for row in results["models"]}
+    assert list(rows) == ["teacher", "baseline", "prediction", "onnx", "onnx-int8"]
+
+    validation = Path(recipe["data"]["validation"]).read_text("utf-8").splitlines()
+    asked = [json.loads(line) for line in validation]
+    texts = [row["text"] for row in asked]
+    there = np.array([[name in row["label"] for name in task["labels"]] for row in asked])
+    for stage in ("01-teacher", "02-baseline", "03-prediction"):
+        facts = json.loads((folder / stage / "stage.json").read_text("utf-8"))
+        shares = 1 / (1 + np.exp(-outputs(folder / stage / "model", texts).astype(np.float64)))
+        best = best_thresholds(shares, there)
+        assert facts["thresholds"] == pytest.approx(best, abs=1e-5)
+        assert list(rows[stage[3:]]["thresholds"].values()) == facts["thresholds"]
+        said = shares > np.array(facts["thresholds"])
+        wanted = f1_score(there, said, average="macro", zero_division=0.0)
+        assert facts["score"] == pytest.approx(wanted, abs=1e-5)
+    student = facts["thresholds"]
+    assert student != [0.5, 0.5, 0.5]
+    assert rows["teacher"]["thresholds"] != rows["prediction"]["thresholds"]
+    # The bundle has the student's, and the scores of its formats are with them.
+    bundle = folder / "bundle"
+    manifest = json.loads((bundle / "distill.json").read_text("utf-8"))
+    assert manifest["settings"]["thresholds"] == student
+    kept = read_predictions(next(folder.glob("*-evaluate/predictions.npz")))
+    for name in ("onnx", "onnx-int8"):
+        assert list(rows[name]["thresholds"].values()) == student
+        said = kept.outputs[name] > np.array(student, np.float32)
+        right = (said == kept.targets.astype(bool)).all(axis=1).mean()
+        assert rows[name]["scores"]["exact"] == pytest.approx(right, abs=1e-6)
+    model = load(bundle, format="onnx")
+    for one in model.predict(texts):
+        shares = list(one["probabilities"].values())
+        wanted = {n for n, p, bar in zip(task["labels"], shares, student, strict=True) if p > bar}
+        assert set(one["labels"]) == wanted
+    subjects = find_subjects(folder)
+    assert list(subjects.thresholds.values()) == student
+    assert subjects.teacher_thresholds == rows["teacher"]["thresholds"]
+    page = (folder / "report.html").read_text("utf-8")
+    assert "given above" in page
+    assert "thresholds good" in (folder / "log.txt").read_text("utf-8")

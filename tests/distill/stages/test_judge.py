@@ -16,14 +16,13 @@ SPLIT = Split("test", ["first", "second", "third"], [0, 1, 1], pairs=["a", "b", 
 
 
 def judged(task=None):
-    judge = Judge(
-        task or Classification(["no", "yes"]), SPLIT, SimpleNamespace(labels=SPLIT.labels)
-    )
+    task = task or Classification(["no", "yes"])
+    judge = Judge(task, SPLIT, SimpleNamespace(labels=SPLIT.labels))
     for name, logits in [
         ("teacher", [[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]),
         ("onnx-int8", [[0.0, 1.0], [0.0, 1.0], [4.0, 0.0]]),
     ]:
-        keep = judge.keeper(name)
+        keep = judge.keeper(name, task)
         if keep is not None:
             keep(np.array(logits, np.float32), {"index": np.arange(3)})
     return judge
@@ -57,7 +56,7 @@ def test_numbers_for_the_results():
 def test_of_a_task_with_other_outputs_nothing_is_kept(tmp_path):
     task = SimpleNamespace(kind="other", labels=("x",), settings={})
     judge = judged(task)
-    assert judge.keeper("teacher") is None
+    assert judge.keeper("teacher", task) is None
     assert judge.of_model("teacher") == judge.of_final() == {}
     assert judge.write(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
