@@ -97,7 +97,8 @@ class RunFolder:
         """Make the folder for a recipe.
 
         Raises:
-            RunFolderError: it holds something else, another recipe's run, or this one's.
+            RunFolderError: it holds something else, another recipe's run, or this one's, or cannot
+                be made.
         """
         if self.exists():
             raise RunFolderError(self._refusal(recipe))
@@ -105,7 +106,12 @@ class RunFolder:
             raise RunFolderError(
                 f"{self.path}: not an empty folder and no run of distill; choose another --run-dir"
             )
-        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunFolderError(
+                f"{self.path}: cannot be made ({error.strerror}); choose another --run-dir"
+            ) from error
         self.write_recipe(recipe)
 
     def _refusal(self, recipe: Recipe) -> str:

@@ -49,6 +49,17 @@ COMMANDS: dict[str, str] = {
 }
 _SECTIONS = ("Args:", "Raises:", "Returns:")
 
+#: What the operating system says of a path that the user named, and that nothing can be put at.
+_MISPLACED = {
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the file system can only be read",
+    errno.ENOTDIR: "a file stands where a folder is needed",
+    errno.EEXIST: "a file stands where a folder is needed",
+    errno.EISDIR: "a folder, not a file",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+
 logger = logging.getLogger("distill")
 
 
@@ -219,8 +230,9 @@ def _failed(error: Exception) -> int:
         again = getattr(error, "resume_command", None) or "distill resume RUN"
         _say(f"error: disk full while writing {where}: free space, then: {again}")
         return 2
-    if isinstance(error, PermissionError):
-        _say(f"error: {error.filename}: permission denied; choose a folder you may write")
+    if isinstance(error, OSError) and error.errno in _MISPLACED:
+        where = error.filename2 or error.filename or "a file"
+        _say(f"error: {where}: {_MISPLACED[error.errno]}; name another place")
         return 2
     _say("".join(traceback.format_exception(error)).rstrip())
     _say("this is a fault of distill, not of your input: please report it with the lines above")

@@ -52,6 +52,9 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path):
     assert [p.name for p in (tmp_path / "full").iterdir()] == ["mine.txt"]
     with pytest.raises(RunFolderError, match="not a run folder"):
         RunFolder(tmp_path / "full").read_recipe()
+    inside = tmp_path / "full" / "mine.txt" / "run"
+    with pytest.raises(RunFolderError, match=r"run: cannot be made \(Not a directory\); choose"):
+        RunFolder(inside).create(_recipe())
 
 
 def test_done_means_same_inputs_and_untouched_outputs(tmp_path):

@@ -127,6 +127,36 @@ def test_full_disk_told_only_in_text_or_behind_another_error(
     assert "distill resume runs/b" in err
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied", "/root/a"), "/root/a: permission"),
+        (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file stands where"),
+        (FileExistsError(errno.EEXIST, "File exists", "a"), "a: a file stands where a folder"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", ".a.x", None, "a"), "a: a folder, not"),
+        (OSError(errno.EROFS, "Read-only file system", "/proc/a"), "/proc/a: the file system can"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 300), "the name is too long"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_one_line_and_2(
+    error: OSError, said: str, install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(raising(error))
+    assert main(["run"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_missing_file_that_nobody_named_is_ours(
+    install: Install, capsys: pytest.CaptureFixture[str]
+) -> None:
+    install(raising(FileNotFoundError(errno.ENOENT, "No such file or directory", "x.bin")))
+    assert main(["run"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_exit_code_of_a_command_is_kept(install: Install) -> None:
     install(raising(typer.Exit(3)))
     assert main(["run"]) == 3
