@@ -7,6 +7,7 @@ ours, with its traceback. A command's file is imported only when that command is
 from __future__ import annotations
 
 import difflib
+import errno
 import importlib
 import inspect
 import io
