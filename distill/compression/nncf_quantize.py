@@ -84,6 +84,6 @@ def _import_nncf() -> Any:
     try:
         import nncf
     except ImportError as error:
-        raise UserError("this needs NNCF: pip install 'distill-bert[openvino]'") from error
+        raise UserError("this needs NNCF: pip install openvino nncf") from error
     nncf.set_log_level(logging.ERROR)
     return nncf

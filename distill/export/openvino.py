@@ -9,7 +9,7 @@ from typing import Any
 from distill.atomic import write_bytes
 from distill.errors import ModelError, UserError
 
-_INSTALL = "pip install 'distill-bert[openvino]'"
+_INSTALL = "pip install openvino nncf"
 
 
 def is_installed() -> bool:

