@@ -93,7 +93,7 @@ def test_the_resolved_recipe_has_no_seed_beside_seeds(tmp_path: Path, capsys) ->
     assert main(["show", str(tmp_path / "mine.yaml")]) == 0
     assert "\nseeds: [1, 2, 3]\n" in capsys.readouterr().out
     assert main(["schema"]) == 0
-    assert "seeds" in json.loads(capsys.readouterr().out)["properties"]
+    assert "seeds" in json.loads(capsys.readouterr().out)["$defs"]["Recipe"]["properties"]
 
 
 def test_a_plan_tells_of_all_seeds_together(capsys) -> None:
