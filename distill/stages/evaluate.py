@@ -101,7 +101,11 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
             ),
             **judge.of_model(entry.name),  # it was scored in the line above
             more_scores={
-                name: score(entry.predictor, workspace.tokenized(one, entry.teacher), entry.task)
+                name: score(
+                    entry.predictor,
+                    context.workspace_of(entry.index).tokenized(one, entry.teacher),
+                    entry.task,
+                )
                 for name, one in workspace.data.more.items()
             },
             parameters=parameters(entry.model),

@@ -29,8 +29,6 @@ from teachers.tokenizers import same_tokens
 
 logger = logging.getLogger("distill")
 
-#: Kinds of task whose models say something of every token.
-
 
 @dataclass
 class Workspace:

@@ -62,6 +62,16 @@ def test_every_model_is_scored_on_further_rows_and_nothing_hangs_on_them(tmp_pat
         assert told[0]["best_step"] == told[1]["best_step"]
 
 
+def test_a_student_reads_further_rows_with_the_vocabulary_it_has(tmp_path, recipe_file):
+    ups = _rows(tmp_path / "up.jsonl", "positive")
+    file = recipe_file("trimmed", more={"up": ups}, test=ups)
+    recipe = load_recipe(file, "stages.+evaluate={kind: prune, method: vocabulary}")
+    results = run(recipe, tmp_path / "run")
+    assert [row["name"] for row in results["models"]] == ["teacher", "prediction", "prune"]
+    for row in results["models"]:  # the same rows
+        assert row["scores"] == row["more_scores"]["up"]
+
+
 def test_further_rows_are_measured_without_training_again(tmp_path, recipe_file):
     folder = tmp_path / "run"
     run(load_recipe(recipe_file("plain")), folder)
