@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def predict(
     folder: Annotated[Path, typer.Argument(help="A bundle, or the folder of a finished run.")],
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts to classify.")] = None,
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts to predict for.")] = None,
     pair: Annotated[
         list[str] | None, typer.Option(help="The second text, for models of pairs; once a text.")
     ] = None,
@@ -67,7 +67,7 @@ def predict(
         int | None, typer.Option(min=1, help="CPU threads; else the tuned number or all cores.")
     ] = None,
 ) -> None:
-    """Predict the label of texts, given on the command line or in a file.
+    """Predict for texts, given on the command line or in a file: labels, or what the task is.
 
     Example:
       distill predict runs/sst2 "a fine film" "what a waste of time"
