@@ -29,8 +29,6 @@ HEADINGS = re.compile(r"^#+ (.+)$", re.MULTILINE)
 DOTTED = re.compile(
     r"`((?:task|data|teacher|student|baseline|trainer|track)\.(?!json)[a-z_.]+)[^`]*`"
 )
-    r"`((?:task|data|teacher|student|baseline|trainer|track)\.(?!json)[a-z_.]+)[^`]*`"
-)
 
 
 def blocks(text: str) -> list[tuple[str, str]]:
