@@ -30,7 +30,8 @@ def calibration(found: Predictions, model: str) -> Calibration | None:
     .. math:: \mathrm{ECE} = \sum_b \frac{n_b}{N} |\mathrm{acc}_b - \mathrm{conf}_b|
 
     The confidence is the probability of the label that was chosen; of a task with several labels
-    each label of each row counts by itself, with its probability and whether it is there.
+    each label of each row counts by itself, with its probability and whether it is there, and of
+    named entities each word with its tag.
 
     Returns:
         ``None`` of a task without probabilities.
@@ -39,19 +40,23 @@ def calibration(found: Predictions, model: str) -> Calibration | None:
     if found.task == "regression":
         return None
     if found.task == "multi_label":
-        confidence, right = outputs.ravel(), found.targets.ravel() > 0
-        error = binary_calibration_error(
-            torch.from_numpy(confidence), torch.from_numpy(right).long(), n_bins=BINS
-        )
-    else:
-        confidence = outputs.max(axis=-1)
-        right = outputs.argmax(axis=-1) == found.targets
-        error = multiclass_calibration_error(
-            torch.from_numpy(outputs),
-            torch.from_numpy(np.asarray(found.targets, dtype=np.int64)),
-            num_classes=outputs.shape[1],
-            n_bins=BINS,
-        )
+        return calibration_of(outputs.ravel(), found.targets.ravel() > 0)
+    confidence = outputs.max(axis=-1)
+    right = outputs.argmax(axis=-1) == found.targets
+    error = multiclass_calibration_error(
+        torch.from_numpy(outputs),
+        torch.from_numpy(np.asarray(found.targets, dtype=np.int64)),
+        num_classes=outputs.shape[1],
+        n_bins=BINS,
+    )
+    return Calibration(ece=float(error), bins=_bins(confidence, right))
+
+
+def calibration_of(confidence: Values, right: npt.NDArray[np.bool_]) -> Calibration:
+    """The same of any answers, (N,), that are right or not, (N,)."""
+    error = binary_calibration_error(
+        torch.from_numpy(confidence), torch.from_numpy(right).long(), n_bins=BINS
+    )
     return Calibration(ece=float(error), bins=_bins(confidence, right))
 
 

@@ -18,7 +18,8 @@ from distill.errors import RunFolderError
 
 #: The file in the evaluate stage's folder.
 FILE = "predictions.npz"
-#: Kinds of tasks with one row of outputs for each row of the data.
+#: Kinds of tasks with one row of outputs for each row of the data. Named entities have one for each
+#: word (:mod:`distill.evaluation.tags`), and questions answers (:mod:`distill.evaluation.answers`).
 KINDS = ("classification", "multi_label", "regression")
 #: Numbers of all models together up to which they are kept in fp32, 200 MB; beyond it in fp16.
 _MANY = 50_000_000
@@ -31,12 +32,13 @@ class Predictions:
     """What models said of the rows of one split.
 
     Args:
-        task: the task's kind, one of :data:`KINDS`.
+        task: the task's kind, one of :data:`KINDS` or ``ner``.
         labels: label names in the order of the outputs.
         targets: what is right: (N,) integers or numbers, or (N, C) of 0 and 1.
         thresholds: of each model those of each label, where there may be several labels.
         outputs: model to probabilities (N, C), or to the values (N, 1) of a regression; in the
             order in which the models were scored.
+        rows: of named entities, the row that each of the N words stands in, (N,).
     """
 
     task: str
@@ -44,6 +46,7 @@ class Predictions:
     targets: npt.NDArray[Any]
     thresholds: dict[str, tuple[float, ...]] = field(default_factory=dict)
     outputs: dict[str, Values] = field(default_factory=dict)
+    rows: npt.NDArray[np.int64] | None = None
 
     def keeper(self, model: str) -> Callable[[Values, Mapping[str, Any]], None]:
         """A function that takes a model's logits (B, C) batch by batch, as scoring meets them."""
@@ -86,7 +89,7 @@ def write_predictions(path: Path, found: Predictions) -> None:
     """Write them as arrays, nothing pickled.
 
     There are ``task``, ``labels``, ``targets``, ``models``, ``thresholds`` with a row for each
-    model, and ``outputs_K`` of the K-th model.
+    model, ``outputs_K`` of the K-th model, and of named entities ``rows``.
     """
     count = sum(values.size for values in found.outputs.values())
     kind = np.float32 if count <= _MANY else np.float16
@@ -99,6 +102,8 @@ def write_predictions(path: Path, found: Predictions) -> None:
         ),
         "models": np.array(list(found.outputs), dtype=np.str_),
     }
+    if found.rows is not None:
+        arrays["rows"] = found.rows
     arrays |= {f"outputs_{k}": v.astype(kind) for k, v in enumerate(found.outputs.values())}
     with atomic.new_file(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
@@ -122,6 +127,7 @@ def read_predictions(path: Path) -> Predictions:
                 targets=content["targets"],
                 thresholds=_thresholds(content["thresholds"], list(outputs)),
                 outputs=outputs,
+                rows=content.get("rows"),
             )
     except Exception as error:  # zip, numpy and key errors: whatever a broken file gives
         raise RunFolderError(

@@ -24,6 +24,14 @@ _NUMBERED = 12
 _DRAWN = 60
 _MOST_PAIRS = 12
 _MOST_LABELS = 24
+#: What is sure and right, where it is not a row's label.
+_SURE_OF = {
+    "multi_label": ", each label of each row by itself",
+    "ner": ", word by word: sure of its tag",
+    "qa": ": how probable the best answer is, against whether it is one of the right ones exactly",
+}
+#: Characters of a second text that are shown, and of these before an answer.
+_SHOWN, _BEFORE = 320, 100
 
 
 def mistakes(run: RunData) -> dict[str, Any]:
@@ -45,6 +53,9 @@ def _confusions(results: Results) -> dict[str, Any] | None:
     if found is None:
         return None
     labels = list(results.final.label_scores) or list(found.rows)
+    # What is said in the place of entities is not only their types.
+    others = {name for true, row in found.rows.items() for name in (true, *row)} - set(labels)
+    labels += sorted(others)
     matrix = [[found.rows.get(true, {}).get(said, 0) for said in labels] for true in labels]
     numbered = len(labels) <= _NUMBERED
     drawn = not numbered and len(labels) <= _DRAWN
@@ -55,6 +66,7 @@ def _confusions(results: Results) -> dict[str, Any] | None:
         "map": Markup(confusion_map(matrix, labels)) if drawn else None,
         "pairs": _pairs(found) if len(labels) > 2 else [],
         "count": len(labels),
+        "entities": results.task == "ner",
     }
 
 
@@ -106,6 +118,7 @@ def _by_label(results: Results) -> dict[str, Any] | None:
     shown = ordered[:_MOST_LABELS] if len(scores) > _MOST_LABELS else list(scores)
     return {
         "model": results.final.name,
+        "entities": results.task == "ner",
         "cut": len(scores) > _MOST_LABELS,
         "count": len(scores),
         "compared": bool(teacher) and results.final.name != TEACHER,
@@ -139,6 +152,7 @@ def _calibrations(results: Results) -> dict[str, Any] | None:
         ],
         "chart": Markup(reliability_chart(drawn)),
         "several": results.task == "multi_label",
+        "of": _SURE_OF.get(results.task, ""),
     }
 
 
@@ -168,7 +182,7 @@ def _disagreements(results: Results, rows: Sequence[dict[str, Any]]) -> dict[str
         "counts": results.task == "regression" or bool(found and found.rows),
         "rows": [
             {
-                "text": " | ".join(row[key] for key in ("text", "text_pair") if key in row),
+                "text": " | ".join(_texts(row)),
                 "label": row["label"],
                 "teacher": _answer(row["teacher"], row["label"]),
                 "model": _answer(row["model"], row["label"]),
@@ -176,6 +190,21 @@ def _disagreements(results: Results, rows: Sequence[dict[str, Any]]) -> dict[str
             for row in rows
         ],
     }
+
+
+def _texts(row: Mapping[str, Any]) -> list[str]:
+    """A row's text or both; of a long one with answers the part around these."""
+    texts = [str(row["text"])]
+    if "text_pair" not in row:
+        return texts
+    pair = str(row["text_pair"])
+    starts = [row[role]["start"] for role in ("teacher", "model") if "start" in row[role]]
+    if not starts or len(pair) <= _SHOWN:
+        return [*texts, pair]
+    first = min(max(0, min(starts) - _BEFORE), len(pair) - _SHOWN)
+    last = first + _SHOWN
+    before, after = "... " if first else "", " ..." if last < len(pair) else ""
+    return [*texts, f"{before}{pair[first:last]}{after}"]
 
 
 def _told(found: Disagreement) -> str:
@@ -190,10 +219,11 @@ def _told(found: Disagreement) -> str:
 
 def _answer(answer: Mapping[str, Any], label: str) -> dict[str, str]:
     sure = answer.get("confidence")
+    right = answer.get("right", answer["said"] == label)
     return {
         "said": str(answer["said"]),
         "sure": "" if sure is None else numbers.percent(float(sure)),
-        "right": "right" if answer["said"] == label else "",
+        "right": "right" if right else "",
     }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
+from distill.data.split import Split
 from distill.errors import RunFolderError
 from distill.evaluation.build import ModelFacts, build_results
 from distill.evaluation.cells import REAL
@@ -32,6 +33,7 @@ from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import ensemble_scores
 from distill.stages.judge import Judge
+from distill.stages.judges import make_judge
 from distill.stages.workspace import Workspace
 from distill.tasks import Task
 from distill.tracking.weights_biases import log_results
@@ -65,7 +67,7 @@ class _Entry:
 def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
     """Write ``results.json``, the report and the bundle's card; log them where asked."""
     workspace, split = context.workspace, context.workspace.final_split
-    judge = Judge(workspace.task, split, workspace.tokenized(split))
+    judge = make_judge(workspace.task, split, workspace.tokenized(split), workspace.tokenizer)
     results = _measured(config, context, judge)
     kept = judge.write(context.folder)
     write_results(context.run.results, results)
@@ -93,20 +95,10 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
             name=entry.name,
             stage=entry.stage,
             format=entry.predictor.format,
-            scores=score(
-                entry.predictor,
-                context.workspace_of(entry.index).tokenized(split, entry.teacher),
-                entry.task,
-                seen=judge.keeper(entry.name, entry.task),
-            ),
+            scores=_scores(entry, split, context, judge),
             **judge.of_model(entry.name),  # it was scored in the line above
             more_scores={
-                name: score(
-                    entry.predictor,
-                    context.workspace_of(entry.index).tokenized(one, entry.teacher),
-                    entry.task,
-                )
-                for name, one in workspace.data.more.items()
+                name: _scores(entry, one, context) for name, one in workspace.data.more.items()
             },
             parameters=parameters(entry.model),
             parameters_no_embeddings=parameters_no_embeddings(entry.model),
@@ -152,6 +144,15 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
         reference=other,
         **judge.of_final(),
     )
+
+
+def _scores(
+    entry: _Entry, split: Split, context: StageContext, judge: Judge | None = None
+) -> dict[str, float]:
+    """A model's scores on some rows; what it says of them is for the judge."""
+    rows = context.workspace_of(entry.index).tokenized(split, entry.teacher)
+    seen = None if judge is None else judge.keeper(entry.name, entry.task, rows)
+    return score(entry.predictor, rows, entry.task, seen=seen)
 
 
 def _entries(context: StageContext, threads: int) -> list[_Entry]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 import yaml
 
+from distill.evaluation.predictions import read_predictions
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
 from distill.runtime import load
@@ -70,6 +71,19 @@ def test_from_recipe_to_entities(
     # Which word is the film stands in the text: a teacher of a few epochs knows.
     assert rows["teacher"]["scores"]["f1_film"] > 0.5
     assert rows["onnx"]["score"] == pytest.approx(rows["prune"]["score"], abs=1e-3)
+    # By type, the scores that are told are those that are made of what was kept.
+    for row in rows.values():
+        assert row["calibration"]["ece"] >= 0
+        for kind, one in row["label_scores"].items():
+            assert one["f1"] == pytest.approx(row["scores"][f"f1_{kind}"], abs=1e-6)
+    kept = read_predictions(next((tmp_path / "run").glob("*-evaluate/predictions.npz")))
+    assert list(kept.outputs) == list(rows)
+    assert kept.rows is not None
+    assert len(set(kept.rows.tolist())) == 16
+    assert set(results["confusion"]["rows"]) <= {"good", "bad", "film", "(nothing)"}
+    page = (tmp_path / "run" / "report.html").read_text("utf-8")
+    for told in ("<h3>By type</h3>", "word by word: sure of its tag", "true entities by type"):
+        assert told in page
     bundle = tmp_path / "run" / "bundle"
     manifest = json.loads((bundle / "distill.json").read_text("utf-8"))
     assert manifest["settings"] == {"scheme": "bio", "strict": True, "stride": None}

@@ -131,3 +131,54 @@ def test_runs_measured_before_have_none_of_it(finished_run):
     page = render_report(finished_run).read_text("utf-8")
     for section in ("mistakes", "calibration", "disagreements"):
         assert f'id="{section}"' not in page
+
+
+def test_entities_are_told_by_type_and_by_what_is_found_instead(finished_run, sample_results):
+    results = sample_results(task="ner")
+    score = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 4}
+    for row in results["models"]:
+        row["label_scores"] = {"person": score, "place": score}
+        row["calibration"] = {"ece": 0.1, "bins": [{"rows": 9, "confidence": 0.9, "accuracy": 0.8}]}
+    rows = {"person": {"person": 2, "(other words)": 1, "(nothing)": 1}, "(nothing)": {"place": 6}}
+    results["confusion"] = {"model": "onnx-int8", "rows": rows}
+    (finished_run / "results.json").write_text(json.dumps(results), "utf-8")
+    page = render_report(finished_run).read_text("utf-8")
+    columns = re.search(r'<table class="matrix">.*?</thead>', page, flags=re.DOTALL)
+    assert columns is not None
+    assert re.findall(r'<th scope="col">(.*?)</th>', columns[0]) == [
+        "person", "place", "(nothing)", "(other words)"
+    ]  # fmt: skip
+    assert '<th scope="row">(nothing)</th><td class="word">place</td><td>6</td>' in page
+    assert "<h3>By type</h3>" in page
+    assert "word by word: sure of its tag" in page
+
+
+def test_of_a_long_context_the_part_around_the_answers_is_shown(finished_run, sample_results):
+    results = sample_results(task="qa")
+    for row in results["models"]:
+        row["calibration"] = {"ece": 0.1, "bins": [{"rows": 9, "confidence": 0.9, "accuracy": 0.8}]}
+    counts = {"teacher_right": 1, "model_right": 0, "neither_right": 0}
+    results["disagreement"] = {"model": "onnx-int8", "rows": 1, "share": 0.1, **counts}
+    (finished_run / "results.json").write_text(json.dumps(results), "utf-8")
+    context = f"{'before ' * 100}France{' after' * 100}"
+    answer = {"confidence": 0.9, "start": 700}
+    row = {
+        "row": 0, "id": "q", "text": "Where?", "text_pair": context, "label": "France / in France",
+        "teacher": {"said": "the France", "right": True, **answer},
+        "model": {"said": "after", "right": False, **answer},
+    }  # fmt: skip
+    folder = finished_run / "08-evaluate"
+    folder.mkdir(exist_ok=True)
+    content = {"schema": 1, "model": "onnx-int8", "rows": [row]}
+    (folder / "disagreements.json").write_text(json.dumps(content), "utf-8")
+    page = render_report(finished_run).read_text("utf-8")
+    shown = re.search(r'<td class="text">Where\? \| (.*?)</td>', page)
+    assert shown is not None
+    assert shown[1].startswith("... ")
+    assert shown[1].endswith(" ...")
+    assert "France" in shown[1]
+    assert len(shown[1]) == 328
+    # Right is what SQuAD's normalisation says, not what is the same to the letter.
+    assert '<td class="word right">the France' in page
+    assert '<td class="word ">after' in page
+    assert "how probable the best answer is" in page

@@ -1,0 +1,141 @@
+"""What the evaluation keeps: every row's answers, and the rows where teacher and student differ."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+from transformers import AutoTokenizer
+
+from distill.data.batches import make_loader
+from distill.data.questions import QuestionSplit
+from distill.data.split import Split
+from distill.data.tagged import tagged
+from distill.data.tagged_tokens import tag_tokens
+from distill.data.windowed import window
+from distill.evaluation.answers import read_answers
+from distill.evaluation.predictions import read_predictions
+from distill.runtime.tags import TagSet, tags_of
+from distill.stages.judges import make_judge
+from distill.tasks import Classification, Ner, QuestionAnswering
+
+SPLIT = Split("test", ["first", "second", "third"], [0, 1, 1], pairs=["a", "b", "c"])
+
+
+def judged(task=None):
+    task = task or Classification(["no", "yes"])
+    rows = SimpleNamespace(labels=SPLIT.labels)
+    judge = make_judge(task, SPLIT, rows, None)
+    for name, logits in [
+        ("teacher", [[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]),
+        ("onnx-int8", [[0.0, 1.0], [0.0, 1.0], [4.0, 0.0]]),
+    ]:
+        keep = judge.keeper(name, task, rows)
+        if keep is not None:
+            keep(np.array(logits, np.float32), {"index": np.arange(3)})
+    return judge
+
+
+def test_the_files_hold_answers_and_the_surest_differences_first(tmp_path):
+    judge = judged()
+    written = judge.write(tmp_path)
+    assert [path.name for path in written] == ["predictions.npz", "disagreements.json"]
+    assert list(read_predictions(written[0]).outputs) == ["teacher", "onnx-int8"]
+    content = json.loads(written[1].read_text("utf-8"))
+    assert content["model"] == "onnx-int8"
+    assert [row["row"] for row in content["rows"]] == [2, 0]
+    first = content["rows"][0]
+    assert (first["text"], first["text_pair"], first["label"]) == ("third", "c", "yes")
+    assert first["teacher"]["said"] == "yes"
+    assert first["model"]["said"] == "no"
+    assert round(first["model"]["confidence"], 3) == 0.982
+
+
+def test_numbers_for_the_results():
+    judge = judged()
+    assert judge.of_model("teacher")["label_scores"]["yes"].f1 == 1.0
+    assert judge.of_final()["disagreement"].model_dump() == {
+        "model": "onnx-int8", "rows": 2, "share": 2 / 3,
+        "teacher_right": 2, "model_right": 0, "neither_right": 0,
+    }  # fmt: skip
+    assert judge.of_final()["confusion"].rows == {"no": {"yes": 1}, "yes": {"no": 1, "yes": 1}}
+
+
+def test_of_a_task_with_other_outputs_nothing_is_kept(tmp_path):
+    task = SimpleNamespace(kind="other", labels=("x",), settings={})
+    judge = judged(task)
+    assert judge.keeper("teacher", task, None) is None
+    assert judge.of_model("teacher") == judge.of_final() == {}
+    assert judge.write(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
+
+
+def test_entities_are_told_in_the_words_of_the_text(tmp_path, tiny_bert):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert(words=["ann", "lee", "rome"]))
+    words = [["Ann", "Lee", "sings"], ["in", "Rome"], ["Lee"]]
+    split = tagged("test", words, [[1, 2, 0], [0, 3], [1]], TAGS)
+    rows = tag_tokens(split, tokenizer, max_length=16)
+    task = Ner(TAGS.labels)
+    judge = make_judge(task, split, rows, tokenizer)
+    for name, tags in [
+        ("teacher", [[1, 2, 0], [0, 3], [1]]),
+        ("onnx", [[1, 1, 0], [0, 0], [1]]),
+    ]:
+        keep = judge.keeper(name, task, rows)
+        for batch in make_loader(rows, 2, seed=0, shuffle=False):
+            labels = batch["labels"].numpy()
+            logits = np.zeros((*labels.shape, 5), np.float32)
+            for place, row in enumerate(batch["row"].tolist()):
+                logits[place, labels[place] != -100, tags[row]] = 3.0
+            keep(logits, batch)
+    told = judge.of_model("onnx")
+    assert told["label_scores"]["place"].recall == 0.0
+    assert told["calibration"].ece > 0
+    assert judge.of_final()["confusion"].rows["person"] == {"person": 1, "(other words)": 1}
+    written = judge.write(tmp_path)
+    assert [path.name for path in written] == ["predictions.npz", "disagreements.json"]
+    rows = json.loads(written[1].read_text("utf-8"))["rows"]
+    assert [(row["text"], row["label"]) for row in rows] == [
+        ("Ann Lee sings", "person: Ann Lee"),
+        ("in Rome", "place: Rome"),
+    ]
+    assert rows[0]["teacher"] == {"said": "person: Ann Lee", "confidence": None, "right": True}
+    assert rows[0]["model"]["said"] == "person: Ann; person: Lee"
+    assert rows[1]["model"] == {"said": "none", "confidence": None, "right": False}
+
+
+def test_answers_are_told_with_their_context(tmp_path, tiny_bert):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
+    contexts = ["the film was good", "it was dull"]
+    answers = [(("film", 4), ("the film", 0)), (("dull", 7),)]
+    split = QuestionSplit("test", ["what?", "how?"], answers, contexts, ids=["a", "b"])
+    rows = window(split, tokenizer, max_length=32)
+    task = QuestionAnswering()
+    judge = make_judge(task, split, rows, tokenizer)
+    for name, words in [("teacher", (1, 2)), ("onnx", (1, 1))]:
+        keep = judge.keeper(name, task, rows)
+        for batch in make_loader(rows, 2, seed=0, shuffle=False):
+            logits = np.zeros((*batch["labels"].shape, 2), np.float32)
+            for place, asked in enumerate(batch["asked"]):
+                logits[place, asked.first + words[asked.question]] = 5.0
+            keep(logits, batch)
+    assert judge.of_final()["disagreement"].model_dump() == {
+        "model": "onnx", "rows": 1, "share": 0.5,
+        "teacher_right": 1, "model_right": 0, "neither_right": 0,
+    }  # fmt: skip
+    assert sum(one.rows for one in judge.of_model("onnx")["calibration"].bins) == 2
+    _, differ = judge.write(tmp_path)
+    [row] = json.loads(differ.read_text("utf-8"))["rows"]
+    assert (row["id"], row["text"], row["text_pair"], row["label"]) == (
+        "b", "how?", "it was dull", "dull"
+    )  # fmt: skip
+    assert (row["teacher"]["said"], row["teacher"]["right"], row["teacher"]["start"]) == (
+        "dull", True, 7
+    )  # fmt: skip
+    assert (row["model"]["said"], row["model"]["right"]) == ("was", False)
+    _, kept = read_answers(tmp_path / "predictions.npz")
+    assert kept["teacher"].em.tolist() == [1.0, 1.0]
