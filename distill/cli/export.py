@@ -1,4 +1,4 @@
-"""``distill export``: a bundle from a run's student, or from any folder with a classifier."""
+"""``distill export``: a bundle from a run's student, or from any folder with a task's model."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ import typer
 from distill.errors import ModelError
 
 if TYPE_CHECKING:
+    from distill.export.folder import Known
+    from distill.recipe.plan import PlannedStage
     from distill.run_folder import RunFolder
 
 
 def export(
-    source: Annotated[Path, typer.Argument(help="A run folder, or a folder with a classifier.")],
+    source: Annotated[Path, typer.Argument(help="A run folder, or the folder of a model.")],
     out: Annotated[Path, typer.Option(help="The new bundle; a folder there is replaced.")],
     formats: Annotated[
         str,
@@ -27,39 +29,78 @@ def export(
 ) -> None:
     """Make a bundle without a recipe: exported, checked against torch, int8 without a gate.
 
-    Of a run the newest student is taken, with the run's length and kind of input.
+    Of a run the newest student is taken, with the run's length and what its task says.
 
     Example:
-      distill export path/to/classifier --out bundle --formats onnx,onnx-int8
+      distill export path/to/model --out bundle --formats onnx,onnx-int8
       distill export runs/sst2 --out runs/sst2/openvino --formats openvino
     """
     if out.exists() and not (out / "distill.json").is_file():
         raise ModelError(f"{out}: there is something else; name a new folder or a bundle")
-    folder = source
+    folder, known = source, None
     if (source / "recipe.yaml").is_file():
         from distill.run_folder import RunFolder
 
         run = RunFolder(source)
         recipe = run.read_recipe()
-        folder = _newest_student(run)
+        if recipe.seeds is not None:
+            one = run.seed(recipe.seeds[0]).path
+            raise ModelError(f"{source}: a run of several seeds; name one of them, such as {one}")
+        stage = _newest_student(run)
+        folder = run.stage(stage) / "model"
+        known = _known(run, stage)
         max_length = max_length or recipe.data.max_length
-        pair = pair or recipe.data.columns.text_pair is not None
+        # A sentence encoder reads the texts of a pair one by one.
+        pair = pair or (recipe.task.kind != "vectors" and recipe.data.columns.text_pair is not None)
     from distill.export.folder import export_folder
 
     names = [name.strip() for name in formats.split(",") if name.strip()]
-    written = export_folder(folder, out, formats=names, max_length=max_length, pair=pair)
+    written = export_folder(
+        folder, out, formats=names, max_length=max_length, pair=pair, known=known
+    )
     typer.echo(f"{out}: {', '.join(written)} from {folder}")
     typer.echo(f'next: distill predict {out} "some text"')
 
 
-def _newest_student(run: RunFolder) -> Path:
+def _newest_student(run: RunFolder) -> PlannedStage:
     from distill.recipe.plan import plan_stages
 
     made = [
-        run.stage(stage) / "model"
+        stage
         for stage in plan_stages(run.read_recipe())
         if stage.makes_student and run.is_marked_done(stage)
     ]
     if not made:
         raise ModelError(f"{run.path}: no student yet; go on with: distill resume {run.path}")
     return made[-1]
+
+
+def _known(run: RunFolder, stage: PlannedStage) -> Known:
+    """What the runtime has to know of a run's task, with what was chosen for the student.
+
+    Raises:
+        ModelError: the task is none (unlabelled text), so there is nothing to predict.
+    """
+    import json
+
+    from distill.export.folder import Known
+    from distill.tasks import KINDS
+
+    recipe = run.read_recipe()
+    if recipe.task.kind not in KINDS:
+        raise ModelError(
+            f"{run.path}: a run over unlabelled text, whose student predicts nothing; start a "
+            f"task from it: student.init={run.path}"
+        )
+    config = json.loads((run.stage(stage) / "model" / "config.json").read_text("utf-8"))
+    names = {int(key): str(name) for key, name in (config.get("id2label") or {}).items()}
+    task = KINDS[recipe.task.kind](recipe.task, [names[key] for key in sorted(names)])
+    settings = task.settled(run.read_stage(stage)).settings
+    manifest = run.bundle / "distill.json"
+    if recipe.task.kind == "vectors" and manifest.is_file():
+        # A whitening is found at export; the run's own bundle has it.
+        found = json.loads(manifest.read_text("utf-8"))["settings"].get("whitening")
+        if found is not None:
+            files = {str(found["file"]): run.bundle / str(found["file"])}
+            return Known(settings | {"whitening": found}, files)
+    return Known(settings)

@@ -43,7 +43,7 @@ COMMANDS: dict[str, str] = {
     "predict": "Predict with a bundle.",
     "inspect": "Show how a teacher and its student read one text.",
     "tune-runtime": "Measure how a bundle is served fastest here.",
-    "export": "Make a bundle from any folder with a classifier.",
+    "export": "Make a bundle from a run, or from any folder with a model.",
     "fit-head": "Fit a classifier on a sentence encoder's vectors.",
     "summarise": "Print the sentences that say most of a text.",
     "blank": "Make an untrained BERT with a vocabulary of its own.",

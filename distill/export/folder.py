@@ -1,9 +1,10 @@
-"""A bundle from any folder with a classifier, without a recipe."""
+"""A bundle from any folder with a task's model, without a recipe."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from distill.export.openvino import export_openvino
 from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
 from distill.runtime.tags import TagSet
+from distill.tasks import QuestionAnswering
 from students.heads import POOLING, head_of
 from teachers.load import load_model, load_tokenizer
 
@@ -25,10 +27,24 @@ _TASKS = {
     ("classification", "multi_label_classification"): "multi_label",
     ("classification", "regression"): "regression",
     ("tokens", _SINGLE): "ner",
+    ("spans", _SINGLE): "qa",
     ("vectors", _SINGLE): "vectors",
 }
 #: Formats that need no data to calibrate on.
 FORMATS = ("transformers", "onnx", "onnx-int8", "openvino", "torch-export")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a run tells of its task, and a model's folder does not.
+
+    Args:
+        settings: of the task, for the bundle's description.
+        files: what they speak of, by the names in the bundle.
+    """
+
+    settings: Mapping[str, Any]
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 def export_folder(
@@ -38,15 +54,17 @@ def export_folder(
     formats: Sequence[str],
     max_length: int | None = None,
     pair: bool = False,
+    known: Known | None = None,
 ) -> list[str]:
     """Write a bundle; logits are checked against torch, the score is not.
 
     Args:
-        source: a folder that ``transformers`` loads as a sequence classifier, with its tokenizer.
+        source: a folder that ``transformers`` loads as a model of a task, with its tokenizer.
         target: where; what lay there before is replaced as a whole.
         formats: some of :data:`FORMATS`.
         max_length: tokens kept of an input; ``None`` takes as many as the model reads.
         pair: whether an input is two texts.
+        known: what else is known of the task; ``None`` takes what the folder says, or defaults.
 
     Returns:
         The formats that were written.
@@ -65,10 +83,11 @@ def export_folder(
     task = _TASKS.get((head_of(model), model.config.problem_type or _SINGLE))
     if task is None:
         raise ModelError(
-            f"{source}: a {type(model).__name__} for {model.config.problem_type} makes no bundle "
-            "by itself; export it from its run"
+            f"{source}: no bundle is made of a {type(model).__name__} for "
+            f"{model.config.problem_type}; there are: {', '.join(_TASKS.values())}"
         )
-    settings = _tags(source, list(labels.values())) if task == "ner" else _settings(model)
+    if known is None:
+        known = Known(_settings(task, model, source))
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         save_transformers(model, tokenizer, work / "transformers")
@@ -80,17 +99,28 @@ def export_folder(
             info={
                 "name": source.resolve().name,
                 "task": task,
-                "labels": [] if task == "vectors" else [labels[index] for index in sorted(labels)],
-                "settings": settings,
-                "pair": pair,
+                "labels": _labels(task, labels),
+                "settings": dict(known.settings),
+                "pair": pair or task == "qa",
                 "max_length": max_length or min(longest, int(tokenizer.model_max_length)),
             },
+            beside=known.files,
         )
     return [name for name in FORMATS if name in formats]
 
 
-def _settings(model: Any) -> dict[str, Any]:
-    """What the runtime needs to know of a sentence encoder."""
+def _labels(task: str, labels: Mapping[int, str]) -> list[str]:
+    if task == "qa":
+        return list(QuestionAnswering().labels)
+    return [] if task == "vectors" else [labels[index] for index in sorted(labels)]
+
+
+def _settings(task: str, model: Any, source: Path) -> dict[str, Any]:
+    """What the runtime needs to know of a task, as far as the model's folder tells."""
+    if task == "ner":
+        return _tags(source, list((model.config.id2label or {}).values()))
+    if task == "qa":
+        return QuestionAnswering().settings
     pooling = getattr(model.config, POOLING, None)
     return {} if pooling is None else {"pooling": pooling, "normalize": True}
 

@@ -1,9 +1,18 @@
 import json
+import shutil
 
 import numpy as np
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+import pytest
+from transformers import (
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
 
 from distill.cli.main import main
+from distill.recipe.plan import plan_stages
+from distill.recipe.schema import Recipe
+from distill.run_folder import RunFolder
 from distill.runtime import load
 
 TEXTS = ["the best film", "bad"]
@@ -42,3 +51,96 @@ def test_mistakes_are_told(tiny_bert, tmp_path, capsys):
     ):
         assert main(["export", str(folder), *words]) == 2
         assert told in capsys.readouterr().err
+
+
+def a_run(folder, model, task, *, facts=None, columns=None, seeds=None, objective="logits"):
+    """A run folder whose one distill stage has left a model."""
+    recipe = Recipe.model_validate(
+        {
+            "recipe": 1,
+            "name": "r",
+            "task": task,
+            "data": {
+                "source": "files",
+                "train": "t.jsonl",
+                "max_length": 16,
+                "columns": columns or {},
+            },
+            "teacher": {"model": str(model)},
+            "student": {"size": "2x32/2/64"},
+            "stages": [{"kind": "distill", "objectives": [{"kind": objective}]}]
+            + ([{"kind": "evaluate"}] if seeds else []),
+        }
+        | ({"seeds": seeds} if seeds else {})
+    )
+    run = RunFolder(folder)
+    run.create(recipe)
+    if seeds is None:
+        stage = plan_stages(recipe)[-1]
+        place = run.begin(stage, "inputs")
+        shutil.copytree(model, place / "model")
+        (place / "stage.json").write_text(json.dumps(facts or {}))
+        run.finish(stage, "inputs", [place / "model"])
+    return folder
+
+
+def exported(run, out):
+    assert main(["export", str(run), "--out", str(out), "--formats", "onnx"]) in (0, None)
+    return json.loads((out / "distill.json").read_text())
+
+
+def test_a_run_of_questions_becomes_a_bundle(tiny_bert, tmp_path):
+    model = tiny_bert(labels=("start", "end"))
+    AutoModelForQuestionAnswering.from_pretrained(model).save_pretrained(model)
+    task = {"kind": "qa", "no_answer": True, "threshold": 0.5, "stride": 2}
+    said = exported(a_run(tmp_path / "run", model, task), tmp_path / "out")
+    assert (said["task"], said["pair"], said["max_length"]) == ("qa", True, 16)
+    assert said["settings"] == {
+        "max_answer_length": 30,
+        "no_answer": True,
+        "threshold": 0.5,
+        "stride": 2,
+        "max_question_length": None,
+    }
+    text = "the film was here . it was very dull"
+    [found] = load(tmp_path / "out").predict(["what was it ?"], [text])
+    assert text[found["start"] : found["end"]] == found["answer"]
+    # Of the folder alone the task's defaults are taken.
+    by_itself = exported(model, tmp_path / "by-itself")
+    assert (by_itself["task"], by_itself["pair"]) == ("qa", True)
+    assert by_itself["settings"]["no_answer"] is False
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "facts", "expected"),
+    [
+        ({"good": 0.3}, {"thresholds": [0.9, 0.9]}, [0.5, 0.3]),
+        ("auto", {"thresholds": [0.25, 0.75]}, [0.25, 0.75]),
+    ],
+)
+def test_thresholds_of_a_run_come_along(tiny_bert, tmp_path, thresholds, facts, expected):
+    model = tiny_bert(labels=("bad", "good"))
+    config = json.loads((model / "config.json").read_text())
+    config["problem_type"] = "multi_label_classification"
+    (model / "config.json").write_text(json.dumps(config))
+    task = {"kind": "multi_label", "labels": ["bad", "good"], "thresholds": thresholds}
+    run = a_run(tmp_path / "run", model, task, facts=facts, columns={"text_pair": "second"})
+    said = exported(run, tmp_path / "out")
+    assert (said["task"], said["labels"], said["pair"]) == ("multi_label", ["bad", "good"], True)
+    assert said["settings"] == {"thresholds": expected}
+
+
+def test_runs_without_a_student_to_export_are_told(tiny_bert, tmp_path, capsys):
+    model = tiny_bert()
+    words = ["--out", str(tmp_path / "out"), "--formats", "onnx"]
+    several = a_run(tmp_path / "several", model, {"kind": "classification"}, seeds=[1, 2])
+    assert main(["export", str(several), *words]) == 2
+    assert "a run of several seeds; name one of them, such as" in capsys.readouterr().err
+    begun = a_run(tmp_path / "begun", model, {"kind": "classification"})
+    next(begun.glob("*-distill/done.json")).unlink()
+    assert main(["export", str(begun), *words]) == 2
+    assert "no student yet; go on with: distill resume" in capsys.readouterr().err
+    text = a_run(tmp_path / "text", model, {"kind": "text"}, objective="hidden")
+    assert main(["export", str(text), *words]) == 2
+    assert "a run over unlabelled text" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
