@@ -119,8 +119,8 @@ def test_an_earlier_result_survives_a_mistake(bundle, tmp_path, capsys):
 LIGHT = """
 import sys
 # What `pip install numpy tokenizers onnxruntime typer` does not bring.
-for name in ("torch", "transformers", "lightning", "torchmetrics", "nni", "wandb", "datasets", "onnx",
-             "pyarrow", "sklearn", "safetensors", "yaml", "jinja2", "matplotlib", "psutil"):
+for name in ("torch", "transformers", "lightning", "torchmetrics", "nni", "wandb", "datasets",
+             "onnx", "pyarrow", "sklearn", "safetensors", "yaml", "jinja2", "matplotlib", "psutil"):
     sys.modules[name] = None
 from distill.cli.main import main
 sys.exit(main(["predict", sys.argv[1], "--file", "-", "--json"]))
