@@ -75,15 +75,19 @@ def load_splits(data: DataConfig) -> DatasetDict:
 
 def _load(path: str, subset: str | None, revision: str | None) -> DatasetDict:
     import datasets
-    import httpx
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+    # The library that asks is another with each version of the hub's client; what it raises is the
+    # base of the client's own error.
+    asking = [kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"]
+    unreachable: tuple[type[BaseException], ...] = (ConnectionError, OfflineModeIsEnabled)
+    unreachable += (HfHubHTTPError, *asking)
     try:
         with _quiet():
             return datasets.load_dataset(path, subset, revision=revision)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise DataError(f"data.path: {_first_line(error)}; mend the name, {_FILES}") from error
-    except (ConnectionError, OfflineModeIsEnabled, HfHubHTTPError, httpx.HTTPError) as error:
+    except unreachable as error:
         raise DataError(
             f"data.path: the hub cannot be reached for '{path}'; try again with a network, {_FILES}"
         ) from error

@@ -1,6 +1,9 @@
+import importlib
 import logging
 
+import datasets
 import pytest
+from huggingface_hub.errors import HfHubHTTPError
 
 from distill.data.load import load_task_data
 from distill.errors import DataError
@@ -74,6 +77,17 @@ def test_unreachable_hub_is_one_line_that_offers_files(caplog):
         "copy the rows to files and set data.source=files data.train=PATH"
     )
     assert caplog.messages == ["asking the hub for 'nyu-mll/glue'"]
+
+
+def test_an_error_of_the_library_that_asks_is_an_unreachable_hub(monkeypatch):
+    library = importlib.import_module(HfHubHTTPError.__bases__[0].__module__.partition(".")[0])
+
+    def fail(*_, **__):
+        raise library.ReadTimeout("too slow")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(DataError, match="the hub cannot be reached for 'nyu-mll/glue'"):
+        load_task_data(config("nyu-mll/glue", subset="sst2"), TASK, seed=0)
 
 
 def test_path_is_needed():

@@ -1,0 +1,77 @@
+"""What is imported is declared, what is declared is pinned, and there is nothing else."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+OURS = ("distill", "students", "teachers", "recipes")
+#: Modules that come with a distribution of another name.
+OF = {
+    "huggingface_hub": "huggingface-hub",
+    "markupsafe": "jinja2",
+    "pydantic_core": "pydantic",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
+#: What the repository holds: no data, no weights, no pictures.
+KINDS = {".css", ".cff", ".j2", ".md", ".py", ".toml", ".txt", ".typed", ".yaml", ""}
+
+
+def declared(*extras: str) -> set[str]:
+    lines = list(PROJECT["dependencies"]) if not extras else []
+    for extra in extras:
+        lines += PROJECT["optional-dependencies"][extra]
+    return {re.split(r"[<>=~!\[ ]", line)[0] for line in lines}
+
+
+def imported() -> set[str]:
+    found = set()
+    for package in OURS:
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Import):
+                    found |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom):
+                    found.add(node.module or "")
+    tops = {name.partition(".")[0] for name in found} - sys.stdlib_module_names - {*OURS, ""}
+    return {OF.get(name, name) for name in tops}
+
+
+def test_what_is_imported_is_declared() -> None:
+    assert imported() - declared() - declared("openvino") == set()
+
+
+def test_what_is_declared_is_imported() -> None:
+    # onnxscript is imported by torch's exporter.
+    assert declared() - imported() == {"onnxscript"}
+
+
+def test_every_direct_dependency_is_pinned_and_nothing_else() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert set(pinned) == declared() | declared("offline", "openvino", "dev")
+    assert pinned["torch"] == "2.13.0"
+
+
+def tracked() -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a checkout")
+    return [ROOT / name for name in listed.stdout.split("\0") if name]
+
+
+def test_the_repository_holds_no_data_and_no_weights() -> None:
+    files = [path for path in tracked() if path.exists()]
+    assert {path.suffix for path in files if not path.name.startswith(".")} <= KINDS
+    assert [path for path in files if path.stat().st_size > 100_000] == []
