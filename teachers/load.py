@@ -1,9 +1,8 @@
-"""Finding and loading teachers: hub names, folders, and the packaged MiniLM."""
+"""Loading teachers, with the head that a task needs, and their tokenizers."""
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -23,14 +22,14 @@ from transformers import (
 )
 
 from distill.errors import ModelError
-from distill.recipe.run_models import model_of_run
 from students.anatomy import FAMILIES
 from students.folder import check_folder, loading, read_config
 from students.heads import PARAMETERS, POOLING, head_of
 from teachers.labels import align_labels, check_outputs, name_labels
-from teachers.packaged import PACKAGED, packaged
+from teachers.resolve import resolve_model
 
 logger = logging.getLogger("distill")
+
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 _AUTO: dict[str, Any] = {
@@ -42,29 +41,6 @@ _AUTO: dict[str, Any] = {
 
 _TITLES = {"classifier": "classification", "qa_outputs": "question answering"}
 
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
-
-
-def resolve_model(name: str | Path, *, revision: str | None = None) -> str | Path:
-    """Where a model is: a checked folder, or the name as it stands for the hub.
-
-    Args:
-        name: ``minilm-l6``, the folder of a model or of a run that made one, or a hub name.
-        revision: the hub revision; a folder has none.
-
-    Raises:
-        ModelError: the folder is missing or holds no model that can be loaded, or the packaged
-            model is neither installed nor to be had from the hub, or not the one expected.
-    """
-    if name == PACKAGED:
-        return packaged()
-    path = model_of_run(Path(name).expanduser())
-    if path.exists() or not _HUB_NAME.fullmatch(str(name)):
-        if revision is not None and path.is_dir():
-            raise ModelError(f"teacher.revision: {path} is a folder, which has no revisions")
-        return check_folder(path)
-    return str(name)
-
 
 def load_tokenizer(
     name: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
@@ -72,7 +48,7 @@ def load_tokenizer(
     """The tokenizer that belongs to a model.
 
     Args:
-        name: as for :func:`resolve_model`.
+        name: as for :func:`~teachers.resolve.resolve_model`.
         revision: the hub revision.
         trust_remote_code: allow code that comes with the model to run.
 
@@ -121,7 +97,7 @@ def load_classifier(
     of a span, and the one output of a regression, have an order of their own).
 
     Args:
-        name: as for :func:`resolve_model`.
+        name: as for :func:`~teachers.resolve.resolve_model`.
         labels: the task's label names in order; ``None`` takes the model's own.
         finetuned: whether the model's own head is used.
         trust_remote_code: allow code that comes with the model to run.
@@ -165,7 +141,7 @@ def load_sentence_encoder(
     """An encoder whose outputs are read as vectors of whole texts, in fp32 and eval mode.
 
     Args:
-        name: as for :func:`resolve_model`.
+        name: as for :func:`~teachers.resolve.resolve_model`.
         pooling: ``mean`` or ``cls``; see :func:`students.heads.pool`.
         trust_remote_code: allow code that comes with the model to run.
         revision: the hub revision.
@@ -186,7 +162,7 @@ def load_encoder(
     A pooler that the weights lack is drawn from torch's global generator.
 
     Args:
-        name: as for :func:`resolve_model`.
+        name: as for :func:`~teachers.resolve.resolve_model`.
         trust_remote_code: allow code that comes with the model to run.
         revision: the hub revision.
 

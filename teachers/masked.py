@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrained
 from distill.errors import ModelError
 from students.anatomy import FAMILIES
 from students.folder import loading
-from teachers.load import resolve_model
+from teachers.resolve import resolve_model
 
 _HEAD = "cls.predictions."
 
@@ -23,7 +23,7 @@ def load_masked_model(
     """A BERT with its masked-language head, in fp32 and eval mode; ``None`` where it has none.
 
     Args:
-        name: as for :func:`teachers.load.resolve_model`.
+        name: as for :func:`teachers.resolve.resolve_model`.
         revision: the hub revision.
         trust_remote_code: allow code that comes with the model to run.
 

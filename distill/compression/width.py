@@ -37,7 +37,7 @@ from distill.compression.fisher import Batch, LossOf, gathered
 from distill.compression.masks import keep_best, layer_sizes
 from distill.compression.surgery import config_of_sizes, rebuilt
 from distill.errors import ModelError
-from students.build import axes_of
+from students.from_teacher import axes_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,10 +3,51 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from distill import digest
+from distill.atomic import new_folder
+from distill.cache import cache_folder
+from distill.errors import DataError
+
+logger = logging.getLogger("distill")
+
+
+def cached_folder(
+    kind: str, key: str, *, facts: str, holds: str, name: str, fill: Callable[[Path], None]
+) -> Path:
+    """The cache's folder for a key: filled now, unless it is there and whole.
+
+    Args:
+        kind: the folder of its like below the cache.
+        key: what its content is a function of.
+        facts: the name of its JSON file, as for :func:`fault`.
+        holds: what it holds, such as ``tokens``.
+        name: whose they are, such as a split's name.
+        fill: writes all its files, the facts last, into an empty folder, which appears when whole.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    folder = cache_folder() / kind / key[:32]
+    broken = fault(folder, key, facts=facts)
+    if broken is None:
+        return folder
+    if folder.exists():
+        logger.info("%s: cached %s in %s %s; made anew", name, holds, folder, broken)
+    try:
+        with new_folder(folder) as new:
+            fill(new)
+    except OSError as error:
+        # Another process (a second run, another rank) may have put the same folder there first.
+        if fault(folder, key, facts=facts) is not None:
+            raise DataError(
+                f"cannot write {holds} to the cache {folder.parent}: {error.strerror}; free some "
+                "space there or set DISTILL_CACHE to another folder"
+            ) from error
+    return folder
 
 
 def stamp(folder: Path, names: Iterable[str]) -> dict[str, list[int | str]]:

@@ -21,13 +21,12 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from distill import digest
-from distill.atomic import new_folder, write_json
-from distill.cache import cache_folder
+from distill.atomic import write_json
 from distill.console import Bar
 from distill.data.batches import Collate
-from distill.data.stamps import fault, stamp
+from distill.data.stamps import cached_folder, stamp
 from distill.data.tagged import TaggedSplit
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenRows, bare_engine, check_rows, padding_id
 from distill.errors import DataError
 from distill.runtime.tags import Span, TagSet
 from distill.runtime.units import Part, Units, default_stride, parts, room, units
@@ -153,29 +152,19 @@ def tag_tokens(
             windows would overlap all over, no row has a token, or the cache folder cannot be
             written.
     """
-    if len(split) == 0:
-        raise DataError(f"{split.name}: no rows to tokenise")
-    if max_length > tokenizer.model_max_length:
-        raise DataError(
-            f"data.max_length: {max_length}, but this tokenizer's model takes at most "
-            f"{tokenizer.model_max_length} tokens; write data.max_length: "
-            f"{tokenizer.model_max_length} or less"
-        )
+    check_rows(split, tokenizer, max_length=max_length)
     stride = default_stride(max_length) if split.stride is None else split.stride
-    # A copy: the tokenizer's own engine carries whatever limits its last caller set.
-    engine: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    engine.no_padding()
-    engine.no_truncation()
-    reader = _Reader(engine, max_length, stride)
+    reader = _Reader(bare_engine(tokenizer), max_length, stride)
     key = digest.of_json(["tags", _VERSION, split.digest(), *reader.key])
-    folder = cache_folder() / "tokens" / key[:32]
-    broken = fault(folder, key, facts=_FACTS)
-    if broken is not None:
-        if folder.exists():
-            logger.info("%s: cached tokens in %s %s; made anew", split.name, folder, broken)
-        _write(folder, split, reader, key)
-    pad_id = tokenizer.pad_token_id
-    found = TaggedDataset(folder, digest=key, pad_id=0 if pad_id is None else int(pad_id))
+    folder = cached_folder(
+        "tokens",
+        key,
+        facts=_FACTS,
+        holds="tokens",
+        name=split.name,
+        fill=lambda new: _fill(new, split, reader, key),
+    )
+    found = TaggedDataset(folder, digest=key, pad_id=padding_id(tokenizer))
     _tell(split, found, reader)
     return found
 
@@ -193,21 +182,6 @@ def _tell(split: TaggedSplit, found: TaggedDataset, reader: _Reader) -> None:
             "data: %s: %d entities have no token the tokenizer knows how to make, and are left out",
             split.name, found.lost,
         )  # fmt: skip
-
-
-def _write(folder: Path, split: TaggedSplit, reader: _Reader, key: str) -> None:
-    """Tokenise into a cache folder that appears when it is whole."""
-    try:
-        with new_folder(folder) as new:
-            _fill(new, split, reader, key)
-    except OSError as error:
-        # Another process (a second run, another rank) may have put the same folder there first.
-        if fault(folder, key, facts=_FACTS) is None:
-            return
-        raise DataError(
-            f"cannot write tokens to the cache {folder.parent}: {error.strerror}; free some space "
-            "there or set DISTILL_CACHE to another folder"
-        ) from error
 
 
 def _fill(new: Path, split: TaggedSplit, reader: _Reader, key: str) -> None:

@@ -7,7 +7,6 @@ size and SHA-256 of each, which are checked whenever the folder is opened.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,18 +17,15 @@ from tokenizers import Encoding, Tokenizer
 from torch.utils.data import Dataset
 
 from distill import digest
-from distill.atomic import new_folder, write_json
-from distill.cache import cache_folder
+from distill.atomic import write_json
 from distill.console import Bar
 from distill.data.split import TextRows, Texts
-from distill.data.stamps import fault, stamp
+from distill.data.stamps import cached_folder, stamp
 from distill.data.unknown import UnknownPieces
 from distill.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-logger = logging.getLogger("distill")
 
 _VERSION = 3
 _CHUNK = 2000
@@ -139,6 +135,34 @@ def tokenize(
         DataError: the split is empty, the tokenizer takes fewer tokens than ``max_length``, or
             the cache folder cannot be written.
     """
+    check_rows(split, tokenizer, max_length=max_length)
+    engine = bare_engine(tokenizer)
+    engine.enable_truncation(
+        max_length, strategy="longest_first", direction=tokenizer.truncation_side
+    )
+    key = digest.of_json([_VERSION, split.text_digest, digest.of_texts([engine.to_str()])])
+    folder = cached_folder(
+        "tokens",
+        key,
+        facts=_FACTS,
+        holds="tokens",
+        name=split.name,
+        fill=lambda new: _fill(new, split, engine, key),
+    )
+    return TokenizedDataset(
+        folder,
+        split.targets,
+        digest=digest.of_json([key, split.digest()]),
+        pad_id=padding_id(tokenizer),
+    )
+
+
+def check_rows(split: TextRows, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> None:
+    """Refuse rows that cannot be tokenised to a length.
+
+    Raises:
+        DataError: there are none, or the tokenizer takes fewer tokens than ``max_length``.
+    """
     if len(split) == 0:
         raise DataError(f"{split.name}: no rows to tokenise")
     if max_length > tokenizer.model_max_length:
@@ -147,35 +171,24 @@ def tokenize(
             f"{tokenizer.model_max_length} tokens; write data.max_length: "
             f"{tokenizer.model_max_length} or less"
         )
-    engine = _engine(tokenizer, max_length)
-    key = digest.of_json([_VERSION, split.text_digest, digest.of_texts([engine.to_str()])])
-    folder = cache_folder() / "tokens" / key[:32]
-    broken = fault(folder, key, facts=_FACTS)
-    if broken is not None:
-        if folder.exists():
-            logger.info("%s: cached tokens in %s %s; made anew", split.name, folder, broken)
-        _write(folder, split, engine, key)
-    pad_id = tokenizer.pad_token_id
-    return TokenizedDataset(
-        folder,
-        split.targets,
-        digest=digest.of_json([key, split.digest()]),
-        pad_id=0 if pad_id is None else int(pad_id),
-    )
 
 
-def _engine(tokenizer: PreTrainedTokenizerFast, max_length: int) -> Tokenizer:
-    """A copy of the tokenizer's engine that cuts at ``max_length`` and never pads.
+def bare_engine(tokenizer: PreTrainedTokenizerFast) -> Tokenizer:
+    """A copy of the tokenizer's engine that neither pads nor cuts.
 
     The tokenizer's own engine is left alone: it carries whatever limits its last caller, or the
     file it was read from, set (all-MiniLM's pads everything to 128).
     """
     engine: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     engine.no_padding()
-    engine.enable_truncation(
-        max_length, strategy="longest_first", direction=tokenizer.truncation_side
-    )
+    engine.no_truncation()
     return engine
+
+
+def padding_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The padding token's id; 0 where the tokenizer has none."""
+    found = tokenizer.pad_token_id
+    return 0 if found is None else int(found)
 
 
 def _encode(
@@ -190,21 +203,6 @@ def _encode(
         # Of pairs the pieces cut off cannot be added up, so these few are tokenised once more.
         cut = [row for row, encoded in zip(rows, found, strict=True) if encoded.overflowing]
         yield (texts, pairs), found, [len(whole.ids) for whole in endless.encode_batch_fast(cut)]
-
-
-def _write(folder: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
-    """Tokenise into a cache folder that appears when it is whole."""
-    try:
-        with new_folder(folder) as new:
-            _fill(new, split, engine, key)
-    except OSError as error:
-        # Another process (a second run, another rank) may have put the same folder there first.
-        if fault(folder, key, facts=_FACTS) is None:
-            return
-        raise DataError(
-            f"cannot write tokens to the cache {folder.parent}: {error.strerror}; free some space "
-            "there or set DISTILL_CACHE to another folder"
-        ) from error
 
 
 def _fill(new: Path, split: TextRows, engine: Tokenizer, key: str) -> None:

@@ -10,7 +10,6 @@ Legend: W windows, L length of a window, K tokens of the context among them, B w
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,20 +20,16 @@ import torch
 from tokenizers import Tokenizer
 
 from distill import digest
-from distill.atomic import new_folder, write_json
-from distill.cache import cache_folder
+from distill.atomic import write_json
 from distill.console import Bar
 from distill.data.batches import Collate
 from distill.data.questions import QuestionSplit
-from distill.data.stamps import fault, stamp
-from distill.data.tokenized import TokenRows
-from distill.errors import DataError
+from distill.data.stamps import cached_folder, stamp
+from distill.data.tokenized import TokenRows, check_rows, padding_id
 from distill.runtime.windows import Limits, Window, WindowEncoder, token_span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-logger = logging.getLogger("distill")
 
 #: Labels of tokens: those of the context (and the first one, which stands for "not in this
 #: window") may start or end an answer; all others are left out of the loss.
@@ -233,47 +228,22 @@ def window(
         DataError: the split is empty, the tokenizer takes fewer tokens than ``max_length``, the
             limits leave no room for the context, or the cache folder cannot be written.
     """
-    if len(split) == 0:
-        raise DataError(f"{split.name}: no rows to tokenise")
-    if max_length > tokenizer.model_max_length:
-        raise DataError(
-            f"data.max_length: {max_length}, but this tokenizer's model takes at most "
-            f"{tokenizer.model_max_length} tokens; write data.max_length: "
-            f"{tokenizer.model_max_length} or less"
-        )
+    check_rows(split, tokenizer, max_length=max_length)
     limits = Limits.of(max_length, stride=split.stride, max_question=split.max_question)
     encoder = WindowEncoder(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()), limits)
     engine = digest.of_texts([encoder.tokenizer.to_str()])
     parts = [limits.max_length, limits.stride, limits.max_question]
     key = digest.of_json([_VERSION, split.text_digest, engine, parts])
-    folder = cache_folder() / "windows" / key[:32]
-    broken = fault(folder, key, facts=_FACTS)
-    if broken is not None:
-        if folder.exists():
-            logger.info("%s: cached windows in %s %s; made anew", split.name, folder, broken)
-        _write(folder, split, encoder, key)
-    pad_id = tokenizer.pad_token_id
-    return WindowedDataset(
-        folder,
-        split,
-        digest=digest.of_json([key, split.digest()]),
-        pad_id=0 if pad_id is None else int(pad_id),
+    folder = cached_folder(
+        "windows",
+        key,
+        facts=_FACTS,
+        holds="windows",
+        name=split.name,
+        fill=lambda new: _fill(new, split, encoder, key),
     )
-
-
-def _write(folder: Path, split: QuestionSplit, encoder: WindowEncoder, key: str) -> None:
-    """Tokenise into a cache folder that appears when it is whole."""
-    try:
-        with new_folder(folder) as new:
-            _fill(new, split, encoder, key)
-    except OSError as error:
-        # Another process (a second run, another rank) may have put the same folder there first.
-        if fault(folder, key, facts=_FACTS) is None:
-            return
-        raise DataError(
-            f"cannot write windows to the cache {folder.parent}: {error.strerror}; free some space "
-            "there or set DISTILL_CACHE to another folder"
-        ) from error
+    whole = digest.of_json([key, split.digest()])
+    return WindowedDataset(folder, split, digest=whole, pad_id=padding_id(tokenizer))
 
 
 def _fill(new: Path, split: QuestionSplit, encoder: WindowEncoder, key: str) -> None:

@@ -1,135 +1,24 @@
 """Taking signals out of a model while it runs, and running no more of it than they need.
 
-Scores come through transformers' attention registry: the function registered here calls SDPA for
-the output and works out ``q k^T * scale`` where a score is wanted, so that logits stay what they
-are with SDPA. ``output_attentions`` would not do: it gives probabilities, of every layer, from
-the slow eager path.
-
-Legend: B batch, L length, D hidden, H heads, C classes, d head width.
+Legend: B batch, L length, D hidden, H heads, N masked tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
+from transformers import PreTrainedModel
 
 from distill.errors import ModelError
+from distill.matching.collector import Collector, Complete, our_attention, register
 from distill.matching.signals import Signals
-from students.anatomy import Anatomy, anatomy, encoder_of
+from students.anatomy import Anatomy, anatomy
 from students.heads import read_logits
 
-#: The name of our attention function in transformers' registry.
-ATTENTION = "distill_scores"
-
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
-
-
-class _Complete(Exception):  # noqa: N818 - a signal to stop the forward pass, not an error
-    """Every wanted signal was seen: the rest of the model need not run."""
-
-
-class _Collector:
-    """Gathers the signals of one forward pass and ends it when none is missing.
-
-    Args:
-        attention: the self-attention modules whose scores are wanted, and their layer.
-        vectors: those whose queries, keys and values are wanted, and their layer.
-        pending: how many signals are still to come.
-        stop: end the forward pass when none is.
-    """
-
-    def __init__(
-        self,
-        attention: Mapping[nn.Module, int],
-        vectors: Mapping[nn.Module, int],
-        *,
-        pending: int,
-        stop: bool,
-    ) -> None:
-        self.signals = Signals()
-        self._attention = attention
-        self._vectors = vectors
-        self._pending = pending
-        self._stop = stop
-
-    def saw_mlm(self, _module: nn.Module, _args: Any, output: Tensor) -> None:
-        self.signals.mlm = output  # (N, V)
-        self._arrived()
-
-    def saw_embedding(self, _module: nn.Module, _args: Any, output: Tensor) -> None:
-        self.signals.embedding = output
-        self._arrived()
-
-    def saw_hidden(self, layer: int) -> Callable[[nn.Module, Any, Any], None]:
-        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            self.signals.hidden[layer] = output[0] if isinstance(output, tuple) else output
-            self._arrived()
-
-        return hook
-
-    def saw_vectors(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> None:
-        layer = self._vectors.get(module)
-        if layer is None:
-            return
-        self.signals.queries[layer] = query  # (B, H, L, d)
-        self.signals.keys[layer] = key
-        self.signals.values[layer] = value
-        self._arrived()
-
-    def saw_attention(
-        self, module: nn.Module, query: Tensor, key: Tensor, scaling: float | None
-    ) -> None:
-        layer = self._attention.get(module)
-        if layer is None:
-            return
-        scale = query.size(-1) ** -0.5 if scaling is None else scaling
-        # In fp32 whatever autocast says: a difference of two scores near 10 is what is learned.
-        with torch.autocast(query.device.type, enabled=False):
-            scores = torch.matmul(query.float() * scale, key.float().transpose(2, 3))
-        self.signals.attention[layer] = scores  # (B, H, L, L)
-        self._arrived()
-
-    def _arrived(self) -> None:
-        self._pending -= 1
-        if self._stop and self._pending == 0:
-            raise _Complete
-
-
-_collector: ContextVar[_Collector | None] = ContextVar("distill_collector", default=None)
-
-
-def _attention_with_scores(
-    module: nn.Module,
-    query: Tensor,  # (B, H, L, d), as key and value
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    **rest: Any,
-) -> tuple[Tensor, None]:
-    collector = _collector.get()
-    if collector is not None:
-        collector.saw_vectors(module, query, key, value)
-        collector.saw_attention(module, query, key, scaling)
-    return sdpa_attention_forward(
-        module, query, key, value, attention_mask, scaling=scaling, **rest
-    )
-
-
-def _register() -> None:
-    """Make our attention function known to transformers; doing it again changes nothing."""
-    # Both, under one name: without the mask function transformers would give the attention
-    # function no mask at all.
-    AttentionInterface.register(ATTENTION, _attention_with_scores)
-    AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
 class Capture:
@@ -188,13 +77,13 @@ class Capture:
         if not self._pending and not logits:
             raise ModelError("nothing to capture: no embedding, layer or logits is wanted")
         if self._ours:
-            _register()
+            register()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """In another process, where transformers does not know our attention function yet."""
         self.__dict__.update(state)
         if self._ours:
-            _register()
+            register()
 
     @property
     def _ours(self) -> bool:
@@ -224,7 +113,7 @@ class Capture:
                 "keys and values; switch it off (model.gradient_checkpointing_disable()) or leave "
                 "the attention and relations objectives out"
             )
-        collector = _Collector(
+        collector = Collector(
             {_self_attention(parts, layer): layer for layer in self.attention},
             {_self_attention(parts, layer): layer for layer in self.vectors},
             pending=self._pending,
@@ -234,13 +123,13 @@ class Capture:
         with self._listening(collector, parts, masked):
             try:
                 output = self.model(**inputs)
-            except _Complete:
+            except Complete:
                 return collector.signals
         return self._checked(collector.signals, output, batch.get("attention_mask"))
 
     @contextmanager
     def _listening(
-        self, collector: _Collector, parts: Anatomy, masked: Tensor | None
+        self, collector: Collector, parts: Anatomy, masked: Tensor | None
     ) -> Iterator[None]:
         """Hooks and, where scores are wanted, our attention function: for one forward pass."""
         with ExitStack() as stack:
@@ -252,9 +141,8 @@ class Capture:
                 stack.enter_context(_only_masked(self.mlm, masked))
                 stack.enter_context(_hook(self.mlm, collector.saw_mlm))
             if self._ours:
-                token = _collector.set(collector)
-                stack.callback(_collector.reset, token)
-                stack.enter_context(_our_attention(self.model))
+                stack.enter_context(collector.listening())
+                stack.enter_context(our_attention(self.model))
             yield
 
     def _checked(self, signals: Signals, output: Any, mask: Tensor | None) -> Signals:
@@ -309,15 +197,3 @@ def _only_masked(head: nn.Module, masked: Tensor | None) -> Iterator[None]:
         yield
     finally:
         handle.remove()
-
-
-@contextmanager
-def _our_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let every layer of ``model`` use our attention function, and put back what was there."""
-    config = encoder_of(model).config
-    before = config._attn_implementation
-    config._attn_implementation = ATTENTION
-    try:
-        yield
-    finally:
-        config._attn_implementation = before

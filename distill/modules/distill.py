@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Any, Literal
 
 import torch
@@ -17,18 +16,22 @@ from transformers import PreTrainedModel
 
 from distill import ranks
 from distill.errors import ModelError
-from distill.matching.capture import Capture
-from distill.matching.layer_map import LayerMap, make_layer_map
-from distill.matching.projection import Projections
+from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
 from distill.modules.base import Batch, TrainingModule
+from distill.modules.matched import (
+    capture_of,
+    check_models,
+    layer_map_of,
+    maps_of,
+    needs_of_teacher,
+    projections_of,
+)
 from distill.objectives import Mode, Objective, make_objectives
 from distill.objectives.logits import LogitsMatch
 from distill.objectives.mlm import IGNORED
 from distill.recipe.schema import TrainConfig, WeightSchedule
 from distill.tasks import Task
-from students.anatomy import anatomy
-from students.heads import head_of, outputs_of
 from teachers.freeze import freeze
 from teachers.ragged import TeacherLogits, look_up
 
@@ -97,29 +100,22 @@ class DistillModule(TrainingModule):
         self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
         self._cached = teacher_logits
         self.masked_loss = MeanMetric()
-        from_teacher = self.needs - {"mlm"}
-        if teacher_logits is not None:
-            from_teacher -= {"logits"}
-        if teacher is None and from_teacher:
-            raise ModelError(
-                f"objectives need the teacher's {', '.join(sorted(from_teacher))}: give a teacher"
-                + ("" if from_teacher != {"logits"} else " or teacher_logits")
-            )
-        _check(teacher, student, self.needs, teacher_logits)
+        from_teacher = needs_of_teacher(self.needs, teacher, teacher_logits)
+        check_models(teacher, student, self.needs, teacher_logits)
         # In a tuple, where torch does not look for modules.
         self._teacher = (freeze(teacher),) if teacher is not None else ()
-        self.layer_map = _layer_map(layer_map, teacher, student, self.objectives)
-        self._maps = _maps(self.objectives, self.layer_map, teacher, student)
-        self.project = _projections(
+        self.layer_map = layer_map_of(layer_map, teacher, student, self.objectives)
+        self._maps = maps_of(self.objectives, self.layer_map, teacher, student)
+        self.project = projections_of(
             projection or ("shared" if mode == "reference" else "per_layer"),
             teacher,
             student,
             self._maps,
             seed=seed if mode == "reference" else None,
         )
-        self._student_signals = _capture(student, self._maps, self.needs, side=0)
+        self._student_signals = capture_of(student, self._maps, self.needs, side=0)
         self._teacher_signals = (
-            _capture(teacher, self._maps, from_teacher, side=1)
+            capture_of(teacher, self._maps, from_teacher, side=1)
             if teacher and from_teacher
             else None
         )
@@ -230,109 +226,3 @@ class DistillModule(TrainingModule):
         if _CACHED in batch:
             signals.logits = batch[_CACHED]
         return signals
-
-
-#: Each objective with the pairs of layers that it compares.
-_Maps = list[tuple[Objective, LayerMap]]
-
-
-def _capture(model: PreTrainedModel, maps: _Maps, needs: AbstractSet[str], *, side: int) -> Capture:
-    """Every signal at the layers where an objective needs it.
-
-    Args:
-        model: student or teacher.
-        maps: the objectives and their layers.
-        needs: the signals wanted of this model.
-        side: 0 for the student, 1 for the teacher: its place in the pairs.
-    """
-
-    def layers(*signals: str) -> frozenset[int]:
-        return frozenset(
-            pair[side]
-            for objective, layer_map in maps
-            if objective.needs & needs & set(signals)
-            for pair in layer_map.pairs
-        )
-
-    return Capture(
-        model,
-        attention=layers("attention"),
-        vectors=layers("queries", "keys", "values"),
-        hidden=layers("hidden"),
-        embedding="embedding" in needs,
-        logits="logits" in needs,
-        mlm="mlm" in needs,
-    )
-
-
-def _layer_map(
-    wanted: LayerMap | str | Sequence[Sequence[int]],
-    teacher: PreTrainedModel | None,
-    student: PreTrainedModel,
-    objectives: Sequence[Objective],
-) -> LayerMap:
-    """The layer map; an empty one where no objective goes by it."""
-    if teacher is None or not any(objective.mapped for objective in objectives):
-        return LayerMap(())
-    if isinstance(wanted, LayerMap):
-        return wanted
-    return make_layer_map(wanted, anatomy(student).depth, anatomy(teacher).depth)
-
-
-def _maps(
-    objectives: Sequence[Objective],
-    layer_map: LayerMap,
-    teacher: PreTrainedModel | None,
-    student: PreTrainedModel,
-) -> _Maps:
-    if teacher is None:
-        return [(objective, layer_map) for objective in objectives]
-    depths = {"student": anatomy(student).depth, "teacher": anatomy(teacher).depth}
-    return [(objective, objective.layers(layer_map, **depths)) for objective in objectives]
-
-
-def _projections(
-    kind: str,
-    teacher: PreTrainedModel | None,
-    student: PreTrainedModel,
-    maps: _Maps,
-    *,
-    seed: int | None,
-) -> Projections | None:
-    """A projection for every hidden state that an objective projects; 0 is the embedding."""
-    if teacher is None:
-        return None
-    widths = anatomy(student).hidden, anatomy(teacher).hidden
-    layers: set[int] = set()
-    for objective, layer_map in maps:
-        layers |= objective.projected(layer_map, widths=widths)
-    return Projections(*widths, layers=layers, kind=kind, seed=seed) if layers else None
-
-
-def _check(
-    teacher: PreTrainedModel | None,
-    student: PreTrainedModel,
-    needs: AbstractSet[str],
-    logits: TeacherLogits | None,
-) -> None:
-    """What would otherwise fail, or silently teach nonsense, in the first step."""
-    if teacher is student:
-        raise ModelError("teacher and student are the same object: the student would be frozen")
-    if teacher is not None and teacher.config.vocab_size != student.config.vocab_size:
-        raise ModelError(
-            f"the student's vocabulary has {student.config.vocab_size} tokens and the teacher's "
-            f"{teacher.config.vocab_size}: both read the same token ids, so build the student "
-            "with the teacher's vocabulary"
-        )
-    if "logits" not in needs:
-        return
-    if logits is not None:
-        outputs = logits.shape[-1]
-    else:
-        outputs = outputs_of(teacher) if teacher is not None else 0
-    # Vectors of two widths are compared by what they say of each other.
-    if outputs != outputs_of(student) and head_of(student) != "vectors":
-        raise ModelError(
-            f"the student has {outputs_of(student)} outputs and the teacher {outputs}: "
-            "both need the task's labels"
-        )

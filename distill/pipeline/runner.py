@@ -144,7 +144,7 @@ def prepare(recipe: Recipe) -> Workspace:
     from distill.stages.augment import check_source
     from distill.stages.workspace import Workspace
     from students.folder import check_folder
-    from teachers.load import resolve_model
+    from teachers.resolve import resolve_model
 
     check_devices(recipe.trainer, physical_cores())
     workspace = Workspace(recipe)

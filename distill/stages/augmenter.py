@@ -24,8 +24,9 @@ from distill.modules.precision import resolve_precision
 from distill.recipe.known import NO_HEAD, has_masked_head
 from distill.recipe.schema import AugmentStage, Recipe
 from teachers.cache import weights_digest
-from teachers.load import load_tokenizer, resolve_model
+from teachers.load import load_tokenizer
 from teachers.masked import load_embeddings, load_masked_model
+from teachers.resolve import resolve_model
 
 logger = logging.getLogger("distill")
 

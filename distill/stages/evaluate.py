@@ -83,32 +83,16 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
 
 def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dict[str, Any]:
     threads = config.threads or physical_cores()
-    workspace = context.workspace
-    split = workspace.final_split
-    dataset = workspace.tokenized(split)
+    workspace, split = context.workspace, context.workspace.final_split
+    rows = workspace.tokenized(split).lengths
     entries = _entries(context, threads)
-    fixed = [length for length in config.lengths if length != REAL]
-    real = summarise(dataset.lengths) if REAL in config.lengths else None
-    length = max(1, round(real["mean"])) if real is not None else min(map(int, fixed))
-    facts = [
-        ModelFacts(
-            name=entry.name,
-            stage=entry.stage,
-            format=entry.predictor.format,
-            scores=_scores(entry, split, context, judge),
-            **judge.of_model(entry.name),  # it was scored in the line above
-            more_scores={
-                name: _scores(entry, one, context) for name, one in workspace.data.more.items()
-            },
-            parameters=parameters(entry.model),
-            parameters_no_embeddings=parameters_no_embeddings(entry.model),
-            macs=macs(entry.model, length),
-            bytes=bytes_of(entry.weights),
-            memory_mb=entry.memory_mb(length, threads) if config.memory else None,
-        )
-        for entry in entries
-    ]
-    facts += _ensemble(facts, context)
+    fixed = [int(length) for length in config.lengths if length != REAL]
+    real = summarise(rows) if REAL in config.lengths else None
+    length = max(1, round(real["mean"])) if real is not None else min(fixed)
+    facts = []
+    for entry in entries:
+        memory = entry.memory_mb(length, threads) if config.memory else None
+        facts.append(_facts(entry, context, judge, length=length, memory_mb=memory))
     predictors = {entry.name: entry.predictor for entry in entries}
     vocabularies = [entry.model.config.vocab_size for entry in entries]
     other = None
@@ -117,7 +101,7 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
             config.against,
             threads=threads,
             length=length,
-            longest=max([*map(int, fixed), *dataset.lengths.tolist()]),
+            longest=max([*fixed, *rows.tolist()]),
             labels=workspace.task.num_outputs,
             head=workspace.task.head,
         )
@@ -130,10 +114,10 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
         repeats=config.repeats,
         vocab_size=min(vocabularies),
         seed=context.recipe.seed,
-        row_lengths=dataset.lengths.tolist(),
+        row_lengths=rows.tolist(),
     )
     return build_results(
-        facts,
+        [*facts, *_ensemble(facts, context)],
         speed,
         recipe=context.recipe.name,
         task=context.recipe.task.kind,
@@ -153,6 +137,28 @@ def _scores(
     rows = context.workspace_of(entry.index).tokenized(split, entry.teacher)
     seen = None if judge is None else judge.keeper(entry.name, entry.task, rows)
     return score(entry.predictor, rows, entry.task, seen=seen)
+
+
+def _facts(
+    entry: _Entry, context: StageContext, judge: Judge, *, length: int, memory_mb: float | None
+) -> ModelFacts:
+    """What a model scores, weighs and costs; how fast it is comes later, of all models at once."""
+    workspace = context.workspace
+    scores = _scores(entry, workspace.final_split, context, judge)
+    more = workspace.data.more
+    return ModelFacts(
+        name=entry.name,
+        stage=entry.stage,
+        format=entry.predictor.format,
+        scores=scores,
+        **judge.of_model(entry.name),
+        more_scores={name: _scores(entry, split, context) for name, split in more.items()},
+        parameters=parameters(entry.model),
+        parameters_no_embeddings=parameters_no_embeddings(entry.model),
+        macs=macs(entry.model, length),
+        bytes=bytes_of(entry.weights),
+        memory_mb=memory_mb,
+    )
 
 
 def _entries(context: StageContext, threads: int) -> list[_Entry]:

@@ -13,12 +13,8 @@ from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext, StageResult
 from distill.tasks import Vectors
 from teachers.freeze import freeze_lower
-from teachers.load import (
-    load_classifier,
-    load_encoder,
-    load_sentence_encoder,
-    resolve_model,
-)
+from teachers.load import load_classifier, load_encoder, load_sentence_encoder
+from teachers.resolve import resolve_model
 
 logger = logging.getLogger("distill")
 

@@ -24,7 +24,8 @@ from distill.recipe.schema import Recipe, TeacherModel, TextTask, tokenizer_free
 from distill.tasks import Task, make_task
 from distill.tasks.weights import weights_note
 from students.heads import TOKEN_LEVEL
-from teachers.load import load_tokenizer, resolve_model
+from teachers.load import load_tokenizer
+from teachers.resolve import resolve_model
 from teachers.tokenizers import same_tokens
 
 logger = logging.getLogger("distill")

@@ -9,7 +9,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from distill.errors import ModelError
-from students.build import build_student, choose_layers
+from students.build import build_student
 from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
 from students.sizes import Size
 
@@ -230,30 +230,3 @@ def test_a_pruned_teacher_is_refused() -> None:
     )
     with pytest.raises(ModelError, match="not from a 'pruned_bert'"):
         build_student(PrunedBertForSequenceClassification(config), size(2), init="random", seed=0)
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher", "layers"),
-    [
-        (4, 12, (3, 6, 9, 12)),
-        (4, 6, (2, 3, 5, 6)),
-        (5, 12, (3, 5, 8, 10, 12)),
-        (1, 6, (6,)),
-        (6, 6, (1, 2, 3, 4, 5, 6)),
-    ],
-)
-def test_uniform_spreads_evenly_and_ends_at_the_top(student, teacher, layers) -> None:
-    assert choose_layers("uniform", student, teacher) == layers
-
-
-@pytest.mark.parametrize(
-    ("layers", "message"),
-    [
-        ([1, 2], "names 2 teacher layers for a student of 3"),
-        ([1, 2, 7], "the teacher has no layer 7"),
-        ("middle", "unknown kind 'middle'"),
-    ],
-)
-def test_faulty_choices_of_layers_are_told(layers, message) -> None:
-    with pytest.raises(ModelError, match=message):
-        choose_layers(layers, 3, 6)

@@ -18,7 +18,8 @@ from transformers import (
 
 from distill.errors import ModelError
 from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
-from teachers.load import load_classifier, load_model, load_tokenizer, resolve_model
+from teachers.load import load_classifier, load_model, load_tokenizer
+from teachers.resolve import resolve_model
 
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, 0, 0]])
 MASK = (IDS != 0).long()
@@ -48,20 +49,6 @@ def test_packaged_model_is_a_pretrained_bert() -> None:
     raw = load_file(resolve_model("minilm-l6") / "model.safetensors")
     words = model.bert.embeddings.word_embeddings.weight
     assert torch.equal(words, raw["embeddings.word_embeddings.weight"].float())
-
-
-def test_names_and_folders_are_told_apart(tiny_bert, tmp_path, monkeypatch) -> None:
-    assert resolve_model("bert-base-uncased") == "bert-base-uncased"
-    assert resolve_model("google/bert_uncased_L-2_H-128_A-2", revision="main").startswith("google")
-    folder = tiny_bert()
-    assert resolve_model(str(folder)) == folder
-    monkeypatch.chdir(folder.parent)
-    assert resolve_model("model") == Path("model")
-    for name in ("./nowhere", str(tmp_path / "nowhere"), "a/b/c"):
-        with pytest.raises(ModelError, match="no such folder; give a model folder or a hub name"):
-            resolve_model(name)
-    with pytest.raises(ModelError, match="is a folder, which has no revisions"):
-        resolve_model(folder, revision="v1")
 
 
 @pytest.mark.parametrize("loader", [resolve_model, load_model, load_tokenizer])

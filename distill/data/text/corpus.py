@@ -7,7 +7,6 @@ sentence begins, which sentence each document begins with, and ``corpus.json``.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,18 +18,16 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from distill import digest
-from distill.atomic import new_folder, write_json
-from distill.cache import cache_folder
+from distill.atomic import write_json
 from distill.console import Bar
-from distill.data.stamps import fault, stamp
+from distill.data.stamps import cached_folder, stamp
 from distill.data.text.documents import Document, TextSource
 from distill.data.text.sentences import split_sentences
+from distill.data.tokenized import bare_engine
 from distill.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-logger = logging.getLogger("distill")
 
 _VERSION = 1
 #: Sentences that are tokenised at a time; with LINES and the longest line, what bounds memory.
@@ -89,25 +86,16 @@ def tokenize_text(
     Raises:
         DataError: the text cannot be read, holds no tokens, or the cache cannot be written.
     """
-    engine: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    engine.no_padding()
-    engine.no_truncation()
+    engine = bare_engine(tokenizer)
     key = digest.of_json([_VERSION, source.digest(), digest.of_texts([engine.to_str()])])
-    folder = cache_folder() / "text" / key[:32]
-    broken = fault(folder, key, facts=_FACTS)
-    if broken is not None:
-        if folder.exists():
-            logger.info("%s: cached tokens in %s %s; made anew", name, folder, broken)
-        try:
-            with new_folder(folder) as new:
-                _fill(new, source, engine, key=key, name=name)
-        except OSError as error:
-            # Another process may have put the same folder there first.
-            if fault(folder, key, facts=_FACTS) is not None:
-                raise DataError(
-                    f"cannot write tokens to the cache {folder.parent}: {error.strerror}; free "
-                    "some space there or set DISTILL_CACHE to another folder"
-                ) from error
+    folder = cached_folder(
+        "text",
+        key,
+        facts=_FACTS,
+        holds="tokens",
+        name=name,
+        fill=lambda new: _fill(new, source, engine, key=key, name=name),
+    )
     return Corpus(folder, key)
 
 

@@ -6,7 +6,6 @@ segment B, which is empty in ``[CLS] A [SEP]``. Every token of the corpus is in 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,15 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distill import digest
-from distill.atomic import new_folder, write_json
-from distill.cache import cache_folder
+from distill.atomic import write_json
 from distill.console import Bar
-from distill.data.stamps import fault, stamp
+from distill.data.stamps import cached_folder, stamp
 from distill.data.text.corpus import Corpus
 from distill.data.text.order import permuted
 from distill.errors import DataError
-
-logger = logging.getLogger("distill")
 
 #: One document of so many is held out where no validation text is named.
 HELD_OUT = 50
@@ -151,19 +147,12 @@ def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: i
         )
     held = [HELD_OUT, seed] if hold_out else None
     key = digest.of_json([_VERSION, corpus.key, max_length, pair, held])
-    folder = cache_folder() / "text" / key[:32]
-    broken = fault(folder, key, facts=_FACTS)
-    if broken is not None:
-        try:
-            with new_folder(folder) as new:
-                _fill(new, corpus, max_length, pair=pair, seed=seed if hold_out else None)
-                write_json(new / _FACTS, {"key": key, "files": stamp(new, [_TRAIN, _HELD_OUT])})
-        except OSError as error:
-            if fault(folder, key, facts=_FACTS) is not None:
-                raise DataError(
-                    f"cannot write to the cache {folder.parent}: {error.strerror}; free some "
-                    "space there or set DISTILL_CACHE to another folder"
-                ) from error
+
+    def fill(new: Path) -> None:
+        _fill(new, corpus, max_length, pair=pair, seed=seed if hold_out else None)
+        write_json(new / _FACTS, {"key": key, "files": stamp(new, [_TRAIN, _HELD_OUT])})
+
+    folder = cached_folder("text", key, facts=_FACTS, holds="rows", name="text", fill=fill)
     return Packed(folder, key)
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
 
 from distill import processor
 from distill.compression import quantize
@@ -17,25 +16,8 @@ from distill.runtime.session import OnnxSession
 
 
 @pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=3000,
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=128,
-        initializer_range=0.1,
-        num_labels=3,
-    )
-    return BertForSequenceClassification(config).eval()
-
-
-@pytest.fixture(scope="module")
-def plain(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    export_onnx(model, path)
-    return path
+def model(classifier):
+    return classifier(vocab=3000, hidden=64, layers=2, ffn=128)
 
 
 def run(path, model):

@@ -5,7 +5,6 @@ import onnx
 import pytest
 import torch
 from onnx import numpy_helper
-from transformers import BertConfig, BertForSequenceClassification
 
 from distill.compression.calibrate import _entropy, _percentile, scales_of
 from distill.compression.graph import load_graph, plain_products, products
@@ -29,25 +28,8 @@ LAYERS = [
 
 
 @pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=500,
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        intermediate_size=64,
-        initializer_range=0.1,
-        num_labels=3,
-    )
-    return BertForSequenceClassification(config).eval()
-
-
-@pytest.fixture(scope="module")
-def plain(model, tmp_path_factory):
-    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    export_onnx(model, path)
-    return path
+def model(classifier):
+    return classifier(vocab=500, hidden=32, layers=1, ffn=64)
 
 
 @pytest.fixture(scope="module")

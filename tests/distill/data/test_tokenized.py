@@ -63,7 +63,7 @@ def test_the_tokenizers_own_limits_do_not_leak_in_and_are_left_alone(tokenizer, 
 
 def test_cached_equals_fresh_and_is_read_not_made(tokenizer, split, cache, monkeypatch):
     fresh = tokenize(split, tokenizer, max_length=32)
-    monkeypatch.setattr("distill.data.tokenized._write", lambda *_: pytest.fail("made anew"))
+    monkeypatch.setattr("distill.data.tokenized._fill", lambda *_: pytest.fail("made anew"))
     cached = tokenize(split, tokenizer, max_length=32)
     assert rows_of(cached) == rows_of(fresh)
     assert cached.digest == fresh.digest

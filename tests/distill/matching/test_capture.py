@@ -9,7 +9,8 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from distill.errors import ModelError
-from distill.matching.capture import ATTENTION, Capture
+from distill.matching.capture import Capture
+from distill.matching.collector import ATTENTION
 from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
 
 DEPTH = 4

@@ -15,7 +15,7 @@ from distill.export.folder import export_folder
 from distill.runtime import load
 from distill.runtime.tags import tags_of
 from distill.runtime.tasks.ner import Tagger
-from teachers.load import resolve_model
+from teachers.resolve import resolve_model
 
 pytestmark = pytest.mark.realdata
 ROWS = 500

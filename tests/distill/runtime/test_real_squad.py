@@ -28,7 +28,8 @@ from distill.runtime import load
 from distill.tasks import make_task
 from students.build import build_student
 from students.sizes import resolve_size
-from teachers.load import load_classifier, load_tokenizer, resolve_model
+from teachers.load import load_classifier, load_tokenizer
+from teachers.resolve import resolve_model
 
 pytestmark = [
     pytest.mark.realdata,

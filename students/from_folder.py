@@ -1,0 +1,73 @@
+"""First weights of a student from a folder: the encoder of a model of the same size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from transformers import AutoModel, PreTrainedModel
+
+from distill.errors import ModelError
+from distill.recipe.run_models import model_of_run
+from students.folder import check_folder, loading, read_config
+from students.sizes import Size
+
+
+def load_encoder_into(student: PreTrainedModel, folder: Path, size: Size) -> None:
+    """Take the encoder's weights from a folder; the head stays as drawn.
+
+    Args:
+        student: whose encoder it becomes.
+        folder: the folder of a model, or of a run that made one.
+        size: the student's size, which the folder's model must have.
+
+    Raises:
+        ModelError: the folder holds no BERT, one of another size, or one without all weights.
+    """
+    folder = check_folder(model_of_run(folder))
+    found = read_config(folder)
+    if found.get("model_type") != "bert":
+        raise ModelError(
+            f"student.init: {folder} holds a '{found.get('model_type')}'; it must be a BERT"
+        )
+    wanted = {
+        "num_hidden_layers": size.layers,
+        "hidden_size": size.hidden,
+        "num_attention_heads": size.heads,
+        "intermediate_size": size.ffn,
+        "vocab_size": student.config.vocab_size,
+    }
+    differs = [
+        f"{name} {found.get(name)} (wanted {value})"
+        for name, value in wanted.items()
+        if found.get(name) != value
+    ]
+    if differs:
+        raise ModelError(
+            f"student.init: {folder} does not hold a student of size '{size.name}': "
+            f"{', '.join(differs)}; change student.size or the folder"
+        )
+    with loading(folder), torch.random.fork_rng(devices=[]):
+        encoder, info = AutoModel.from_pretrained(
+            folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True
+        )
+    missing = sorted(set(info["missing_keys"]))
+    lacking = [name for name in missing if not name.startswith("pooler.")]
+    if lacking:
+        raise ModelError(f"student.init: {folder} has no weights for {lacking[0]}; save it again")
+    weights = {name: w for name, w in encoder.state_dict().items() if name not in missing}
+    student.base_model.load_state_dict(weights, strict=False)
+    if hasattr(student, "cls"):
+        _load_heads(student, folder)
+
+
+def _load_heads(student: PreTrainedModel, folder: Path) -> None:
+    """Take the heads of pre-training too, where the folder has them."""
+    own = {name: w for name, w in student.state_dict().items() if name.startswith("cls.")}
+    for file in sorted(folder.glob("*.safetensors")):
+        with loading(folder), safe_open(file, framework="pt") as content:
+            for name in own.keys() & set(content.keys()):
+                weight = content.get_tensor(name)
+                if weight.shape == own[name].shape:
+                    own[name].copy_(weight)
