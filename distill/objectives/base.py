@@ -113,6 +113,36 @@ class Objective(ABC):
         return f"{type(self).__name__}(weight={self.weight})"
 
 
+class LogitsComparison(Objective):
+    """An objective that reads the logits of both models and nothing else."""
+
+    @abstractmethod
+    def compare(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+        """The loss of one batch; see :meth:`Objective.__call__`.
+
+        Args:
+            student: the student's logits, (B, C), with gradients.
+            teacher: the teacher's, on the student's device.
+            labels: what is right, (B,).
+        """
+
+    def __call__(
+        self,
+        student: Signals,
+        teacher: Signals,
+        *,
+        mask: Tensor | None = None,
+        layer_map: LayerMap | None = None,
+        project: Project | None = None,
+        labels: Tensor | None = None,
+    ) -> Tensor:
+        """See :class:`Objective`."""
+        del mask, layer_map, project
+        ours = wanted(student.logits, self.kind, "student")
+        theirs = wanted(teacher.logits, self.kind, "teacher").to(ours.device)
+        return self.compare(ours, theirs, labels)
+
+
 def wanted(signal: Tensor | None, kind: str, whose: str) -> Tensor:
     """``signal``, or an error that says that it was not captured."""
     if signal is None:

@@ -12,9 +12,7 @@ from torch import Tensor
 
 from distill import ranks
 from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
-from distill.objectives.base import Objective, Project, full, wanted
+from distill.objectives.base import LogitsComparison, full
 from distill.objectives.logits import same_classes
 from distill.recipe.schema import DecoupledObjective, WeightSchedule
 
@@ -77,7 +75,7 @@ def _kl(student: Tensor, teacher: Tensor) -> Tensor:
     return (teacher.exp() * (teacher - student)).sum(dim=-1)
 
 
-class DecoupledMatch(Objective):
+class DecoupledMatch(LogitsComparison):
     """Decoupled distillation of logits: see `decoupled_loss`.
 
     Args:
@@ -116,27 +114,16 @@ class DecoupledMatch(Objective):
             temperature=config.temperature,
         )
 
-    def __call__(
-        self,
-        student: Signals,
-        teacher: Signals,
-        *,
-        mask: Tensor | None = None,
-        layer_map: LayerMap | None = None,
-        project: Project | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """See :class:`Objective`."""
-        del mask, layer_map, project
-        ours = wanted(student.logits, self.kind, "student")
+    def compare(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+        """See :class:`LogitsComparison`."""
         if labels is None:
             raise ModelError(
                 "objective 'decoupled': the batch has no labels, which it tells the true class by; "
                 "give labels or take 'logits'"
             )
         return decoupled_loss(
-            ours,
-            wanted(teacher.logits, self.kind, "teacher").to(ours.device),
+            student,
+            teacher,
             labels,
             alpha=self.alpha,
             beta=self.beta,

@@ -13,9 +13,7 @@ from torch import Tensor
 
 from distill import ranks
 from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
-from distill.objectives.base import Mode, Objective, Project, full, wanted
+from distill.objectives.base import LogitsComparison, Mode, full
 from distill.objectives.reference import reference_soft_ce
 from distill.recipe.schema import LogitsObjective, WeightSchedule
 
@@ -127,7 +125,7 @@ def same_classes(student: Tensor, teacher: Tensor, kind: str) -> None:
         )
 
 
-class LogitsMatch(Objective):
+class LogitsMatch(LogitsComparison):
     """Matches the teacher's logits, and mixes in the true labels where asked: `logits_loss`.
 
     Args:
@@ -182,26 +180,14 @@ class LogitsMatch(Objective):
             mode=mode,
         )
 
-    def __call__(
-        self,
-        student: Signals,
-        teacher: Signals,
-        *,
-        mask: Tensor | None = None,
-        layer_map: LayerMap | None = None,
-        project: Project | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """See :class:`Objective`."""
-        del mask, layer_map, project
-        ours = wanted(student.logits, self.kind, "student")
-        theirs = wanted(teacher.logits, self.kind, "teacher").to(ours.device)
+    def compare(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+        """See :class:`LogitsComparison`."""
         if self.mode == "reference":
-            same_classes(ours, theirs, self.kind)
-            return reference_soft_ce(ours, theirs, self.temperature)
+            same_classes(student, teacher, self.kind)
+            return reference_soft_ce(student, teacher, self.temperature)
         return logits_loss(
-            ours,
-            theirs,
+            student,
+            teacher,
             loss=self.loss,
             temperature=self.temperature,
             hard_weight=self.hard_weight,

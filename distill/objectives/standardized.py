@@ -10,9 +10,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
-from distill.objectives.base import Objective, Project, full, wanted
+from distill.objectives.base import LogitsComparison, full
 from distill.objectives.logits import kl, same_classes
 from distill.recipe.schema import StandardizedObjective, WeightSchedule
 
@@ -57,7 +55,7 @@ def standardized_loss(student: Tensor, teacher: Tensor, temperature: float = 2.0
     return kl(standardized(student), standardized(teacher), temperature)
 
 
-class StandardizedMatch(Objective):
+class StandardizedMatch(LogitsComparison):
     """Matches standardised logits: see `standardized_loss`.
 
     Args:
@@ -80,18 +78,7 @@ class StandardizedMatch(Objective):
         """The objective a recipe asks for."""
         return cls(weight=config.weight, temperature=config.temperature)
 
-    def __call__(
-        self,
-        student: Signals,
-        teacher: Signals,
-        *,
-        mask: Tensor | None = None,
-        layer_map: LayerMap | None = None,
-        project: Project | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """See :class:`Objective`."""
-        del mask, layer_map, project, labels
-        ours = wanted(student.logits, self.kind, "student")
-        theirs = wanted(teacher.logits, self.kind, "teacher").to(ours.device)
-        return standardized_loss(ours, theirs, self.temperature)
+    def compare(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+        """See :class:`LogitsComparison`."""
+        del labels
+        return standardized_loss(student, teacher, self.temperature)

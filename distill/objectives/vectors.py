@@ -15,7 +15,7 @@ from distill import ranks
 from distill.errors import ModelError
 from distill.matching.layer_map import LayerMap
 from distill.matching.signals import Signals
-from distill.objectives.base import Objective, Project, full, wanted
+from distill.objectives.base import LogitsComparison, Objective, Project, full, wanted
 from distill.recipe.schema import SimilarityObjective, VectorObjective, WeightSchedule
 
 #: The name of the projection of sentence vectors, where hidden states have the layer's number.
@@ -69,7 +69,7 @@ def vector_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return ranks.mean(1 - F.cosine_similarity(full(student), full(teacher), dim=-1))
 
 
-class SimilarityMatch(Objective):
+class SimilarityMatch(LogitsComparison):
     """Matches the batch's matrix of cosines: see `similarity_loss`.
 
     Args:
@@ -87,20 +87,10 @@ class SimilarityMatch(Objective):
         """The objective a recipe asks for."""
         return cls(weight=config.weight)
 
-    def __call__(
-        self,
-        student: Signals,
-        teacher: Signals,
-        *,
-        mask: Tensor | None = None,
-        layer_map: LayerMap | None = None,
-        project: Project | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """See :class:`Objective`."""
-        del mask, layer_map, project, labels
-        ours = wanted(student.logits, self.kind, "student")
-        return similarity_loss(ours, wanted(teacher.logits, self.kind, "teacher").to(ours.device))
+    def compare(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+        """See :class:`LogitsComparison`."""
+        del labels
+        return similarity_loss(student, teacher)
 
 
 class VectorMatch(Objective):
