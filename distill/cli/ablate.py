@@ -7,7 +7,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -75,12 +75,7 @@ def ablate(
         folders=_folders(data, folder or []),
         look=not (plan or results),
     )
-    variants = _chosen("--only", only, list(loaded.config.variants))
-    tasks = _chosen("--task", task, list(loaded.config.tasks))
-
-    def wanted(cell: Cell) -> bool:
-        return cell.variant in variants and cell.task in tasks
-
+    wanted = _wanted(loaded, only, task)
     count = jobs or _default_jobs(loaded, look=not (plan or results))
     place = run_dir if run_dir is not None else Path("runs") / f"ablation-{loaded.config.name}"
     if plan:
@@ -91,20 +86,22 @@ def ablate(
     from distill.pipeline import ablation as running
 
     if results:
-        found = running.results_so_far(loaded, place, command)
-    else:
-        with _interruptible():
-            found = running.ablate(
-                loaded,
-                place,
-                wanted=wanted,
-                command=command,
-                keep_models=keep_models,
-                jobs=count,
-            )
+        _tell(running.results_so_far(loaded, place, command), place, markdown, as_json=as_json)
+        return
+    with _interruptible():
+        found = running.ablate(
+            loaded, place, wanted=wanted, command=command, keep_models=keep_models, jobs=count
+        )
     _tell(found, place, markdown, as_json=as_json)
-    if not results and found.failures():
+    if found.failures():
         raise typer.Exit(1)
+
+
+def _wanted(loaded: LoadedAblation, only: str | None, task: str | None) -> Callable[[Cell], bool]:
+    """Which cells are run, by their variants and tasks."""
+    variants = _chosen("--only", only, list(loaded.config.variants))
+    tasks = _chosen("--task", task, list(loaded.config.tasks))
+    return lambda cell: cell.variant in variants and cell.task in tasks
 
 
 def _default_jobs(loaded: LoadedAblation, *, look: bool) -> int:

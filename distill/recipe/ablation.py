@@ -8,7 +8,6 @@ cell, and a variant stays what it is.
 from __future__ import annotations
 
 import copy
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,11 +22,10 @@ from distill.recipe.faults import fault_at, translate
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.merge import merge, read_tree
 from distill.recipe.overrides import apply_overrides, apply_setting, give_way
+from distill.recipe.placeholders import filled, placeholders
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import Ablation, Recipe, TextTask, ablation_schema
 from distill.recipe.yaml_lines import Loc, Value, one_line, read
-
-_FOLDER = re.compile(r"\$\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -235,31 +233,19 @@ class _Reader:
         part = copy.deepcopy(self.tree.nearest(loc))
         merged, settings = part.child("merge"), part.child("set")
         if merged is not None:
-            tree = merge(tree, self._filled(merged))
+            tree = merge(tree, filled(merged, self.folders))
         faults: list[Fault] = []
         if settings is not None and isinstance(settings.content, dict):
             for key, value in settings.content.items():
-                faults += apply_setting(tree, key, self._filled(value))
+                faults += apply_setting(tree, key, filled(value, self.folders))
         return tree, faults
-
-    def _filled(self, value: Value) -> Value:
-        """A value with folders in the place of their names."""
-        content = value.content
-        if isinstance(content, dict):
-            filled = {key: self._filled(below) for key, below in content.items()}
-            return Value(filled, value.place)
-        if isinstance(content, list):
-            return Value([self._filled(item) for item in content], value.place)
-        if isinstance(content, str):
-            return Value(_FOLDER.sub(lambda m: self.folders[m[1]], content), value.place)
-        return value
 
     def _needs(self, loc: Loc) -> Iterator[tuple[Loc, str]]:
         """The folders that are named below a place of the file."""
         for key in ("merge", "set"):
             value = self.tree.nearest(loc).child(key)
             if value is not None:
-                yield from _named((*loc, key), value)
+                yield from placeholders((*loc, key), value)
 
     def _scored(self, recipe: Recipe, variant: str) -> str | Fault:
         stages = plan_stages(recipe)
@@ -277,19 +263,6 @@ class _Reader:
 
     def _fault(self, loc: Loc, message: str) -> Fault:
         return fault_at(self.tree, loc, message)
-
-
-def _named(loc: Loc, value: Value) -> Iterator[tuple[Loc, str]]:
-    content = value.content
-    if isinstance(content, dict):
-        for key, below in content.items():
-            yield from _named((*loc, key), below)
-    elif isinstance(content, list):
-        for index, item in enumerate(content):
-            yield from _named((*loc, index), item)
-    elif isinstance(content, str):
-        for match in _FOLDER.finditer(content):
-            yield loc, match[1]
 
 
 def _unknown(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
