@@ -20,7 +20,7 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
     """The plan as plain values; numbers that cannot be told yet are ``None``."""
     stages = plan_stages(recipe)
     found, size = teacher_shape(recipe.teacher.model), student_size(recipe)
-    rows = count_rows(recipe.data)
+    rows = count_rows(recipe.data, recipe.task)
     content: dict[str, Any] = {
         "recipe": recipe.name,
         "description": recipe.description,

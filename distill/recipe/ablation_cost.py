@@ -34,10 +34,10 @@ def estimate_cells(cells: Sequence[Cell], *, threads: int | None = None) -> list
     seen: set[str] = set()
     found: list[float | None] = []
     for cell in cells:
-        data = cell.recipe.data
-        key = data.model_dump_json()
+        recipe = cell.recipe
+        key = recipe.data.model_dump_json() + recipe.task.kind
         if key not in counted:
-            counted[key] = count_rows(data)
+            counted[key] = count_rows(recipe.data, recipe.task)
         stages, keys = cell.planned(), stage_keys(cell)
         new = [stage for stage, key in zip(stages, keys, strict=True) if key not in seen]
         seen.update(keys)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from distill.recipe.file_rows import kind_of, rows_of, text_of
 from distill.recipe.question_rows import count_windows
-from distill.recipe.schema import Columns, DataConfig
+from distill.recipe.schema import (
+    Columns,
+    DataConfig,
+    NerTask,
+    QuestionTask,
+    TextTask,
+    VectorsTask,
+)
+from distill.recipe.schema.task import Task
 
 #: Characters of a token, and tokens that padding to a multiple of 8 adds on average.
 _CHARACTERS, _PADDING = 4.5, 3.5
 _SPECIAL_TOKENS = 2
+#: Bytes from which on a SQuAD file, which is one value, is not read.
 _LARGEST_READ = 1 << 28
-#: Rows of a JSON lines file that their mean length is told from.
-_LOOKED_AT = 500
 #: Training rows and mean tokens of data sets that are not files: (path, subset).
 _KNOWN_ROWS = {
     ("nyu-mll/glue", "cola"): (8_551, 11),
@@ -25,6 +31,7 @@ _KNOWN_ROWS = {
     ("nyu-mll/glue", "qqp"): (363_846, 31),
     ("nyu-mll/glue", "rte"): (2_490, 70),
     ("nyu-mll/glue", "sst2"): (67_349, 13),
+    ("nyu-mll/glue", "stsb"): (5_749, 28),
     ("docstrings", None): (27_700, 20),  # about: it depends on what is installed
 }
 
@@ -42,22 +49,40 @@ class Rows:
     tokens: float
 
 
-def count_rows(data: DataConfig) -> Rows | None:
-    """Training rows, where they can be told cheaply: by lines, and of plain text by bytes."""
-    if data.source == "files" and _is_squad(data):
-        return _windows_of_file(data)
-    if data.source == "files":
-        counted = _rows_of_file(data) or _packed_rows(data)
-    else:
+def count_rows(data: DataConfig, task: Task) -> Rows | None:
+    """What a recipe trains on, where it can be told cheaply; ``None`` elsewhere.
+
+    Of plain text these are packed rows, of questions windows, of pairs that get a vector each
+    both texts. Files are read in part and never held.
+    """
+    if data.source != "files":
         counted = _rows_by_name(data)
+    elif isinstance(task, TextTask):
+        counted = _packed_rows(data)
+    elif isinstance(task, QuestionTask) and _is_squad(data):
+        return _windows_of_file(data)
+    else:
+        counted = _rows_of_file(data, _columns(data.columns, task), isinstance(task, NerTask))
     if counted is None or counted.count < 1:
         return None
-    count = min(counted.count, data.limit_train or counted.count)
-    return Rows(count, min(counted.tokens + _PADDING, float(data.max_length)))
+    rows = Rows(min(counted.count, data.limit_train or counted.count), counted.tokens)
+    if isinstance(task, VectorsTask) and data.columns.text_pair is not None:
+        # Each is read by itself, so of the pair's special tokens (3) one more is needed.
+        rows = Rows(2 * rows.count, (rows.tokens + 1) / 2)
+    return replace(rows, tokens=min(rows.tokens + _PADDING, float(data.max_length)))
+
+
+def _columns(columns: Columns, task: Task) -> list[str]:
+    """The columns whose texts a model reads."""
+    if isinstance(task, NerTask):
+        return [columns.tokens]
+    if isinstance(task, QuestionTask):
+        return [columns.question, columns.context]
+    return [name for name in (columns.text, columns.text_pair) if name is not None]
 
 
 def _is_squad(data: DataConfig) -> bool:
-    return isinstance(data.train, str) and data.train.removesuffix(".gz").endswith(".json")
+    return isinstance(data.train, str) and kind_of(Path(data.train)) == ".json"
 
 
 def _windows_of_file(data: DataConfig) -> Rows | None:
@@ -72,15 +97,26 @@ def _windows_of_file(data: DataConfig) -> Rows | None:
 
 
 def _packed_rows(data: DataConfig) -> Rows | None:
-    """Full rows of plain text, told from the files' sizes; patterns and other kinds are not."""
+    """Full rows of unlabelled text, told from how much of it there is."""
     given = [data.train] if isinstance(data.train, str) else data.train or []
-    files: list[Path] = []
-    for path in (Path(name).expanduser() for name in given):
-        files += sorted(path.rglob("*.txt")) if path.is_dir() else [path]
-    if not files or any(file.suffix != ".txt" or not file.is_file() for file in files):
+    files = [file for name in given for file in _files(Path(name).expanduser())]
+    found = [text_of(file, data.columns.text) for file in files]
+    known = [characters for characters in found if characters is not None]
+    if not known or len(known) < len(found):
         return None
-    tokens = sum(file.stat().st_size for file in files) / _CHARACTERS
+    tokens = sum(known) / _CHARACTERS
     return Rows(max(1, round(tokens / data.max_length)), float(data.max_length))
+
+
+def _files(path: Path) -> list[Path]:
+    """The text files that a path, a folder or a pattern stands for."""
+    if path.is_dir():
+        below = sorted(path.rglob("*"))
+        return [file for file in below if file.is_file() and kind_of(file) in (".txt", ".jsonl")]
+    if path.is_file():
+        return [path]
+    top = Path(path.anchor) if path.is_absolute() else Path()
+    return [file for file in sorted(top.glob(str(path.relative_to(top)))) if file.is_file()]
 
 
 def _rows_by_name(data: DataConfig) -> Rows | None:
@@ -88,37 +124,11 @@ def _rows_by_name(data: DataConfig) -> Rows | None:
     return Rows(*known) if known else None
 
 
-def _rows_of_file(data: DataConfig) -> Rows | None:
+def _rows_of_file(data: DataConfig, columns: list[str], tagged: bool) -> Rows | None:
     path = Path(data.train if isinstance(data.train, str) else "").expanduser()
-    lines, size, start = 0, 0, b""
-    try:
-        if not path.name.removesuffix(".gz").endswith((".csv", ".tsv", ".jsonl")):
-            return None
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                start = start or chunk
-                lines += chunk.count(b"\n")
-                size += len(chunk)
-                if size > _LARGEST_READ:
-                    return None
-    except (OSError, EOFError, ValueError):
-        return None  # told by the reader of the data
-    characters = size / max(lines, 1)
-    if ".jsonl" in path.name:
-        characters = _characters(start, data.columns) or characters
-    if data.validation is None:
-        lines = round(0.9 * lines)  # a tenth is held out
-    return Rows(lines, characters / _CHARACTERS + _SPECIAL_TOKENS)
-
-
-def _characters(start: bytes, columns: Columns) -> float | None:
-    """Mean characters of the texts of a JSON lines file, told from its first rows."""
-    found: list[int] = []
-    for line in start.splitlines()[:_LOOKED_AT]:
-        try:
-            row = json.loads(line)
-            texts = [row[name] for name in (columns.text, columns.text_pair) if name]
-            found.append(sum(map(len, texts)))
-        except (ValueError, LookupError, TypeError):
-            continue  # the end of what was read, or told by the reader of the data
-    return sum(found) / len(found) if found else None
+    found = rows_of(path, columns, tagged=tagged)
+    if found is None:
+        return None
+    # A tenth is held out where no rows are named to choose by.
+    count = found.count if data.validation is not None else round(0.9 * found.count)
+    return Rows(count, found.characters / _CHARACTERS + _SPECIAL_TOKENS)
