@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distill.cli import options
 from distill.errors import UserError
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import AugmentStage, Recipe, TextTask
@@ -20,9 +21,7 @@ _SHOWN = 3
 
 
 def augment(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe's name (see `distill ls`) or a YAML file.")
-    ],
+    recipe: options.Recipe,
     overrides: Annotated[
         list[str] | None, typer.Argument(help="Settings such as stages.augment.copies=5.")
     ] = None,
@@ -32,7 +31,7 @@ def augment(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only so many training rows, drawn by the seed.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
+    as_json: options.AsObject = False,
 ) -> None:
     """Make the rows that a recipe's augment stage would make, and show a few.
 

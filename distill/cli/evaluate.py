@@ -8,20 +8,19 @@ from typing import Annotated
 
 import typer
 
+from distill.cli import options
 from distill.errors import UserError
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    run: options.Run,
     rerun: Annotated[
         bool, typer.Option("--rerun", help="Score and time every model again first.")
     ] = False,
     ledger: Annotated[
         bool, typer.Option("--ledger", help="Print what each step paid and brought instead.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print results.json instead of the table.")
-    ] = False,
+    as_json: options.ResultsAsJson = False,
 ) -> None:
     """Print a run's results: score, cost and speed of every model, or measure them again.
 

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from typing import Annotated
 
 import typer
 
+from distill.cli import options
 from distill.pipeline.plan import make_plan
 from distill.recipe.loader import load_recipe
 from distill.report.plan import plan_lines
 
 
 def plan(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe's name (see `distill ls`) or a YAML file.")
-    ],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings such as student.size=3x384.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print an object.")] = False,
+    recipe: options.Recipe,
+    overrides: options.Overrides = None,
+    as_json: options.AsObject = False,
 ) -> None:
     """Tell a run's stages, layer map, sizes, and about how long and how large it will be.
 

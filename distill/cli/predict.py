@@ -1,4 +1,4 @@
-"""``distill predict``: labels for texts, from a bundle; needs no torch."""
+"""``distill predict``: what a bundle's model says of texts; needs no torch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distill.cli import options
 from distill.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    folder: Annotated[Path, typer.Argument(help="A bundle, or the folder of a finished run.")],
+    folder: options.Bundle,
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to predict for.")] = None,
     pair: Annotated[
         list[str] | None, typer.Option(help="The second text, for models of pairs; once a text.")
@@ -32,15 +33,15 @@ def predict(
         str | None,
         typer.Option(help="A .jsonl, .csv, .tsv (.gz) or one text a line; - for standard input."),
     ] = None,
-    column: Annotated[
-        str | None, typer.Option(help="The column with the text; else text or sentence.")
-    ] = None,
-    pair_column: Annotated[
-        str | None, typer.Option(help="The column with the second text.")
-    ] = None,
+    column: options.Column = None,
+    pair_column: options.PairColumn = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write to this file (.csv, else JSON lines) instead of printing."),
+    ] = None,
+    npy: Annotated[
+        Path | None,
+        typer.Option(help="Write the vectors of a --file there, as one NumPy array."),
     ] = None,
     keep: Annotated[
         str | None, typer.Option(help="Columns of the file to carry along: id,source,...")
@@ -73,44 +74,57 @@ def predict(
       distill predict runs/sst2 "a fine film" "what a waste of time"
       distill predict runs/sst2 --file reviews.jsonl --out labelled.jsonl
       distill predict runs/sst2 --file reviews.csv --out labelled.csv --keep id --resume
+      distill predict runs/stsb-vectors --file sentences.txt --npy vectors.npy
     """
     from distill.runtime import load
 
-    if on_bad_row not in ("refuse", "skip"):
-        raise DataError(f"--on-bad-row {on_bad_row}: refuse or skip")
-    if out is None and (keep or no_text or resume or on_bad_row == "skip"):
+    skip_bad = _skips(on_bad_row)
+    target = _target(out, npy)
+    if target is None and (keep or no_text or resume or skip_bad):
         raise DataError("--keep, --no-text, --resume and --on-bad-row skip need an --out FILE")
-    if file is None and (keep or resume):
-        raise DataError("--keep and --resume need a --file")
+    if npy is not None and (keep or no_text):
+        raise DataError("--npy holds vectors and nothing else; leave --keep and --no-text out")
+    if file is None and (keep or resume or npy):
+        raise DataError("--keep, --resume and --npy need a --file")
     rows = _rows(texts, pair, file=file, columns=(column, pair_column))
     model = load(folder, format=format, threads=threads)
     _check_pairs(model, given=bool(pair or pair_column), from_file=file is not None)
-    if out is not None and file is not None:
+    if target is not None and file is not None:
         from distill.runtime.job_files import Job
 
         job = Job(
             source=file,
-            out=out,
+            out=target,
             column=column,
             pair_column=pair_column,
             keep=tuple(name.strip() for name in (keep or "").split(",") if name.strip()),
             texts=not no_text,
             batch_size=batch_size,
             threads=threads,
-            skip_bad=on_bad_row == "skip",
+            vectors=npy is not None,
+            skip_bad=skip_bad,
             resume=resume,
         )
         _run(model, job)
         return
     predictions = _predictions(model, rows, batch_size)
     if out is None:
-        for row, prediction in predictions:
-            if as_json:
-                typer.echo(_json_line(row, prediction))
-            else:
-                typer.echo(_plain_line(model, row, prediction))
-        return
-    _write_few(out, list(predictions), texts=not no_text)
+        _print(model, predictions, as_json=as_json)
+    else:
+        _write_few(out, list(predictions), texts=not no_text)
+
+
+def _skips(on_bad_row: str) -> bool:
+    if on_bad_row not in ("refuse", "skip"):
+        raise DataError(f"--on-bad-row {on_bad_row}: refuse or skip")
+    return on_bad_row == "skip"
+
+
+def _target(out: Path | None, npy: Path | None) -> Path | None:
+    """The file of results."""
+    if out is not None and npy is not None:
+        raise DataError("give --out or --npy, not both")
+    return out or npy
 
 
 def _run(model: BundleModel, job: Job) -> None:
@@ -141,7 +155,8 @@ def _run(model: BundleModel, job: Job) -> None:
     told = f"{clock(report.seconds)}, {report.per_second:,.0f} rows/s"
     if report.before:
         told = f"{report.before:,} of them before; {told}"
-    print(f"{report.rows} predictions written to {job.out} ({told})", file=sys.stderr)
+    what = "vectors" if job.vectors else "predictions"
+    print(f"{report.rows} {what} written to {job.out} ({told})", file=sys.stderr)
     if report.bad:
         print(f"{report.bad} bad rows set aside in {job.bad}", file=sys.stderr)
 
@@ -150,6 +165,13 @@ def _again() -> str:
     """The command that goes on with this one."""
     words = [word for word in sys.argv[1:] if word != "--resume"]
     return shlex.join(["distill", *words, "--resume"])
+
+
+def _print(
+    model: BundleModel, predictions: Iterator[tuple[Row, dict[str, Any]]], *, as_json: bool
+) -> None:
+    for row, prediction in predictions:
+        typer.echo(_json_line(row, prediction) if as_json else _plain_line(model, row, prediction))
 
 
 def _write_few(out: Path, predictions: list[tuple[Row, dict[str, Any]]], *, texts: bool) -> None:

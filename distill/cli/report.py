@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from distill.cli import options
+
 
 def report(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    run: options.Run,
     markdown: Annotated[
         Path | None,
         typer.Option(

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from distill.cli import options
 from distill.cli.run import tell
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    run: options.Run,
     overrides: Annotated[
         list[str] | None,
         typer.Argument(help="Settings to change; stages that depend on them are done again."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print results.json instead of the table.")
-    ] = False,
+    as_json: options.ResultsAsJson = False,
 ) -> None:
     """Go on with a run: finished stages are kept, the one under way goes on from its checkpoint.
 

@@ -8,23 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distill.cli import options
+
 if TYPE_CHECKING:
     from distill.run_folder import RunFolder
 
 
 def run(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe's name (see `distill ls`) or a YAML file.")
-    ],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings such as student.size=3x384.")
-    ] = None,
+    recipe: options.Recipe,
+    overrides: options.Overrides = None,
     run_dir: Annotated[
         Path | None, typer.Option(help="A new folder for the run; else runs/NAME.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print results.json instead of the table.")
-    ] = False,
+    as_json: options.ResultsAsJson = False,
 ) -> None:
     """Run a recipe: teacher, baseline, distillation, compression, export, evaluation.
 

@@ -8,16 +8,13 @@ from typing import Annotated
 
 import typer
 
+from distill.cli import options
 from distill.recipe.loader import load_recipe, resolved, resolved_yaml
 
 
 def show(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe's name (see `distill ls`) or a YAML file.")
-    ],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings such as student.size=3x384.")
-    ] = None,
+    recipe: options.Recipe,
+    overrides: options.Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of YAML.")] = False,
 ) -> None:
     """Print a recipe with its base merged, overrides laid over it and every default filled in.

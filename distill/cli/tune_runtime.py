@@ -5,28 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from distill.cli import options
 from distill.errors import DataError
 
 _ROWS = 2000  # read from a file; lengths of real rows are what matters
 
 
 def tune_runtime(
-    folder: Annotated[Path, typer.Argument(help="A bundle, or the folder of a finished run.")],
+    folder: options.Bundle,
     rows: Annotated[
         str | None,
         typer.Option(help="A .jsonl, .csv, .tsv (.gz) or one text a line with real inputs."),
     ] = None,
-    column: Annotated[
-        str | None, typer.Option(help="The column with the text; else text or sentence.")
-    ] = None,
-    pair_column: Annotated[
-        str | None, typer.Option(help="The column with the second text.")
-    ] = None,
+    column: options.Column = None,
+    pair_column: options.PairColumn = None,
     cores: Annotated[
         int | None, typer.Option(min=1, help="Physical cores to use; else all of them.")
     ] = None,

@@ -8,18 +8,15 @@ from typing import Annotated
 
 import typer
 
+from distill.cli import options
 from distill.errors import Fault, RecipeError
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import read_recipe
 
 
 def validate(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe's name (see `distill ls`) or a YAML file.")
-    ],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings such as student.size=3x384.")
-    ] = None,
+    recipe: options.Recipe,
+    overrides: options.Overrides = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the faults as a list of objects.")
     ] = False,

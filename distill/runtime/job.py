@@ -15,13 +15,14 @@ import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from distill.errors import DataError
 from distill.runtime.job_facts import WINDOW, Predictor, job_facts, look_at
 from distill.runtime.job_files import Done, Job, Writer, begun, held, remove, take_place
 from distill.runtime.results import Results
 from distill.runtime.rows import STDIN, BadRow, BadRowError, Row, read_rows
+from distill.runtime.tasks.vectors import VectorModel
+from distill.runtime.vector_file import VectorFile
 
 # Rows after which more bad ones than good ones mean that it is not the rows that are wrong.
 _LOOKED_AT = 1000
@@ -65,9 +66,9 @@ def run_job(
 
     Raises:
         DataError: the input cannot be used, is not what the job was begun with, or an unfinished
-            job lies at the place of the results.
+            job lies at the place of the results; vectors are wanted of a bundle without any.
     """
-    results = Results(job.out, texts=job.texts)
+    results = _results(model, job)
     if job.source == STDIN and job.resume:
         raise DataError("standard input cannot be read again; --resume needs a --file")
     found = None if job.source == STDIN else look_at(job.source)
@@ -84,12 +85,13 @@ def run_job(
                 if not done.whole:
                     moved(done.rows, about)
                     for rows in _windows(job, done, writer):
-                        writer.write(results, rows, _predicted(model, job, rows))
+                        content = _computed(model, job, results, rows)
+                        writer.write(results, content, rows=len(rows))
                         _check_share(job, done, writer, at_least=_LOOKED_AT)
                         moved(done.rows, about)
                     writer.append_bad()
                     _check_share(job, done, writer)
-                writer.finish()
+                writer.finish(results)
         except BaseException as error:
             # Nothing that would be worth going on with.
             if not done.rows or found is None or isinstance(error, _MostlyBadError):
@@ -99,9 +101,26 @@ def run_job(
     return Report(done.rows, done.bad, before, time.monotonic() - start)
 
 
-def _predicted(model: Predictor, job: Job, rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _results(model: Predictor, job: Job) -> Results | VectorFile:
+    if not job.vectors:
+        return Results(job.out, texts=job.texts)
+    if not isinstance(model, VectorModel):
+        raise DataError(
+            f"{model.manifest.folder}: a bundle for {model.manifest.task}, which gives no vectors; "
+            "predict into a .jsonl or .csv file"
+        )
+    return VectorFile(job.out, model)
+
+
+def _computed(
+    model: Predictor, job: Job, results: Results | VectorFile, rows: Sequence[Row]
+) -> bytes:
+    """What the results hold of a window."""
+    texts = [row.text for row in rows]
+    if isinstance(results, VectorFile):
+        return results.content(texts, batch_size=job.batch_size)
     pairs = [row.pair or "" for row in rows] if job.pair_column is not None else None
-    return model.predict([row.text for row in rows], pairs, batch_size=job.batch_size)
+    return results.lines(rows, model.predict(texts, pairs, batch_size=job.batch_size))
 
 
 def _windows(job: Job, done: Done, writer: Writer) -> Iterator[list[Row]]:

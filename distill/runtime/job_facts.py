@@ -94,4 +94,6 @@ def _settings(model: Predictor, job: Job) -> dict[str, Any]:
         "batch_size": job.batch_size,
         "threads": job.threads,
         "window": WINDOW,
+        # Left out elsewhere, as it always was.
+        **({"vectors": True} if job.vectors else {}),
     }

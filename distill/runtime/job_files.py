@@ -7,7 +7,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -15,7 +15,8 @@ from typing import IO, Any
 from distill import atomic
 from distill.errors import DataError
 from distill.runtime.results import Results, bad_line
-from distill.runtime.rows import BadRow, Row
+from distill.runtime.rows import BadRow
+from distill.runtime.vector_file import VectorFile
 
 #: How often what is written is made safe.
 SAVE_SECONDS = 2.0
@@ -27,13 +28,14 @@ class Job:
 
     Args:
         source: the input file, or ``-`` for standard input, which cannot be gone on with.
-        out: the file of results: ``.csv``, or JSON Lines.
+        out: the file of results: ``.csv``, or JSON Lines; ``.npy`` where ``vectors`` is set.
         column: the column with the text.
         pair_column: the column with the second text.
         keep: columns of the input that the results carry along.
         texts: whether the results carry the texts along.
         batch_size: rows computed at once.
         threads: threads that were asked for.
+        vectors: the results are the rows' vectors alone, as one array.
         skip_bad: set rows that cannot be used aside, into ``OUT.bad.jsonl``.
         resume: go on with what was begun.
     """
@@ -46,6 +48,7 @@ class Job:
     texts: bool = True
     batch_size: int | None = None
     threads: int | None = None
+    vectors: bool = False
     skip_bad: bool = False
     resume: bool = False
 
@@ -79,7 +82,7 @@ class Done:
         bad: rows that were set aside.
         bytes: of the results.
         bad_bytes: of the rows set aside.
-        columns: of a CSV file.
+        columns: of a CSV file; ``None`` before a header is written.
         whole: everything is written; only names are to be changed.
     """
 
@@ -137,15 +140,18 @@ class Writer:
         """How many bad rows are kept so."""
         return len(self._waiting)
 
-    def write(
-        self, results: Results, rows: Sequence[Row], predictions: Sequence[dict[str, Any]]
-    ) -> None:
-        """Append a window."""
-        lines = results.lines(rows, predictions)
-        self._out.write(lines)
+    def write(self, results: Results | VectorFile, content: bytes, *, rows: int) -> None:
+        """Append a window.
+
+        Args:
+            results: what made it.
+            content: its bytes.
+            rows: how many rows it has.
+        """
+        self._out.write(content)
         self.append_bad()
-        self._done.rows += len(rows)
-        self._done.bytes += len(lines)
+        self._done.rows += rows
+        self._done.bytes += len(content)
         self._done.columns = results.columns
         if time.monotonic() - self._saved >= SAVE_SECONDS:
             self.save()
@@ -169,9 +175,11 @@ class Writer:
             atomic.write_json(self._job.state, {**self._facts, "done": asdict(self._done)})
         self._saved = time.monotonic()
 
-    def finish(self) -> None:
+    def finish(self, results: Results | VectorFile) -> None:
         """Say that everything is there."""
         if not self._done.whole:
+            self._out.flush()
+            results.close(self._job.partial, self._done.rows)
             self._done.whole = True
             self.save()
 

@@ -59,6 +59,9 @@ class Results:
             writer.writerow(self._cells(one))
         return text.getvalue().encode("utf-8")
 
+    def close(self, path: Path, rows: int) -> None:
+        """Lines need no end; see :meth:`distill.runtime.vector_file.VectorFile.close`."""
+
     def _cells(self, row: Mapping[str, Any]) -> list[Any]:
         columns = self.columns or []
         others = [name for name in row if name not in columns]

@@ -6,9 +6,11 @@ import stat
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from distill.cli.main import main
+from distill.runtime import load
 
 TEXTS = ["the best film", "a very bad and dull story", "", "return the value"]
 
@@ -123,6 +125,7 @@ for name in ("torch", "transformers", "lightning", "torchmetrics", "nni", "wandb
              "onnx", "pyarrow", "sklearn", "safetensors", "yaml", "jinja2", "matplotlib", "psutil"):
     sys.modules[name] = None
 from distill.cli.main import main
+from distill.runtime import load
 sys.exit(main(["predict", sys.argv[1], "--file", "-", "--json"]))
 """
 
@@ -189,3 +192,25 @@ def test_the_words_that_go_on(monkeypatch):
     words = ["predict", "runs/x", "--file", "my rows.csv", "--resume", "--out", "o.csv"]
     monkeypatch.setattr("sys.argv", ["distill", *words])
     assert _again() == "distill predict runs/x --file 'my rows.csv' --out o.csv --resume"
+
+
+def test_vectors_of_a_file_as_one_array(vector_bundle, tmp_path, capsys):
+    source, target = tmp_path / "in.txt", tmp_path / "vectors.npy"
+    source.write_text("".join(f"{text}\n" for text in TEXTS))
+    folder = vector_bundle()
+    words = (folder, "--file", source, "--npy", target)
+    code, out, err = run(*words, capsys=capsys)
+    assert (code, out) == (0, "")
+    assert err.startswith(f"{len(TEXTS)} vectors written to {target} (")
+    found = np.load(target, mmap_mode="r")
+    assert np.array_equal(found, load(folder).encode(TEXTS))
+    for more, told in (
+        (("--out", tmp_path / "x.jsonl"), "give --out or --npy, not both"),
+        (("--no-text",), "--npy holds vectors and nothing else"),
+    ):
+        code, _, err = run(*words, *more, capsys=capsys)
+        assert code == 2
+        assert told in err
+    code, _, err = run(folder, "a text", "--npy", target, capsys=capsys)
+    assert code == 2
+    assert "--npy need a --file" in err
