@@ -25,8 +25,7 @@ def make(**changes) -> PrunedBertForSequenceClassification:
         num_hidden_layers=3,
         num_attention_heads=4,
         intermediate_size=64,
-        num_labels=3,
-        **{**SIZES, **changes},
+        **{"num_labels": 3, **SIZES, **changes},
     )
     return PrunedBertForSequenceClassification(config).eval()
 
@@ -112,25 +111,39 @@ def test_registered_folders_load_to_equal_weights(tmp_path):
 
 
 ALONE = """
-import sys
+import json, sys
 sys.modules["students"] = sys.modules["distill"] = None
 import torch
-from transformers import AutoModelForSequenceClassification
-model = AutoModelForSequenceClassification.from_pretrained(sys.argv[1], trust_remote_code=True)
-assert type(model).__module__.startswith("transformers_modules"), type(model)
-ids = torch.arange(14).reshape(2, 7) + 5
-print(model.eval()(ids).logits.flatten().tolist())
+import transformers
+found = {}
+for name in sys.argv[2:]:
+    kind = getattr(transformers, name)
+    model = kind.from_pretrained(sys.argv[1] + "/" + name, trust_remote_code=True)
+    assert type(model).__module__.startswith("transformers_modules"), type(model)
+    outputs = model.eval()(torch.arange(14).reshape(2, 7) + 5).to_tuple()
+    found[name] = torch.cat([one.flatten() for one in outputs]).tolist()
+print(json.dumps(found))
 """
 
 
 def test_the_file_works_alone_by_trust_remote_code(tmp_path):
-    model = make()
-    model.config.auto_map = AUTO_MAP
-    model.save_pretrained(tmp_path / "model")
     source = Path(sys.modules[PrunedBertConfig.__module__].__file__)
-    (tmp_path / "model" / "pruned_bert.py").write_text(source.read_text())
+    expected = {}
+    for name, path in AUTO_MAP.items():
+        if name == "AutoConfig":
+            continue
+        torch.manual_seed(0)
+        model = getattr(sys.modules[PrunedBertConfig.__module__], path.partition(".")[2])(
+            make(num_labels=2).config
+        ).eval()
+        model.config.auto_map = AUTO_MAP
+        model.save_pretrained(tmp_path / name)
+        (tmp_path / name / "pruned_bert.py").write_text(source.read_text())
+        outputs = model(torch.arange(14).reshape(2, 7) + 5).to_tuple()
+        expected[name] = torch.cat([one.flatten() for one in outputs])
+    assert len(expected) == 4
     done = subprocess.run(
-        [sys.executable, "-I", "-c", ALONE, str(tmp_path / "model")],
+        [sys.executable, "-I", "-c", ALONE, str(tmp_path), *expected],
         cwd=tmp_path,
         env={"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -138,5 +151,6 @@ def test_the_file_works_alone_by_trust_remote_code(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    here = model(torch.arange(14).reshape(2, 7) + 5).logits.flatten()
-    torch.testing.assert_close(torch.tensor(json.loads(done.stdout)), here, atol=1e-6, rtol=0)
+    found = json.loads(done.stdout)
+    for name, outputs in expected.items():
+        torch.testing.assert_close(torch.tensor(found[name]), outputs, atol=1e-6, rtol=0)
