@@ -4,6 +4,10 @@ Small models whose layers all have the same numbers of heads and neurons are exp
 quantised to int8 as the student will be, and timed in turns. A layer's time is the difference
 between a model with and without it. Between the measured sizes the table is read bilinearly.
 
+The models have the student's head. Where that reads every token (taggers, spans, means of tokens)
+the last layer works like the others; where it reads the first one, the exported last layer computes
+that token alone.
+
 Legend: h heads, f neurons, L length.
 """
 
@@ -28,18 +32,32 @@ from distill.compression.masks import head_dim
 from distill.compression.quantize import quantize_onnx
 from distill.compression.search import Counts
 from distill.console import Bar
+from distill.errors import ModelError
 from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.speed import measure
-from distill.export.onnx import export_onnx
-from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
+from distill.export.onnx import export_onnx, reads_first_token
+from students.heads import POOLING, head_of
+from students.pruned_bert import (
+    PrunedBertConfig,
+    PrunedBertForQuestionAnswering,
+    PrunedBertForSequenceClassification,
+    PrunedBertForTokenClassification,
+    PrunedBertModel,
+)
 
 logger = logging.getLogger("distill")
 
-_VERSION = 1
+_VERSION = 2
 _PARTS = (0.0, 0.5, 1.0)  # of the heads and of the neurons
 _LAYERS = 4  # measured at once, so that a layer of 50 us is not lost in the noise
 _VOCABULARY = 128  # looking a row up costs the same in any table
 _REPEATS = 60
+_CLASSES: dict[str, type[PreTrainedModel]] = {
+    "classification": PrunedBertForSequenceClassification,
+    "tokens": PrunedBertForTokenClassification,
+    "spans": PrunedBertForQuestionAnswering,
+    "vectors": PrunedBertModel,
+}
 
 
 @dataclass(frozen=True)
@@ -50,8 +68,9 @@ class LatencyTable:
         heads: numbers of heads that were measured, rising from 0.
         ffn: numbers of neurons that were measured, rising from 0.
         layer_ms: time of one layer, by heads and neurons.
-        base_ms: embeddings, pooler and head of the model.
-        last_ms: by how much the last layer's heads slow the model; it computes one token.
+        base_ms: embeddings, pooler and head of the model, and a layer with nothing in it.
+        last_ms: by how much the last layer's heads slow the model where it computes one token;
+            ``None`` where it computes every token, as the others do.
         length: L.
         threads: threads of one call.
         correction: what the sum is multiplied by: whole models may differ from their parts.
@@ -61,7 +80,7 @@ class LatencyTable:
     ffn: list[int]
     layer_ms: list[list[float]]
     base_ms: float
-    last_ms: float
+    last_ms: float | None
     length: int
     threads: int
     correction: float = 1.0
@@ -69,11 +88,18 @@ class LatencyTable:
     def __call__(self, heads: Counts, ffn: Counts) -> float:
         """Milliseconds of a model with so many heads and neurons in each layer."""
         body = sum(self._layer(h, f) for h, f in zip(heads[:-1], ffn[:-1], strict=True))
-        last = self.last_ms * float(heads[-1]) / max(1, self.heads[-1])
-        # The last layer's neurons work on one token; so that they are not for nothing, they are
-        # told at that token's part of a layer.
-        grown = self._layer(0, ffn[-1]) - self._layer(0, 0)
-        return self.correction * (self.base_ms + body + last + grown / self.length)
+        last = self._last(float(heads[-1]), float(ffn[-1]))
+        return self.correction * (self.base_ms + body + last)
+
+    def _last(self, heads: float, ffn: float) -> float:
+        """By how much the last layer's heads and neurons slow the model."""
+        empty = self._layer(0, 0)
+        if self.last_ms is None:
+            return self._layer(heads, ffn) - empty
+        # Its neurons work on one token; so that they are not for nothing, they are told at that
+        # token's part of a layer.
+        neurons = (self._layer(0, ffn) - empty) / self.length
+        return self.last_ms * heads / max(1, self.heads[-1]) + neurons
 
     def _layer(self, heads: float, ffn: float) -> float:
         grid = np.asarray(self.layer_ms)  # (heads, ffn)
@@ -87,11 +113,14 @@ def latency_table(
     """Measure the table for models of this one's width, or read it where it was measured before.
 
     Args:
-        model: a BERT classifier; only its sizes count.
+        model: a BERT with a head; only its sizes count.
         length: tokens of the one text in a call.
         threads: threads of one call.
         per_channel: as the student will be quantised.
         file: where the table is kept.
+
+    Raises:
+        ModelError: the model has no head.
     """
     wanted = _key(model, length, threads)
     if file.is_file():
@@ -106,10 +135,10 @@ def latency_table(
         f"{heads} {ffn}": _uniform(model, _LAYERS, heads, ffn)
         for heads, ffn in itertools.product(sizes["heads"], sizes["ffn"])
     }
-    models |= {
-        "base": _uniform(model, 1, 0, 0),
-        "last": _uniform(model, 1, sizes["heads"][-1], 0),
-    }
+    models["base"] = _uniform(model, 1, 0, 0)
+    first_token = reads_first_token(model)
+    if first_token:
+        models["last"] = _uniform(model, 1, sizes["heads"][-1], 0)
     told = measured_ms(models, length=length, threads=threads, per_channel=per_channel)
     layers = [
         [max(0.0, told[f"{heads} {ffn}"] - told["base"]) / (_LAYERS - 1) for ffn in sizes["ffn"]]
@@ -120,7 +149,7 @@ def latency_table(
         ffn=sizes["ffn"],
         layer_ms=_rising(layers),
         base_ms=told["base"],
-        last_ms=max(0.0, told["last"] - told["base"]),
+        last_ms=max(0.0, told["last"] - told["base"]) if first_token else None,
         length=length,
         threads=threads,
     )
@@ -134,7 +163,7 @@ def measured_ms(
     """Median milliseconds of one text, with every model exported to int8 and timed in turns.
 
     Args:
-        models: classifiers by name.
+        models: models with heads by name.
         length: tokens of the text.
         threads: threads of one call.
         per_channel: one scale for each output channel.
@@ -167,7 +196,7 @@ def measured_ms(
 def _uniform(model: PreTrainedModel, layers: int, heads: int, ffn: int) -> PreTrainedModel:
     """A model whose layers have these sizes, but for the last, which is empty when others are not.
 
-    The last layer is exported for the first token alone, so it does not stand for the others.
+    A last layer that is exported for the first token alone does not stand for the others.
     """
     alone = layers == 1
     config = PrunedBertConfig(
@@ -181,11 +210,20 @@ def _uniform(model: PreTrainedModel, layers: int, heads: int, ffn: int) -> PreTr
         head_dim=head_dim(model),
         heads_per_layer=[heads] * (layers - 1) + [heads if alone else 0],
         ffn_per_layer=[ffn] * (layers - 1) + [ffn if alone else 0],
+        num_labels=int(model.config.num_labels or 1),
     )
+    if (pooling := getattr(model.config, POOLING, None)) is not None:
+        setattr(config, POOLING, pooling)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        built: PreTrainedModel = PrunedBertForSequenceClassification(config).eval()
-    return built
+        return _class_of(model)(config).eval()
+
+
+def _class_of(model: PreTrainedModel) -> type[PreTrainedModel]:
+    head = head_of(model)
+    if head not in _CLASSES:
+        raise ModelError(f"a {type(model).__name__} has no head, so its latency is not that of one")
+    return _CLASSES[head]
 
 
 def _rising(rows: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -205,6 +243,9 @@ def _key(model: PreTrainedModel, length: int, threads: int) -> dict[str, Any]:
         "ffn": int(config.intermediate_size),
         "head_dim": head_dim(model),
         "act": str(config.hidden_act),
+        "head": head_of(model),
+        "outputs": int(config.num_labels or 1),
+        "pooling": getattr(config, POOLING, None),
         "length": length,
         "threads": threads,
     }

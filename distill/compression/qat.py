@@ -79,7 +79,7 @@ def train_int8(
     The same arguments give the same weights on the same machine, stopped in between or not.
 
     Args:
-        model: a classifier of ``transformers``; left as it is.
+        model: a model of ``transformers``, stock or pruned; left as it is.
         loss_of: ``loss_of(model, batch)``, a scalar.
         batches: gives the batches of one epoch, the same ones each time; called with its number
             from 0.
@@ -103,7 +103,7 @@ def train_int8(
     names = [
         name
         for name, module in trained.named_modules()
-        if isinstance(module, nn.Linear) and module.out_features and name not in exclude
+        if isinstance(module, nn.Linear) and module.weight.numel() and name not in exclude
     ]
     if not names:
         raise ModelError("no Linear layer to quantise")

@@ -1,6 +1,6 @@
 """Which layers suffer most from int8: the error of the logits with one product in int8 at a time.
 
-Legend: R rows, C classes, N outputs of a product.
+Legend: R rows, C outputs of a head, L tokens of a row, N outputs of a product.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def by_sensitivity(
 
     .. math:: e_i = \frac{1}{RC} \sum (z^{(i)} - z)^2
 
-    where z are the fp32 logits and :math:`z^{(i)}` those with product i alone in int8.
+    where z are the fp32 logits and :math:`z^{(i)}` those with product i alone in int8. A head that
+    looks at every token has C logits for each of them, and all count alike.
 
     Args:
         source: the fp32 file.
@@ -67,4 +68,9 @@ def by_sensitivity(
 
 def _logits(path: Path, rows: Sequence[Row]) -> np.ndarray:
     session = OnnxSession(path, threads=1)
-    return np.concatenate([session.run(*row) for row in rows])  # (R, C)
+    # (R, C), or token by token, of rows that differ in length: (R * L, C).
+    return np.concatenate([_flat(session.run(*row)) for row in rows])
+
+
+def _flat(logits: np.ndarray) -> np.ndarray:
+    return logits.reshape(-1, logits.shape[-1])

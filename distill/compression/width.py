@@ -74,7 +74,7 @@ class WidthScores:
 
     Args:
         hidden: (D,).
-        pooled: (P,); ``None`` where there is no pooler.
+        pooled: (P,), zeros where nothing reads the pooler; ``None`` where there is none.
     """
 
     hidden: Tensor
@@ -118,7 +118,9 @@ def width_scores(
             if pooler is not None:
                 stack.callback(pooler.register_forward_hook(_times(masks[1])).remove)
             loss = loss_of(model, batch) * rows
-            return [part.cpu() for part in torch.autograd.grad(loss, masks)]
+            # A sentence encoder has a pooler that its vectors do not come from: worth nothing.
+            slopes = torch.autograd.grad(loss, masks, allow_unused=True, materialize_grads=True)
+            return [slope.cpu() for slope in slopes]
 
     worth = [
         part.square().sum(0) for part in gathered(model, of_batch, batches=batches, samples=samples)

@@ -12,9 +12,10 @@ Zen 5, ONNX Runtime 1.31, 1 thread, models taking turns, medians; int8 unless sa
   which cannot happen here, and takes 3-4 % longer.
 - The mask is handed over as an additive (B, 1, 1, L) bias, so that ``transformers``' mask building
   (18 nodes of shape arithmetic) stays out of the graph: 0.90 to 0.84 ms.
-- A sequence classifier reads the first token only, so the last layer computes queries, output and
-  feed-forward for that token alone. The logits are the same: 0.84 to 0.67 ms at batch 1 (fp32 2.83
-  to 2.28), 23.4 to 17.3 ms at batch 32.
+- A sequence classifier reads the first token only (and so does a sentence encoder whose vectors
+  are that token's), so the last layer computes queries, output and feed-forward for that token
+  alone. The logits are the same: 0.84 to 0.67 ms at batch 1 (fp32 2.83 to 2.28), 23.4 to 17.3 ms at
+  batch 32.
 - Query, key and value packed into one product were slower (0.67 to 0.75 ms): the split costs more
   than the smaller number of products saves.
 """
@@ -67,7 +68,7 @@ class _Logits(nn.Module):
 
 
 class _FirstTokenLogits(_Logits):
-    """A BERT sequence classifier whose last layer computes the first token only."""
+    """A BERT whose head reads the first token, so that the last layer computes that one only."""
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
@@ -76,12 +77,14 @@ class _FirstTokenLogits(_Logits):
         layers = list(bert.encoder.layer)
         hidden, bias = _run(bert, layers[:-1], input_ids, attention_mask, token_type_ids)
         first = _first_token(layers[-1], hidden, bias)  # (B, 1, D)
+        if head_of(self.model) == "vectors":
+            return first[:, 0]  # (B, D)
         logits: torch.Tensor = self.model.classifier(bert.pooler(first))  # (B, C)
         return logits
 
 
 class _EveryTokenLogits(_Logits):
-    """A BERT whose head reads every token: taggers, markers of spans, sentence encoders."""
+    """A BERT whose head reads every token: taggers, markers of spans, means of tokens."""
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
@@ -96,12 +99,26 @@ class _EveryTokenLogits(_Logits):
         return logits
 
 
-_WRAPPERS: dict[str, type[_Logits]] = {
-    "classification": _FirstTokenLogits,
-    "tokens": _EveryTokenLogits,
-    "spans": _EveryTokenLogits,
-    "vectors": _EveryTokenLogits,
-}
+_EVERY_TOKEN = ("tokens", "spans", "vectors")
+
+
+def reads_first_token(model: PreTrainedModel) -> bool:
+    """Whether a model's head reads the first token alone.
+
+    In the exported graph its last layer computes that token only, and costs next to nothing.
+    """
+    head = head_of(model)
+    return head == "classification" or (
+        head == "vectors" and getattr(model.config, POOLING) == "cls"
+    )
+
+
+def _wrapper_of(model: PreTrainedModel) -> type[_Logits]:
+    if model.config.is_decoder:
+        return _Logits
+    if reads_first_token(model):
+        return _FirstTokenLogits
+    return _EveryTokenLogits if head_of(model) in _EVERY_TOKEN else _Logits
 
 
 def _run(
@@ -177,9 +194,8 @@ def exportable(model: PreTrainedModel) -> Iterator[nn.Module]:
     """
     chosen = model.config._attn_implementation
     model.set_attn_implementation("eager")
-    wrapper = _Logits if model.config.is_decoder else _WRAPPERS.get(head_of(model), _Logits)
     try:
-        yield wrapper(model).eval()
+        yield _wrapper_of(model)(model).eval()
     finally:
         model.set_attn_implementation(chosen)
 

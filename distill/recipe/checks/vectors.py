@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from distill.errors import ModelError
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import AugmentStage, DistillStage, Recipe, VectorsTask
+from distill.recipe.schema import AugmentStage, DistillStage, PruneStage, Recipe, VectorsTask
+from distill.recipe.schema.prune import width_left
 from distill.recipe.sizes import resolve_size
 from distill.recipe.yaml_lines import Loc
 
@@ -65,6 +66,9 @@ def _whitening(recipe: Recipe, task: VectorsTask) -> Findings:
         width = resolve_size(recipe.student.size).hidden
     except ModelError:
         return  # told elsewhere
+    for stage in recipe.stages:
+        if isinstance(stage, PruneStage) and stage.hidden is not None:
+            width = width_left(width, stage.hidden)
     if task.whitening > width:
         yield (
             ("task", "whitening"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,8 @@ from distill.compression.goal import BudgetGoal
 from distill.compression.latency import LatencyTable, latency_table, measured_ms
 from distill.compression.masks import layer_sizes
 from distill.compression.search import Scores
+from distill.errors import ModelError
+from students.heads import HEADS, POOLING, head_of
 
 
 def fake(models, *, length, threads, per_channel=True):
@@ -36,6 +40,59 @@ def test_a_table_tells_what_was_measured_and_what_lies_between(tiny, monkeypatch
     assert latency_table(model, length=8, threads=1, file=file) == table
     monkeypatch.setattr(latency, "measured_ms", fake)
     assert latency_table(model, length=9, threads=1, file=file).length == 9
+
+
+def fake_of_every_token(models, *, length, threads, per_channel=True):
+    """The same machine, where the last layer is like the others."""
+    found = {}
+    for name, model in models.items():
+        heads, ffn = layer_sizes(model)
+        body = sum(0.1 * h + 0.01 * f for h, f in zip(heads, ffn, strict=True))
+        found[name] = 0.2 + body + (0.05 if head_of(model) == "spans" else 0.0)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("head", "pooling"),
+    [("tokens", None), ("spans", None), ("vectors", "mean"), ("vectors", "cls")],
+)
+def test_heads_that_read_every_token_have_a_whole_last_layer(
+    tiny, monkeypatch, tmp_path, head, pooling
+):
+    config = copy.deepcopy(tiny.make_model().config)
+    if pooling:
+        setattr(config, POOLING, pooling)
+    model = HEADS[head](config)
+    seen = []
+
+    def measured(models, **rest):
+        seen.extend(models.values())
+        return (fake if pooling == "cls" else fake_of_every_token)(models, **rest)
+
+    monkeypatch.setattr(latency, "measured_ms", measured)
+    table = latency_table(model, length=8, threads=1, file=tmp_path / "latency.json")
+    assert {head_of(one) for one in seen} == {head}
+    assert all(getattr(one.config, POOLING, None) == pooling for one in seen)
+    if pooling == "cls":  # of the last layer the first token is read alone
+        assert table.last_ms == pytest.approx(0.3)
+        return
+    assert table.last_ms is None
+    assert latency_table(model, length=8, threads=1, file=tmp_path / "latency.json") == table
+    for heads, ffn in (([4, 4, 4], [10, 10, 10]), ([2, 0, 4], [5, 0, 0]), ([3, 1, 2], [7, 2, 9])):
+        told = 0.2 + sum(0.1 * h + 0.01 * f for h, f in zip(heads, ffn, strict=True))
+        told += 0.05 * (head == "spans")
+        assert table(np.array(heads), np.array(ffn)) == pytest.approx(told, rel=1e-4)
+
+
+def test_a_table_of_another_head_is_measured_anew(tiny, monkeypatch, tmp_path):
+    file = tmp_path / "latency.json"
+    monkeypatch.setattr(latency, "measured_ms", fake)
+    assert latency_table(tiny.make_model(), length=8, threads=1, file=file).last_ms is not None
+    monkeypatch.setattr(latency, "measured_ms", fake_of_every_token)
+    tagger = HEADS["tokens"](tiny.make_model().config)
+    assert latency_table(tagger, length=8, threads=1, file=file).last_ms is None
+    with pytest.raises(ModelError, match="has no head"):
+        latency_table(HEADS["mlm"](tiny.make_model().config), length=8, threads=1, file=file)
 
 
 def test_noise_does_not_make_more_take_less():

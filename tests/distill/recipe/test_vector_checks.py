@@ -34,6 +34,12 @@ def test_whitening_needs_a_bundle() -> None:
     assert load_recipe("stsb-vectors", "task.whitening=8").task.kind == "vectors"
 
 
+def test_whitening_goes_by_the_width_that_is_left() -> None:
+    narrow = "stages.+quantize={kind: prune, name: narrow, hidden: 0.5}"
+    with pytest.raises(RecipeError, match="256 dimensions of vectors that have 192"):
+        load_recipe("stsb-vectors", narrow, "task.whitening=256")
+
+
 def test_a_column_named_twice(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="'sentence1' is the column of 'text' too"):
         load_recipe("stsb-vectors", "data.columns.text_pair=sentence1")

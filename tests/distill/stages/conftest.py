@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -86,5 +88,65 @@ def prepared(tmp_path: Path, tiny_bert, sentences) -> Callable[..., Any]:
             (run.stage(stage) / "stage.json").write_text('{"score": 1.0}')
         run.stage(stages[2]).mkdir()
         return StageContext(run, stages[2], stages, Workspace(loaded))
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def kinds() -> ModuleType:
+    """``task_kinds.py`` beside this file, which the import mode of these tests cannot name."""
+    path = Path(__file__).with_name("task_kinds.py")
+    spec = importlib.util.spec_from_file_location("task_kinds", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def of_kind(tmp_path: Path, tiny_bert, sentences, kinds) -> Callable[..., Any]:
+    """A factory: the context of a stage of a task of any kind, behind a student that is there.
+
+    ``of_kind(kind, stage, *more, change=None, formats=("transformers", "onnx"))``: teacher and
+    student are random, the student a little away from the teacher; ``change(student)`` edits it or
+    gives another one.
+    ``more`` stages follow, and an export of these formats behind them. Nothing is trained.
+    """
+
+    def build(
+        kind: str,
+        stage: dict[str, Any],
+        *more: dict[str, Any],
+        change: Callable[[Any], Any] | None = None,
+        formats: tuple[str, ...] = ("transformers", "onnx"),
+    ) -> Any:
+        from transformers import AutoTokenizer
+
+        from distill.export.transformers_folder import save_transformers
+        from distill.pipeline.runner import plan_stages
+        from distill.recipe.loader import load_recipe
+        from distill.run_folder import RunFolder
+        from distill.stages.context import StageContext
+        from distill.stages.workspace import Workspace
+
+        layers, hidden, heads, ffn = kinds.SIZE
+        folder = tiny_bert(layers=layers, hidden=hidden, heads=heads, ffn=ffn)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        teacher = kinds.make_model(kind, len(tokenizer))
+        student = kinds.near(teacher)
+        if change is not None:
+            student = change(student) or student
+        stages = [stage, *more, {"kind": "export", "formats": list(formats), "max_drop": 1.0}]
+        data = kinds.write_rows(kind, tmp_path, *sentences)
+        loaded = load_recipe(kinds.recipe_of(kind, tmp_path, folder, stages, data))
+        planned = plan_stages(loaded)
+        run = RunFolder(tmp_path / "run")
+        run.create(loaded)
+        for made, one in zip((teacher, student), planned[:2], strict=True):
+            save_transformers(made, tokenizer, run.stage(one) / "model")
+            (run.stage(one) / "stage.json").write_text('{"score": 1.0}')
+        run.stage(planned[2]).mkdir()
+        return StageContext(run, planned[2], planned, Workspace(loaded))
 
     return build

@@ -1,0 +1,183 @@
+"""Surgery on a model with any head equals the same model with parts masked out."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import BertConfig, PreTrainedModel
+
+from distill.compression.depth import keep_layers, only_layers
+from distill.compression.masks import Masks, layer_sizes
+from distill.compression.surgery import masked_forward, slice_model
+from distill.compression.vocabulary import trim_embeddings
+from distill.compression.width import KeptWidth, narrow_forward, slice_width, width_scores
+from distill.export.onnx import INPUTS, example_batch, export_onnx
+from distill.export.program import export_program
+from distill.runtime.session import OnnxSession
+from students.heads import HEADS, POOLING, head_of, logits_of
+from teachers.load import load_model
+
+TASKS = ("classification", "tokens", "spans", "vectors", "cls-vectors")
+LAYERS, HEAD_COUNT, FFN, HIDDEN = 3, 3, 5, 12
+
+
+def make(task: str) -> PreTrainedModel:
+    config = BertConfig(
+        vocab_size=50,
+        hidden_size=HIDDEN,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEAD_COUNT,
+        intermediate_size=FFN,
+        max_position_embeddings=32,
+        num_labels=2 if task == "spans" else 3,
+        initializer_range=0.3,
+    )
+    head = "vectors" if task.endswith("vectors") else task
+    if head == "vectors":
+        setattr(config, POOLING, "cls" if task.startswith("cls") else "mean")
+    torch.manual_seed(2)
+    model = HEADS[head](config).eval()
+    for name, weight in model.named_parameters():
+        if name.endswith("bias"):  # zero after initialisation: a lost bias would not be seen
+            torch.nn.init.normal_(weight, std=0.3)
+    model.config.architectures = [type(model).__name__]
+    return model
+
+
+def batch(model: PreTrainedModel, *, ids: int | None = None) -> dict[str, torch.Tensor]:
+    arrays = example_batch(model, batch=3, length=9, padded=True)
+    found = {name: torch.from_numpy(array) for name, array in zip(INPUTS, arrays, strict=True)}
+    found["input_ids"] %= ids or model.config.vocab_size
+    return found
+
+
+def mask_of(size: int) -> Any:
+    """A mask; often one that keeps nothing."""
+    some = st.lists(st.booleans(), min_size=size, max_size=size)
+    return st.one_of(some, st.just([False] * size)).map(lambda row: torch.tensor(row))
+
+
+def masks_of(layers: int = LAYERS) -> Any:
+    rows = [st.lists(mask_of(size), min_size=layers, max_size=layers) for size in (HEAD_COUNT, FFN)]
+    return st.tuples(*rows).map(lambda pair: Masks(*pair))
+
+
+def width_of(model: PreTrainedModel, order: list[int], count: int) -> KeptWidth:
+    kept = torch.zeros(HIDDEN, dtype=torch.bool)
+    kept[order[:count]] = True
+    pooled = torch.arange(HIDDEN) >= HIDDEN - count
+    has_pooler = getattr(model.base_model, "pooler", None) is not None
+    return KeptWidth(kept, pooled if has_pooler else None)
+
+
+quick = settings(
+    max_examples=12, deadline=None, derandomize=True, suppress_health_check=[*HealthCheck]
+)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@quick
+@given(
+    masks=masks_of(),
+    layers=st.sets(st.integers(1, LAYERS), min_size=1).map(sorted),
+    order=st.permutations(range(HIDDEN)),
+    count=st.integers(1, HIDDEN),
+    first=st.sampled_from(["units", "layers", "width"]),
+)
+def test_all_surgery_together_is_what_masking_computes(
+    task: str, masks: Masks, layers: list[int], order: list[int], count: int, first: str
+) -> None:
+    model = make(task)
+    kept, inputs = width_of(model, order, count), batch(model)
+    narrow, masked = narrow_forward(model, kept), masked_forward(model, masks)
+    with torch.no_grad(), masked, narrow, only_layers(model, [one - 1 for one in layers]):
+        expected = logits_of(model, inputs)
+    steps = {
+        "units": lambda one: slice_model(one, masks_left(one, masks, layers)),
+        "layers": lambda one: keep_layers(one, layers),
+        "width": lambda one: slice_width(one, kept),
+    }
+    sliced = copy.deepcopy(model)
+    for step in [first, *(name for name in steps if name != first)]:
+        sliced = steps[step](sliced)
+    assert head_of(sliced) == head_of(model)
+    heads, ffn = layer_sizes(sliced)
+    assert heads == [masks.heads_kept[layer - 1] for layer in layers]
+    assert ffn == [masks.ffn_kept[layer - 1] for layer in layers]
+    assert sliced.config.hidden_size == count
+    if head_of(model) == "vectors":
+        expected = expected[:, kept.hidden]
+    with torch.no_grad():
+        torch.testing.assert_close(logits_of(sliced, inputs), expected, atol=1e-5, rtol=1e-5)
+
+
+def masks_left(model: PreTrainedModel, masks: Masks, layers: list[int]) -> Masks:
+    """The masks of the layers that a model still has."""
+    if len(layer_sizes(model)[0]) == LAYERS:
+        return masks
+    parts = ([part[layer - 1] for layer in layers] for part in (masks.heads, masks.ffn))
+    return Masks(*parts)
+
+
+def pruned(task: str) -> PreTrainedModel:
+    """A model that something of everything was taken from; a layer has no head, one no neuron."""
+    model = make(task)
+    some = torch.tensor([True, False, True])
+    masks = Masks(
+        [some, torch.zeros(HEAD_COUNT, dtype=torch.bool), some],
+        [torch.arange(FFN) < 4, torch.arange(FFN) < 2, torch.zeros(FFN, dtype=torch.bool)],
+    )
+    left = slice_width(slice_model(model, masks), width_of(model, [*range(HIDDEN)], 8))
+    return trim_embeddings(left, range(0, 50, 2))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_it_is_saved_and_loaded_as_it_is(task: str, tmp_path: Any) -> None:
+    model = pruned(task)
+    model.save_pretrained(tmp_path)
+    again = load_model(tmp_path)
+    assert type(again) is type(model)
+    assert again.config.vocab_size == 25
+    with torch.no_grad():
+        assert torch.equal(logits_of(again, batch(model)), logits_of(model, batch(model)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", TASKS)
+def test_it_is_exported_as_onnx_and_as_a_program(task: str, tmp_path: Any) -> None:
+    model = pruned(task)
+    inputs = batch(model)
+    with torch.no_grad():
+        expected = logits_of(model, inputs)
+    real = inputs["attention_mask"].bool() if expected.dim() == 3 else ...
+    export_onnx(model, tmp_path / "model.onnx")
+    session = OnnxSession(tmp_path / "model.onnx", threads=1)
+    found = torch.from_numpy(session.run(*(one.numpy() for one in inputs.values())))
+    torch.testing.assert_close(found[real], expected[real], atol=1e-5, rtol=1e-4)
+    export_program(model, tmp_path / "model.pt2")
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    with torch.no_grad():
+        torch.testing.assert_close(program(*inputs.values()), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_pooler_that_nothing_reads_is_worth_nothing() -> None:
+    model = make("vectors")
+    inputs = batch(model)
+    aim = torch.randn(3, HIDDEN, generator=torch.Generator().manual_seed(4))
+    scores = width_scores(
+        model,
+        loss_of=lambda one, rows: (logits_of(one, rows) - aim).square().mean(),
+        batches=[inputs],
+        samples=3,
+    )
+    assert (scores.hidden > 0).all()
+    assert scores.pooled is not None
+    assert not scores.pooled.any()
+    kept = scores.keep(8)
+    assert int(kept.hidden.sum()) == 8
+    assert slice_width(model, kept).config.hidden_size == 8
