@@ -175,11 +175,11 @@ class RunFolder:
 
     def is_done(self, stage: PlannedStage, inputs: str) -> bool:
         """Whether a stage finished from these inputs and its outputs are as it left them."""
-        mark = self.stage(stage) / "done.json"
-        if not mark.is_file():
+        content = _mapping(self.stage(stage) / "done.json")
+        facts = self.stage(stage) / "stage.json"
+        if content is None or (facts.is_file() and _mapping(facts) is None):
             return False
-        content = json.loads(mark.read_text("utf-8"))
-        return content["inputs"] == inputs and all(
+        return content.get("inputs") == inputs and all(
             (self.path / name).is_file() and digest.of_file(self.path / name) == expected
             for name, expected in content["outputs"].items()
         )
@@ -188,7 +188,7 @@ class RunFolder:
         """The stage's folder, kept if it was begun from the same inputs and emptied otherwise."""
         folder = self.stage(stage)
         mark = folder / "begun.json"
-        if mark.is_file() and json.loads(mark.read_text("utf-8"))["inputs"] == inputs:
+        if (_mapping(mark) or {}).get("inputs") == inputs:
             (folder / "done.json").unlink(missing_ok=True)
             return folder
         if folder.exists():
@@ -245,6 +245,15 @@ class RunFolder:
         """A finished stage's ``stage.json``."""
         content: dict[str, Any] = json.loads((self.stage(stage) / "stage.json").read_text("utf-8"))
         return content
+
+
+def _mapping(path: Path) -> dict[str, Any] | None:
+    """The mapping in a JSON file; ``None`` where it is missing or damaged."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 def free_folder(name: str, root: Path = Path("runs")) -> Path:

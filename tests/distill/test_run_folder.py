@@ -69,6 +69,14 @@ def test_done_means_same_inputs_and_untouched_outputs(tmp_path):
     assert not folder.is_done(stage, "inputs-2")
     (place / "model" / "w").write_text("2")
     assert not folder.is_done(stage, "inputs-1")
+    (place / "model" / "w").write_text("1")
+    for damaged in ("stage.json", "done.json"):
+        assert folder.is_done(stage, "inputs-1")
+        whole = (place / damaged).read_text() if (place / damaged).exists() else "{}"
+        (place / damaged).write_text("{")
+        assert not folder.is_done(stage, "inputs-1")
+        (place / damaged).write_text(whole)
+    (place / "model" / "w").write_text("2")
     # Begun from the same inputs: kept. From others: emptied.
     assert (folder.begin(stage, "inputs-1") / "model" / "w").exists()
     assert not (folder.begin(stage, "inputs-2") / "model").exists()
