@@ -88,12 +88,17 @@ CASES = [
         "2 classes",
         (*files("glue_sst2", "dev"), *_GLUE, "data.limit_train=8000"),
     ),
-    Case("trec6", "trec6", "6 classes", files("trec6", test="test")),
+    Case(
+        "trec6",
+        "trec6",
+        "6 classes",
+        (*files("trec6", test="test"), "data.limit_train=2500"),
+    ),
     Case(
         "banking77",
         "banking77",
         "77 classes",
-        (*files("banking77", test="test"), "data.limit_train=4000"),
+        (*files("banking77", test="test"), "data.limit_train=3000"),
     ),
     Case(
         "nli",
@@ -112,7 +117,7 @@ CASES = [
         (
             *files("chnsenticorp_zh", "dev", "test"),
             "teacher.model=RUNS/zh",
-            "data.limit_train=3000",
+            "data.limit_train=2000",
         ),
         before=(
             (
@@ -129,12 +134,17 @@ CASES = [
             ),
         ),
     ),
-    Case("stsb", "stsb", "a number, pairs", files("glue_stsb", "dev", "test")),
+    Case(
+        "stsb",
+        "stsb",
+        "a number, pairs",
+        (*files("glue_stsb", "dev", "test"), "data.limit_train=3000"),
+    ),
     Case(
         "docstrings",
         "quickstart",
         "several labels",
-        ("task.kind=multi_label", "task.metric=micro_f1", "data.limit_train=5000"),
+        ("task.kind=multi_label", "task.metric=micro_f1", "data.limit_train=4000"),
     ),
     Case(
         "ner",
@@ -149,7 +159,7 @@ CASES = [
         (
             "data.train=DATA/squad_v1_dev/local_train.json.gz",
             "data.validation=DATA/squad_v1_dev/local_dev.json.gz",
-            "data.limit_train=2000",
+            "data.limit_train=1200",
         ),
     ),
     Case("stsb-vectors", "stsb-vectors", "vectors", files("glue_stsb", "dev", "test")),
