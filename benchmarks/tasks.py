@@ -160,6 +160,7 @@ CASES = [
             "data.train=DATA/squad_v1_dev/local_train.json.gz",
             "data.validation=DATA/squad_v1_dev/local_dev.json.gz",
             "data.limit_train=1200",
+            "data.max_length=128",
         ),
     ),
     Case("stsb-vectors", "stsb-vectors", "vectors", files("glue_stsb", "dev", "test")),
