@@ -151,7 +151,7 @@ CASES = [
         (
             "data.train=DATA/squad_v1_dev/local_train.json.gz",
             "data.validation=DATA/squad_v1_dev/local_dev.json.gz",
-            "data.limit_train=1200",
+            "data.limit_train=1000",
             "data.max_length=128",
         ),
     ),
