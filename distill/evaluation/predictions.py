@@ -32,7 +32,8 @@ class Predictions:
     """What models said of the rows of one split.
 
     Args:
-        task: the task's kind, one of :data:`KINDS` or ``ner``.
+        task: the task's kind, one of :data:`KINDS`, ``ner``, or ``vectors``, whose rows are pairs
+            with their cosine.
         labels: label names in the order of the outputs.
         targets: what is right: (N,) integers or numbers, or (N, C) of 0 and 1.
         thresholds: of each model those of each label, where there may be several labels.

@@ -93,7 +93,8 @@ def _colors(rows: Sequence[ModelRow]) -> list[str]:
 
 
 def scatter_chart(found: Predictions, model: str) -> str:
-    """Predicted against true numbers, the teacher's and the model's."""
+    """Predicted against true numbers, the teacher's and the model's; of vectors their cosines."""
+    cosines = found.task == "vectors"
     true = np.asarray(found.targets, dtype=np.float64)
     rows = np.unique(np.linspace(0, len(true) - 1, min(len(true), _MOST_POINTS)).astype(int))
     with chart_style("scatter"):
@@ -102,14 +103,18 @@ def scatter_chart(found: Predictions, model: str) -> str:
         names = [name for name in (TEACHER, model) if name in found.outputs]
         for axes, name, color in zip(panels, names, ("teacher", "student"), strict=False):
             said = found.outputs[name][:, 0]
-            ends = [true.min(), true.max()]
-            axes.plot(ends, ends, color=INKS["muted"], linewidth=1, linestyle=(0, (4, 4)))
+            if not cosines:  # which are on a scale of their own
+                ends = [true.min(), true.max()]
+                axes.plot(ends, ends, color=INKS["muted"], linewidth=1, linestyle=(0, (4, 4)))
             axes.scatter(true[rows], said[rows], s=16, color=INKS[color], alpha=0.5, linewidths=0)
             axes.set_title(name, color=INKS["ink"], fontsize=13)
-            axes.set_xlabel("true")
+            axes.set_xlabel("similarity" if cosines else "true")
         for axes in panels[len(names) :]:
             axes.set_visible(False)
-        panels[0].set_ylabel("predicted")
+        panels[0].set_ylabel("cosine" if cosines else "predicted")
+        if cosines:
+            words = f"Cosines against similarities of {len(true):,} pairs: {' and '.join(names)}"
+            return inline_svg(figure, "scatter", words)
         errors = "; ".join(
             f"{name} is {np.abs(found.outputs[name][:, 0] - true).mean():.3f} off in the mean"
             for name in names

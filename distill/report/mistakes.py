@@ -24,6 +24,8 @@ _NUMBERED = 12
 _DRAWN = 60
 _MOST_PAIRS = 12
 _MOST_LABELS = 24
+#: Tasks whose answers are numbers.
+_NUMBERS = ("regression", "vectors")
 #: What is sure and right, where it is not a row's label.
 _SURE_OF = {
     "multi_label": ", each label of each row by itself",
@@ -179,7 +181,7 @@ def _disagreements(results: Results, rows: Sequence[dict[str, Any]]) -> dict[str
     return {
         "model": results.final.name,
         "told": _told(found) if found else "",
-        "counts": results.task == "regression" or bool(found and found.rows),
+        "counts": results.task in _NUMBERS or bool(found and found.rows),
         "rows": [
             {
                 "text": " | ".join(_texts(row)),
@@ -228,8 +230,8 @@ def _answer(answer: Mapping[str, Any], label: str) -> dict[str, str]:
 
 
 def _scatter(run: RunData) -> Markup | None:
-    """Predicted against true numbers of a regression."""
-    if run.results is None or run.results.task != "regression" or run.predictions is None:
+    """Predicted against true numbers of a regression, or cosines against similarities."""
+    if run.results is None or run.results.task not in _NUMBERS or run.predictions is None:
         return None
     from distill.evaluation.predictions import read_predictions
 

@@ -9,11 +9,13 @@ from distill.data.split import Split
 from distill.data.tagged import TaggedSplit
 from distill.data.tagged_tokens import TaggedDataset
 from distill.data.tokenized import TokenRows
+from distill.data.vectors import VectorSplit
 from distill.evaluation.predictions import KINDS
 from distill.stages.judge import Judge
 from distill.stages.judge_answers import AnswerJudge
 from distill.stages.judge_rows import RowJudge
 from distill.stages.judge_tags import TagJudge
+from distill.stages.judge_vectors import VectorJudge
 from distill.tasks import QuestionAnswering, Task
 
 
@@ -32,4 +34,6 @@ def make_judge(
         return TagJudge(task, split, rows, tokenizer)
     if isinstance(split, QuestionSplit) and isinstance(task, QuestionAnswering):
         return AnswerJudge(task, split)
+    if isinstance(split, VectorSplit) and split.scored:
+        return VectorJudge(split)
     return RowJudge(task, split, rows) if task.kind in KINDS else Judge()

@@ -182,3 +182,21 @@ def test_of_a_long_context_the_part_around_the_answers_is_shown(finished_run, sa
     assert '<td class="word right">the France' in page
     assert '<td class="word ">after' in page
     assert "how probable the best answer is" in page
+
+
+def test_cosines_are_drawn_against_similarities(finished_run, sample_results):
+    random = np.random.default_rng(0)
+    found = Predictions("vectors", ("cosine",), random.uniform(0, 5, 50).astype(np.float32))
+    for name in ("teacher", "onnx-int8"):
+        found.outputs[name] = random.uniform(-1, 1, (50, 1)).astype(np.float32)
+    (finished_run / "results.json").write_text(json.dumps(sample_results(task="vectors")), "utf-8")
+    folder = finished_run / "08-evaluate"
+    folder.mkdir(exist_ok=True)
+    write_predictions(folder / "predictions.npz", found)
+    rows = [ROW | {"label": "3.5"}]
+    content = {"schema": 1, "model": "onnx-int8", "rows": rows}
+    (folder / "disagreements.json").write_text(json.dumps(content), "utf-8")
+    page = render_report(finished_run).read_text("utf-8")
+    assert "<h3>Cosines against similarities</h3>" in page
+    assert "Cosines against similarities of 50 pairs: teacher and onnx-int8" in page
+    assert "The pairs whose place in the order of all is another" in page

@@ -9,16 +9,18 @@ import numpy as np
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
+from distill.data.encode import encode
 from distill.data.questions import QuestionSplit
 from distill.data.split import Split
 from distill.data.tagged import tagged
 from distill.data.tagged_tokens import tag_tokens
+from distill.data.vectors import VectorSplit
 from distill.data.windowed import window
 from distill.evaluation.answers import read_answers
 from distill.evaluation.predictions import read_predictions
 from distill.runtime.tags import TagSet, tags_of
 from distill.stages.judges import make_judge
-from distill.tasks import Classification, Ner, QuestionAnswering
+from distill.tasks import Classification, Ner, QuestionAnswering, Vectors
 
 SPLIT = Split("test", ["first", "second", "third"], [0, 1, 1], pairs=["a", "b", "c"])
 
@@ -139,3 +141,38 @@ def test_answers_are_told_with_their_context(tmp_path, tiny_bert):
     assert (row["model"]["said"], row["model"]["right"]) == ("was", False)
     _, kept = read_answers(tmp_path / "predictions.npz")
     assert kept["teacher"].em.tolist() == [1.0, 1.0]
+
+
+def test_of_vectors_the_cosines_of_pairs_are_kept(tmp_path, tiny_bert):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
+    texts, pairs = ["a film", "the good film", "bad"], ["the film", "good", "a bad one here"]
+    split = VectorSplit("test", texts, [4.0, 1.0, 3.0], pairs=pairs)
+    rows = encode(split, tokenizer, max_length=16)
+    task = Vectors()
+    judge = make_judge(task, split, rows, tokenizer)
+    random = np.random.default_rng(0)
+    teacher = random.normal(size=(6, 8)).astype(np.float32)
+    onnx = teacher.copy()
+    onnx[1::2] *= -3.0  # the other way round, and longer
+    drawn = {"teacher": teacher, "onnx": onnx}
+    for name, vectors in drawn.items():
+        keep = judge.keeper(name, task, rows)
+        for batch in make_loader(rows, 2, seed=0, shuffle=False):
+            keep(vectors[batch["index"]], batch)
+        assert judge.of_model(name) == {}
+    path, differ = judge.write(tmp_path)
+    kept = read_predictions(path)
+    assert (kept.task, kept.targets.tolist()) == ("vectors", [4.0, 1.0, 3.0])
+    for name, vectors in drawn.items():
+        unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosines = (unit[::2] * unit[1::2]).sum(axis=1, keepdims=True)
+        np.testing.assert_allclose(kept.outputs[name], cosines, atol=1e-6)
+    places = {name: kept.outputs[name][:, 0].argsort().argsort() for name in drawn}
+    apart = np.abs(places["teacher"] - places["onnx"])
+    content = json.loads(differ.read_text("utf-8"))["rows"]
+    assert apart.max() == 2
+    assert [apart[row["row"]] for row in content] == sorted(apart[apart > 0].tolist())[::-1]
+    first = content[0]
+    assert (first["text"], first["text_pair"]) == (texts[first["row"]], pairs[first["row"]])
+    assert first["model"]["said"] == f"{kept.outputs['onnx'][first['row'], 0]:.3f}"
+    assert judge.of_final() == {}
