@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import spearmanr
+from transformers import AutoModel, AutoTokenizer
 
 from distill.data.split import Split, TaskData
 from distill.export.folder import export_folder
@@ -57,6 +59,24 @@ def test_int8_keeps_the_score_of_sts_b(encoder: Path, real_data: Path) -> None:
     }
     assert scores["onnx"] > 0.82
     assert abs(scores["onnx-int8"] - scores["onnx"]) < 0.01
+
+
+def test_the_runtime_and_transformers_give_the_same_vectors(encoder: Path, real_data: Path) -> None:
+    file = real_data / "glue_stsb" / "dev.jsonl.gz"
+    texts = [json.loads(line)["sentence1"] for line in islice(lines(file), 500)]
+    source = encoder.parent / "model"
+    tokenizer, model = AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source)
+    expected = []
+    for start in range(0, len(texts), 50):
+        part = texts[start : start + 50]
+        tokens = tokenizer(part, padding=True, truncation=True, max_length=64, return_tensors="pt")
+        with torch.inference_mode():
+            states = model.eval()(**tokens).last_hidden_state  # (B, L, D)
+        mask = tokens["attention_mask"].unsqueeze(-1)
+        mean = (states * mask).sum(dim=1) / mask.sum(dim=1)
+        expected.append(torch.nn.functional.normalize(mean, dim=-1).numpy())
+    found = opened(encoder, "onnx").encode(texts)
+    np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-5)
 
 
 def test_questions_are_told_apart(encoder: Path, real_data: Path, tmp_path: Path) -> None:
