@@ -210,13 +210,14 @@ def _uniform(model: PreTrainedModel, layers: int, heads: int, ffn: int) -> PreTr
         head_dim=head_dim(model),
         heads_per_layer=[heads] * (layers - 1) + [heads if alone else 0],
         ffn_per_layer=[ffn] * (layers - 1) + [ffn if alone else 0],
-        num_labels=int(model.config.num_labels or 1),
     )
+    config.num_labels = int(model.config.num_labels or 1)
     if (pooling := getattr(model.config, POOLING, None)) is not None:
         setattr(config, POOLING, pooling)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return _class_of(model)(config).eval()
+        built: PreTrainedModel = _class_of(model)(config).eval()
+    return built
 
 
 def _class_of(model: PreTrainedModel) -> type[PreTrainedModel]:

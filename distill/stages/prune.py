@@ -14,7 +14,7 @@ from distill import atomic
 from distill.compression.masks import layer_sizes
 from distill.modules.session import FitResult
 from distill.recipe.schema import PruneStage
-from distill.recipe.schema.prune import TRIES
+from distill.recipe.schema.prune import TRIES, width_left
 from distill.stages.context import StageContext, StageResult
 from distill.stages.distill import distil_logits
 from distill.stages.prune_parts import layers_removed, remove_layers, trim_vocabulary
@@ -131,7 +131,7 @@ def _step_back(config: PruneStage, context: StageContext, max_drop: float) -> St
     tried: list[dict[str, Any]] = []
     for number in range(1, (config.tries or TRIES) + 1):
         ease = 0.5 ** (number - 1)
-        if config.method == "depth" and not layers_removed(student, config, ease):
+        if not _removes(config, student, ease):
             break
         pruned = _prune(config, context, context.folder / f"try-{number}", ease=ease)
         after = context.validation_score(pruned.model, pruned.tokenizer)
@@ -148,20 +148,31 @@ def _step_back(config: PruneStage, context: StageContext, max_drop: float) -> St
     return _save(context, _Pruned(student, facts, _own_tokenizer(config, context)))
 
 
+def _removes(config: PruneStage, student: PreTrainedModel, ease: float) -> bool:
+    """Whether so small a part of what was asked for is still a layer, or eight dimensions."""
+    if config.method == "depth":
+        return bool(layers_removed(student, config, ease))
+    if config.hidden is not None and not config.removes_units:
+        width = int(student.config.hidden_size)
+        return width_left(width, ease * config.hidden) < width
+    return True
+
+
 def _own_tokenizer(config: PruneStage, context: StageContext) -> PreTrainedTokenizerFast | None:
     """What a student left as it was reads with; a vocabulary stage is asked for it afterwards."""
     return context.workspace.tokenizer if config.method == "vocabulary" else None
 
 
 def _verdict(tried: list[dict[str, Any]], max_drop: float) -> str:
+    if not tried:
+        return "not pruned: what was asked for is less than a layer or eight hidden dimensions"
     last = tried[-1]
     if last["drop"] > max_drop:
         least = min(entry["drop"] for entry in tried)
-        return (
-            f"not pruned: each of {len(tried)} tries lost {least:.4f} or more, max_drop is "
-            f"{max_drop:g}"
-        )
-    told = f"score {-last['drop']:+.4f}, within max_drop {max_drop:g}"
+        several = f"each of {len(tried)} tries lost {least:.4f} or more"
+        one = f"1 try lost {least:.4f}"
+        return f"not pruned: {several if len(tried) > 1 else one}, max_drop is {max_drop:g}"
+    told = f"score {0.0 - last['drop']:+.4f}, within max_drop {max_drop:g}"
     if len(tried) > 1:
         told += f", after removing only {last['removed']:.0%} of what was asked"
     return told

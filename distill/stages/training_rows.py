@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from distill.data.augmentation.rows import ROWS, AugmentedSplit
+from distill.data.renumbered import token_for_token
 from distill.data.tokenized import TokenizedDataset, TokenRows, tokenize
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
 from distill.tasks import Task
+from students.heads import TOKEN_LEVEL
 from teachers.ragged import RaggedLogits, TeacherLogits
 
 
@@ -24,15 +26,24 @@ def training_rows(
     Args:
         context: the stage's.
         augmented: whether augmented rows are wanted; where no stage made any there are none.
-        teacher: whose tokens they are; left out, the student's.
+        teacher: whose tokens they are; left out, the student's. What is compared token by token,
+            the teacher reads in the student's pieces.
     """
     workspace = context.workspace
     stage = context.earlier("augment")
     if stage is None or not augmented:
-        return workspace.tokenized(workspace.data.train, teacher)
-    rows = AugmentedSplit(workspace.data.train, context.run.stage(stage) / ROWS)
+        rows = workspace.tokenized(workspace.data.train, teacher)
+        if teacher is None or workspace.task.head not in TOKEN_LEVEL:
+            return rows
+        return token_for_token(
+            workspace.tokenized(workspace.data.train),
+            rows,
+            tokenizer=workspace.tokenizer,
+            other=workspace.tokenizer_of(teacher),
+        )
+    more = AugmentedSplit(workspace.data.train, context.run.stage(stage) / ROWS)
     tokenizer = workspace.tokenizer_of(teacher) if teacher else workspace.tokenizer
-    return tokenize(rows, tokenizer, max_length=context.recipe.data.max_length)
+    return tokenize(more, tokenizer, max_length=context.recipe.data.max_length)
 
 
 def with_teacher_labels(

@@ -1,3 +1,4 @@
+import copy
 import json
 import os
 import subprocess
@@ -10,6 +11,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from distill.compression.masks import Masks
 from distill.compression.surgery import slice_model
 from distill.export.transformers_folder import save_transformers
+from students.heads import HEADS as CLASSES
+from students.heads import POOLING
 from students.pruned_bert import PrunedBertForSequenceClassification
 
 PIPELINE = """
@@ -85,6 +88,56 @@ def test_a_pruned_model_brings_its_code_along(stock, tmp_path):
     assert in_a_fresh_process(tmp_path / "out", tmp_path, "trust") == pytest.approx(
         scores(model, tokenizer), abs=1e-5
     )
+
+
+HEADS = """
+import json, sys
+sys.modules["distill"] = sys.modules["students"] = sys.modules["teachers"] = None
+import torch, transformers
+for folder, name in zip(sys.argv[1::2], sys.argv[2::2]):
+    kind = getattr(transformers, name)
+    model = kind.from_pretrained(folder, trust_remote_code=True).eval()
+    assert type(model).__module__.startswith("transformers_modules"), type(model)
+    read = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=True)
+    with torch.inference_mode():
+        output = model(**read("the best film", return_tensors="pt"))
+    print(json.dumps({name: part.tolist() for name, part in output.items()}))
+"""
+AUTO = {
+    "tokens": "AutoModelForTokenClassification",
+    "spans": "AutoModelForQuestionAnswering",
+    "vectors": "AutoModel",
+}
+
+
+def test_every_pruned_head_loads_from_its_folder_alone(stock, tmp_path):
+    tokenizer, words, expected = stock[1], [], []
+    for head, auto in AUTO.items():
+        config = copy.deepcopy(stock[0].config)
+        config.num_labels = 2 if head == "spans" else 3
+        if head == "vectors":
+            setattr(config, POOLING, "mean")
+        model = pruned(CLASSES[head](config).eval())
+        folder = tmp_path / head
+        save_transformers(model, tokenizer, folder)
+        words += [str(folder), auto]
+        with torch.inference_mode():
+            expected.append(dict(model(**tokenizer("the best film", return_tensors="pt"))))
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", HEADS, *words],
+        cwd=tmp_path,
+        env={**os.environ, "HF_HOME": str(tmp_path / "hf")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()[-3:]]
+    for here, there in zip(expected, found, strict=True):
+        assert set(here) == set(there)
+        for name, tensor in here.items():
+            told = torch.tensor(there[name])
+            torch.testing.assert_close(told, tensor, atol=1e-5, rtol=0, msg=name)
 
 
 def test_a_pruned_model_loads_by_its_registered_class(stock, tmp_path):

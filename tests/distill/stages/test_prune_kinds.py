@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +19,22 @@ from transformers import (
 
 import students  # noqa: F401  (the Auto classes learn of pruned BERTs)
 from distill.compression.masks import layer_sizes
+from distill.compression.vocabulary import trim_embeddings
+from distill.data.renumbered import numbers_of
 from distill.evaluation.cost import parameters
 from distill.export.onnx import export_onnx
+from distill.modules.base import model_inputs
+from distill.runtime import load
 from distill.runtime.session import OnnxSession
+from distill.stages.context import StageContext
+from distill.stages.distill import teacher_logits
+from distill.stages.export import export_stage
+from distill.stages.output_loss import output_loss
 from distill.stages.prune import prune_stage
+from distill.stages.prune_units import training_batches
 from students.heads import head_of, logits_of
 from teachers.load import load_model
+from teachers.ragged import look_up
 
 AUTO: dict[str, Any] = {
     "classification": AutoModelForSequenceClassification,
@@ -97,6 +110,105 @@ def as_before(context: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.
     return {**inputs, "input_ids": torch.tensor(old)}
 
 
+def bundle_of(context: Any, number: int) -> Any:
+    """What the runtime makes of the student as the stage of this number finds it."""
+    export = replace(context, stage=context.stages[number])
+    stage = replace(export.stage, config=context.stages[3].config)
+    shutil.rmtree(context.run.stage(stage), ignore_errors=True)
+    context.run.stage(stage).mkdir()
+    export = replace(export, stage=stage)
+    export_stage(stage.config, export)
+    return load(context.run.bundle, format="onnx", threads=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["ner", "qa"])
+def test_a_trimmed_vocabulary_finds_the_same_characters(of_kind, sentences, kind: str) -> None:
+    context, facts = pruned(of_kind, kind, "vocabulary")
+    assert facts["vocabulary"]["after"] < facts["vocabulary"]["before"]
+    before, after = context.workspace.tokenizer, context.workspace_of(context.stage.index).tokenizer
+    split = context.workspace.data.train
+    texts = [*split.texts, *(split.pairs or ())]
+    rare = "A marvellously TALL story: zebras, (again) 42 times!"  # spelled out where pieces went
+    for text in [*texts, rare]:
+        ours, theirs = (
+            one(text, return_offsets_mapping=True, add_special_tokens=False)
+            for one in (after, before)
+        )
+        pieces = after.convert_ids_to_tokens(ours["input_ids"])
+        for piece, (start, end) in zip(pieces, ours["offset_mapping"], strict=True):
+            assert piece.removeprefix("##") == text[start:end].lower()
+        if text != rare:
+            assert ours["offset_mapping"] == theirs["offset_mapping"]
+    (context.folder / "stage.json").write_text('{"score": 1.0}')
+    trimmed = bundle_of(context, 3)
+    asked = (split.texts[:8], split.pairs[:8] if split.pairs else None)
+    found = trimmed.predict(*asked)
+    rare_found = trimmed.predict([rare], ["the film"] if split.pairs else None)
+    whole = bundle_of(context, 2)
+    read = json.loads((context.run.bundle / "tokenizer.json").read_text("utf-8"))
+    assert len(read["model"]["vocab"]) == facts["vocabulary"]["before"]
+    for one, other in zip(found, whole.predict(*asked), strict=True):
+        assert same(one) == same(other)
+    for entity in rare_found[0].get("entities", []):
+        assert rare[entity["start"] : entity["end"]] == entity["text"]
+
+
+def same(answer: dict[str, Any]) -> Any:
+    """Where an answer stands, without its probabilities."""
+    if "entities" in answer:
+        return [(one["type"], one["start"], one["end"]) for one in answer["entities"]]
+    return answer["answer"], answer["start"], answer["end"]
+
+
+GATED = ("fisher", "depth", "vocabulary", "width-taylor")
+
+
+def scored_by_size(monkeypatch: Any, least: float) -> None:
+    """Students with fewer than this share of the parameters score 0, others 1."""
+    whole: list[int] = []
+
+    def score(self: Any, model: Any, *_: Any, **__: Any) -> float:
+        whole.append(parameters(model))  # the first one asked for is the student before
+        return float(parameters(model) >= least * whole[0])
+
+    monkeypatch.setattr(StageContext, "validation_score", score)
+
+
+@pytest.mark.parametrize("name", GATED)
+@pytest.mark.parametrize("kind", ["ner", "qa", "vectors"])
+def test_where_nothing_passes_the_student_is_saved_as_it_was(
+    of_kind, monkeypatch, kind: str, name: str
+) -> None:
+    scored_by_size(monkeypatch, 1.0)
+    context, facts = pruned(of_kind, kind, name, max_drop=0.5, tries=2)
+    before, after = context.load_student(), load_model(context.model_folder)
+    assert type(after) is type(before)
+    for (key, here), there in zip(
+        before.state_dict().items(), after.state_dict().values(), strict=True
+    ):
+        assert torch.equal(here, there), key
+    # Half a layer is none, and an eighth of 32 dimensions is nearer to none of 8 than to 8.
+    tries = 1 if name in ("depth", "width-taylor") else 2
+    assert [tried["drop"] for tried in facts["tries"]] == [1.0] * tries
+    several = "1 try lost 1.0000" if tries == 1 else "each of 2 tries lost 1.0000 or more"
+    assert facts["notes"][-1].startswith(f"not pruned: {several}")
+
+
+@pytest.mark.parametrize("name", ["fisher", "width-taylor", "vocabulary"])
+@pytest.mark.parametrize("kind", ["ner", "qa", "vectors"])
+def test_less_is_removed_where_that_passes(of_kind, monkeypatch, kind: str, name: str) -> None:
+    least = {"fisher": 0.7, "width-taylor": 0.7, "vocabulary": 0.92}[name]
+    scored_by_size(monkeypatch, least)
+    wider = {"hidden": 0.5} if name == "width-taylor" else {}
+    context, facts = pruned(of_kind, kind, name, max_drop=0.5, tries=4, **wider)
+    assert facts["tries"][-1]["drop"] == 0.0
+    assert len(facts["tries"]) > 1
+    assert facts["notes"][-1].startswith("score +0.0000, within max_drop 0.5, after removing only")
+    before, after = context.load_student(), load_model(context.model_folder)
+    assert least * parameters(before) <= parameters(after) < parameters(before)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["fisher", "depth", "vocabulary", "width-fisher"])
 @pytest.mark.parametrize("kind", ["classification", "ner", "qa", "vectors"])
@@ -112,3 +224,25 @@ def test_what_is_left_is_exported(of_kind, tmp_path, kind: str, name: str) -> No
     if found.ndim == 3:
         found, expected = found[real], expected[real]
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["ner", "qa"])
+def test_a_teacher_reads_the_pieces_of_a_student_without_rare_ones(of_kind, kind: str) -> None:
+    context, _ = pruned(of_kind, kind, "vocabulary", min_count=12)
+    after = replace(context, stage=context.stages[3])
+    workspace = after.workspace
+    ours = workspace.tokenized(workspace.data.train)
+    assert ours.lengths.sum() > context.workspace.tokenized(workspace.data.train).lengths.sum()
+    teacher = after.load_teacher()
+    logits = teacher_logits(after, teacher)
+    assert np.array_equal(logits.lengths, ours.lengths)
+    loss_of = output_loss(workspace.task, logits)
+    batch = next(training_batches(after, 4))
+    # With the teacher's own weights, read through the trimmed table, nothing is left to learn.
+    keep = numbers_of(workspace.tokenizer, context.workspace.tokenizer).tolist()
+    same = trim_embeddings(teacher, keep)
+    with torch.no_grad():
+        assert float(loss_of(same, batch)) < float(loss_of(after.load_student(), batch))
+        own, expected = logits_of(same, model_inputs(batch)), look_up(logits, batch)
+    real = batch["attention_mask"].bool()
+    torch.testing.assert_close(own[real], expected[real], atol=1e-5, rtol=1e-5)

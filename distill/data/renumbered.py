@@ -1,0 +1,87 @@
+"""Rows read in one model's word pieces by another that knows the pieces under other numbers.
+
+Legend: V pieces of the rows' tokenizer.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distill import digest
+from distill.data.tokenized import TokenRows
+from distill.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+class RenumberedRows(TokenRows):
+    """Rows whose pieces have other numbers; lengths, segments and order are the same.
+
+    Args:
+        rows: the rows as they are.
+        numbers: the number that each of their ids becomes, (V,).
+        pad_id: the padding token's new number.
+    """
+
+    def __init__(self, rows: TokenRows, numbers: npt.NDArray[np.int64], *, pad_id: int) -> None:
+        self.rows, self.numbers, self.pad_id = rows, numbers, pad_id
+        self.lengths = rows.lengths
+        self.digest = digest.of_json([rows.digest, numbers.tolist()])
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        item = self.rows[index]
+        return {**item, "input_ids": self.numbers[np.asarray(item["input_ids"])]}
+
+
+def numbers_of(
+    ours: PreTrainedTokenizerFast, theirs: PreTrainedTokenizerFast
+) -> npt.NDArray[np.int64]:
+    """The number under which another tokenizer knows each of a tokenizer's pieces, (V,).
+
+    Raises:
+        ModelError: it lacks one of them.
+    """
+    known = theirs.get_vocab()
+    found = np.empty(len(ours), dtype=np.int64)
+    for piece, index in ours.get_vocab().items():
+        if piece not in known:
+            raise ModelError(f"the teacher's tokenizer lacks the student's piece '{piece}'")
+        found[index] = known[piece]
+    return found
+
+
+def token_for_token(
+    ours: TokenRows,
+    theirs: TokenRows,
+    *,
+    tokenizer: PreTrainedTokenizerFast,
+    other: PreTrainedTokenizerFast,
+) -> TokenRows:
+    """Rows that another model reads, such that each of its tokens is one of ours.
+
+    Where its own reading has the same pieces, that is taken, so that what was kept of it (a
+    teacher's logits) is found again. Where rare pieces left our vocabulary, words are spelled in
+    more pieces than the other model would take: it is given ours, under its numbers.
+
+    Args:
+        ours: rows in our tokens.
+        theirs: the same rows in the other model's.
+        tokenizer: ours, whose pieces are some of the other one's.
+        other: the other one.
+
+    Raises:
+        ModelError: a piece is not one of the other tokenizer's.
+    """
+    if ours is theirs:
+        return theirs
+    renumbered = RenumberedRows(ours, numbers_of(tokenizer, other), pad_id=theirs.pad_id)
+    if np.array_equal(ours.lengths, theirs.lengths) and all(
+        np.array_equal(renumbered[row]["input_ids"], theirs[row]["input_ids"])
+        for row in range(len(ours))
+    ):
+        return theirs
+    return renumbered
