@@ -79,7 +79,7 @@ def load_tokenizer(
     return tokenizer
 
 
-def load_classifier(
+def load_teacher(
     name: str | Path,
     *,
     labels: Sequence[str] | None,

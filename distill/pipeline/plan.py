@@ -27,17 +27,7 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
         "teacher": recipe.teacher.model,
         "student": size.name,
         "rows": rows.count if rows else None,
-        "stages": [
-            {
-                "index": stage.index,
-                "name": stage.name,
-                "kind": stage.kind,
-                "folder": stage.folder,
-                "what": in_words(stage),
-                "seconds": None,
-            }
-            for stage in stages
-        ],
+        "stages": [_stage(stage) for stage in stages],
         "layer_maps": [],
         "models": [],
         "seconds": None,
@@ -64,6 +54,17 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
         costs = work_by_stage(recipe, stages, rows, teacher=teacher, students=students)
         _add_times(content, costs, macs_per_second(recipe.trainer))
     return content if recipe.seeds is None else _times_seeds(content, recipe.seeds)
+
+
+def _stage(stage: PlannedStage) -> dict[str, Any]:
+    return {
+        "index": stage.index,
+        "name": stage.name,
+        "kind": stage.kind,
+        "folder": stage.folder,
+        "what": in_words(stage),
+        "seconds": None,
+    }
 
 
 def _times_seeds(content: dict[str, Any], seeds: list[int]) -> dict[str, Any]:

@@ -186,3 +186,29 @@ class BundleModel(ABC):
                 raise DataError(
                     f"{len(texts)} texts but {len(pairs)} pairs; one for each is needed"
                 )
+
+
+class SentenceModel(BundleModel):
+    """A bundle whose head says one thing of each text, or pair of texts, as a whole."""
+
+    @abstractmethod
+    def told(self, logits: npt.NDArray[np.float32]) -> list[dict[str, Any]]:
+        """What the task makes of logits, ready for JSON.
+
+        Args:
+            logits: (N, C).
+
+        Returns:
+            One mapping per text, in the order of the texts.
+        """
+
+    def predict(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        batch_size: int | None = None,
+        instances: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """What :meth:`told` makes of every text; see :meth:`BundleModel.predict`."""
+        return self.told(self.logits(texts, pairs, batch_size=batch_size, instances=instances))

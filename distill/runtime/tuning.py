@@ -10,6 +10,7 @@ Legend: N rows.
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -179,32 +180,8 @@ def _throughput(
     cores: int,
     progress: Callable[[str], None],
 ) -> list[_Candidate]:
-    """Grid over instances, batch sizes and padding, with the best fusions of every format."""
-    fusions = {}
-    for candidate in sorted(chosen, key=lambda c: c.median, reverse=True):
-        settings = candidate.settings
-        fusions[settings["format"]] = {
-            key: settings[key] for key in ("disabled_optimizers",) if key in settings
-        }
-    candidates = []
-    sessions: dict[tuple[str, int], Session] = {}
-    workers = []
-    for name, extra in fusions.items():
-        for threads, instances in sorted({(cores, 1), (1, cores)}):
-            key = (name, threads)
-            sessions[key] = _session(manifest, {"format": name, "threads": threads, **extra})
-            for size in _BATCH_SIZES:
-                for multiple in _MULTIPLES:
-                    settings = {
-                        "format": name,
-                        "threads": threads,
-                        "instances": instances,
-                        "batch_size": size,
-                        "padding_multiple": multiple,
-                        **extra,
-                    }
-                    candidates.append(_Candidate(settings))
-                    workers.append(Workers(sessions[key], instances))
+    """Time the grid of settings for many rows."""
+    candidates, workers = _grid(manifest, chosen, cores)
     some = rows[:_MANY_ROWS]
     for turn in range(_ROUNDS // 2 + 1):
         progress(f"many rows, round {turn + 1} of {_ROUNDS // 2 + 1}")
@@ -219,6 +196,34 @@ def _throughput(
             worker.run(some, encoder, **how)
             candidate.times.append(time.perf_counter() - start)
     return candidates
+
+
+def _grid(
+    manifest: Manifest, chosen: Sequence[_Candidate], cores: int
+) -> tuple[list[_Candidate], list[Workers]]:
+    """Instances, batch sizes and padding, with the best fusions of every format."""
+    fusions = {}
+    for candidate in sorted(chosen, key=lambda c: c.median, reverse=True):
+        settings = candidate.settings
+        fusions[settings["format"]] = {
+            key: settings[key] for key in ("disabled_optimizers",) if key in settings
+        }
+    candidates, workers = [], []
+    for name, extra in fusions.items():
+        for threads, instances in sorted({(cores, 1), (1, cores)}):
+            session = _session(manifest, {"format": name, "threads": threads, **extra})
+            for size, multiple in itertools.product(_BATCH_SIZES, _MULTIPLES):
+                settings = {
+                    "format": name,
+                    "threads": threads,
+                    "instances": instances,
+                    "batch_size": size,
+                    "padding_multiple": multiple,
+                    **extra,
+                }
+                candidates.append(_Candidate(settings))
+                workers.append(Workers(session, instances))
+    return candidates, workers
 
 
 def _session(manifest: Manifest, settings: Mapping[str, Any]) -> Session:

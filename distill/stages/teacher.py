@@ -13,7 +13,7 @@ from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext, StageResult
 from distill.tasks import Vectors
 from teachers.freeze import freeze_lower
-from teachers.load import load_classifier, load_encoder, load_sentence_encoder
+from teachers.load import load_encoder, load_sentence_encoder, load_teacher
 from teachers.resolve import resolve_model
 
 logger = logging.getLogger("distill")
@@ -40,7 +40,7 @@ def pretrained(context: StageContext, teacher: TeacherModel | None = None) -> Pr
             trust_remote_code=config.trust_remote_code,
             revision=config.revision,
         )
-    return load_classifier(
+    return load_teacher(
         resolve_model(config.model, revision=config.revision),
         labels=task.labels,
         finetuned=config.finetune is None,

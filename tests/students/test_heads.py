@@ -17,7 +17,7 @@ from distill.export.onnx import export_onnx
 from distill.runtime.session import OnnxSession
 from students.heads import HEADS, POOLING, head_of, is_token_level, logits_of, outputs_of, pool
 from teachers.cache import cached_logits, compute_logits
-from teachers.load import load_classifier, load_model, load_sentence_encoder
+from teachers.load import load_model, load_sentence_encoder, load_teacher
 from teachers.ragged import RaggedLogits, look_up
 
 TASKS = ("classification", "tokens", "spans", "vectors")
@@ -122,17 +122,17 @@ def test_the_graph_gives_what_the_head_gives(head: str, tmp_path: Path) -> None:
 def test_a_new_head_is_drawn_on_an_encoder(head: str, count: int, tmp_path: Path) -> None:
     make("none").save_pretrained(tmp_path)
     labels = ["O", "B-x", "I-x"][:count]
-    model = load_classifier(tmp_path, labels=labels, finetuned=False, head=head, problem_type=None)
+    model = load_teacher(tmp_path, labels=labels, finetuned=False, head=head, problem_type=None)
     assert head_of(model) == head
     assert list(model.config.id2label.values()) == labels
     with pytest.raises(ModelError, match=r"no trained .* head"):
-        load_classifier(tmp_path, labels=labels, finetuned=True, head=head, problem_type=None)
+        load_teacher(tmp_path, labels=labels, finetuned=True, head=head, problem_type=None)
 
 
 def test_outputs_of_another_number_are_refused(tmp_path: Path) -> None:
     make("classification").save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="3 outputs, and the task has 1"):
-        load_classifier(tmp_path, labels=["score"], finetuned=True, problem_type="regression")
+        load_teacher(tmp_path, labels=["score"], finetuned=True, problem_type="regression")
 
 
 def test_a_sentence_encoder_is_known_as_one_again(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from transformers import (
 
 from distill.errors import ModelError
 from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
-from teachers.load import load_classifier, load_model, load_tokenizer
+from teachers.load import load_model, load_teacher, load_tokenizer
 from teachers.resolve import resolve_model
 
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, 0, 0]])
@@ -42,7 +42,7 @@ def rename_labels(folder: Path, names: list[str]) -> None:
 
 
 def test_packaged_model_is_a_pretrained_bert() -> None:
-    model = load_classifier("minilm-l6", labels=["a", "b", "c"], finetuned=False)
+    model = load_teacher("minilm-l6", labels=["a", "b", "c"], finetuned=False)
     assert (model.config.num_hidden_layers, model.config.hidden_size) == (6, 384)
     assert model.config.num_attention_heads == 12
     assert len(load_tokenizer("minilm-l6")) == model.config.vocab_size == 30522
@@ -66,7 +66,7 @@ def test_a_hub_name_without_network_is_one_line() -> None:
     with pytest.raises(
         ModelError, match=r"no-one/no-model cannot be loaded: .*check the name"
     ) as e:
-        load_classifier("no-one/no-model", labels=["a", "b"], finetuned=False)
+        load_teacher("no-one/no-model", labels=["a", "b"], finetuned=False)
     assert "\n" not in str(e.value)
 
 
@@ -83,7 +83,7 @@ def test_other_families_are_refused(tmp_path) -> None:
     model = DistilBertModel(DistilBertConfig(vocab_size=50, dim=32, n_layers=1, n_heads=4))
     model.save_pretrained(tmp_path)
     with pytest.raises(ModelError, match="is a 'distilbert'; teachers and students are BERTs"):
-        load_classifier(tmp_path, labels=["a", "b"], finetuned=False)
+        load_teacher(tmp_path, labels=["a", "b"], finetuned=False)
 
 
 # --- tokenizers -----------------------------------------------------------------------------
@@ -120,7 +120,7 @@ def test_new_head_has_the_tasks_labels_and_follows_the_seed(tiny_bert, capfd) ->
     heads = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
-        model = load_classifier(folder, labels=["a", "b", "c"], finetuned=False)
+        model = load_teacher(folder, labels=["a", "b", "c"], finetuned=False)
         heads.append(model.classifier.weight.detach().clone())
     assert heads[0].shape == (3, 32)
     assert torch.equal(heads[0], heads[1])
@@ -137,7 +137,7 @@ def test_new_head_has_the_tasks_labels_and_follows_the_seed(tiny_bert, capfd) ->
 
 def test_new_head_replaces_an_old_one_of_the_same_size(tiny_bert) -> None:
     folder = tiny_bert(labels=("x", "y"))
-    model = load_classifier(folder, labels=["a", "b"], finetuned=False)
+    model = load_teacher(folder, labels=["a", "b"], finetuned=False)
     raw = load_file(folder / "model.safetensors")
     assert not torch.equal(model.classifier.weight, raw["classifier.weight"])
 
@@ -148,7 +148,7 @@ def test_weights_of_another_shape_are_refused(tiny_bert) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "intermediate_size": 60}))
     for finetuned in (True, False):
         with pytest.raises(ModelError, match=r"intermediate.* of another shape than its config"):
-            load_classifier(folder, labels=["negative", "positive"], finetuned=finetuned)
+            load_teacher(folder, labels=["negative", "positive"], finetuned=finetuned)
 
 
 def test_missing_weights_are_refused(tiny_bert) -> None:
@@ -157,7 +157,7 @@ def test_missing_weights_are_refused(tiny_bert) -> None:
     del weights["bert.encoder.layer.0.output.dense.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"layer\.0\.output\.dense\.weight are missing"):
-        load_classifier(folder, labels=["a", "b"], finetuned=False)
+        load_teacher(folder, labels=["a", "b"], finetuned=False)
 
 
 def test_half_precision_checkpoints_are_loaded_as_fp32(tiny_bert) -> None:
@@ -172,7 +172,7 @@ def test_half_precision_checkpoints_are_loaded_as_fp32(tiny_bert) -> None:
 def test_labels_in_the_same_order_leave_the_head_alone(tiny_bert) -> None:
     folder = tiny_bert(labels=("x", "y", "z"))
     plain = BertForSequenceClassification.from_pretrained(folder).eval()
-    model = load_classifier(folder, labels=["x", "y", "z"], finetuned=True)
+    model = load_teacher(folder, labels=["x", "y", "z"], finetuned=True)
     assert torch.equal(logits_of(model), logits_of(plain))
     assert not model.training
 
@@ -182,7 +182,7 @@ def test_labels_in_another_order_permute_the_logits(tiny_bert, caplog) -> None:
     plain = BertForSequenceClassification.from_pretrained(folder).eval()
     wanted = ["entailment", "neutral", "contradiction"]
     with caplog.at_level("INFO", logger="distill"):
-        model = load_classifier(folder, labels=wanted, finetuned=True)
+        model = load_teacher(folder, labels=wanted, finetuned=True)
     assert torch.equal(logits_of(model), logits_of(plain)[:, [1, 2, 0]])
     assert model.config.id2label == dict(enumerate(wanted))
     assert model.config.label2id["contradiction"] == 2
@@ -192,7 +192,7 @@ def test_labels_in_another_order_permute_the_logits(tiny_bert, caplog) -> None:
 def test_case_of_labels_does_not_matter(tiny_bert) -> None:
     folder = tiny_bert(labels=("POSITIVE", "NEGATIVE"))
     plain = BertForSequenceClassification.from_pretrained(folder).eval()
-    model = load_classifier(folder, labels=["negative", "positive"], finetuned=True)
+    model = load_teacher(folder, labels=["negative", "positive"], finetuned=True)
     assert torch.equal(logits_of(model), logits_of(plain)[:, [1, 0]])
     assert model.config.id2label == {0: "negative", 1: "positive"}
 
@@ -201,7 +201,7 @@ def test_case_of_labels_does_not_matter(tiny_bert) -> None:
 def test_other_labels_are_refused_with_both_lists(tiny_bert, own) -> None:
     folder = tiny_bert(labels=own)
     with pytest.raises(ModelError, match=r"labels are \[x, .*\] and the data's are \[x, y\]"):
-        load_classifier(folder, labels=["x", "y"], finetuned=True)
+        load_teacher(folder, labels=["x", "y"], finetuned=True)
 
 
 def test_unnamed_outputs_need_given_names(tiny_bert) -> None:
@@ -209,13 +209,11 @@ def test_unnamed_outputs_need_given_names(tiny_bert) -> None:
     rename_labels(folder, ["LABEL_0", "LABEL_1"])
     plain = BertForSequenceClassification.from_pretrained(folder).eval()
     with pytest.raises(ModelError, match=r"no names \(\[LABEL_0, LABEL_1\]\).* teacher\.labels"):
-        load_classifier(folder, labels=["no", "yes"], finetuned=True)
-    model = load_classifier(
-        folder, labels=["no", "yes"], finetuned=True, given_labels=["yes", "no"]
-    )
+        load_teacher(folder, labels=["no", "yes"], finetuned=True)
+    model = load_teacher(folder, labels=["no", "yes"], finetuned=True, given_labels=["yes", "no"])
     assert torch.equal(logits_of(model), logits_of(plain)[:, [1, 0]])
     with pytest.raises(ModelError, match=r"teacher\.labels names 3 outputs .* has 2"):
-        load_classifier(folder, labels=["no", "yes"], finetuned=True, given_labels=["a", "b", "c"])
+        load_teacher(folder, labels=["no", "yes"], finetuned=True, given_labels=["a", "b", "c"])
 
 
 def test_a_model_without_a_head_is_refused_as_fine_tuned(tmp_path) -> None:
@@ -228,8 +226,8 @@ def test_a_model_without_a_head_is_refused_as_fine_tuned(tmp_path) -> None:
     )
     BertModel(config).save_pretrained(tmp_path)
     with pytest.raises(ModelError, match=r"no trained classification head; add teacher\.finetune"):
-        load_classifier(tmp_path, labels=["a", "b"], finetuned=True)
-    assert load_classifier(tmp_path, labels=["a", "b"], finetuned=False).config.num_labels == 2
+        load_teacher(tmp_path, labels=["a", "b"], finetuned=True)
+    assert load_teacher(tmp_path, labels=["a", "b"], finetuned=False).config.num_labels == 2
 
 
 # --- our own folders ------------------------------------------------------------------------

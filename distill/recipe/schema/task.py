@@ -33,6 +33,12 @@ class NamedLabels(LabelledTask):
         return labels
 
 
+class UnnamedOutputs(LabelledTask):
+    """Base of the tasks whose outputs have no names that a recipe could list."""
+
+    labels: ClassVar[list[str] | None] = None
+
+
 class ClassificationTask(NamedLabels):
     """One label for a sentence or a pair of sentences."""
 
@@ -61,7 +67,7 @@ class MultiLabelTask(NamedLabels):
     for those left out), or ``balanced``, as many times as it is rarer."""
 
 
-class RegressionTask(LabelledTask):
+class RegressionTask(UnnamedOutputs):
     """A number for a sentence or a pair of sentences, such as how alike the two are."""
 
     kind: Literal["regression"]
@@ -70,9 +76,6 @@ class RegressionTask(LabelledTask):
     bounds: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
     """The smallest and the largest number of the scale; others in the data are a mistake, and
     predictions are clipped to it."""
-
-    # What other tasks say in a recipe, and this one has none of.
-    labels: ClassVar[list[str] | None] = None
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -103,7 +106,7 @@ class NerTask(NamedLabels):
     ``data.max_length``."""
 
 
-class QuestionTask(LabelledTask):
+class QuestionTask(UnnamedOutputs):
     """The part of a text that answers a question about it."""
 
     kind: Literal["qa"]
@@ -123,11 +126,8 @@ class QuestionTask(LabelledTask):
     max_question_length: PositiveInt | None = None
     """Tokens kept of a question; left out, 64 and at most half of ``data.max_length``."""
 
-    # What other tasks say in a recipe, and this one has none of.
-    labels: ClassVar[list[str] | None] = None
 
-
-class VectorsTask(LabelledTask):
+class VectorsTask(UnnamedOutputs):
     """A vector for each text, whose cosines say how alike texts are."""
 
     kind: Literal["vectors"]
@@ -141,9 +141,6 @@ class VectorsTask(LabelledTask):
     whitening: PositiveInt | None = None
     """Whiten the bundle's vectors, keeping so many dimensions (Su et al. 2021); the export tells
     what that does to the score."""
-
-    # What other tasks say in a recipe, and this one has none of.
-    labels: ClassVar[list[str] | None] = None
 
 
 class TextTask(Section):

@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from distill.runtime.model import BundleModel
+from distill.runtime.model import SentenceModel
 
 # Legend: N texts, C classes.
 
 
-class Classifier(BundleModel):
+class Classifier(SentenceModel):
     """A classifier's bundle; see :class:`~distill.runtime.model.BundleModel`."""
 
     task: ClassVar[str] = "classification"
 
-    def predict(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
-        *,
-        batch_size: int | None = None,
-        instances: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """Predict the label of every text; see :meth:`BundleModel.predict`.
+    def told(self, logits: npt.NDArray[np.float32]) -> list[dict[str, Any]]:
+        """The label of every text; see :meth:`SentenceModel.told`.
 
         Returns:
             Per text ``{"label": name, "probabilities": {name: p}}``, in the order of the texts.
@@ -36,15 +29,12 @@ class Classifier(BundleModel):
             >>> classifier.predict(["a fine film"])[0]["label"]  # doctest: +SKIP
             'positive'
         """
-        shares = softmax(
-            self.logits(texts, pairs, batch_size=batch_size, instances=instances)
-        )  # (N, C)
         return [
             {
                 "label": self.labels[int(row.argmax())],
                 "probabilities": dict(zip(self.labels, row.tolist(), strict=True)),
             }
-            for row in shares
+            for row in softmax(logits)
         ]
 
     def line(self, prediction: Mapping[str, Any]) -> str:

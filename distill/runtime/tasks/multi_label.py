@@ -2,43 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from distill.runtime.model import BundleModel
+from distill.runtime.model import SentenceModel
 
 # Legend: N texts, C labels.
 
 
-class MultiLabelClassifier(BundleModel):
+class MultiLabelClassifier(SentenceModel):
     """A bundle of several labels; see :class:`~distill.runtime.model.BundleModel`."""
 
     task: ClassVar[str] = "multi_label"
 
-    def predict(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
-        *,
-        batch_size: int | None = None,
-        instances: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """Predict the labels of every text; see :meth:`BundleModel.predict`.
+    def told(self, logits: npt.NDArray[np.float32]) -> list[dict[str, Any]]:
+        """The labels of every text; see :meth:`SentenceModel.told`.
 
         Returns:
             Per text ``{"labels": [name, ...], "probabilities": {name: p}}``: the labels whose
             probability is above their threshold, the likeliest first.
         """
-        shares = sigmoid(
-            self.logits(texts, pairs, batch_size=batch_size, instances=instances)
-        )  # (N, C)
         bars = np.asarray(self.manifest.settings.get("thresholds") or [0.5] * len(self.labels))
-        return [self._told(row, bars) for row in shares]
+        return [self._chosen(row, bars) for row in sigmoid(logits)]
 
-    def _told(self, row: npt.NDArray[np.float64], bars: npt.NDArray[np.float64]) -> dict[str, Any]:
+    def _chosen(
+        self, row: npt.NDArray[np.float64], bars: npt.NDArray[np.float64]
+    ) -> dict[str, Any]:
         chosen = [index for index in np.argsort(-row, kind="stable") if row[index] > bars[index]]
         return {
             "labels": [self.labels[index] for index in chosen],

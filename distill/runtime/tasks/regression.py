@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
-from distill.runtime.model import BundleModel
+from distill.runtime.model import SentenceModel
 
 
-class Regressor(BundleModel):
+class Regressor(SentenceModel):
     """A regression's bundle; see :class:`~distill.runtime.model.BundleModel`."""
 
     task: ClassVar[str] = "regression"
 
-    def predict(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
-        *,
-        batch_size: int | None = None,
-        instances: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """Predict the number of every text; see :meth:`BundleModel.predict`.
+    def told(self, logits: npt.NDArray[np.float32]) -> list[dict[str, Any]]:
+        """The number of every text; see :meth:`SentenceModel.told`.
 
         Returns:
             Per text ``{"score": number}``, clipped to the scale that the task names.
         """
-        found = self.logits(texts, pairs, batch_size=batch_size, instances=instances)[:, 0]  # (N,)
+        found = logits[:, 0]  # (N,)
         bounds = self.manifest.settings.get("bounds")
         if bounds is not None:
             found = np.clip(found, *bounds)

@@ -56,7 +56,7 @@ def test_half_the_work_goes_without_training(real_data, tmp_path):
     from students.build import build_student
     from students.sizes import resolve_size
     from teachers.cache import compute_logits
-    from teachers.load import load_classifier, load_tokenizer
+    from teachers.load import load_teacher, load_tokenizer
 
     source = real_data / "glue_sst2"
     tokenizer, task = load_tokenizer("minilm-l6"), Classification(("negative", "positive"))
@@ -65,7 +65,7 @@ def test_half_the_work_goes_without_training(real_data, tmp_path):
         for name, count in (("train.jsonl.gz", 2400), ("dev.jsonl.gz", 500))
     )
     torch.manual_seed(0)
-    teacher = load_classifier("minilm-l6", labels=task.labels, finetuned=False)
+    teacher = load_teacher("minilm-l6", labels=task.labels, finetuned=False)
     student = build_student(
         teacher, resolve_size("3x384/12"), init="teacher-layers", layers="uniform", seed=0
     )

@@ -41,6 +41,14 @@ def test_what_is_behind_the_limit_is_like_what_is_before(
     assert part.characters == pytest.approx(whole.characters, rel=0.05)
 
 
+def test_rows_may_stand_in_the_order_of_their_length(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": "x" * (n // 10)}) + "\n" for n in range(4000)))
+    rows = rows_of(path, ["text"])
+    assert rows is not None
+    assert rows.characters == pytest.approx(200, rel=0.02)
+
+
 def test_the_last_line_needs_no_end_and_a_table_has_a_header(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("text,label\n" + "some words,0\n" * 9 + "some words,0")

@@ -28,7 +28,7 @@ from distill.runtime import load
 from distill.tasks import make_task
 from students.build import build_student
 from students.sizes import resolve_size
-from teachers.load import load_classifier, load_tokenizer
+from teachers.load import load_teacher, load_tokenizer
 from teachers.resolve import resolve_model
 
 pytestmark = [
@@ -57,7 +57,7 @@ def bundle(tmp_path_factory):
     source = resolve_model("minilm-l6")
     task = make_task(TASK, ())
     torch.manual_seed(0)
-    teacher = load_classifier(source, labels=task.labels, finetuned=False, head=task.head)
+    teacher = load_teacher(source, labels=task.labels, finetuned=False, head=task.head)
     size = resolve_size("2x384", head_dim_of=(384, 12))
     model = build_student(teacher, size, init="teacher-layers", seed=0, head=task.head)
     torch.nn.init.normal_(model.qa_outputs.weight, std=0.5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -137,3 +139,29 @@ def test_what_cannot_be_written_is_told(vector_bundle, bundle, source):
         run_job(load(vector_bundle()), job(source, "vectors.csv"))
     with pytest.raises(DataError, match="a bundle for classification, which gives no vectors"):
         run_job(load(bundle()), job(source))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_memory_does_not_grow_with_the_file(vector_bundle, tmp_path):
+    folder, peaks = vector_bundle(), []
+    for count in (10_000, 200_000):
+        source = tmp_path / f"{count}.txt"
+        source.write_text("".join(f"film {number % 977}\n" for number in range(count)))
+        target = tmp_path / f"{count}.npy"
+        peaks.append(_peak_of("predict", folder, "--file", source, "--npy", target))
+        found = np.load(target, mmap_mode="r")
+        assert found.shape == (count, 32)
+        assert np.array_equal(found[:1024], np.load(tmp_path / "10000.npy")[:1024])
+    assert peaks[1] < peaks[0] + 10_000  # KB; the array alone has 25,600
+
+
+def _peak_of(*words) -> int:
+    """The most memory, in KB, that a command of its own process has had."""
+    # Not `ru_maxrss`, which begins with what the process that started it had.
+    code = (
+        "import pathlib, sys; from distill.cli.main import main; assert main(sys.argv[1:]) == 0;"
+        "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+    )
+    call = [sys.executable, "-c", code, *map(str, words)]
+    return int(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
