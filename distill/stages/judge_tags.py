@@ -77,15 +77,21 @@ class TagJudge(Judge):
 
     def of_final(self) -> dict[str, Any]:
         """What is found in the place of entities, and disagreements with the teacher."""
-        return {
-            "confusion": self.mistakes.confusion(self._final),
-            "disagreement": self.mistakes.disagreement(TEACHER, self._final),
-        }
+        if not self.found.outputs:
+            return {}
+        told: dict[str, Any] = {"confusion": self.mistakes.confusion(self._final)}
+        if TEACHER in self.found.outputs:
+            told["disagreement"] = self.mistakes.disagreement(TEACHER, self._final)
+        return told
 
     def write(self, folder: Path) -> list[Path]:
         """See :meth:`Judge.write`."""
+        if not self.found.outputs:
+            return []
         final = self._final
         write_predictions(folder / predictions.FILE, self.found)
+        if TEACHER not in self.found.outputs:
+            return [folder / predictions.FILE]
         places = self.mistakes.disagreeing(TEACHER, final, most=MOST_ROWS)
         return [folder / predictions.FILE, write_disagreements(folder, final, places, self._row)]
 

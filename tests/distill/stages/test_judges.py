@@ -110,6 +110,26 @@ def test_entities_are_told_in_the_words_of_the_text(tmp_path, tiny_bert):
     assert rows[1]["model"] == {"said": "none", "confidence": None, "right": False}
 
 
+def test_a_teacher_that_reads_other_words_is_left_out(tmp_path, tiny_bert, caplog):
+    tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
+    split = tagged("test", [["Ann", "sings"], ["Lee"]], [[1, 0], [1]], TAGS)
+    rows = tag_tokens(split, tokenizer, max_length=16)
+    task = Ner(TAGS.labels)
+    judge = make_judge(task, split, rows, tokenizer)
+    assert judge.of_final() == {}
+    assert judge.write(tmp_path) == []
+    other = tag_tokens(split.take([0]), tokenizer, max_length=16)
+    with caplog.at_level("INFO", logger="distill"):
+        assert judge.keeper("teacher", task, other) is None
+    assert "teacher: reads other words than the student" in caplog.text
+    assert judge.of_model("teacher") == {}
+    keep = judge.keeper("onnx", task, rows)
+    for batch in make_loader(rows, 2, seed=0, shuffle=False):
+        keep(np.zeros((*batch["labels"].shape, 5), np.float32), batch)
+    assert list(judge.of_final()) == ["confusion"]
+    assert [path.name for path in judge.write(tmp_path)] == ["predictions.npz"]
+
+
 def test_answers_are_told_with_their_context(tmp_path, tiny_bert):
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
     contexts = ["the film was good", "it was dull"]
