@@ -20,7 +20,9 @@ def inspect(
     ],
     text: Annotated[str, typer.Argument(help="The text to look at.")],
     pair: Annotated[str | None, typer.Option(help="The second text, for models of pairs.")] = None,
-    out: Annotated[Path, typer.Option(help="Where the page goes.")] = Path("inspect.html"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where the page goes; else inspect.html.")
+    ] = None,
     label: Annotated[
         str | None, typer.Option(help="The label to explain; else the student's choice.")
     ] = None,
@@ -55,9 +57,9 @@ def inspect(
     )
     if as_json:
         typer.echo(json.dumps(found.as_plain(), indent=2, ensure_ascii=False))
-        if out == Path("inspect.html"):
+        if out is None:
             return
-    path = write_page(out, found)
+    path = write_page(out or Path("inspect.html"), found)
     if not as_json:
         for line in _lines(found):
             typer.echo(line)

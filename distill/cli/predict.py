@@ -181,7 +181,8 @@ def _write_few(out: Path, predictions: list[tuple[Row, dict[str, Any]]], *, text
 
     rows, found = [row for row, _ in predictions], [one for _, one in predictions]
     atomic.write_bytes(out, Results(out, texts=texts).lines(rows, found))
-    print(f"{len(rows)} predictions written to {out}", file=sys.stderr)
+    what = "prediction" if len(rows) == 1 else "predictions"
+    print(f"{len(rows)} {what} written to {out}", file=sys.stderr)
 
 
 def _rows(

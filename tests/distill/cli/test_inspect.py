@@ -26,6 +26,9 @@ def test_json_is_one_document_and_writes_no_page(bundle, tmp_path, monkeypatch, 
     assert found["explained"].startswith("the logit of 'fair'")
     assert len(found["student"]["attribution"]["values"]) == len(found["student"]["tokens"])
     assert not (tmp_path / "inspect.html").exists()
+    words = ["inspect", str(folder), "the best film", "--json", "--out", "inspect.html"]
+    assert main(words) == 0
+    assert (tmp_path / "inspect.html").is_file()
 
 
 def test_mistakes_are_one_line_and_exit_2(bundle, tmp_path, capsys):
