@@ -172,11 +172,13 @@ class Bench:
         data: the folder of the data sets.
         runs: the folder of the runs.
         extra: settings of every recipe.
+        note: a sentence for the page, of the machine or of what else ran on it.
     """
 
     data: Path
     runs: Path
     extra: tuple[str, ...] = ()
+    note: str = ""
 
     def folder(self, case: Case) -> RunFolder:
         """A case's run folder."""
@@ -289,9 +291,13 @@ def page(bench: Bench, runs: Sequence[tuple[Case, RunData]]) -> str:
         "commands name. *bundle* is the last exported model, *kept* its share of the teacher's"
     ]
     lines += [
-        "score; *MB* and *ms* are from the teacher to the bundle, ms at batch size 1. Small sets"
+        "score; *MB* and *ms* are from the teacher to the bundle, ms at batch size 1; *minutes* are"
     ]
-    lines += ["move by chance: a point of score is what one or two rows in a hundred say.", ""]
+    lines += [
+        "of the whole run. Small sets move by chance: where 500 rows are scored, five are a point.",
+        *([bench.note] if bench.note else []),
+        "",
+    ]
     lines += [_line(HEADER), _line(["---"] * 5 + ["---:"] * 8)]
     lines += [_line(row_of(case, run)) for case, run in runs]
     lines += ["", "## Commands", "", "`DATA` holds the data sets' folders, `RUNS` the runs.", ""]
@@ -329,7 +335,7 @@ def main() -> int:
         print(f"no run '{unknown[0]}'; there are: {', '.join(case.name for case in CASES)}")
         return 2
     cases = [case for case in CASES if not options.only or case.name in options.only]
-    bench = Bench(options.data, options.runs, tuple(options.set))
+    bench = Bench(options.data, options.runs, tuple(options.set), options.note)
     if options.list:
         print("\n".join(plan(bench, cases)))
         return 0
@@ -371,6 +377,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("docs/tasks.md"))
     parser.add_argument("--only", nargs="+", help="these runs alone; the table has all")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--note", default="", help="a sentence for the page, of the machine")
     parser.add_argument("--list", action="store_true", help="tell what stands where; do nothing")
     parser.add_argument("--table-only", action="store_true", help="write the table; run nothing")
     return parser.parse_args()
