@@ -136,7 +136,12 @@ CASES = [
         "docstrings",
         "quickstart",
         "several labels",
-        ("task.kind=multi_label", "task.metric=micro_f1", "data.limit_train=4000"),
+        (
+            "task.kind=multi_label",
+            "task.metric=micro_f1",
+            "task.thresholds=auto",
+            "data.limit_train=4000",
+        ),
     ),
     Case(
         "ner",
