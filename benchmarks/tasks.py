@@ -140,6 +140,7 @@ CASES = [
             "task.kind=multi_label",
             "task.metric=micro_f1",
             "task.thresholds=auto",
+            "task.positive_weights=balanced",
             "data.limit_train=4000",
         ),
     ),
