@@ -157,8 +157,8 @@ CASES = [
         (
             "data.train=DATA/squad_v1_dev/local_train.json.gz",
             "data.validation=DATA/squad_v1_dev/local_dev.json.gz",
-            "data.limit_train=1000",
-            "data.max_length=128",
+            "data.limit_train=500",
+            "data.limit_validation=300",
         ),
     ),
     Case("stsb-vectors", "stsb-vectors", "vectors", files("glue_stsb", "dev", "test")),
