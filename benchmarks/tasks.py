@@ -221,10 +221,8 @@ class Bench:
         """Run or resume a case; whether it came to its end."""
         for command, made in case.before:
             folder = Path(filled(made, self.data, self.runs))
-            if folder.exists() and not (folder / "recipe.yaml").is_file():
-                continue  # no run, and there already
             words = shlex.split(filled(command, self.data, self.runs))[1:]
-            if not _distill(["resume", str(folder)] if folder.exists() else words):
+            if not folder.exists() and not _distill(words):
                 return False
         folder = self.folder(case).path
         if self.folder(case).exists():
