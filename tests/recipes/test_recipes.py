@@ -103,7 +103,9 @@ def shortened(recipe: Recipe) -> list[str]:
         if isinstance(stage, AugmentStage):
             found += [f"{at}.copies=1", f"{at}.model=null"]
         if isinstance(stage, PruneStage):
-            found += [f"{at}.score_steps=1", f"{at}.recover.epochs=1"]
+            found += [f"{at}.score_steps=1"] * (stage.method in ("taylor", "movement", "depth"))
+            found += [f"{at}.samples=8"] * (stage.method == "fisher")
+            found += [f"{at}.recover.epochs=1"] * (stage.recovery is not None)
     if isinstance(recipe.task, TextTask):
         return found
     return [*found, "teacher.finetune={epochs: 1, batch_size: 8}", "baseline=true"]

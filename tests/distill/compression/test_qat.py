@@ -178,6 +178,15 @@ def same(first, second):
         np.testing.assert_array_equal(scales.weight, second.scales[name].weight)
 
 
+@pytest.fixture
+def python_s_own_handler():
+    """Python's answer to Ctrl-C, which a process started in the background comes without."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_s_own_handler")
 def test_ctrl_c_leaves_a_checkpoint_of_the_step(data, tmp_path):
     kept = Int8Checkpoint(tmp_path / "last.ckpt", every=100)
     steps = iter(range(1, 100))

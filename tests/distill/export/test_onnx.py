@@ -113,7 +113,7 @@ def test_a_wrong_graph_is_refused_and_not_written(model, tmp_path, monkeypatch):
         def forward(self, input_ids, attention_mask, token_type_ids):
             return super().forward(input_ids, attention_mask, token_type_ids) + 1e-2
 
-    monkeypatch.setitem(room._WRAPPERS, "classification", Wrong)
+    monkeypatch.setattr(room, "_wrapper_of", lambda model: Wrong)
     with pytest.raises(ModelError, match=r"differ from torch by 1\.0e-02"):
         export_onnx(model, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
