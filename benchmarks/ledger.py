@@ -193,6 +193,7 @@ paid and brought, at the lengths that the task's rows have. The first 1x is the 
 eager, the second a model of BERT-base's shape in PyTorch eager, all on the same threads.
 `prediction` is the distilled student; `words` (vocabulary) and `units` (heads, neurons) are pruned.
 `TEACHER` in a command is `01-teacher/model` of a finished run, so that it was not fine-tuned twice.
+Ledger and plain way are two measurements: compare milliseconds within each, not across them.
 """
 
 

@@ -130,7 +130,10 @@ def test_full_disk_told_only_in_text_or_behind_another_error(
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (PermissionError(errno.EACCES, "Permission denied", "/root/a"), "/root/a: permission"),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/elsewhere/a"),
+            "/elsewhere/a: permission",
+        ),
         (NotADirectoryError(errno.ENOTDIR, "Not a directory", "a/b"), "a/b: a file stands where"),
         (FileExistsError(errno.EEXIST, "File exists", "a"), "a: a file stands where a folder"),
         (IsADirectoryError(errno.EISDIR, "Is a directory", ".a.x", None, "a"), "a: a folder, not"),

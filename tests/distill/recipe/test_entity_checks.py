@@ -51,8 +51,9 @@ def test_what_does_not_go_with_entities(
 
 
 def test_labels_may_be_types_or_tags(write: Write) -> None:
-    for labels in ("[person]", "[O, B-person, I-person]"):
-        load_recipe(write(text=NER), f"task.labels={labels}")
+    for labels in (["person"], ["O", "B-person", "I-person"]):
+        recipe = load_recipe(write(text=NER), f"task.labels=[{', '.join(labels)}]")
+        assert recipe.task.labels == labels
 
 
 def test_words_are_not_replaced_under_tags(write: Write, faults: Faults) -> None:

@@ -112,7 +112,8 @@ def test_batches_run_side_by_side(bundle):
             return np.zeros((len(ids), 3), dtype=np.float32)
 
     rows = loaded.encoder.encode(["a", "the film", "bad", "good film"])
-    Workers(Session(), 2).run(rows, loaded.encoder, batch_size=32)
+    found = Workers(Session(), 2).run(rows, loaded.encoder, batch_size=32)
+    assert np.shape(found) == (4, 3)
 
 
 def test_lengths_are_padded_to_a_multiple_but_not_beyond_what_is_read(bundle):
