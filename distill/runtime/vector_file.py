@@ -1,17 +1,19 @@
 """The vectors of a job as one ``.npy``, which grows by a window at a time.
 
-The format's header tells the number of rows, which is known at the end only. So it has a fixed
-length here, stands for no rows while the file grows, and is written again when it is whole. Who
-reads it maps it into memory: ``numpy.load(path, mmap_mode="r")``.
+The format's header tells the number of rows, which is known at the end only. It says none while
+the file grows, and is written again when it is whole. Who reads it maps it into memory:
+``numpy.load(path, mmap_mode="r")``.
 """
 
 from __future__ import annotations
 
+import io
 import os
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from numpy.lib import format as npy
 
 from distill.errors import DataError
 
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from distill.runtime.tasks.vectors import VectorModel
 
 # Legend: N rows, K width of a vector.
-
-_MAGIC = b"\x93NUMPY\x01\x00"
-_HEADER = 128
 
 
 class VectorFile:
@@ -58,22 +57,25 @@ class VectorFile:
             path: the file.
             rows: N.
         """
-        if rows:
-            width = (path.stat().st_size - _HEADER) // (4 * rows)
-        else:
-            width = self._model.encode([""]).shape[1]
         with path.open("r+b") as file:
+            if rows:
+                npy.read_magic(file)
+                width = npy.read_array_header_1_0(file)[0][1]
+            else:  # nothing was written yet
+                width = self._model.encode([""]).shape[1]
+            file.seek(0)
             file.write(header(rows, width))
             file.flush()
             os.fsync(file.fileno())
 
 
 def header(rows: int, width: int) -> bytes:
-    """The first 128 bytes of an ``.npy`` file of float32 (N, K).
+    """The beginning of an ``.npy`` file of float32 (N, K); as long whatever the number of rows.
 
     Reference:
         NEP 1, a simple file format for NumPy arrays, format version 1.0.
     """
-    told = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}"
-    size = _HEADER - len(_MAGIC) - 2
-    return _MAGIC + struct.pack("<H", size) + told.ljust(size - 1).encode("ascii") + b"\n"
+    told = io.BytesIO()
+    what = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
+    npy.write_array_header_1_0(told, what)  # leaves room for the first number to grow
+    return told.getvalue()

@@ -89,7 +89,8 @@ def _files(
     if "torch-export" in wanted:
         made["torch-export"] = context.folder / MODEL_FILES["torch-export"]
         export_program(load_model(source), made["torch-export"], samples=samples)
-    if plain is not None and not made and "transformers" not in wanted:
+    int8_alone = any(name.endswith("-int8") for name in wanted)
+    if plain is not None and int8_alone and not any(name in ENGINES for name in made):
         told = "nothing is int8 (quantize tells why), so fp32 is exported"
         logger.warning("%s: %s", context.stage.name, told)
         made["onnx"] = plain

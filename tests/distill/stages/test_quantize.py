@@ -113,15 +113,16 @@ def test_int8_alone_is_exported(prepared):
     assert not (context.run.bundle / "model.safetensors").exists()
 
 
+@pytest.mark.parametrize("formats", [("onnx-int8",), ("transformers", "onnx-int8")])
 def test_where_int8_alone_is_asked_for_and_none_passes_fp32_is_exported(
-    prepared, monkeypatch, caplog
+    prepared, monkeypatch, caplog, formats
 ):
     from distill.stages import candidates
 
     monkeypatch.setattr(
         candidates, "scored_file", lambda path, format, _: 1.0 if format == "onnx" else 0.5
     )
-    context = prepared(max_drop=0.0, formats=("onnx-int8",))
+    context = prepared(max_drop=0.0, formats=formats)
     assert bundled(context) == ["model.onnx"]
     assert "nothing is int8" in caplog.text
 
