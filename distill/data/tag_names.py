@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distill.data.sources.table import Table, listed, nearest
 from distill.errors import DataError
-from distill.runtime.tags import OUTSIDE, SCHEMES, TagSet, split_tag, tags_of
+from distill.text.tags import OUTSIDE, SCHEMES, TagSet, split_tag, tags_of
 
 #: A file beside the data that names the tags in the order of their integers: a JSON list.
 NAMES = "labels.json"

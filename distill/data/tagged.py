@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from distill import digest
 from distill.data.split import Split
-from distill.runtime.tags import TagSet
+from distill.text.tags import TagSet
 
 #: Beginnings of the names of characters that are written without spaces between words.
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")

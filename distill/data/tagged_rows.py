@@ -14,7 +14,7 @@ from distill.data.tagged import TaggedSplit, tagged
 from distill.data.texts import id_faults, text_fault
 from distill.errors import DataError
 from distill.recipe.schema import Columns, NerTask
-from distill.runtime.tags import TagSet, split_tag
+from distill.text.tags import TagSet, split_tag
 
 #: What is wrong with rows: the word's number from 0, where it is one word's fault, and why.
 _Faults = dict[int, tuple[int | None, str]]

@@ -1,7 +1,7 @@
 """Words with tags as token ids: made once for a text, a tokenizer and a length.
 
-A row that is longer than a model reads becomes several windows, and each of its units is labelled
-in one of them. Legend: F windows of all rows, B windows of a batch, L length, U units of a row.
+A row that is longer than a model reads becomes several windows, and each of its words is labelled
+in one of them. Legend: F windows of all rows, B windows of a batch, L length, W words of a row.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from distill.data.stamps import cached_folder, stamp
 from distill.data.tagged import TaggedSplit
 from distill.data.tokenized import TokenRows, bare_engine, check_rows, padding_id
 from distill.errors import DataError
-from distill.runtime.tags import Span, TagSet
-from distill.runtime.units import Part, Units, default_stride, parts, room, units
+from distill.text.tags import Span, TagSet
+from distill.text.words import Words, WordWindow, default_stride, room, word_windows, words_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -49,7 +49,7 @@ class TaggedDataset(TokenRows):
     """Windows of rows as token ids, read from memory-mapped files.
 
     An item has ``input_ids``, ``token_type_ids`` and ``label`` of the window's length, the label a
-    tag at the first token of each unit that is read in this window and :data:`IGNORED` elsewhere;
+    tag at the first token of each word that is read in this window and :data:`IGNORED` elsewhere;
     ``index``, the window's number; ``row``, the row's number; and ``alone``, whether the row is in
     one window.
 
@@ -192,7 +192,7 @@ def _fill(new: Path, split: TaggedSplit, reader: _Reader, key: str) -> None:
         Bar(f"tokenise {split.name}", len(split)) as bar,
     ):
         for row, found in enumerate(_encode(split, reader.engine)):
-            tags, missed = unit_tags(split.entities(row), found, split.tag_set)
+            tags, missed = word_tags(split.entities(row), found, split.tag_set)
             lost += missed
             for part in _parts(found, reader):
                 ids.write(np.asarray(part.ids, dtype=np.int32).tobytes())
@@ -208,48 +208,48 @@ def _fill(new: Path, split: TaggedSplit, reader: _Reader, key: str) -> None:
     write_json(new / _FACTS, {**facts, "files": stamp(new, [_IDS, _LABELS, _OFFSETS, _ROWS])})
 
 
-def _parts(found: Units, reader: _Reader) -> list[Part]:
-    if reader.stride >= room(found, reader.max_length):
+def _parts(words: Words, reader: _Reader) -> list[WordWindow]:
+    if reader.stride >= room(words, reader.max_length):
         raise DataError(
             f"task.stride: windows of {reader.max_length} tokens cannot share {reader.stride}; "
             "write less, or raise data.max_length"
         )
-    return parts(found, max_length=reader.max_length, stride=reader.stride)
+    return word_windows(words, max_length=reader.max_length, stride=reader.stride)
 
 
-def _encode(split: TaggedSplit, engine: Tokenizer) -> Iterator[Units]:
+def _encode(split: TaggedSplit, engine: Tokenizer) -> Iterator[Words]:
     for texts, _ in split.chunks(_CHUNK):
         # Not encode_batch_fast: that one leaves the characters out.
         for text, encoding in zip(texts, engine.encode_batch(texts), strict=True):
-            yield units(encoding, text)
+            yield words_of(encoding, text)
 
 
-def unit_tags(
-    entities: Sequence[tuple[int, int, int]], found: Units, tag_set: TagSet
+def word_tags(
+    entities: Sequence[tuple[int, int, int]], words: Words, tag_set: TagSet
 ) -> tuple[list[int], int]:
-    """The tag of each unit of a row.
+    """The tag of each of the tokenizer's words of a row.
 
-    A word may be several units; of an entity the first one begins it, whatever its word's tag.
+    A word of the data may be several of the tokenizer's; of an entity the first one begins it.
 
     Args:
         entities: types' numbers with the first character of each and the one behind its last.
-        found: the row's units.
+        words: the row's words.
         tag_set: the tags.
 
     Returns:
-        The tags (U,), and the number of entities that no unit begins in.
+        The tags (W,), and the number of entities that no word begins in.
     """
     spans = []
     for kind, start, end in entities:
-        first = bisect.bisect_left(found.starts, start)
-        behind = bisect.bisect_left(found.starts, end)
+        first = bisect.bisect_left(words.starts, start)
+        behind = bisect.bisect_left(words.starts, end)
         if first < behind:
             spans.append(Span(kind, first, behind))
-    return tag_set.write(spans, len(found)), len(entities) - len(spans)
+    return tag_set.write(spans, len(words)), len(entities) - len(spans)
 
 
-def labels_of(part: Part, tags: Sequence[int]) -> npt.NDArray[np.int16]:
+def labels_of(window: WordWindow, tags: Sequence[int]) -> npt.NDArray[np.int16]:
     """The label of each token of a window, (L,)."""
-    labels = np.full(len(part), IGNORED, dtype=np.int16)
-    labels[part.places] = np.asarray(tags, dtype=np.int16)[part.units]
+    labels = np.full(len(window), IGNORED, dtype=np.int16)
+    labels[window.positions] = np.asarray(tags, dtype=np.int16)[window.words]
     return labels

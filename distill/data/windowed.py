@@ -26,7 +26,7 @@ from distill.data.batches import Collate
 from distill.data.questions import QuestionSplit
 from distill.data.stamps import cached_folder, stamp
 from distill.data.tokenized import TokenRows, check_rows, padding_id
-from distill.runtime.windows import Limits, Window, WindowEncoder, token_span
+from distill.text.questions import Limits, Window, WindowEncoder, token_span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -19,8 +19,8 @@ from distill.data.windowed import Asked
 from distill.errors import RunFolderError
 from distill.evaluation.mistakes import calibration_of
 from distill.evaluation.parts import Calibration, Disagreement
-from distill.runtime.spans import Decoding, Span, answer, window_spans
 from distill.tasks.answers import best_of, normalize
+from distill.text.spans import Decoding, Span, answer, window_spans
 
 _ARRAYS = ("starts", "ends", "scores", "em", "f1")
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from distill.data.tagged_tokens import IGNORED, TaggedDataset
 from distill.evaluation.parts import Confusion, Disagreement, LabelScore
 from distill.evaluation.predictions import Predictions, Values, as_outputs
-from distill.runtime.tags import Span, TagSet
+from distill.text.tags import Span, TagSet
 
 #: What is said in the place of a real entity: none; or one that shares but some of its words.
 NOTHING, OTHER_WORDS = "(nothing)", "(other words)"

@@ -15,8 +15,8 @@ from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
 from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
-from distill.runtime.tags import TagSet
 from distill.tasks import QuestionAnswering
+from distill.text.tags import TagSet
 from students.heads import POOLING, head_of
 from teachers.load import load_model, load_tokenizer
 

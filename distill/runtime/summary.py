@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.errors import DataError
-from distill.runtime.sentences import sentence_spans, tidy, words_in
+from distill.text.sentences import sentence_spans, tidy, words_in
 
 Floats = npt.NDArray[np.floating[Any]]
 Centrality = Literal["lexrank", "degree"]

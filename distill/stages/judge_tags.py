@@ -19,10 +19,10 @@ from distill.evaluation.predictions import write_predictions
 from distill.evaluation.results import TEACHER
 from distill.evaluation.score import Seen
 from distill.evaluation.tags import EntityMistakes, tag_keeper, tag_predictions
-from distill.runtime.tags import Span
-from distill.runtime.units import units
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
 from distill.tasks import Task
+from distill.text.tags import Span
+from distill.text.words import words_of
 
 logger = logging.getLogger("distill")
 
@@ -98,7 +98,7 @@ class TagJudge(Judge):
     def _row(self, place: int, roles: Mapping[str, str]) -> dict[str, Any]:
         row = int(self.mistakes.rows[place])
         text = self.split.texts[row]
-        found = units(self.engine.encode(text), text)
+        found = words_of(self.engine.encode(text), text)
 
         def told(entities: set[Span]) -> str:
             return "; ".join(

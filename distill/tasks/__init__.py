@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from distill.recipe import schema
-from distill.runtime.spans import Decoding
 from distill.tasks.base import Task
 from distill.tasks.classification import Classification
 from distill.tasks.multi_label import MultiLabel
@@ -15,6 +14,7 @@ from distill.tasks.question_answering import QuestionAnswering
 from distill.tasks.regression import Regression
 from distill.tasks.vectors import Vectors
 from distill.tasks.weights import class_weights, positive_weights
+from distill.text.spans import Decoding
 
 __all__ = [
     "KINDS",

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from distill.runtime.tags import TagSet
+from distill.text.tags import TagSet
 
 #: The scores that may be the score.
 METRICS = ("f1", "macro_f1", "precision", "recall", "lenient_f1")

@@ -15,9 +15,9 @@ from torchmetrics import MetricCollection
 
 from distill import ranks
 from distill.errors import DataError
-from distill.runtime.tags import TagSet
 from distill.tasks.base import Task
 from distill.tasks.entities import METRICS, EntityScores
+from distill.text.tags import TagSet
 
 _IGNORED = -100
 

@@ -18,9 +18,9 @@ from torchmetrics.utilities import dim_zero_cat
 
 from distill import ranks
 from distill.data.windowed import END, OUTSIDE, START, Asked
-from distill.runtime.spans import Decoding, window_spans
 from distill.tasks.answers import best_of
 from distill.tasks.base import Task
+from distill.text.spans import Decoding, window_spans
 
 #: Logit of the tokens that cannot start or end an answer: none has a smaller one, and its softmax
 #: is 0 in every float type.

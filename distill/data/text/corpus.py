@@ -22,14 +22,14 @@ from distill.atomic import write_json
 from distill.console import Bar
 from distill.data.stamps import cached_folder, stamp
 from distill.data.text.documents import Document, TextSource
-from distill.data.text.sentences import split_sentences
 from distill.data.tokenized import bare_engine
 from distill.errors import DataError
+from distill.text.sentences import sentence_spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_VERSION = 1
+_VERSION = 2
 #: Sentences that are tokenised at a time; with LINES and the longest line, what bounds memory.
 _CHUNK = 2000
 _IDS, _SENTENCES, _DOCUMENTS = "ids.bin", "sentences.int64", "documents.int64"
@@ -149,7 +149,7 @@ def _chunks(source: TextSource) -> Iterator[tuple[int, list[Document]]]:
     chunk: list[Document] = []
     held, at = 0, 0
     for at, lines in source.documents():
-        document = [sentence for line in lines for sentence in split_sentences(line)]
+        document = [line[start:end] for line in lines for start, end in sentence_spans(line)]
         chunk.append(document)
         held += len(document)
         if held >= _CHUNK:

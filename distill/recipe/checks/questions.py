@@ -21,7 +21,7 @@ _OTHERS = ("text", "text_pair", "label")
 def window_lengths(task: QuestionTask, max_length: int) -> tuple[int, int]:
     """Tokens that windows share and tokens kept of a question, where the recipe names none too.
 
-    :class:`distill.runtime.windows.Limits` has the same numbers, and a test compares the two.
+    :class:`distill.text.questions.Limits` has the same numbers, and a test compares the two.
     """
     stride = max_length // 3 if task.stride is None else task.stride
     question = task.max_question_length

@@ -11,11 +11,11 @@ import numpy.typing as npt
 from distill.errors import ModelError
 from distill.runtime.manifest import Manifest
 from distill.runtime.model import BundleModel
-from distill.runtime.tags import TagSet
 from distill.runtime.tasks.classification import softmax
-from distill.runtime.units import Part, Units, default_stride, parts, units
+from distill.text.tags import TagSet
+from distill.text.words import Words, WordWindow, default_stride, word_windows, words_of
 
-# Legend: U units of a text, L length of a window, C tags.
+# Legend: W words of a text, L length of a window, C tags.
 
 Shares = npt.NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class Tagger(BundleModel):
         Returns:
             Per text ``{"entities": [{"type", "text", "start", "end", "score"}, ...]}`` in the order
             of the text. ``text[start:end]`` is the entity's text (characters, not bytes); the score
-            is the mean of the probabilities of its units' tags.
+            is the mean of the probabilities of its words' tags.
 
         Example:
             >>> tagger = load("runs/ner")  # doctest: +SKIP
@@ -65,10 +65,10 @@ class Tagger(BundleModel):
             [{'entities': [{'type': 'location', 'text': 'New York', 'start': 12, 'end': 20, ...}]}]
         """
         self._check(texts, pairs)
-        found = self._units(texts)
-        shares = self._shares(found, batch_size=batch_size, instances=instances)
+        words = self._words(texts)
+        shares = self._shares(words, batch_size=batch_size, instances=instances)
         return [
-            {"entities": self._entities(*row)} for row in zip(texts, found, shares, strict=True)
+            {"entities": self._entities(*row)} for row in zip(texts, words, shares, strict=True)
         ]
 
     def tags(
@@ -78,42 +78,42 @@ class Tagger(BundleModel):
         batch_size: int | None = None,
         instances: int | None = None,
     ) -> list[list[tuple[int, int, str]]]:
-        """The tag of every unit of every text: its first character, the one behind, and the tag."""
+        """The tag of every word of every text: its first character, the one behind, and the tag."""
         self._check(texts, None)
-        found = self._units(texts)
-        shares = self._shares(found, batch_size=batch_size, instances=instances)
+        words = self._words(texts)
+        shares = self._shares(words, batch_size=batch_size, instances=instances)
         return [
             [
                 (start, end, self.labels[tag])
                 for start, end, tag in zip(row.starts, row.ends, own.argmax(axis=-1), strict=True)
             ]
-            for row, own in zip(found, shares, strict=True)
+            for row, own in zip(words, shares, strict=True)
         ]
 
-    def _units(self, texts: Sequence[str]) -> list[Units]:
+    def _words(self, texts: Sequence[str]) -> list[Words]:
         encodings = self.encoder.encode_whole(texts)
-        return [units(one, text) for one, text in zip(encodings, texts, strict=True)]
+        return [words_of(*pair) for pair in zip(encodings, texts, strict=True)]
 
     def _shares(
-        self, found: Sequence[Units], *, batch_size: int | None, instances: int | None
+        self, words: Sequence[Words], *, batch_size: int | None, instances: int | None
     ) -> list[Shares]:
-        """The probabilities of each text's units, (U, C) each."""
+        """The probabilities of the tags of each text's words, (W, C) each."""
         limits = {"max_length": self.manifest.max_length, "stride": self._stride}
-        cut: list[tuple[int, Part]] = [
-            (row, part) for row, one in enumerate(found) for part in parts(one, **limits)
+        cut: list[tuple[int, WordWindow]] = [
+            (row, window) for row, own in enumerate(words) for window in word_windows(own, **limits)
         ]
         logits = self.run([part for _, part in cut], batch_size=batch_size, instances=instances)
-        shares = [np.zeros((len(one), len(self.labels))) for one in found]
-        for (row, part), own in zip(cut, logits, strict=True):  # (L, C)
-            shares[row][part.units] = softmax(own[part.places])
+        shares = [np.zeros((len(own), len(self.labels))) for own in words]
+        for (row, window), scores in zip(cut, logits, strict=True):  # (L, C)
+            shares[row][window.words] = softmax(scores[window.positions])
         return shares
 
-    def _entities(self, text: str, found: Units, shares: Shares) -> list[dict[str, Any]]:
-        tags = shares.argmax(axis=-1)  # (U,)
-        best = shares.max(axis=-1, initial=0.0)  # (U,)
+    def _entities(self, text: str, words: Words, shares: Shares) -> list[dict[str, Any]]:
+        tags = shares.argmax(axis=-1)  # (W,)
+        best = shares.max(axis=-1, initial=0.0)  # (W,)
         entities = []
         for span in self.tag_set.read(tags.tolist(), strict=self._strict):
-            start, end = found.starts[span.start], found.ends[span.end - 1]
+            start, end = words.starts[span.start], words.ends[span.end - 1]
             entities.append(
                 {
                     "type": self.tag_set.types[span.type],

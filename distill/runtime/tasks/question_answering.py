@@ -9,8 +9,8 @@ from distill.errors import DataError
 from distill.runtime.encoding import is_unicode
 from distill.runtime.manifest import Manifest
 from distill.runtime.model import BundleModel
-from distill.runtime.spans import Decoding, answer, window_spans
-from distill.runtime.windows import Limits, WindowEncoder
+from distill.text.questions import Limits, WindowEncoder
+from distill.text.spans import Decoding, answer, window_spans
 
 
 class QuestionAnswerer(BundleModel):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.data.tagged import TaggedSplit, join, tagged
-from distill.runtime.tags import TagSet, tags_of
+from distill.text.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
 

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 from distill.data.tagged import TaggedSplit, tagged
 from distill.data.tagged_tokens import IGNORED, TaggedDataset, tag_tokens
 from distill.errors import DataError
-from distill.runtime.tags import TagSet, tags_of
+from distill.text.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
 
@@ -47,7 +47,7 @@ def test_first_pieces_of_units_are_labelled(tokenizer: Any) -> None:
         tokenizer,
         max_length=32,
     )
-    # A word of several units goes on with its entity, whatever its tag.
+    # A word of several of the tokenizer's goes on with its entity, whatever its tag.
     assert labelled(rows, tokenizer) == [
         ["ann/B-person", "@/I-person", "lee/I-person", "a/O", "in/O", "rome/B-place", "./I-place"],
         ["ann/B-person"],

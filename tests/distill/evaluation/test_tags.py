@@ -23,8 +23,8 @@ from distill.evaluation.tags import (
     tag_keeper,
     tag_predictions,
 )
-from distill.runtime.tags import TagSet, tags_of
 from distill.tasks import Ner
+from distill.text.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
 OUT, B_PERSON, I_PERSON, B_PLACE = range(4)

@@ -7,7 +7,7 @@ import pytest
 from distill.recipe.checks.questions import window_lengths
 from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.schema import QuestionTask
-from distill.runtime.windows import Limits
+from distill.text.questions import Limits
 
 QA = (
     ("task: {kind: classification, labels: [no, yes]}", "task: {kind: qa}"),

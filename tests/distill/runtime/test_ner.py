@@ -12,8 +12,8 @@ from transformers import AutoTokenizer, BertConfig, BertForTokenClassification, 
 from distill.errors import DataError, ModelError
 from distill.export.folder import export_folder
 from distill.runtime import load
-from distill.runtime.tags import tags_of
 from distill.runtime.tasks.ner import Tagger
+from distill.text.tags import tags_of
 
 LABELS = tags_of(["person", "place"], "bio")
 TEXTS = [
@@ -147,6 +147,6 @@ def test_labels_must_be_tags(source: Path, tmp_path: Path) -> None:
 
 
 def test_every_unit_of_a_long_text_is_read(tagger: Tagger) -> None:
-    found = tagger._units(["Ann " * 100])
+    found = tagger._words(["Ann " * 100])
     [shares] = tagger._shares(found, batch_size=None, instances=None)
     np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-6)

@@ -14,8 +14,8 @@ from distill.export.bundle import write_bundle
 from distill.export.onnx import export_onnx
 from distill.export.transformers_folder import save_transformers
 from distill.runtime import load
-from distill.runtime.spans import best_spans, window_spans
 from distill.tasks.question_answering import QuestionAnswering
+from distill.text.spans import best_spans, window_spans
 from students.heads import logits_of
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)

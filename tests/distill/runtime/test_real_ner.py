@@ -13,8 +13,8 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, BertFor
 from distill.data.tagged import join
 from distill.export.folder import export_folder
 from distill.runtime import load
-from distill.runtime.tags import tags_of
 from distill.runtime.tasks.ner import Tagger
+from distill.text.tags import tags_of
 from teachers.resolve import resolve_model
 
 pytestmark = pytest.mark.realdata

@@ -18,9 +18,9 @@ from distill.data.vectors import VectorSplit
 from distill.data.windowed import window
 from distill.evaluation.answers import read_answers
 from distill.evaluation.predictions import read_predictions
-from distill.runtime.tags import TagSet, tags_of
 from distill.stages.judges import make_judge
 from distill.tasks import Classification, Ner, QuestionAnswering, Vectors
+from distill.text.tags import TagSet, tags_of
 
 SPLIT = Split("test", ["first", "second", "third"], [0, 1, 1], pairs=["a", "b", "c"])
 

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.runtime.tags import TagSet, tags_of
 from distill.tasks.entities import EntityScores
+from distill.text.tags import TagSet, tags_of
 
 TYPES = ["person", "creative-work", "group"]
 SETS = {scheme: TagSet(tags_of(TYPES, scheme), scheme) for scheme in ("bio", "bioes")}

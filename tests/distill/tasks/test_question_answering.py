@@ -10,8 +10,8 @@ from transformers import AutoTokenizer, BertConfig, BertForQuestionAnswering
 from distill.data.batches import make_loader
 from distill.data.questions import QuestionSplit
 from distill.data.windowed import window
-from distill.runtime.spans import Decoding, answer, window_spans
 from distill.tasks.question_answering import QuestionAnswering
+from distill.text.spans import Decoding, answer, window_spans
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
 from distill.errors import DataError
+from distill.text.windows import windows
 
 Ints = npt.NDArray[np.int32]
 
@@ -88,7 +89,7 @@ class WindowEncoder:
     """Makes windows with a tokenizer of its own.
 
     Args:
-        tokenizer: the engine; what it is set to cut and pad at is changed.
+        tokenizer: the engine; its truncation and padding are switched off.
         limits: how long windows are.
 
     Example:
@@ -112,42 +113,43 @@ class WindowEncoder:
             contexts: as many as there are questions.
         """
         pairs = list(zip(self.cut(questions), contexts, strict=True))
-        limits = self.limits
-        self.tokenizer.enable_truncation(
-            limits.max_length, stride=limits.stride, strategy="only_second", direction="right"
-        )
-        try:
-            # Not encode_batch_fast: that one leaves the characters out.
-            found = self.tokenizer.encode_batch(pairs)
-        finally:
-            self.tokenizer.no_truncation()
-        return [[_window(part) for part in (whole, *whole.overflowing)] for whole in found]
+        # Not encode_batch_fast: that one leaves the characters out.
+        return [self._windows(pair) for pair in self.tokenizer.encode_batch(pairs)]
+
+    def _windows(self, pair: Encoding) -> list[Window]:
+        segments = pair.sequence_ids
+        count = segments.count(1)
+        first = segments.index(1) if count else len(segments)
+        offsets = np.array(pair.offsets[first : first + count], dtype=np.int32).reshape(count, 2)
+        outside = len(segments) - count
+        ids, types = pair.ids, pair.type_ids
+        return [
+            Window(
+                [*ids[:first], *ids[first + start : first + end], *ids[first + count :]],
+                [*types[:first], *types[first + start : first + end], *types[first + count :]],
+                first,
+                offsets[start:end],
+            )
+            for start, end in windows(count, self.limits.max_length - outside, self.limits.stride)
+        ]
 
     def cut(self, questions: Sequence[str]) -> list[str]:
         """The beginning of each question that has no more tokens than are kept."""
         limit = self.limits.max_question
         kept = list(questions)
-        found = self.tokenizer.encode_batch_fast(kept, add_special_tokens=False)
-        for row, tokens in enumerate(found):
+        encodings = self.tokenizer.encode_batch_fast(kept, add_special_tokens=False)
+        for index, tokens in enumerate(encodings):
             if len(tokens) > limit:
-                kept[row] = self._cut(kept[row])
+                kept[index] = self._cut(kept[index])
         return kept
 
     def _cut(self, question: str) -> str:
         limit = self.limits.max_question
-        # A tokenizer may read a cut word in more pieces than before; then more goes.
+        # A tokenizer may split a cut word into more subwords than before; then more goes.
         while len(tokens := self.tokenizer.encode(question, add_special_tokens=False)) > limit:
             end = int(tokens.offsets[limit - 1][1])
             question = question[: min(end, len(question) - 1)]
         return question
-
-
-def _window(part: Encoding) -> Window:
-    owners = part.sequence_ids
-    size = owners.count(1)
-    first = owners.index(1) if size else len(owners)
-    chars = np.array(part.offsets[first : first + size], dtype=np.int32).reshape(size, 2)
-    return Window(part.ids, part.type_ids, first, chars)
 
 
 def token_span(window: Window, start: int, end: int, *, part: tuple[bool, bool]) -> tuple[int, int]:

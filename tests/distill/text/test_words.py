@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import BertTokenizerFast
 
-from distill.runtime.units import default_stride, parts, units
+from distill.text.words import default_stride, word_windows, words_of
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "new", "york", "cafe", "go", "##ing"]
 PIECES += ["@", "user", "'", "s", ".", "北", "京"]
@@ -18,7 +18,7 @@ def engine() -> Tokenizer:
 
 
 def read(engine: Tokenizer, text: str) -> list[str]:
-    found = units(engine.encode(text), text)
+    found = words_of(engine.encode(text), text)
     return [text[start:end] for start, end in zip(found.starts, found.ends, strict=True)]
 
 
@@ -37,38 +37,38 @@ def read(engine: Tokenizer, text: str) -> list[str]:
         ("", []),
     ],
 )
-def test_units_are_words_with_their_characters(
+def test_words_are_words_with_their_characters(
     engine: Tokenizer, text: str, expected: list[str]
 ) -> None:
     assert read(engine, text) == expected
 
 
-def test_a_unit_is_read_at_its_first_piece(engine: Tokenizer) -> None:
+def test_a_word_is_read_at_its_first_piece(engine: Tokenizer) -> None:
     text = "going going york"
-    found = units(engine.encode(text), text)
+    found = words_of(engine.encode(text), text)
     assert found.firsts.tolist() == [0, 2, 4]
-    [part] = parts(found, max_length=16, stride=4)
+    [part] = word_windows(found, max_length=16, stride=4)
     pieces = [PIECES[piece] for piece in part.ids]
     assert pieces == ["[CLS]", "go", "##ing", "go", "##ing", "york", "[SEP]"]
-    assert [pieces[place] for place in part.places] == ["go", "go", "york"]
+    assert [pieces[place] for place in part.positions] == ["go", "go", "york"]
 
 
 @pytest.mark.parametrize(("max_length", "stride"), [(8, 2), (8, 0), (11, 8), (128, 32)])
-def test_every_unit_is_read_in_one_window(engine: Tokenizer, max_length: int, stride: int) -> None:
+def test_every_word_is_read_in_one_window(engine: Tokenizer, max_length: int, stride: int) -> None:
     text = " ".join(["going new york . @user cafe"] * 7)
-    found = units(engine.encode(text), text)
-    cut = parts(found, max_length=max_length, stride=stride)
-    read_in = [unit for part in cut for unit in part.units.tolist()]
+    found = words_of(engine.encode(text), text)
+    cut = word_windows(found, max_length=max_length, stride=stride)
+    read_in = [word for part in cut for word in part.words.tolist()]
     assert read_in == list(range(len(found)))
     for part in cut:
         assert len(part) <= max_length
         assert part.ids[0], part.ids[-1] == (2, 3)
-        expected = [found.ids[found.firsts[unit]] for unit in part.units]
-        assert [part.ids[place] for place in part.places] == expected
+        expected = [found.ids[found.firsts[word]] for word in part.words]
+        assert [part.ids[place] for place in part.positions] == expected
 
 
-def test_a_text_without_units_has_no_windows(engine: Tokenizer) -> None:
-    assert parts(units(engine.encode(" "), " "), max_length=8, stride=2) == []
+def test_a_text_without_words_has_no_windows(engine: Tokenizer) -> None:
+    assert word_windows(words_of(engine.encode(" "), " "), max_length=8, stride=2) == []
 
 
 def test_a_quarter_is_shared_by_default() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.runtime.tags import SCHEMES, Span, TagSet, split_tag, tags_of
+from distill.text.tags import SCHEMES, Span, TagSet, split_tag, tags_of
 
 TYPES = ["person", "creative-work"]
 BIO = TagSet(tags_of(TYPES, "bio"), "bio")

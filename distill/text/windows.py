@@ -1,4 +1,4 @@
-"""Parts of a text that is longer than a model reads, and which of them each token is read in.
+"""Windows of a text that is longer than a model reads, and which of them each token is read in.
 
 Legend: N tokens of a text, K windows.
 """
@@ -12,33 +12,29 @@ Window = tuple[int, int]
 
 
 def windows(count: int, size: int, stride: int) -> list[Window]:
-    """Cut a row of tokens into as few windows as overlap enough.
+    """Cut a row of tokens into windows that overlap, as ``tokenizers`` truncates with a stride.
 
-    Where one window is not enough, all are full and evenly placed, so that they may overlap by
-    more than was asked for.
+    All are full but the last, which ends with the text.
 
     Args:
         count: N.
         size: tokens in a window, at most.
-        stride: tokens that neighbouring windows share, at least; less than ``size``.
+        stride: tokens that neighbouring windows share; less than ``size``.
 
     Returns:
         The first token of each window, and the one behind its last.
 
     Raises:
-        ValueError: the windows would overlap all over.
+        ValueError: a window would begin where the one before it does.
 
     Example:
-        >>> windows(10, 6, 2)
-        [(0, 6), (4, 10)]
+        >>> windows(10, 6, 3)
+        [(0, 6), (3, 9), (6, 10)]
     """
     if not 0 <= stride < size:
         raise ValueError(f"windows of {size} tokens cannot overlap by {stride}")
-    if count <= size:
-        return [(0, count)]
-    parts = -(-(count - stride) // (size - stride))
-    starts = [part * (count - size) // (parts - 1) for part in range(parts)]
-    return [(start, start + size) for start in starts]
+    starts = range(0, max(count - stride, 1), size - stride)
+    return [(start, min(start + size, count)) for start in starts]
 
 
 def owners(count: int, cut: list[Window]) -> npt.NDArray[np.int64]:

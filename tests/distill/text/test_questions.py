@@ -8,7 +8,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from distill.errors import DataError
-from distill.runtime.windows import Limits, WindowEncoder, token_span
+from distill.text.questions import Limits, WindowEncoder, token_span
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)
 

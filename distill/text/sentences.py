@@ -1,4 +1,4 @@
-"""Where the sentences of a text begin and end, in English and Chinese, told by their positions."""
+"""Where the sentences of a text begin and end, in English and Chinese, by their positions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def sentence_spans(text: str) -> list[Span]:
 
     A sentence ends at ``.``, ``!``, ``?`` or ``…`` with white space behind it, or at a Chinese
     stop, with the closing quotes there; and where a paragraph does, at a blank line. It does not
-    end behind a title or initial (``Mr.``, ``J.``), nor where a small letter follows.
+    end behind a title or initial (``Mr.``, ``J.``), nor where a small letter follows in a text that
+    has capitals.
 
     Args:
         text: any text; a single line break is white space.
@@ -42,10 +43,12 @@ def sentence_spans(text: str) -> list[Span]:
         >>> [text[start:end] for start, end in sentence_spans(text)]
         ['Mr. Lee came.', '"Late!" he said.', '他走了。', '她来了。']
     """
-    found: list[Span] = []
-    for start, end in _paragraphs(text):
-        found += _sentences(text, start, end)
-    return found
+    cased = text != text.lower()
+    return [
+        span
+        for start, end in _paragraphs(text)
+        for span in _sentences(text, start, end, cased=cased)
+    ]
 
 
 def tidy(text: str) -> str:
@@ -68,9 +71,9 @@ def _paragraphs(text: str) -> Iterator[Span]:
     yield start, len(text)
 
 
-def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
+def _sentences(text: str, start: int, end: int, *, cased: bool) -> Iterator[Span]:
     for match in _STOP.finditer(text, start, end):
-        if _ends(text, match, start, end):
+        if _ends(text, match, start, end, cased=cased):
             span = _stripped(text, start, match.end())
             if span is not None:
                 yield span
@@ -80,12 +83,12 @@ def _sentences(text: str, start: int, end: int) -> Iterator[Span]:
         yield rest
 
 
-def _ends(text: str, match: re.Match[str], start: int, end: int) -> bool:
+def _ends(text: str, match: re.Match[str], start: int, end: int, *, cased: bool) -> bool:
     """Whether a stop ends a sentence."""
     if match.group()[0] in _CHINESE_STOPS:
         return True
     following = _FIRST_LETTER.match(text, match.end(), end)
-    if following is not None and following.group(1).islower():
+    if cased and following is not None and following.group(1).islower():
         return False
     if match.group() != ".":
         return True

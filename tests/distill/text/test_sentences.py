@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distill.runtime.sentences import sentence_spans, tidy, words_in
+from distill.text.sentences import sentence_spans, tidy, words_in
 
 
 def parts(text: str) -> list[str]:
@@ -24,6 +24,7 @@ def parts(text: str) -> list[str]:
         ("CHAPTER I\n\nIt was late,\nand cold.", ["CHAPTER I", "It was late,\nand cold."]),
         ("他走了。她说：“好！”然后呢？没有", ["他走了。", "她说：“好！”", "然后呢？", "没有"]),
         ("no stop at all", ["no stop at all"]),
+        ("the film. it was good", ["the film.", "it was good"]),
         (" \n\n  ", []),
         ("", []),
     ],

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from distill.runtime.spans import Decoding, Span, answer, best_spans, window_spans
+from distill.text.spans import Decoding, Span, answer, best_spans, window_spans
 
 TEXT = "zero one two three four five six seven"
 

@@ -1,0 +1,141 @@
+"""The words of a text that are tagged: those that its tokenizer splits it into.
+
+A tokenizer splits a text at spaces and punctuation into words, and these into subwords. A word's
+tag is read at its first subword. The text alone says where its words are, so that a model is
+trained, scored and served on the same ones.
+
+Legend: N subwords of a text without special tokens, W words.
+"""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Encoding
+
+from distill.text.windows import owners, windows
+
+
+@dataclass(frozen=True)
+class Words:
+    """A text's subwords and words.
+
+    Args:
+        ids: the subwords, (N,).
+        prefix: special tokens in front of them.
+        suffix: special tokens behind them.
+        firsts: the first subword of each word, (W,).
+        starts: the first character of each word, (W,).
+        ends: the character behind the last of each word, (W,).
+    """
+
+    ids: list[int]
+    prefix: list[int]
+    suffix: list[int]
+    firsts: npt.NDArray[np.int64]
+    starts: list[int]
+    ends: list[int]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+
+@dataclass(frozen=True)
+class WordWindow:
+    """A window of a text, as a model reads it.
+
+    Args:
+        ids: the window's subwords between special tokens.
+        words: the numbers of the words whose tags are read here, (V,).
+        positions: where in ``ids`` each of them has its first subword, (V,).
+    """
+
+    ids: list[int]
+    words: npt.NDArray[np.int64]
+    positions: npt.NDArray[np.int64]
+
+    @property
+    def type_ids(self) -> Sequence[int]:
+        """All of the first text."""
+        return [0] * len(self.ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def words_of(encoding: Encoding, text: str) -> Words:
+    """The words that a tokenizer splits a text into.
+
+    Args:
+        encoding: of the text, with special tokens, neither cut nor padded, with offsets.
+        text: the text.
+    """
+    special = encoding.special_tokens_mask
+    front = next((at for at, mask in enumerate(special) if not mask), len(special))
+    back = next((at for at, mask in enumerate(reversed(special)) if not mask), 0)
+    stop = len(special) - back
+    numbers = encoding.word_ids[front:stop]
+    offsets = encoding.offsets[front:stop]
+    firsts = [
+        at
+        for at, number in enumerate(numbers)
+        if number is not None and (at == 0 or number != numbers[at - 1])
+    ]
+    lasts = [first - 1 for first in firsts[1:]] + [len(numbers) - 1]
+    return Words(
+        ids=encoding.ids[front:stop],
+        prefix=encoding.ids[:front],
+        suffix=encoding.ids[stop:],
+        firsts=np.asarray(firsts, dtype=np.int64),
+        starts=[offsets[first][0] for first in firsts],
+        ends=[_end(text, offsets[last][1]) for last in lasts[: len(firsts)]],
+    )
+
+
+def _end(text: str, end: int) -> int:
+    """An end moved behind the accents and joiners that belong to the character before it."""
+    joined = itertools.takewhile(_joins, text[end : end + 8])
+    return end + sum(1 for _ in joined)
+
+
+def _joins(character: str) -> bool:
+    # Normalising takes accents away; their characters then belong to no subword.
+    return not character.isascii() and unicodedata.category(character) in ("Mn", "Me")
+
+
+def word_windows(words: Words, *, max_length: int, stride: int) -> list[WordWindow]:
+    """Cut a text into windows; the tag of each word is read in exactly one of them.
+
+    Args:
+        words: the text's words.
+        max_length: tokens that the model reads, special ones included.
+        stride: subwords that neighbouring windows share.
+
+    Returns:
+        One window, unless the text is longer than the model reads; none where it has no words.
+    """
+    count = len(words.ids)
+    cut = windows(count, room(words, max_length), stride)
+    owner = owners(count, cut)[words.firsts] if count else np.zeros(0, dtype=np.int64)  # (W,)
+    made = []
+    for number, (start, end) in enumerate(cut):
+        own = np.flatnonzero(owner == number)  # (V,)
+        ids = [*words.prefix, *words.ids[start:end], *words.suffix]
+        if len(own):
+            made.append(WordWindow(ids, own, words.firsts[own] - start + len(words.prefix)))
+    return made
+
+
+def room(words: Words, max_length: int) -> int:
+    """Subwords that fit beside the special tokens."""
+    return max_length - len(words.prefix) - len(words.suffix)
+
+
+def default_stride(max_length: int) -> int:
+    """Tokens that windows share where the recipe does not say: a quarter of a window."""
+    return max_length // 4
