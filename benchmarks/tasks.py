@@ -26,7 +26,6 @@ from distill.console import clock
 from distill.errors import RecipeError, UserError
 from distill.evaluation.cells import latency_cell
 from distill.evaluation.results import ModelRow, Results
-from distill.pipeline.plan import make_plan
 from distill.recipe.catalog import names
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import Recipe
@@ -237,17 +236,10 @@ def _distill(words: Sequence[str]) -> bool:
 
 def plan(bench: Bench, cases: Sequence[Case]) -> list[str]:
     """What stands where and about how long it takes, without loading a model."""
-    rows = [["run", "recipe", "task", "estimate", "state"]]
+    rows = [["run", "recipe", "task", "state"]]
     for case in cases:
-        state, told = bench.state(case), "-"
-        if state in ("to do", "begun"):
-            try:
-                seconds = make_plan(bench.recipe(case))["seconds"]
-                told = clock(seconds) if seconds else "-"
-            except UserError as error:
-                state = str(error)
-        rows.append([case.name, case.recipe, case.task, told, state])
-    return align(rows, words=5)
+        rows.append([case.name, case.recipe, case.task, bench.state(case)])
+    return align(rows, words=4)
 
 
 def student(results: Results) -> ModelRow:

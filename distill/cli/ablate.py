@@ -79,7 +79,7 @@ def ablate(
     count = jobs or _default_jobs(loaded, look=not (plan or results))
     place = run_dir if run_dir is not None else Path("runs") / f"ablation-{loaded.config.name}"
     if plan:
-        _tell_plan(loaded, [cell for cell in loaded.cells if wanted(cell)], count, as_json=as_json)
+        _tell_plan(loaded, [cell for cell in loaded.cells if wanted(cell)], as_json=as_json)
         return
     command = shlex.join(["distill", "ablate", ablation, *(overrides or []), *_stand_ins(loaded)])
     # Heavy: torch, transformers and lightning come with the cells.
@@ -193,29 +193,15 @@ def _chosen(option: str, text: str | None, known: list[str]) -> list[str]:
     return names
 
 
-def _tell_plan(loaded: LoadedAblation, cells: list[Cell], jobs: int, *, as_json: bool) -> None:
-    from distill.console import clock
-    from distill.recipe.ablation_cost import estimate_cells
-
-    seconds = estimate_cells(cells, threads=1 if jobs > 1 else None)
-    known = [value for value in seconds if value is not None]
+def _tell_plan(loaded: LoadedAblation, cells: list[Cell], *, as_json: bool) -> None:
     if as_json:
-        rows = [
-            {"variant": c.variant, "task": c.task, "seed": c.seed, "seconds": s}
-            for c, s in zip(cells, seconds, strict=True)
-        ]
-        total = sum(known) if len(known) == len(cells) else None
-        content = {"cells": rows, "skipped": loaded.skipped, "seconds": total, "jobs": jobs}
+        rows = [{"variant": c.variant, "task": c.task, "seed": c.seed} for c in cells]
+        content = {"cells": rows, "skipped": loaded.skipped}
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    for cell, value in zip(cells, seconds, strict=True):
+    for cell in cells:
         stages = ", ".join(stage.name for stage in cell.planned())
-        time = "" if value is None else f"~{clock(value)}"
-        typer.echo(f"{cell.task:<12} seed {cell.seed:<6} {cell.variant:<28} {time:>9}  {stages}")
+        typer.echo(f"{cell.task:<12} seed {cell.seed:<6} {cell.variant:<28}  {stages}")
     for name, why in loaded.skipped.items():
         typer.echo(f"skipped: {name}: {why}")
-    shared = "(estimate; what several cells share is counted once)"
-    if jobs > 1:
-        wall = clock(sum(known) / min(jobs, max(1, len(cells))))
-        shared = f"by one thread, about {wall} with --jobs {jobs} {shared}"
-    typer.echo(f"{len(cells)} cells, about {clock(sum(known))} of training {shared}")
+    typer.echo(f"{len(cells)} cells")

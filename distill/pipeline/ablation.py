@@ -64,7 +64,7 @@ def ablate(
         logger.info("%s: %d cells, %d to be done", loaded.config.name, len(loaded.cells), len(todo))
         for note, why in loaded.skipped.items():
             logger.info("%s: skipped: %s", note, why)
-        progress = Progress(loaded.cells, todo, jobs)
+        progress = Progress(todo, jobs)
 
         def over(cell: Cell, result: CellResult) -> None:
             record.add(result)

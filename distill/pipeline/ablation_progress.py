@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from distill.console import clock
 from distill.recipe.ablation import Cell
-from distill.recipe.ablation_cost import estimate_cells
 
 Named = tuple[str, str, int]
 
@@ -23,23 +22,19 @@ def title(cell: Cell) -> str:
 
 
 class Progress:
-    """Counts cells against what was expected of them.
+    """Counts cells and how long they took.
 
     Args:
-        cells: all cells of the ablation.
         todo: those that are done now, in order.
         jobs: how many are done at the same time, each in one thread if there are several.
     """
 
-    def __init__(self, cells: Sequence[Cell], todo: Sequence[Cell], jobs: int = 1) -> None:
-        estimates = estimate_cells(cells, threads=1 if jobs > 1 else None)
-        expected = dict(zip(map(named, cells), estimates, strict=True))
-        self._left = {named(cell): expected[named(cell)] or 0.0 for cell in todo}
-        self._known = all(expected[named(cell)] is not None for cell in todo)
+    def __init__(self, todo: Sequence[Cell], jobs: int = 1) -> None:
+        self._left = {named(cell) for cell in todo}
         self._total, self._jobs, self._begun = len(todo), jobs, 0
         self._running: dict[Named, float] = {}
         self._start = time.monotonic()
-        self._spent = self._expected = 0.0
+        self._spent = 0.0
 
     def begin(self, cell: Cell) -> str:
         """Count a cell as begun; what is said of it."""
@@ -51,7 +46,7 @@ class Progress:
     def done(self, cell: Cell, seconds: float) -> None:
         """Count a cell as done."""
         self._running.pop(named(cell), None)
-        self._expected += self._left.pop(named(cell))
+        self._left.discard(named(cell))
         self._spent += seconds
 
     def whole(self) -> str:
@@ -69,14 +64,13 @@ class Progress:
         return f"{gone} gone, {told}"
 
     def seconds_left(self) -> float | None:
-        """Seconds until all is done, from what this machine took so far; ``None``: not known."""
-        if not self._known:
+        """Seconds until all is done, at the mean pace of the cells that are; ``None`` before."""
+        done = self._total - len(self._left)
+        if not done:
             return None
-        # What the cells that are done took, against what was expected of them.
-        pace = self._spent / self._expected if self._expected else 1.0
-        now = time.monotonic()
-        left = 0.0
-        for name, seconds in self._left.items():
-            gone = now - self._running[name] if name in self._running else 0.0
-            left += max(0.0, seconds * pace - gone)
+        now, each = time.monotonic(), self._spent / done
+        left = sum(
+            max(0.0, each - (now - self._running[name] if name in self._running else 0.0))
+            for name in self._left
+        )
         return left / max(1, min(self._jobs, len(self._left)))

@@ -1,59 +1,47 @@
-"""What a run would do, weigh and take, told from its recipe alone: nothing is loaded or written."""
+"""What a recipe will do and what its models weigh: stages, layer maps, parameters, MACs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from distill.matching.layer_map import LayerMap, candidates, make_layer_map
-from distill.recipe.augmented import work_by_stage
 from distill.recipe.checks import student_size
-from distill.recipe.estimate import TOLD_LENGTH, Shape, cores, shapes_by_stage, stage_bytes
 from distill.recipe.in_words import in_words
 from distill.recipe.known import teacher_shape
 from distill.recipe.plan import PlannedStage, plan_stages
-from distill.recipe.rows import count_rows
 from distill.recipe.schema import DistillStage, LayerSearch, PruneStage, Recipe, TeacherModel
-from distill.recipe.speed import macs_per_second
+from distill.recipe.shapes import EXAMPLE_LENGTH, Shape, shapes_by_stage
 
 
 def make_plan(recipe: Recipe) -> dict[str, Any]:
-    """The plan as plain values; numbers that cannot be told yet are ``None``."""
+    """The plan as plain values, from the recipe alone: nothing heavy is imported or loaded.
+
+    Maps and models are missing where the teacher's shape is known only after its download.
+    """
     stages = plan_stages(recipe)
-    found, size = teacher_shape(recipe.teacher.model), student_size(recipe)
-    rows = count_rows(recipe.data, recipe.task)
+    size, known = student_size(recipe), teacher_shape(recipe.teacher.model)
     content: dict[str, Any] = {
         "recipe": recipe.name,
         "description": recipe.description,
+        "seeds": recipe.seeds,
         "teacher": recipe.teacher.model,
         "student": size.name,
-        "rows": rows.count if rows else None,
         "stages": [_stage(stage) for stage in stages],
         "layer_maps": [],
         "models": [],
-        "seconds": None,
-        "bytes": None,
-        "cores": recipe.trainer.threads or cores(),
-        "macs_per_second": None,
     }
-    if found is None:
-        return content if recipe.seeds is None else _times_seeds(content, recipe.seeds)
-    teacher = Shape.of_teacher(found, len(recipe.task.labels or "??"))
-    students = shapes_by_stage(recipe, stages, teacher, size)
+    if known is None:
+        return content
+    teacher = Shape.of_teacher(known, len(recipe.task.labels or "??"))
+    students = shapes_by_stage(stages, teacher, size)
     content["layer_maps"] = [
         layer_map
         for stage, student in zip(stages, students, strict=True)
         if isinstance(stage.config, DistillStage) and _inside(stage.config)
-        for layer_map in _layer_maps(stage.config, student.layers, found.layers)
+        for layer_map in _layer_maps(stage.config, student.layers, known.layers)
     ]
     content["models"] = _models(stages, teacher, students)
-    content["bytes"] = sum(
-        stage_bytes(stage, teacher, student)
-        for stage, student in zip(stages, students, strict=True)
-    )
-    if rows is not None:
-        costs = work_by_stage(recipe, stages, rows, teacher=teacher, students=students)
-        _add_times(content, costs, macs_per_second(recipe.trainer))
-    return content if recipe.seeds is None else _times_seeds(content, recipe.seeds)
+    return content
 
 
 def _stage(stage: PlannedStage) -> dict[str, Any]:
@@ -63,29 +51,7 @@ def _stage(stage: PlannedStage) -> dict[str, Any]:
         "kind": stage.kind,
         "folder": stage.folder,
         "what": in_words(stage),
-        "seconds": None,
     }
-
-
-def _times_seeds(content: dict[str, Any], seeds: list[int]) -> dict[str, Any]:
-    """Times and bytes of all seeds together."""
-
-    def all_of(value: Any) -> Any:
-        return None if value is None else round(value * len(seeds), 1)
-
-    return content | {
-        "seeds": seeds,
-        "stages": [told | {"seconds": all_of(told["seconds"])} for told in content["stages"]],
-        "seconds": all_of(content["seconds"]),
-        "bytes": all_of(content["bytes"]),
-    }
-
-
-def _add_times(content: dict[str, Any], costs: list[float], speed: float) -> None:
-    content["macs_per_second"] = speed
-    for told, work in zip(content["stages"], costs, strict=True):
-        told["seconds"] = round(work / speed, 1)
-    content["seconds"] = round(sum(stage["seconds"] for stage in content["stages"]), 1)
 
 
 def _models(
@@ -117,7 +83,7 @@ def _model(name: str, shape: Shape) -> dict[str, Any]:
         "ffn": shape.ffn,
         "parameters": shape.parameters,
         "parameters_no_embeddings": shape.parameters - shape.embedding_parameters,
-        f"macs_l{TOLD_LENGTH}": round(shape.macs(TOLD_LENGTH)),
+        f"macs_l{EXAMPLE_LENGTH}": round(shape.macs(EXAMPLE_LENGTH)),
         "bytes_fp32": shape.bytes_fp32,
     }
 

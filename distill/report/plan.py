@@ -1,11 +1,11 @@
-"""A run's plan on the console: stages, layer maps as two columns, sizes, time and disk."""
+"""A run's plan on the console: stages, layer maps as two columns, sizes; times where measured."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from distill.console import clock
-from distill.recipe.estimate import TOLD_LENGTH
+from distill.recipe.shapes import EXAMPLE_LENGTH
 from distill.report.columns import align
 
 
@@ -13,10 +13,10 @@ def plan_lines(content: dict[str, Any]) -> list[str]:
     """The plan as lines of text.
 
     Args:
-        content: from :func:`distill.pipeline.plan.make_plan`.
+        content: from :func:`distill.pipeline.plan.make_plan`; with ``measured``, times too.
     """
     title = f"{content['recipe']}: {content['description']}".removesuffix(": ")
-    lines = [title, "", *_stages(content["stages"])]
+    lines = [title, "", *_stages(content)]
     for layer_map in content["layer_maps"]:
         lines += ["", *_map(layer_map)]
     if content["models"]:
@@ -24,19 +24,40 @@ def plan_lines(content: dict[str, Any]) -> list[str]:
     else:
         lines += [
             "",
-            f"the shape of {content['teacher']} is known once it is downloaded: no layer map, "
-            "sizes or times yet",
+            f"the shape of {content['teacher']} is known once it is downloaded: no layer map and "
+            "no sizes yet",
         ]
-    return [*lines, "", *_cost(content)]
+    notes = _time(content["measured"]) if "measured" in content else []
+    if seeds := content["seeds"]:
+        each = "; the time is one seed's" if notes else ""
+        notes.append(f"seeds: all of it is done once for each of {_joined(seeds)}{each}")
+    return [*lines, "", *notes] if notes else lines
 
 
-def _stages(stages: list[dict[str, Any]]) -> list[str]:
-    rows = [["stage", "kind", "time", "what"]]
-    for stage in stages:
-        seconds = stage["seconds"]
-        time = f"~{clock(seconds)}" if seconds else ""
-        rows.append([stage["folder"], stage["kind"], time, stage["what"]])
+def _joined(values: list[Any]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _stages(content: dict[str, Any]) -> list[str]:
+    times = content.get("measured", {}).get("stages", {})
+    rows = [["stage", "kind", *(["time"] if times else []), "what"]]
+    for stage in content["stages"]:
+        seconds = times.get(stage["name"], {}).get("seconds")
+        time = [clock(seconds) if seconds is not None else ""] if times else []
+        rows.append([stage["folder"], stage["kind"], *time, stage["what"]])
     return align(rows, words=len(rows[0]))
+
+
+def _time(measured: dict[str, Any]) -> list[str]:
+    stages = measured["stages"].values()
+    steps = sum(stage["steps"] for stage in stages)
+    return [
+        f"training: {clock(sum(stage['seconds'] for stage in stages))} for {steps:,} steps on "
+        f"{measured['rows']:,} rows, measured on {measured['measured_steps']} steps of each stage "
+        f"here ({measured['machine']})",
+        "not in it: preparing data, the teacher's logits, choosing what is pruned, int8, export, "
+        "evaluation",
+    ]
 
 
 def _map(layer_map: dict[str, Any]) -> list[str]:
@@ -62,7 +83,7 @@ def _map(layer_map: dict[str, Any]) -> list[str]:
 
 
 def _models(models: list[dict[str, Any]]) -> list[str]:
-    title = f"model shape heads ffn parameters non-embedding MACs(L={TOLD_LENGTH}) fp32"
+    title = f"model shape heads ffn parameters non-embedding MACs(L={EXAMPLE_LENGTH}) fp32"
     rows = [title.split()]
     rows += [
         [
@@ -72,29 +93,9 @@ def _models(models: list[dict[str, Any]]) -> list[str]:
             str(model["ffn"]),
             f"{model['parameters'] / 1e6:.2f} M",
             f"{model['parameters_no_embeddings'] / 1e6:.2f} M",
-            f"{model[f'macs_l{TOLD_LENGTH}'] / 1e6:.0f} M",
+            f"{model[f'macs_l{EXAMPLE_LENGTH}'] / 1e6:.0f} M",
             f"{model['bytes_fp32'] / 1e6:.1f} MB",
         ]
         for model in models
     ]
     return align(rows, words=len(rows[0]))
-
-
-def _cost(content: dict[str, Any]) -> list[str]:
-    lines = []
-    if content["seconds"] is not None:
-        lines.append(
-            f"time: about {clock(content['seconds'])} of training (estimate: {content['rows']:,} "
-            f"rows on {content['cores']} CPU cores at {content['macs_per_second'] / 1e9:.0f} "
-            "GMACs/s)"
-        )
-    else:
-        lines.append("time: not known before the data and the teacher are")
-    if content["bytes"] is not None:
-        lines.append(f"disk: at most about {content['bytes'] / 1e9:.1f} GB in the run folder")
-    if seeds := content.get("seeds"):
-        lines.append(
-            f"seeds: all of it is done once for each of {', '.join(map(str, seeds))}; times and "
-            f"disk are those of all {len(seeds)} together"
-        )
-    return lines

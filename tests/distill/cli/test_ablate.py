@@ -49,13 +49,10 @@ def test_the_documented_file_is_planned(documented: Path, capsys: Capture) -> No
     assert out[0].split()[:4] == ["mine", "seed", "1", "full"]
     assert out[0].endswith("teacher, intermediate, prediction")
     assert out[-2].startswith("skipped: general: the folder 'general' is not given: --folder gen")
-    assert out[-1].startswith("18 cells, about ")
+    assert out[-1] == "18 cells"
     assert main([*words, "--json", "--only", "full, map-last"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [cell["variant"] for cell in told["cells"]] == ["full", "map-last"] * 3
-    first, second = (cell["seconds"] for cell in told["cells"][:2])
-    assert first > second > 0  # the teacher is trained once
-    assert told["seconds"] == pytest.approx(sum(cell["seconds"] for cell in told["cells"]))
 
 
 def test_the_python_of_the_documentation(documented: Path) -> None:

@@ -174,8 +174,7 @@ def test_plan_draws_stages_map_and_models(capsys: Capture) -> None:
     assert models["teacher"][1:5] == ["6x384", "12", "1536", "22.71"]
     assert models["student"][1:5] == ["3x384", "12", "1536", "17.39"]
     assert models["prune"][1:4] == ["3x384", "8", "614"]
-    assert any(line.startswith("time: about ") and "estimate" in line for line in lines)
-    assert any(line.startswith("disk: at most about ") for line in lines)
+    assert not any(line.startswith("training: ") for line in lines)  # nothing was measured
     assert lines[-1] == "next: distill run quickstart"
 
 
@@ -183,8 +182,7 @@ def test_plan_as_json(capsys: Capture) -> None:
     plan = json.loads(out_of(capsys, "plan", "sst2", "--json"))
     assert plan["layer_maps"][0]["pairs"] == [[1, 3], [2, 6], [3, 9], [4, 12]]
     assert plan["models"][0]["parameters"] == 109_483_778  # BERT-base with two labels
-    assert plan["rows"] == 67_349
-    assert plan["seconds"] == pytest.approx(sum(s["seconds"] for s in plan["stages"]), abs=1)
+    assert "measured" not in plan
 
 
 def test_plan_of_pairs_names_layers_that_learn_nothing(capsys: Capture) -> None:
@@ -205,21 +203,17 @@ def test_plan_draws_every_kind_of_map(capsys: Capture, kind: str, taught: str) -
     assert arrows == list(reversed(taught))
 
 
-def test_plan_draws_what_a_search_tries_and_counts_its_time(capsys: Capture) -> None:
+def test_plan_draws_what_a_search_tries(capsys: Capture) -> None:
     override = "stages.intermediate.layer_map=search"
     out = out_of(capsys, "plan", "quickstart", override)
     assert "try all layer maps for 2x100 steps each; match embedding" in out
     for kind in ("uniform", "first", "last", "skip"):
         assert f"layer map of intermediate (search, candidate {kind}; matches" in out
-    plain = json.loads(out_of(capsys, "plan", "quickstart", "--json"))
-    plan = json.loads(out_of(capsys, "plan", "quickstart", override, "--json"))
-    assert plan["stages"][2]["seconds"] > plain["stages"][2]["seconds"] + 100
 
 
 def test_plan_of_an_unknown_teacher_says_what_is_not_known(capsys: Capture) -> None:
     out = out_of(capsys, "plan", "sst2", "teacher.model=some/one")
     assert "the shape of some/one is known once it is downloaded" in out
-    assert "time: not known" in out
     assert "01-teacher" in out
 
 

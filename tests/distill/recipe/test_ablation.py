@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from distill.errors import RecipeError
 from distill.recipe import catalog
 from distill.recipe.ablation import Cell, load_ablation
-from distill.recipe.ablation_cost import estimate_cells, stage_keys
+from distill.recipe.ablation_cost import stage_keys
 
 ABLATION = """\
 ablation: 1
@@ -156,17 +155,13 @@ def test_folders_that_the_file_does_not_know(ablation: Write) -> None:
     ]
 
 
-def test_shared_stages_cost_once(ablation: Write) -> None:
+def test_shared_stages_have_the_same_key(ablation: Write) -> None:
     cells = load_ablation(ablation()).cells
-    seconds: list[Any] = estimate_cells(cells)
     keys = {(c.variant, c.task, c.seed): stage_keys(c) for c in cells}
     full, last = keys["full", "two", 3], keys["last", "two", 3]
     assert full[:2] == last[:2]  # teacher, and baseline
     assert full[2] != last[2]
     assert full[0] != keys["full", "two", 4][0]
-    told = dict(zip(keys, seconds, strict=True))
-    assert told["labels", "two", 3] == 0
-    assert 0 < told["last", "two", 3] < told["full", "two", 3]
 
 
 def test_every_ablation_that_comes_along_can_be_read(tmp_path: Path) -> None:
@@ -177,7 +172,6 @@ def test_every_ablation_that_comes_along_can_be_read(tmp_path: Path) -> None:
         loaded = load_ablation(name, folders=folders)
         assert set(loaded.skipped) == {"init-general"}
         assert len(loaded.cells) > 50
-        assert all(seconds is None for seconds in estimate_cells(loaded.cells))  # no such files
 
 
 def test_ablations_are_found_by_name() -> None:

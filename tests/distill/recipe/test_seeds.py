@@ -96,20 +96,9 @@ def test_the_resolved_recipe_has_no_seed_beside_seeds(tmp_path: Path, capsys) ->
     assert "seeds" in json.loads(capsys.readouterr().out)["$defs"]["Recipe"]["properties"]
 
 
-def test_a_plan_tells_of_all_seeds_together(capsys) -> None:
-    plans = []
-    for words in ([], ["seeds=[1,2,3]"]):
-        assert main(["plan", "quickstart", *words, "--json"]) == 0
-        plans.append(json.loads(capsys.readouterr().out))
-    one, three = plans
-    assert "seeds" not in one
-    assert three["seeds"] == [1, 2, 3]
-    assert three["seconds"] == pytest.approx(3 * one["seconds"])
-    assert three["bytes"] == 3 * one["bytes"]
-    assert sum(stage["seconds"] for stage in three["stages"]) == pytest.approx(three["seconds"])
+def test_a_plan_names_the_seeds(capsys) -> None:
     assert main(["plan", "quickstart", "seeds=[1,2,3]"]) == 0
-    told = capsys.readouterr().out
-    assert "once for each of 1, 2, 3; times and disk are those of all 3 together" in told
+    assert "seeds: all of it is done once for each of 1, 2, 3\n" in capsys.readouterr().out
 
 
 def test_a_run_of_several_seeds_stands_for_no_model(tmp_path: Path) -> None:

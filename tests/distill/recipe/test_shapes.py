@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from distill.recipe.estimate import Shape, _after
 from distill.recipe.known import teacher_shape
 from distill.recipe.schema import PruneStage
+from distill.recipe.shapes import Shape, _after
 from distill.recipe.sizes import resolve_size
 
 

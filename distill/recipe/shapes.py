@@ -1,0 +1,128 @@
+"""What models of a recipe weigh and cost, computed from their shapes; no weights are loaded.
+
+Legend: L length, D hidden size, H heads, F feed-forward neurons, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from distill.recipe.known import TeacherShape
+from distill.recipe.plan import PlannedStage
+from distill.recipe.schema import PruneStage
+from distill.recipe.schema.prune import width_left
+from distill.recipe.sizes import Size
+
+#: Tokens of the example whose multiply-accumulates are shown.
+EXAMPLE_LENGTH = 32
+_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a BERT classifier, stock or pruned alike in every layer.
+
+    Args:
+        layers: number of layers.
+        hidden: D.
+        heads: attention heads in every layer.
+        head_dim: width of a head.
+        ffn: F.
+        vocab: rows of the word embeddings.
+        positions: rows of the position embeddings.
+        types: rows of the token type embeddings.
+        labels: C.
+    """
+
+    layers: int
+    hidden: int
+    heads: int
+    head_dim: int
+    ffn: int
+    vocab: int
+    positions: int
+    types: int
+    labels: int
+
+    @classmethod
+    def of_teacher(cls, teacher: TeacherShape, labels: int) -> Shape:
+        """The shape of a teacher with a head for the task."""
+        return cls(
+            layers=teacher.layers,
+            hidden=teacher.hidden,
+            heads=teacher.heads,
+            head_dim=teacher.hidden // teacher.heads,
+            ffn=teacher.ffn,
+            vocab=teacher.vocab,
+            positions=teacher.positions,
+            types=teacher.types,
+            labels=labels,
+        )
+
+    def student(self, size: Size) -> Shape:
+        """A student of a size, with this teacher's vocabulary."""
+        return replace(
+            self,
+            layers=size.layers,
+            hidden=size.hidden,
+            heads=size.heads,
+            head_dim=size.hidden // size.heads,
+            ffn=size.ffn,
+        )
+
+    def pruned(self, heads: float, ffn: float) -> Shape:
+        """What is left after shares of heads and neurons are removed."""
+        return replace(self, heads=_kept(self.heads, heads), ffn=_kept(self.ffn, ffn))
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Numbers in the three embedding tables."""
+        return (self.vocab + self.positions + self.types) * self.hidden
+
+    @property
+    def parameters(self) -> int:
+        """All numbers: embeddings, layers, pooler and classifier, with biases and LayerNorm."""
+        width = self.heads * self.head_dim
+        attention = 3 * (self.hidden * width + width) + width * self.hidden + self.hidden
+        feed_forward = 2 * self.hidden * self.ffn + self.ffn + self.hidden
+        layer = attention + feed_forward + 4 * self.hidden
+        head = (self.hidden + 1) * (self.hidden + self.labels)
+        return self.embedding_parameters + 2 * self.hidden + self.layers * layer + head
+
+    @property
+    def bytes_fp32(self) -> int:
+        """Bytes of the weights at four a number."""
+        return _BYTES * self.parameters
+
+    def macs(self, length: float) -> float:
+        """Multiply-accumulates of one example of L tokens: linear layers and attention."""
+        width = self.heads * self.head_dim
+        layer = length * (4 * self.hidden * width + 2 * self.hidden * self.ffn)
+        layer += 2 * length * length * width
+        return self.layers * layer + self.hidden * (self.hidden + self.labels)
+
+
+def _kept(count: int, removed: float) -> int:
+    return min(count, max(1, round(count * (1 - removed))))
+
+
+def _after(shape: Shape, config: PruneStage) -> Shape:
+    """The shape after a prune stage; what only a measurement can tell stays as it is."""
+    if config.method == "depth":
+        left = len(config.keep) if config.keep else shape.layers - (config.layers or 0)
+        return replace(shape, layers=max(1, left))
+    if config.budget is not None:
+        removed = 1 - (config.budget.macs or config.budget.parameters or 1.0)
+        return shape.pruned(removed, removed)
+    left = width_left(shape.hidden, config.hidden or 0.0)
+    return replace(shape.pruned(*config.shares), hidden=left)
+
+
+def shapes_by_stage(stages: list[PlannedStage], teacher: Shape, size: Size) -> list[Shape]:
+    """The student's shape at the end of every stage."""
+    shape, shapes = teacher.student(size), []
+    for stage in stages:
+        if isinstance(stage.config, PruneStage):
+            shape = _after(shape, stage.config)
+        shapes.append(shape)
+    return shapes
