@@ -16,7 +16,6 @@ from rich.progress import (
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
-    TimeRemainingColumn,
 )
 from rich.text import Text
 
@@ -27,6 +26,11 @@ logger = logging.getLogger("distill")
 stderr = Console(stderr=True, highlight=False)
 
 _PLAIN_SECONDS, _BOARD_SECONDS = 15.0, 60.0
+#: An ETA needs so many seconds since the first count, and so many further counts or a tenth of all:
+#: one from the first step alone, which loads and compiles, was sixteen times too long.
+_ETA_SECONDS, _ETA_COUNTS = 5.0, 10
+#: The pace is the mean over so many seconds, validations between the steps included.
+_PACE_SECONDS = 600.0
 
 #: Called with a bar whenever it moves: how what one process does is shown by another.
 listeners: list[Callable[[Bar], None]] = []
@@ -49,7 +53,7 @@ class Bar:
 
     Args:
         description: what is being worked on, such as the stage's name.
-        total: how many steps there are.
+        total: how many steps there are; may be corrected on the way.
         done: how many were done before (a resumed run).
     """
 
@@ -57,59 +61,72 @@ class Bar:
         self.description = description
         self.total = max(total, 1)
         self.done = done
-        self._first = done
-        self._start = time.monotonic()
-        self._last_line = self._start
+        self._last_line = time.monotonic()
         self._status = ""
-        self._rich: Progress | None = None
+        self._counts = 0
+        self._first: tuple[float, int] | None = None
+        # Off a terminal rich draws nothing, but keeps count of the pace all the same.
+        self._rich = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[eta]}{task.fields[status]}"),
+            console=stderr,
+            transient=True,
+            disable=not stderr.is_terminal,
+            speed_estimate_period=_PACE_SECONDS,
+            get_time=lambda: time.monotonic(),
+        )
+        self._task = self._rich.add_task(
+            description, total=self.total, completed=done, eta="", status=""
+        )
 
     def __enter__(self) -> Bar:
-        if stderr.is_terminal:
-            self._rich = Progress(
-                TextColumn("[bold]{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TaskProgressColumn(),
-                TimeElapsedColumn(),
-                TextColumn("ETA"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[status]}"),
-                console=stderr,
-                transient=True,
-            )
-            self._rich.start()
-            self._task = self._rich.add_task(
-                self.description, total=self.total, completed=self.done, status=""
-            )
+        self._rich.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._rich is not None:
-            self._rich.stop()
-            self._rich = None
+        self._rich.stop()
 
     def advance(self, steps: int = 1, status: str | None = None) -> None:
         """Count ``steps`` more as done; ``status`` replaces the text behind the bar."""
         self.done += steps
+        now = time.monotonic()
+        if steps:
+            self._counts += 1
+            self._first = self._first or (now, self.done)
         if status is not None:
             self._status = status
+        self._rich.update(self._task, total=self.total, completed=self.done)
         for listener in listeners:
             listener(self)
-        if self._rich is not None:
-            self._rich.update(self._task, completed=self.done, status=self._status)
-            return
-        now = time.monotonic()
-        if now - self._last_line >= _PLAIN_SECONDS:
+        if not self._rich.disable:
+            eta = f"ETA {self._eta()} " if self.done < self.total else ""
+            self._rich.update(self._task, eta=eta, status=self._status)
+        elif now - self._last_line >= _PLAIN_SECONDS:
             self._last_line = now
-            logger.info(self.line(now))
+            logger.info(self.line())
 
-    def line(self, now: float | None = None) -> str:
+    def seconds_left(self) -> float | None:
+        """Seconds to the end at the pace since the first step; ``None`` while it is too young."""
+        if self._first is None:
+            return None
+        since, counted = self._first
+        enough = self._counts > _ETA_COUNTS or self.done - counted >= self.total / 10
+        if not enough or time.monotonic() - since < _ETA_SECONDS:
+            return None
+        return self._rich.tasks[0].time_remaining
+
+    def _eta(self) -> str:
+        left = self.seconds_left()
+        return "?" if left is None else clock(left)
+
+    def line(self) -> str:
         """The bar as one plain line: counts, percent, ETA and status."""
-        elapsed = (time.monotonic() if now is None else now) - self._start
-        gained = self.done - self._first
-        eta = clock(elapsed / gained * (self.total - self.done)) if gained else "?"
         share = self.done / self.total
-        text = f"{self.description}: {self.done}/{self.total} ({share:.0%}), ETA {eta}"
+        text = f"{self.description}: {self.done}/{self.total} ({share:.0%}), ETA {self._eta()}"
         return f"{text}, {self._status}" if self._status else text
 
 

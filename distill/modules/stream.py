@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from torch.utils.data import Sampler
+import torch
+from torch.utils.data import DataLoader, Sampler
 
-from distill.data.batches import EpochSampler
+from distill.data.batches import EpochSampler, make_collate, make_sampler
 from distill.recipe.schema import TrainConfig
+
+_ENDLESS = 2**31  # epochs
 
 
 @dataclass(frozen=True)
@@ -126,3 +129,21 @@ class EpochStream(Sampler[list[int]]):
                     return
                 left -= 1
                 yield batch
+
+
+def endless_batches(rows: Any, batch_size: int, *, seed: int) -> Iterator[dict[str, Any]]:
+    """Batches without end, every pass over the rows in an order of its own.
+
+    Args:
+        rows: tokenised rows.
+        batch_size: most rows of a batch.
+        seed: seeds the orders.
+    """
+    stream = EpochStream(make_sampler(rows, batch_size, seed=seed), epochs=_ENDLESS)
+    yield from DataLoader(
+        rows,
+        batch_sampler=stream,
+        collate_fn=make_collate(rows),
+        # Of its own, so that what is drawn elsewhere does not depend on the loader's being opened.
+        generator=torch.Generator().manual_seed(seed),
+    )

@@ -62,7 +62,6 @@ class Watcher(L.Callback):
         self.bar, self.interrupt = bar, interrupt
         self.evaluations = plan.evaluation_steps() | ({0} if at_start else set())
         self.started = time.monotonic()
-        self.first_step = state.step
         self._rate = 0.0
         self._status = ""
 
@@ -224,12 +223,10 @@ class Watcher(L.Callback):
             self._set_status(words[-1])
         words += [f"{name} {value:.4f}" for name, value in scores.items()]
         told = ", ".join(words) + (f" (best {best:.4f})" if best is not None else "")
-        gained = state.step - self.first_step
-        if gained and state.step < self.plan.steps:
-            left = (time.monotonic() - self.started) / gained * (self.plan.steps - state.step)
-            told = f"{told}, {clock(self.seconds)}, ETA {clock(left)}"
-        else:
-            told = f"{told}, {clock(self.seconds)}"
+        told = f"{told}, {clock(self.seconds)}"
+        left = self.bar.seconds_left()
+        if left is not None and state.step < self.plan.steps:
+            told = f"{told}, ETA {clock(left)}"
         logger.info("%s: %s", self.session.name, told)
 
 

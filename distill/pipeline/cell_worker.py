@@ -95,7 +95,7 @@ class _Teller(logging.Handler):
         now = time.monotonic()
         if now - self._last >= _OFTEN:
             self._last = now
-            self.tell({"said": bar.line(now)})
+            self.tell({"said": bar.line()})
 
 
 def main() -> int:

@@ -23,9 +23,9 @@ from distill.compression.scores import l1_scores, taylor_scores
 from distill.compression.search import Scores
 from distill.compression.surgery import slice_model
 from distill.compression.width import slice_width, width_scores
-from distill.data.batches import make_loader
 from distill.evaluation.machine import physical_cores
 from distill.modules.base import Batch
+from distill.modules.stream import endless_batches
 from distill.recipe.schema import PruneStage, TrainConfig
 from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS, width_left
 from distill.stages.context import StageContext
@@ -247,13 +247,7 @@ def _told(goal: Goal, config: PruneStage, model: PreTrainedModel, ease: float) -
 
 
 def training_batches(context: StageContext, batch_size: int) -> Iterator[Batch]:
-    """Training batches without end, in the order of the recipe's seed."""
+    """Training batches without end, in the orders of the recipe's seed."""
     workspace = context.workspace
-    loader = make_loader(
-        workspace.tokenized(workspace.data.train),
-        batch_size,
-        seed=context.recipe.seed,
-        shuffle=True,
-    )
-    while True:
-        yield from loader
+    rows = workspace.tokenized(workspace.data.train)
+    return endless_batches(rows, batch_size, seed=context.recipe.seed)

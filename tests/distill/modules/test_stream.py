@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from itertools import chain
+from itertools import chain, islice
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distill.data.batches import BucketSampler
-from distill.modules.stream import EpochStream, Plan
+from distill.modules.stream import EpochStream, Plan, endless_batches
 
 
 @pytest.mark.parametrize("start", [0, 1, 6, 7, 8, 13, 20, 21])
@@ -51,3 +52,23 @@ def test_plan_agrees_with_counting(batches: int, epochs: int, accumulate: int, p
     for epoch in range(1, epochs + 1):
         assert plan.step_at(epoch * batches) in due
     assert len(ended) == len({plan.step_at(epoch * batches) for epoch in range(1, epochs + 1)})
+
+
+class Rows:
+    """Ten rows of one token each."""
+
+    pad_id = 0
+    lengths = np.ones(10, dtype=np.int64)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        one = np.ones(1, dtype=np.int64)
+        return {"index": index, "input_ids": one, "token_type_ids": 0 * one, "label": 0}
+
+
+def test_endless_batches_change_their_order_with_every_pass() -> None:
+    batches = [b["index"].tolist() for b in islice(endless_batches(Rows(), 3, seed=1), 12)]
+    passes = [list(chain.from_iterable(batches[at : at + 4])) for at in (0, 4, 8)]
+    assert all(sorted(rows) == list(range(10)) for rows in passes)
+    assert len(set(map(tuple, passes))) == 3
+    again = [b["index"].tolist() for b in islice(endless_batches(Rows(), 3, seed=1), 12)]
+    assert again == batches
