@@ -18,7 +18,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel
 
-from distill.compression.masks import layer_sizes
+from distill.pruning.masks import layer_sizes
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import Budget, PruneStage, TrainConfig

@@ -1,1 +1,1 @@
-"""Making a trained model smaller: pruning (scores, masks, surgery) and int8 quantisation."""
+"""Int8 quantisation of a trained model: dynamic, static, weights alone, and trained for it."""

@@ -7,7 +7,7 @@ of each tensor's smallest and largest value) or are parameters that are learned 
 
 NNI's scales go into the exported graph as they are, so what was trained is what runs.
 
-NNI is imported only in this file and the one that scores for pruning, and only when it is used.
+NNI is imported only in this file, and only when it is used.
 
 Reference: Jacob et al. 2018, Quantization and Training of Neural Networks, section 3.
 Esser et al. 2020, Learned Step Size Quantization, section 2.
@@ -32,11 +32,10 @@ from transformers import PreTrainedModel
 from distill.compression.graph import Scales
 from distill.compression.qat_checkpoint import Int8Checkpoint
 from distill.compression.quantize import overflows
-from distill.compression.scores import Batch, LossOf
 from distill.console import Bar
 from distill.errors import DataError, ModelError
 from distill.export.quiet import quiet
-from distill.modules.base import step_seed
+from distill.modules.base import Batch, LossOf, step_seed
 from distill.modules.interrupt import Interrupt
 from distill.modules.optimizer import rate_factor
 from distill.recipe.schema import TrainConfig

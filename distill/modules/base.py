@@ -6,6 +6,7 @@ Legend: B batch, L length, C classes.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -23,6 +24,8 @@ from distill.tasks import Task
 from students.heads import logits_of
 
 Batch = dict[str, Tensor]
+#: ``loss_of(model, batch)``: a scalar that parts of a model are judged by.
+LossOf = Callable[[nn.Module, Batch], Tensor]
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _MASK = (1 << 64) - 1
 

@@ -11,8 +11,8 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from distill import atomic
-from distill.compression.masks import layer_sizes
 from distill.modules.session import FitResult
+from distill.pruning.masks import layer_sizes
 from distill.recipe.schema import PruneStage
 from distill.recipe.schema.prune import TRIES, width_left
 from distill.stages.context import StageContext, StageResult

@@ -6,16 +6,16 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from distill.compression.depth import keep_layers, layers_to_keep
-from distill.compression.masks import encoder_layers
-from distill.compression.vocabulary import (
+from distill.data.split import Split
+from distill.pruning.layers import keep_layers, layers_to_keep
+from distill.pruning.masks import encoder_layers
+from distill.pruning.subwords import (
     count_pieces,
     coverage,
     ids_to_keep,
     trim_embeddings,
     trim_tokenizer,
 )
-from distill.data.split import Split
 from distill.recipe.schema import PruneStage
 from distill.recipe.schema.prune import SCORE_STEPS
 from distill.stages.context import StageContext

@@ -12,20 +12,20 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from distill.compression.costs import macs_cost, parameters_cost
-from distill.compression.fisher import MaskGradients, mask_gradients, rearrange
-from distill.compression.goal import BudgetGoal, Goal, ShareGoal, progress
-from distill.compression.latency import LatencyTable, latency_table, measured_ms
-from distill.compression.masks import Masks, layer_sizes
-from distill.compression.nni_bridge import movement_scores
-from distill.compression.reconstruct import reconstruct
-from distill.compression.scores import l1_scores, taylor_scores
-from distill.compression.search import Scores
-from distill.compression.surgery import slice_model
-from distill.compression.width import slice_width, width_scores
 from distill.evaluation.machine import physical_cores
 from distill.modules.base import Batch
 from distill.modules.stream import endless_batches
+from distill.pruning.costs import macs_cost, parameters_cost
+from distill.pruning.goal import BudgetGoal, Goal, ShareGoal, progress
+from distill.pruning.latency import LatencyTable, latency_table, measured_ms
+from distill.pruning.mask_gradients import MaskGradients, mask_gradients, rearrange
+from distill.pruning.masks import Masks, layer_sizes
+from distill.pruning.nni_bridge import movement_scores
+from distill.pruning.reconstruct import reconstruct
+from distill.pruning.scores import l1_scores, taylor_scores
+from distill.pruning.search import Scores
+from distill.pruning.surgery import slice_model
+from distill.pruning.width import slice_width, width_scores
 from distill.recipe.schema import PruneStage, TrainConfig
 from distill.recipe.schema.prune import SAMPLES, SCORE_STEPS, width_left
 from distill.stages.context import StageContext

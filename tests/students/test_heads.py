@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import BertConfig, PreTrainedModel
 
-from distill.compression.masks import Masks
-from distill.compression.surgery import masked_forward, slice_model
 from distill.errors import ModelError
 from distill.evaluation.cost import macs
 from distill.export.onnx import export_onnx
+from distill.pruning.masks import Masks
+from distill.pruning.surgery import masked_forward, slice_model
 from distill.runtime.session import OnnxSession
 from students.heads import HEADS, POOLING, head_of, is_token_level, logits_of, outputs_of, pool
 from teachers.cache import cached_logits, compute_logits

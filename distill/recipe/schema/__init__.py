@@ -13,13 +13,6 @@ from distill.recipe.schema.ablation import (
     AblationVariant,
     ablation_schema,
 )
-from distill.recipe.schema.base import (
-    Name,
-    PositiveInt,
-    Section,
-    Share,
-    Weight,
-)
 from distill.recipe.schema.data import (
     Columns,
     DataConfig,
@@ -86,8 +79,13 @@ from distill.recipe.schema.task import (
     TextTask,
     VectorsTask,
 )
-from distill.recipe.schema.train import (
+from distill.section import (
+    Name,
+    PositiveInt,
+    Section,
+    Share,
     TrainConfig,
+    Weight,
 )
 
 __all__ = [

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictInt, StrictStr
 
-from distill.recipe.schema.base import Name, Section
+from distill.section import Name, Section
 
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, StrictStr
 
-from distill.recipe.schema.base import Name, PositiveInt, Section
+from distill.section import Name, PositiveInt, Section
 
 Paths = StrictStr | Annotated[list[StrictStr], Field(min_length=1)]
 

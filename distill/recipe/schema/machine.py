@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import StrictStr
 
-from distill.recipe.schema.base import PositiveInt, Section
+from distill.section import PositiveInt, Section
 
 
 class TrainerConfig(Section):

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from distill.recipe.schema.base import PositiveInt, Section, Weight
-from distill.recipe.schema.train import TrainConfig
+from distill.section import PositiveInt, Section, TrainConfig, Weight
 
 
 class FinetuneConfig(TrainConfig):

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
-from distill.recipe.schema.base import PositiveInt, Section, Weight
+from distill.section import PositiveInt, Section, Weight
 
 LayerPair = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
 

@@ -7,8 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from distill.recipe.schema.base import Name, PositiveInt, Section, Share
-from distill.recipe.schema.train import TrainConfig
+from distill.section import Name, PositiveInt, Section, Share, TrainConfig
 
 #: Methods that remove attention heads and feed-forward neurons.
 UNIT_METHODS = ("fisher", "taylor", "l1", "movement")

@@ -6,12 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from distill.recipe.schema.base import Name, Section
 from distill.recipe.schema.data import DataConfig
 from distill.recipe.schema.machine import TrackConfig, TrainerConfig
 from distill.recipe.schema.models import BaselineConfig, StudentConfig, TeacherConfig
 from distill.recipe.schema.stages import Stage
 from distill.recipe.schema.task import Task
+from distill.section import Name, Section
 
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 

@@ -6,10 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictStr
 
-from distill.recipe.schema.base import Name, PositiveInt, Section, Share
 from distill.recipe.schema.objectives import LayerPair, Objective
 from distill.recipe.schema.prune import PruneStage
-from distill.recipe.schema.train import TrainConfig
+from distill.section import Name, PositiveInt, Section, Share, TrainConfig
 
 LayerMapKind = Literal["uniform", "first", "last", "skip"]
 

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr, field_validator, model_validator
 
-from distill.recipe.schema.base import PositiveInt, Section, Share, Weight
+from distill.section import PositiveInt, Section, Share, Weight
 
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 Weights = Annotated[dict[StrictStr, Weight], Field(min_length=1)]

@@ -1,24 +1,10 @@
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from transformers import BertForSequenceClassification
-
-
-@pytest.fixture(scope="session")
-def tiny() -> ModuleType:
-    """``tiny_pruning.py`` beside this file, which the import mode of these tests cannot name."""
-    path = Path(__file__).with_name("tiny_pruning.py")
-    spec = importlib.util.spec_from_file_location("tiny_pruning", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="session")

@@ -7,11 +7,11 @@ import torch
 
 from distill import processor
 from distill.compression import quantize
-from distill.compression.masks import Masks
 from distill.compression.quantize import quantize_onnx
-from distill.compression.surgery import slice_model
 from distill.errors import ModelError
 from distill.export.onnx import export_onnx
+from distill.pruning.masks import Masks
+from distill.pruning.surgery import slice_model
 from distill.runtime.session import OnnxSession
 
 

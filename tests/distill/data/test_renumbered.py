@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from distill.compression.vocabulary import ids_to_keep, trim_tokenizer
 from distill.data.renumbered import RenumberedRows, numbers_of, token_for_token
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
 from distill.errors import ModelError
+from distill.pruning.subwords import ids_to_keep, trim_tokenizer
 
 SPLIT = Split("train", ["the best film", "a bad film", "the worst"], [0, 1, 1])
 

@@ -8,10 +8,10 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertForMaskedLM
 
 import distill.export.onnx as room
-from distill.compression.masks import Masks
-from distill.compression.surgery import slice_model
 from distill.errors import ModelError
 from distill.export.onnx import INPUTS, export_onnx
+from distill.pruning.masks import Masks
+from distill.pruning.surgery import slice_model
 from distill.runtime.session import OnnxSession
 
 

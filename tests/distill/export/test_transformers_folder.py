@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from distill.compression.masks import Masks
-from distill.compression.surgery import slice_model
 from distill.export.transformers_folder import save_transformers
+from distill.pruning.masks import Masks
+from distill.pruning.surgery import slice_model
 from students.heads import HEADS as CLASSES
 from students.heads import POOLING
 from students.pruned_bert import PrunedBertForSequenceClassification

@@ -10,8 +10,8 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 import students  # noqa: F401  (the Auto classes learn of pruned BERTs)
-from distill.compression import latency
-from distill.compression.masks import layer_sizes
+from distill.pruning import latency
+from distill.pruning.masks import layer_sizes
 from distill.stages import prune_units
 from distill.stages.prune import prune_stage
 
@@ -247,7 +247,7 @@ def test_a_trimmed_vocabulary_says_the_same_in_torch_and_in_the_bundle(prepared,
 
 
 def test_rare_pieces_go_too_and_their_words_are_spelled(prepared):
-    from distill.compression.vocabulary import ids_to_keep
+    from distill.pruning.subwords import ids_to_keep
 
     context = prepared(stage=stage(method="vocabulary", min_count=10_000))
     told = run(context).facts["vocabulary"]

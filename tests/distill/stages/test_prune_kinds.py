@@ -18,12 +18,12 @@ from transformers import (
 )
 
 import students  # noqa: F401  (the Auto classes learn of pruned BERTs)
-from distill.compression.masks import layer_sizes
-from distill.compression.vocabulary import trim_embeddings
 from distill.data.renumbered import numbers_of
 from distill.evaluation.cost import parameters
 from distill.export.onnx import export_onnx
 from distill.modules.base import model_inputs
+from distill.pruning.masks import layer_sizes
+from distill.pruning.subwords import trim_embeddings
 from distill.runtime import load
 from distill.runtime.session import OnnxSession
 from distill.stages.context import StageContext

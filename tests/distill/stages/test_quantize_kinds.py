@@ -13,10 +13,10 @@ import torch
 
 from distill import digest
 from distill.compression.graph import products
-from distill.compression.masks import Masks, layer_sizes
-from distill.compression.surgery import slice_model
 from distill.evaluation.predictors import FilePredictor
 from distill.export.openvino import is_installed
+from distill.pruning.masks import Masks, layer_sizes
+from distill.pruning.surgery import slice_model
 from distill.runtime import load
 from distill.stages import candidates
 from distill.stages.export import export_stage

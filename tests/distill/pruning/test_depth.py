@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
-from distill.compression.depth import keep_layers, layers_to_keep, only_layers
-from distill.compression.masks import Masks, layer_sizes
-from distill.compression.surgery import slice_model
 from distill.errors import DataError, ModelError
+from distill.pruning.layers import keep_layers, layers_to_keep, only_layers
+from distill.pruning.masks import Masks, layer_sizes
+from distill.pruning.surgery import slice_model
 
 
 def own_loss(tiny, model, batches):

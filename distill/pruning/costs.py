@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.compression.masks import encoder_layers, head_dim, layer_sizes
-from distill.compression.search import Counts
+from distill.pruning.masks import encoder_layers, head_dim, layer_sizes
+from distill.pruning.search import Counts
 
 
 @dataclass(frozen=True)

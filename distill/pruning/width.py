@@ -33,10 +33,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from distill.compression.fisher import Batch, LossOf, gathered
-from distill.compression.masks import keep_best, layer_sizes
-from distill.compression.surgery import config_of_sizes, rebuilt
 from distill.errors import ModelError
+from distill.modules.base import Batch, LossOf
+from distill.pruning.mask_gradients import gathered
+from distill.pruning.masks import keep_best, layer_sizes
+from distill.pruning.surgery import config_of_sizes, rebuilt
 from students.from_teacher import axes_of
 
 

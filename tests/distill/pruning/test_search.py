@@ -8,19 +8,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.compression.costs import LinearCost, macs_cost, parameters_cost
-from distill.compression.goal import BudgetGoal, ShareGoal, progress
-from distill.compression.masks import Masks, layer_sizes
-from distill.compression.search import (
+from distill.errors import ModelError
+from distill.evaluation.cost import macs
+from distill.pruning.costs import LinearCost, macs_cost, parameters_cost
+from distill.pruning.goal import BudgetGoal, ShareGoal, progress
+from distill.pruning.masks import Masks, layer_sizes
+from distill.pruning.search import (
     Scores,
     keep_counts,
     keep_within,
     left_of,
     on_one_scale,
 )
-from distill.compression.surgery import slice_model
-from distill.errors import ModelError
-from distill.evaluation.cost import macs
+from distill.pruning.surgery import slice_model
 
 
 def scores(heads: list[list[float]], ffn: list[list[float]]) -> Scores:

@@ -25,14 +25,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.compression.masks import Masks, encoder_layers, head_dim, layer_sizes
-from distill.compression.search import Scores
 from distill.console import Bar
 from distill.data.batches import to_device
 from distill.errors import DataError, ModelError
-
-Batch = dict[str, torch.Tensor]
-LossOf = Callable[[nn.Module, Batch], torch.Tensor]
+from distill.modules.base import Batch, LossOf
+from distill.pruning.masks import Masks, encoder_layers, head_dim, layer_sizes
+from distill.pruning.search import Scores
 
 
 @dataclass(frozen=True, eq=False)

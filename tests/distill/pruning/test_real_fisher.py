@@ -37,19 +37,19 @@ def read(path, count: int):
 
 @pytest.mark.timeout(600)
 def test_half_the_work_goes_without_training(real_data, tmp_path):
-    from distill.compression.costs import macs_cost
-    from distill.compression.fisher import mask_gradients, rearrange
-    from distill.compression.goal import BudgetGoal
-    from distill.compression.masks import layer_sizes
-    from distill.compression.reconstruct import reconstruct
-    from distill.compression.scores import l1_scores
-    from distill.compression.surgery import slice_model
     from distill.data.batches import make_loader
     from distill.data.tokenized import tokenize
     from distill.evaluation.predictors import TorchPredictor
     from distill.evaluation.score import score
     from distill.modules.finetune import FinetuneModule
     from distill.modules.fit import FitSession, fit
+    from distill.pruning.costs import macs_cost
+    from distill.pruning.goal import BudgetGoal
+    from distill.pruning.mask_gradients import mask_gradients, rearrange
+    from distill.pruning.masks import layer_sizes
+    from distill.pruning.reconstruct import reconstruct
+    from distill.pruning.scores import l1_scores
+    from distill.pruning.surgery import slice_model
     from distill.recipe.schema import TrainConfig
     from distill.stages.output_loss import output_loss
     from distill.tasks import Classification

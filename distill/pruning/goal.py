@@ -7,8 +7,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from distill.compression.masks import Masks
-from distill.compression.search import (
+from distill.pruning.masks import Masks
+from distill.pruning.search import (
     Cost,
     Counts,
     Scores,

@@ -22,8 +22,8 @@ from transformers import (
     PreTrainedModel,
 )
 
-from distill.compression.masks import Masks, encoder_layers, head_dim
 from distill.errors import ModelError
+from distill.pruning.masks import Masks, encoder_layers, head_dim
 from students.pruned_bert import (
     PrunedBertConfig,
     PrunedBertForQuestionAnswering,

@@ -28,14 +28,14 @@ import torch
 from transformers import PreTrainedModel
 
 from distill import atomic
-from distill.compression.masks import head_dim
 from distill.compression.quantize import quantize_onnx
-from distill.compression.search import Counts
 from distill.console import Bar
 from distill.errors import ModelError
 from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.speed import measure
 from distill.export.onnx import export_onnx, reads_first_token
+from distill.pruning.masks import head_dim
+from distill.pruning.search import Counts
 from students.heads import POOLING, head_of
 from students.pruned_bert import (
     PrunedBertConfig,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -20,15 +20,13 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.compression.masks import encoder_layers, head_dim, layer_sizes
-from distill.compression.search import Scores
 from distill.console import Bar
 from distill.data.batches import to_device
 from distill.errors import DataError, ModelError
 from distill.export.quiet import quiet
-
-Batch = dict[str, torch.Tensor]
-LossOf = Callable[[nn.Module, Batch], torch.Tensor]
+from distill.modules.base import Batch, LossOf
+from distill.pruning.masks import encoder_layers, head_dim, layer_sizes
+from distill.pruning.search import Scores
 
 _CLASSES = {"taylor": "TaylorPruner", "l1": "L1NormPruner", "movement": "MovementPruner"}
 

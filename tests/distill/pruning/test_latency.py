@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from distill.compression import latency
-from distill.compression.goal import BudgetGoal
-from distill.compression.latency import LatencyTable, latency_table, measured_ms
-from distill.compression.masks import layer_sizes
-from distill.compression.search import Scores
 from distill.errors import ModelError
+from distill.pruning import latency
+from distill.pruning.goal import BudgetGoal
+from distill.pruning.latency import LatencyTable, latency_table, measured_ms
+from distill.pruning.masks import layer_sizes
+from distill.pruning.search import Scores
 from students.heads import HEADS, POOLING, head_of
 
 

@@ -25,11 +25,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.compression.masks import encoder_layers, head_dim
 from distill.console import Bar
 from distill.errors import DataError, ModelError
+from distill.modules.base import Batch
+from distill.pruning.masks import encoder_layers, head_dim
 
-Batch = dict[str, torch.Tensor]
 How = Literal["scale", "weights"]
 
 #: Tokens that a fit sees at least, where there are so many: ten for each weight's input at 1,536.

@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from distill.compression.masks import Masks
 from distill.errors import ModelError
+from distill.pruning.masks import Masks
 
 Counts = npt.NDArray[np.int64]
 #: Heads and neurons of every layer (two integer arrays) to what a model of these sizes costs;

@@ -6,14 +6,14 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from distill.compression.vocabulary import (
+from distill.errors import ModelError
+from distill.pruning.subwords import (
     count_pieces,
     coverage,
     ids_to_keep,
     trim_embeddings,
     trim_tokenizer,
 )
-from distill.errors import ModelError
 
 TRAIN = ["the good film", "a funny story, loved it", "bad acting (long)", ""]
 OTHER = ["the worst plot", "zebra 42 ★", "learning"]

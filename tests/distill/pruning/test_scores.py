@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from distill.compression.masks import Masks, keep_best
-from distill.compression.scores import taylor_masks, taylor_scores
-from distill.compression.surgery import slice_model
 from distill.errors import DataError, ModelError
+from distill.pruning.masks import Masks, keep_best
+from distill.pruning.scores import taylor_masks, taylor_scores
+from distill.pruning.surgery import slice_model
 
 HEADS, HEAD_DIM, HIDDEN, FFN, LAYERS = 4, 3, 12, 10, 2
 

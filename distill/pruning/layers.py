@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,13 +16,11 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.compression.masks import encoder_layers
 from distill.console import Bar
 from distill.data.batches import to_device
 from distill.errors import DataError, ModelError
-
-Batch = dict[str, torch.Tensor]
-LossOf = Callable[[nn.Module, Batch], torch.Tensor]
+from distill.modules.base import Batch, LossOf
+from distill.pruning.masks import encoder_layers
 
 _PER_LAYER = ("heads_per_layer", "ffn_per_layer")
 

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import BertConfig, PreTrainedModel
 
-from distill.compression.depth import keep_layers, only_layers
-from distill.compression.masks import Masks, layer_sizes
-from distill.compression.surgery import masked_forward, slice_model
-from distill.compression.vocabulary import trim_embeddings
-from distill.compression.width import KeptWidth, narrow_forward, slice_width, width_scores
 from distill.export.onnx import INPUTS, example_batch, export_onnx
 from distill.export.program import export_program
+from distill.pruning.layers import keep_layers, only_layers
+from distill.pruning.masks import Masks, layer_sizes
+from distill.pruning.subwords import trim_embeddings
+from distill.pruning.surgery import masked_forward, slice_model
+from distill.pruning.width import KeptWidth, narrow_forward, slice_width, width_scores
 from distill.runtime.session import OnnxSession
 from students.heads import HEADS, POOLING, head_of, logits_of
 from teachers.load import load_model

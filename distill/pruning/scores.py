@@ -19,9 +19,10 @@ from collections.abc import Iterable
 
 from transformers import PreTrainedModel
 
-from distill.compression.masks import Masks, layer_sizes
-from distill.compression.nni_bridge import Batch, LossOf, nni_scores
-from distill.compression.search import Scores, keep_counts, left_of
+from distill.modules.base import Batch, LossOf
+from distill.pruning.masks import Masks, layer_sizes
+from distill.pruning.nni_bridge import nni_scores
+from distill.pruning.search import Scores, keep_counts, left_of
 
 __all__ = ["Batch", "LossOf", "Scores", "l1_scores", "taylor_masks", "taylor_scores"]
 
