@@ -8,7 +8,7 @@ from typing import Any
 
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.parts import Calibration, Confusion, Disagreement, LabelScore
-from distill.evaluation.results import BASELINE, TEACHER, Results, is_teacher
+from distill.evaluation.results import BASELINE, LINEAR, TEACHER, Results, is_teacher
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def build_results(
     """Put scores, costs and speeds together; retention and ratios refer to ``teacher``.
 
     Args:
-        models: one for each row; the teacher and the baseline are put first, exports last.
+        models: one for each row; the linear model, the teacher and the baseline are put first,
+            exports last.
         speed: by model name, from :func:`distill.evaluation.speed.measure`.
         recipe: the recipe's name.
         task: the task's kind.
@@ -85,7 +86,8 @@ def build_results(
     if TEACHER not in names or len(set(names)) != len(names):
         raise ValueError(f"models need distinct names with '{TEACHER}' among them, not {names}")
     ordered = sorted(models, key=_rank)
-    first = ordered[0].scores[metric]
+    teacher = next(model for model in models if model.name == TEACHER)
+    first = teacher.scores[metric]
     rows = []
     for model in ordered:
         score = model.scores[metric]
@@ -96,7 +98,7 @@ def build_results(
                 **_row(model, speed),
                 "score": score,
                 "retention": retention,
-                "ratios": _ratios(model, ordered[0], speed),
+                "ratios": _ratios(model, teacher, speed),
                 "against": against,
             }
         )
@@ -144,6 +146,8 @@ _COSTS = ("parameters", "parameters_no_embeddings", "macs", "bytes")
 
 
 def _rank(model: ModelFacts) -> int:
+    if model.name == LINEAR:
+        return -1
     if is_teacher(model.name):
         return 0 if model.name == TEACHER else 1
     if model.name == BASELINE:

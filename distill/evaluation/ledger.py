@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distill.evaluation.cells import latency_cell, throughput_cell
-from distill.evaluation.results import BASELINE, Latency, ModelRow, Results, is_teacher
+from distill.evaluation.results import Latency, ModelRow, Results, is_student
 
 #: Less gain than this (2 %) is within the noise of a measurement and counts as none.
 NO_GAIN = 1.02
@@ -64,7 +64,7 @@ def _pairs(results: Results) -> Iterator[tuple[ModelRow, ModelRow | None]]:
     yield teacher, None
     formats: dict[str, ModelRow] = {}
     for row in results.models:
-        if is_teacher(row.name) or row.name == BASELINE or results.is_superseded(row):
+        if not is_student(row.name) or results.is_superseded(row):
             continue
         if row.format == "transformers":
             yield row, student

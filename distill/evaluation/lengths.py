@@ -1,7 +1,8 @@
 """Inputs as long as a task's own: what a user's rows cost, rather than what one length costs.
 
 Only lengths are taken from the rows. Ids are drawn at random, as no engine's time depends on them
-and models may have vocabularies of their own.
+and models may have vocabularies of their own. A batch's ``index`` says which rows it stands for, to
+what reads their texts.
 
 Legend: B batch, L length.
 """
@@ -50,16 +51,27 @@ def real_batches(
         vocab_size: ids are drawn below it.
         seed: seeds the ids.
     """
-    rows = np.sort(np.asarray(row_lengths, dtype=np.int64))
-    rows = np.repeat(rows, max(1, math.ceil(_BATCHES * batch / len(rows))))
+    every = np.asarray(row_lengths, dtype=np.int64)
+    order = np.argsort(every, kind="stable")
+    order = np.repeat(order, max(1, math.ceil(_BATCHES * batch / len(every))))
     made = []
     for number in range(count):
-        first = round(((_spread(number) + 0.5) % 1.0) * (len(rows) - batch))
-        lengths = rows[first : first + batch]
+        first = round(((_spread(number) + 0.5) % 1.0) * (len(order) - batch))
+        index = order[first : first + batch]
+        lengths = every[index]
         inputs = random_batch(batch, int(lengths.max()), vocab_size=vocab_size, seed=seed + number)
         mask = (np.arange(lengths.max())[None, :] < lengths[:, None]).astype(np.int64)  # (B, L)
-        made.append(inputs | {"attention_mask": mask, "input_ids": inputs["input_ids"] * mask})
+        given = {"attention_mask": mask, "input_ids": inputs["input_ids"] * mask, "index": index}
+        made.append(inputs | given)
     return made
+
+
+def nearest_rows(
+    row_lengths: Sequence[int] | npt.NDArray[np.integer], batch: int, length: int
+) -> npt.NDArray[np.int64]:
+    """The rows whose lengths are nearest to one, (B,); fewer rows than B are taken again."""
+    order = np.argsort(np.abs(np.asarray(row_lengths, dtype=np.int64) - length), kind="stable")
+    return np.resize(order[:batch], batch)
 
 
 def _spread(number: int) -> float:

@@ -28,6 +28,8 @@ Logits = npt.NDArray[np.float32]
 class Predictor(Protocol):
     """A model as the evaluation sees it: a batch of token ids in, logits out.
 
+    A batch's ``index`` (B,) names the rows it is of, where they are known.
+
     ``name`` is what tables call it and ``format`` is ``transformers`` or one of the runtime's.
     """
 

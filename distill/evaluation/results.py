@@ -18,6 +18,8 @@ from distill.errors import RunFolderError
 from distill.evaluation.parts import Calibration, Confusion, Disagreement, LabelScore, Part
 from distill.recipe.run_models import has_stage, seed_folder, seeds_of_run
 
+#: The row of what needs no neural network: nothing below it is worth shipping.
+LINEAR = "linear"
 TEACHER = "teacher"
 BASELINE = "baseline"
 #: The row of several teachers' averaged logits.
@@ -28,6 +30,11 @@ _TEACHERS = re.compile(r"teacher(s|-\d+)?")
 def is_teacher(name: str) -> bool:
     """Whether a row is a teacher: the first, a further one, or the average of several."""
     return _TEACHERS.fullmatch(name) is not None
+
+
+def is_student(name: str) -> bool:
+    """Whether a row is on the way to the final model: a student, or an exported format of it."""
+    return name not in (LINEAR, BASELINE) and not is_teacher(name)
 
 
 class Latency(Part):
@@ -90,11 +97,12 @@ class ModelRow(Part):
     """One model in one format."""
 
     name: str
-    """``teacher``, ``baseline``, the stage's name, or the format's for an exported model."""
+    """``linear``, ``teacher``, ``baseline``, the stage's name, or the format's of an export."""
     stage: str
     """The stage that made it."""
     format: str
-    """``transformers`` (PyTorch eager, fp32), ``onnx`` or ``onnx-int8``."""
+    """``transformers`` (PyTorch eager, fp32), ``onnx`` or ``onnx-int8``; of ``linear`` what it is,
+    such as ``tf-idf``."""
     score: float
     """The task's metric on ``split``."""
     retention: float | None
@@ -145,7 +153,7 @@ class Results(Part):
     machine: dict[str, Any]
     """Processor, versions, threads, and calls that were left out."""
     models: list[ModelRow] = Field(min_length=1)
-    """Teacher, baseline, students stage by stage, exported formats."""
+    """Linear, teacher, baseline, students stage by stage, exported formats."""
     real_lengths: RealLengths | None = None
     """Of the scored rows, where models were timed at real lengths."""
     reference: Reference | None = None
@@ -159,6 +167,11 @@ class Results(Part):
     def teacher(self) -> ModelRow:
         """The model that ratios and retention refer to."""
         return next((row for row in self.models if row.name == TEACHER), self.models[0])
+
+    @property
+    def linear(self) -> ModelRow | None:
+        """What needs no neural network, where it was not left out."""
+        return next((row for row in self.models if row.name == LINEAR), None)
 
     @property
     def baseline(self) -> ModelRow | None:
@@ -175,7 +188,7 @@ class Results(Part):
 
         The score of such a row can be that of an untrained head (inner layers are matched first).
         """
-        if is_teacher(row.name) or row.name == BASELINE:
+        if not is_student(row.name):
             return False
         after = dict(zip([r.name for r in self.models], self.models[1:], strict=False))
         following = after.get(row.name)

@@ -86,7 +86,7 @@ def score(
     loader = make_loader(dataset, batch_size, seed=0, shuffle=False)
     with torch_threads(), Bar(f"scoring {predictor.name}", len(dataset)) as bar:
         for batch in loader:
-            inputs = {key: batch[key].numpy() for key in INPUTS if key in batch}
+            inputs = {key: batch[key].numpy() for key in (*INPUTS, "index") if key in batch}
             logits = predictor(inputs)
             task.observe(metrics, torch.from_numpy(logits), batch)
             if seen is not None:

@@ -21,7 +21,7 @@ import psutil
 
 from distill.console import Bar
 from distill.evaluation.cells import REAL, cell_name
-from distill.evaluation.lengths import Inputs, random_batch, real_batches
+from distill.evaluation.lengths import Inputs, nearest_rows, random_batch, real_batches
 from distill.evaluation.predictors import Predictor, torch_threads
 
 logger = logging.getLogger("distill")
@@ -85,6 +85,8 @@ def measure(
                 inputs = real_batches(row_lengths, batch, repeats, **made)
             else:
                 inputs = [random_batch(batch, int(length), **made)]
+                if len(row_lengths):
+                    inputs[0]["index"] = nearest_rows(row_lengths, batch, int(length))
             for name, seconds in _time_cell(predictors, inputs, repeats, bar).items():
                 for what, value in _told(seconds, batch, length).items():
                     out[name][what][cell_name(batch, length)] = value

@@ -51,7 +51,11 @@ def inputs_digest(
             **({"devices": recipe.trainer.devices} if recipe.trainer.devices > 1 else {}),
             "model": (_folder_digest(model) if stage.kind in ("teacher", "baseline") else None),
             # They are scored at the end only: what came before does not depend on them.
-            **({"more": workspace.more_digest} if stage.kind == "evaluate" else {}),
+            **(
+                {"more": workspace.more_digest, "linear": recipe.linear}
+                if stage.kind == "evaluate"
+                else {}
+            ),
             "weights": (
                 [teacher.weight for teacher in recipe.teacher.all]
                 if stage.kind not in ("teacher", "baseline")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from distill.evaluation.cells import latency_cell
-from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results, is_teacher
+from distill.evaluation.results import BASELINE, LINEAR, TEACHER, ModelRow, Results, is_teacher
 from distill.report import numbers
 from distill.report.labels import place_labels, spread
 from distill.report.run_data import Curve
@@ -27,8 +27,8 @@ def kind_of(row: ModelRow) -> str:
     """What a model is to the reader, and the name of its colour."""
     if is_teacher(row.name):
         return TEACHER
-    if row.name == BASELINE:
-        return BASELINE
+    if row.name in (LINEAR, BASELINE):
+        return row.name
     return "student" if row.format == "transformers" else "export"
 
 

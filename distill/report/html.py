@@ -26,6 +26,7 @@ from distill.report.summary import conditions, notes, summary
 from distill.report.table import caption, cells
 
 _LEGEND = {
+    "linear": "linear: needs no neural network",
     "teacher": "teacher",
     "baseline": "baseline: the student trained on labels only",
     "student": "student",

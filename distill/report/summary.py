@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distill.evaluation.cells import latency_cell, split_cell, told_length
-from distill.evaluation.results import BASELINE, ModelRow, Results, as_results, is_teacher
+from distill.evaluation.results import ModelRow, Results, as_results, is_student, is_teacher
 from distill.evaluation.seeds import DISTURBED
 from distill.report import numbers
 
@@ -60,7 +60,7 @@ def conditions(results: Results) -> str:
 def notes(results: Results | Mapping[str, Any]) -> list[str]:
     """What a reader should not overlook, one line each; an empty list where all is well."""
     results = as_results(results)
-    students = [row for row in results.models if row.name != BASELINE and not is_teacher(row.name)]
+    students = [row for row in results.models if is_student(row.name)]
     found = []
     for before, after in zip([results.teacher, *students], students, strict=False):
         found += _no_gain(before, after)

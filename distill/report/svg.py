@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 INKS = {
     name: f"#0a0b{number:02d}"
     for number, name in enumerate(
-        ["ink", "muted", "line", "card", "teacher", "baseline", "student", "export"]
+        ["ink", "muted", "line", "card", "linear", "teacher", "baseline", "student", "export"]
         + [f"series-{i}" for i in range(1, 7)],
         start=10,
     )

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from distill.evaluation.cells import latency_cell, split_cell, throughput_cell
-from distill.evaluation.results import BASELINE, ModelRow, Results, as_results, is_teacher
+from distill.evaluation.results import ModelRow, Results, as_results, is_student
 from distill.report import numbers
 from distill.report.columns import align
 from distill.report.summary import notes, summary
@@ -139,7 +139,7 @@ def _fitting(content: Cells, width: int) -> Cells:
 
 
 def _style(model: ModelRow, results: Results) -> str:
-    if is_teacher(model.name) or model.name == BASELINE:
+    if not is_student(model.name):
         return "dim"
     return "bold" if model.name == results.final.name else ""
 

@@ -19,7 +19,7 @@ from distill.evaluation.machine import machine, physical_cores
 from distill.evaluation.memory import peak_memory_mb
 from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
 from distill.evaluation.reference import REFERENCE_VOCABULARY, reference
-from distill.evaluation.results import TEACHERS, write_results
+from distill.evaluation.results import TEACHERS, is_student, is_teacher, write_results
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES, add_numbers
@@ -34,6 +34,7 @@ from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import ensemble_scores
 from distill.stages.judge import Judge
 from distill.stages.judges import make_judge
+from distill.stages.linear import linear_model
 from distill.stages.workspace import Workspace
 from distill.tasks import Task
 from distill.tracking.weights_biases import log_results
@@ -74,7 +75,9 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
     render_report(context.run.path)
     bundle = context.run.bundle if context.run.holds_bundle() else None
     if bundle is not None:
-        exported = [m for m in results["models"] if m["format"] != "transformers"]
+        exported = [
+            m for m in results["models"] if is_student(m["name"]) and m["format"] != "transformers"
+        ]
         add_numbers(bundle, {m["format"]: {key: m[key] for key in _NUMBERS} for m in exported})
         write_card(context, results)
     log_results(context.recipe.track.wandb, context.run.path, results, bundle)
@@ -89,11 +92,14 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
     fixed = [int(length) for length in config.lengths if length != REAL]
     real = summarise(rows) if REAL in config.lengths else None
     length = max(1, round(real["mean"])) if real is not None else min(fixed)
-    facts = []
+    floor, floor_facts = linear_model(context, judge)
+    facts = [] if floor_facts is None else [floor_facts]
     for entry in entries:
         memory = entry.memory_mb(length, threads) if config.memory else None
         facts.append(_facts(entry, context, judge, length=length, memory_mb=memory))
-    predictors = {entry.name: entry.predictor for entry in entries}
+    predictors: dict[str, Predictor] = {entry.name: entry.predictor for entry in entries}
+    if floor is not None:
+        predictors[floor.name] = floor
     vocabularies = [entry.model.config.vocab_size for entry in entries]
     other = None
     if config.against is not None:
@@ -197,7 +203,7 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
 
 def _ensemble(facts: list[ModelFacts], context: StageContext) -> list[ModelFacts]:
     """The row of several teachers' average: what it scores, and what all of them cost together."""
-    teachers = facts[: len(context.recipe.teacher.all)]
+    teachers = [one for one in facts if is_teacher(one.name)]
     data = context.workspace.data
     if len(teachers) < 2:
         return []

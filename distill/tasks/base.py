@@ -12,6 +12,9 @@ from typing import Any, ClassVar, Literal, Self
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from distill.data.split import TaskData
+from distill.tasks.floors.base import Floor
+
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 LogitsLoss = Literal["soft_ce", "kl", "mse"]
 
@@ -119,6 +122,18 @@ class Task(ABC):
             batch: as the rows' ``collate`` made it.
         """
         metrics.update(logits, batch["labels"])
+
+    def floor(self, data: TaskData) -> Floor | None:
+        """What is scored without a neural network, fitted on the training rows.
+
+        Args:
+            data: the rows; those of validation choose its settings.
+
+        Returns:
+            ``None`` of a task that has none.
+        """
+        del data
+        return None
 
     def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Logits as rows of distributions, which is what objectives compare.

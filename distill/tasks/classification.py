@@ -20,8 +20,11 @@ from torchmetrics.classification import (
 )
 
 from distill import ranks
+from distill.data.split import TaskData
 from distill.errors import DataError
 from distill.tasks.base import ProblemType, Task
+from distill.tasks.floors.base import Floor
+from distill.tasks.floors.linear import linear_floor
 
 
 class SecondLabelF1(BinaryF1Score):
@@ -113,6 +116,10 @@ class Classification(Task):
         if classes == 2:
             found["f1"] = SecondLabelF1(validate_args=False)
         return found
+
+    def floor(self, data: TaskData) -> Floor:
+        """A linear model on TF-IDF; see :meth:`Task.floor`."""
+        return linear_floor(self, data)
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""

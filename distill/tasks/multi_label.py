@@ -21,8 +21,11 @@ from torchmetrics.classification import (
 )
 
 from distill import ranks
+from distill.data.split import TaskData
 from distill.errors import DataError
 from distill.tasks.base import ProblemType, Task
+from distill.tasks.floors.base import Floor
+from distill.tasks.floors.linear import linear_floor
 from distill.tasks.thresholds import USUAL, ThresholdScores, decided, thresholds_of
 
 #: Labels whose thresholds a log tells.
@@ -141,6 +144,10 @@ class MultiLabel(Task):
             "recall": MultilabelRecall(count, average="micro", validate_args=quick),
             "exact": MultilabelExactMatch(count, validate_args=quick),
         }
+
+    def floor(self, data: TaskData) -> Floor:
+        """A linear model on TF-IDF; see :meth:`Task.floor`."""
+        return linear_floor(self, data)
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""

@@ -18,8 +18,11 @@ from torchmetrics.regression import (
 )
 
 from distill import ranks
+from distill.data.split import TaskData
 from distill.errors import DataError
 from distill.tasks.base import LogitsLoss, ProblemType, Task
+from distill.tasks.floors.base import Floor
+from distill.tasks.floors.linear import linear_floor
 
 #: The name of the one output.
 OUTPUT = "score"
@@ -111,6 +114,10 @@ class Regression(Task):
             "mse": _Squared(),
             "mae": _Absolute(),
         }
+
+    def floor(self, data: TaskData) -> Floor:
+        """A linear model on TF-IDF; see :meth:`Task.floor`."""
+        return linear_floor(self, data)
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""

@@ -39,6 +39,9 @@ class Recipe(Section):
     """Who learns."""
     baseline: BaselineConfig | StrictBool = True
     """Train the student on labels only too, to compare with; ``false`` leaves it out."""
+    linear: StrictBool = True
+    """Also score what needs no BERT (TF-IDF and a linear model, or what stands for it), as the
+    first row of the table; ``false`` leaves it out."""
     stages: Annotated[list[Stage], Field(min_length=1)]
     """What is done, in order."""
     trainer: TrainerConfig = TrainerConfig()

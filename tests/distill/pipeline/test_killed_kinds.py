@@ -163,4 +163,4 @@ def test_a_killed_run_ends_in_the_same_bytes(
     assert facts[0]["history"] == facts[1]["history"]
     scores = [{row["name"]: row["scores"] for row in one["models"]} for one in (expected, results)]
     assert scores[0] == scores[1]
-    assert list(scores[0]) == ["teacher", STAGE[3:]]
+    assert list(scores[0]) == ["linear", "teacher", STAGE[3:]]

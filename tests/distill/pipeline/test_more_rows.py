@@ -67,7 +67,12 @@ def test_a_student_reads_further_rows_with_the_vocabulary_it_has(tmp_path, recip
     file = recipe_file("trimmed", more={"up": ups}, test=ups)
     recipe = load_recipe(file, "stages.+evaluate={kind: prune, method: vocabulary}")
     results = run(recipe, tmp_path / "run")
-    assert [row["name"] for row in results["models"]] == ["teacher", "prediction", "prune"]
+    assert [row["name"] for row in results["models"]] == [
+        "linear",
+        "teacher",
+        "prediction",
+        "prune",
+    ]
     for row in results["models"]:  # the same rows
         assert row["scores"] == row["more_scores"]["up"]
 

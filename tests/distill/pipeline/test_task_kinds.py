@@ -72,8 +72,11 @@ def test_from_recipe_to_prediction(
     results = run(recipe, tmp_path / "run")
     rows = {row["name"]: row for row in results["models"]}
     assert list(rows) == [
-        "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8"
+        "linear", "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8"
     ]  # fmt: skip
+    assert rows["linear"]["format"] == "tf-idf"
+    assert set(rows["linear"]["scores"]) == set(rows["teacher"]["scores"])
+    assert rows["linear"]["latency_ms"].keys() == rows["teacher"]["latency_ms"].keys()
     assert results["task"] == task["kind"]
     assert results["metric"] in rows["teacher"]["scores"]
     assert rows["onnx"]["score"] == pytest.approx(rows["prune"]["score"], abs=1e-3)
@@ -130,7 +133,7 @@ def test_thresholds_are_chosen_for_each_model_on_the_validation_rows(
     folder = tmp_path / "run"
     results = run(load_recipe(path), folder)
     rows = {row["name"]: row for row in results["models"]}
-    assert list(rows) == ["teacher", "baseline", "prediction", "onnx", "onnx-int8"]
+    assert list(rows) == ["linear", "teacher", "baseline", "prediction", "onnx", "onnx-int8"]
 
     validation = Path(recipe["data"]["validation"]).read_text("utf-8").splitlines()
     asked = [json.loads(line) for line in validation]

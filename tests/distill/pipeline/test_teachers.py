@@ -70,7 +70,7 @@ def test_logits_are_the_weighted_average_of_teachers_of_any_shape(
     ) / 3.5
     assert np.allclose(learned[0], expected, atol=1e-5)
     names = [row["name"] for row in results["models"]]
-    assert names == ["teacher", "teacher-2", "teacher-3", "teachers", "prediction"]
+    assert names == ["linear", "teacher", "teacher-2", "teacher-3", "teachers", "prediction"]
     rows = {row["name"]: row for row in results["models"]}
     # The row of the ensemble is the average's score on the validation rows.
     texts, labels = sentences[0][48:], np.array(sentences[1][48:])
@@ -166,7 +166,8 @@ def test_a_student_with_its_own_tokenizer_learns_logits(
         teacher={"model": str(tiny_bert())}, student=student, stages=stages, baseline=True
     )
     results = run(load_recipe(recipe), tmp_path / "run")
-    assert [row["name"] for row in results["models"]][:3] == ["teacher", "baseline", "prediction"]
+    names = [row["name"] for row in results["models"]]
+    assert names[:4] == ["linear", "teacher", "baseline", "prediction"]
     texts, labels = sentences[0][48:], np.array(sentences[1][48:])
     for folder, name in (("01-teacher", "teacher"), ("03-prediction", "prediction")):
         own = _outputs(tmp_path / "run" / folder / "model", texts).argmax(1)

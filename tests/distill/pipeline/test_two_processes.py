@@ -57,7 +57,7 @@ def test_a_run_on_two_devices_ends_alike_when_killed(tmp_path, two_stages, disti
     told = [line for line in done.stderr.splitlines() if line.startswith("teacher: epoch")]
     assert len(told) == 2, told  # by one process, not by both
     results = json.loads((whole / "results.json").read_text("utf-8"))
-    assert [model["name"] for model in results["models"]] == ["teacher", "intermediate"]
+    assert [model["name"] for model in results["models"]] == ["linear", "teacher", "intermediate"]
     words = ["run", str(two_stages), "--run-dir", str(broken)]
     others = _killed(words, broken / "02-intermediate" / "checkpoint" / "last.ckpt", tmp_path)
     assert len(others) >= 1

@@ -1,0 +1,188 @@
+"""Logistic or ridge regression on TF-IDF: the floor of labels and of numbers.
+
+Legend: N rows, B rows of a batch, F features, C outputs.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedTokenizerFast
+
+from distill.data.split import Split, TaskData, Texts
+from distill.data.tokenized import TokenRows
+from distill.processor import usable_cores
+from distill.tasks.floors.base import Answer, Floor, Logits
+from distill.tasks.floors.features import Features, Matrix
+
+if TYPE_CHECKING:
+    from distill.tasks.base import Task
+
+logger = logging.getLogger("distill")
+
+#: Inverse strengths of the penalty that are tried; with many labels, where each costs much, one.
+_STRENGTHS, _MANY_LABELS, _ONE_STRENGTH = (1.0, 10.0), 20, (3.0,)
+#: Of ridge regression, whose best penalties are stronger.
+_RIDGE_STRENGTHS = (0.03, 0.3, 3.0)
+#: Training rows are drawn down to so many characters, which take about a minute.
+_MOST_CHARACTERS = 8_000_000
+#: Logit of a label that no training row has.
+_NEVER = -30.0
+
+Weights = npt.NDArray[np.float32]
+#: Features (N, F) and strength to weights (F + 1, C), the last row the biases.
+Fit = Callable[[Matrix, float], Weights]
+
+
+class LinearFloor(Floor):
+    """Weights on TF-IDF features.
+
+    Args:
+        features: what makes them.
+        weights: (F + 1, C), the last row the biases.
+    """
+
+    format: ClassVar[str] = "tf-idf"
+
+    def __init__(self, features: Features, weights: Weights) -> None:
+        self.features, self.weights = features, weights
+
+    def logits(self, texts: Texts) -> Logits:
+        """Logits of rows, (N, C)."""
+        return self.logits_of(self.features(texts))
+
+    def logits_of(self, rows: Matrix) -> Logits:
+        """Logits (N, C) of features (N, F)."""
+        found: Logits = rows @ self.weights[:-1] + self.weights[-1]
+        return found
+
+    def on(self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast) -> Answer:
+        """See :meth:`Floor.on`."""
+        del rows, tokenizer
+        texts, pairs = split.texts, split.pairs
+
+        def answer(numbers: npt.NDArray[np.int64], length: int) -> Logits:
+            del length
+            asked = numbers.tolist()
+            second = None if pairs is None else [pairs[row] for row in asked]
+            return self.logits(([texts[row] for row in asked], second))
+
+        return answer
+
+    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
+        """See :meth:`Floor.arrays`."""
+        return {**self.features.arrays(), "weights": self.weights}
+
+
+def linear_floor(task: Task, data: TaskData) -> LinearFloor:
+    """Fit TF-IDF with a logistic regression, of numbers with a ridge regression.
+
+    Of two or three penalties, and of pairs with and without the TF-IDF of each text alone, what
+    scores best on the validation rows is taken, as checkpoints are.
+
+    Args:
+        task: classification, multi-label or regression.
+        data: the rows.
+    """
+    train, held = _fewer(data.train), data.validation
+    fit, strengths = _fitter(task, train)
+    features = Features((train.texts, train.pairs))
+    found: list[tuple[float, LinearFloor]] = []
+    for each in [features] if train.pairs is None else [features, features.with_sides()]:
+        rows = each((train.texts, train.pairs))
+        held_rows = each((held.texts, held.pairs))
+        for strength in strengths:
+            floor = LinearFloor(each, fit(rows, strength))
+            floor.macs = round(rows.nnz / rows.shape[0]) * task.num_outputs
+            found.append((_score(task, floor.logits_of(held_rows), held), floor))
+    return max(found, key=lambda one: one[0])[1]
+
+
+def _fewer(train: Split) -> Split:
+    """The training rows, or where they are very many, a draw of them in their order."""
+    characters = sum(map(len, train.texts)) + sum(map(len, train.pairs or ()))
+    count = int(len(train) * _MOST_CHARACTERS / max(characters, 1))
+    if count >= len(train):
+        return train
+    logger.info("linear: fitted on %s of %s training rows", f"{count:,}", f"{len(train):,}")
+    rows = np.random.default_rng(0).choice(len(train), count, replace=False)
+    return train.take(np.sort(rows).tolist())
+
+
+def _score(task: Task, logits: Logits, split: Split) -> float:
+    """The task's score of logits (N, C) on a split."""
+    metrics = task.metrics()
+    targets = torch.from_numpy(split.targets)
+    task.observe(metrics, torch.from_numpy(logits), {"labels": targets})
+    return float(metrics.compute()[task.primary])
+
+
+def _fitter(task: Task, train: Split) -> tuple[Fit, tuple[float, ...]]:
+    """How weights are fitted for a task, and the strengths to try."""
+    targets = train.targets
+    if task.problem_type == "regression":
+        return lambda rows, strength: _ridge(rows, targets, strength), _RIDGE_STRENGTHS
+    weights: tuple[float, ...] | None = getattr(task, "weights", None)
+    if targets.ndim == 1:
+        counts = None if weights is None else np.asarray(weights)[targets]  # (N,)
+        columns = targets[:, None] == np.arange(task.num_outputs)  # (N, C)
+        share = [counts] * task.num_outputs
+    else:
+        columns = targets > 0
+        share = [
+            None if weights is None else np.where(columns[:, label], weights[label], 1.0)
+            for label in range(task.num_outputs)
+        ]
+    strengths = _ONE_STRENGTH if task.num_outputs > _MANY_LABELS else _STRENGTHS
+    return lambda rows, strength: _logistic(rows, columns, share, strength), strengths
+
+
+def _ridge(rows: Matrix, targets: npt.NDArray[Any], strength: float) -> Weights:
+    from sklearn.linear_model import Ridge
+
+    model = Ridge(alpha=1 / strength, solver="sparse_cg", random_state=0).fit(rows, targets)
+    return np.append(model.coef_, model.intercept_).astype(np.float32)[:, None]
+
+
+def _logistic(
+    rows: Matrix,
+    columns: npt.NDArray[np.bool_],
+    shares: Sequence[npt.NDArray[Any] | None],
+    strength: float,
+) -> Weights:
+    """Each label against the rest: weights (F + 1, C).
+
+    Args:
+        rows: features (N, F).
+        columns: which rows have each label, (N, C).
+        shares: how much each row counts, of each label; ``None`` where all count alike.
+        strength: inverse of the penalty.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    def of_label(label: int) -> Weights:
+        there = columns[:, label]
+        weights = np.zeros(rows.shape[1] + 1, dtype=np.float32)
+        if there.all() or not there.any():  # nothing to tell apart
+            weights[-1] = -_NEVER if there.all() else _NEVER
+            return weights
+        # The dual is the smaller problem wherever there are fewer rows than n-grams.
+        dual = bool(rows.shape[0] < rows.shape[1])
+        model = LogisticRegression(
+            C=strength, solver="liblinear", dual=dual, tol=0.1, max_iter=500, random_state=0
+        )
+        model.fit(rows, there, sample_weight=shares[label])
+        weights[:-1], weights[-1] = model.coef_[0], model.intercept_[0]
+        return weights
+
+    if columns.shape[1] == 2 and (columns[:, 0] != columns[:, 1]).all():
+        both = of_label(1) / 2  # of two labels one is the other's rest
+        return np.stack([-both, both], axis=1)
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return np.stack(list(pool.map(of_label, range(columns.shape[1]))), axis=1)
