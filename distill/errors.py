@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+#: Names that a message lists at most.
+_LISTED = 12
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 #: What writers in Rust and C++ (torch, safetensors, arrow) say instead of raising an `OSError`.
 _FULL_TEXTS = ("No space left on device", "os error 28", "Disk quota exceeded")
@@ -100,3 +103,17 @@ class RecipeError(UserError):
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = faults
         super().__init__("\n".join(str(fault) for fault in faults))
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names in quotes, with commas; a long list is cut."""
+    found = list(names)
+    shown = ", ".join(f"'{name}'" for name in found[:_LISTED])
+    return f"{shown}, ... ({len(found)})" if len(found) > _LISTED else shown or "none"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """``; did you mean 'x'?`` where a known name is like ``name``, else nothing."""
+    by_folded = {other.casefold(): other for other in known}
+    found = difflib.get_close_matches(name.casefold(), by_folded, n=1)
+    return f"; did you mean '{by_folded[found[0]]}'?" if found else ""

@@ -22,9 +22,11 @@ LAYERS = (
     ("compression", "evaluation", "export", "inspection", "modules", "report", "tracking"),
     ("data", "matching", "objectives", "runtime", "tasks"),
     ("recipe", "text"),
+    ("files",),
 )
 #: Third-party packages that a room may import, where it may not import all.
-THIRD_PARTY = {
+THIRD_PARTY: dict[str, set[str]] = {
+    "files": set(),
     "recipe": {"pydantic", "pydantic_core", "yaml"},
     "runtime": {"numpy", "onnxruntime", "openvino", "tokenizers"},
     "text": {"numpy", "tokenizers"},
@@ -32,9 +34,11 @@ THIRD_PARTY = {
 #: What they import only inside the function that needs it: here, the rows of a parquet file.
 WHERE_NEEDED = {"recipe": {"pyarrow"}}
 #: What of ours a room may import beside itself, where it is less than all rooms below.
+FILES = {"distill.files.bad_rows", "distill.files.lines", "distill.files.rows"}
 OWN = {
-    "recipe": {"distill.errors", "distill.processor", "distill.section"},
-    "runtime": {"distill.atomic", "distill.digest", "distill.errors", "distill.processor"},
+    "files": {"distill.errors"},
+    "recipe": {"distill.errors", "distill.processor", "distill.section"} | FILES,
+    "runtime": {"distill.atomic", "distill.digest", "distill.errors", "distill.processor"} | FILES,
     "text": {"distill.errors"},
 }
 #: Single files that everyone may use; they use nothing of ours but each other.

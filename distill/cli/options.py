@@ -18,4 +18,8 @@ AsObject = Annotated[bool, typer.Option("--json", help="Print an object.")]
 Column = Annotated[
     str | None, typer.Option(help="The column with the text; else text or sentence.")
 ]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(help="What separates a table's fields; else told by its name and header."),
+]
 PairColumn = Annotated[str | None, typer.Option(help="The column with the second text.")]

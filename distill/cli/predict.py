@@ -35,6 +35,7 @@ def predict(
     ] = None,
     column: options.Column = None,
     pair_column: options.PairColumn = None,
+    delimiter: options.Delimiter = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write to this file (.csv, else JSON lines) instead of printing."),
@@ -86,7 +87,7 @@ def predict(
         raise DataError("--npy holds vectors and nothing else; leave --keep and --no-text out")
     if file is None and (keep or resume or npy):
         raise DataError("--keep, --resume and --npy need a --file")
-    rows = _rows(texts, pair, file=file, columns=(column, pair_column))
+    rows = _rows(texts, pair, file=file, columns=(column, pair_column, delimiter))
     model = load(folder, format=format, threads=threads)
     _check_pairs(model, given=bool(pair or pair_column), from_file=file is not None)
     if target is not None and file is not None:
@@ -97,6 +98,7 @@ def predict(
             out=target,
             column=column,
             pair_column=pair_column,
+            delimiter=delimiter,
             keep=tuple(name.strip() for name in (keep or "").split(",") if name.strip()),
             texts=not no_text,
             batch_size=batch_size,
@@ -157,8 +159,14 @@ def _run(model: BundleModel, job: Job) -> None:
         told = f"{report.before:,} of them before; {told}"
     what = "vectors" if job.vectors else "predictions"
     print(f"{report.rows} {what} written to {job.out} ({told})", file=sys.stderr)
+    for note in report.notes:
+        _say(note)
     if report.bad:
         print(f"{report.bad} bad rows set aside in {job.bad}", file=sys.stderr)
+
+
+def _say(note: str) -> None:
+    print(note, file=sys.stderr)
 
 
 def _again() -> str:
@@ -190,18 +198,21 @@ def _rows(
     pairs: list[str] | None,
     *,
     file: str | None,
-    columns: tuple[str | None, str | None],
+    columns: tuple[str | None, str | None, str | None],
 ) -> Iterator[Row]:
     from distill.runtime.rows import Row, read_rows
 
     if file is not None:
         if texts or pairs:
             raise DataError("give texts on the command line or a --file, not both")
-        return read_rows(file, column=columns[0], pair_column=columns[1])
+        column, pair_column, delimiter = columns
+        return read_rows(
+            file, column=column, pair_column=pair_column, delimiter=delimiter, on_note=_say
+        )
     if not texts:
         raise DataError("nothing to predict; give texts in quotes, or --file FILE (- for stdin)")
     if any(columns):
-        raise DataError("--column and --pair-column name columns of a --file; there is none")
+        raise DataError("--column, --pair-column and --delimiter are for a --file; there is none")
     if pairs and len(pairs) != len(texts):
         raise DataError(f"{len(texts)} texts but {len(pairs)} --pair; one for each is needed")
     return itertools.starmap(

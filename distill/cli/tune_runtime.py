@@ -23,6 +23,7 @@ def tune_runtime(
     ] = None,
     column: options.Column = None,
     pair_column: options.PairColumn = None,
+    delimiter: options.Delimiter = None,
     cores: Annotated[
         int | None, typer.Option(min=1, help="Physical cores to use; else all of them.")
     ] = None,
@@ -53,9 +54,8 @@ def tune_runtime(
     if rows is None:
         found = list(stand_ins(manifest, encoder.vocabulary))
     else:
-        read = list(
-            itertools.islice(read_rows(rows, column=column, pair_column=pair_column), _ROWS)
-        )
+        every = read_rows(rows, column=column, pair_column=pair_column, delimiter=delimiter)
+        read = list(itertools.islice(every, _ROWS))
         if not read:
             raise DataError(f"{rows}: no rows to measure with")
         if manifest.pair and pair_column is None:

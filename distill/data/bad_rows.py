@@ -7,42 +7,19 @@ a row is never mended in silence.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from distill import atomic
 from distill.data.sources.table import Table
 from distill.errors import DataError
+from distill.files.bad_rows import BadRow, BadRowError, bad_line
 
 #: The file in the run folder that bad rows are set aside in.
 BAD_ROWS = "bad_rows.jsonl"
 #: What else can be done, for the errors of those who are asked for a recipe's rows.
 HINT = "or set bad rows aside with data.on_bad_row: skip"
-
-
-class BadRowError(DataError):
-    """A row that cannot be used, where bad rows are refused."""
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """A row that was set aside.
-
-    Args:
-        source: the file, or the name of the data set and split, that it stands in.
-        place: ``file:line``, or the row's number from 1.
-        reason: what is wrong with it.
-        content: the row as it was found: its columns, or its text where it could not be parsed.
-    """
-
-    source: str
-    place: str
-    reason: str
-    content: Any
 
 
 class BadRows:
@@ -73,7 +50,7 @@ class BadRows:
         """
         if not self.skips:
             raise BadRowError(f"{place}: {reason}")
-        self.rows.append(BadRow(source, place, reason, content))
+        self.rows.append(BadRow(place, reason, content, source))
 
     def sift(self, table: Table, faults: Mapping[int, str], *, advice: str = "") -> Table:
         """Take the bad rows out of a table.
@@ -99,7 +76,7 @@ class BadRows:
             raise BadRowError(f"{table.at(order[0])}: {faults[order[0]]}{rest}{said}")
         for row in order:
             content = {name: values[row] for name, values in table.columns.items()}
-            self.rows.append(BadRow(table.place, table.at(row), faults[row], content))
+            self.rows.append(BadRow(table.at(row), faults[row], content, table.place))
         return table.take([row for row in range(len(table)) if row not in faults])
 
     def of(self, source: str) -> list[BadRow]:
@@ -144,30 +121,4 @@ class BadRows:
 
 def write_bad_rows(path: Path, rows: Sequence[BadRow]) -> None:
     """Write what was set aside: one JSON object a line with ``place``, ``reason`` and ``row``."""
-    atomic.write_text(path, "".join(_line(row) + "\n" for row in rows))
-
-
-def _line(row: BadRow) -> str:
-    content = {"place": row.place, "reason": row.reason, "row": _plain(row.content)}
-    text = json.dumps(content, ensure_ascii=False)
-    # Half a surrogate pair has no UTF-8 bytes, but JSON can spell it.
-    return text if _is_unicode(text) else json.dumps(content)
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON can tell it; numbers that JSON has no word for, and objects, as text."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    atomic.write_text(path, "".join(map(bad_line, rows)))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from distill.data.bad_rows import BadRows
-from distill.data.sources.table import Table, listed, nearest
-from distill.errors import DataError
+from distill.data.sources.table import Table
+from distill.errors import DataError, listed, nearest
 
 #: A label as data have it.
 Label = str | int

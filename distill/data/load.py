@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.data.bad_rows import HINT, BadRowError, BadRows
+from distill.data.bad_rows import HINT, BadRows
 from distill.data.labels import is_unlabelled
 from distill.data.question_rows import to_questions
 from distill.data.question_rows import wanted as question_columns
@@ -25,6 +25,7 @@ from distill.data.targets import read_targets, target_faults
 from distill.data.texts import ADVICE, id_faults, text_faults
 from distill.data.vectors import VectorSplit, check_scored, read_vectors
 from distill.errors import DataError
+from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import (
     Columns,
     DataConfig,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill import digest
-from distill.data.bad_rows import BadRow
+from distill.files.bad_rows import BadRow
 
 #: Texts, and the second sentence of each where rows are pairs.
 Texts = tuple[list[str], list[str] | None]

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from distill.data.sources.table import Table, listed, nearest
-from distill.errors import DataError
+from distill.data.sources.table import Table
+from distill.errors import DataError, listed, nearest
 from distill.text.tags import OUTSIDE, SCHEMES, TagSet, split_tag, tags_of
 
 #: A file beside the data that names the tags in the order of their integers: a JSON list.

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from distill.data.bad_rows import BadRowError, BadRows
-from distill.data.sources.table import Table, listed
+from distill.data.bad_rows import BadRows
+from distill.data.sources.table import Table
 from distill.data.tag_names import RawTag, index_faults, make_tag_set, no_tag, to_indices
 from distill.data.tagged import TaggedSplit, tagged
 from distill.data.texts import id_faults, text_fault
-from distill.errors import DataError
+from distill.errors import DataError, listed
+from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import Columns, NerTask
 from distill.text.tags import TagSet, split_tag
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerFast
 
 from distill.errors import DataError, ModelError
+from distill.files.bad_rows import is_unicode
 from distill.inspection.attention import attention_of
 from distill.inspection.gradients import TOLERANCE, integrated_gradients
 from distill.inspection.outputs import Choice, Target, check_task, sentence_target
@@ -22,7 +23,6 @@ from distill.inspection.result import Attribution, Inspection, Reading
 from distill.inspection.subjects import Pairs, Subjects
 from distill.inspection.token_outputs import span_target, tag_target
 from distill.matching.layer_map import make_layer_map
-from distill.runtime.encoding import is_unicode
 from students.anatomy import anatomy
 from students.heads import logits_of
 from teachers.load import load_model, load_tokenizer

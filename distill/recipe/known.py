@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from distill.errors import ModelError
+from distill.errors import DataError, ModelError
+from distill.files.lines import Lines
 from distill.recipe.run_models import model_of_run
 
 _LONGEST_HEADER = 1 << 26
@@ -153,7 +154,7 @@ def vocabulary(model: str) -> dict[str, int] | None:
             content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
             return {str(token): int(number) for token, number in content["model"]["vocab"].items()}
         return {t: number for number, t in enumerate(vocabulary_lines(folder / "vocab.txt"))}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (OSError, DataError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # told by the loader of tokenizers
 
 
@@ -163,7 +164,7 @@ def vocabulary_lines(path: Path) -> list[str]:
     Only a line feed ends a line: Chinese BERT's vocabulary has U+2028, the line separator, as a
     token, at which ``splitlines`` would cut and move the number of every token behind it.
     """
-    return path.read_text("utf-8").removesuffix("\n").split("\n")
+    return [line.content for line in Lines(path).good()]
 
 
 def _shape_of(config: Path) -> TeacherShape | None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
 from distill.errors import DataError, ModelError
+from distill.files.bad_rows import is_unicode
 
 Ids = npt.NDArray[np.int64]
 
@@ -131,15 +132,6 @@ class TextEncoder:
             mask[index, :count] = 1
             types[index, :count] = row.type_ids
         return ids, mask, types
-
-
-def is_unicode(text: str) -> bool:
-    """Whether a string can be written as UTF-8; one with lone surrogates cannot."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _direction(folder: Path) -> str:

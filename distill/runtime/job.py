@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from distill.errors import DataError
+from distill.files.bad_rows import BadRow, BadRowError
+from distill.files.lines import STDIN
 from distill.runtime.job_facts import WINDOW, Predictor, job_facts, look_at
 from distill.runtime.job_files import Done, Job, Writer, begun, held, remove, take_place
 from distill.runtime.results import Results
-from distill.runtime.rows import STDIN, BadRow, BadRowError, Row, read_rows
+from distill.runtime.rows import Row, read_rows
 from distill.runtime.tasks.vectors import VectorModel
 from distill.runtime.vector_file import VectorFile
 
@@ -41,12 +43,14 @@ class Report:
         bad: rows that were set aside.
         before: rows that were done before this start.
         seconds: what this start took.
+        notes: what a reader of the results should know about the input.
     """
 
     rows: int
     bad: int
     before: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def per_second(self) -> float:
@@ -76,6 +80,7 @@ def run_job(
         raise DataError(f"{job.out}: is the input too; name another file")
     facts = job_facts(model, job, found)
     about = None if found is None else found.rows
+    notes: list[str] = []
     with held(job):
         done = begun(job, facts)
         results.columns = done.columns
@@ -84,7 +89,7 @@ def run_job(
             with Writer(job, facts, done) as writer:
                 if not done.whole:
                     moved(done.rows, about)
-                    for rows in _windows(job, done, writer):
+                    for rows in _windows(job, done, writer, notes):
                         content = _computed(model, job, results, rows)
                         writer.write(results, content, rows=len(rows))
                         _check_share(job, done, writer, at_least=_LOOKED_AT)
@@ -98,7 +103,7 @@ def run_job(
                 remove(job.partial, job.bad_partial, job.state)
             raise
         take_place(job, done)
-    return Report(done.rows, done.bad, before, time.monotonic() - start)
+    return Report(done.rows, done.bad, before, time.monotonic() - start, tuple(notes))
 
 
 def _results(model: Predictor, job: Job) -> Results | VectorFile:
@@ -123,7 +128,7 @@ def _computed(
     return results.lines(rows, model.predict(texts, pairs, batch_size=job.batch_size))
 
 
-def _windows(job: Job, done: Done, writer: Writer) -> Iterator[list[Row]]:
+def _windows(job: Job, done: Done, writer: Writer, notes: list[str]) -> Iterator[list[Row]]:
     """The rows that are not done yet, a window at a time; bad ones go to the writer."""
     bad_before = itertools.count()
 
@@ -141,7 +146,9 @@ def _windows(job: Job, done: Done, writer: Writer) -> Iterator[list[Row]]:
             column=job.column,
             pair_column=job.pair_column,
             keep=job.keep,
+            delimiter=job.delimiter,
             on_bad=set_aside if job.skip_bad else None,
+            on_note=notes.append,
         )
         for _ in itertools.islice(rows, done.rows):
             pass

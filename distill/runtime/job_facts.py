@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from distill import digest
+from distill.files.lines import opened
+from distill.files.rows import CSV, TSV, file_kind
 from distill.runtime.job_files import Job
 from distill.runtime.manifest import MANIFEST, Manifest
-from distill.runtime.rows import file_kind, opened
 
 #: Rows that are sorted by length and computed together: enough to pad little, few enough that the
 #: memory does not depend on the file.
@@ -49,11 +50,11 @@ class Input:
 def look_at(source: str) -> Input:
     """Hash a file and count its lines; the header of a table is none of them."""
     lines = 0
-    with opened(source) as (file, _):
+    with opened(source) as (_, file):
         while chunk := file.read(_CHUNK):
             lines += chunk.count(b"\n")
     path = Path(source)
-    rows = lines - (file_kind(source) in (".csv", ".tsv"))
+    rows = lines - (file_kind(source) in (CSV, TSV))
     return Input(path.stat().st_size, digest.of_file(path), max(rows, 1))
 
 
@@ -89,6 +90,7 @@ def _settings(model: Predictor, job: Job) -> dict[str, Any]:
         "column": job.column,
         "pair_column": job.pair_column,
         "keep": list(job.keep),
+        "delimiter": job.delimiter,
         "texts": job.texts,
         "format": model.format,
         "batch_size": job.batch_size,

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 from distill import atomic
 from distill.errors import DataError
-from distill.runtime.results import Results, bad_line
-from distill.runtime.rows import BadRow
+from distill.files.bad_rows import BadRow, bad_line
+from distill.runtime.results import Results
 from distill.runtime.vector_file import VectorFile
 
 #: How often what is written is made safe.
@@ -32,6 +32,7 @@ class Job:
         column: the column with the text.
         pair_column: the column with the second text.
         keep: columns of the input that the results carry along.
+        delimiter: what parts the fields of a table; ``None`` where its name and header tell.
         texts: whether the results carry the texts along.
         batch_size: rows computed at once.
         threads: threads that were asked for.
@@ -45,6 +46,7 @@ class Job:
     column: str | None = None
     pair_column: str | None = None
     keep: tuple[str, ...] = ()
+    delimiter: str | None = None
     texts: bool = True
     batch_size: int | None = None
     threads: int | None = None
@@ -132,7 +134,7 @@ class Writer:
 
     def set_aside(self, row: BadRow) -> None:
         """Keep a bad row until the window that it stands in is done."""
-        self._waiting.append(bad_line(row))
+        self._waiting.append(bad_line(row).encode("utf-8"))
         self.first_bad = self.first_bad or f" The first: {row.place}: {row.reason}"
 
     @property

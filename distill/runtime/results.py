@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from distill.errors import DataError
-from distill.runtime.rows import BadRow, Row
+from distill.files.bad_rows import json_line
+from distill.runtime.rows import Row
 
 #: What a kept column is called where the prediction has a field of its name.
 INPUT = "input."
@@ -98,21 +99,6 @@ def flattened(row: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[name] = json.dumps(value, ensure_ascii=False)
     return found
-
-
-def json_line(content: Mapping[str, Any]) -> str:
-    """An object on a line of its own."""
-    text = json.dumps(content, ensure_ascii=False)
-    # A kept column may hold half a surrogate pair, which JSON can spell and UTF-8 cannot.
-    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
-        text = json.dumps(content)
-    return text + "\n"
-
-
-def bad_line(row: BadRow) -> bytes:
-    """A row that was set aside: where it stands, what is wrong, and the row itself."""
-    content = {"place": row.place, "reason": row.reason, "row": row.content}
-    return json_line(content).encode("utf-8")
 
 
 def _is_number(value: Any) -> bool:

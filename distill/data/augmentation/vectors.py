@@ -5,15 +5,13 @@ Legend: Q words asked for, V words there are vectors of, D their width, K neighb
 
 from __future__ import annotations
 
-import gzip
 import logging
 import math
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +21,7 @@ from torch.nn.functional import normalize
 
 from distill.data.augmentation.words import Reader, Sentence, Word
 from distill.errors import DataError
+from distill.files.lines import Lines
 
 logger = logging.getLogger("distill")
 
@@ -159,14 +158,11 @@ def read_glove(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
     Raises:
         DataError: it cannot be read or holds no vectors.
     """
-    try:
-        with _open(path) as file:
-            lines = [line.rstrip() for line in islice(file, MOST_WORDS)]
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}); give a GloVe text file") from error
+    every = islice(Lines(path), MOST_WORDS)
+    lines = ["" if line.fault else line.text.rstrip(" \t\r\n") for line in every]
     if lines and len(lines[0].split()) == 2:
         lines = lines[1:]
-    fields = Counter(len(line.split(b" ")) for line in lines[:_LOOKED_AT])
+    fields = Counter(len(line.split(" ")) for line in lines[:_LOOKED_AT])
     width = fields.most_common(1)[0][0] - 1 if fields else 0
     words: list[str] = []
     vectors: list[npt.NDArray[np.float32]] = []
@@ -187,21 +183,14 @@ def read_glove(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
     return words, np.stack(vectors)
 
 
-def _vector(line: bytes, width: int) -> tuple[str, npt.NDArray[np.float32]] | None:
-    word, *numbers = line.rsplit(b" ", width) if width else [b""]
+def _vector(line: str, width: int) -> tuple[str, npt.NDArray[np.float32]] | None:
+    word, *numbers = line.rsplit(" ", width) if width else [""]
     if not word or len(numbers) != width:
         return None
     try:
         values = [float(number) for number in numbers]
-        text = word.decode("utf-8")
     except ValueError:
         return None
     if not all(map(math.isfinite, values)) or not any(values):
         return None
-    return text, np.array(values, dtype=np.float32)
-
-
-def _open(path: Path) -> IO[bytes]:
-    if path.suffix == ".gz":
-        return cast("IO[bytes]", gzip.open(path, "rb"))
-    return path.open("rb")
+    return word, np.array(values, dtype=np.float32)

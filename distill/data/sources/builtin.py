@@ -14,8 +14,8 @@ from distill.atomic import new_folder, write_json
 from distill.cache import cache_folder
 from distill.data.bad_rows import BadRows
 from distill.data.sources import docstrings
-from distill.data.sources.table import Table, listed, nearest
-from distill.errors import DataError
+from distill.data.sources.table import Table
+from distill.errors import DataError, listed, nearest
 from distill.recipe.schema import DataConfig
 
 logger = logging.getLogger("distill")

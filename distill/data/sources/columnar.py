@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill.data.bad_rows import BadRows
-from distill.data.sources.table import Table, listed
-from distill.errors import DataError
+from distill.data.sources.table import Table
+from distill.errors import DataError, listed
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distill.data.bad_rows import BadRows
-from distill.data.sources.lines import read_all_lines
-from distill.data.sources.table import Table, listed
-from distill.errors import DataError
+from distill.data.sources.table import Table
+from distill.errors import DataError, listed
+from distill.files.lines import Lines
 
 #: What stands for the first and the last column of a file whose columns have no names.
 TOKENS, TAGS = "tokens", "tags"
 _DOCUMENT = "-DOCSTART-"
-# Comments of CoNLL-U and MultiCoNER; a word may begin with '#' too.
-_COMMENT = re.compile(r"#\s?(id|sent_id|text|newdoc|newpar|global\.columns)\b")
+_ENTITY = re.compile(r"[A-Z]-\S.*")
+# Comments of CoNLL-U (`# key = value`, `# newdoc`) and MultiCoNER (`# id 12 domain=en`); a word may
+# begin with '#' too.
+_COMMENT = re.compile(r"#\s*(\S+( id)? = |(newdoc|newpar)\b|(sent_)?id \S|global\.columns\b)")
 
 
 class _Sentence(NamedTuple):
@@ -34,7 +36,7 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
     Fields are parted by tabs where a line has one, else by spaces. The first column (``tokens``)
     has the words and the last one (``tags``) the tags; others go by their numbers from 1. Lines
     that begin a document (``-DOCSTART-``) and comments before a sentence (``# id ...``) are left
-    out.
+    out, unless they can be a word with its tag.
 
     Args:
         path: the file.
@@ -44,7 +46,7 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
 
     Raises:
         DataError: no sentences, or one of those faults where bad rows are refused; and what
-            :func:`~distill.data.sources.lines.read_all_lines` raises.
+            :class:`~distill.files.lines.Lines` raises.
     """
     bad = bad or BadRows()
     columns: dict[str, list[list[str]]] = {name: [] for name in wanted}
@@ -103,17 +105,17 @@ def _fault(sentence: _Sentence, fields: int | None) -> tuple[int, str] | None:
 
 
 def _sentences(path: Path) -> Iterator[_Sentence]:
+    width = _width(path)
     found = _Sentence(0, [], {})
-    for line in read_all_lines(path):
-        text = line.text.rstrip("\r\n")
-        row = text.split("\t") if "\t" in text else text.split()
-        if not "".join(row).strip() or row[0] == _DOCUMENT:
+    for line in Lines(path):
+        row = _split(line.content)
+        if not "".join(row).strip() or _begins_document(row):
             if found.rows:
                 yield found
             found = _Sentence(0, [], {})
             continue
         if not found.rows:
-            if _COMMENT.match(text):
+            if line.fault is None and _is_comment(line.content, row, width):
                 continue
             found = _Sentence(line.number, [], {})
         if line.fault is not None:
@@ -121,3 +123,27 @@ def _sentences(path: Path) -> Iterator[_Sentence]:
         found.rows.append(row)
     if found.rows:
         yield found
+
+
+def _split(text: str) -> list[str]:
+    # Other blanks, such as U+00A0 and U+2028, are parts of words.
+    return text.split("\t") if "\t" in text else [one for one in text.split(" ") if one]
+
+
+def _width(path: Path) -> int | None:
+    """Fields of the first line that is surely no comment."""
+    rows = (_split(line.content) for line in Lines(path) if not line.text.startswith("#"))
+    return next((len(row) for row in rows if row and not _begins_document(row)), None)
+
+
+def _begins_document(row: list[str]) -> bool:
+    """Whether a line parts documents; with the tag of an entity it is a word like any other."""
+    return row[:1] == [_DOCUMENT] and not _ENTITY.fullmatch(row[-1])
+
+
+def _is_comment(text: str, row: list[str], width: int | None) -> bool:
+    """Whether a line before a sentence is a comment: one that cannot be a word with its tag."""
+    tagged = row[-1] == "O" or _ENTITY.fullmatch(row[-1]) is not None
+    if tagged and (len(row) == width or "=" not in row):
+        return False
+    return _COMMENT.match(text) is not None

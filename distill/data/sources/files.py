@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from distill.data.bad_rows import BadRows
@@ -15,31 +16,25 @@ from distill.data.sources.columnar import (
 )
 from distill.data.sources.conll import read_conll
 from distill.data.sources.squad import read_squad
-from distill.data.sources.table import Table, listed, nearest
-from distill.data.sources.text_files import read_csv, read_jsonl, read_tsv
-from distill.errors import DataError
+from distill.data.sources.table import Table
+from distill.data.sources.text_files import read_rows
+from distill.errors import DataError, listed, nearest
+from distill.files.rows import CSV, JSONL, TSV, file_kind
 from distill.recipe.schema import DataConfig
 
 _Readers = dict[str, Callable[[Path, Sequence[str], BadRows | None], Table]]
 
+_PARQUET = ".parquet"
+#: By the kind of a file, each optionally packed (``.gz``).
 _READERS: _Readers = {
-    ".csv": read_csv,
-    ".csv.gz": read_csv,
-    ".tsv": read_tsv,
-    ".tsv.gz": read_tsv,
+    CSV: read_rows,
+    TSV: read_rows,
+    JSONL: read_rows,
     ".json": read_squad,
-    ".json.gz": read_squad,
-    ".jsonl": read_jsonl,
-    ".jsonl.gz": read_jsonl,
-    ".parquet": read_parquet,
+    _PARQUET: read_parquet,
 }
 #: What rows of words with tags are read from beside those; ``.txt`` means nothing elsewhere.
-_COLUMN_FILES: _Readers = {
-    f"{ending}{packed}": read_conll
-    for ending in (".conll", ".bio", ".iob", ".txt")
-    for packed in ("", ".gz")
-}
-
+_COLUMN_FILES: _Readers = dict.fromkeys((".conll", ".bio", ".iob", ".txt"), read_conll)
 
 #: What the roles of further rows begin with.
 MORE = "more."
@@ -81,9 +76,22 @@ def read_files(
             paths[role] = paths["train"]
     # All are looked up before any is read: a typing error in the last need not cost a long read.
     readers = _READERS | _COLUMN_FILES if tagged else _READERS
+    readers = readers | dict.fromkeys((CSV, TSV), partial(read_rows, delimiter=data.delimiter))
     for role, path in paths.items():
         _check(role, path, readers)
-    return {role: _read(role, path, wanted, bad, readers) for role, path in paths.items()}
+    tables = {role: _read(role, path, wanted, bad, readers) for role, path in paths.items()}
+    _check_sentences(tables)
+    return tables
+
+
+def _check_sentences(tables: dict[str, Table]) -> None:
+    """Refuse a column file of one sentence: held out, it leaves nothing to learn from."""
+    train = tables["train"]
+    if train.word_lines and len(train) == 1 and "validation" not in tables:
+        raise DataError(
+            f"{train.place}: the file is one sentence (it has no blank lines), which leaves "
+            "nothing to train on; put a blank line behind each sentence"
+        )
 
 
 def named_files(data: DataConfig) -> dict[str, str | None]:
@@ -105,11 +113,6 @@ def _resolve(name: str, base: Path | None) -> Path:
     return path if base is None else base / path
 
 
-def _kind(path: Path) -> str:
-    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
-    return "".join(suffixes if suffixes[-1:] == [".gz"] else suffixes[-1:])
-
-
 def _check(role: str, path: Path, readers: _Readers) -> None:
     """Refuse a path that cannot be read, before anything is."""
     if path.is_dir():
@@ -121,11 +124,14 @@ def _check(role: str, path: Path, readers: _Readers) -> None:
         return
     if not path.is_file():
         raise DataError(f"data.{role}: no file {path}{_hint(path, readers)}")
-    kind = _kind(path)
-    if kind not in readers:
-        known = ", ".join(readers)
-        what = f"unknown kind of file '{kind}'" if kind else "a file name without an ending"
-        raise DataError(f"data.{role}: {path}: {what}; known are {known} and datasets folders")
+    kind, packed = file_kind(path), path.suffix * (path.suffix.lower() == ".gz")
+    if kind not in readers or (kind == _PARQUET and packed):
+        packable = ", ".join(known for known in readers if known != _PARQUET)
+        what = f"unknown kind of file '{kind}{packed}'" if kind else "a file name without an ending"
+        raise DataError(
+            f"data.{role}: {path}: {what}; known are {packable} "
+            f"(each also .gz), {_PARQUET} and datasets folders"
+        )
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; it needs rows to learn from")
 
@@ -139,7 +145,7 @@ def _hint(path: Path, readers: _Readers) -> str:
     like = nearest(path.name, names)
     if like:
         return like
-    readable = [name for name in names if _kind(Path(name)) in readers]
+    readable = [name for name in names if file_kind(name) in readers]
     return f"; data files there are {listed(readable)}" if readable else ""
 
 
@@ -148,4 +154,4 @@ def _read(
 ) -> Table:
     if path.is_dir():
         return read_saved(path, wanted, role)
-    return readers[_kind(path)](path, wanted, bad)
+    return readers[file_kind(path)](path, wanted, bad)

@@ -12,8 +12,8 @@ from distill.console import stderr
 from distill.data.bad_rows import BadRows
 from distill.data.sources.columnar import from_dataset, split_for
 from distill.data.sources.files import named_files
-from distill.data.sources.table import Table, listed, nearest
-from distill.errors import DataError
+from distill.data.sources.table import Table
+from distill.errors import DataError, listed, nearest
 from distill.recipe.schema import DataConfig
 
 if TYPE_CHECKING:

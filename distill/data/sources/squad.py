@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from distill.data.bad_rows import BadRows
-from distill.data.sources.lines import read_lines
 from distill.data.sources.table import Table
 from distill.errors import DataError
+from distill.files.lines import Lines
 
 #: The columns that a nested file is read into.
 COLUMNS = ("id", "question", "context", "answers")
@@ -31,7 +31,7 @@ def read_squad(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
 
     Raises:
         DataError: not JSON, not in this form, or without questions; and what
-            :func:`~distill.data.sources.lines.read_lines` raises.
+            :class:`~distill.files.lines.Lines` raises.
     """
     bad = bad or BadRows()
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
@@ -60,7 +60,7 @@ def read_squad(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
 
 
 def _parsed(path: Path) -> Any:
-    text = "".join(line for _, line in read_lines(path))
+    text = "".join(line.text for line in Lines(path).good())
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

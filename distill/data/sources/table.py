@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from distill.errors import DataError
-
-_LISTED = 12
+from distill.errors import DataError, listed, nearest
 
 
 @dataclass(frozen=True)
@@ -88,17 +85,3 @@ class Table:
             f"{self.place}: no column '{name}'; columns are {listed(self.available)}"
             f"{nearest(name, self.available)}; choose one with {key}"
         )
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names in quotes, with commas; a long list is cut."""
-    found = list(names)
-    shown = ", ".join(f"'{name}'" for name in found[:_LISTED])
-    return f"{shown}, ... ({len(found)})" if len(found) > _LISTED else shown or "none"
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` where a known name is like ``name``, else nothing."""
-    by_folded = {other.casefold(): other for other in known}
-    found = difflib.get_close_matches(name.casefold(), by_folded, n=1)
-    return f"; did you mean '{by_folded[found[0]]}'?" if found else ""

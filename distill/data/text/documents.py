@@ -7,22 +7,20 @@ there, so that none needs much memory and a book in one file can be shuffled and
 
 from __future__ import annotations
 
-import gzip
-import io
-import json
-import zlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import Any, Protocol
 
 from distill import digest
-from distill.data.sources.table import listed
-from distill.errors import DataError
+from distill.errors import DataError, listed
+from distill.files.lines import Lines
+from distill.files.rows import JSONL, FileRow, Rows, file_kind
 
 #: Lines after which a document is parted.
 LINES = 100
-#: Characters after which a line is parted, at a space where there is one.
+#: Bytes after which a line is parted, at a space where there is one.
 _LONGEST = 1 << 16
 SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz")
 
@@ -109,8 +107,8 @@ class FileSource:
 
     def digest(self) -> str:
         """SHA-256 (hex) of the files' bytes and of how they are read."""
-        kinds = [path.name.lower().removesuffix(".gz").rpartition(".")[2] for path in self.files]
-        column = self.column if "jsonl" in kinds else None
+        kinds = [file_kind(path) for path in self.files]
+        column = self.column if JSONL in kinds else None
         return digest.of_json([LINES, column, kinds, [digest.of_file(p) for p in self.files]])
 
     def documents(self) -> Iterator[tuple[int, Document]]:
@@ -122,22 +120,34 @@ class FileSource:
             before += path.stat().st_size
 
     def _of_file(self, path: Path) -> Iterator[tuple[int, Document]]:
-        if path.name.lower().removesuffix(".gz").endswith(".jsonl"):
-            for number, (at, line) in enumerate(_lines(path, longest=-1), start=1):
-                for document in in_parts(_text(path, number, line, self.column)):
-                    yield at, document
+        if file_kind(path) == JSONL:
+            rows = Rows(path, JSONL)
+            for row in rows:
+                for part in in_parts(self._text(row, f"{path}:{row.line}")):
+                    yield rows.lines.position, part
             return
-        lines: Document = []
-        at = 0
-        for at, line in _lines(path, longest=_LONGEST):
-            text = line.strip()
+        document: Document = []
+        lines = Lines(path, longest=_LONGEST)
+        for line in lines.good():
+            text = line.text.strip()
             if text:
-                lines.append(text)
-            if lines and (not text or len(lines) == LINES):
-                yield at, lines
-                lines = []
-        if lines:
-            yield at, lines
+                document.append(text)
+            if document and (not text or len(document) == LINES):
+                yield lines.position, document
+                document = []
+        if document:
+            yield lines.position, document
+
+    def _text(self, row: FileRow, place: str) -> str:
+        if row.fault is not None:
+            raise DataError(f"{place}: {row.fault}")
+        text = row.values.get(self.column)
+        if not isinstance(text, str):
+            raise DataError(
+                f"{place}: no text under '{self.column}'; its keys are {listed(row.values)}; name "
+                "it in data.columns.text"
+            )
+        return text
 
 
 @dataclass(frozen=True)
@@ -170,58 +180,6 @@ class RowSource:
 
 def in_parts(text: str) -> Iterator[Document]:
     """A row's text as documents of at most :data:`LINES` lines; none where it is blank."""
-    lines = [line for line in (line.strip() for line in text.splitlines()) if line]
+    lines = [line for line in map(str.strip, re.split(r"[\r\n]+", text)) if line]
     for start in range(0, len(lines), LINES):
         yield lines[start : start + LINES]
-
-
-def _text(path: Path, number: int, line: str, column: str) -> str:
-    if not line.strip():
-        return ""
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        raise DataError(f"{path}:{number}: not JSON; each line must be one object") from None
-    if not isinstance(row, dict) or not isinstance(row.get(column), str):
-        there = f"; its keys are {listed(row)}" if isinstance(row, dict) else ""
-        raise DataError(
-            f"{path}:{number}: no text under '{column}'{there}; name it in data.columns.text"
-        )
-    return str(row[column])
-
-
-def _lines(path: Path, *, longest: int) -> Iterator[tuple[int, str]]:
-    """Lines and the position in the file up to which it was read; very long lines in parts.
-
-    Raises:
-        DataError: the file cannot be read, is a damaged gzip file, or not UTF-8 text.
-    """
-    number, rest, line = 1, "", ""
-    try:
-        with path.open("rb") as raw, _unpacked(path, raw) as text:
-            while line := text.readline(longest):
-                if "\0" in line:
-                    raise DataError(f"{path}:{number}: a NUL character; this is not a text file")
-                ended = line.endswith("\n")
-                number += ended
-                line, rest = rest + line, ""
-                if not ended and len(line) >= longest > 0:
-                    cut = line.rfind(" ") + 1 or len(line)
-                    line, rest = line[:cut], line[cut:]
-                yield raw.tell(), line
-            if rest:
-                yield raw.tell(), rest
-    except UnicodeDecodeError as error:
-        fault = f"not UTF-8 in or after this line (0x{error.object[error.start]:02x})"
-        raise DataError(f"{path}:{number}: {fault}; save the file as UTF-8") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(
-            f"{path}:{number}: not a whole gzip file ({error}); copy it again"
-        ) from None
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _unpacked(path: Path, raw: IO[bytes]) -> io.TextIOWrapper:
-    file = cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if path.suffix == ".gz" else raw
-    return io.TextIOWrapper(file, encoding="utf-8-sig")

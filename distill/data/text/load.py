@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from distill.data.sources.builtin import read_builtin
 from distill.data.sources.columnar import split_for
 from distill.data.sources.hub import load_splits
-from distill.data.sources.table import listed
 from distill.data.text.corpus import Corpus, tokenize_text
 from distill.data.text.documents import FileSource, RowSource, TextSource, find_files
 from distill.data.text.packing import pack
 from distill.data.text.rows import Marks, TextRows
-from distill.errors import DataError
+from distill.errors import DataError, listed
 from distill.recipe.schema import DataConfig
 
 if TYPE_CHECKING:

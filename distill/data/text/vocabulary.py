@@ -101,11 +101,7 @@ def read_vocabulary(path: Path) -> list[str]:
     Raises:
         DataError: it cannot be read, a token stands in it twice, or a special one is missing.
     """
-    try:
-        tokens = vocabulary_lines(path)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{path}: cannot be read as a vocabulary ({reason})") from error
+    tokens = vocabulary_lines(path)
     missing = [token for token in SPECIAL if token not in set(tokens)]
     if missing:
         raise DataError(f"{path}: no {', '.join(missing)}; a vocabulary has one token on each line")

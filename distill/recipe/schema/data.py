@@ -65,6 +65,9 @@ class DataConfig(Section):
     Every model is scored on each apart, at the end; they choose nothing."""
     columns: Columns = Columns()
     """Which columns hold the text and the label."""
+    delimiter: Annotated[StrictStr, Field(pattern=r'^(\\t|[^"\r\n])$')] | None = None
+    """What separates the fields of csv and tsv files. Left out, a tab in tsv, and in csv a comma,
+    or the semicolon, tab or bar that the header has instead."""
     on_bad_row: Literal["refuse", "skip"] = "refuse"
     """What happens to a row that cannot be used (no text, unknown label, ...): ``refuse`` stops
     with its place; ``skip`` sets it aside in ``bad_rows.jsonl``, counted in the report."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from distill.errors import DataError
-from distill.runtime.encoding import is_unicode
+from distill.files.bad_rows import is_unicode
 from distill.runtime.manifest import Manifest
 from distill.runtime.model import BundleModel
 from distill.text.questions import Limits, WindowEncoder

@@ -99,7 +99,11 @@ def test_mistakes_are_one_line_and_write_nothing(bundle, tmp_path, capsys):
         (folder, "x", "--format", "tf"): "no format 'tf' to predict with; it has onnx-int8, onnx",
         (folder, "--file", tmp_path / "none.txt"): "none.txt: no such file",
         (folder, "--file", tmp_path / "bytes.csv"): "bytes.csv:3: not UTF-8",
-        (folder, "--file", tmp_path / "columns.csv"): "columns.csv:2: no column 'text'; there are",
+        (
+            folder,
+            "--file",
+            tmp_path / "columns.csv",
+        ): "columns.csv:1: no column 'text'; ",
     }
     for words, message in mistakes.items():
         code, printed, err = run(*words, "--out", out, capsys=capsys)

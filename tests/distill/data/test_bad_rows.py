@@ -5,10 +5,11 @@ import math
 
 import pytest
 
-from distill.data.bad_rows import HINT, BadRow, BadRowError, BadRows, write_bad_rows
+from distill.data.bad_rows import HINT, BadRows, write_bad_rows
 from distill.data.load import load_task_data
 from distill.data.sources.table import Table
 from distill.errors import DataError
+from distill.files.bad_rows import BadRow, BadRowError
 from distill.recipe.schema import ClassificationTask, Columns, DataConfig
 
 TASK = ClassificationTask(kind="classification", labels=["no", "yes"])
@@ -96,7 +97,7 @@ def test_jsonl(tmp_path, content, expected):
     ("content", "expected"),
     [
         ("too,many,fields,no\n", "4 fields, but the header has 3 ('id', 'text', 'label')"),
-        ("few\n", "1 fields, but the header has 3 ('id', 'text', 'label')"),
+        ("few\n", "1 field, but the header has 3 ('id', 'text', 'label')"),
         ('x,"quoted" badly,no\n', "broken row: ',' expected after '\"'"),
         (b"x,caf\xe9,no\n", "not UTF-8 at byte "),
         (b'x,"two\nl\xefnes",no\n', "not UTF-8 at byte "),
@@ -191,7 +192,7 @@ def test_what_is_written_can_be_read_whatever_it_holds(tmp_path):
         {"t": b"x"},
         {"שלום": "😀"},
     ]
-    rows = [BadRow("f", f"f:{n}", "is bad", content) for n, content in enumerate(contents)]
+    rows = [BadRow(f"f:{n}", "is bad", content) for n, content in enumerate(contents)]
     write_bad_rows(tmp_path / "bad.jsonl", rows)
     text = (tmp_path / "bad.jsonl").read_text(encoding="utf-8")
     assert [json.loads(line)["row"] for line in text.splitlines()] == [

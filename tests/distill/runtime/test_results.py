@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from distill.errors import DataError
-from distill.runtime.results import Results, bad_line, fields, flattened
-from distill.runtime.rows import BadRow, Row
+from distill.files.bad_rows import BadRow, bad_line
+from distill.runtime.results import Results, fields, flattened
+from distill.runtime.rows import Row
 
 PREDICTION = {"label": "a", "probabilities": {"a": 0.75, "b": 0.25}}
 

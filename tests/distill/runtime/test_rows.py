@@ -48,7 +48,7 @@ def test_cells_may_hold_line_ends(tmp_path):
     path = write(tmp_path, "a.csv", 'text,b\n"one\ntwo",x\nthree\n')
     rows = read_rows(path)
     assert next(rows) == Row("one\ntwo")
-    with pytest.raises(DataError, match=r"a\.csv:4: 1 cells under 2 columns"):
+    with pytest.raises(DataError, match=r"a\.csv:4: 1 field, but the header has 2"):
         next(rows)
 
 
@@ -68,17 +68,17 @@ def test_standard_input(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.jsonl", '{"a": 1, "b": 2}', r"a\.jsonl:1: no column 'text'; there are: a, b "),
+        ("a.jsonl", '{"a": 1, "b": 2}', r"a\.jsonl:1: no column 'text'; columns are 'a', 'b'; "),
         ("a.jsonl", '{"text": 1}', r"a\.jsonl:1: 'text' is 1, not a text"),
         ("a.jsonl", '{"text": null}', r"a\.jsonl:1: 'text' is null, not a text"),
         ("a.jsonl", '{"text": "a"}\n{"text"', r"a\.jsonl:2: not JSON \("),
-        ("a.jsonl", '"a"', r"a\.jsonl:1: not a JSON object"),
+        ("a.jsonl", '"a"', r"a\.jsonl:1: str instead of an object"),
         ("a.jsonl", '{"text": "\\ud800"}', r"a\.jsonl:1: 'text' is not valid Unicode"),
-        ("a.csv", "", r"a\.csv: empty; the first line must name the columns"),
-        ("a.csv", "a,b\n1,2\n", r"a\.csv:2: no column 'text'; there are: a, b "),
-        ("a.csv", 'text\n"a', r"a\.csv:2: not readable \("),
-        ("a.csv", b"text\na\n\xe9\n", r"a\.csv:3: not UTF-8 \(byte 0xe9 at column 1\)"),
-        ("a.txt", b"a\nbc\xff\n", r"a\.txt:2: not UTF-8 \(byte 0xff at column 3\)"),
+        ("a.csv", "", r"a\.csv: the file is empty; its first line names the columns"),
+        ("a.csv", "a,b\n1,2\n", r"a\.csv:1: no column 'text'; columns are 'a', 'b'; "),
+        ("a.csv", 'text\n"a', r"a\.csv:2: broken row: a quote opened here never closes"),
+        ("a.csv", b"text\na\n\xe9\n", r"a\.csv:3: not UTF-8 at byte 7 \(0xe9\)"),
+        ("a.txt", b"a\nbc\xff\n", r"a\.txt:2: not UTF-8 at byte 4 \(0xff\)"),
     ],
 )
 def test_faults_are_told_with_their_line(tmp_path, name, content, message):

@@ -163,13 +163,9 @@ def test_open_quotes_in_tsv_mean_themselves(tmp_path):
 
 
 def test_a_field_longer_than_the_csv_modules_limit(tmp_path):
-    import csv
-
     path = tmp_path / "train.csv"
     path.write_text(f"text,label\n{'word ' * 40_000},pos\nshort,neg\n")
-    before = csv.field_size_limit()
     assert len(read(path)["train"].columns["text"][0]) == 200_000
-    assert csv.field_size_limit() == before
 
 
 def test_jsonl_keys_that_some_rows_lack_are_none(tmp_path):
@@ -194,14 +190,14 @@ def write(tmp_path, name, content):
         (
             "t.csv.gz",
             gzip.compress(b"", mtime=0),
-            "{}: the file is empty; it needs rows to learn from",
+            "{}: the file is empty; its first line names the columns",
         ),
         ("t.csv", "text,label\n", "{}: a header and no rows; it needs rows to learn from"),
         ("t.jsonl", "\n \n", "{}: only blank lines; it needs rows to learn from"),
         (
             "t.csv",
             "text,label\na,b\nc\n",
-            "{}:3: 1 fields, but the header has 2 ('text', 'label')",
+            "{}:3: 1 field, but the header has 2 ('text', 'label')",
         ),
         (
             "t.csv",
@@ -318,8 +314,8 @@ def test_every_path_is_looked_up_before_any_is_read(tmp_path, monkeypatch):
 def test_unknown_kind(tmp_path, name, what):
     path = write(tmp_path, name, "x")
     assert fault(path) == (
-        f"data.train: {path}: {what}; known are .csv, .csv.gz, .tsv, .tsv.gz, .json, .json.gz, "
-        ".jsonl, .jsonl.gz, .parquet and datasets folders"
+        f"data.train: {path}: {what}; known are .csv, .tsv, .jsonl, .json (each also .gz), "
+        ".parquet and datasets folders"
     )
 
 

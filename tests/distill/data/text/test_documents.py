@@ -84,7 +84,7 @@ def test_files_folders_and_patterns(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"good\nb\xffd\n", "not UTF-8"),
-        (b"good\nb\0d\n", "a NUL character"),
+        (b"good\nb\0d\n", "a NUL byte at byte 6"),
     ],
 )
 def test_what_is_no_text(tmp_path: Path, content: bytes, said: str) -> None:
