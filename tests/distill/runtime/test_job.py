@@ -196,7 +196,7 @@ def test_more_than_half_bad_are_refused(model, source):
         model, one
     )
     source.write_text("[]\n" * 2000)
-    assert f"The first: {source}:1: not a JSON object" in fault(model, one)
+    assert f"The first: {source}:1: list instead of an object" in fault(model, one)
 
 
 def test_the_input_is_never_overwritten(model, source):
