@@ -71,7 +71,7 @@ def load_task_data(
 def _load(
     data: DataConfig, task: LabelledTask, *, seed: int, base: Path | None, bad: BadRows
 ) -> TaskData:
-    columns = Columns() if data.source == "builtin" else data.columns
+    columns = data.columns
     named, right = _named(columns, task)
     if data.source == "builtin":
         several = isinstance(task, MultiLabelTask)

@@ -7,22 +7,26 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from distill import digest
 from distill.atomic import new_folder, write_json
 from distill.cache import cache_folder
 from distill.data.bad_rows import BadRows
-from distill.data.sources import docstrings
+from distill.data.sources import docsearch, docstrings
 from distill.data.sources.table import Table
 from distill.errors import DataError, listed, nearest
-from distill.recipe.schema import DataConfig
+from distill.recipe.schema import BUILTIN, DataConfig
 
 logger = logging.getLogger("distill")
 
-_NAMES = ("docstrings",)
+_SETS: dict[str, ModuleType] = {"docsearch": docsearch, "docstrings": docstrings}
 _ROWS, _FACTS = "rows.jsonl", "rows.json"
 _ROLES = ("train", "validation", "test")
+
+#: Split, text or texts, label (docstrings: or a list of labels).
+Row = tuple[Any, ...]
 
 
 def read_builtin(
@@ -33,11 +37,11 @@ def read_builtin(
     *,
     several: bool = False,
 ) -> dict[str, Table]:
-    """Read a built-in data set: columns ``text`` and ``label``, with all three splits.
+    """Read a built-in data set, with all three splits.
 
     Args:
         data: the recipe's ``data`` section; ``path`` is the data set's name.
-        wanted: not used, the columns are known.
+        wanted: not used, all columns are read: those of ``BUILTIN``.
         base: not used.
         bad: not used: every row can be parsed.
         several: whether a row's label is a list of labels.
@@ -45,8 +49,9 @@ def read_builtin(
     Raises:
         DataError: an unknown name, or a cache folder that cannot be written.
     """
-    if data.path not in _NAMES:
-        known = f"known are {listed(_NAMES)}{nearest(data.path or '', _NAMES)}"
+    name = data.path or ""
+    if name not in _SETS:
+        known = f"known are {listed(sorted(_SETS))}{nearest(name, sorted(_SETS))}"
         raise DataError(f"data.path: no built-in data set '{data.path}'; {known}")
     for role in _ROLES:
         if getattr(data, role) is not None:
@@ -54,69 +59,71 @@ def read_builtin(
                 f"data.{role}: built-in data have their own splits; leave it out, or set "
                 "data.source to files or hub"
             )
-    rows = docstring_rows(several=several)
-    names = tuple(sorted({name for row in rows for name in (row[2] if several else [row[2]])}))
+    rows = builtin_rows(name, several=several)
+    labels = {
+        label for *_, found in rows for label in ([found] if isinstance(found, str) else found)
+    }
     tables = {}
     for role in _ROLES:
-        own = [row for row in rows if row[0] == role]
-        columns: dict[str, list[Any]] = {
-            "text": [row[1] for row in own],
-            "label": [row[2] for row in own],
-        }
+        own = [row[1:] for row in rows if row[0] == role]
+        notes = _missing(name) if role == "train" else ()
+        if several and name == "docstrings":
+            notes += _told_several(role, own)
         tables[role] = Table(
-            f"docstrings:{role}",
-            columns,
-            ["text", "label"],
-            label_names=names,
-            notes=(*(_missing() if role == "train" else ()), *_told_several(role, own, several)),
+            f"{name}:{role}",
+            dict(zip(BUILTIN[name], map(list, zip(*own, strict=True)), strict=True)),
+            BUILTIN[name],
+            label_names=tuple(sorted(labels)),
+            notes=notes,
         )
     return tables
 
 
-def _missing() -> tuple[str, ...]:
+def _missing(name: str) -> tuple[str, ...]:
     """A note where libraries are not installed: scores then compare with nobody else's."""
     present = docstrings.versions()
     missing = [lib.label for lib in docstrings.LIBRARIES if lib.label not in present]
     if not missing:
         return ()
     return (
-        f"docstrings: without {listed(missing)} (not installed): fewer labels than the "
-        f"{len(docstrings.LIBRARIES)} of published scores",
+        f"{name}: without {listed(missing)} (not installed): other rows than those of published "
+        f"scores, which had {len(docstrings.LIBRARIES)} libraries",
     )
 
 
-def _told_several(role: str, rows: list[tuple[str, str, Any]], several: bool) -> tuple[str, ...]:
+def _told_several(role: str, rows: list[Row]) -> tuple[str, ...]:
     """How many rows have more than one label: few, as this data set is."""
-    if not several:
-        return ()
-    count = sum(len(labels) > 1 for _, _, labels in rows)
+    count = sum(len(labels) > 1 for *_, labels in rows)
     return (f"docstrings:{role}: {count:,} of {len(rows):,} rows have several labels",)
 
 
-def docstring_rows(*, several: bool = False) -> list[tuple[str, str, Any]]:
-    """Rows (split, text, label) of ``docstrings``, made once for the installed versions.
+def builtin_rows(name: str, *, several: bool = False) -> list[Row]:
+    """Rows (split, text or texts, label) of a data set, made once for the installed versions.
 
     Args:
-        several: whether a row has a list of labels instead of one.
+        name: the data set.
+        several: whether a row of docstrings has a list of labels instead of one.
 
     Raises:
         DataError: the cache folder cannot be written.
     """
+    several = several and name == "docstrings"
     libraries = docstrings.versions()
-    made_of: dict[str, Any] = {"version": docstrings.VERSION, "libraries": libraries}
+    made_of: dict[str, Any] = {"version": _SETS[name].VERSION, "libraries": libraries}
     if several:
         made_of["several"] = True
-    folder = cache_folder() / "builtin" / f"docstrings-{digest.of_json(made_of)[:16]}"
+    folder = cache_folder() / "builtin" / f"{name}-{digest.of_json(made_of)[:16]}"
     kept = _kept(folder)
     if kept is not None:
         return kept
     if folder.exists():
-        logger.info("docstrings: the cached rows in %s are damaged; made anew", folder)
-    rows = docstrings.gather(several=True) if several else docstrings.gather()
+        logger.info("%s: the cached rows in %s are damaged; made anew", name, folder)
+    rows: list[Row] = list(_SETS[name].gather(several=True) if several else _SETS[name].gather())
     _keep(folder, rows, made_of)
-    splits = Counter(split for split, _, _ in rows)
+    splits = Counter(row[0] for row in rows)
     logger.info(
-        "docstrings: %s rows of %d libraries (%s)",
+        "%s: %s rows of %d libraries (%s)",
+        name,
         f"{len(rows):,}",
         len(libraries),
         ", ".join(f"{role} {splits[role]:,}" for role in _ROLES),
@@ -124,13 +131,11 @@ def docstring_rows(*, several: bool = False) -> list[tuple[str, str, Any]]:
     return rows
 
 
-def _keep(folder: Path, rows: list[tuple[str, str, Any]], made_of: dict[str, Any]) -> None:
+def _keep(folder: Path, rows: list[Row], made_of: dict[str, Any]) -> None:
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     facts = {
         "made_of": made_of,
-        "rows": dict(
-            sorted(Counter(f"{_named(label)} {split}" for split, _, label in rows).items())
-        ),
+        "rows": dict(sorted(Counter(f"{_named(row[-1])} {row[0]}" for row in rows).items())),
     }
     try:
         with new_folder(folder) as new:
@@ -149,13 +154,13 @@ def _named(label: str | list[str]) -> str:
     return label if isinstance(label, str) else "+".join(label)
 
 
-def _kept(folder: Path) -> list[tuple[str, str, Any]] | None:
+def _kept(folder: Path) -> list[Row] | None:
     """The rows in the cache, or ``None`` where there are none or they are damaged."""
     try:
         facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
         if facts["sha256"] != digest.of_file(folder / _ROWS):
             return None
         with (folder / _ROWS).open(encoding="utf-8") as file:
-            return [(split, text, label) for split, text, label in map(json.loads, file)]
+            return [tuple(row) for row in map(json.loads, file)]
     except (OSError, ValueError, KeyError, TypeError):
         return None

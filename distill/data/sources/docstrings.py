@@ -110,7 +110,7 @@ def gather(*, several: bool = False) -> list[tuple[str, str, Any]]:
     present = versions()
     libraries = [library for library in LIBRARIES if library.label in present]
     texts: dict[str, set[str]] = {}
-    with Bar("read docstrings", len(libraries)) as bar, _no_garbage_collection():
+    with Bar("read docstrings", len(libraries)) as bar, no_garbage_collection():
         for library in libraries:
             texts[library.label] = texts_of(library)
             bar.advance(status=f"{library.label}: {len(texts[library.label]):,}")
@@ -149,22 +149,24 @@ def select_several(texts: dict[str, set[str]]) -> list[tuple[str, str, Any]]:
     for forms in owners.values():
         labels = sorted(label for found in forms.values() for label in found)
         if len(labels) == 1:
-            own[labels[0]] += [(_hash(text), text) for text in forms]
+            own[labels[0]] += [(hash_of(text), text) for text in forms]
         elif len(set(labels)) > 1:
-            key, text = min((_hash(text), text) for text in forms)
+            key, text = min((hash_of(text), text) for text in forms)
             rows.append((key, text, sorted(set(labels))))
     for label, found_here in own.items():
         rows += [(key, text, [label]) for key, text in sorted(found_here)[:CAP]]
-    return [(_split(text), text, labels) for _, text, labels in sorted(rows)]
+    return [(split_of(text), text, labels) for _, text, labels in sorted(rows)]
 
 
-def _hash(text: str) -> bytes:
+def hash_of(text: str) -> bytes:
+    """What decides which rows are kept, and in which order: 32 bytes."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
-def _split(text: str) -> str:
+def split_of(text: str) -> str:
+    """The split (8:1:1) that a text, or the name of its source, goes to."""
     # Another hash than the one that caps: the kept rows are those with the lowest of that.
-    tenth = int.from_bytes(_hash(f"split:{text}")[:8], "big") * 10 >> 64
+    tenth = int.from_bytes(hash_of(f"split:{text}")[:8], "big") * 10 >> 64
     return {0: "test", 1: "validation"}.get(tenth, "train")
 
 
@@ -172,8 +174,8 @@ def texts_of(library: Library) -> set[str]:
     """The texts that an installed library gives, capped roughly."""
     own_name = re.compile(rf"(?<![a-z])(?:{'|'.join(library.names)})(?![a-z])", re.IGNORECASE)
     found: set[str] = set()
-    for path in _files(library.module):
-        for docstring in docstrings(path):
+    for _, path in files(library.module):
+        for _, docstring in docstrings(path):
             text = paragraph(docstring)
             if text is not None and not own_name.search(text):
                 found.add(text)
@@ -182,21 +184,28 @@ def texts_of(library: Library) -> set[str]:
     return found
 
 
-def _files(module: str) -> list[Path]:
-    """A package's source files, tests and vendored packages left out, by their names' hashes."""
+def files(module: str) -> list[tuple[str, Path]]:
+    """A package's source files with their names in it, by the names' hashes.
+
+    Tests and vendored packages are left out.
+    """
     # A top-level name is only looked up: nothing of the package runs.
     spec = importlib.util.find_spec(module)
-    found: list[tuple[bytes, Path]] = []
+    found: list[tuple[bytes, str, Path]] = []
     for root in map(Path, (spec.submodule_search_locations or []) if spec else []):
         for path in root.rglob("*.py"):
-            name = path.relative_to(root)
-            if _SKIPPED_FOLDERS.isdisjoint(name.parts[:-1]):
-                found.append((_hash(name.as_posix()), path))
-    return [path for _, path in sorted(found)]
+            parts = path.relative_to(root).parts
+            if _SKIPPED_FOLDERS.isdisjoint(parts[:-1]):
+                name = "/".join(parts)
+                found.append((hash_of(name), name, path))
+    return [(name, path) for _, name, path in sorted(found)]
 
 
-def docstrings(path: Path) -> Iterator[str]:
-    """Yield the docstrings in a Python source file; one that cannot be parsed has none."""
+def docstrings(path: Path) -> Iterator[tuple[str, str]]:
+    """Yield the docstrings in a Python source file with the names they stand under.
+
+    A module's name is empty. A file that cannot be parsed has none.
+    """
     source = path.read_bytes()
     if b'"""' not in source and b"'''" not in source:
         return
@@ -212,7 +221,7 @@ def docstrings(path: Path) -> Iterator[str]:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node)
             if docstring:
-                yield docstring
+                yield getattr(node, "name", ""), docstring
         waiting.extend(_blocks(node))
 
 
@@ -242,7 +251,7 @@ def paragraph(docstring: str) -> str | None:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Syntax trees are many small objects in no cycles: collecting among them doubles the time."""
     enabled = gc.isenabled()
     gc.disable()

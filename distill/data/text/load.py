@@ -57,8 +57,8 @@ def text_sources(data: DataConfig, *, base: Path | None = None) -> dict[str, Tex
             if name is not None
         }
     if data.source == "builtin":
-        table = read_builtin(data, ["text", "label"], base)["train"]
-        rows = [str(text) for text in table.columns["text"]]
+        table = read_builtin(data, [data.columns.text], base)["train"]
+        rows = [str(text) for text in table.column(data.columns.text, "data.columns.text")]
         return {"train": RowSource(table.place, rows, _fingerprint(rows), len(rows))}
     return _hub(data)
 

@@ -11,7 +11,7 @@ from distill.errors import ModelError
 from distill.recipe.checks.classes import classes
 from distill.recipe.checks.entities import entities
 from distill.recipe.checks.findings import Findings
-from distill.recipe.checks.inputs import BUILTIN, data_section, task_section, teacher_labels
+from distill.recipe.checks.inputs import data_section, task_section, teacher_labels
 from distill.recipe.checks.labels import labels_loss
 from distill.recipe.checks.matching import (
     explicit_student_layers,
@@ -34,7 +34,7 @@ from distill.recipe.schema import Recipe
 from distill.recipe.sizes import Size, resolve_size
 from distill.recipe.yaml_lines import Loc
 
-__all__ = ["BUILTIN", "INITS", "RESERVED", "Findings", "check", "is_text", "student_size"]
+__all__ = ["INITS", "RESERVED", "Findings", "check", "is_text", "student_size"]
 
 
 def check(recipe: Recipe) -> list[tuple[Loc, str]]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from distill.recipe.checks.findings import Findings
 from distill.recipe.schema import (
+    BUILTIN,
     ClassificationTask,
     LabelledTask,
     MultiLabelTask,
     NerTask,
+    QuestionTask,
     Recipe,
     TextTask,
 )
 from distill.recipe.yaml_lines import Loc
-
-#: Data sets that need no network.
-BUILTIN = ("docstrings",)
 
 
 def data_section(recipe: Recipe) -> Findings:
@@ -41,6 +40,12 @@ def data_section(recipe: Recipe) -> Findings:
         )
         if column is not None
     ]
+    if data.source == "builtin" and not isinstance(recipe.task, NerTask | QuestionTask):
+        own = BUILTIN.get(data.path or "", ())
+        for key, column in named:
+            if own and column not in own:
+                there = f"'{data.path}' has no column '{column}'; its columns are {', '.join(own)}"
+                yield ("data", "columns", key), there
     for index, (key, column) in enumerate(named):
         for other, same in named[:index]:
             if column == same:

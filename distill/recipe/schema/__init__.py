@@ -14,6 +14,7 @@ from distill.recipe.schema.ablation import (
     ablation_schema,
 )
 from distill.recipe.schema.data import (
+    BUILTIN,
     Columns,
     DataConfig,
 )
@@ -89,6 +90,7 @@ from distill.section import (
 )
 
 __all__ = [
+    "BUILTIN",
     "Ablation",
     "AblationPart",
     "AblationTask",

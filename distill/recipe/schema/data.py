@@ -10,6 +10,12 @@ from distill.section import Name, PositiveInt, Section
 
 Paths = StrictStr | Annotated[list[StrictStr], Field(min_length=1)]
 
+#: Data sets that need no network, made from installed packages, with their columns.
+BUILTIN = {
+    "docsearch": ("name", "description", "label"),
+    "docstrings": ("text", "label"),
+}
+
 
 class Columns(Section):
     """Which columns of the data hold what."""
@@ -46,7 +52,7 @@ class DataConfig(Section):
     source: Literal["builtin", "files", "hub"]
     """``builtin`` (made from installed packages), ``files`` (paths) or ``hub`` (a name)."""
     path: StrictStr | None = None
-    """The hub data set (``nyu-mll/glue``) or the built-in one (``docstrings``)."""
+    """The hub data set (``nyu-mll/glue``) or the built-in one (``docsearch``, ``docstrings``)."""
     subset: StrictStr | None = None
     """The hub data set's configuration, such as ``sst2``; only ``hub`` uses it."""
     revision: StrictStr | None = None

@@ -17,10 +17,17 @@ Faults = Callable[..., list[str]]
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("data.path=docs", "data.path: found 'docs'; the built-in data sets are: docstrings"),
-        ("data.path=null", "data.path: missing; the built-in data sets are: docstrings"),
+        (
+            "data.path=docs",
+            "data.path: found 'docs'; the built-in data sets are: docsearch, docstrings",
+        ),
+        ("data.path=null", "data.path: missing; the built-in data sets are: docsearch, docstrings"),
         ("data={source: hub}", "data.path: missing; 'hub' needs a data set's name"),
         ("data={source: files}", "data.train: missing; 'files' needs the path"),
+        (
+            "data.columns.text=name",
+            "data.columns.text: 'docstrings' has no column 'name'; its colu",
+        ),
         ("data.columns={label: text}", "data.columns.label: 'text' is the column of 'text' too"),
         ("data.columns={text_pair: text}", "data.columns.text_pair: 'text' is the column of"),
         ("task={kind: classification, labels: [a, b, c], metric: f1}", "task.metric: f1 is of two"),

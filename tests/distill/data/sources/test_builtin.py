@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from distill.data.load import load_task_data
-from distill.data.sources import builtin, docstrings
+from distill.data.sources import builtin, docsearch, docstrings
 from distill.errors import DataError
 from distill.recipe.schema import ClassificationTask, Columns, DataConfig, MultiLabelTask
 
@@ -60,30 +60,44 @@ def test_rows_of_several_labels(monkeypatch):
         ]
 
 
-def test_column_names_of_the_recipe_do_not_matter(few):
-    data = DATA.model_copy(update={"columns": Columns(text="sentence", label="class")})
-    assert load_task_data(data, TASK, seed=0) == load_task_data(DATA, TASK, seed=0)
+def test_pairs_of_a_name_and_a_description(monkeypatch):
+    rows = [
+        ("train", "open file", "Opens a file.", "match"),
+        ("train", "open file", "Closes a file.", "no match"),
+        ("validation", "add rows", "Appends rows.", "match"),
+        ("test", "add rows", "Drops rows.", "no match"),
+    ]
+    monkeypatch.setattr(docsearch, "gather", lambda: rows)
+    columns = Columns(text="name", text_pair="description")
+    data = DataConfig(source="builtin", path="docsearch", columns=columns)
+    for _ in range(2):  # made, then from the cache
+        found = load_task_data(data, TASK, seed=0)
+        assert found.labels == ("match", "no match")
+        assert found.train.texts == ["open file", "open file"]
+        assert found.train.pairs == ["Opens a file.", "Closes a file."]
+        assert found.train.labels == [0, 1]
+        assert found.notes == []
 
 
 def test_made_once_and_read_afterwards(few):
-    assert builtin.docstring_rows() == builtin.docstring_rows() == ROWS
+    assert builtin.builtin_rows("docstrings") == builtin.builtin_rows("docstrings") == ROWS
     assert few == [1]
 
 
 def test_damaged_cache_is_made_anew_and_said(few, cache, caplog):
-    builtin.docstring_rows()
+    builtin.builtin_rows("docstrings")
     path = rows_file(cache)
     path.write_bytes(path.read_bytes()[:-5])
     with caplog.at_level(logging.INFO, logger="distill"):
-        assert builtin.docstring_rows() == ROWS
+        assert builtin.builtin_rows("docstrings") == ROWS
     assert "damaged; made anew" in caplog.text
     assert few == [1, 1]
 
 
 def test_other_versions_are_other_rows(few, monkeypatch):
-    builtin.docstring_rows()
+    builtin.builtin_rows("docstrings")
     monkeypatch.setattr(docstrings, "versions", lambda: {"numpy": "0.0.1"})
-    builtin.docstring_rows()
+    builtin.builtin_rows("docstrings")
     assert few == [1, 1]
 
 
@@ -100,7 +114,7 @@ def test_unknown_name():
     with pytest.raises(DataError) as error:
         load_task_data(data, TASK, seed=0)
     assert str(error.value) == (
-        "data.path: no built-in data set 'docstring'; known are 'docstrings'; "
+        "data.path: no built-in data set 'docstring'; known are 'docsearch', 'docstrings'; "
         "did you mean 'docstrings'?"
     )
 

@@ -63,12 +63,12 @@ def test_docstrings_of_modules_classes_functions_nested_and_in_branches(tmp_path
         )
     )
     assert sorted(source.docstrings(path)) == [
-        "Class.",
-        "Else.",
-        "Handler.",
-        "Inner.",
-        "Method.",
-        "Module.",
+        ("", "Module."),
+        ("A", "Class."),
+        ("f", "Method."),
+        ("g", "Inner."),
+        ("h", "Handler."),
+        ("i", "Else."),
     ]
 
 
