@@ -27,7 +27,8 @@ def predict(
     folder: options.Bundle,
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to predict for.")] = None,
     pair: Annotated[
-        list[str] | None, typer.Option(help="The second text, for models of pairs; once a text.")
+        list[str] | None,
+        typer.Option(help="The second text, for models of pairs: once a text, or several of one."),
     ] = None,
     file: Annotated[
         str | None,
@@ -73,6 +74,7 @@ def predict(
 
     Example:
       distill predict runs/sst2 "a fine film" "what a waste of time"
+      distill predict runs/quickstart "moving average" --pair "Mean of a window." --pair "Open."
       distill predict runs/sst2 --file reviews.jsonl --out labelled.jsonl
       distill predict runs/sst2 --file reviews.csv --out labelled.csv --keep id --resume
       distill predict runs/stsb-vectors --file sentences.txt --npy vectors.npy
@@ -213,8 +215,13 @@ def _rows(
         raise DataError("nothing to predict; give texts in quotes, or --file FILE (- for stdin)")
     if any(columns):
         raise DataError("--column, --pair-column and --delimiter are for a --file; there is none")
+    if pairs and len(texts) == 1:
+        texts = texts * len(pairs)
     if pairs and len(pairs) != len(texts):
-        raise DataError(f"{len(texts)} texts but {len(pairs)} --pair; one for each is needed")
+        raise DataError(
+            f"{len(texts)} texts but {len(pairs)} --pair; give one for each text, or one text "
+            "with as many as you like"
+        )
     return itertools.starmap(
         Row, zip(texts, pairs or itertools.repeat(None, len(texts)), strict=True)
     )

@@ -74,7 +74,10 @@ def test_pairs(bundle, tmp_path, capsys):
     assert (code, json.loads(out)) == (0, row)
     code, out, _ = run(folder, "a film", "--pair", "a story", capsys=capsys)
     assert out.endswith("a film | a story\n")
-    for words in ((folder, "a"), (folder, "a", "--pair", "b", "--pair", "c")):
+    one, many = (folder, "a"), ("--pair", "b", "--pair", "c")
+    code, out, _ = run(*one, *many, capsys=capsys)
+    assert [line.split("  ")[-1] for line in out.splitlines()] == ["a | b", "a | c"]
+    for words in (one, (folder, "a", "b", "c", *many)):
         code, _, err = run(*words, capsys=capsys)
         assert (code, err.count("\n")) == (2, 1)
 
