@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distill import digest
 from distill.recipe.plan import PlannedStage, StageConfig
@@ -13,14 +13,6 @@ from distill.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from distill.stages.workspace import Workspace
-
-#: Settings that recipes did not always have, with the value that changes nothing.
-_LATER: dict[str, Any] = {
-    "layer_decay": 1.0,
-    "class_weights": None,
-    "positive_weights": None,
-    "label_smoothing": 0.0,
-}
 
 
 def inputs_digest(
@@ -36,20 +28,19 @@ def inputs_digest(
     first = recipe.teacher.model_dump(mode="json", exclude={"more", "weight"})
     return digest.of_json(
         {
-            "config": said(stage.config.model_dump(mode="json")),
+            "config": stage.config.model_dump(mode="json"),
             "name": stage.name,
             "index": stage.index,
             "seed": recipe.seed,
-            "task": said(recipe.task.model_dump(mode="json")),
+            "task": recipe.task.model_dump(mode="json"),
             "data": workspace.data_digest,
             "max_length": recipe.data.max_length,
-            "teacher": said(first) if stage.kind == "baseline" else None,
+            "teacher": first if stage.kind == "baseline" else None,
             "student": recipe.student.model_dump(mode="json") if stage.kind != "teacher" else None,
             "init": _folder_digest(recipe.student.init) if stage.kind != "teacher" else None,
             "precision": recipe.trainer.precision,
-            # So many of them make a step's batch; left out for one, as it always was.
-            **({"devices": recipe.trainer.devices} if recipe.trainer.devices > 1 else {}),
-            "model": (_folder_digest(model) if stage.kind in ("teacher", "baseline") else None),
+            "devices": recipe.trainer.devices,  # so many of them make a step's batch
+            "model": _folder_digest(model) if stage.kind in ("teacher", "baseline") else None,
             # They are scored at the end only: what came before does not depend on them.
             **(
                 {"more": workspace.more_digest, "linear": recipe.linear}
@@ -65,15 +56,6 @@ def inputs_digest(
             "read": {s.name: folder.outputs_digest(s) for s in read},
         }
     )
-
-
-def said(section: dict[str, Any]) -> dict[str, Any]:
-    """A section without later settings that change nothing: older runs stay what they are."""
-    return {
-        key: said(value) if isinstance(value, dict) else value
-        for key, value in section.items()
-        if key not in _LATER or value != _LATER[key]
-    }
 
 
 def _named_inputs(config: StageConfig, recipe: Recipe) -> dict[str, str | None] | None:

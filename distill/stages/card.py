@@ -8,13 +8,14 @@ from typing import Any
 from distill import atomic
 from distill.report.card import make_card
 from distill.stages.context import StageContext
+from students.folder import read_config
+from students.pruned_bert import PrunedBertConfig
 
 
 def write_card(context: StageContext, results: dict[str, Any] | None) -> None:
     """Write the bundle's ``README.md``, with numbers once there are any."""
     bundle, data = context.run.bundle, context.workspace.data
-    config = bundle / "config.json"
-    model_type = json.loads(config.read_text("utf-8"))["model_type"] if config.is_file() else "bert"
+    config = read_config(context.trained_student_folder())
     manifest = json.loads((bundle / "distill.json").read_text("utf-8"))
     card = make_card(
         results,
@@ -22,6 +23,6 @@ def write_card(context: StageContext, results: dict[str, Any] | None) -> None:
         labels=data.labels,
         formats=list(manifest["formats"]),
         pair=data.train.paired,
-        pruned=model_type != "bert",
+        pruned=config["model_type"] == PrunedBertConfig.model_type,
     )
     atomic.write_text(bundle / "README.md", card)

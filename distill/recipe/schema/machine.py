@@ -20,8 +20,6 @@ class TrainerConfig(Section):
     """Where it runs."""
     devices: PositiveInt = 1
     """How many of them: GPUs, or processes on a CPU; each takes ``batch_size`` examples a step."""
-    strategy: Literal["auto", "ddp"] = "auto"
-    """How several work together: ``ddp``, which ``auto`` means too, averages their gradients."""
     checkpoint_steps: PositiveInt = 200
     """Steps between checkpoints that a killed run resumes from."""
 

@@ -222,7 +222,7 @@ def test_two_devices_end_as_one_with_the_same_batch(tmp_path: Path, masked: Path
     one, two = tmp_path / "one", tmp_path / "two"
     shared = ["stages.first.steps=10", "stages.first.dropout=0"]
     run(load_recipe(masked, *shared, "stages.first.batch_size=16"), one)
-    run(load_recipe(masked, *shared, "trainer.devices=2", "trainer.strategy=ddp"), two)
+    run(load_recipe(masked, *shared, "trainer.devices=2"), two)
     weights = [
         load_file(folder / "02-first" / "model" / "model.safetensors") for folder in (one, two)
     ]
