@@ -14,7 +14,8 @@ from distill.recipe.run_models import model_of_run
 from students.folder import check_folder, read_config
 from students.from_folder import load_encoder_into
 from students.from_teacher import choose_layers, copy_weights
-from students.heads import HEADS, POOLING
+from students.heads import HEADS
+from students.pooling import POOLING
 from students.sizes import Size
 
 #: Ways to begin that are no folder.

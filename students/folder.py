@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,12 @@ from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from distill.errors import ModelError
+from distill.recipe.known import did_you_mean
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 _LONGEST = 300
+_LFS = b"version https://git-lfs.github.com/"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
 def check_folder(folder: Path) -> Path:
@@ -29,17 +33,38 @@ def check_folder(folder: Path) -> Path:
             raise ModelError(_pickles(folder.parent, folder.name))
         raise ModelError(f"{folder} is a file; give the folder with config.json and the weights")
     if not folder.is_dir():
-        raise ModelError(f"{folder}: no such folder; give a model folder or a hub name")
+        hint = did_you_mean(folder) or "; give a model folder or a hub name"
+        raise ModelError(f"{folder}: no such folder{hint}")
     weights = sorted(folder.glob("*.safetensors"))
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in _PICKLES)
     if not weights and pickles:
         raise ModelError(_pickles(folder, pickles[0]))
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder}: no config.json; give a folder saved by save_pretrained")
+    check_content(folder / "config.json")
     read_config(folder)
     if not weights:
         raise ModelError(f"{folder}: no weights (*.safetensors); save the model there again")
+    for path in [*weights, *(folder / name for name in _TOKENIZER_FILES)]:
+        check_content(path)
     return folder
+
+
+def check_content(path: Path) -> None:
+    """Refuse what Git leaves in the place of a large file that was not fetched.
+
+    Raises:
+        ModelError: the file is a pointer of Git LFS.
+    """
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        pointer = file.read(len(_LFS)) == _LFS
+    if pointer:
+        raise ModelError(
+            f"{path}: a pointer of Git LFS, not the file itself; in its repository run: git lfs "
+            "pull"
+        )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -58,11 +83,17 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _pickles(folder: Path, name: str) -> str:
+    # No class is named: every head keeps its weights. The pickle runs no code when read so.
+    pattern = "pytorch_model*.bin" if name.startswith("pytorch_model") else name
+    code = (
+        "import torch, glob; from safetensors.torch import save_file; "
+        f"w = {{k: v.clone() for f in glob.glob({json.dumps(f'{folder}/{pattern}')}) "
+        'for k, v in torch.load(f, map_location="cpu", weights_only=True).items()}; '
+        f'save_file(w, {json.dumps(f"{folder}/model.safetensors")}, {{"format": "pt"}})'
+    )
     return (
         f"{folder}: {name} is a pickle, which can run code when read and is not loaded; convert "
-        'it where you trust it: python -c "from transformers import '
-        f"AutoModelForSequenceClassification as M; M.from_pretrained('{folder}')"
-        f".save_pretrained('{folder}')\""
+        f"it: python -c {shlex.quote(code)}"
     )
 
 
@@ -92,7 +123,10 @@ def loading(what: str | Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        hint = "" if Path(what).is_dir() else "; check the name and the network, or give a folder"
+        hint = ""
+        if not Path(what).is_dir():
+            near = did_you_mean(what)
+            hint = near or "; check the name and the network, or give a folder"
         raise ModelError(f"{what} cannot be loaded: {first_line(error)}{hint}") from error
     finally:
         transformers_logging.set_verbosity(verbosity)

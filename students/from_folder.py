@@ -12,6 +12,7 @@ from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run
 from students.folder import check_folder, loading, read_config
 from students.sizes import Size
+from students.weights import check_loaded
 
 
 def load_encoder_into(student: PreTrainedModel, folder: Path, size: Size) -> None:
@@ -52,11 +53,11 @@ def load_encoder_into(student: PreTrainedModel, folder: Path, size: Size) -> Non
         encoder, info = AutoModel.from_pretrained(
             folder, use_safetensors=True, dtype=torch.float32, output_loading_info=True
         )
-    missing = sorted(set(info["missing_keys"]))
-    lacking = [name for name in missing if not name.startswith("pooler.")]
-    if lacking:
-        raise ModelError(f"student.init: {folder} has no weights for {lacking[0]}; save it again")
-    weights = {name: w for name, w in encoder.state_dict().items() if name not in missing}
+    try:
+        check_loaded(folder, encoder, info, optional=("pooler.",), keeps_head=False)
+    except ModelError as error:
+        raise ModelError(f"student.init: {error}") from error
+    weights = {n: w for n, w in encoder.state_dict().items() if n not in info["missing_keys"]}
     student.base_model.load_state_dict(weights, strict=False)
     if hasattr(student, "cls"):
         _load_heads(student, folder)

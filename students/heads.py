@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from distill.errors import ModelError
+from students.pooling import DENSE, POOLING, sentence_vectors
 
 #: What may stand on a student's encoder: the heads of tasks, nothing, or those of pre-training.
 HEADS: dict[str, type[PreTrainedModel]] = {
@@ -37,8 +38,9 @@ HEADS: dict[str, type[PreTrainedModel]] = {
 TOKEN_LEVEL = ("tokens", "spans")
 #: Names of a head's own parameters in a model of ``transformers``.
 PARAMETERS = {"classification": "classifier", "tokens": "classifier", "spans": "qa_outputs"}
-#: Ways to make one vector of a row: the key that marks an encoder as a sentence encoder.
-POOLING = "distill_pooling"
+#: Where older versions of sentence-transformers name the activation of a cross-encoder.
+_OLD_ACTIVATION = "sbert_ce_default_activation_function"
+_ACTIVATIONS = {"Sigmoid": "sigmoid", "Identity": "none"}
 _SUFFIXES = {
     "ForSequenceClassification": "classification",
     "ForTokenClassification": "tokens",
@@ -58,10 +60,36 @@ def head_of(model: PreTrainedModel | PreTrainedConfig) -> str:
         if isinstance(model, PreTrainedModel)
         else next(iter(config.architectures or ()), "")
     )
-    for suffix, head in _SUFFIXES.items():
-        if name.endswith(suffix):
-            return head
-    return "vectors" if getattr(config, POOLING, None) else "none"
+    return head_named(name) or ("vectors" if getattr(config, POOLING, None) else "none")
+
+
+def head_named(architecture: str) -> str | None:
+    """The head that a class of ``transformers`` has by its name; ``None`` for none of ours."""
+    found = (head for suffix, head in _SUFFIXES.items() if architecture.endswith(suffix))
+    return next(found, None)
+
+
+def activation_of(config: PreTrainedConfig) -> str:
+    """What is done to the one output of a model that scores: ``sigmoid`` or ``none``.
+
+    A cross-encoder of sentence-transformers names it in its config. One that says nothing has a
+    sigmoid there and in the pipelines of transformers; a regression by its ``problem_type`` has
+    none.
+
+    Raises:
+        ModelError: the config names something else.
+    """
+    ours = getattr(config, "sentence_transformers", None) or {}
+    said = ours.get("activation_fn") or getattr(config, _OLD_ACTIVATION, None)
+    if said is None:
+        return "none" if config.problem_type == "regression" else "sigmoid"
+    name = str(said).rpartition(".")[2]
+    if name not in _ACTIVATIONS:
+        raise ModelError(
+            f"its config names the activation '{said}' for its score; known are "
+            f"{', '.join(_ACTIVATIONS)}"
+        )
+    return _ACTIVATIONS[name]
 
 
 def is_token_level(model: PreTrainedModel) -> bool:
@@ -72,7 +100,11 @@ def is_token_level(model: PreTrainedModel) -> bool:
 def outputs_of(model: PreTrainedModel) -> int:
     """C, the size of the last dimension of :func:`logits_of`."""
     config = model.config
-    return int(config.hidden_size if head_of(model) == "vectors" else config.num_labels or 0)
+    if head_of(model) != "vectors":
+        return int(config.num_labels or 0)
+    if layers := getattr(config, DENSE, None):
+        return int(layers[-1]["out_features"])
+    return int(config.hidden_size) * len(str(getattr(config, POOLING)).split("+"))
 
 
 def logits_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -110,32 +142,11 @@ def read_logits(model: nn.Module, output: Any, mask: Tensor | None) -> Tensor:
         return cast(Tensor, logits)
     if getattr(output, "start_logits", None) is not None:
         return torch.stack([output.start_logits, output.end_logits], dim=-1)  # (B, L, 2)
-    config = getattr(model, "config", None)
-    pooling = getattr(config, POOLING, None)
-    if pooling is None:
+    if getattr(getattr(model, "config", None), POOLING, None) is None:
         raise ModelError(
             f"logits are wanted of a {type(model).__name__}, which has no head; "
             "give a BertForSequenceClassification"
         )
     hidden: Tensor = output.last_hidden_state  # (B, L, D)
-    return pool(hidden, hidden.new_ones(hidden.shape[:2]) if mask is None else mask, pooling)
-
-
-def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
-    """One vector of a row's hidden states.
-
-    Args:
-        hidden: (B, L, D).
-        mask: (B, L).
-        pooling: ``mean`` over real tokens, or ``cls``, the first token's.
-
-    Returns:
-        (B, D).
-
-    Reference:
-        Reimers and Gurevych 2019 (Sentence-BERT), section 3.
-    """
-    if pooling == "cls":
-        return hidden[:, 0]
-    real = mask.unsqueeze(-1).to(hidden.dtype)  # (B, L, 1)
-    return (hidden * real).sum(dim=1) / real.sum(dim=1).clamp(min=1)
+    real = hidden.new_ones(hidden.shape[:2]) if mask is None else mask  # (B, L)
+    return sentence_vectors(model, hidden, real)

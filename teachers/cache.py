@@ -25,7 +25,8 @@ from distill import digest
 from distill.atomic import write_bytes, write_json
 from distill.console import Bar
 from distill.errors import ModelError
-from students.heads import POOLING, head_of, is_token_level, logits_of, outputs_of
+from students.heads import head_of, is_token_level, logits_of, outputs_of
+from students.pooling import DENSE, POOLING
 from teachers.ragged import RaggedLogits, TeacherLogits
 
 logger = logging.getLogger("distill")
@@ -41,6 +42,7 @@ _MEANING = (
     "ffn_per_layer",
     "pad_token_id",
     POOLING,
+    DENSE,
 )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from transformers import (
     AutoConfig,
@@ -20,11 +21,17 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.utils.hub import cached_file
 
 from distill.errors import ModelError
+from distill.recipe.run_models import model_of_run, sentence_root
 from students.anatomy import FAMILIES
 from students.folder import check_folder, loading, read_config
-from students.heads import PARAMETERS, POOLING, head_of
+from students.heads import PARAMETERS, activation_of
+from students.pooling import DENSE, POOLING, SentenceBert
+from students.sentence_modules import SentenceModules, prepared, read_modules
+from students.weights import check_loaded, find_head
+from teachers.case import case_warning
 from teachers.labels import align_labels, check_outputs, name_labels
 from teachers.resolve import resolve_model
 
@@ -37,20 +44,28 @@ _AUTO: dict[str, Any] = {
     "tokens": AutoModelForTokenClassification,
     "spans": AutoModelForQuestionAnswering,
     "vectors": AutoModel,
+    "none": AutoModel,
 }
-
-_TITLES = {"classifier": "classification", "qa_outputs": "question answering"}
 
 
 def load_tokenizer(
-    name: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    for_vectors: bool = False,
+    written_here: bool = False,
 ) -> PreTrainedTokenizerFast:
     """The tokenizer that belongs to a model.
+
+    Where its vocabulary and what it does to capital letters do not fit together, a warning says so.
 
     Args:
         name: as for :func:`~teachers.resolve.resolve_model`.
         revision: the hub revision.
         trust_remote_code: allow code that comes with the model to run.
+        for_vectors: whether texts are read as a sentence encoder's folder says (case and prompt).
+        written_here: whether this run wrote the folder, from a tokenizer that was looked at.
 
     Raises:
         ModelError: there is none, it is not a fast one, or it has more tokens than the model.
@@ -76,7 +91,40 @@ def load_tokenizer(
                 f"{source}: the tokenizer has {len(tokenizer)} tokens and the model only {known}; "
                 "give the tokenizer that belongs to the model"
             )
+    modules = sentence_modules(source, revision=revision) if for_vectors else None
+    if modules is not None:
+        tokenizer = prepared(tokenizer, modules)
+    if not written_here and (found := case_warning(tokenizer, source)) is not None:
+        logger.warning("%s", found)
     return tokenizer
+
+
+def sentence_modules(name: str | Path, *, revision: str | None = None) -> SentenceModules | None:
+    """What a folder of sentence-transformers says of its vectors; ``None`` for another folder.
+
+    Args:
+        name: as for :func:`~teachers.resolve.resolve_model`.
+        revision: the hub revision.
+
+    Raises:
+        ModelError: one of its modules cannot be followed.
+    """
+    source = resolve_model(name, revision=revision)
+
+    def fetch(file: str) -> Path | None:
+        if isinstance(source, Path):
+            path = sentence_root(source) / file
+            return path if path.is_file() else None
+        with loading(source):
+            found = cached_file(
+                source,
+                file,
+                revision=revision or "main",
+                _raise_exceptions_for_missing_entries=False,
+            )
+        return None if found is None else Path(found)
+
+    return read_modules(source, fetch)
 
 
 def load_teacher(
@@ -114,27 +162,32 @@ def load_teacher(
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
     config = _load_config(source, options)
     if finetuned:
-        model = _load(source, config, options, optional=(), head=head)
+        model, info = _read(source, config, options, head=head)
+        check_loaded(source, model, info)
         if head == "spans" or problem_type == "regression":
             check_outputs(model, labels, where=str(source))
+            if problem_type == "regression" and activation_of(config) == "sigmoid":
+                logger.info("teacher: its score is learned as it is, without a sigmoid behind it")
         else:
             align_labels(model, labels, given=given_labels, where=str(source))
         model.config.problem_type = problem_type
-        return model
+        return cast(PreTrainedModel, model.eval())
     if labels is None:
         raise ModelError(f"{source}: a new head needs the task's labels")
     name_labels(config, labels)
     config.problem_type = problem_type
     own = PARAMETERS[head]
-    model = _load(source, config, options, optional=(f"{own}.", "pooler."), head=head)
+    model, info = _read(source, config, options, head=head)
+    optional = (f"{own}.", "pooler.")
+    check_loaded(source, model, info, optional=optional, keeps_head=False)
     _new_head(cast(nn.Linear, getattr(model, own)), config)
-    return model
+    return cast(PreTrainedModel, model.eval())
 
 
 def load_sentence_encoder(
     name: str | Path,
     *,
-    pooling: str,
+    pooling: str | None,
     trust_remote_code: bool = False,
     revision: str | None = None,
 ) -> PreTrainedModel:
@@ -142,16 +195,37 @@ def load_sentence_encoder(
 
     Args:
         name: as for :func:`~teachers.resolve.resolve_model`.
-        pooling: ``mean`` or ``cls``; see :func:`students.heads.pool`.
+        pooling: some of :data:`students.pooling.POOLINGS`; a folder of sentence-transformers has
+            its own, and perhaps layers behind it, which are taken.
         trust_remote_code: allow code that comes with the model to run.
         revision: the hub revision.
 
     Raises:
-        ModelError: the model cannot be loaded or is no BERT.
+        ModelError: the model cannot be loaded, is no BERT, or nothing says how it pools.
     """
-    model = load_encoder(name, trust_remote_code=trust_remote_code, revision=revision)
-    setattr(model.config, POOLING, pooling)
-    return model
+    source = resolve_model(name, revision=revision)
+    options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
+    config = _load_config(source, options)
+    modules = sentence_modules(source, revision=revision)
+    if modules is not None:
+        pooling = modules.pooling
+        setattr(config, DENSE, [dict(layer) for layer in modules.dense])
+    if pooling is None:
+        raise ModelError(
+            f"{source}: nothing says how its tokens become a vector; give a folder that "
+            "sentence-transformers saved"
+        )
+    setattr(config, POOLING, pooling)
+    optional = ("pooler.", "sentence_layers.") if modules else ("pooler.",)
+    model, info = _read(source, config, options, head="vectors")
+    for layer, file in zip(
+        getattr(model, "sentence_layers", ()), modules.weights if modules else (), strict=False
+    ):
+        with loading(source):
+            weights = load_file(file)
+            layer[0].load_state_dict({k.removeprefix("linear."): w for k, w in weights.items()})
+    check_loaded(source, model, info, optional=optional, keeps_head=False)
+    return cast(PreTrainedModel, model.eval())
 
 
 def load_encoder(
@@ -172,34 +246,34 @@ def load_encoder(
     source = resolve_model(name, revision=revision)
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
     config = _load_config(source, options)
-    with loading(source):
-        model, info = AutoModel.from_pretrained(
-            source,
-            config=config,
-            use_safetensors=True,
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **options,
-        )
-    _check_weights(source, info, model.base_model_prefix, optional=("pooler.",))
+    model, info = _read(source, config, options, head="none")
+    check_loaded(source, model, info, optional=("pooler.",), keeps_head=False)
     return cast(PreTrainedModel, model.eval())
 
 
-def load_model(folder: Path) -> PreTrainedModel:
-    """A task's model from one of our own folders, stock or pruned, in fp32 and eval mode.
+def load_model(folder: Path, *, head: str | None = None) -> PreTrainedModel:
+    """A task's model from a folder, stock or pruned, in fp32 and eval mode.
+
+    Args:
+        folder: one that ``save_pretrained`` wrote, here or elsewhere.
+        head: see :data:`students.heads.HEADS`; left out, what the folder says.
 
     Raises:
-        ModelError: the folder does not hold one.
+        ModelError: the folder does not hold one, or nothing says what its head is.
     """
-    source = check_folder(Path(folder))
+    source = check_folder(model_of_run(Path(folder)))
     options = {"trust_remote_code": False}
     config = _load_config(source, options)
-    head = head_of(config)
+    if head is None:
+        head = find_head(source)
+    modules = sentence_modules(source) if head in ("vectors", "none") else None
+    if modules is not None or (head == "vectors" and getattr(config, POOLING, None) is None):
+        return load_sentence_encoder(source, pooling=None)
     if head == "none":
-        head = "classification"  # what is missing is told by what a classifier would need
-    optional = ("pooler.",) if head == "vectors" else ()
-    return _load(source, config, options, optional=optional, head=head)
+        head = "classification"  # what is missing is reported by what a classifier would need
+    model, info = _read(source, config, options, head=head)
+    check_loaded(source, model, info, optional=("pooler.",) if head == "vectors" else ())
+    return cast(PreTrainedModel, model.eval())
 
 
 def _load_config(source: str | Path, options: dict[str, Any]) -> PreTrainedConfig:
@@ -213,17 +287,15 @@ def _load_config(source: str | Path, options: dict[str, Any]) -> PreTrainedConfi
     return cast(PreTrainedConfig, config)
 
 
-def _load(
-    source: str | Path,
-    config: PreTrainedConfig,
-    options: dict[str, Any],
-    *,
-    optional: Sequence[str],
-    head: str = "classification",
-) -> PreTrainedModel:
-    """Load a model; weights may be missing or of another shape only where ``optional``."""
+def _read(
+    source: str | Path, config: PreTrainedConfig, options: dict[str, Any], *, head: str
+) -> tuple[PreTrainedModel, dict[str, Any]]:
+    """Load a model with a head, and what there is to say of its weights."""
+    made = _AUTO[head]
+    if head == "vectors" and getattr(config, DENSE, None):
+        made = SentenceBert
     with loading(source):
-        model, info = _AUTO[head].from_pretrained(
+        model, info = made.from_pretrained(
             source,
             config=config,
             use_safetensors=True,
@@ -233,25 +305,7 @@ def _load(
             output_loading_info=True,
             **options,
         )
-    _check_weights(source, info, model.base_model_prefix, optional=optional)
-    return cast(PreTrainedModel, model.eval())
-
-
-def _check_weights(
-    source: str | Path, info: dict[str, Any], prefix: str, *, optional: Sequence[str]
-) -> None:
-    """Refuse a model some of whose weights are missing or of another shape."""
-    mismatched = [entry[0] for entry in info["mismatched_keys"]]
-    for key in sorted({*info["missing_keys"], *mismatched}):
-        if key.removeprefix(f"{prefix}.").startswith(tuple(optional)):
-            continue
-        if key.startswith(tuple(f"{name}." for name in PARAMETERS.values())):
-            raise ModelError(
-                f"{source} has no trained {_TITLES[key.partition('.')[0]]} head; "
-                "add teacher.finetune to train one, or give a fine-tuned model"
-            )
-        fault = "of another shape than its config says" if key in mismatched else "missing"
-        raise ModelError(f"{source}: the weights {key} are {fault}; save the model again")
+    return model, info
 
 
 def _new_head(head: nn.Linear, config: PreTrainedConfig) -> None:

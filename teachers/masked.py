@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrained
 from distill.errors import ModelError
 from students.anatomy import FAMILIES
 from students.folder import loading
+from students.weights import check_loaded
 from teachers.resolve import resolve_model
 
 _HEAD = "cls.predictions."
@@ -38,11 +39,9 @@ def load_masked_model(
         model, info = AutoModelForMaskedLM.from_pretrained(
             source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
         )
-    missing = sorted(info["missing_keys"])
-    if any(key.startswith(_HEAD) for key in missing):
+    if any(key.startswith(_HEAD) for key in info["missing_keys"]):
         return None
-    if missing:
-        raise ModelError(f"{source}: the weights {missing[0]} are missing; save the model again")
+    check_loaded(source, model, info, keeps_head=False)
     return cast(PreTrainedModel, model.eval())
 
 
@@ -58,9 +57,10 @@ def load_embeddings(
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
     _family(source, options)
     with loading(source), torch.random.fork_rng(devices=[]):
-        model = AutoModel.from_pretrained(
-            source, use_safetensors=True, dtype=torch.float32, **options
+        model, info = AutoModel.from_pretrained(
+            source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
         )
+    check_loaded(source, model, info, optional=("pooler.",), keeps_head=False)
     return cast(Tensor, model.get_input_embeddings().weight.detach())
 
 

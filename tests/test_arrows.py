@@ -43,8 +43,8 @@ OWN = {
 }
 #: Single files that everyone may use; they use nothing of ours but each other.
 FOUNDATION = {"distill.atomic", "distill.cache", "distill.console", "distill.digest"}
-FOUNDATION |= {"distill.errors", "distill.processor", "distill.ranks", "distill.section"}
-FOUNDATION |= {"distill"}
+FOUNDATION |= {"distill.errors", "distill.hub", "distill.processor", "distill.ranks"}
+FOUNDATION |= {"distill.section", "distill"}
 HEAVY = {"torch", "transformers", "lightning", "nni", "datasets", "wandb", "onnx", "onnxruntime"}
 HEAVY |= {"openvino", "nncf"}
 

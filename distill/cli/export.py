@@ -26,6 +26,13 @@ def export(
         int | None, typer.Option(min=3, help="Tokens kept of an input; else all that it reads.")
     ] = None,
     pair: Annotated[bool, typer.Option("--pair", help="An input is two texts.")] = False,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="classification, multi_label, regression, ner, qa or vectors, where the model's "
+            "folder does not say so."
+        ),
+    ] = None,
 ) -> None:
     """Make a bundle without a recipe: exported, checked against torch, int8 without a gate.
 
@@ -41,6 +48,8 @@ def export(
     if (source / "recipe.yaml").is_file():
         from distill.run_folder import RunFolder
 
+        if task is not None:
+            raise ModelError(f"{source}: a run, whose recipe says its task; leave --task out")
         run = RunFolder(source)
         recipe = run.read_recipe()
         if recipe.seeds is not None:
@@ -56,7 +65,7 @@ def export(
 
     names = [name.strip() for name in formats.split(",") if name.strip()]
     written = export_folder(
-        folder, out, formats=names, max_length=max_length, pair=pair, known=known
+        folder, out, formats=names, max_length=max_length, pair=pair, task=task, known=known
     )
     typer.echo(f"{out}: {', '.join(written)} from {folder}")
     typer.echo(f'next: distill predict {out} "some text"')

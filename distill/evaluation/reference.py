@@ -10,7 +10,8 @@ from transformers import BertConfig
 from distill.evaluation.build import ModelFacts
 from distill.evaluation.cost import macs, parameters, parameters_no_embeddings
 from distill.evaluation.predictors import TorchPredictor
-from students.heads import HEADS, POOLING
+from students.heads import HEADS
+from students.pooling import POOLING
 
 #: Name in a recipe, and how the shape differs from that of ``BertConfig``: 12 layers of width 768.
 SHAPES: dict[str, dict[str, Any]] = {"bert-base": {}}

@@ -17,8 +17,10 @@ from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
 from distill.tasks import QuestionAnswering
 from distill.text.tags import TagSet
-from students.heads import POOLING, head_of
-from teachers.load import load_model, load_tokenizer
+from students.heads import activation_of, head_of
+from students.pooling import POOLING
+from students.sentence_modules import SentenceModules
+from teachers.load import load_model, load_tokenizer, sentence_modules
 
 _SINGLE = "single_label_classification"
 #: What a head and transformers' ``problem_type`` are called as a task.
@@ -30,6 +32,7 @@ _TASKS = {
     ("spans", _SINGLE): "qa",
     ("vectors", _SINGLE): "vectors",
 }
+_HEADS = {task: head for (head, _), task in _TASKS.items()}
 #: Formats that need no data to calibrate on.
 FORMATS = ("transformers", "onnx", "onnx-int8", "openvino", "torch-export")
 
@@ -54,6 +57,7 @@ def export_folder(
     formats: Sequence[str],
     max_length: int | None = None,
     pair: bool = False,
+    task: str | None = None,
     known: Known | None = None,
 ) -> list[str]:
     """Write a bundle; logits are checked against torch, the score is not.
@@ -64,6 +68,7 @@ def export_folder(
         formats: some of :data:`FORMATS`.
         max_length: tokens kept of an input; ``None`` takes as many as the model reads.
         pair: whether an input is two texts.
+        task: what the model is for; ``None`` takes what its folder says.
         known: what else is known of the task; ``None`` takes what the folder says, or defaults.
 
     Returns:
@@ -75,19 +80,25 @@ def export_folder(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ModelError(f"unknown format '{unknown[0]}'; there are: {', '.join(FORMATS)}")
-    model, tokenizer = load_model(source), load_tokenizer(source)
+    if task is not None and task not in _HEADS:
+        raise ModelError(f"unknown task '{task}'; there are: {', '.join(_HEADS)}")
+    model = load_model(source, head=None if task is None else _HEADS[task])
+    tokenizer = load_tokenizer(source, for_vectors=head_of(model) == "vectors")
     longest = int(model.config.max_position_embeddings)
     if max_length is not None and not 2 < max_length <= longest:
         raise ModelError(f"{source}: max_length is {max_length}; the model reads up to {longest}")
     labels = {int(key): str(value) for key, value in (model.config.id2label or {}).items()}
-    task = _TASKS.get((head_of(model), model.config.problem_type or _SINGLE))
-    if task is None:
+    task = task or _task_of(model, source)
+    if task == "regression" and len(labels) != 1:
+        raise ModelError(f"{source}: a regression has one output, and its head has {len(labels)}")
+    modules = sentence_modules(source) if task == "vectors" else None
+    if modules is not None and modules.dense and "transformers" in formats:
         raise ModelError(
-            f"{source}: no bundle is made of a {type(model).__name__} for "
-            f"{model.config.problem_type}; there are: {', '.join(_TASKS.values())}"
+            f"{source}: transformers has no class with its Dense module, and would leave it out; "
+            "name the other formats, such as --formats onnx,onnx-int8"
         )
     if known is None:
-        known = Known(_settings(task, model, source))
+        known = Known(_settings(task, model, source, modules))
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         save_transformers(model, tokenizer, work / "transformers")
@@ -102,11 +113,34 @@ def export_folder(
                 "labels": _labels(task, labels),
                 "settings": dict(known.settings),
                 "pair": pair or task == "qa",
-                "max_length": max_length or min(longest, int(tokenizer.model_max_length)),
+                "max_length": max_length or min(longest, _own_length(tokenizer, modules)),
             },
             beside=known.files,
         )
     return [name for name in FORMATS if name in formats]
+
+
+def _task_of(model: Any, source: Path) -> str:
+    """The task that a model's head and config are for.
+
+    Raises:
+        ModelError: none of ours.
+    """
+    head, problem = head_of(model), model.config.problem_type
+    if head == "classification" and problem is None and model.config.num_labels == 1:
+        return "regression"  # as transformers reads it too: one output is no choice
+    task = _TASKS.get((head, problem or _SINGLE))
+    if task is None:
+        raise ModelError(
+            f"{source}: no bundle is made of a {type(model).__name__} for {problem}; there are: "
+            f"{', '.join(_TASKS.values())}"
+        )
+    return task
+
+
+def _own_length(tokenizer: Any, modules: SentenceModules | None) -> int:
+    limit = modules.max_length if modules is not None else None
+    return limit or int(tokenizer.model_max_length)
 
 
 def _labels(task: str, labels: Mapping[int, str]) -> list[str]:
@@ -115,14 +149,20 @@ def _labels(task: str, labels: Mapping[int, str]) -> list[str]:
     return [] if task == "vectors" else [labels[index] for index in sorted(labels)]
 
 
-def _settings(task: str, model: Any, source: Path) -> dict[str, Any]:
+def _settings(
+    task: str, model: Any, source: Path, modules: SentenceModules | None
+) -> dict[str, Any]:
     """What the runtime needs to know of a task, as far as the model's folder tells."""
     if task == "ner":
         return _tags(source, list((model.config.id2label or {}).values()))
     if task == "qa":
         return QuestionAnswering().settings
+    if task == "regression":
+        return {"activation": activation_of(model.config)}
     pooling = getattr(model.config, POOLING, None)
-    return {} if pooling is None else {"pooling": pooling, "normalize": True}
+    if task != "vectors" or pooling is None:
+        return {}
+    return {"pooling": pooling, "normalize": modules is None or modules.normalize}
 
 
 def _tags(source: Path, labels: list[str]) -> dict[str, Any]:

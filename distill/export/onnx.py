@@ -40,7 +40,8 @@ from distill.atomic import write_bytes
 from distill.errors import ModelError
 from distill.export.quiet import quiet
 from distill.runtime.session import OnnxSession
-from students.heads import PARAMETERS, POOLING, head_of, logits_of, pool
+from students.heads import PARAMETERS, head_of, logits_of
+from students.pooling import DENSE, POOLING, sentence_vectors
 
 #: Names of the graph's inputs, each an int64 tensor (B, L).
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -94,7 +95,7 @@ class _EveryTokenLogits(_Logits):
         hidden, _ = _run(bert, layers, input_ids, attention_mask, token_type_ids)  # (B, L, D)
         head = head_of(self.model)
         if head == "vectors":
-            return pool(hidden, attention_mask, getattr(self.model.config, POOLING))  # (B, D)
+            return sentence_vectors(self.model, hidden, attention_mask)  # (B, C)
         logits: torch.Tensor = getattr(self.model, PARAMETERS[head])(hidden)  # (B, L, C)
         return logits
 
@@ -109,7 +110,9 @@ def reads_first_token(model: PreTrainedModel) -> bool:
     """
     head = head_of(model)
     return head == "classification" or (
-        head == "vectors" and getattr(model.config, POOLING) == "cls"
+        head == "vectors"
+        and getattr(model.config, POOLING) == "cls"
+        and not getattr(model.config, DENSE, None)
     )
 
 

@@ -18,11 +18,12 @@ from distill.recipe.schema import MultiLabelTask, PruneStage, Recipe, TextTask
 from distill.run_folder import RunFolder
 from distill.runtime.manifest import MANIFEST, read_manifest
 from students.folder import check_folder, read_config
+from students.weights import find_head
 
 #: Tokens kept of a text where nothing says how many the model was trained with.
 _LENGTH = 128
-#: What a model's config says of its task.
-_HEADS = {"ForTokenClassification": "ner", "ForQuestionAnswering": "qa"}
+#: What a model's head and config say of its task.
+_HEADS = {"tokens": "ner", "spans": "qa"}
 _KINDS = {"multi_label_classification": "multi_label", "regression": "regression"}
 Pairs = tuple[tuple[int, int], ...]
 
@@ -74,8 +75,9 @@ def find_subjects(folder: Path, *, teacher: Path | None = None) -> Subjects:
     if (folder / MANIFEST).is_file():
         return _of_bundle(folder, teacher)
     config = read_config(check_folder(folder))
-    made = next(iter(config.get("architectures") or ()), "")
-    kind = next((kind for end, kind in _HEADS.items() if str(made).endswith(end)), None)
+    kind = _HEADS.get(find_head(folder))
+    if kind is None and len(config.get("id2label") or ()) == 1:
+        kind = "regression"  # one output is no choice
     limit = int(config.get("max_position_embeddings", _LENGTH))
     return Subjects(
         student=folder,

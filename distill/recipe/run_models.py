@@ -1,10 +1,11 @@
-"""The model that a run made: a run's folder stands for its final student wherever a model is named.
+"""Where in a named folder its model lies: a run's final student, a sentence encoder's weights.
 
 Only small files are read; nothing heavy is imported.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def seed_folder(folder: Path, seed: int) -> Path:
 
 
 def model_of_run(folder: Path) -> Path:
-    """The folder of a run's final student; any other folder as it is.
+    """The folder of a run's final student, or of a sentence encoder's weights; others as they are.
 
     Args:
         folder: a model's folder, a run's, or one that is not there.
@@ -58,7 +59,7 @@ def model_of_run(folder: Path) -> Path:
         ``runs/general`` with a finished stage ``distill`` gives ``runs/general/02-distill/model``.
     """
     if not is_run(folder):
-        return folder
+        return _encoder_of(folder)
     if seeds := seeds_of_run(folder):
         one = seed_folder(folder, seeds[0])
         raise ModelError(f"{folder}: a run of several seeds; name one of its runs, such as {one}")
@@ -86,3 +87,20 @@ def _last_student(folder: Path) -> str:
     if not found:
         raise ModelError(f"{folder}: a run that makes no student; give a model folder")
     return found[-1]
+
+
+def sentence_root(folder: Path) -> Path:
+    """The folder with the ``modules.json`` that a sentence encoder's weights belong to."""
+    parent = folder.parent
+    return parent if folder != parent and _encoder_of(parent) == folder else folder
+
+
+def _encoder_of(folder: Path) -> Path:
+    """The folder of the weights, which older versions of sentence-transformers put further down."""
+    if not (folder / "modules.json").is_file() or (folder / "config.json").is_file():
+        return folder
+    try:
+        first = str(json.loads((folder / "modules.json").read_text("utf-8"))[0]["path"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return folder
+    return folder / first

@@ -161,13 +161,16 @@ def read(path: Path) -> Value:
     return root
 
 
-def parse(text: str, path: Path | None, place: Place | None = None) -> Value | None:
+def parse(
+    text: str, path: Path | None, place: Place | None = None, *, whole: bool = False
+) -> Value | None:
     """Parse YAML text; ``None`` where it holds nothing.
 
     Args:
         text: the YAML.
         path: the file it comes from, for messages.
         place: the place of every value; left out, each has its own line.
+        whole: whether nothing may stand before or behind the value: no comment, anchor or tag.
 
     Raises:
         RecipeError: the text is not YAML, or says something a recipe may not.
@@ -186,6 +189,9 @@ def parse(text: str, path: Path | None, place: Place | None = None) -> Value | N
         raise RecipeError([Fault(path, None, "", f"not valid YAML: {error}")]) from None
     if node is None:
         return None
+    if whole and text.strip() != text[node.start_mark.index : node.end_mark.index].strip():
+        message = "something stands before or behind the value; put a text that holds it in quotes"
+        raise RecipeError([Fault(path, None, "", message)])
     builder = _Builder(path, place)
     value = builder.build(node, (), node.start_mark.line + 1)
     if builder.faults:

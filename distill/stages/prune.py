@@ -62,7 +62,7 @@ def _prune(config: PruneStage, context: StageContext, folder: Path, *, ease: flo
         atomic.write_json(told, made.facts)
     student, facts = load_model(sliced), json.loads(told.read_text("utf-8"))
     if config.method == "vocabulary":
-        return _Pruned(student, facts, load_tokenizer(sliced))
+        return _Pruned(student, facts, load_tokenizer(sliced, written_here=True))
     if config.recover is None:
         return _Pruned(student, facts)
     part = folder.relative_to(context.folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,16 +20,36 @@ from distill.data.tokenized import TokenRows
 from distill.data.vectors import VectorSplit
 from distill.errors import DataError, ModelError
 from distill.modules.fit import Rows
-from distill.recipe.known import TOKENIZER_FILES, local_folder
-from distill.recipe.schema import Recipe, TeacherModel, TextTask, tokenizer_free
+from distill.recipe.known import TOKENIZER_FILES, local_folder, teacher_shape
+from distill.recipe.schema import Recipe, TeacherModel, TextTask, VectorsTask, tokenizer_free
 from distill.tasks import Task, make_task
 from distill.tasks.weights import weights_note
 from students.heads import TOKEN_LEVEL
-from teachers.load import load_tokenizer
+from students.sentence_modules import SentenceModules
+from teachers.load import load_tokenizer, sentence_modules
 from teachers.resolve import resolve_model
 from teachers.tokenizers import same_tokens
 
 logger = logging.getLogger("distill")
+
+
+def _differences(modules: SentenceModules, task: VectorsTask, max_length: int) -> Iterator[str]:
+    """What a sentence encoder does otherwise than the recipe says."""
+    if modules.pooling != task.pooling:
+        yield (
+            f"its folder pools by '{modules.pooling}', which is followed; the student pools by "
+            f"task.pooling '{task.pooling}'"
+        )
+    if modules.max_length is not None and modules.max_length < max_length:
+        yield (
+            f"its folder keeps {modules.max_length} tokens of a text and data.max_length "
+            f"{max_length}, so of longer texts it gives other vectors here than by itself"
+        )
+    if modules.prompts:
+        yield (
+            f"its prompts ({', '.join(modules.prompts)}) are put before no text; where it needs "
+            "one, write it into the data, or make it the folder's default_prompt_name"
+        )
 
 
 @dataclass
@@ -129,7 +150,7 @@ class Workspace:
         init = local_folder(self.recipe.student.init)
         if init is None or not any((init / file).is_file() for file in TOKENIZER_FILES):
             return theirs
-        own = load_tokenizer(init)
+        own = load_tokenizer(init, for_vectors=isinstance(self.recipe.task, VectorsTask))
         return theirs if same_tokens(own, theirs) else own
 
     def read_by(self, folder: Path) -> Workspace:
@@ -137,7 +158,7 @@ class Workspace:
         if folder not in self._readers:
             other = copy.copy(self)
             vars(other).pop("reads_as_teacher", None)
-            vars(other)["tokenizer"] = load_tokenizer(folder)
+            vars(other)["tokenizer"] = load_tokenizer(folder, written_here=True)
             self._readers[folder] = other
         return self._readers[folder]
 
@@ -153,6 +174,7 @@ class Workspace:
                 resolve_model(teacher.model, revision=teacher.revision),
                 revision=teacher.revision,
                 trust_remote_code=teacher.trust_remote_code,
+                for_vectors=isinstance(self.recipe.task, VectorsTask),
             )
         return self._tokenizers[key]
 
@@ -170,6 +192,8 @@ class Workspace:
         """
         for teacher in self.recipe.teacher.all:
             self.tokenizer_of(teacher)
+        if isinstance(self.recipe.task, VectorsTask):
+            self._check_sentence_encoders(self.recipe.task)
         if self.tokenizer.mask_token_id is None:
             self._check_masks()
         if not self.learns_text and self.task.head in TOKEN_LEVEL:
@@ -193,6 +217,32 @@ class Workspace:
                     f"teacher {teacher.model}: its tokenizer is another than the student's, and "
                     f"task.kind: {self.recipe.task.kind} compares what they say token by token; "
                     "take models with one tokenizer"
+                )
+
+    def _check_sentence_encoders(self, task: VectorsTask) -> None:
+        """Say where a folder of sentence-transformers and the recipe make different vectors.
+
+        Raises:
+            ModelError: one of its modules cannot be followed.
+        """
+        for teacher in self.recipe.teacher.all:
+            modules = sentence_modules(teacher.model, revision=teacher.revision)
+            if modules is not None:
+                self._check_width(teacher, modules)
+                for note in _differences(modules, task, self.recipe.data.max_length):
+                    logger.warning("teacher %s: %s", teacher.model, note)
+
+    def _check_width(self, teacher: TeacherModel, modules: SentenceModules) -> None:
+        """Vectors not as wide as hidden states, where they would be projected to that width."""
+        shape = teacher_shape(teacher.model)
+        if shape is None or modules.width(shape.hidden) == shape.hidden:
+            return
+        for stage in self.recipe.stages:
+            if any(one.kind == "vector" for one in getattr(stage, "objectives", ())):
+                raise ModelError(
+                    f"stages.{stage.name}.objectives: 'vector' needs vectors as wide as the "
+                    f"teacher's hidden states ({shape.hidden}), and those of {teacher.model} are "
+                    f"{modules.width(shape.hidden)} wide; take similarity"
                 )
 
     def _check_masks(self) -> None:

@@ -15,7 +15,8 @@ from distill.export.onnx import export_onnx
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import masked_forward, slice_model
 from distill.runtime.session import OnnxSession
-from students.heads import HEADS, POOLING, head_of, is_token_level, logits_of, outputs_of, pool
+from students.heads import HEADS, head_of, is_token_level, logits_of, outputs_of
+from students.pooling import POOLING, pool
 from teachers.cache import cached_logits, compute_logits
 from teachers.load import load_model, load_sentence_encoder, load_teacher
 from teachers.ragged import RaggedLogits, look_up

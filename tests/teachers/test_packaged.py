@@ -33,7 +33,7 @@ def test_it_is_refused_when_its_hash_differs(monkeypatch) -> None:
 def test_without_its_package_the_hub_gives_it(monkeypatch) -> None:
     installed, asked = resolve_model("minilm-l6"), []
 
-    def download(name: str, *, allow_patterns: list[str]) -> str:
+    def download(name: str, *, allow_patterns: list[str], **_: object) -> str:
         asked.append((name, allow_patterns))
         return str(installed)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import huggingface_hub
 import pytest
 
 from distill.errors import ModelError
+from teachers import resolve
 from teachers.resolve import resolve_model
 
 
@@ -22,3 +27,58 @@ def test_names_and_folders_are_told_apart(tiny_bert, tmp_path, monkeypatch) -> N
             resolve_model(name)
     with pytest.raises(ModelError, match="is a folder, which has no revisions"):
         resolve_model(folder, revision="v1")
+
+
+def test_a_mistyped_folder_is_answered_at_once_with_the_one_meant(
+    tiny_bert, tmp_path, monkeypatch
+) -> None:
+    folder = tiny_bert()
+    (tmp_path / "models").mkdir()
+    folder.rename(tmp_path / "models" / "tiny")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(resolve, "unreachable", lambda: pytest.fail("the hub was asked"))
+    for name in ("models/tinny", "./models/tinny", str(tmp_path / "models" / "tinny")):
+        with pytest.raises(ModelError, match=r"no such folder; did you mean \S*models/tiny\?$"):
+            resolve_model(name)
+    assert resolve_model("models/tiny") == Path("models/tiny")
+
+
+def test_without_a_network_a_hub_name_fails_in_one_line(tmp_path, monkeypatch, tiny_bert) -> None:
+    monkeypatch.setattr(resolve, "unreachable", lambda: "https://hub cannot be reached (no route)")
+    with pytest.raises(ModelError, match=r"^some/name: https://hub cannot be reached .*network"):
+        resolve_model("some/name")
+    tiny_bert().rename(tmp_path / "name")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError, match=r"cannot be reached \(no route\); did you mean name\?"):
+        resolve_model("nam")
+
+
+def test_without_a_network_what_the_cache_has_is_taken(monkeypatch, tiny_bert) -> None:
+    folder = tiny_bert()
+    monkeypatch.setattr(resolve, "unreachable", lambda: "it cannot be reached")
+    monkeypatch.setattr(
+        huggingface_hub, "try_to_load_from_cache", lambda *_, **__: str(folder / "config.json")
+    )
+    assert resolve_model("some/name") == folder
+
+
+def test_the_hub_is_given_up_after_a_few_seconds() -> None:
+    code = (
+        "import time; from distill.hub import unreachable; start = time.monotonic();"
+        "assert 'http://127.0.0.1:9 cannot be reached' in unreachable();"
+        "print(time.monotonic() - start)"
+    )
+    # Nothing listens there; its own client would ask six times, with pauses.
+    online = {
+        "HF_HUB_OFFLINE": "0",
+        "TRANSFORMERS_OFFLINE": "0",
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | online,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert float(done.stdout.split()[-1]) < 8

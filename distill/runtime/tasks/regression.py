@@ -20,9 +20,12 @@ class Regressor(SentenceModel):
         """The number of every text; see :meth:`SentenceModel.told`.
 
         Returns:
-            Per text ``{"score": number}``, clipped to the scale that the task names.
+            Per text ``{"score": number}``: the model's output, or its sigmoid where the bundle
+            says so (``activation``), clipped to the scale that the task names.
         """
-        found = logits[:, 0]  # (N,)
+        found = logits[:, 0].astype(np.float64)  # (N,)
+        if self.manifest.settings.get("activation") == "sigmoid":
+            found = 1.0 / (1.0 + np.exp(-np.clip(found, -700, 700)))
         bounds = self.manifest.settings.get("bounds")
         if bounds is not None:
             found = np.clip(found, *bounds)

@@ -4,6 +4,7 @@ import shutil
 import numpy as np
 import pytest
 from transformers import (
+    AutoConfig,
     AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoTokenizer,
@@ -14,6 +15,7 @@ from distill.recipe.plan import plan_stages
 from distill.recipe.schema import Recipe
 from distill.run_folder import RunFolder
 from distill.runtime import load
+from students.heads import activation_of
 
 TEXTS = ["the best film", "bad"]
 
@@ -144,3 +146,89 @@ def test_runs_without_a_student_to_export_are_told(tiny_bert, tmp_path, capsys):
     assert main(["export", str(text), *words]) == 2
     assert "a run over unlabelled text" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def change_config(folder, **values):
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) | values
+    path.write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+
+
+SIGMOID = "torch.nn.modules.activation.Sigmoid"
+IDENTITY = "torch.nn.modules.linear.Identity"
+
+
+@pytest.fixture
+def cross_encoder(tiny_bert):
+    """A folder of a model with one output."""
+    folder = tiny_bert()
+    AutoModelForSequenceClassification.from_pretrained(
+        folder, num_labels=1, ignore_mismatched_sizes=True, problem_type="regression"
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("config", "sigmoid"),
+    [
+        ({"problem_type": None}, True),
+        ({"problem_type": "regression"}, False),
+        ({"problem_type": None, "sentence_transformers": {"activation_fn": IDENTITY}}, False),
+        ({"problem_type": "regression", "sentence_transformers": {"activation_fn": SIGMOID}}, True),
+        ({"problem_type": None, "sbert_ce_default_activation_function": IDENTITY}, False),
+        ({"problem_type": None, "sbert_ce_default_activation_function": SIGMOID}, True),
+    ],
+)
+def test_the_activation_is_the_configs(cross_encoder, config, sigmoid):
+    change_config(cross_encoder, **config)
+    found = activation_of(AutoConfig.from_pretrained(cross_encoder))
+    assert found == ("sigmoid" if sigmoid else "none")
+
+
+@pytest.mark.parametrize("said", [None, "regression"])
+def test_a_cross_encoder_gives_a_score(cross_encoder, tmp_path, capsys, said):
+    change_config(cross_encoder, problem_type=said)
+    model = AutoModelForSequenceClassification.from_pretrained(cross_encoder).eval()
+    tokens = AutoTokenizer.from_pretrained(cross_encoder)(
+        "the film", "a story", return_tensors="pt"
+    )
+    raw = float(model(**tokens).logits.detach())
+    wanted = raw if said else 1 / (1 + np.exp(-raw))
+    out = tmp_path / "bundle"
+    words = ["--out", str(out), "--formats", "onnx", "--pair"]
+    assert main(["export", str(cross_encoder), *words]) == 0
+    [found] = load(out).predict(["the film"], ["a story"])
+    assert found == {"score": pytest.approx(wanted, abs=1e-5)}
+    assert main(["predict", str(out), "the film", "--pair", "a story"]) == 0
+    assert f"{wanted:.3f}" in capsys.readouterr().out
+
+
+def test_an_activation_that_is_not_known_is_named(cross_encoder, tmp_path, capsys):
+    change_config(cross_encoder, sentence_transformers={"activation_fn": "x.Softplus"})
+    assert main(["export", str(cross_encoder), "--out", str(tmp_path / "out")]) == 2
+    assert "names the activation 'x.Softplus'" in capsys.readouterr().err
+
+
+def test_a_tagger_without_architectures_is_one(tiny_bert, tmp_path, capsys):
+    from transformers import AutoModelForTokenClassification
+
+    folder = tiny_bert(labels=("O", "B-PER", "I-PER"))
+    AutoModelForTokenClassification.from_pretrained(folder).save_pretrained(folder)
+    change_config(folder, architectures=None)
+    assert exported(folder, tmp_path / "out")["task"] == "ner"
+
+
+def test_a_head_that_nothing_tells_is_asked_for(tiny_bert, tmp_path, capsys):
+    folder = tiny_bert(labels=("LABEL_0", "LABEL_1", "LABEL_2"))
+    change_config(folder, architectures=None)
+    words = ["export", str(folder), "--out", str(tmp_path / "out"), "--formats", "onnx"]
+    assert main(words) == 2
+    assert "takes --task too" in capsys.readouterr().err
+    assert main(["inspect", str(folder), "the film"]) == 2
+    assert "names no architectures" in capsys.readouterr().err
+    assert main([*words, "--task", "tags"]) == 2
+    assert "unknown task 'tags'; there are: classification" in capsys.readouterr().err
+    assert main([*words, "--task", "regression"]) == 2
+    assert "a regression has one output, and its head has 3" in capsys.readouterr().err
+    assert main([*words, "--task", "classification"]) == 0
+    assert json.loads((tmp_path / "out" / "distill.json").read_text())["task"] == "classification"

@@ -12,7 +12,7 @@ from distill.export.transformers_folder import save_transformers
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import slice_model
 from students.heads import HEADS as CLASSES
-from students.heads import POOLING
+from students.pooling import POOLING
 from students.pruned_bert import PrunedBertForSequenceClassification
 
 PIPELINE = """

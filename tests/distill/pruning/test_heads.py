@@ -19,7 +19,8 @@ from distill.pruning.subwords import trim_embeddings
 from distill.pruning.surgery import masked_forward, slice_model
 from distill.pruning.width import KeptWidth, narrow_forward, slice_width, width_scores
 from distill.runtime.session import OnnxSession
-from students.heads import HEADS, POOLING, head_of, logits_of
+from students.heads import HEADS, head_of, logits_of
+from students.pooling import POOLING
 from teachers.load import load_model
 
 TASKS = ("classification", "tokens", "spans", "vectors", "cls-vectors")

@@ -42,6 +42,32 @@ def test_what_an_override_reaches(
     assert found == (expected if expected != {} else {"kind": "hidden", "weight": 3})
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "text #1", "#1", "a: b", "a:", "- a", "-", "? a", "@a", "%a", "`a`", "!tag a", "!!int 3",
+        "&a b", "*a", "|", "> a", "---", "--- a", "...", "a, b", " a", "a ", "x]", "}", "\ta",
+        "5 apples", "1:30", "yes", "2026-11-27", "=a=b", "text\n#1",
+    ],
+)  # fmt: skip
+def test_what_is_no_yaml_as_a_whole_is_the_text_as_written(write: Write, text: str) -> None:
+    assert load_recipe(write(), f"data.columns.text={text}").data.columns.text == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("'text #1'", "text #1"),
+        ('"a: b"', "a: b"),
+        (" 'a' ", "a"),
+        ('"3"', "3"),
+        ("'null'", "null"),
+    ],
+)
+def test_quoted_text_is_what_the_quotes_hold(write: Write, text: str, expected: str) -> None:
+    assert load_recipe(write(), f"data.columns.text={text}").data.columns.text == expected
+
+
 def test_the_last_override_wins_and_mappings_replace(write: Write) -> None:
     recipe = load_recipe(write(), "seed=1", "seed=2", "teacher={model: minilm-l6}")
     assert recipe.seed == 2
@@ -135,7 +161,9 @@ def test_items_are_added_at_the_end_and_before_another(write: Write) -> None:
             "stages.+export={kind: distill, name: more, objectives: [{kind: logit}]}",
             "override: stages.+export.objectives[0].kind: unknown kind 'logit'",
         ),
-        ("description=a: b", "override: description: found keys and values, expected text"),
+        ("description={a: b}", "override: description: found keys and values, expected text"),
+        ("seed=3 # three", "override: seed: found the text '3 # three', expected a whole number"),
+        ("task.labels=[a, b] # two", "override: task.labels: something stands before or behind"),
         ("seed=[1", "override: seed: not valid YAML:"),
         ("seed={a: 1, a: 2}", "override: seed: the key stands twice"),
     ],

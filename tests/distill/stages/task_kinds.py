@@ -109,7 +109,7 @@ def make_model(kind: str, tokens: int, *, seed: int = 0, **changes: Any) -> Any:
     from transformers import BertConfig
 
     from students.heads import HEADS as CLASSES
-    from students.heads import POOLING
+    from students.pooling import POOLING
 
     layers, hidden, heads, ffn = SIZE
     config = BertConfig(
