@@ -34,14 +34,10 @@ from distill.errors import ModelError
 from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.speed import measure
 from distill.export.onnx import export_onnx, reads_first_token
-<<<<<<< HEAD:distill/pruning/latency.py
 from distill.pruning.masks import head_dim
 from distill.pruning.search import Counts
-from students.heads import POOLING, head_of
-=======
 from students.heads import head_of
 from students.pooling import POOLING
->>>>>>> 2caef79 (Model folders are read as they say, or refused by name):distill/compression/latency.py
 from students.pruned_bert import (
     PrunedBertConfig,
     PrunedBertForQuestionAnswering,

@@ -4,8 +4,9 @@ A list's items are addressed by their name (a stage's ``name``), by their kind w
 it, or by their number from 0. An item set to nothing is removed
 (``stages.intermediate.objectives.attention=null``); ``+`` adds one at the end
 (``stages.intermediate.objectives.+={kind: cosine}``) and ``+NAME`` before the item of that name
-(``stages.+prediction={kind: distill, ...}``). Other values than numbers, ``true``, ``false``, ``null``,
-quoted text and what stands in brackets are the text as written: ``data.columns.text=text #1``.
+(``stages.+prediction={kind: distill, ...}``). Other values than numbers, ``true``, ``false``,
+``null``, quoted text and what stands in brackets are the text as written:
+``data.columns.text=text #1``.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from distill.errors import Fault, RecipeError
 from distill.recipe.yaml_lines import Loc, Place, Value, one_line, parse
 
 _BRACKETS = tuple("[{\"'")
+#: What YAML takes for a tag, an anchor, an alias or a comment.
+_MARKS = "!&*#"
 _ADD = "+"
 
 
@@ -74,6 +77,8 @@ def give_way(tree: Value, keys: Set[str]) -> None:
 def _value(text: str, place: Place) -> Value:
     """A value as YAML where the whole of it is a scalar or stands in brackets; else the text."""
     opened = text.lstrip()[:1]
+    if opened and opened in _MARKS:
+        return Value(text, place)
     try:
         value = parse(text, None, place, whole=True)
     except RecipeError as error:

@@ -7,17 +7,13 @@ import pytest
 import torch
 
 from distill.errors import ModelError
-<<<<<<< HEAD:tests/distill/pruning/test_latency.py
 from distill.pruning import latency
 from distill.pruning.goal import BudgetGoal
 from distill.pruning.latency import LatencyTable, latency_table, measured_ms
 from distill.pruning.masks import layer_sizes
 from distill.pruning.search import Scores
-from students.heads import HEADS, POOLING, head_of
-=======
 from students.heads import HEADS, head_of
 from students.pooling import POOLING
->>>>>>> 2caef79 (Model folders are read as they say, or refused by name):tests/distill/compression/test_latency.py
 
 
 def fake(models, *, length, threads, per_channel=True):
