@@ -38,8 +38,12 @@ FILES = {"distill.files.bad_rows", "distill.files.lines", "distill.files.rows"}
 OWN = {
     "files": {"distill.errors"},
     "recipe": {"distill.errors", "distill.processor", "distill.section"} | FILES,
-    "runtime": {"distill.atomic", "distill.digest", "distill.errors", "distill.processor"} | FILES,
-    "text": {"distill.errors"},
+    "runtime": {
+        *("distill.atomic", "distill.digest", "distill.errors", "distill.processor"),
+        *("distill.tasks", "distill.tasks.decoder"),
+        *FILES,
+    },
+    "text": {"distill.errors"} | FILES,
 }
 #: Single files that everyone may use; they use nothing of ours but each other.
 FOUNDATION = {"distill.atomic", "distill.cache", "distill.console", "distill.digest"}
@@ -130,6 +134,15 @@ def test_rooms_that_stay_light(room: str) -> None:
         assert third_party(ALL[name]) <= THIRD_PARTY[room] | WHERE_NEEDED.get(room, set()), name
         others = {other for other in ours(ALL[name]) if room_of(other) not in (room, "text")}
         assert others <= OWN[room] | {"distill"}, name
+
+
+def test_bundles_are_served_without_torch() -> None:
+    loaded = {n for n in MODULES if n == "distill.tasks.decoder" or n.endswith(".decode")}
+    while more := set().union(*(ours(ALL[name]) for name in loaded)) - loaded:
+        loaded |= more
+    assert {room_of(name) for name in loaded} - {None} <= {"files", "tasks", "text"}
+    for name in loaded:
+        assert third_party(AT_IMPORT[name]) <= {"numpy", "tokenizers"}, name
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if n.startswith(("students", "teachers"))])

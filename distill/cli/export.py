@@ -93,7 +93,7 @@ def _known(run: RunFolder, stage: PlannedStage) -> Known:
     import json
 
     from distill.export.folder import Known
-    from distill.tasks import KINDS
+    from distill.tasks import KINDS, make_task
 
     recipe = run.read_recipe()
     if recipe.task.kind not in KINDS:
@@ -103,7 +103,7 @@ def _known(run: RunFolder, stage: PlannedStage) -> Known:
         )
     config = json.loads((run.stage(stage) / "model" / "config.json").read_text("utf-8"))
     names = {int(key): str(name) for key, name in (config.get("id2label") or {}).items()}
-    task = KINDS[recipe.task.kind](recipe.task, [names[key] for key in sorted(names)])
+    task = make_task(recipe.task, [names[key] for key in sorted(names)])
     settings = task.settled(run.read_stage(stage)).settings
     manifest = run.bundle / "distill.json"
     if recipe.task.kind == "vectors" and manifest.is_file():

@@ -38,12 +38,12 @@ def summarise(
     Example:
       distill summarise runs/stsb-vectors chapter.txt --sentences 5
     """
-    from distill.runtime import VectorModel, load
+    from distill.runtime import load
     from distill.runtime.summary import summarise as summarised
 
     text = _read(file)
     model = load(bundle)
-    if not isinstance(model, VectorModel):
+    if not model.decoder.gives_vectors:
         raise ModelError(
             f"{bundle}: a bundle for {model.manifest.task}; sentences are weighed by a sentence "
             "encoder's vectors (task.kind: vectors)"

@@ -19,7 +19,7 @@ from distill.data.windowed import Asked
 from distill.errors import RunFolderError
 from distill.evaluation.mistakes import calibration_of
 from distill.evaluation.parts import Calibration, Disagreement
-from distill.tasks.answers import best_of, normalize
+from distill.tasks.qa.answers import best_of, normalize
 from distill.text.spans import Decoding, Span, answer, window_spans
 
 _ARRAYS = ("starts", "ends", "scores", "em", "f1")

@@ -24,9 +24,9 @@ from distill.evaluation.reference import reference
 from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES
 from distill.runtime.backends import ENGINES, is_installed
-from distill.runtime.encoding import TextEncoder
 from distill.runtime.manifest import MANIFEST, Manifest, read_manifest
 from distill.runtime.rows import read_rows
+from distill.text.encoding import TextEncoder
 from teachers.load import load_model
 
 logger = logging.getLogger("distill")

@@ -15,7 +15,7 @@ from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
 from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
-from distill.tasks import QuestionAnswering
+from distill.tasks.qa.task import QuestionAnswering
 from distill.text.tags import TagSet
 from students.heads import activation_of, head_of
 from students.pooling import POOLING

@@ -22,9 +22,9 @@ from distill.atomic import new_folder, write_bytes, write_json
 from distill.console import Bar
 from distill.data.split import Split, TaskData
 from distill.errors import DataError, ModelError
-from distill.runtime import load
+from distill.runtime import BundleModel, load
 from distill.runtime.manifest import MANIFEST, find_bundle
-from distill.runtime.tasks.vectors import VectorModel, Vectors
+from distill.tasks.vectors.whitening import Vectors
 
 logger = logging.getLogger("distill")
 
@@ -141,7 +141,7 @@ def fit_head_bundle(
     """
     folder = find_bundle(source)
     model = load(folder)
-    if not isinstance(model, VectorModel):
+    if not model.decoder.gives_vectors:
         raise ModelError(
             f"{folder}: a bundle for {model.manifest.task}; a head is fitted on a sentence "
             "encoder's vectors (task.kind: vectors)"
@@ -162,7 +162,7 @@ def fit_head_bundle(
     return facts | {"scores": scores}
 
 
-def _vectors(model: VectorModel, split: Split) -> Vectors:
+def _vectors(model: BundleModel, split: Split) -> Vectors:
     parts = []
     with Bar(f"vectors of {split.name}", len(split)) as bar:
         for texts, _ in split.chunks(_CHUNK):

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel
 
 from distill.modules.optimizer import make_optimizer, make_schedule
 from distill.recipe.schema import TrainConfig
-from distill.tasks import Task
+from distill.tasks.base import Task
 from students.heads import logits_of
 
 Batch = dict[str, Tensor]

@@ -31,7 +31,7 @@ from distill.objectives import Mode, Objective, make_objectives
 from distill.objectives.logits import LogitsMatch
 from distill.objectives.mlm import IGNORED
 from distill.recipe.schema import TrainConfig, WeightSchedule
-from distill.tasks import Task
+from distill.tasks.base import Task
 from teachers.freeze import freeze
 from teachers.ragged import TeacherLogits, look_up
 

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from distill.modules.base import Batch, TrainingModule, model_inputs
 from distill.recipe.schema import TrainConfig
-from distill.tasks import Task
+from distill.tasks.base import Task
 from students.heads import logits_of
 
 

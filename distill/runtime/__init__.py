@@ -7,7 +7,5 @@ Example:
 
 from distill.runtime.loading import load
 from distill.runtime.model import BundleModel
-from distill.runtime.tasks.classification import Classifier
-from distill.runtime.tasks.vectors import VectorModel
 
-__all__ = ["BundleModel", "Classifier", "VectorModel", "load"]
+__all__ = ["BundleModel", "load"]

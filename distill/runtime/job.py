@@ -23,7 +23,6 @@ from distill.runtime.job_facts import WINDOW, Predictor, job_facts, look_at
 from distill.runtime.job_files import Done, Job, Writer, begun, held, remove, take_place
 from distill.runtime.results import Results
 from distill.runtime.rows import Row, read_rows
-from distill.runtime.tasks.vectors import VectorModel
 from distill.runtime.vector_file import VectorFile
 
 # Rows after which more bad ones than good ones mean that it is not the rows that are wrong.
@@ -109,7 +108,7 @@ def run_job(
 def _results(model: Predictor, job: Job) -> Results | VectorFile:
     if not job.vectors:
         return Results(job.out, texts=job.texts)
-    if not isinstance(model, VectorModel):
+    if not model.decoder.gives_vectors:
         raise DataError(
             f"{model.manifest.folder}: a bundle for {model.manifest.task}, which gives no vectors; "
             "predict into a .jsonl or .csv file"

@@ -13,6 +13,7 @@ from distill.files.lines import opened
 from distill.files.rows import CSV, TSV, file_kind
 from distill.runtime.job_files import Job
 from distill.runtime.manifest import MANIFEST, Manifest
+from distill.tasks.decoder import Decoder, Logits
 
 #: Rows that are sorted by length and computed together: enough to pad little, few enough that the
 #: memory does not depend on the file.
@@ -26,6 +27,7 @@ class Predictor(Protocol):
 
     manifest: Manifest
     format: str
+    decoder: Decoder
 
     def predict(
         self,
@@ -35,6 +37,10 @@ class Predictor(Protocol):
         batch_size: int | None = None,
     ) -> list[dict[str, Any]]:
         """One mapping for each text."""
+        ...
+
+    def encode(self, texts: Sequence[str], *, batch_size: int | None = None) -> Logits:
+        """A vector for each text."""
         ...
 
 

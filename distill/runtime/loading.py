@@ -6,7 +6,6 @@ from pathlib import Path
 
 from distill.runtime.manifest import read_manifest
 from distill.runtime.model import BundleModel
-from distill.runtime.tasks import reader
 
 
 def load(
@@ -25,17 +24,12 @@ def load(
         threads: threads of one call; ``None`` takes the tuned number, else all physical cores.
         verify: compare every file with its recorded SHA-256 first (sizes are always compared).
 
-    Returns:
-        What the bundle's task needs: a :class:`~distill.runtime.tasks.classification.Classifier`
-        and so on.
-
     Raises:
         ModelError: there is no bundle, it is not whole, it has no such format, or this version
             knows no such task.
         UserError: no engine for the bundle's formats is installed.
     """
     manifest = read_manifest(Path(folder))
-    kind = reader(manifest)
     if verify:
         manifest.verify()
-    return kind(manifest, format=format, threads=threads)
+    return BundleModel(manifest, format=format, threads=threads)

@@ -1,28 +1,29 @@
-"""A bundle that is loaded: texts in, the outputs of its head out."""
+"""A bundle that is loaded: texts in, predictions out."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distill.errors import DataError, ModelError
+from distill.errors import DataError
 from distill.runtime.backends import ENGINES, choose, is_installed, open_session
-from distill.runtime.encoding import Encoded, TextEncoder
 from distill.runtime.manifest import Manifest
 from distill.runtime.workers import BATCH_SIZE, Tuned, Workers
+from distill.tasks import make_decoder
+from distill.tasks.decoder import unit
+from distill.text.encoding import Encoded, TextEncoder
 
-# Legend: N texts, B batch, L length, C outputs of the head.
+# Legend: N texts, B batch, L length, C outputs of the task, K width of vectors.
+
+Floats = npt.NDArray[np.float32]
 
 
-class BundleModel(ABC):
-    """A bundle that is loaded and ready; a task's class says what its outputs mean.
-
-    Attributes:
-        task: the kind of task whose bundles it reads.
+class BundleModel:
+    """A bundle that is loaded and ready.
 
     Args:
         manifest: the bundle's description.
@@ -30,22 +31,31 @@ class BundleModel(ABC):
         threads: threads of one call; ``None`` takes all physical cores. Where neither this nor the
             format is given, what ``distill tune-runtime`` chose is used.
 
-    Raises:
-        ModelError: the bundle is not whole, has no such format, or solves another task.
-        UserError: no engine for the bundle's formats is installed.
-    """
+    Attributes:
+        decoder: reads texts and makes predictions of outputs, as the task's kind does; see
+            :class:`distill.tasks.decoder.Decoder`.
 
-    task: ClassVar[str]
+    Raises:
+        ModelError: the bundle is not whole, has no such format, or its kind of task is unknown.
+        UserError: no engine for the bundle's formats is installed.
+
+    Example:
+        >>> load("runs/sst2").predict(["a fine film"])[0]["label"]  # doctest: +SKIP
+        'positive'
+    """
 
     def __init__(
         self, manifest: Manifest, *, format: str | None = None, threads: int | None = None
     ) -> None:
-        if manifest.task != self.task:
-            raise ModelError(
-                f"{manifest.folder}: a bundle for {manifest.task}, not for {self.task}"
-            )
         self.manifest = manifest
         self.labels = manifest.labels
+        self.decoder = make_decoder(
+            manifest.task,
+            manifest.labels,
+            manifest.settings,
+            max_length=manifest.max_length,
+            folder=manifest.folder,
+        )
         self.tuned = Tuned.of(manifest) if format is None and threads is None else Tuned()
         chosen = format or str(self.tuned.latency.get("format") or manifest.default)
         # A format that was asked for is not replaced: its file or engine is told to be missing.
@@ -59,6 +69,46 @@ class BundleModel(ABC):
         self._session = open_session(self.format, path, threads, settings=self.tuned.latency)
         self._workers: dict[tuple[int, int], Workers] = {}
 
+    def predict(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        batch_size: int | None = None,
+        instances: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """What the model predicts for every text, ready for JSON.
+
+        Args:
+            texts: N texts; of question answering the questions.
+            pairs: the N second texts, where the model takes pairs; the texts that answer.
+            batch_size: rows computed at once; ``None`` takes the tuned number, else 32.
+            instances: batches computed at the same time, each on one thread; ``None`` takes the
+                tuned number where there are enough rows, else one batch at a time on all threads.
+
+        Returns:
+            One mapping for each text, in the order of the texts; the decoder of the task's kind
+            says what it holds.
+
+        Raises:
+            DataError: the texts are not a list of strings, or pairs are missing, too many, or given
+                to a model of single texts.
+        """
+        self._check(texts, pairs)
+        if not len(texts):
+            return []
+        inputs = self.decoder.inputs(self.encoder, texts, pairs)
+        outputs = self.run(inputs.rows, batch_size=batch_size, instances=instances)
+        return self.decoder.predictions(inputs, outputs)
+
+    def line(self, prediction: Mapping[str, Any]) -> str:
+        """A prediction in a few words, for people.
+
+        Args:
+            prediction: one of those that :meth:`predict` gives.
+        """
+        return self.decoder.line(prediction)
+
     def logits(
         self,
         texts: Sequence[str],
@@ -66,36 +116,106 @@ class BundleModel(ABC):
         *,
         batch_size: int | None = None,
         instances: int | None = None,
-    ) -> npt.NDArray[np.float32]:
-        """Compute logits; rows of like length share a batch, so that little is padded.
+    ) -> Floats:
+        """The task's outputs for every text, for kinds that have one row of them for a text.
 
         Args:
             texts: N texts.
-            pairs: the N second texts, where the model takes pairs.
-            batch_size: rows computed at once; ``None`` takes the tuned number, else 32.
-            instances: batches computed at the same time, each on one thread; ``None`` takes the
-                tuned number where there are enough rows, else one batch at a time on all threads.
+            pairs: see :meth:`predict`.
+            batch_size: see :meth:`predict`.
+            instances: see :meth:`predict`.
 
         Returns:
-            (N, C) logits in the order of the texts.
+            (N, C) in the order of the texts.
 
         Raises:
-            DataError: the texts are not a list of strings, or pairs are missing, too many, or given
-                to a model of single texts.
+            DataError: see :meth:`predict`.
         """
+        raw = self._raw(texts, pairs, batch_size=batch_size, instances=instances)
+        return self.decoder.logits(raw)
+
+    def _raw(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        batch_size: int | None,
+        instances: int | None,
+    ) -> Floats:
+        """What the graph gives for every text, (N, D)."""
         self._check(texts, pairs)
-        for name, number in (("batch_size", batch_size), ("instances", instances)):
-            if number is not None and number < 1:
-                raise DataError(f"{name} is {number}; it must be 1 or more")
         if not len(texts):
-            return np.zeros((0, self.outputs), dtype=np.float32)  # (N, C)
+            return np.zeros((0, self._width), dtype=np.float32)
         rows = self.encoder.encode(texts, pairs)
         return np.stack(self.run(rows, batch_size=batch_size, instances=instances))
 
-    @property
-    def outputs(self) -> int:
-        """C, how many outputs the head has."""
-        return len(self.labels)
+    @cached_property
+    def _width(self) -> int:
+        """D: as many as one empty text gets."""
+        pair = [""] if self.manifest.pair else None
+        return int(self.run(self.encoder.encode([""], pair))[0].shape[-1])
+
+    def encode(
+        self,
+        texts: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        instances: int | None = None,
+        whiten: bool = True,
+    ) -> Floats:
+        """A vector for every text, by a sentence encoder's bundle.
+
+        Args:
+            texts: N texts.
+            batch_size: see :meth:`predict`.
+            instances: see :meth:`predict`.
+            whiten: whether vectors are whitened, where the bundle has a whitening.
+
+        Returns:
+            (N, K), of length 1 unless the recipe says otherwise.
+
+        Raises:
+            DataError: the texts are not a list of strings.
+            ModelError: the bundle is no sentence encoder's.
+
+        Example:
+            >>> load("runs/stsb-vectors").encode(["A man plays."]).shape  # doctest: +SKIP
+            (1, 384)
+        """
+        raw = self._raw(texts, batch_size=batch_size, instances=instances)  # (N, D)
+        return self.decoder.vectors(raw, whiten=whiten)
+
+    def similarity(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str],
+        *,
+        batch_size: int | None = None,
+        instances: int | None = None,
+    ) -> Floats:
+        """The cosine between each text and the other one in its place, by a sentence encoder.
+
+        Args:
+            texts: N texts.
+            pairs: N others.
+            batch_size: see :meth:`predict`.
+            instances: see :meth:`predict`.
+
+        Returns:
+            (N,), from -1 to 1.
+
+        Raises:
+            DataError: not as many of both, or they are not lists of strings.
+            ModelError: the bundle is no sentence encoder's.
+        """
+        self._check(texts, None)
+        self._check(pairs, None)
+        if len(pairs) != len(texts):
+            raise DataError(f"{len(texts)} texts but {len(pairs)} pairs; one for each is needed")
+        # Together, so that a text that stands there often is computed with others of its length.
+        both = [*texts, *pairs]
+        vectors = unit(self.encode(both, batch_size=batch_size, instances=instances))
+        return np.asarray((vectors[: len(texts)] * vectors[len(texts) :]).sum(axis=1))
 
     def run(
         self,
@@ -103,14 +223,17 @@ class BundleModel(ABC):
         *,
         batch_size: int | None = None,
         instances: int | None = None,
-    ) -> list[npt.NDArray[np.float32]]:
+    ) -> list[Floats]:
         """The outputs of each row: (C,), or (L, C) of a head that looks at each token.
 
         Args:
             rows: rows of tokens.
-            batch_size: rows computed at once; see :meth:`logits`.
-            instances: batches computed at the same time; see :meth:`logits`.
+            batch_size: rows computed at once; see :meth:`predict`.
+            instances: batches computed at the same time; see :meth:`predict`.
         """
+        for name, number in (("batch_size", batch_size), ("instances", instances)):
+            if number is not None and number < 1:
+                raise DataError(f"{name} is {number}; it must be 1 or more")
         if not rows:
             return []
         tuned = self.tuned.throughput
@@ -136,38 +259,6 @@ class BundleModel(ABC):
             self._workers[instances, threads] = Workers(session, instances)
         return self._workers[instances, threads]
 
-    @abstractmethod
-    def predict(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
-        *,
-        batch_size: int | None = None,
-        instances: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """What the task says of every text, ready for JSON.
-
-        Args:
-            texts: N texts.
-            pairs: the N second texts, where the model takes pairs.
-            batch_size: rows computed at once; see :meth:`logits`.
-            instances: batches computed at the same time; see :meth:`logits`.
-
-        Returns:
-            One mapping per text, in the order of the texts.
-
-        Raises:
-            DataError: see :meth:`logits`.
-        """
-
-    @abstractmethod
-    def line(self, prediction: Mapping[str, Any]) -> str:
-        """A prediction in a few words, for people.
-
-        Args:
-            prediction: one of those that :meth:`predict` gave.
-        """
-
     def _check(self, texts: Sequence[str], pairs: Sequence[str] | None) -> None:
         for name, given in (("texts", texts), ("pairs", pairs)):
             if given is None:
@@ -186,29 +277,3 @@ class BundleModel(ABC):
                 raise DataError(
                     f"{len(texts)} texts but {len(pairs)} pairs; one for each is needed"
                 )
-
-
-class SentenceModel(BundleModel):
-    """A bundle whose head says one thing of each text, or pair of texts, as a whole."""
-
-    @abstractmethod
-    def told(self, logits: npt.NDArray[np.float32]) -> list[dict[str, Any]]:
-        """What the task makes of logits, ready for JSON.
-
-        Args:
-            logits: (N, C).
-
-        Returns:
-            One mapping per text, in the order of the texts.
-        """
-
-    def predict(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
-        *,
-        batch_size: int | None = None,
-        instances: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """What :meth:`told` makes of every text; see :meth:`BundleModel.predict`."""
-        return self.told(self.logits(texts, pairs, batch_size=batch_size, instances=instances))

@@ -24,7 +24,7 @@ _ITERATIONS, _SETTLED = 200, 1e-9
 
 
 class Encoder(Protocol):
-    """Gives sentences their vectors, such as :class:`distill.runtime.VectorModel`."""
+    """Gives sentences their vectors, such as :class:`distill.runtime.BundleModel`."""
 
     def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """(N, D) vectors of N texts."""

@@ -18,7 +18,7 @@ from numpy.lib import format as npy
 from distill.errors import DataError
 
 if TYPE_CHECKING:
-    from distill.runtime.tasks.vectors import VectorModel
+    from distill.runtime.job_facts import Predictor
 
 # Legend: N rows, K width of a vector.
 
@@ -37,7 +37,7 @@ class VectorFile:
         DataError: the name has another ending.
     """
 
-    def __init__(self, out: Path, model: VectorModel) -> None:
+    def __init__(self, out: Path, model: Predictor) -> None:
         if out.suffix.lower() != ".npy":
             raise DataError(f"{out}: an array of vectors is a .npy file; name one")
         self._model = model

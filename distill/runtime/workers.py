@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from distill.processor import usable_cores
 from distill.runtime.backends import ENGINES, Session, is_installed
-from distill.runtime.encoding import Encoded, TextEncoder
 from distill.runtime.manifest import Manifest
+from distill.text.encoding import Encoded, TextEncoder
 
 #: Rows computed at once where nothing else is said.
 BATCH_SIZE = 32

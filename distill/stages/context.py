@@ -22,7 +22,7 @@ from distill.recipe.plan import PlannedStage
 from distill.recipe.schema import Recipe, TeacherModel, VectorsTask
 from distill.run_folder import RunFolder
 from distill.stages.workspace import Workspace
-from distill.tasks import Task
+from distill.tasks.base import Task
 from distill.tracking.metrics_csv import MetricsCsv
 from distill.tracking.weights_biases import wandb_logger
 from students.build import build_student

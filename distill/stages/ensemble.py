@@ -21,7 +21,7 @@ from distill.data.tokenized import TokenRows
 from distill.modules.precision import resolve_precision
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
-from distill.tasks import Task
+from distill.tasks.base import Task
 from teachers.cache import cached_logits
 from teachers.ragged import RaggedLogits, TeacherLogits, look_up
 

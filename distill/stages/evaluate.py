@@ -36,7 +36,7 @@ from distill.stages.judge import Judge
 from distill.stages.judges import make_judge
 from distill.stages.linear import linear_model
 from distill.stages.workspace import Workspace
-from distill.tasks import Task
+from distill.tasks.base import Task
 from distill.tracking.weights_biases import log_results
 from teachers.load import load_model
 

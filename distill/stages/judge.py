@@ -13,7 +13,7 @@ from distill import atomic
 from distill.data.tokenized import TokenRows
 from distill.evaluation.results import TEACHER
 from distill.evaluation.score import Seen
-from distill.tasks import Task
+from distill.tasks.base import Task
 
 #: Rows on which teacher and student differ, with their texts, in the stage's folder.
 DISAGREEMENTS = "disagreements.json"

@@ -13,7 +13,8 @@ from distill.evaluation.answers import AnswerPredictions, write_answers
 from distill.evaluation.results import TEACHER
 from distill.evaluation.score import Seen
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
-from distill.tasks import QuestionAnswering, Task
+from distill.tasks.base import Task
+from distill.tasks.qa.task import QuestionAnswering
 
 _NONE = "(no answer)"
 

@@ -24,7 +24,7 @@ from distill.evaluation.predictions import Predictions, write_predictions
 from distill.evaluation.results import TEACHER
 from distill.evaluation.score import Seen
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
-from distill.tasks import Task
+from distill.tasks.base import Task
 
 
 class RowJudge(Judge):

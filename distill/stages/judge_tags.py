@@ -20,7 +20,7 @@ from distill.evaluation.results import TEACHER
 from distill.evaluation.score import Seen
 from distill.evaluation.tags import EntityMistakes, tag_keeper, tag_predictions
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
-from distill.tasks import Task
+from distill.tasks.base import Task
 from distill.text.tags import Span
 from distill.text.words import words_of
 

@@ -18,9 +18,9 @@ from distill.evaluation import predictions
 from distill.evaluation.predictions import Predictions, write_predictions
 from distill.evaluation.results import TEACHER
 from distill.evaluation.score import Seen
-from distill.runtime.tasks.vectors import unit
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
-from distill.tasks import Task
+from distill.tasks.base import Task
+from distill.tasks.decoder import unit
 
 
 class VectorJudge(Judge):

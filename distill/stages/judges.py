@@ -16,7 +16,8 @@ from distill.stages.judge_answers import AnswerJudge
 from distill.stages.judge_rows import RowJudge
 from distill.stages.judge_tags import TagJudge
 from distill.stages.judge_vectors import VectorJudge
-from distill.tasks import QuestionAnswering, Task
+from distill.tasks.base import Task
+from distill.tasks.qa.task import QuestionAnswering
 
 
 def make_judge(

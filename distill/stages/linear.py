@@ -9,7 +9,7 @@ from distill.evaluation.results import LINEAR
 from distill.evaluation.score import Seen, score, score_and_choose
 from distill.stages.context import StageContext
 from distill.stages.judge import Judge
-from distill.tasks import Task
+from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 
 

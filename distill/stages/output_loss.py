@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from distill.modules.base import Batch, model_inputs
 from distill.objectives.logits import logits_loss
 from distill.objectives.vectors import similarity_loss
-from distill.tasks import Task
+from distill.tasks.base import Task
 from students.heads import logits_of
 from teachers.ragged import TeacherLogits, look_up
 

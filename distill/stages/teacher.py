@@ -11,7 +11,7 @@ from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import fit
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext, StageResult
-from distill.tasks import Vectors
+from distill.tasks.vectors.task import Vectors
 from teachers.freeze import freeze_lower
 from teachers.load import load_encoder, load_sentence_encoder, load_teacher
 from teachers.resolve import resolve_model

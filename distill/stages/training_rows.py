@@ -13,7 +13,7 @@ from distill.data.renumbered import token_for_token
 from distill.data.tokenized import TokenizedDataset, TokenRows, tokenize
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
-from distill.tasks import Task
+from distill.tasks.base import Task
 from students.heads import TOKEN_LEVEL
 from teachers.ragged import RaggedLogits, TeacherLogits
 

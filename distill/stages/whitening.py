@@ -20,10 +20,10 @@ from distill.errors import ModelError
 from distill.evaluation.predictors import INPUTS, Batch, FilePredictor, Logits
 from distill.evaluation.score import score
 from distill.runtime.backends import ENGINES
-from distill.runtime.tasks.vectors import Finish
-from distill.runtime.whitening import WHITENING, fit_whitening
 from distill.stages.context import StageContext
-from distill.tasks import Vectors
+from distill.tasks.vectors.finish import Finish
+from distill.tasks.vectors.task import Vectors
+from distill.tasks.vectors.whitening import WHITENING, fit_whitening
 
 logger = logging.getLogger("distill")
 

@@ -22,7 +22,8 @@ from distill.errors import DataError, ModelError
 from distill.modules.fit import Rows
 from distill.recipe.known import TOKENIZER_FILES, local_folder, teacher_shape
 from distill.recipe.schema import Recipe, TeacherModel, TextTask, VectorsTask, tokenizer_free
-from distill.tasks import Task, make_task
+from distill.tasks import make_task
+from distill.tasks.base import Task
 from distill.tasks.weights import weights_note
 from students.heads import TOKEN_LEVEL
 from students.sentence_modules import SentenceModules

@@ -1,101 +1,82 @@
-"""Tasks: what is predicted, its head, its loss and its metrics."""
+"""Tasks: one package for each kind, with everything that is special about it.
+
+Each has ``task.py`` (its head, loss and metrics, in torch), whose ``make`` builds the task of a
+recipe's section, and ``decode.py`` (logits to predictions, in numpy), which holds its ``DECODER``.
+They are imported when they are needed: a bundle is served without torch.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import importlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from distill.recipe import schema
-from distill.tasks.base import Task
-from distill.tasks.classification import Classification
-from distill.tasks.multi_label import MultiLabel
-from distill.tasks.ner import Ner
-from distill.tasks.question_answering import QuestionAnswering
-from distill.tasks.regression import Regression
-from distill.tasks.vectors import Vectors
-from distill.tasks.weights import class_weights, positive_weights
-from distill.text.spans import Decoding
+from distill.errors import ModelError
 
-__all__ = [
-    "KINDS",
-    "Classification",
-    "MultiLabel",
-    "Ner",
-    "QuestionAnswering",
-    "Regression",
-    "Task",
-    "Vectors",
-    "make_task",
-]
+if TYPE_CHECKING:
+    from distill.tasks.base import Task
+    from distill.tasks.decoder import Decoder
 
-
-def _classification(config: schema.ClassificationTask, labels: Sequence[str]) -> Task:
-    return Classification(labels, metric=config.metric, smoothing=config.label_smoothing)
-
-
-def _multi_label(config: schema.MultiLabelTask, labels: Sequence[str]) -> Task:
-    return MultiLabel(labels, metric=config.metric, thresholds=config.thresholds)
-
-
-def _regression(config: schema.RegressionTask, labels: Sequence[str]) -> Task:
-    del labels  # a number has none
-    bounds = None if config.bounds is None else (config.bounds[0], config.bounds[1])
-    return Regression(metric=config.metric, bounds=bounds)
-
-
-def _ner(config: schema.NerTask, labels: Sequence[str]) -> Task:
-    return Ner(labels, config.metric, scheme=config.scheme, stride=config.stride)
-
-
-def _question_answering(config: schema.QuestionTask, labels: Sequence[str]) -> Task:
-    del labels  # start and end are all there is
-    return QuestionAnswering(
-        config.metric,
-        decoding=Decoding(
-            max_answer=config.max_answer_length,
-            no_answer=config.no_answer,
-            threshold=config.threshold,
-        ),
-        stride=config.stride,
-        max_question=config.max_question_length,
-    )
-
-
-def _vectors(config: schema.VectorsTask, labels: Sequence[str]) -> Task:
-    del labels  # vectors have none
-    return Vectors(
-        config.metric,
-        pooling=config.pooling,
-        normalize=config.normalize,
-        whitening=config.whitening,
-    )
-
-
-#: Task kinds of a recipe, and what makes the task of its section and the data's labels.
-KINDS: dict[str, Callable[[Any, Sequence[str]], Task]] = {
-    Classification.kind: _classification,
-    MultiLabel.kind: _multi_label,
-    QuestionAnswering.kind: _question_answering,
-    Ner.kind: _ner,
-    Regression.kind: _regression,
-    Vectors.kind: _vectors,
+#: Kinds of tasks, as recipes and bundles name them, and their packages.
+KINDS: dict[str, str] = {
+    "classification": "distill.tasks.classification",
+    "multi_label": "distill.tasks.multi_label",
+    "regression": "distill.tasks.regression",
+    "ner": "distill.tasks.ner",
+    "qa": "distill.tasks.qa",
+    "vectors": "distill.tasks.vectors",
 }
 
 
-def make_task(config: schema.LabelledTask, labels: Sequence[str], rows: Sequence[Any] = ()) -> Task:
+class TaskConfig(Protocol):
+    """A recipe's ``task`` section."""
+
+    @property
+    def kind(self) -> str:
+        """One of :data:`KINDS`."""
+
+
+def make_task(config: TaskConfig, labels: Sequence[str], examples: Sequence[Any] = ()) -> Task:
     """The task that a recipe's ``task`` section describes.
 
     Args:
         config: the section.
         labels: the label names that the data have, in the order of their integers.
-        rows: what is right for each training row, which balanced weights are counted in.
+        examples: the label of each training example, in which balanced weights are counted.
 
     Raises:
         DataError: the metric or a weight does not fit the labels.
     """
-    task = KINDS[config.kind](config, labels)
-    if isinstance(task, Classification) and isinstance(config, schema.ClassificationTask):
-        task.weights = class_weights(config.class_weights, labels, rows)
-    elif isinstance(task, MultiLabel) and isinstance(config, schema.MultiLabelTask):
-        task.weights = positive_weights(config.positive_weights, labels, rows)
+    task: Task = importlib.import_module(f"{KINDS[config.kind]}.task").make(
+        config, labels, examples
+    )
     return task
+
+
+def make_decoder(
+    kind: str,
+    labels: Sequence[str],
+    settings: Mapping[str, Any],
+    *,
+    max_length: int,
+    folder: Path,
+) -> Decoder:
+    """What reads texts for a bundle's model, and turns its outputs into predictions.
+
+    Args:
+        kind: the task's kind.
+        labels: label names in the order of the outputs.
+        settings: the task's settings, as the bundle's description has them.
+        max_length: tokens that the model reads, special ones included.
+        folder: the bundle.
+
+    Raises:
+        ModelError: the kind is unknown, or the settings cannot be used.
+    """
+    if kind not in KINDS:
+        raise ModelError(f"{folder}: a bundle for '{kind}'; this version knows {', '.join(KINDS)}")
+    decoder: Decoder = importlib.import_module(f"{KINDS[kind]}.decode").DECODER(
+        labels, settings, max_length=max_length, folder=folder
+    )
+    return decoder

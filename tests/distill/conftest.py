@@ -68,7 +68,7 @@ def _export_vectors(
     from distill.export.bundle import write_bundle
     from distill.export.onnx import export_onnx
     from distill.export.transformers_folder import save_transformers
-    from distill.runtime.whitening import WHITENING, fit_whitening
+    from distill.tasks.vectors.whitening import WHITENING, fit_whitening
     from teachers.load import load_sentence_encoder
 
     work = folder.with_name(folder.name + "-work")

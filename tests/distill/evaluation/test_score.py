@@ -15,7 +15,7 @@ from distill.errors import DataError
 from distill.evaluation.predictors import FilePredictor, TorchPredictor, torch_threads
 from distill.evaluation.score import score
 from distill.export.onnx import export_onnx
-from distill.tasks.classification import Classification
+from distill.tasks.classification.task import Classification
 
 
 @pytest.fixture

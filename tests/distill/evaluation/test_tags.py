@@ -23,7 +23,7 @@ from distill.evaluation.tags import (
     tag_keeper,
     tag_predictions,
 )
-from distill.tasks import Ner
+from distill.tasks.ner.task import Ner
 from distill.text.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")

@@ -24,7 +24,7 @@ from distill.recipe.schema import (
     TrainConfig,
     WeightSchedule,
 )
-from distill.tasks import Classification
+from distill.tasks.classification.task import Classification
 
 Batch = dict[str, Tensor]
 INTERMEDIATE = ["embedding", "attention", "hidden"]

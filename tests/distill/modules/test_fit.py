@@ -171,7 +171,7 @@ def test_steps_do_not_wait_for_the_device(
 def test_loss_that_is_no_number_is_told(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from distill.tasks import Classification
+    from distill.tasks.classification.task import Classification
 
     monkeypatch.setattr(
         Classification, "loss", lambda *_: torch.tensor(float("nan"), requires_grad=True)

@@ -12,7 +12,7 @@ from distill.errors import ModelError
 from distill.modules.finetune import FinetuneModule
 from distill.modules.optimizer import make_optimizer, rate_factor
 from distill.recipe.schema import TrainConfig
-from distill.tasks import Classification
+from distill.tasks.classification.task import Classification
 from teachers.freeze import freeze_lower
 
 

@@ -12,7 +12,7 @@ from distill.modules.distill import DistillModule
 from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import fit
 from distill.recipe.schema import TrainConfig
-from distill.tasks import Classification
+from distill.tasks.classification.task import Classification
 from teachers.cache import cached_logits
 from teachers.load import load_model, load_tokenizer
 

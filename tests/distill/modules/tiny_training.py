@@ -29,7 +29,7 @@ from distill.modules.distill import DistillModule
 from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import FitResult, FitSession, fit
 from distill.recipe.schema import Objective, TrainConfig, TrainerConfig
-from distill.tasks import Classification
+from distill.tasks.classification.task import Classification
 from distill.tracking.metrics_csv import MetricsCsv
 
 #: Reads an objective that is written as in a recipe.

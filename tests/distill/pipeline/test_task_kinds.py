@@ -18,7 +18,7 @@ from distill.inspection.subjects import find_subjects
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
 from distill.runtime import load
-from distill.tasks.thresholds import best_thresholds
+from distill.tasks.multi_label.thresholds import best_thresholds
 from students.heads import logits_of
 from teachers.load import load_model, load_tokenizer
 

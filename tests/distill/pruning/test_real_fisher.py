@@ -52,7 +52,7 @@ def test_half_the_work_goes_without_training(real_data, tmp_path):
     from distill.pruning.surgery import slice_model
     from distill.recipe.schema import TrainConfig
     from distill.stages.output_loss import output_loss
-    from distill.tasks import Classification
+    from distill.tasks.classification.task import Classification
     from students.build import build_student
     from students.sizes import resolve_size
     from teachers.cache import compute_logits

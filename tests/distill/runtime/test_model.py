@@ -9,7 +9,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from distill.errors import DataError, ModelError
 from distill.runtime import load
-from distill.runtime.tasks.classification import softmax
+from distill.tasks.decoder import softmax
 
 TEXTS = [
     "the best film",

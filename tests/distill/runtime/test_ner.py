@@ -11,8 +11,7 @@ from transformers import AutoTokenizer, BertConfig, BertForTokenClassification, 
 
 from distill.errors import DataError, ModelError
 from distill.export.folder import export_folder
-from distill.runtime import load
-from distill.runtime.tasks.ner import Tagger
+from distill.runtime import BundleModel, load
 from distill.text.tags import tags_of
 
 LABELS = tags_of(["person", "place"], "bio")
@@ -56,12 +55,15 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def tagger(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Tagger:
+def tagger(source: Path, tmp_path_factory: pytest.TempPathFactory) -> BundleModel:
     bundle = tmp_path_factory.mktemp("bundle") / "bundle"
     export_folder(source, bundle, formats=("transformers", "onnx"), max_length=16)
-    found = load(bundle)
-    assert isinstance(found, Tagger)
-    return found
+    return load(bundle)
+
+
+def tags_by(tagger: BundleModel, texts: list[str], **how: int) -> list[list[tuple[int, int, str]]]:
+    inputs = tagger.decoder.inputs(tagger.encoder, texts, None)
+    return tagger.decoder.tags(inputs, tagger.run(inputs.rows, **how))
 
 
 def expected_tags(source: Path, text: str) -> list[tuple[int, str]]:
@@ -80,14 +82,14 @@ def expected_tags(source: Path, text: str) -> list[tuple[int, str]]:
     ]
 
 
-def test_tags_are_those_of_transformers(source: Path, tagger: Tagger) -> None:
-    found = tagger.tags(TEXTS)
+def test_tags_are_those_of_transformers(source: Path, tagger: BundleModel) -> None:
+    found = tags_by(tagger, TEXTS)
     for text, tags in zip(TEXTS, found, strict=True):
         assert [(start, tag) for start, _, tag in tags] == expected_tags(source, text)
     assert len({tag for row in found for _, _, tag in row}) > 2
 
 
-def test_entities_stand_where_they_are_said_to(tagger: Tagger) -> None:
+def test_entities_stand_where_they_are_said_to(tagger: BundleModel) -> None:
     predictions = tagger.predict(TEXTS)
     entities = [
         (text, entity)
@@ -105,21 +107,21 @@ def test_entities_stand_where_they_are_said_to(tagger: Tagger) -> None:
     assert all(tagger.line(one) for one in predictions)
 
 
-def test_batches_change_nothing(tagger: Tagger) -> None:
-    alone = [tagger.tags([text])[0] for text in TEXTS]
-    assert tagger.tags(TEXTS, batch_size=2) == alone
+def test_batches_change_nothing(tagger: BundleModel) -> None:
+    alone = [tags_by(tagger, [text])[0] for text in TEXTS]
+    assert tags_by(tagger, TEXTS, batch_size=2) == alone
 
 
-def test_long_texts_are_read_to_their_end(tagger: Tagger) -> None:
+def test_long_texts_are_read_to_their_end(tagger: BundleModel) -> None:
     words = ["Ann", "Lee", "film", "New", "York"] * 30
     text = " ".join(words)
-    [tags] = tagger.tags([text])
+    [tags] = tags_by(tagger, [text])
     assert [text[start:end] for start, end, _ in tags] == words
     spans = [(e["start"], e["end"]) for e in tagger.predict([text])[0]["entities"]]
     assert spans == sorted(spans)
 
 
-def test_the_line_is_for_people(tagger: Tagger) -> None:
+def test_the_line_is_for_people(tagger: BundleModel) -> None:
     entity = {"type": "place", "text": "New\nYork", "start": 0, "end": 8, "score": 0.981}
     assert tagger.line({"entities": [entity, entity]}) == (
         "place: New York (98.1%), place: New York (98.1%)"
@@ -127,7 +129,7 @@ def test_the_line_is_for_people(tagger: Tagger) -> None:
     assert tagger.line({"entities": []}) == "-"
 
 
-def test_what_is_no_list_of_texts_is_refused(tagger: Tagger) -> None:
+def test_what_is_no_list_of_texts_is_refused(tagger: BundleModel) -> None:
     with pytest.raises(DataError, match="give a list of strings"):
         tagger.predict("Ann")
     with pytest.raises(DataError, match="leave the pairs out"):
@@ -146,7 +148,7 @@ def test_labels_must_be_tags(source: Path, tmp_path: Path) -> None:
         export_folder(wrong, tmp_path / "bundle", formats=("onnx",))
 
 
-def test_every_unit_of_a_long_text_is_read(tagger: Tagger) -> None:
-    found = tagger._words(["Ann " * 100])
-    [shares] = tagger._shares(found, batch_size=None, instances=None)
+def test_every_word_of_a_long_text_is_read(tagger: BundleModel) -> None:
+    inputs = tagger.decoder.inputs(tagger.encoder, ["Ann " * 100], None)
+    [shares] = tagger.decoder.shares(inputs, tagger.run(inputs.rows))
     np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-6)

@@ -13,7 +13,6 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer, BertFor
 from distill.data.tagged import join
 from distill.export.folder import export_folder
 from distill.runtime import load
-from distill.runtime.tasks.ner import Tagger
 from distill.text.tags import tags_of
 from teachers.resolve import resolve_model
 
@@ -59,9 +58,10 @@ def test_the_runtime_tags_as_transformers_does(texts: list[str], tmp_path: Path)
     AutoTokenizer.from_pretrained(resolve_model("minilm-l6")).save_pretrained(source)
     export_folder(source, tmp_path / "bundle", formats=("transformers", "onnx"), max_length=128)
     tagger = load(tmp_path / "bundle", threads=1)
-    assert isinstance(tagger, Tagger)
     expected = tagged_by_transformers(source, texts)
-    found = [[tag for _, _, tag in row] for row in tagger.tags(texts)]
+    inputs = tagger.decoder.inputs(tagger.encoder, texts, None)
+    tagged = tagger.decoder.tags(inputs, tagger.run(inputs.rows))
+    found = [[tag for _, _, tag in row] for row in tagged]
     assert [len(row) for row in found] == [len(row) for row in expected]
     pairs = [pair for rows in zip(found, expected, strict=True) for pair in zip(*rows, strict=True)]
     assert len(pairs) > 5000

@@ -18,7 +18,7 @@ from distill.data.split import Split, TaskData
 from distill.export.folder import export_folder
 from distill.export.head import fit_head_bundle
 from distill.export.transformers_folder import save_transformers
-from distill.runtime import VectorModel, load
+from distill.runtime import BundleModel, load
 from distill.runtime.summary import summarise
 from teachers.load import load_sentence_encoder, load_tokenizer
 
@@ -38,9 +38,9 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bundle"
 
 
-def opened(folder: Path, format: str) -> VectorModel:
+def opened(folder: Path, format: str) -> BundleModel:
     model = load(folder, format=format)
-    assert isinstance(model, VectorModel)
+    assert model.decoder.gives_vectors
     return model
 
 

@@ -6,9 +6,9 @@ import pytest
 from distill.cli.main import main
 from distill.runtime import load, tuning
 from distill.runtime import model as module
-from distill.runtime.encoding import TextEncoder
 from distill.runtime.manifest import read_manifest, write_runtime
 from distill.runtime.workers import Tuned, Workers
+from distill.text.encoding import TextEncoder
 
 TEXTS = ["the best film", "", "a long and dull story about a film that was never good", "bad"] * 9
 

@@ -19,7 +19,10 @@ from distill.data.windowed import window
 from distill.evaluation.answers import read_answers
 from distill.evaluation.predictions import read_predictions
 from distill.stages.judges import make_judge
-from distill.tasks import Classification, Ner, QuestionAnswering, Vectors
+from distill.tasks.classification.task import Classification
+from distill.tasks.ner.task import Ner
+from distill.tasks.qa.task import QuestionAnswering
+from distill.tasks.vectors.task import Vectors
 from distill.text.tags import TagSet, tags_of
 
 SPLIT = Split("test", ["first", "second", "third"], [0, 1, 1], pairs=["a", "b", "c"])

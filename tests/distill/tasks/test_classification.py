@@ -5,7 +5,8 @@ import torch
 
 from distill.errors import DataError
 from distill.recipe.schema import ClassificationTask
-from distill.tasks import Classification, make_task
+from distill.tasks import make_task
+from distill.tasks.classification.task import Classification
 
 
 def logits_for(predictions: list[int], classes: int) -> torch.Tensor:

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 
 from distill.errors import DataError
 from distill.objectives.logits import kl, logits_loss, soft_ce
-from distill.tasks import MultiLabel
+from distill.tasks.multi_label.task import MultiLabel
 
 LABELS = ["a", "b", "c"]
 

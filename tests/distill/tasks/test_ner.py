@@ -6,7 +6,8 @@ import torch.nn.functional as F
 
 from distill.errors import DataError
 from distill.recipe.schema import NerTask
-from distill.tasks import Ner, make_task
+from distill.tasks import make_task
+from distill.tasks.ner.task import Ner
 from distill.text.tags import tags_of
 
 LABELS = tags_of(["person", "place"], "bio")

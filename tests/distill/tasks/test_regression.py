@@ -11,7 +11,8 @@ from distill.errors import DataError
 from distill.objectives import make_objectives
 from distill.objectives.logits import LogitsMatch, logits_loss
 from distill.recipe.schema import RegressionTask
-from distill.tasks import Regression, make_task
+from distill.tasks import make_task
+from distill.tasks.regression.task import Regression
 
 
 def test_scores_are_scipys_over_all_batches() -> None:

@@ -9,7 +9,7 @@ from scipy import stats
 from torchmetrics import MetricCollection
 
 from distill.errors import DataError
-from distill.tasks.similarity import PearsonOfPairs, SpearmanOfPairs
+from distill.tasks.vectors.similarity import PearsonOfPairs, SpearmanOfPairs
 
 
 def collection() -> MetricCollection:

@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from distill.tasks import MultiLabel
-from distill.tasks.thresholds import best_thresholds
+from distill.tasks.multi_label.task import MultiLabel
+from distill.tasks.multi_label.thresholds import best_thresholds
 
 LABELS = ["often", "rarely", "never"]
 

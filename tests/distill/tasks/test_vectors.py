@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from distill.errors import DataError
 from distill.recipe.schema import VectorsTask
 from distill.tasks import make_task
-from distill.tasks.vectors import Vectors, cosent_loss
+from distill.tasks.vectors.task import Vectors, cosent_loss
 
 
 def test_cosent_written_out() -> None:

@@ -9,8 +9,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from distill.data.split import Split, TaskData
-from distill.tasks import Classification, MultiLabel, Regression
+from distill.tasks.classification.task import Classification
 from distill.tasks.floors.linear import linear_floor
+from distill.tasks.multi_label.task import MultiLabel
+from distill.tasks.regression.task import Regression
 
 GOOD, BAD = ["good", "great", "fine", "lovely"], ["bad", "awful", "dull", "poor"]
 

@@ -23,10 +23,12 @@ from torchmetrics.classification import (
 from distill import ranks
 from distill.data.split import TaskData
 from distill.errors import DataError
+from distill.recipe import schema
 from distill.tasks.base import ProblemType, Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
-from distill.tasks.thresholds import USUAL, ThresholdScores, decided, thresholds_of
+from distill.tasks.multi_label.thresholds import USUAL, ThresholdScores, decided, thresholds_of
+from distill.tasks.weights import positive_weights
 
 #: Labels whose thresholds a log tells.
 _TOLD = 8
@@ -182,3 +184,12 @@ class MultiLabel(Task):
         """0 or 1 for each label of each row, (B * C,)."""
         labels = batch.get("labels")
         return None if labels is None else labels.flatten().long()
+
+
+def make(
+    config: schema.MultiLabelTask, labels: Sequence[str], examples: Sequence[Any]
+) -> MultiLabel:
+    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
+    task = MultiLabel(labels, metric=config.metric, thresholds=config.thresholds)
+    task.weights = positive_weights(config.positive_weights, labels, examples)
+    return task

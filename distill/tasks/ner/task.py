@@ -15,8 +15,9 @@ from torchmetrics import MetricCollection
 
 from distill import ranks
 from distill.errors import DataError
+from distill.recipe import schema
 from distill.tasks.base import Task
-from distill.tasks.entities import METRICS, EntityScores
+from distill.tasks.ner.entities import METRICS, EntityScores
 from distill.text.tags import TagSet
 
 _IGNORED = -100
@@ -25,7 +26,7 @@ _IGNORED = -100
 class Ner(Task):
     """Tags of tokens by cross-entropy, scored as entities.
 
-    Metrics are those of :class:`~distill.tasks.entities.EntityScores`.
+    Metrics are those of :class:`~distill.tasks.ner.entities.EntityScores`.
 
     Args:
         labels: the tags in the order of their integers.
@@ -70,7 +71,7 @@ class Ner(Task):
         return ranks.mean(F.cross_entropy(logits[kept].float(), labels[kept], reduction="none"))
 
     def metrics(self) -> MetricCollection:
-        """Empty :class:`~distill.tasks.entities.EntityScores`; see :meth:`Task.metrics`."""
+        """Empty :class:`~distill.tasks.ner.entities.EntityScores`; see :meth:`Task.metrics`."""
         return MetricCollection({"entities": EntityScores(self.tag_set)}, compute_groups=False)
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
@@ -86,3 +87,9 @@ class Ner(Task):
         """The labels of those tokens, (M,)."""
         labels = batch.get("labels")
         return labels[labels != _IGNORED] if isinstance(labels, torch.Tensor) else None
+
+
+def make(config: schema.NerTask, labels: Sequence[str], examples: Sequence[Any]) -> Ner:
+    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
+    del examples
+    return Ner(labels, config.metric, scheme=config.scheme, stride=config.stride)

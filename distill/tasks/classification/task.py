@@ -6,7 +6,7 @@ Shapes: B batch, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -22,9 +22,11 @@ from torchmetrics.classification import (
 from distill import ranks
 from distill.data.split import TaskData
 from distill.errors import DataError
+from distill.recipe import schema
 from distill.tasks.base import ProblemType, Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
+from distill.tasks.weights import class_weights
 
 
 class SecondLabelF1(BinaryF1Score):
@@ -126,3 +128,12 @@ class Classification(Task):
         # Compute groups are off: they merge metrics whose counts agree after the first batch,
         # and those of different averages can agree there by chance.
         return MetricCollection(dict(self._metrics()), compute_groups=False)
+
+
+def make(
+    config: schema.ClassificationTask, labels: Sequence[str], examples: Sequence[Any]
+) -> Classification:
+    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
+    task = Classification(labels, metric=config.metric, smoothing=config.label_smoothing)
+    task.weights = class_weights(config.class_weights, labels, examples)
+    return task

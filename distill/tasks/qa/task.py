@@ -6,7 +6,7 @@ and which do; see :class:`distill.data.windowed.WindowedDataset`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,8 +18,9 @@ from torchmetrics.utilities import dim_zero_cat
 
 from distill import ranks
 from distill.data.windowed import END, OUTSIDE, START, Asked
-from distill.tasks.answers import best_of
+from distill.recipe import schema
 from distill.tasks.base import Task
+from distill.tasks.qa.answers import best_of
 from distill.text.spans import Decoding, window_spans
 
 #: Logit of the tokens that cannot start or end an answer: none has a smaller one, and its softmax
@@ -199,3 +200,20 @@ def _places(labels: Tensor) -> Tensor:
     """The tokens where the answers start, then where they end, (2B,)."""
     known = labels.clamp(min=0)  # (B, L)
     return torch.cat([(known & bit).ne(0).long().argmax(dim=1) for bit in (START, END)])
+
+
+def make(
+    config: schema.QuestionTask, labels: Sequence[str], examples: Sequence[Any]
+) -> QuestionAnswering:
+    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
+    del labels, examples  # start and end are all there is
+    return QuestionAnswering(
+        config.metric,
+        decoding=Decoding(
+            max_answer=config.max_answer_length,
+            no_answer=config.no_answer,
+            threshold=config.threshold,
+        ),
+        stride=config.stride,
+        max_question=config.max_question_length,
+    )

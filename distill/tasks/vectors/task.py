@@ -5,7 +5,7 @@ Shapes: F sentences of a batch, P pairs (F = 2 P), D width of the vectors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -14,8 +14,9 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from distill.errors import DataError
+from distill.recipe import schema
 from distill.tasks.base import Task
-from distill.tasks.similarity import PearsonOfPairs, SpearmanOfPairs
+from distill.tasks.vectors.similarity import PearsonOfPairs, SpearmanOfPairs
 
 #: Cosines are multiplied by it in the loss, as in CoSENT.
 SCALE = 20.0
@@ -99,3 +100,14 @@ class Vectors(Task):
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
         """Take the vectors (F, D) of a batch of sentences; pairs need not be in one batch."""
         metrics.update(logits, batch["index"], batch["labels"])
+
+
+def make(config: schema.VectorsTask, labels: Sequence[str], examples: Sequence[Any]) -> Vectors:
+    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
+    del labels, examples  # vectors have none
+    return Vectors(
+        config.metric,
+        pooling=config.pooling,
+        normalize=config.normalize,
+        whitening=config.whitening,
+    )

@@ -11,15 +11,15 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from distill.errors import DataError, ModelError
-from distill.runtime import VectorModel, load
-from distill.runtime.whitening import Whitening
+from distill.runtime import BundleModel, load
+from distill.tasks.vectors.whitening import Whitening
 
 TEXTS = ["the best film", "bad", "a very long and dull story of the old year", ""]
 
 
-def opened(folder: Path, **options: object) -> VectorModel:
+def opened(folder: Path, **options: object) -> BundleModel:
     model = load(folder, **options)  # type: ignore[arg-type]
-    assert isinstance(model, VectorModel)
+    assert model.decoder.gives_vectors
     return model
 
 

@@ -6,6 +6,7 @@ Shapes: B batch.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
@@ -20,6 +21,7 @@ from torchmetrics.regression import (
 from distill import ranks
 from distill.data.split import TaskData
 from distill.errors import DataError
+from distill.recipe import schema
 from distill.tasks.base import LogitsLoss, ProblemType, Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
@@ -126,3 +128,12 @@ class Regression(Task):
     def decide(self, logits: Tensor) -> Tensor:
         """The number itself, (B,)."""
         return logits.squeeze(-1)
+
+
+def make(
+    config: schema.RegressionTask, labels: Sequence[str], examples: Sequence[Any]
+) -> Regression:
+    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
+    del labels, examples  # a number has none
+    bounds = None if config.bounds is None else (config.bounds[0], config.bounds[1])
+    return Regression(metric=config.metric, bounds=bounds)

@@ -1,0 +1,1 @@
+"""Named entities: a tag for each word of a text."""

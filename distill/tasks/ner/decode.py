@@ -1,0 +1,121 @@
+"""Named entities of a text, with their characters.
+
+Legend: N texts, W words of a text, L length of a window, C tags.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from distill.errors import ModelError
+from distill.tasks.decoder import Decoder, Inputs, Logits, Shares, softmax
+from distill.text.encoding import TextEncoder
+from distill.text.tags import TagSet
+from distill.text.words import Words, WordWindow, default_stride, word_windows, words_of
+
+
+class NerDecoder(Decoder):
+    """The entities of every text; see :class:`~distill.tasks.decoder.Decoder`.
+
+    Texts of any length are read whole: long ones in windows that overlap.
+
+    Attributes:
+        tag_set: the tags, and the entities that they spell.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
+    ) -> None:
+        super().__init__(labels, settings, max_length=max_length, folder=folder)
+        try:
+            self.tag_set = TagSet(labels, str(settings.get("scheme", "bio")))
+        except (ValueError, KeyError) as error:
+            raise ModelError(f"{folder}: not the tags of a tagger ({error})") from error
+        self._strict = bool(settings.get("strict", True))
+        stride = settings.get("stride")
+        self._stride = default_stride(max_length) if stride is None else int(stride)
+
+    def inputs(
+        self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None
+    ) -> Inputs:
+        """The windows of every text; see :meth:`Decoder.inputs`.
+
+        ``parts`` holds the words of each text and the number of each window's text.
+        """
+        encodings = encoder.encode_whole(texts)
+        words = [words_of(*pair) for pair in zip(encodings, texts, strict=True)]
+        cut: list[tuple[int, WordWindow]] = [
+            (text, window)
+            for text, own in enumerate(words)
+            for window in word_windows(own, max_length=self.max_length, stride=self._stride)
+        ]
+        return Inputs(
+            texts, None, [window for _, window in cut], parts=(words, [text for text, _ in cut])
+        )
+
+    def predictions(self, inputs: Inputs, outputs: Sequence[Logits]) -> list[dict[str, Any]]:
+        """Per text ``{"entities": [{"type", "text", "start", "end", "score"}, ...]}``.
+
+        They come in the order of the text, and ``text[start:end]`` is the entity's text
+        (characters, not bytes); the score is the mean of the probabilities of its words' tags.
+        """
+        words: list[Words] = inputs.parts[0]
+        shares = self.shares(inputs, outputs)
+        return [
+            {"entities": self._entities(*one)}
+            for one in zip(inputs.texts, words, shares, strict=True)
+        ]
+
+    def tags(self, inputs: Inputs, outputs: Sequence[Logits]) -> list[list[tuple[int, int, str]]]:
+        """The tag of every word of every text: its first character, the one behind, and the tag."""
+        words: list[Words] = inputs.parts[0]
+        shares = self.shares(inputs, outputs)
+        return [
+            [
+                (start, end, self.labels[tag])
+                for start, end, tag in zip(text.starts, text.ends, own.argmax(axis=-1), strict=True)
+            ]
+            for text, own in zip(words, shares, strict=True)
+        ]
+
+    def shares(self, inputs: Inputs, outputs: Sequence[Logits]) -> list[Shares]:
+        """The probabilities of the tags of each text's words, (W, C) each."""
+        words, texts = inputs.parts
+        shares = [np.zeros((len(own), len(self.labels))) for own in words]
+        for text, window, logits in zip(texts, inputs.rows, outputs, strict=True):  # (L, C)
+            shares[text][window.words] = softmax(logits[window.positions])  # type: ignore[attr-defined]
+        return shares
+
+    def _entities(self, text: str, words: Words, shares: Shares) -> list[dict[str, Any]]:
+        tags = shares.argmax(axis=-1)  # (W,)
+        best = shares.max(axis=-1, initial=0.0)  # (W,)
+        entities = []
+        for span in self.tag_set.read(tags.tolist(), strict=self._strict):
+            start, end = words.starts[span.start], words.ends[span.end - 1]
+            entities.append(
+                {
+                    "type": self.tag_set.types[span.type],
+                    "text": text[start:end],
+                    "start": start,
+                    "end": end,
+                    "score": float(best[span.start : span.end].mean()),
+                }
+            )
+        return entities
+
+    def line(self, prediction: Mapping[str, Any]) -> str:
+        """``location: New York (98.1%)``, one after the other, or ``-`` where there are none."""
+        return (
+            ", ".join(
+                f"{entity['type']}: {' '.join(entity['text'].split())} ({entity['score']:.1%})"
+                for entity in prediction["entities"]
+            )
+            or "-"
+        )
+
+
+DECODER = NerDecoder

@@ -1,0 +1,94 @@
+"""The part of a text that answers a question about it.
+
+Legend: N questions, L length of a window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distill.errors import DataError
+from distill.files.bad_rows import is_unicode
+from distill.tasks.decoder import Decoder, Inputs, Logits
+from distill.text.encoding import TextEncoder
+from distill.text.questions import Limits, WindowEncoder
+from distill.text.spans import Decoding, answer, window_spans
+
+
+class QaDecoder(Decoder):
+    """The answer to every question; see :class:`~distill.tasks.decoder.Decoder`.
+
+    A long text is read in windows that overlap; of a long question only the beginning is.
+
+    Attributes:
+        decoding: how answers are chosen.
+    """
+
+    def __init__(
+        self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
+    ) -> None:
+        super().__init__(labels, settings, max_length=max_length, folder=folder)
+        self._limits = Limits.of(
+            max_length,
+            stride=settings.get("stride"),
+            max_question=settings.get("max_question_length"),
+        )
+        self.decoding = Decoding(
+            max_answer=int(settings.get("max_answer_length", Decoding.max_answer)),
+            no_answer=bool(settings.get("no_answer", False)),
+            threshold=float(settings.get("threshold", 0.0)),
+        )
+
+    def inputs(
+        self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None
+    ) -> Inputs:
+        """The windows of every text with its question; see :meth:`Decoder.inputs`.
+
+        ``parts`` holds the number of each text's windows.
+        """
+        contexts = list(pairs or ())
+        for name, given in (("texts", texts), ("pairs", contexts)):
+            for index, text in enumerate(given):
+                if not is_unicode(text):
+                    raise DataError(f"{name}[{index}] is not valid Unicode: {text!a}")
+        windows = WindowEncoder(encoder.tokenizer(), self._limits).encode(texts, contexts)
+        return Inputs(
+            texts,
+            contexts,
+            [window for own in windows for window in own],
+            parts=[len(own) for own in windows],
+        )
+
+    def predictions(self, inputs: Inputs, outputs: Sequence[Logits]) -> list[dict[str, Any]]:
+        """Per question ``answer``, ``start``, ``end``, ``score`` and ``candidates``.
+
+        ``text[start:end]`` is the answer, the score its probability; the candidates are the best
+        answers, the most probable first, each with the same four. Where the bundle allows no
+        answer, that is the empty text from 0 to 0.
+        """
+        decoding = self.decoding
+        windows = iter(zip(inputs.rows, outputs, strict=True))
+        predictions = []
+        for context, count in zip(inputs.pairs or (), inputs.parts, strict=True):
+            scored = [
+                window_spans(
+                    logits,  # (L, 2)
+                    window.first,  # type: ignore[attr-defined]
+                    window.chars,  # type: ignore[attr-defined]
+                    max_answer=decoding.max_answer,
+                    count=decoding.candidates,
+                )
+                for window, logits in (next(windows) for _ in range(count))
+            ]
+            predictions.append(answer(context, scored, decoding))
+        return predictions
+
+    def line(self, prediction: Mapping[str, Any]) -> str:
+        """``98.1%  France``."""
+        text = " ".join(prediction["answer"].split()) or "(no answer)"
+        return f"{prediction['score']:6.1%}  {text}"
+
+
+DECODER = QaDecoder

@@ -1,0 +1,1 @@
+"""A vector for each text, whose cosines say how alike texts are."""

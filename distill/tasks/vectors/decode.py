@@ -1,0 +1,48 @@
+"""A vector for each text.
+
+Legend: N texts, D width of the model's vectors, K of those that are given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distill.tasks.decoder import Logits, TextDecoder
+from distill.tasks.vectors.finish import Finish
+
+_SHOWN = 4
+
+
+class VectorsDecoder(TextDecoder):
+    """The vector of every text; see :class:`~distill.tasks.decoder.Decoder`."""
+
+    gives_vectors = True
+
+    def __init__(
+        self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
+    ) -> None:
+        super().__init__(labels, settings, max_length=max_length, folder=folder)
+        self._finish = Finish.of(folder, settings)
+
+    def logits(self, raw: Logits) -> Logits:
+        """The vectors that are given, (N, K); see :meth:`Decoder.logits`."""
+        return self.vectors(raw)
+
+    def vectors(self, raw: Logits, *, whiten: bool = True) -> Logits:
+        """See :meth:`Decoder.vectors`."""
+        return self._finish(raw, whiten=whiten)
+
+    def decode(self, logits: Logits) -> list[dict[str, Any]]:
+        """Per text ``{"vector": [...]}``."""
+        return [{"vector": vector.tolist()} for vector in logits]
+
+    def line(self, prediction: Mapping[str, Any]) -> str:
+        """``[0.021 -0.043 0.008 0.110 ... 384]``."""
+        vector = prediction["vector"]
+        shown = " ".join(f"{number:.3f}" for number in vector[:_SHOWN])
+        return f"[{shown} ... {len(vector)}]"
+
+
+DECODER = VectorsDecoder
