@@ -186,7 +186,8 @@ def _is_blank(fields: list[str], names: list[str]) -> bool:
 def _row_fault(fields: list[str], names: list[str]) -> str | None:
     if len(fields) != len(names):
         count = f"{len(fields)} field{'s' * (len(fields) != 1)}"
-        return f"{count}, but the header has {len(names)} ({listed(names)})"
+        other = "; is it another delimiter?" if len(names) == 1 else ""
+        return f"{count}, but the header has {len(names)} ({listed(names)}){other}"
     if [field.strip().removeprefix("\ufeff") for field in fields] == names:
         return "the header again; two files were joined with the header of each"
     return None

@@ -51,14 +51,12 @@ class Results:
         if not self.csv:
             return "".join(json_line(one) for one in found).encode("utf-8")
         flat = [flattened(one) for one in found]
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
+        lines = []
         if self.columns is None and flat:
             self.columns = list(flat[0])
-            writer.writerow(self.columns)
-        for one in flat:
-            writer.writerow(self._cells(one))
-        return text.getvalue().encode("utf-8")
+            lines.append(_csv_line(self.columns))
+        lines += [_csv_line(self._cells(one)) for one in flat]
+        return "".join(lines).encode("utf-8")
 
     def close(self, path: Path, rows: int) -> None:
         """Lines need no end; see :meth:`distill.runtime.vector_file.VectorFile.close`."""
@@ -99,6 +97,13 @@ def flattened(row: Mapping[str, Any]) -> dict[str, Any]:
         else:
             found[name] = json.dumps(value, ensure_ascii=False)
     return found
+
+
+def _csv_line(cells: Sequence[Any]) -> str:
+    text = io.StringIO(newline="")
+    # Only what ends its own lines is quoted by this writer: a carriage return too, with this end.
+    csv.writer(text, lineterminator="\r\n").writerow(cells)
+    return text.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _is_number(value: Any) -> bool:

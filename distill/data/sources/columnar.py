@@ -41,6 +41,8 @@ def read_parquet(path: Path, wanted: Sequence[str], bad: BadRows | None = None) 
             names = list(file.schema_arrow.names)
             metadata = file.schema_arrow.metadata or {}
             present = [name for name in wanted if name in names]
+            if twice := sorted({name for name in wanted if names.count(name) > 1}):
+                raise DataError(f"{path}: a column name stands twice: {listed(twice)}")
             columns: dict[str, list[Any]] = {name: [] for name in present}
             for batch in file.iter_batches(columns=present):
                 for name in present:

@@ -81,7 +81,8 @@ class Table:
         """
         if name in self.columns:
             return self.columns[name]
+        other = ", or another data.delimiter" if len(self.available) == 1 else ""
         raise DataError(
             f"{self.place}: no column '{name}'; columns are {listed(self.available)}"
-            f"{nearest(name, self.available)}; choose one with {key}"
+            f"{nearest(name, self.available)}; choose one with {key}{other}"
         )
