@@ -66,7 +66,10 @@ class Rows:
         wanted: Sequence[str] = (),
         delimiter: str | None = None,
     ) -> None:
-        delimiter = "\t" if delimiter == r"\t" else delimiter
+        try:
+            delimiter = None if delimiter is None else one_character(delimiter)
+        except ValueError as error:
+            raise DataError(f"{source}: the delimiter is {error}") from None
         self.lines = Lines(source, quoted=kind == CSV)
         self.place = self.lines.place
         self.columns: dict[str, None] = {}
@@ -95,8 +98,6 @@ class Rows:
         first = next((line for line in lines if line.fault or line.text.strip()), None)
         if first is None:
             raise DataError(f"{self.place}: the file is empty; its first line names the columns")
-        if given is not None and (len(given) != 1 or given in '"\r\n'):
-            raise DataError(f"{self.place}: the delimiter is {given!r}; one character is expected")
         delimiter = given or (self._delimiter(first.text, wanted) if kind == CSV else "\t")
         lines = itertools.chain([first], lines)
         split = _quoted_fields(lines, delimiter) if kind == CSV else _fields(lines, delimiter)
@@ -216,6 +217,18 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"the key '{twice}' stands twice in an object")
     return row
+
+
+def one_character(delimiter: str) -> str:
+    """A delimiter as it is meant: a backslash and a ``t`` stand for a tab.
+
+    Raises:
+        ValueError: it separates no fields.
+    """
+    meant = "\t" if delimiter == r"\t" else delimiter
+    if len(meant) != 1 or meant in '"\r\n':
+        raise ValueError(f"{delimiter!r}; one character is expected")
+    return meant
 
 
 def file_kind(source: str | Path) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StrictInt, StrictStr
+from pydantic import Field, StrictInt, StrictStr, field_validator
 
+from distill.files.rows import one_character
 from distill.section import Name, PositiveInt, Section
 
 Paths = StrictStr | Annotated[list[StrictStr], Field(min_length=1)]
@@ -71,7 +72,7 @@ class DataConfig(Section):
     Every model is scored on each apart, at the end; they choose nothing."""
     columns: Columns = Columns()
     """Which columns hold the text and the label."""
-    delimiter: Annotated[StrictStr, Field(pattern=r'^(\\t|[^"\r\n])$')] | None = None
+    delimiter: StrictStr | None = None
     """What separates the fields of csv and tsv files. Left out, a tab in tsv, and in csv a comma,
     or the semicolon, tab or bar that the header has instead."""
     on_bad_row: Literal["refuse", "skip"] = "refuse"
@@ -85,3 +86,8 @@ class DataConfig(Section):
     limit_validation: PositiveInt | None = None
     """Use only so many validation (and test) rows, drawn by the seed; unlabelled text: so many
     sequences, evenly spread (left out, 500)."""
+
+    @field_validator("delimiter")
+    @classmethod
+    def _character(cls, delimiter: str | None) -> str | None:
+        return None if delimiter is None else one_character(delimiter)

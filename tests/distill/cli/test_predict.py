@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import os
 import re
@@ -80,6 +81,50 @@ def test_pairs(bundle, tmp_path, capsys):
     for words in (one, (folder, "a", "b", "c", *many)):
         code, _, err = run(*words, capsys=capsys)
         assert (code, err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize("columns", ["", "id\t"])
+def test_quotes_of_a_tsv_swallow_no_rows(bundle, tmp_path, capsys, columns):
+    texts = [f"word {n}" for n in range(15)]
+    texts[3], texts[9] = '"so 3', 'word 9"'
+    source, target = tmp_path / "in.tsv", tmp_path / "out.jsonl"
+    rows = [columns.replace("id", str(n)) + text for n, text in enumerate(texts)]
+    source.write_text("\n".join([columns + "sentence", *rows]) + "\n")
+    folder = bundle()
+    for more in ((), ("--on-bad-row", "skip")):
+        code, _, err = run(folder, "--file", source, "--out", target, *more, capsys=capsys)
+        assert code == 0
+        assert err.startswith("15 predictions written")
+        assert "bad" not in err
+        written = [json.loads(line)["text"] for line in target.read_text().splitlines()]
+        assert written == texts
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "latin-1"])
+@pytest.mark.parametrize("stdin", [False, True])
+def test_other_encodings_are_one_line(bundle, tmp_path, capsys, monkeypatch, encoding, stdin):
+    content = "".join(f"it cost {n} £\n" for n in range(9)).encode(encoding)
+    (tmp_path / "in.txt").write_bytes(content)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    source = "-" if stdin else tmp_path / "in.txt"
+    code, out, err = run(bundle(), "--file", source, "--json", capsys=capsys)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "save the file as UTF-8" in err
+
+
+def test_a_delimiter_is_found_or_given(bundle, tmp_path, capsys):
+    folder, source, target = bundle(), tmp_path / "in.csv", tmp_path / "out.csv"
+    source.write_text("text;n\na, b;1\n")
+    words = (folder, "--file", source, "--out", target)
+    code, _, err = run(*words, capsys=capsys)
+    assert code == 0
+    assert "in.csv: the header has no comma, so fields are separated by ';'\n" in err
+    given = target.read_bytes()
+    assert run(*words, "--delimiter", ";", capsys=capsys)[0] == 0
+    assert target.read_bytes() == given
+    code, _, err = run(*words, "--delimiter", ";;", capsys=capsys)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "one character is expected" in err
 
 
 def test_an_empty_file_gives_an_empty_file(bundle, tmp_path, capsys):

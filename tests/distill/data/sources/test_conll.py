@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from distill.data.sources.conll import read_conll
+from distill.data.sources.files import read_files
 from distill.errors import DataError
+from distill.recipe.schema import DataConfig
 
 WANTED = ["tokens", "tags"]
 
@@ -46,6 +48,68 @@ def test_comments_are_left_out_and_hash_words_are_not(tmp_path: Path) -> None:
     assert table.columns["tokens"] == [["#one", "#"], ["id"]]
 
 
+@pytest.mark.parametrize("separator", ["\t", " ", " _ _ "])
+@pytest.mark.parametrize(
+    "word",
+    [
+        "#text",
+        "#id",
+        "#sent_id",
+        "#newdoc",
+        "#",
+        "#1",
+        "%%",
+        "//",
+        "--",
+        ";",
+        "-DOCSTART-",
+        '"',
+        "NA",
+    ],
+)
+def test_a_line_with_a_tag_is_a_word(tmp_path: Path, word: str, separator: str) -> None:
+    lines = [(word, "B-LOC"), ("by", "O"), ("", ""), (word, "B-PER")]
+    text = "".join(f"{a}{separator if b else ''}{b}\n" for a, b in lines)
+    table = read_conll(write(tmp_path, text), WANTED)
+    assert table.columns["tokens"] == [[word, "by"], [word]]
+    assert table.lines == [1, 4]
+    if word != "-DOCSTART-":  # with this tag it parts documents, as in CoNLL's own files
+        assert read_conll(write(tmp_path, f"{word}{separator}O\n"), WANTED).columns["tags"] == [
+            ["O"]
+        ]
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# id 4cd3-a5 domain=en",
+        "# sent_id = 12",
+        "# text = Anna took vitamin O",
+        "# newdoc",
+        "# newpar id = p1",
+        "# global.columns = ID FORM",
+    ],
+)
+def test_a_comment_cannot_be_a_word_with_its_tag(tmp_path: Path, comment: str) -> None:
+    for row in ("Anna _ _ B-PER", "Anna\tB-PER"):
+        table = read_conll(write(tmp_path, f"{comment}\n{row}\n\n{comment}\n{row}\n"), WANTED)
+        assert table.columns["tokens"] == [["Anna"], ["Anna"]]
+
+
+def test_blanks_of_unicode_are_parts_of_words(tmp_path: Path) -> None:
+    table = read_conll(write(tmp_path, "New\u00a0York B-LOC\na\u2028b O\nc\x85d O\n"), WANTED)
+    assert table.columns["tokens"] == [["New\u00a0York", "a\u2028b", "c\x85d"]]
+
+
+def test_a_file_of_one_sentence_leaves_nothing_to_train_on(tmp_path: Path) -> None:
+    path = write(tmp_path, "Anna B-PER\nlives O\n" * 18)
+    data = DataConfig(source="files", train=str(path))
+    with pytest.raises(DataError, match=r"the file is one sentence \(it has no blank lines\)"):
+        read_files(data, WANTED, None, tagged=True)
+    both = data.model_copy(update={"validation": str(path)})
+    assert len(read_files(both, WANTED, None, tagged=True)["train"]) == 1
+
+
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
@@ -53,6 +117,8 @@ def test_comments_are_left_out_and_hash_words_are_not(tmp_path: Path) -> None:
         ("EU B-ORG\n\na b O\n", 3, "3 fields, but the first line has 2"),
         ("\nEU\n", 2, "one column ('EU')"),
         ("a O\nb\0 O\n", 2, "a NUL byte"),
+        ("a O\n\n#text\nb O\n", 3, "1 field, but the first line has 2"),
+        ("a O\n\n%% no comment\nb O\n", 3, "3 fields, but the first line has 2"),
     ],
 )
 def test_faults_are_told_with_their_line(tmp_path: Path, text: str, line: int, what: str) -> None:
