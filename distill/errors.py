@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,11 @@ _LISTED = 12
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 #: What writers in Rust and C++ (torch, safetensors, arrow) say instead of raising an `OSError`.
 _FULL_TEXTS = ("No space left on device", "os error 28", "Disk quota exceeded")
+
+
+def quoted(path: str | Path) -> str:
+    """A path as a word of a command line that is printed to be pasted into a shell."""
+    return shlex.quote(str(path))
 
 
 class UserError(Exception):

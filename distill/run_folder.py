@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from distill import atomic, digest
-from distill.errors import RunFolderError
+from distill.errors import RunFolderError, quoted
+from distill.recipe.anchor import anchored
 from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.run_models import seed_folder
@@ -116,20 +117,20 @@ class RunFolder:
 
     def _refusal(self, recipe: Recipe) -> str:
         held = self.read_recipe()
-        if held != recipe:
+        if held != anchored(recipe):
             other = (
                 f"'{held.name}'" if held.name != recipe.name else "other settings of this recipe"
             )
             return (
                 f"{self.path}: holds a run of {other}; choose another --run-dir, or go on with "
-                f"that one: distill resume {self.path}"
+                f"that one: distill resume {quoted(self.path)}"
             )
         if self._is_finished(held):
             return (
                 f"{self.path}: this recipe's run is finished here; choose another --run-dir, or "
-                f"look at it: distill evaluate {self.path}"
+                f"look at it: distill evaluate {quoted(self.path)}"
             )
-        return f"{self.path}: this recipe's run was begun here: distill resume {self.path}"
+        return f"{self.path}: this recipe's run was begun here: distill resume {quoted(self.path)}"
 
     def _is_finished(self, recipe: Recipe) -> bool:
         if recipe.seeds is None:
@@ -137,8 +138,8 @@ class RunFolder:
         return all(self.seed(seed)._is_finished(recipe.with_seed(seed)) for seed in recipe.seeds)
 
     def write_recipe(self, recipe: Recipe) -> None:
-        """Store the resolved recipe."""
-        atomic.write_text(self.recipe_file, resolved_yaml(recipe))
+        """Store the resolved recipe, its paths written in full."""
+        atomic.write_text(self.recipe_file, resolved_yaml(anchored(recipe)))
 
     def read_recipe(self) -> Recipe:
         """The recipe that this run was started with.
@@ -175,20 +176,25 @@ class RunFolder:
 
     def is_done(self, stage: PlannedStage, inputs: str) -> bool:
         """Whether a stage finished from these inputs and its outputs are as it left them."""
-        content = _mapping(self.stage(stage) / "done.json")
+        content = read_mapping(self.stage(stage) / "done.json")
         facts = self.stage(stage) / "stage.json"
-        if content is None or (facts.is_file() and _mapping(facts) is None):
+        if content is None or read_mapping(facts) is None:
             return False
-        return content.get("inputs") == inputs and all(
-            (self.path / name).is_file() and digest.of_file(self.path / name) == expected
-            for name, expected in content["outputs"].items()
+        outputs = content.get("outputs")
+        return (
+            content.get("inputs") == inputs
+            and isinstance(outputs, dict)
+            and all(
+                (self.path / name).is_file() and digest.of_file(self.path / name) == expected
+                for name, expected in outputs.items()
+            )
         )
 
     def begin(self, stage: PlannedStage, inputs: str) -> Path:
         """The stage's folder, kept if it was begun from the same inputs and emptied otherwise."""
         folder = self.stage(stage)
         mark = folder / "begun.json"
-        if (_mapping(mark) or {}).get("inputs") == inputs:
+        if (read_mapping(mark) or {}).get("inputs") == inputs:
             (folder / "done.json").unlink(missing_ok=True)
             return folder
         if folder.exists():
@@ -247,7 +253,7 @@ class RunFolder:
         return content
 
 
-def _mapping(path: Path) -> dict[str, Any] | None:
+def read_mapping(path: Path) -> dict[str, Any] | None:
     """The mapping in a JSON file; ``None`` where it is missing or damaged."""
     try:
         content = json.loads(path.read_text("utf-8"))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from distill.errors import UserError
+from distill.errors import UserError, quoted
 
 
 def benchmark(
@@ -88,5 +88,5 @@ def _next(models: list[Path]) -> str:
             find_bundle(path)
         except UserError:
             continue
-        return f'next: distill predict {path} "some text"'
+        return f'next: distill predict {quoted(path)} "some text"'
     return "next: distill run RECIPE makes such models: distill ls"

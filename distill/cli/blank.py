@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from distill.errors import quoted
+
 
 def blank(
     out: Annotated[Path, typer.Argument(help="The new model folder.")],
@@ -47,5 +49,6 @@ def blank(
     save_transformers(model, tokenizer, out)
     typer.echo(f"{out}: {len(words):,} tokens, {shape.layers}x{shape.hidden}")
     typer.echo(
-        f"next: distill run pretrain teacher.model={out} student.size={size} data.train=TEXT"
+        f"next: distill run pretrain teacher.model={quoted(out)} student.size={size} "
+        "data.train=TEXT"
     )

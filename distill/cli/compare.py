@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from distill.errors import quoted
+
 if TYPE_CHECKING:
     from distill.evaluation.results import Results
 
@@ -36,7 +38,7 @@ def compare(
         typer.echo(json.dumps(comparison(named), indent=2, ensure_ascii=False))
         return
     typer.echo(compare_table(named))
-    typer.echo(f"next: distill report {runs[-1]}")
+    typer.echo(f"next: distill report {quoted(runs[-1])}")
 
 
 def _names(runs: list[Path]) -> dict[Path, str]:
@@ -62,4 +64,4 @@ def _compare_seeds(runs: list[Path], *, as_json: bool) -> None:
         typer.echo(json.dumps(seeds_comparison(named), indent=2, ensure_ascii=False))
         return
     typer.echo(seeds_table(named))
-    typer.echo(f"next: distill report {runs[-1]}")
+    typer.echo(f"next: distill report {quoted(runs[-1])}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from distill.cli import options
-from distill.errors import UserError
+from distill.errors import UserError, quoted
 
 
 def evaluate(
@@ -49,7 +49,7 @@ def evaluate(
         from distill.report.ledger import plain_ledger
 
         typer.echo(plain_ledger(results))
-        typer.echo(f"next: distill report {run} --markdown ledger.md")
+        typer.echo(f"next: distill report {quoted(run)} --markdown ledger.md")
         return
     from distill.report.table import print_table
 
@@ -57,9 +57,9 @@ def evaluate(
     if (run / "report.html").is_file():
         typer.echo(f"report: {run / 'report.html'}")
     if (run / "bundle" / "distill.json").is_file():
-        typer.echo(f'next: distill predict {run / "bundle"} "some text"')
+        typer.echo(f'next: distill predict {quoted(run / "bundle")} "some text"')
     else:
-        typer.echo(f"next: distill report {run}")
+        typer.echo(f"next: distill report {quoted(run)}")
 
 
 def _tell_seeds(run: Path, *, rerun: bool, as_json: bool) -> None:
@@ -86,7 +86,7 @@ def _tell_held_out(run: Path, *, as_json: bool) -> bool:
     if as_json and lines:
         typer.echo(json.dumps(as_plain(run), indent=2))
     elif lines:
-        for line in [*lines, f"next: distill run RECIPE student.init={run}"]:
+        for line in [*lines, f"next: distill run RECIPE student.init={quoted(run)}"]:
             typer.echo(line)
     return bool(lines)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distill.errors import ModelError
+from distill.errors import ModelError, quoted
 
 if TYPE_CHECKING:
     from distill.export.folder import Known
@@ -68,7 +68,7 @@ def export(
         folder, out, formats=names, max_length=max_length, pair=pair, task=task, known=known
     )
     typer.echo(f"{out}: {', '.join(written)} from {folder}")
-    typer.echo(f'next: distill predict {out} "some text"')
+    typer.echo(f'next: distill predict {quoted(out)} "some text"')
 
 
 def _newest_student(run: RunFolder) -> PlannedStage:
@@ -80,7 +80,8 @@ def _newest_student(run: RunFolder) -> PlannedStage:
         if stage.makes_student and run.is_marked_done(stage)
     ]
     if not made:
-        raise ModelError(f"{run.path}: no student yet; go on with: distill resume {run.path}")
+        again = f"distill resume {quoted(run.path)}"
+        raise ModelError(f"{run.path}: no student yet; go on with: {again}")
     return made[-1]
 
 

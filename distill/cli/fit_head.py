@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from distill.errors import ModelError
+from distill.errors import ModelError, quoted
 
 
 def fit_head(
@@ -63,4 +63,4 @@ def fit_head(
         f"{out}: {len(facts['labels'])} labels from {facts['rows']:,} rows; validation accuracy "
         f"{scores['accuracy']:.4f}, macro F1 {scores['macro_f1']:.4f}"
     )
-    typer.echo(f'next: distill predict {out} "some text"')
+    typer.echo(f'next: distill predict {quoted(out)} "some text"')

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from distill.cli import options
+from distill.errors import quoted
 
 
 def report(
@@ -44,6 +45,6 @@ def report(
             atomic.write_text(markdown, markdown_ledger(read_results(run)))
             typer.echo(f"ledger: {markdown}")
     if (run / "results.json").is_file():
-        typer.echo(f"next: distill compare {run} ANOTHER_RUN")
+        typer.echo(f"next: distill compare {quoted(run)} ANOTHER_RUN")
     else:
-        typer.echo(f"next: distill resume {run}")
+        typer.echo(f"next: distill resume {quoted(run)}")

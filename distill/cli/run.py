@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distill.cli import options
+from distill.errors import quoted
 
 if TYPE_CHECKING:
     from distill.run_folder import RunFolder
@@ -59,11 +60,11 @@ def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(f"report: {folder.report}")
     if folder.bundle.is_dir():
         typer.echo(f"bundle: {folder.bundle}")
-        typer.echo(f'next: distill predict {folder.bundle} "some text"')
+        typer.echo(f'next: distill predict {quoted(folder.bundle)} "some text"')
     elif lines:
-        typer.echo(f"next: distill run RECIPE student.init={folder.path}")
+        typer.echo(f"next: distill run RECIPE student.init={quoted(folder.path)}")
     else:
-        typer.echo(f"next: distill show {folder.recipe_file}")
+        typer.echo(f"next: distill show {quoted(folder.recipe_file)}")
 
 
 def _tell_seeds(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
@@ -80,6 +81,6 @@ def _tell_seeds(folder: RunFolder, results: dict[str, Any], *, as_json: bool) ->
     bundle = folder.path / found.chosen.folder / "bundle"
     if bundle.is_dir():
         typer.echo(f"bundle: {bundle} (best on the validation rows)")
-        typer.echo(f'next: distill predict {folder.path} "some text"')
+        typer.echo(f'next: distill predict {quoted(folder.path)} "some text"')
     else:
-        typer.echo(f"next: distill compare {folder.path} ANOTHER_RUN")
+        typer.echo(f"next: distill compare {quoted(folder.path)} ANOTHER_RUN")

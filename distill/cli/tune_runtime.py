@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from distill.cli import options
-from distill.errors import DataError
+from distill.errors import DataError, quoted
 
 _ROWS = 2000  # read from a file; lengths of real rows are what matters
 
@@ -70,7 +70,7 @@ def tune_runtime(
     for line in _lines(chosen):
         typer.echo(line)
     typer.echo(f"written to {manifest.folder / 'distill.json'}")
-    typer.echo(f'next: distill predict {manifest.folder} "some text"')
+    typer.echo(f'next: distill predict {quoted(manifest.folder)} "some text"')
 
 
 def _told(text: str) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from distill import atomic
 from distill.data.questions import QuestionSplit
 from distill.data.windowed import Asked
-from distill.errors import RunFolderError
+from distill.errors import RunFolderError, quoted
 from distill.evaluation.mistakes import calibration_of
 from distill.evaluation.parts import Calibration, Disagreement
 from distill.tasks.qa.answers import best_of, normalize
@@ -163,5 +163,5 @@ def read_answers(path: Path) -> tuple[list[str], dict[str, Answers]]:
     except Exception as error:  # zip, numpy and key errors: whatever a broken file gives
         raise RunFolderError(
             f"{path}: cannot be read ({error}); make it anew: "
-            f"distill evaluate {path.parent.parent} --rerun"
+            f"distill evaluate {quoted(path.parent.parent)} --rerun"
         ) from error

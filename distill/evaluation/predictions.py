@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill import atomic
-from distill.errors import RunFolderError
+from distill.errors import RunFolderError, quoted
 
 #: The file in the evaluate stage's folder.
 FILE = "predictions.npz"
@@ -133,7 +133,7 @@ def read_predictions(path: Path) -> Predictions:
     except Exception as error:  # zip, numpy and key errors: whatever a broken file gives
         raise RunFolderError(
             f"{path}: cannot be read ({error}); make it anew: "
-            f"distill evaluate {path.parent.parent} --rerun"
+            f"distill evaluate {quoted(path.parent.parent)} --rerun"
         ) from error
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from distill import atomic
-from distill.errors import RunFolderError
+from distill.errors import RunFolderError, quoted
 from distill.evaluation.parts import Calibration, Confusion, Disagreement, LabelScore, Part
 from distill.recipe.run_models import has_stage, seed_folder, seeds_of_run
 
@@ -227,9 +227,9 @@ def read_results(run: Path) -> Results:
         if not has_stage(run, "evaluate"):
             raise RunFolderError(
                 f"{run}: its recipe has no evaluate stage, so there are no scores; its losses are "
-                f"in the report: distill report {run}"
+                f"in the report: distill report {quoted(run)}"
             )
-        raise RunFolderError(f"{run}: no results yet; run `distill resume {run}` first")
+        raise RunFolderError(f"{run}: no results yet; run `distill resume {quoted(run)}` first")
     try:
         return Results.model_validate(json.loads(path.read_text("utf-8")))
     except (ValueError, ValidationError) as error:
@@ -239,7 +239,7 @@ def read_results(run: Path) -> Results:
             fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise RunFolderError(
             f"{path}: not a results file of this version ({fault}); "
-            f"measure again: distill evaluate {run} --rerun"
+            f"measure again: distill evaluate {quoted(run)} --rerun"
         ) from None
 
 

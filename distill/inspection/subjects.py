@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.errors import ModelError
+from distill.errors import ModelError, quoted
 from distill.recipe.plan import plan_stages
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import MultiLabelTask, PruneStage, Recipe, TextTask
@@ -133,7 +133,7 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
     if teacher is None and not (own / "config.json").is_file():
         raise ModelError(
             f"{folder}: its teacher ({own.relative_to(folder)}) is gone; name one with "
-            f"--teacher FOLDER, or look at the student alone: distill inspect {student}"
+            f"--teacher FOLDER, or look at the student alone: distill inspect {quoted(student)}"
         )
     formats = read_manifest(folder).formats if run.holds_bundle() else {}
     several = len(recipe.teacher.all) > 1

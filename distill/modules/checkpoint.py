@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from safetensors import SafetensorError, safe_open
 
 from distill import atomic
 from distill.errors import RunFolderError
@@ -17,6 +19,8 @@ from distill.modules.selection import Selection
 from distill.modules.stream import Plan
 
 _KEY = "distill"
+#: What reading a damaged checkpoint raises.
+_DAMAGED = (OSError, KeyError, RuntimeError, EOFError, ValueError, TypeError, UnpicklingError)
 
 
 @dataclass
@@ -112,6 +116,15 @@ def put_state(checkpoint: dict[str, Any], state: dict[str, Any], plan: Plan, see
     checkpoint[_KEY] = {"state": state, "plan": asdict(plan), "seed": seed}
 
 
+def is_whole(weights: Path) -> bool:
+    """Whether a file of weights is there and as long as its header says."""
+    try:
+        with safe_open(weights, framework="pt"):
+            return True
+    except (OSError, SafetensorError):
+        return False
+
+
 def read_state(path: Path, plan: Plan, seed: int) -> FitState:
     """The state a training goes on from, a fresh one if ``path`` is not there.
 
@@ -125,7 +138,7 @@ def read_state(path: Path, plan: Plan, seed: int) -> FitState:
         # Memory-mapped, so that weights and optimiser are not read for these few numbers.
         found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)[_KEY]
         state = FitState.of_plain(found["state"])
-    except (KeyError, RuntimeError, EOFError, ValueError, TypeError) as error:
+    except _DAMAGED as error:
         raise RunFolderError(
             f"{path}: not a checkpoint this version can go on from; remove it to start over"
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from distill.data.batches import make_collate, make_sampler
 from distill.data.text.rows import TextRows
 from distill.data.tokenized import TokenRows
 from distill.modules.base import Batch, TrainingModule
-from distill.modules.checkpoint import AtomicCheckpoint, FitState, read_state
+from distill.modules.checkpoint import AtomicCheckpoint, FitState, is_whole, read_state
 from distill.modules.devices import on_gpu
 from distill.modules.interrupt import Interrupt
 from distill.modules.precision import resolve_precision
@@ -146,6 +147,14 @@ def _start(session: FitSession, plan: Plan) -> FitState:
     for leftover in session.checkpoints.glob(".*"):
         leftover.unlink()  # half-written files of a killed process
     state = read_state(session.last, plan, session.seed)
+    best = session.best(state.selection.step)
+    if state.selection.score is not None and not is_whole(best):
+        logger.warning(
+            "%s: %s is missing or damaged; the training begins again", session.name, best
+        )
+        shutil.rmtree(session.checkpoints)
+        session.checkpoints.mkdir()
+        state = FitState()
     if state.step:
         logger.info("%s: goes on from step %d of %d", session.name, state.step, plan.steps)
     for target in session.loggers:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from distill import digest
-from distill.recipe.plan import PlannedStage, StageConfig
-from distill.recipe.run_models import model_of_run
-from distill.recipe.schema import AugmentStage, Recipe, TeacherModel
+from distill.recipe.plan import PlannedStage
+from distill.recipe.run_models import model_of_run, sentence_root
 from distill.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from distill.stages.workspace import Workspace
+
+#: Settings that name a folder or a file.
+_PLACES = ("model", "init", "glove")
 
 
 def inputs_digest(
@@ -24,23 +26,25 @@ def inputs_digest(
     read = [s for s in done if s.kind != "baseline" or stage.kind == "evaluate"]
     if stage.kind in ("baseline", "teacher"):
         read = []
-    model = stage.config.model if isinstance(stage.config, TeacherModel) else recipe.teacher.model
     first = recipe.teacher.model_dump(mode="json", exclude={"more", "weight"})
     return digest.of_json(
         {
-            "config": stage.config.model_dump(mode="json"),
+            "config": _by_content(stage.config.model_dump(mode="json")),
             "name": stage.name,
             "index": stage.index,
             "seed": recipe.seed,
             "task": recipe.task.model_dump(mode="json"),
             "data": workspace.data_digest,
             "max_length": recipe.data.max_length,
-            "teacher": first if stage.kind == "baseline" else None,
-            "student": recipe.student.model_dump(mode="json") if stage.kind != "teacher" else None,
-            "init": _folder_digest(recipe.student.init) if stage.kind != "teacher" else None,
+            # An augment stage asks the model that the teacher was made from.
+            "teacher": _by_content(first) if stage.kind in ("baseline", "augment") else None,
+            "student": (
+                _by_content(recipe.student.model_dump(mode="json"))
+                if stage.kind != "teacher"
+                else None
+            ),
             "precision": recipe.trainer.precision,
             "devices": recipe.trainer.devices,  # so many of them make a step's batch
-            "model": _folder_digest(model) if stage.kind in ("teacher", "baseline") else None,
             # They are scored at the end only: what came before does not depend on them.
             **(
                 {"more": workspace.more_digest, "linear": recipe.linear}
@@ -52,24 +56,26 @@ def inputs_digest(
                 if stage.kind not in ("teacher", "baseline")
                 else None
             ),
-            "named": _named_inputs(stage.config, recipe),
             "read": {s.name: folder.outputs_digest(s) for s in read},
         }
     )
 
 
-def _named_inputs(config: StageConfig, recipe: Recipe) -> dict[str, str | None] | None:
-    """Hashes of the files and models that a stage itself names."""
-    if not isinstance(config, AugmentStage):
-        return None
-    glove = Path(config.glove).expanduser() if config.glove is not None else None
-    return {
-        "glove": digest.of_file(glove) if glove is not None and glove.is_file() else None,
-        "model": _folder_digest(config.model or recipe.teacher.model),
-    }
+def _by_content(section: Any) -> Any:
+    """A section's settings; a folder or file that they name counts by what it holds, not where."""
+    if isinstance(section, dict):
+        return {
+            key: _content(value) or value
+            if key in _PLACES and isinstance(value, str)
+            else _by_content(value)
+            for key, value in section.items()
+        }
+    return section
 
 
-def _folder_digest(name: str) -> str | None:
-    """Hash of a local model folder that the recipe names; a hub name has its revision."""
-    folder = model_of_run(Path(name).expanduser())
-    return digest.of_folder(folder, [".json", ".safetensors"]) if folder.is_dir() else None
+def _content(name: str) -> str | None:
+    """Hash of a local folder or file that the recipe names; a hub name has its revision."""
+    path = model_of_run(Path(name).expanduser())
+    if path.is_dir():
+        return digest.of_folder(sentence_root(path), [".json", ".safetensors"])
+    return digest.of_file(path) if path.is_file() else None

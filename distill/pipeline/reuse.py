@@ -65,7 +65,7 @@ def _offers(other: RunFolder, stage: PlannedStage, inputs: str) -> bool:
     if content.get("inputs") != inputs:
         return False
     # A stage that writes outside its folder (the bundle) stands for more than its folder.
-    own = all(name.startswith(f"{stage.folder}/") for name in content["outputs"])
+    own = all(name.startswith(f"{stage.folder}/") for name in content.get("outputs") or ())
     return own and other.is_done(stage, inputs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from distill import atomic
 from distill.console import clock
-from distill.errors import DiskFullError, RunFolderError, full_disk
+from distill.errors import DiskFullError, RunFolderError, full_disk, quoted
 from distill.pipeline.inputs import inputs_digest
 from distill.pipeline.record import logged, record_environment
 from distill.pipeline.reuse import take_over
@@ -123,7 +124,8 @@ def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
     if (before.seeds is None) != (recipe.seeds is None):
         raise RunFolderError(
             f"{folder.path}: a run of one seed does not become one of several, nor the other way; "
-            f"begin another: distill run {folder.recipe_file} {' '.join(overrides)} --run-dir DIR"
+            f"begin another: distill run {shlex.join([str(folder.recipe_file), *overrides])} "
+            "--run-dir DIR"
         )
     if recipe.seeds is not None:
         from distill.pipeline.seeds import resume_seeds
@@ -182,13 +184,13 @@ def _work(
                 render_report(folder.path)
             return last
         except KeyboardInterrupt as stop:
-            stop.resume_command = f"distill resume {folder.path}"  # type: ignore[attr-defined]
+            stop.resume_command = f"distill resume {quoted(folder.path)}"  # type: ignore[attr-defined]
             raise
         except Exception as error:
             if full_disk(error) is not None:
                 raise DiskFullError(
                     f"{folder.path}: the disk is full; what was finished is kept: free some "
-                    f"space, then: distill resume {folder.path}"
+                    f"space, then: distill resume {quoted(folder.path)}"
                 ) from error
             raise
 

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from distill.errors import Fault, RecipeError
+from distill.errors import Fault, RecipeError, quoted
 from distill.recipe.yaml_lines import one_line
 
 _SUFFIXES = (".yaml", ".yml")
@@ -50,7 +50,9 @@ def find(source: str | Path) -> Path:
         RecipeError: there is no recipe of that name.
     """
     if source in ablations() and source not in names() and not Path(source).is_file():
-        message = f"an ablation and no recipe; look at it with: distill ablate {source} --plan"
+        message = (
+            f"an ablation and no recipe; look at it with: distill ablate {quoted(source)} --plan"
+        )
         raise RecipeError([Fault(Path(source), None, "", message)])
     return _find(source, names(), folder(), "recipe")
 

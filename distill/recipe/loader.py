@@ -10,7 +10,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from distill.errors import Fault, RecipeError
+from distill.errors import Fault, RecipeError, quoted
 from distill.recipe import catalog
 from distill.recipe.checks import check
 from distill.recipe.faults import fault_at, translate
@@ -38,7 +38,9 @@ def read_recipe(source: str | Path, *overrides: str) -> LoadedRecipe:
     tree = read_tree(path)
     ablation = tree.child("ablation")
     if ablation is not None:
-        message = f"an ablation and no recipe; look at it with: distill ablate {path} --plan"
+        message = (
+            f"an ablation and no recipe; look at it with: distill ablate {quoted(path)} --plan"
+        )
         raise RecipeError([Fault(path, ablation.place.line, "ablation", message)])
     faults = apply_overrides(tree, overrides)
     try:

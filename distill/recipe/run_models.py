@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from distill.errors import ModelError
+from distill.errors import ModelError, quoted
 
 #: Kinds of stages that leave a student.
 MAKES_STUDENT = ("pretrain", "distill", "prune")
@@ -69,7 +69,7 @@ def model_of_run(folder: Path) -> Path:
             return place / "model"
     raise ModelError(
         f"{folder}: its stage '{name}', which makes the student, is not done: distill resume "
-        f"{folder}"
+        f"{quoted(folder)}"
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill.errors import RunFolderError
+from distill.errors import RunFolderError, quoted
 from distill.evaluation.results import Results, read_results
 
 Curve = list[tuple[float, float]]
@@ -107,7 +107,8 @@ def _disagreements(run: Path) -> Iterable[dict[str, Any]]:
             yield from json.loads(path.read_text("utf-8"))["rows"]
         except (ValueError, TypeError, LookupError) as error:
             raise RunFolderError(
-                f"{path}: cannot be read ({error}); make it anew: distill evaluate {run} --rerun"
+                f"{path}: cannot be read ({error}); make it anew: "
+                f"distill evaluate {quoted(run)} --rerun"
             ) from None
 
 
@@ -132,7 +133,7 @@ def _stages(run: Path) -> Iterable[StageFacts]:
             yield _stage(path.parent.name, content)
         except (ValueError, TypeError, AttributeError) as error:
             raise RunFolderError(
-                f"{path}: cannot be read ({error}); run `distill resume {run}` to write it again"
+                f"{path}: cannot be read ({error}); write it again: distill resume {quoted(run)}"
             ) from None
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from distill import atomic, digest
-from distill.errors import ModelError
+from distill.errors import ModelError, quoted
 from distill.runtime.backends import ENGINES
 
 #: The file that makes a folder a bundle.
@@ -132,7 +132,7 @@ def find_bundle(folder: Path) -> Path:
         return find_bundle(chosen)
     if (folder / "recipe.yaml").is_file():
         raise ModelError(
-            f"{folder}: a run without a bundle yet; finish it with: distill resume {folder}"
+            f"{folder}: a run without a bundle yet; finish it with: distill resume {quoted(folder)}"
         )
     raise ModelError(f"{folder}: not a bundle (it has no {MANIFEST})")
 

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from distill.data.split import Split
-from distill.errors import RunFolderError
+from distill.errors import RunFolderError, quoted
 from distill.evaluation.build import ModelFacts, build_results
 from distill.evaluation.cells import REAL
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
@@ -252,5 +252,7 @@ def evaluate_run(run: Path) -> dict[str, Any]:
                 folder.mark_again(stage)
             return folder.read_results()
         if not folder.is_marked_done(stage):
-            raise RunFolderError(f"{run}: stage '{stage.name}' is not done: distill resume {run}")
+            raise RunFolderError(
+                f"{run}: stage '{stage.name}' is not done: distill resume {quoted(run)}"
+            )
     raise RunFolderError(f"{run}: its recipe has no evaluate stage; add `- {{kind: evaluate}}`")

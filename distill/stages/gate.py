@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from distill.errors import GateError
+from distill.errors import GateError, quoted
 from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.score import score
 from distill.stages.context import StageContext
@@ -38,7 +38,7 @@ def pass_gate(
         raise GateError(
             f"{context.stage.name}: {what} has {metric} {after:.4f}, {drop:.4f} below "
             f"{before:.4f}; max_drop is {max_drop:g}. What was done is kept; to accept it: "
-            f"distill resume {context.run.path} {_setting(context, drop)}"
+            f"distill resume {quoted(context.run.path)} {_setting(context, drop)}"
         )
     logger.info(
         "%s: %s has %s %.4f (%+.4f), within %g",

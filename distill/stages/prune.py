@@ -11,10 +11,12 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from distill import atomic
+from distill.modules.checkpoint import is_whole
 from distill.modules.session import FitResult
 from distill.pruning.masks import layer_sizes
 from distill.recipe.schema import PruneStage
 from distill.recipe.schema.prune import TRIES, width_left
+from distill.run_folder import read_mapping
 from distill.stages.context import StageContext, StageResult
 from distill.stages.distill import distil_logits
 from distill.stages.prune_parts import layers_removed, remove_layers, trim_vocabulary
@@ -56,7 +58,7 @@ def _prune(config: PruneStage, context: StageContext, folder: Path, *, ease: flo
     """Prune and recover in a folder; what a stopped run left there is gone on with."""
     sliced = folder / "sliced"
     told = sliced / "told.json"  # written last: with it the sliced model is whole
-    if not told.is_file():
+    if read_mapping(told) is None or not is_whole(sliced / "model.safetensors"):
         made = _smaller(config, context, folder, ease)
         context.save_weights(made.model, sliced, tokenizer=made.tokenizer)
         atomic.write_json(told, made.facts)

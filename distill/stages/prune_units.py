@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 
 from distill.evaluation.machine import physical_cores
 from distill.modules.base import Batch
+from distill.modules.checkpoint import is_whole
 from distill.modules.stream import endless_batches
 from distill.pruning.costs import macs_cost, parameters_cost
 from distill.pruning.goal import BudgetGoal, Goal, ShareGoal, progress
@@ -145,7 +146,7 @@ class UnitPruner:
     ) -> PreTrainedModel:
         """One round of a schedule with its recovery, or what it left when it was done before."""
         folder = self.folder / f"round-{done}"
-        if not (folder / "model" / "config.json").is_file():
+        if not is_whole(folder / "model" / "model.safetensors"):
             part_done = progress(self.config.schedule, done, self.config.rounds)
             sliced = self._smaller(current, goal, ease * part_done, width=width)
             recover = (self.config.recover or TrainConfig()).model_copy(update={"epochs": 1})

@@ -15,6 +15,7 @@ from distill.modules.distill import DistillModule
 from distill.modules.fit import FitSession, fit
 from distill.objectives import make_objectives
 from distill.recipe.schema import DistillStage, LayerSearch
+from distill.run_folder import read_mapping
 from distill.stages.context import StageContext
 from teachers.ragged import TeacherLogits
 
@@ -74,7 +75,7 @@ def search_layer_map(
     tried = []
     for number, candidate in enumerate(found, start=1):
         mark = context.folder / "search" / f"{number}.json"
-        if not mark.is_file():
+        if read_mapping(mark) is None:
             atomic.write_json(mark, _try(candidate, config, context, mark.with_suffix(""), logits))
             shutil.rmtree(mark.with_suffix(""), ignore_errors=True)
         tried.append(json.loads(mark.read_text("utf-8")))

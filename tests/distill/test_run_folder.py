@@ -63,6 +63,7 @@ def test_done_means_same_inputs_and_untouched_outputs(tmp_path):
     place = folder.begin(stage, "inputs-1")
     (place / "model").mkdir()
     (place / "model" / "w").write_text("1")
+    (place / "stage.json").write_text("{}")
     assert not folder.is_done(stage, "inputs-1")
     folder.finish(stage, "inputs-1", [place / "model"])
     assert folder.is_done(stage, "inputs-1")
@@ -72,10 +73,16 @@ def test_done_means_same_inputs_and_untouched_outputs(tmp_path):
     (place / "model" / "w").write_text("1")
     for damaged in ("stage.json", "done.json"):
         assert folder.is_done(stage, "inputs-1")
-        whole = (place / damaged).read_text() if (place / damaged).exists() else "{}"
-        (place / damaged).write_text("{")
-        assert not folder.is_done(stage, "inputs-1")
+        whole = (place / damaged).read_text()
+        for content in ("{", "", "[]", None):
+            if content is None:
+                (place / damaged).unlink()
+            else:
+                (place / damaged).write_text(content)
+            assert not folder.is_done(stage, "inputs-1")
         (place / damaged).write_text(whole)
+    (place / "done.json").write_text('{"inputs": "inputs-1"}')
+    assert not folder.is_done(stage, "inputs-1")
     (place / "model" / "w").write_text("2")
     # Begun from the same inputs: kept. From others: emptied.
     assert (folder.begin(stage, "inputs-1") / "model" / "w").exists()

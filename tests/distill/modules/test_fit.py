@@ -255,6 +255,27 @@ def test_full_disk_leaves_the_old_checkpoint(
     assert state["step"] == 6
 
 
+@pytest.mark.parametrize("damage", ["missing", "cut", "empty"])
+def test_best_weights_that_are_gone_are_noticed_before_training_goes_on(
+    tiny: ModuleType, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    model, result = tiny.train(tmp_path)
+    curve = rows(tmp_path, "loss")
+    best = tmp_path / "01-tiny" / "checkpoint" / f"best-{result.best_step}.safetensors"
+    content = best.read_bytes()
+    best.write_bytes(content[:-100] if damage == "cut" else b"")
+    if damage == "missing":
+        best.unlink()
+    caplog.clear()
+    again, repeated = tiny.train(tmp_path)
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == [f"tiny: {best} is missing or damaged; the training begins again"]
+    assert (repeated.best_score, repeated.steps) == (result.best_score, result.steps)
+    state = again.state_dict()
+    assert all(torch.equal(state[name], weight) for name, weight in model.state_dict().items())
+    assert rows(tmp_path, "loss") == curve
+
+
 @pytest.mark.parametrize(("count", "accumulate"), [(12, 3), (12, 5), (20, 8)])
 def test_accumulated_batches_are_one_big_batch(
     tiny: ModuleType, tmp_path: Path, count: int, accumulate: int
