@@ -133,15 +133,9 @@ CASES = [
     ),
     Case(
         "docstrings",
-        "quickstart",
+        "docstrings",
         "several labels",
-        (
-            "task.kind=multi_label",
-            "task.metric=micro_f1",
-            "task.thresholds=auto",
-            "task.positive_weights=balanced",
-            "data.limit_train=4000",
-        ),
+        ("data.limit_train=4000",),
     ),
     Case(
         "ner",

@@ -1,16 +1,18 @@
 """A search in documentation: does a description belong to a function's name?
 
 A search engine finds candidates by their words; a reranker reads the query and each candidate
-together and puts the one that answers first. Here the query is the name of a function or class in
-words (``find_best_split`` reads "find best split") and the candidate is the first paragraph of a
-docstring of the same module. The source is that of :mod:`distill.data.sources.docstrings`.
+together and puts the one that answers first. Here the query is the name of a function, class or
+method in words (``Table.appendRow`` reads "table append row") and the candidate is the first
+paragraph of a docstring of the same module. The source is that of
+:mod:`distill.data.sources.docstrings`.
 
-What becomes a row: a public name of two words or more whose docstring has a paragraph. Each gives
-two rows: with its own description (label ``match``), and with that of another name of its module,
-rather one that shares words with it (``no match``): what a search by words puts next to it. Within
-a module the descriptions are swapped, so that each stands once under either label: neither text
-by itself says which. Nothing is taken out of the descriptions: that a name's words stand in the
-right description helps every model, and the linear model shows how far that goes.
+What becomes a row: a public name of two words or more, of a method with those of its class, whose
+docstring has a paragraph. Each gives two rows: with its own description (label ``match``), and
+with that of another name of its module, rather one that shares words with it (``no match``): what
+a search by words puts next to it. Within a module the descriptions are swapped, so that each
+stands once under either label: neither text by itself says which. Nothing is taken out of the
+descriptions: that a name's words stand in the right description helps every model, and the linear
+model shows how far that goes.
 
 A description that stands under two names in the same words is dropped with all its names, since
 either could be meant. All rows of a folder of source files are in one split (8:1:1, by the hash of
@@ -91,7 +93,7 @@ def entries_of(library: docstrings.Library) -> list[Entry]:
         for identifier, docstring in docstrings.docstrings(path):
             words = in_words(identifier)
             text = docstrings.paragraph(docstring) if " " in words else None
-            if text is not None and not identifier.startswith("_"):
+            if text is not None and not identifier.startswith("_") and "._" not in identifier:
                 found.add(Entry(folder, module, words, text))
         if len(found) > CAP:
             break
@@ -99,7 +101,7 @@ def entries_of(library: docstrings.Library) -> list[Entry]:
 
 
 def in_words(identifier: str) -> str:
-    """A name as somebody would type it: ``HTTPServerError2`` is "http server error 2"."""
+    """A name as somebody would type it: ``HTTPServer.closeAll`` is "http server close all"."""
     return " ".join(_WORD.findall(identifier)).lower()
 
 

@@ -204,7 +204,8 @@ def files(module: str) -> list[tuple[str, Path]]:
 def docstrings(path: Path) -> Iterator[tuple[str, str]]:
     """Yield the docstrings in a Python source file with the names they stand under.
 
-    A module's name is empty. A file that cannot be parsed has none.
+    A method's name has its class before it (``Table.append``); a module's is empty. A file that
+    cannot be parsed has none.
     """
     source = path.read_bytes()
     if b'"""' not in source and b"'''" not in source:
@@ -215,14 +216,17 @@ def docstrings(path: Path) -> Iterator[tuple[str, str]]:
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
         return
-    waiting: list[ast.AST] = [tree]
+    waiting: list[tuple[str, ast.AST]] = [("", tree)]
     while waiting:
-        node = waiting.pop()
+        owner, node = waiting.pop()
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node)
+            name = "" if isinstance(node, ast.Module) else node.name
             if docstring:
-                yield getattr(node, "name", ""), docstring
-        waiting.extend(_blocks(node))
+                yield f"{owner}.{name}" if owner else name, docstring
+            # What is in a function belongs to nobody outside it.
+            owner = name if isinstance(node, ast.ClassDef) else ""
+        waiting.extend((owner, block) for block in _blocks(node))
 
 
 def _blocks(node: ast.AST) -> Iterable[ast.AST]:

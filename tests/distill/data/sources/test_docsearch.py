@@ -19,7 +19,7 @@ from distill.data.sources.docstrings import Library
         ("to_CSV", "to csv"),
         ("sha256", "sha 256"),
         ("getURL2", "get url 2"),
-        ("__init__", "init"),
+        ("HTTPServer.close_all", "http server close all"),
     ],
 )
 def test_a_name_in_words(identifier, words):
@@ -111,11 +111,16 @@ class BestSplit:
     def __init__(self):
         """Makes it from its two parts."""
     def fit(self):
-        """One word is too little to say."""
+        """Compute it from the sorted values."""
     def find_it(self):
         """Look for it in the sorted values."""
     def _hidden_one(self):
         """Not to be called from outside."""
+class _Hidden:
+    def find_it(self):
+        """Nor is what is in here."""
+def one():
+    """One word is too little to say."""
 ''',
         "utf-8",
     )
@@ -124,7 +129,8 @@ class BestSplit:
     module = "madeup_library/__init__.py"
     assert found == [
         Entry("madeup_library", module, "best split", "Holds the best split of a node."),
-        Entry("madeup_library", module, "find it", "Look for it in the sorted values."),
+        Entry("madeup_library", module, "best split find it", "Look for it in the sorted values."),
+        Entry("madeup_library", module, "best split fit", "Compute it from the sorted values."),
     ]
 
 

@@ -65,7 +65,7 @@ def test_docstrings_of_modules_classes_functions_nested_and_in_branches(tmp_path
     assert sorted(source.docstrings(path)) == [
         ("", "Module."),
         ("A", "Class."),
-        ("f", "Method."),
+        ("A.f", "Method."),
         ("g", "Inner."),
         ("h", "Handler."),
         ("i", "Else."),
