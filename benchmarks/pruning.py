@@ -15,17 +15,21 @@ import logging
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter
 from transformers import PreTrainedModel
 
 from distill.pruning.masks import layer_sizes
+from distill.pruning.methods import AnyPrune
+from distill.pruning.methods.taylor import TaylorPrune
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import Budget, PruneStage, TrainConfig
 from distill.run_folder import RunFolder
 from distill.stages.context import StageContext, Workspace
 from distill.stages.distill import distil_logits
-from distill.stages.prune_units import UnitPruner
+from distill.stages.prune import StageBench
 
 COLUMNS = ["method", "budget", "shape"]
 
@@ -43,7 +47,7 @@ def prepare(options: argparse.Namespace, scratch: Path) -> StageContext:
     stages = planned[:last]
     for stage in (stages[0], stages[-1]):
         (scratch / stage.folder).symlink_to(run.stage(stage).resolve())
-    stages.append(PlannedStage(last + 1, "prune", "prune", PruneStage(kind="prune")))
+    stages.append(PlannedStage(last + 1, "prune", "prune", TaylorPrune(kind="prune")))
     recipe = recipe.model_copy(update={"track": type(recipe.track)(wandb=None)})
     return StageContext(RunFolder(scratch), stages[-1], stages, Workspace(recipe))
 
@@ -51,16 +55,17 @@ def prepare(options: argparse.Namespace, scratch: Path) -> StageContext:
 def config_of(method: str, budget: float, uniform: bool, rows: int) -> PruneStage:
     """The settings of one line of the table; ``fisher+none`` names a method and its repair."""
     name, _, repair = method.partition("+")
-    return PruneStage.model_validate(
-        {
-            "kind": "prune",
-            "method": name,
-            "budget": Budget(macs=budget),
-            "uniform": uniform,
-            "reconstruct": repair or None,
-            "samples": min(2048, rows) if name == "fisher" else None,
-        }
-    )
+    settings: dict[str, Any] = {
+        "kind": "prune",
+        "method": name,
+        "budget": Budget(macs=budget),
+        "uniform": uniform,
+        "reconstruct": repair or None,
+    }
+    if name == "fisher":
+        settings["samples"] = min(2048, rows)
+    config: PruneStage = TypeAdapter(AnyPrune).validate_python(settings)
+    return config
 
 
 def measure(
@@ -68,7 +73,8 @@ def measure(
 ) -> list[str]:
     """One line of the table behind its first three columns."""
     start = time.monotonic()
-    pruned, facts = UnitPruner(config, context, context.folder)(student, 1.0)
+    done = config.prune(student, StageBench(context, context.folder), 1.0)
+    pruned, facts = done.model, done.facts
     seconds = time.monotonic() - start
     before = context.validation_score(pruned)
     heads, ffn = layer_sizes(pruned)

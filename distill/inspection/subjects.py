@@ -184,7 +184,7 @@ def _layer_map(run: RunFolder, recipe: Recipe) -> Pairs | None:
         facts = run.read_stage(stage)
         if stage.kind == "distill" and facts.get("layer_map"):
             found = [(int(student), int(teacher)) for student, teacher in facts["layer_map"]]
-        if found and isinstance(stage.config, PruneStage) and stage.config.method == "depth":
+        if found and isinstance(stage.config, PruneStage):
             found = _kept(found, facts)
     return tuple(found) if found else None
 

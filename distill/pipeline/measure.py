@@ -159,7 +159,10 @@ def _short(recipe: Recipe) -> Recipe:
 def _copies(recipe: Recipe, stage: PlannedStage) -> int:
     """How many times the training rows a stage learns from, at most: an augment stage adds some."""
     config = stage.config
-    if not isinstance(config, DistillStage | PruneStage) or not config.augmented:
+    learns = (isinstance(config, DistillStage) and config.augmented) or (
+        isinstance(config, PruneStage) and config.learns_augmented
+    )
+    if not learns:
         return 1
     copies = 1
     for before in recipe.stages:

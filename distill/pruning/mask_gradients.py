@@ -103,7 +103,7 @@ def gathered(
     """
     found: list[list[torch.Tensor]] = []
     seen = 0
-    with _frozen(model), Bar("Fisher information", samples) as bar:
+    with frozen(model), Bar("Fisher information", samples) as bar:
         for batch in batches:
             if seen >= samples:
                 break
@@ -128,20 +128,33 @@ def _of_batch(model: PreTrainedModel, batch: Batch, loss_of: LossOf) -> list[tor
         for size in part
     ]  # each (B, H) or (B, F)
     count = len(sizes[0])
-    with ExitStack() as stack:
-        for layer, own, neurons in zip(
-            encoder_layers(model), masks[:count], masks[count:], strict=True
-        ):
-            for dense, mask, width in (
-                (layer.attention.output.dense, own, head_dim(model)),
-                (layer.output.dense, neurons, 1),
-            ):
-                stack.callback(dense.register_forward_pre_hook(_times(mask, width)).remove)
+    with times_masks(model, masks[:count], masks[count:]):
         # The mean's gradient is 1/B of that of the example itself.
         loss = loss_of(model, batch) * rows
         wanted = [mask for mask in masks if mask.requires_grad]
         given = iter(torch.autograd.grad(loss, wanted))
     return [next(given).cpu() if mask.requires_grad else mask.cpu() for mask in masks]
+
+
+@contextmanager
+def times_masks(
+    model: PreTrainedModel, heads: list[torch.Tensor], ffn: list[torch.Tensor]
+) -> Iterator[None]:
+    """While the block lasts, the outputs of heads and neurons are multiplied by factors.
+
+    Args:
+        model: a BERT, stock or pruned.
+        heads: per layer (B, H), or (1, H) for all examples.
+        ffn: per layer (B, F) or (1, F).
+    """
+    with ExitStack() as stack:
+        for layer, own, neurons in zip(encoder_layers(model), heads, ffn, strict=True):
+            for dense, mask, width in (
+                (layer.attention.output.dense, own, head_dim(model)),
+                (layer.output.dense, neurons, 1),
+            ):
+                stack.callback(dense.register_forward_pre_hook(_times(mask, width)).remove)
+        yield
 
 
 def _times(mask: torch.Tensor, width: int) -> Any:
@@ -153,18 +166,18 @@ def _times(mask: torch.Tensor, width: int) -> Any:
 
 
 @contextmanager
-def _frozen(model: PreTrainedModel) -> Iterator[None]:
-    """Eval mode, and no gradients of weights: they are most of the work and nobody reads them."""
-    training = model.training
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def frozen(model: PreTrainedModel, but: Iterable[nn.Parameter] = ()) -> Iterator[None]:
+    """Eval mode, and no gradients of weights but some: they are most of the work."""
+    training, wanted = model.training, {id(weight) for weight in but}
+    before = [(weight, weight.requires_grad) for weight in model.parameters()]
     model.eval()
-    for parameter in trained:
-        parameter.requires_grad_(False)
+    for weight, _ in before:
+        weight.requires_grad_(id(weight) in wanted)
     try:
         yield
     finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
+        for weight, needed in before:
+            weight.requires_grad_(needed)
         model.train(training)
 
 

@@ -17,9 +17,11 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import Parameter
+from transformers import PreTrainedModel
 
 from distill.errors import ModelError
-from distill.pruning.masks import Masks
+from distill.pruning.masks import Masks, encoder_layers, head_dim
 
 Counts = npt.NDArray[np.int64]
 #: Heads and neurons of every layer (two integer arrays) to what a model of these sizes costs;
@@ -38,6 +40,45 @@ class Scores:
 
     heads: list[torch.Tensor]
     ffn: list[torch.Tensor]
+
+
+def checked(scores: Scores) -> Scores:
+    """Scores, if they are numbers.
+
+    Raises:
+        ModelError: they are not.
+    """
+    if not all(bool(row.isfinite().all()) for row in (*scores.heads, *scores.ffn)):
+        raise ModelError("scores of heads and neurons are not numbers; did training diverge?")
+    return scores
+
+
+def incoming_weights(model: PreTrainedModel) -> list[tuple[list[Parameter], Parameter]]:
+    """Per layer the weights of query, key and value, (H*d, D), and of the neurons, (F, D)."""
+    found = []
+    for layer in encoder_layers(model):
+        own = layer.attention.self
+        parts = [own.query.weight, own.key.weight, own.value.weight]
+        found.append((parts, layer.intermediate.dense.weight))
+    return found
+
+
+def by_rows(model: PreTrainedModel, worth: Callable[[Parameter], torch.Tensor]) -> Scores:
+    """Scores of heads (over query, key and value together) and neurons from single weights.
+
+    Args:
+        model: a BERT, stock or pruned.
+        worth: what each number of one of :func:`incoming_weights` is worth, of its shape.
+
+    Raises:
+        ModelError: the model is not a BERT, or the scores are not numbers.
+    """
+    heads, ffn, width = [], [], head_dim(model)
+    for attention, neurons in incoming_weights(model):
+        rows = sum(worth(weight).sum(1) for weight in attention)  # (H*d,)
+        heads.append(torch.as_tensor(rows).reshape(-1, width).sum(1).cpu())
+        ffn.append(worth(neurons).sum(1).cpu())
+    return checked(Scores(heads, ffn))
 
 
 def keep_counts(scores: Scores, *, heads: list[int] | int, ffn: list[int] | int) -> Masks:

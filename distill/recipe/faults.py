@@ -130,7 +130,7 @@ def _told(
     if kind == "missing":
         return loc, f"missing; {_description(schema, tree, loc)}"
     if kind in ("union_tag_invalid", "union_tag_not_found", "model_attributes_type"):
-        return _told_kind(schema, tree, loc, value)
+        return _told_kind(schema, tree, loc, item)
     if kind == "value_error":
         return loc, str(item["msg"]).removeprefix("Value error, ")
     expected = list(dict.fromkeys(_expected(each) for each in items))
@@ -138,22 +138,28 @@ def _told(
     return loc, f"found {shown(value)}, expected {' or '.join(expected)}{hint}"
 
 
-def _told_kind(schema: dict[str, Any], tree: Value, loc: Loc, value: Value) -> tuple[Loc, str]:
-    """What is wrong with a part whose ``kind`` says what may stand in it."""
+def _told_kind(
+    schema: dict[str, Any], tree: Value, loc: Loc, item: dict[str, Any]
+) -> tuple[Loc, str]:
+    """What is wrong with a part whose ``kind`` or ``method`` says what may stand in it."""
+    value, ctx = tree.nearest(loc), item.get("ctx", {})
+    key = str(ctx.get("discriminator", "'kind'")).strip("'")
     known = _kinds(schema, tree, loc)
+    if key != "kind":
+        known = [tag.strip(" '") for tag in str(ctx["expected_tags"]).split(",")]
     if not isinstance(value.content, dict):
         example = f", such as {{kind: {known[0]}}}" if known else ""
         return loc, f"found {shown(value)}, expected keys and values{example}"
-    kind = value.child("kind")
+    kind = value.child(key)
     if kind is None:
-        return (*loc, "kind"), f"missing; one of: {', '.join(known)}"
+        return (*loc, key), f"missing; one of: {', '.join(known)}"
     found = (
-        f"unknown kind '{kind.content}'"
+        f"unknown {key} '{kind.content}'"
         if isinstance(kind.content, str)
         else f"found {shown(kind)}"
     )
     near = _near(str(kind.content), known)
-    return (*loc, "kind"), f"{one_line(found, 80)}; there are: {', '.join(known)}{near}"
+    return (*loc, key), f"{one_line(found, 80)}; there are: {', '.join(known)}{near}"
 
 
 def _expected(item: dict[str, Any]) -> str:
@@ -235,8 +241,29 @@ def _unknown_key(schema: dict[str, Any], tree: Value, loc: Loc) -> str:
     known = list(_schema_at(schema, tree, loc[:-1]).get("properties", {}))
     if loc[0] == "task" and loc[-1] in _OF_OTHER_TASKS:
         return f"{_OF_OTHER_TASKS[loc[-1]]}; leave it out"
+    if (others := _methods_with(schema, tree, loc)) is not None:
+        return others
     near = _near(str(loc[-1]), known)
     return f"unknown key{near or '; there are: ' + ', '.join(known)}"
+
+
+def _methods_with(schema: dict[str, Any], tree: Value, loc: Loc) -> str | None:
+    """Which other methods know a key of a section; ``None`` where none does."""
+    union, value = _schema_at(schema, tree, loc[:-1], resolve_kind=False), tree.nearest(loc[:-1])
+    while "discriminator" in union:
+        name, mapping = union["discriminator"]["propertyName"], union["discriminator"]["mapping"]
+        chosen = value.child(name)
+        if name == "method":
+            branches = [_resolve(schema, one, value)["properties"] for one in union["oneOf"]]
+            knowing = [one["method"]["const"] for one in branches if loc[-1] in one]
+            if not knowing:
+                return None
+            several = " and ".join([", ".join(knowing[:-1]), knowing[-1]]).removeprefix(" and ")
+            used = branches[0]["method"]["const"] if chosen is None else chosen.content
+            return f"is for method {several}; '{used}' has no use for it: leave it out"
+        branch = mapping.get(chosen.content if chosen is not None else None, {})
+        union = branch if isinstance(branch, dict) else {}
+    return None
 
 
 def _description(schema: dict[str, Any], tree: Value, loc: Loc) -> str:
@@ -274,9 +301,12 @@ def _resolve(root: dict[str, Any], schema: dict[str, Any], value: Value | None) 
         name = str(schema["$ref"]).rpartition("/")[2]
         return _resolve(root, root["$defs"][name], value)
     if "discriminator" in schema:
-        kind = value.child("kind") if value is not None else None
-        reference = schema["discriminator"]["mapping"].get(kind.content if kind else None)
-        return _resolve(root, {"$ref": reference}, value) if reference else {}
+        name, mapping = schema["discriminator"]["propertyName"], schema["discriminator"]["mapping"]
+        kind = value.child(name) if value is not None else None
+        if kind is None and name == "method":  # left out, it is the first one
+            return _resolve(root, schema["oneOf"][0], value)
+        branch = mapping.get(kind.content) if kind and isinstance(kind.content, str) else None
+        return _resolve(root, {"$ref": branch} if isinstance(branch, str) else branch or {}, value)
     wanted = "items" if value is not None and isinstance(value.content, list) else "properties"
     for branch in schema.get("anyOf", []):
         resolved = _resolve(root, branch, value)

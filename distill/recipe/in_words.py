@@ -41,7 +41,7 @@ def in_words(stage: PlannedStage) -> str:
             return f"masked {words} ({stage.config.mask:.0%}){nsp}: {_training(stage.config)}"
         case PruneStage(recovery=recovery):
             after = f"; recover: {_training(recovery)}" if recovery else ""
-            return f"{_removal(stage.config)}{after}"
+            return f"{stage.config.describe()}{after}"
         case QuantizeStage():
             return f"int8, {stage.config.method}; at most {stage.config.max_drop:g} of score lost"
         case ExportStage():
@@ -58,27 +58,6 @@ def _search(config: DistillStage) -> str:
     search = config.search or LayerSearch()
     count = str(len(search.candidates)) if search.candidates else "all"
     return f"try {count} layer maps for 2x{search.steps} steps each; "
-
-
-def _removal(config: PruneStage) -> str:
-    if config.method == "vocabulary":
-        least = config.min_count or 1
-        often = f" {least} times or more" if least > 1 else ""
-        return f"keep the word pieces that the training texts have{often}"
-    if config.method == "depth":
-        kept = f"keep layers {', '.join(map(str, config.keep))}" if config.keep else ""
-        return kept or f"remove {config.layers} of the layers"
-    rounds = f" in {config.rounds} rounds" if config.rounds > 1 else ""
-    budget = config.budget
-    if budget is None:
-        heads, ffn = config.shares
-        parts = {"heads": heads, "ffn": ffn, "the hidden width": config.hidden or 0.0}
-        gone = ", ".join(f"{share:.0%} of {name}" for name, share in parts.items() if share)
-        return f"{config.method}: remove {gone}{rounds}"
-    if budget.latency_ms is not None:
-        return f"{config.method}: until int8 takes {budget.latency_ms:g} ms{rounds}"
-    what, part = ("MACs", budget.macs) if budget.macs else ("parameters", budget.parameters)
-    return f"{config.method}: keep {part:.0%} of the encoder's {what}{rounds}"
 
 
 def _training(config: TrainConfig | None) -> str:

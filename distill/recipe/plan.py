@@ -56,7 +56,7 @@ class PlannedStage:
     @property
     def trims_vocabulary(self) -> bool:
         """Whether the student reads tokens of its own from this stage on."""
-        return isinstance(self.config, PruneStage) and self.config.method == "vocabulary"
+        return isinstance(self.config, PruneStage) and self.config.own_tokens
 
     @property
     def makes_student(self) -> bool:

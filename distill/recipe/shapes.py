@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from distill.recipe.known import TeacherShape
 from distill.recipe.plan import PlannedStage
 from distill.recipe.schema import PruneStage
-from distill.recipe.schema.prune import width_left
 from distill.recipe.sizes import Size
 
 #: Tokens of the example whose multiply-accumulates are shown.
@@ -106,23 +105,11 @@ def _kept(count: int, removed: float) -> int:
     return min(count, max(1, round(count * (1 - removed))))
 
 
-def _after(shape: Shape, config: PruneStage) -> Shape:
-    """The shape after a prune stage; what only a measurement can tell stays as it is."""
-    if config.method == "depth":
-        left = len(config.keep) if config.keep else shape.layers - (config.layers or 0)
-        return replace(shape, layers=max(1, left))
-    if config.budget is not None:
-        removed = 1 - (config.budget.macs or config.budget.parameters or 1.0)
-        return shape.pruned(removed, removed)
-    left = width_left(shape.hidden, config.hidden or 0.0)
-    return replace(shape.pruned(*config.shares), hidden=left)
-
-
 def shapes_by_stage(stages: list[PlannedStage], teacher: Shape, size: Size) -> list[Shape]:
     """The student's shape at the end of every stage."""
     shape, shapes = teacher.student(size), []
     for stage in stages:
         if isinstance(stage.config, PruneStage):
-            shape = _after(shape, stage.config)
+            shape = stage.config.shape_left(shape)
         shapes.append(shape)
     return shapes

@@ -1,46 +1,110 @@
-"""Pruning: remove parts of the student, recover, and step back where that cost too much."""
+"""The prune stage: a method removes parts of the student; recover, step back if it cost much."""
 
 from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from distill import atomic
+from distill.modules.base import Batch
 from distill.modules.checkpoint import is_whole
 from distill.modules.session import FitResult
+from distill.modules.stream import endless_batches
+from distill.pruning.bench import Pruned
 from distill.pruning.masks import layer_sizes
-from distill.recipe.schema import PruneStage
-from distill.recipe.schema.prune import TRIES, width_left
+from distill.pruning.methods.base import TRIES, PruneStage
 from distill.run_folder import read_mapping
+from distill.section import TrainConfig
 from distill.stages.context import StageContext, StageResult
-from distill.stages.distill import distil_logits
-from distill.stages.prune_parts import layers_removed, remove_layers, trim_vocabulary
-from distill.stages.prune_units import UnitPruner
+from distill.stages.distill import distil_logits, teacher_logits
+from distill.stages.output_loss import output_loss
 from teachers.load import load_model, load_tokenizer
 
 logger = logging.getLogger("distill")
 
 
 @dataclass(frozen=True)
-class _Pruned:
-    """A student that something was taken from, before and after its recovery.
+class StageBench:
+    """What methods are given of a run: see :class:`distill.pruning.bench.Bench`.
 
     Args:
-        model: the student.
-        facts: what is told of how it came about.
-        tokenizer: its own, where its vocabulary was trimmed.
-        fit: its recovery.
+        context: the stage's context.
+        place: where models on the way are kept, for a run that is stopped.
     """
 
-    model: PreTrainedModel
-    facts: dict[str, Any]
-    tokenizer: PreTrainedTokenizerFast | None = None
-    fit: FitResult | None = None
+    context: StageContext
+    place: Path
+
+    @property
+    def rows(self) -> int:
+        """Number of training rows."""
+        return len(self._train)
+
+    @property
+    def mean_length(self) -> int:
+        """Tokens of a training row on average."""
+        return max(1, round(float(self._train.lengths.mean())))
+
+    @property
+    def seed(self) -> int:
+        """The stage's own."""
+        return self.context.recipe.seed + self.context.stage.index
+
+    @property
+    def folder(self) -> Path:
+        """The stage's."""
+        return self.context.folder
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The student's as it comes to the stage."""
+        return self.context.workspace.tokenizer
+
+    @property
+    def _train(self) -> Any:
+        workspace = self.context.workspace
+        return workspace.tokenized(workspace.data.train)
+
+    def texts(self, split: Literal["train", "validation"]) -> list[str]:
+        """Every text of a split."""
+        rows = getattr(self.context.workspace.data, split)
+        return [*rows.texts, *(rows.pairs or ())]
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Training batches without end."""
+        return endless_batches(self._train, batch_size, seed=self.context.recipe.seed)
+
+    @cached_property
+    def _loss(self) -> Callable[[nn.Module, Batch], Tensor]:
+        logits = teacher_logits(self.context, self.context.load_teacher())
+        return output_loss(self.context.workspace.task, logits)
+
+    def loss_of(self, model: nn.Module, batch: Batch) -> Tensor:
+        """How far a model's outputs are from the teacher's."""
+        return self._loss(model, batch)
+
+    def recovered(
+        self, number: int, cut: Callable[[], PreTrainedModel], recover: TrainConfig
+    ) -> PreTrainedModel:
+        """The model that a round leaves, which is kept in a folder of its own."""
+        context, folder = self.context, self.place / f"round-{number}"
+        config = context.stage.config
+        if not is_whole(folder / "model" / "model.safetensors"):
+            part = folder.relative_to(context.folder)
+            augmented = isinstance(config, PruneStage) and config.learns_augmented
+            model, _ = distil_logits(context, cut(), recover, part=part, augmented=augmented)
+            context.save_weights(model, folder / "model")
+        rounds = config.rounds if isinstance(config, PruneStage) else number
+        logger.info("%s: round %d of %d", context.stage.name, number, rounds)
+        return load_model(folder / "model")
 
 
 def prune_stage(config: PruneStage, context: StageContext) -> StageResult:
@@ -50,52 +114,43 @@ def prune_stage(config: PruneStage, context: StageContext) -> StageResult:
     times over; where nothing passes, the student is left as it was.
     """
     if config.max_drop is None:
-        return _save(context, _prune(config, context, context.folder, ease=1.0))
+        return _save(context, *_prune(config, context, context.folder, ease=1.0))
     return _step_back(config, context, config.max_drop)
 
 
-def _prune(config: PruneStage, context: StageContext, folder: Path, *, ease: float) -> _Pruned:
+def _prune(
+    config: PruneStage, context: StageContext, folder: Path, *, ease: float
+) -> tuple[Pruned, FitResult | None]:
     """Prune and recover in a folder; what a stopped run left there is gone on with."""
     sliced = folder / "sliced"
-    told = sliced / "told.json"  # written last: with it the sliced model is whole
-    if read_mapping(told) is None or not is_whole(sliced / "model.safetensors"):
-        made = _smaller(config, context, folder, ease)
+    file = sliced / "facts.json"  # written last: with it the sliced model is whole
+    if read_mapping(file) is None or not is_whole(sliced / "model.safetensors"):
+        made = config.prune(context.load_student(), StageBench(context, folder), ease)
         context.save_weights(made.model, sliced, tokenizer=made.tokenizer)
-        atomic.write_json(told, made.facts)
-    student, facts = load_model(sliced), json.loads(told.read_text("utf-8"))
-    if config.method == "vocabulary":
-        return _Pruned(student, facts, load_tokenizer(sliced, written_here=True))
-    if config.recover is None:
-        return _Pruned(student, facts)
+        atomic.write_json(file, made.facts)
+    student, facts = load_model(sliced), json.loads(file.read_text("utf-8"))
+    tokenizer = load_tokenizer(sliced, written_here=True) if config.own_tokens else None
+    if config.recovery is None:
+        return Pruned(student, facts, tokenizer), None
     part = folder.relative_to(context.folder)
     recovered, result = distil_logits(
-        context, student, config.recover, part=part, augmented=config.augmented
+        context, student, config.recovery, part=part, augmented=config.learns_augmented
     )
-    return _Pruned(recovered, facts, fit=result)
+    return Pruned(recovered, facts, tokenizer), result
 
 
-def _smaller(config: PruneStage, context: StageContext, folder: Path, ease: float) -> _Pruned:
-    """Take away what the stage asks for, or a part of it."""
-    student = context.load_student()
-    if config.method == "vocabulary":
-        return _Pruned(*trim_vocabulary(student, config, context, ease))
-    if config.method == "depth":
-        return _Pruned(*remove_layers(student, config, context, ease))
-    return _Pruned(*UnitPruner(config, context, folder)(student, ease))
-
-
-def _save(context: StageContext, pruned: _Pruned) -> StageResult:
+def _save(context: StageContext, pruned: Pruned, fit: FitResult | None = None) -> StageResult:
     heads, ffn = layer_sizes(pruned.model)
     notes = [
         *_sizes_note(context, pruned.model),
         *_budget_note(pruned.facts),
-        *pruned.facts.pop("notes", []),
+        *pruned.facts.get("notes", []),
     ]
     for note in notes:
         logger.info("%s: %s", context.stage.name, note)
     sizes = {"heads": heads, "ffn": ffn, "hidden": int(pruned.model.config.hidden_size)}
-    facts = {**sizes, "notes": notes, **pruned.facts}
-    return context.save_model(pruned.model, pruned.fit, tokenizer=pruned.tokenizer, **facts)
+    facts = {**sizes, **pruned.facts, "notes": notes}
+    return context.save_model(pruned.model, fit, tokenizer=pruned.tokenizer, **facts)
 
 
 def _sizes_note(context: StageContext, student: PreTrainedModel) -> list[str]:
@@ -133,36 +188,23 @@ def _step_back(config: PruneStage, context: StageContext, max_drop: float) -> St
     tried: list[dict[str, Any]] = []
     for number in range(1, (config.tries or TRIES) + 1):
         ease = 0.5 ** (number - 1)
-        if not _removes(config, student, ease):
+        if not config.removes(student, ease):
             break
-        pruned = _prune(config, context, context.folder / f"try-{number}", ease=ease)
+        pruned, fit = _prune(config, context, context.folder / f"try-{number}", ease=ease)
         after = context.validation_score(pruned.model, pruned.tokenizer)
         tried.append({"removed": ease, "score": after, "drop": before - after})
         if before - after <= max_drop:
             notes = [*pruned.facts.get("notes", []), _verdict(tried, max_drop)]
             facts = {**pruned.facts, "notes": notes, "tries": tried}
-            return _save(context, replace(pruned, facts=facts))
+            return _save(context, Pruned(pruned.model, facts, pruned.tokenizer), fit)
         logger.info(
             "%s: lost %.4f, more than max_drop %g, with %.0f %% of the removal",
             *(context.stage.name, before - after, max_drop, 100 * ease),
         )
     facts = {"tries": tried, "notes": [_verdict(tried, max_drop)]}
-    return _save(context, _Pruned(student, facts, _own_tokenizer(config, context)))
-
-
-def _removes(config: PruneStage, student: PreTrainedModel, ease: float) -> bool:
-    """Whether so small a part of what was asked for is still a layer, or eight dimensions."""
-    if config.method == "depth":
-        return bool(layers_removed(student, config, ease))
-    if config.hidden is not None and not config.removes_units:
-        width = int(student.config.hidden_size)
-        return width_left(width, ease * config.hidden) < width
-    return True
-
-
-def _own_tokenizer(config: PruneStage, context: StageContext) -> PreTrainedTokenizerFast | None:
-    """What a student left as it was reads with; a vocabulary stage is asked for it afterwards."""
-    return context.workspace.tokenizer if config.method == "vocabulary" else None
+    # A student left as it was is read with its own tokenizer, which later stages look for here.
+    tokenizer = context.workspace.tokenizer if config.own_tokens else None
+    return _save(context, Pruned(student, facts, tokenizer))
 
 
 def _verdict(tried: list[dict[str, Any]], max_drop: float) -> str:

@@ -18,11 +18,12 @@ from distill.recipe.checks.matching import (
     layer_search,
     masked_text,
     matching,
+    own_vocabulary,
+    pruning,
     reference,
     tokens,
 )
 from distill.recipe.checks.order import RESERVED, augmentation, stage_names, stage_order
-from distill.recipe.checks.pruning import depth, own_vocabulary, pruning
 from distill.recipe.checks.quantisation import quantisation
 from distill.recipe.checks.questions import questions
 from distill.recipe.checks.seeds import several_seeds
@@ -57,7 +58,6 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         quantisation,
         layer_search,
         reference,
-        pruning,
         own_vocabulary,
         augmentation,
         classes,
@@ -69,9 +69,9 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
     ]
     for rule in rules:
         findings.extend(rule(recipe))
+    findings.extend(pruning(recipe, size))
     if size is not None:
         findings.extend(explicit_student_layers(recipe, size))
-        findings.extend(depth(recipe, size))
     if teacher is not None:
         findings.extend(lengths(recipe, teacher))
         if size is not None:

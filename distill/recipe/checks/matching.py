@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.checks.pruning import remaining_layers
 from distill.recipe.checks.text import is_text
 from distill.recipe.known import TeacherShape, vocabulary
 from distill.recipe.schema import (
@@ -25,6 +24,25 @@ from distill.recipe.schema import (
 )
 from distill.recipe.sizes import Size
 from distill.recipe.yaml_lines import Loc
+
+
+def remaining_layers(recipe: Recipe, size: Size) -> list[int]:
+    """The student's depth when each stage begins."""
+    depth, depths = size.layers, []
+    for stage in recipe.stages:
+        depths.append(depth)
+        if isinstance(stage, PruneStage):
+            depth = stage.layers_left(depth)
+    return depths
+
+
+def pruning(recipe: Recipe, size: Size | None) -> Findings:
+    """What the sections of prune stages say of themselves."""
+    depths = [None] * len(recipe.stages) if size is None else remaining_layers(recipe, size)
+    for index, (stage, layers) in enumerate(zip(recipe.stages, depths, strict=True)):
+        if isinstance(stage, PruneStage):
+            for key, message in stage.issues(layers):
+                yield ("stages", index, *key), message
 
 
 def explicit_student_layers(recipe: Recipe, size: Size) -> Findings:
@@ -261,3 +279,18 @@ def _relations(
                 f"{heads} does not divide both widths, {ours} of the student and {teacher.hidden} "
                 f"of the teacher; write {near}, or leave it out",
             )
+
+
+def own_vocabulary(recipe: Recipe) -> Findings:
+    """What is matched token by token after the student's tokens have become its own."""
+    trimmed = False
+    for index, stage in enumerate(recipe.stages):
+        if trimmed and isinstance(stage, DistillStage):
+            for place, objective in enumerate(stage.objectives):
+                if objective.same_tokens:
+                    yield (
+                        ("stages", index, "objectives", place),
+                        f"'{objective.kind}' is matched token by token, and a vocabulary stage "
+                        "before gave the student other token ids; leave it out or move that stage",
+                    )
+        trimmed |= isinstance(stage, PruneStage) and stage.own_tokens

@@ -59,7 +59,7 @@ def stage_order(recipe: Recipe) -> Findings:
 def _learns(stage: Stage) -> bool:
     """Whether a stage trains on augmented rows."""
     if isinstance(stage, PruneStage):
-        return stage.augmented and stage.recover is not None
+        return stage.learns_augmented
     return isinstance(stage, DistillStage) and stage.augmented
 
 

@@ -78,4 +78,4 @@ def _stages(recipe: Recipe) -> Findings:
                 "the teacher's logits are of its own tokens, and a vocabulary stage before gave "
                 "the student others; move that stage behind this one",
             )
-        trimmed |= isinstance(stage, PruneStage) and stage.method == "vocabulary"
+        trimmed |= isinstance(stage, PruneStage) and stage.own_tokens

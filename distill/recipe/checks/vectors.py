@@ -5,7 +5,6 @@ from __future__ import annotations
 from distill.errors import ModelError
 from distill.recipe.checks.findings import Findings
 from distill.recipe.schema import AugmentStage, DistillStage, PruneStage, Recipe, VectorsTask
-from distill.recipe.schema.prune import width_left
 from distill.recipe.sizes import resolve_size
 from distill.recipe.yaml_lines import Loc
 
@@ -67,8 +66,8 @@ def _whitening(recipe: Recipe, task: VectorsTask) -> Findings:
     except ModelError:
         return  # told elsewhere
     for stage in recipe.stages:
-        if isinstance(stage, PruneStage) and stage.hidden is not None:
-            width = width_left(width, stage.hidden)
+        if isinstance(stage, PruneStage):
+            width = stage.width_left(width)
     if task.whitening > width:
         yield (
             ("task", "whitening"),

@@ -6,6 +6,10 @@ than pydantic, so that ``ls``, ``show``, ``validate`` and ``schema`` answer at o
 
 from __future__ import annotations
 
+from distill.pruning.methods import (
+    Budget,
+    PruneStage,
+)
 from distill.recipe.schema.ablation import (
     Ablation,
     AblationPart,
@@ -48,10 +52,6 @@ from distill.recipe.schema.objectives import (
     VectorObjective,
     WeightSchedule,
     tokenizer_free,
-)
-from distill.recipe.schema.prune import (
-    Budget,
-    PruneStage,
 )
 from distill.recipe.schema.recipe import (
     Recipe,

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictStr
 
+from distill.pruning.methods import AnyPrune
 from distill.recipe.schema.objectives import LayerPair, Objective
-from distill.recipe.schema.prune import PruneStage
 from distill.section import Name, PositiveInt, Section, Share, TrainConfig
 
 LayerMapKind = Literal["uniform", "first", "last", "skip"]
@@ -184,7 +184,7 @@ Stage = Annotated[
     PretrainStage
     | DistillStage
     | AugmentStage
-    | PruneStage
+    | AnyPrune
     | QuantizeStage
     | ExportStage
     | EvaluateStage,

@@ -43,12 +43,11 @@ def test_half_the_work_goes_without_training(real_data, tmp_path):
     from distill.evaluation.score import score
     from distill.modules.finetune import FinetuneModule
     from distill.modules.fit import FitSession, fit
-    from distill.pruning.costs import macs_cost
-    from distill.pruning.goal import BudgetGoal
+    from distill.pruning.goal import BudgetGoal, macs_cost
     from distill.pruning.mask_gradients import mask_gradients, rearrange
     from distill.pruning.masks import layer_sizes
+    from distill.pruning.methods.l1 import l1_scores
     from distill.pruning.reconstruct import reconstruct
-    from distill.pruning.scores import l1_scores
     from distill.pruning.surgery import slice_model
     from distill.recipe.schema import TrainConfig
     from distill.stages.output_loss import output_loss

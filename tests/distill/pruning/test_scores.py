@@ -1,16 +1,15 @@
-import io
 import itertools
-import logging
-import sys
-import warnings
 
 import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from distill.errors import DataError, ModelError
-from distill.pruning.masks import Masks, keep_best
-from distill.pruning.scores import taylor_masks, taylor_scores
+from distill.pruning.mask_gradients import mask_gradients
+from distill.pruning.masks import Masks
+from distill.pruning.methods.l1 import l1_scores
+from distill.pruning.methods.movement import movement_scores
+from distill.pruning.methods.taylor import taylor_scores
 from distill.pruning.surgery import slice_model
 
 HEADS, HEAD_DIM, HIDDEN, FFN, LAYERS = 4, 3, 12, 10, 2
@@ -75,52 +74,40 @@ def test_scores_are_the_formula(model, batches):
         torch.testing.assert_close(found, expected.detach(), rtol=1e-4, atol=1e-12)
 
 
-def test_masks_keep_the_largest_scores(model, batches):
-    masks = taylor_masks(
-        model, loss_of=loss_of, batches=itertools.cycle(batches), heads=0.33, ffn=0.5, steps=3
-    )
-    heads, ffn = by_hand(model, batches)
-    assert masks.heads_kept == [3, 3]
-    assert masks.ffn_kept == [5, 5]
-    for found, scores in zip(masks.heads, heads, strict=True):
-        assert torch.equal(found, keep_best(scores, 0.33))
-    for found, scores in zip(masks.ffn, ffn, strict=True):
-        assert torch.equal(found, keep_best(scores, 0.5))
-    again = taylor_masks(model, loss_of=loss_of, batches=batches, heads=0.33, ffn=0.5, steps=3)
-    for one, other in zip(masks.heads + masks.ffn, again.heads + again.ffn, strict=True):
-        assert torch.equal(one, other)
+def test_l1_is_the_magnitude_of_the_rows(model):
+    scores = l1_scores(model)
+    for index, layer in enumerate(model.bert.encoder.layer):
+        own = layer.attention.self
+        rows = sum(part.weight.abs().sum(1) for part in (own.query, own.key, own.value))
+        heads = rows.reshape(HEADS, HEAD_DIM).sum(1).detach()
+        torch.testing.assert_close(scores.heads[index], heads, rtol=1e-6, atol=0)
+        neurons = layer.intermediate.dense.weight.abs().sum(1).detach()
+        torch.testing.assert_close(scores.ffn[index], neurons, rtol=1e-6, atol=0)
 
 
-def test_the_model_is_left_as_it_was(model, batches):
+def every(model, batches):
+    """Each method's scores, by the same number of batches."""
+    given = {"loss_of": loss_of, "batches": batches, "steps": 3}
+    yield taylor_scores(model, **given)
+    yield l1_scores(model)
+    torch.manual_seed(0)
+    yield movement_scores(model, lr=1e-3, **given)[0]
+
+
+def test_the_model_is_left_as_it_was_and_scores_are_the_same_again(model, batches):
     model.train()
+    model.bert.pooler.dense.weight.requires_grad_(False)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
-    modules = [type(module) for module in model.modules()]
-    identities = {name: id(weight) for name, weight in model.named_parameters()}
-    taylor_masks(model, loss_of=loss_of, batches=batches, heads=0.5, ffn=0.5, steps=3)
+    needed = {name: weight.requires_grad for name, weight in model.named_parameters()}
+    first = list(every(model, itertools.cycle(batches)))
     assert model.training
-    assert modules == [type(module) for module in model.modules()]
-    assert identities == {name: id(weight) for name, weight in model.named_parameters()}
     for name, weight in model.named_parameters():
         assert torch.equal(weight, before[name]), name
-        assert weight.requires_grad, name
+        assert weight.requires_grad == needed[name], name
         assert weight.grad is None, name
-
-
-def test_nni_leaves_nothing_behind(model, batches, monkeypatch, caplog):
-    out = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", out)
-    compile_before, filters = torch.compile, list(warnings.filters)
-    handlers, level = list(logging.getLogger().handlers), logging.getLogger().level
-    state = torch.random.get_rng_state()
-    taylor_masks(model, loss_of=loss_of, batches=batches, heads=0.5, ffn=0.5, steps=1)
-    assert out.getvalue() == ""
-    assert torch.compile is compile_before
-    assert warnings.filters == filters
-    assert logging.getLogger().handlers == handlers
-    assert logging.getLogger().level == level
-    assert logging.getLogger("nni").handlers == []
-    assert torch.equal(torch.random.get_rng_state(), state)
-    assert caplog.records == []
+    for one, other in zip(first, every(model, batches), strict=True):
+        for here, there in zip(one.heads + one.ffn, other.heads + other.ffn, strict=True):
+            assert torch.equal(here, there)
 
 
 def test_a_pruned_model_is_scored_again(model, batches):
@@ -130,18 +117,58 @@ def test_a_pruned_model_is_scored_again(model, batches):
         [empty(FFN, dtype=torch.bool), torch.arange(FFN) < 6],
     )
     sliced = slice_model(model, masks)
-    again = taylor_masks(sliced, loss_of=loss_of, batches=batches, heads=0.34, ffn=0.5, steps=2)
-    assert again.heads_kept == [2, 0]
-    assert again.ffn_kept == [0, 3]
-    slice_model(sliced, again)
+    for scores in every(sliced, batches):
+        assert [row.numel() for row in scores.heads] == [3, 0]
+        assert [row.numel() for row in scores.ffn] == [0, 6]
+
+
+def test_movement_follows_the_gradient_of_the_masks(model, batches):
+    """After one step of Adam every score has gone its learning rate down the mask's gradient."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    scores, trained = movement_scores(model, loss_of=loss_of, batches=batches, steps=1, lr=1e-3)
+    slopes = mask_gradients(model, loss_of=loss_of, batches=batches, samples=4)
+    for found, slope in zip(scores.heads + scores.ffn, slopes.heads + slopes.ffn, strict=True):
+        expected = (-1e-2 * slope.sum(0).sign()).sigmoid()
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    changed = [
+        not torch.equal(a, b) for a, b in zip(model.parameters(), trained.parameters(), strict=True)
+    ]
+    assert any(changed)
+
+
+def test_a_unit_that_only_harms_moves_to_the_end(model, batches):
+    """The loss wants the first head of the last layer gone: its score ends as the least."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+
+    def harmed(judged, batch):
+        seen = {}
+        last = judged.bert.encoder.layer[-1].attention.output.dense
+        hook = last.register_forward_pre_hook(lambda _, inputs: seen.update(x=inputs[0]))
+        judged(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
+        hook.remove()
+        return seen["x"][..., :HEAD_DIM].square().mean()
+
+    scores, _ = movement_scores(
+        model, loss_of=harmed, batches=itertools.cycle(batches), steps=40, lr=1e-5
+    )
+    assert scores.heads[-1].argmin() == 0
+    assert scores.heads[-1][0] < scores.heads[-1][1:].min()
 
 
 def test_no_batches_are_refused(model):
-    with pytest.raises(DataError, match="no batches"):
-        taylor_masks(model, loss_of=loss_of, batches=[], heads=0.5, ffn=0.5, steps=3)
+    for scored in (taylor_scores, lambda *a, **k: movement_scores(*a, lr=1e-3, **k)):
+        with pytest.raises(DataError, match="no batches"):
+            scored(model, loss_of=loss_of, batches=[], steps=3)
 
 
 def test_scores_that_are_not_numbers_are_refused(model, batches):
     model.classifier.weight.data.fill_(float("nan"))
+    model.bert.encoder.layer[0].attention.self.query.weight.data.fill_(float("nan"))
     with pytest.raises(ModelError, match="not numbers"):
-        taylor_masks(model, loss_of=loss_of, batches=batches, heads=0.5, ffn=0.5, steps=3)
+        taylor_scores(model, loss_of=loss_of, batches=batches, steps=3)
+    with pytest.raises(ModelError, match="not numbers"):
+        l1_scores(model)

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from distill.errors import ModelError
 from distill.evaluation.cost import macs
-from distill.pruning.costs import LinearCost, macs_cost, parameters_cost
-from distill.pruning.goal import BudgetGoal, ShareGoal, progress
+from distill.pruning.goal import (
+    BudgetGoal,
+    LinearCost,
+    ShareGoal,
+    macs_cost,
+    parameters_cost,
+    progress,
+)
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.search import (
     Scores,

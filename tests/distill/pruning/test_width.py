@@ -10,9 +10,9 @@ from distill.errors import DataError, ModelError
 from distill.export.onnx import export_onnx
 from distill.export.transformers_folder import save_transformers
 from distill.pruning.masks import Masks, layer_sizes
+from distill.pruning.methods.units import width_left
 from distill.pruning.surgery import slice_model
 from distill.pruning.width import KeptWidth, narrow_forward, slice_width, width_scores
-from distill.recipe.schema.prune import width_left
 from distill.runtime.session import OnnxSession
 from students.pruned_bert import PrunedBertForSequenceClassification
 

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from distill.pruning.methods.taylor import TaylorPrune
 from distill.recipe.known import teacher_shape
-from distill.recipe.schema import PruneStage
-from distill.recipe.shapes import Shape, _after
+from distill.recipe.shapes import Shape
 from distill.recipe.sizes import resolve_size
 
 
@@ -47,10 +47,10 @@ def test_a_pruned_shape_keeps_the_width_of_its_heads() -> None:
 
 
 def test_a_narrower_shape_has_its_heads_and_neurons_still() -> None:
-    stage = PruneStage(kind="prune", hidden=0.25)
-    narrow = _after(minilm(), stage)
+    stage = TaylorPrune(kind="prune", hidden=0.25)
+    narrow = stage.shape_left(minilm())
     assert (narrow.heads, narrow.head_dim, narrow.ffn, narrow.hidden) == (12, 32, 1536, 288)
-    both = _after(minilm(), stage.model_copy(update={"heads": 0.25}))
+    both = stage.model_copy(update={"heads": 0.25}).shape_left(minilm())
     # Nine heads of 32 fill the width: what a stock BERT of that size has.
     assert both == replace(narrow, heads=9)
     assert both.parameters == replace(minilm(), hidden=288, heads=9).parameters

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import logging
+from typing import Literal
 
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
 import students  # noqa: F401  (the Auto classes learn of pruned BERTs)
-from distill.pruning import latency
+from distill.pruning import latency, subwords, units
 from distill.pruning.masks import layer_sizes
-from distill.stages import prune_units
+from distill.pruning.methods.units import InRounds
+from distill.pruning.search import Scores
+from distill.pruning.units import Judged
+from distill.recipe.schema import TrainConfig
 from distill.stages.prune import prune_stage
 
 SHORT = {"epochs": 1, "batch_size": 32, "lr": 1e-4}
 
 
 def stage(**settings):
-    return {"kind": "prune", "batch_size": 16, "recover": None, **settings}
+    common = {} if settings.get("method") == "vocabulary" else {"batch_size": 16, "recover": None}
+    return {"kind": "prune", **common, **settings}
 
 
 def run(context):
@@ -57,6 +62,27 @@ def test_every_method_by_shares_and_by_budgets(prepared, settings, budget):
         assert 0.7 * part < facts["budget"]["reached"] <= part
         assert f"at most {part:.1%} asked" in facts["notes"][1]
     assert facts["notes"][0].startswith(f"keeps {sum(sizes[0])} of 4 heads and {sum(sizes[1])} of")
+
+
+class LastUnits(InRounds):
+    """A method from outside of the package: the last heads and neurons go."""
+
+    method: Literal["last"]
+
+    def judge(self, student, bench):
+        sizes = layer_sizes(student)
+        scores = ([torch.arange(n, 0, -1.0) for n in part] for part in sizes)
+        return Judged(student, Scores(*scores))
+
+
+def test_a_method_is_one_class(prepared):
+    context = prepared(stage=stage(heads=0.5, ffn=0.5))
+    settings = {"schedule": "linear", "steps": 2, "recover": TrainConfig(**SHORT)}
+    config = LastUnits(kind="prune", method="last", heads=0.5, ffn=0.5, **settings)
+    facts = prune_stage(config, context).facts
+    assert layer_sizes(model_of(context)) == ([1, 1], [32, 32])
+    assert facts["notes"][0] == "keeps 2 of 4 heads and 64 of 128 feed-forward neurons"
+    assert config.describe() == "last: remove 50% of heads, 50% of ffn in 2 rounds"
 
 
 def test_uniform_neurons_alone_stay_stock_bert(prepared):
@@ -129,7 +155,7 @@ def test_a_schedule_recovers_between_its_rounds(prepared, caplog):
 
 def ruined_by(monkeypatch, least: float):
     """Surgery that makes a model useless when more than so many of its neurons are removed."""
-    real = prune_units.slice_model
+    real = units.slice_model
 
     def slice_model(model, masks):
         sliced = real(model, masks)
@@ -138,7 +164,7 @@ def ruined_by(monkeypatch, least: float):
             torch.nn.init.zeros_(sliced.classifier.weight)
         return sliced
 
-    monkeypatch.setattr(prune_units, "slice_model", slice_model)
+    monkeypatch.setattr(units, "slice_model", slice_model)
 
 
 def test_too_much_loss_and_half_as_much_is_removed(prepared, monkeypatch, caplog):
@@ -178,7 +204,7 @@ def test_a_latency_is_measured_beside_the_student_before(prepared, monkeypatch):
     monkeypatch.setattr(
         latency, "measured_ms", lambda *a, **k: {n: v / 2 for n, v in fake(*a, **k).items()}
     )
-    monkeypatch.setattr(prune_units, "measured_ms", fake)
+    monkeypatch.setattr(units, "measured_ms", fake)
     budget = {"latency_ms": 1.4, "length": 8, "threads": 1}
     context = prepared(stage=stage(method="fisher", samples=32, budget=budget))
     facts = run(context).facts
@@ -259,7 +285,6 @@ def test_rare_pieces_go_too_and_their_words_are_spelled(prepared):
 
 
 def test_a_student_with_its_own_vocabulary_learns_on(prepared):
-    from distill.recipe.schema import TrainConfig
     from distill.stages.context import StageContext
     from distill.stages.distill import distil_logits, teacher_logits
 
@@ -275,9 +300,7 @@ def test_a_student_with_its_own_vocabulary_learns_on(prepared):
 
 
 def test_less_of_a_vocabulary_is_removed_where_it_costs_too_much(prepared, monkeypatch):
-    from distill.stages import prune_parts
-
-    real = prune_parts.trim_embeddings
+    real = subwords.trim_embeddings
 
     def ruined(model, keep):
         trimmed = real(model, keep)
@@ -285,7 +308,7 @@ def test_less_of_a_vocabulary_is_removed_where_it_costs_too_much(prepared, monke
             torch.nn.init.zeros_(trimmed.classifier.weight)
         return trimmed
 
-    monkeypatch.setattr(prune_parts, "trim_embeddings", ruined)
+    monkeypatch.setattr(subwords, "trim_embeddings", ruined)
     context = prepared(stage=stage(method="vocabulary", max_drop=0.1))
     facts = run(context).facts
     assert facts["vocabulary"]["after"] >= 0.8 * facts["vocabulary"]["before"]

@@ -30,8 +30,7 @@ from distill.stages.context import StageContext
 from distill.stages.distill import teacher_logits
 from distill.stages.export import export_stage
 from distill.stages.output_loss import output_loss
-from distill.stages.prune import prune_stage
-from distill.stages.prune_units import training_batches
+from distill.stages.prune import StageBench, prune_stage
 from students.heads import head_of, logits_of
 from teachers.load import load_model
 from teachers.ragged import look_up
@@ -57,7 +56,9 @@ METHODS: dict[str, dict[str, Any]] = {
 
 def pruned(of_kind: Any, kind: str, name: str, **more: Any) -> Any:
     """The context of a prune stage that is done, and its facts."""
-    settings = {"method": name.rpartition("-")[2], "batch_size": 8, "recover": None}
+    settings: dict[str, Any] = {"method": name.rpartition("-")[2]}
+    if name != "vocabulary":
+        settings |= {"batch_size": 8, "recover": None}
     context = of_kind(kind, {"kind": "prune", **settings, **METHODS[name], **more})
     return context, prune_stage(context.stage.config, context).facts
 
@@ -237,7 +238,7 @@ def test_a_teacher_reads_the_pieces_of_a_student_without_rare_ones(of_kind, kind
     logits = teacher_logits(after, teacher)
     assert np.array_equal(logits.lengths, ours.lengths)
     loss_of = output_loss(workspace.task, logits)
-    batch = next(training_batches(after, 4))
+    batch = next(StageBench(after, after.folder).batches(4))
     # With the teacher's own weights, read through the trimmed table, nothing is left to learn.
     keep = numbers_of(workspace.tokenizer, context.workspace.tokenizer).tolist()
     same = trim_embeddings(teacher, keep)

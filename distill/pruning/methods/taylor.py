@@ -1,0 +1,96 @@
+"""``taylor``: the first-order effect of a unit's weights on the loss."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal
+
+from distill.pruning.methods.units import WithWidth
+from distill.section import PositiveInt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from distill.modules.base import Batch, LossOf
+    from distill.pruning.bench import Bench
+    from distill.pruning.search import Scores
+    from distill.pruning.units import Judged
+    from distill.pruning.width import WidthScores
+
+#: Batches that parts are judged on where the recipe does not say.
+STEPS = 50
+
+
+class TaylorPrune(WithWidth):
+    """Heads and neurons with the smallest first-order effect on the distillation loss."""
+
+    # The only one with a default, so that a section without a method is of one form alone.
+    method: Literal["taylor"] = "taylor"
+    """First-order effect on the distillation loss; the method where none is named."""
+    score_steps: PositiveInt | None = None
+    """Batches on which units are judged; left out, 50."""
+
+    def judge(self, student: PreTrainedModel, bench: Bench) -> Judged:
+        """See :class:`UnitPrune`."""
+        from distill.pruning.units import Judged
+
+        batches, steps = bench.batches(self.batch_size), self.score_steps or STEPS
+        return Judged(
+            student, taylor_scores(student, loss_of=bench.loss_of, batches=batches, steps=steps)
+        )
+
+    def judge_width(self, student: PreTrainedModel, bench: Bench) -> WidthScores:
+        """See :class:`UnitPrune`."""
+        from distill.pruning.width import width_scores
+
+        return width_scores(
+            student,
+            loss_of=bench.loss_of,
+            batches=bench.batches(self.batch_size),
+            samples=min((self.score_steps or STEPS) * self.batch_size, bench.rows),
+        )
+
+
+def taylor_scores(
+    model: PreTrainedModel, *, loss_of: LossOf, batches: Iterable[Batch], steps: int
+) -> Scores:
+    r"""Scores :math:`\frac1B \sum_b \sum_{w \in S} (w \, \partial L_b / \partial w)^2`, B batches.
+
+    Of a head S are its rows of query, key and value, of a neuron its row of the intermediate layer.
+
+    Args:
+        model: a BERT, stock or pruned; left as it is.
+        loss_of: ``loss_of(model, batch)``, a scalar: what the pruned model should keep low. Called
+            in eval mode.
+        batches: at least one batch; may be without end.
+        steps: how many batches are used; fewer where there are fewer.
+
+    Raises:
+        DataError: there are no batches.
+        ModelError: the model is not a BERT, or its scores are not numbers.
+
+    Reference:
+        Molchanov et al. 2019, Importance Estimation for Neural Network Pruning, section 3.1.
+    """
+    import torch
+
+    from distill.console import Bar
+    from distill.data.batches import to_device
+    from distill.errors import DataError
+    from distill.pruning.mask_gradients import frozen
+    from distill.pruning.search import by_rows, incoming_weights
+
+    chosen = list(itertools.islice(batches, steps))
+    if not chosen:
+        raise DataError("no batches to score heads and neurons with")
+    weights = [weight for parts, own in incoming_weights(model) for weight in (*parts, own)]
+    squares = {id(weight): torch.zeros_like(weight, requires_grad=False) for weight in weights}
+    weights = [weight for weight in weights if weight.numel()]
+    with frozen(model, but=weights), Bar("scoring heads and neurons", len(chosen)) as bar:
+        for batch in chosen:
+            loss = loss_of(model, to_device(batch, model.device))
+            for weight, slope in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+                squares[id(weight)] += (slope * weight.detach()).square()
+            bar.advance()
+    return by_rows(model, lambda weight: squares[id(weight)] / len(chosen))
