@@ -31,8 +31,6 @@ THIRD_PARTY: dict[str, set[str]] = {
     "runtime": {"numpy", "onnxruntime", "openvino", "tokenizers"},
     "text": {"numpy", "tokenizers"},
 }
-#: What they import only inside the function that needs it: here, the rows of a parquet file.
-WHERE_NEEDED = {"recipe": {"pyarrow"}}
 #: What of ours a room may import beside itself, where it is less than all rooms below.
 FILES = {"distill.files.bad_rows", "distill.files.lines", "distill.files.rows"}
 OWN = {
@@ -141,7 +139,7 @@ def test_rooms_that_stay_light(room: str) -> None:
         if room_of(name) != room:
             continue
         assert third_party(AT_IMPORT[name]) <= THIRD_PARTY[room], name
-        assert third_party(ALL[name]) <= THIRD_PARTY[room] | WHERE_NEEDED.get(room, set()), name
+        assert third_party(ALL[name]) <= THIRD_PARTY[room], name
         others = {other for other in ours(ALL[name]) if room_of(other) not in (room, "text")}
         assert others <= OWN[room] | {"distill"}, name
 
