@@ -26,7 +26,7 @@ _MARKS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
-#: Bytes that hardly stand in text; of UTF-16's and UTF-32's bytes they are a quarter and more.
+#: Bytes that hardly stand in text; of UTF-16's and UTF-32's bytes they are a third and more.
 _CONTROLS = bytes({*range(0x20)} - {*b"\t\n\v\f\r\x1b"})
 
 
@@ -171,7 +171,8 @@ def _other_encoding(start: bytes) -> str | None:
     marked = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
     if marked:
         return f"{marked}, not UTF-8"
-    if 4 * (len(start) - len(start.translate(None, _CONTROLS))) <= len(start):
+    controls = len(start) - len(start.translate(None, _CONTROLS))
+    if controls < 4 or 3 * controls <= len(start):
         return None
     found = "NUL bytes" if b"\0" in start else "control characters"
     return f"not UTF-8 text ({found}: UTF-16 or UTF-32, or no text at all)"
