@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from rich.console import Console
@@ -31,9 +31,6 @@ _PLAIN_SECONDS, _BOARD_SECONDS = 15.0, 60.0
 _ETA_SECONDS, _ETA_COUNTS = 5.0, 10
 #: The pace is the mean over so many seconds, validations between the steps included.
 _PACE_SECONDS = 600.0
-
-#: Called with a bar whenever it moves: how what one process does is shown by another.
-listeners: list[Callable[[Bar], None]] = []
 
 
 def clock(seconds: float) -> str:
@@ -100,8 +97,6 @@ class Bar:
         if status is not None:
             self._status = status
         self._rich.update(self._task, total=self.total, completed=self.done)
-        for listener in listeners:
-            listener(self)
         if not self._rich.disable:
             eta = f"ETA {self._eta()} " if self.done < self.total else ""
             self._rich.update(self._task, eta=eta, status=self._status)

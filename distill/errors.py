@@ -49,10 +49,6 @@ class RunFolderError(UserError):
     """A run folder that belongs to another recipe, is in use, or is not a run folder."""
 
 
-class SeedError(UserError):
-    """One seed of several failed; the message says which, and how to go on."""
-
-
 class DiskFullError(UserError):
     """There is no room for what a run writes."""
 

@@ -16,7 +16,7 @@ from distill.errors import RunFolderError, quoted
 from distill.recipe.anchor import anchored
 from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.plan import PlannedStage, plan_stages
-from distill.recipe.run_models import seed_folder
+from distill.recipe.run_models import trial_of_study
 from distill.recipe.schema import Recipe
 
 #: What only an unfinished stage needs: checkpoints, and models on their way.
@@ -82,10 +82,6 @@ class RunFolder:
         """The folder of one stage."""
         return self.path / stage.folder
 
-    def seed(self, seed: int) -> RunFolder:
-        """The run folder of one seed inside that of several."""
-        return RunFolder(seed_folder(self.path, seed))
-
     def holds_bundle(self) -> bool:
         """Whether the run came to a bundle."""
         return (self.bundle / "distill.json").is_file()
@@ -133,9 +129,7 @@ class RunFolder:
         return f"{self.path}: this recipe's run was begun here: distill resume {quoted(self.path)}"
 
     def _is_finished(self, recipe: Recipe) -> bool:
-        if recipe.seeds is None:
-            return all(self.is_marked_done(stage) for stage in plan_stages(recipe))
-        return all(self.seed(seed)._is_finished(recipe.with_seed(seed)) for seed in recipe.seeds)
+        return all(self.is_marked_done(stage) for stage in plan_stages(recipe))
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Store the resolved recipe, its paths written in full."""
@@ -147,6 +141,11 @@ class RunFolder:
         Raises:
             RunFolderError: no run was started here.
         """
+        if trial := trial_of_study(self.path):
+            raise RunFolderError(
+                f"{self.path}: a study, which the same `distill study` command goes on with; "
+                f"name one of its runs, such as {trial}"
+            )
         if not self.exists():
             raise RunFolderError(
                 f"{self.path}: not a run folder (it has no recipe.yaml); "

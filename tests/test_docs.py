@@ -14,15 +14,16 @@ from jsonschema import Draft202012Validator
 from distill.cli.main import COMMANDS, app
 from distill.recipe import catalog
 from distill.recipe.loader import load_recipe
-from distill.recipe.schema import ablation_schema
+from distill.recipe.schema import study_schema
 from distill.recipe.schema.file_schema import file_schema
+from distill.recipe.study import is_study
 from distill.recipe.yaml_lines import read
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCS]
 #: Commands whose arguments are a recipe and settings of it.
-OF_RECIPES = ("show", "validate", "plan", "run", "augment")
+OF_RECIPES = ("show", "validate", "plan", "run", "study", "augment")
 #: Commands whose arguments are folders of runs.
 OF_RUNS = ("resume", "evaluate", "compare", "report", "predict", "inspect", "tune-runtime")
 HEADINGS = re.compile(r"^#+ (.+)$", re.MULTILINE)
@@ -67,7 +68,8 @@ ALL_COMMANDS = [(name, words) for name, path in zip(NAMES, DOCS, strict=True)
 )
 def test_commands_can_be_called_and_their_settings_exist(words: list[str]) -> None:
     parse(words)
-    if words[0] in OF_RECIPES and words[1] in catalog.names():
+    recipe = words[0] in OF_RECIPES and words[1] in catalog.names()
+    if recipe and not is_study(words[1]):
         settings = [word for word in words[2:] if re.match(r"[a-z_][\w.+]*=", word)]
         assert load_recipe(words[1], *settings)
     if words[0] in OF_RUNS:
@@ -97,8 +99,8 @@ def test_yaml_is_part_of_a_recipe(content: str, tmp_path: Path) -> None:
     path = tmp_path / "piece.yaml"
     path.write_text(f"stages:\n{content}" if content.startswith("- ") else content, "utf-8")
     plain = read(path).plain()
-    if "ablation" in plain:
-        schema, said = ablation_schema(), plain
+    if "study" in plain:
+        schema, said = study_schema(), plain
     else:
         schema, said = file_schema(), as_recipe(plain)
     assert [error.message for error in Draft202012Validator(schema).iter_errors(said)] == []

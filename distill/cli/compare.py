@@ -25,14 +25,10 @@ def compare(
     Example: distill compare runs/quickstart runs/quickstart-2
     """
     from distill.errors import UserError
-    from distill.recipe.run_models import seeds_of_run
     from distill.report.compare import compare_table, comparison
 
     if len(runs) < 2:
         raise UserError("compare: one run alone; name two or more: distill compare RUN RUN")
-    if any(seeds_of_run(run) for run in runs):
-        _compare_seeds(runs, as_json=as_json)
-        return
     named = _named(runs)
     if as_json:
         typer.echo(json.dumps(comparison(named), indent=2, ensure_ascii=False))
@@ -52,16 +48,3 @@ def _named(runs: list[Path]) -> dict[str, Results]:
     from distill.evaluation.results import read_results
 
     return {name: read_results(run) for run, name in _names(runs).items()}
-
-
-def _compare_seeds(runs: list[Path], *, as_json: bool) -> None:
-    """As for single runs, where one of them has several seeds: means and their spread."""
-    from distill.evaluation.seeds import results_over_seeds
-    from distill.report.compare_seeds import seeds_comparison, seeds_table
-
-    named = {name: results_over_seeds(run) for run, name in _names(runs).items()}
-    if as_json:
-        typer.echo(json.dumps(seeds_comparison(named), indent=2, ensure_ascii=False))
-        return
-    typer.echo(seeds_table(named))
-    typer.echo(f"next: distill report {quoted(runs[-1])}")

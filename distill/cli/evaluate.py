@@ -27,15 +27,14 @@ def evaluate(
     Example: distill evaluate runs/quickstart --ledger
     """
     from distill.evaluation.results import read_results
-    from distill.recipe.run_models import seed_folder, seeds_of_run
+    from distill.recipe.run_models import trial_of_study
 
-    if seeds := seeds_of_run(run):
+    if trial := trial_of_study(run):
         if ledger:
             raise UserError(
-                "evaluate: the ledger is of one seed's run: distill evaluate "
-                f"{seed_folder(run, seeds[0])} --ledger"
+                f"evaluate: the ledger is of one run: distill evaluate {trial} --ledger"
             )
-        _tell_seeds(run, rerun=rerun, as_json=as_json)
+        _tell_study(run, rerun=rerun, as_json=as_json)
         return
     if _tell_held_out(run, as_json=as_json):
         return
@@ -62,18 +61,26 @@ def evaluate(
         typer.echo(f"next: distill report {quoted(run)}")
 
 
-def _tell_seeds(run: Path, *, rerun: bool, as_json: bool) -> None:
-    """Print the table of a run of several seeds."""
-    from distill.cli.run import tell
-    from distill.evaluation.seeds import read_seed_results
-    from distill.run_folder import RunFolder
+def _tell_study(folder: Path, *, rerun: bool, as_json: bool) -> None:
+    """Print a study's tables, with what its trials measured read anew."""
+    from distill.cli.study import tell
+    from distill.evaluation.study import read_study, write_study
+    from distill.pipeline.study_record import gathered
 
+    results = read_study(folder)
+    if results is None:
+        return
     if rerun:
-        from distill.pipeline.seeds import evaluate_seeds
+        from distill.run_folder import RunFolder
+        from distill.stages.evaluate import evaluate_run
 
-        evaluate_seeds(run)
-    results = read_seed_results(run).model_dump(by_alias=True, mode="json")
-    tell(RunFolder(run), results, as_json=as_json)
+        with RunFolder(folder).held():
+            for trial in results.trials:
+                if trial.evaluated and trial.status == "done":
+                    evaluate_run(folder / trial.folder)
+            results = gathered(folder, results)
+            write_study(folder, results)
+    tell(folder, results, as_json=as_json)
 
 
 def _tell_held_out(run: Path, *, as_json: bool) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distill.errors import ModelError, quoted
+from distill.recipe.run_models import trial_of_study
 
 if TYPE_CHECKING:
     from distill.export.folder import Known
@@ -45,16 +46,13 @@ def export(
     if out.exists() and not (out / "distill.json").is_file():
         raise ModelError(f"{out}: there is something else; name a new folder or a bundle")
     folder, known = source, None
-    if (source / "recipe.yaml").is_file():
+    if (source / "recipe.yaml").is_file() or trial_of_study(source):
         from distill.run_folder import RunFolder
 
         if task is not None:
             raise ModelError(f"{source}: a run, whose recipe says its task; leave --task out")
         run = RunFolder(source)
         recipe = run.read_recipe()
-        if recipe.seeds is not None:
-            one = run.seed(recipe.seeds[0]).path
-            raise ModelError(f"{source}: a run of several seeds; name one of them, such as {one}")
         stage = _newest_student(run)
         folder = run.stage(stage) / "model"
         known = _known(run, stage)

@@ -16,17 +16,13 @@ from distill.report.columns import align
 def ls(
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
-    """List the recipes and ablations that come along: name, task, student, what each is for.
+    """List the recipes and studies that come along: name, task, student, what each is for.
 
     Example:
       distill ls
       distill ls --json
     """
     rows = [_row(name, catalog.find(name)) for name in catalog.names()]
-    rows += [
-        {**_row(name, catalog.find_ablation(name)), "task": "ablation"}
-        for name in catalog.ablations()
-    ]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -41,7 +37,7 @@ def _row(name: str, path: Path) -> dict[str, str]:
     recipe = read_tree(path).plain()
     return {
         "name": name,
-        "task": _at(recipe, "task", "kind"),
+        "task": "study" if "study" in recipe else _at(recipe, "task", "kind"),
         "teacher": _at(recipe, "teacher", "model"),
         "student": _at(recipe, "student", "size"),
         "description": _at(recipe, "description"),

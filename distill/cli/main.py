@@ -27,16 +27,16 @@ from distill.errors import UserError, full_disk
 #: Every command and its line in ``distill --help``; each is a function of that name in
 #: ``distill/cli/<name>.py``.
 COMMANDS: dict[str, str] = {
-    "ls": "List the recipes that come along.",
+    "ls": "List the recipes and studies that come along.",
     "show": "Print a recipe with everything filled in.",
     "validate": "Check a recipe and tell every fault at once.",
-    "schema": "Print the JSON schema of a recipe.",
+    "schema": "Print the JSON schema of a recipe, or of a study.",
     "plan": "Tell what a run would do and cost, without doing it.",
     "run": "Run a recipe from its start to a bundle and a report.",
     "resume": "Go on with a run that was interrupted.",
     "evaluate": "Print a run's results, or measure them again.",
     "augment": "Make the rows of a recipe's augment stage, and show a few.",
-    "ablate": "Train a recipe in many variants, and put them in one table.",
+    "study": "Train a recipe with several seeds, in variants, in one table.",
     "compare": "Put the results of several runs side by side.",
     "benchmark": "Time any number of models side by side.",
     "report": "Write a run's report.html again.",

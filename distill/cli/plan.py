@@ -9,9 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from distill.cli import options
+from distill.cli.study import plan_lines as study_lines
+from distill.cli.study import plan_object
+from distill.errors import UserError
 from distill.pipeline.plan import make_plan
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import Recipe
+from distill.recipe.study import is_study, load_study
 from distill.report.plan import plan_lines
 
 
@@ -32,6 +36,12 @@ def plan(
       distill plan quickstart
       distill plan sst2 teacher.model=minilm-l6 student.size=3x384 --measure
     """
+    words = [recipe, *(overrides or [])]
+    if is_study(recipe):
+        if measure:
+            raise UserError("plan --measure: times one recipe; name a recipe in place of a study")
+        _plan_study(words, as_json=as_json)
+        return
     loaded = load_recipe(recipe, *(overrides or []))
     content = make_plan(loaded)
     if measure:
@@ -41,7 +51,18 @@ def plan(
         return
     for line in plan_lines(content):
         typer.echo(line)
-    typer.echo(f"next: {shlex.join(['distill', 'run', recipe, *(overrides or [])])}")
+    command = "run" if loaded.seeds is None else "study"
+    typer.echo(f"next: {shlex.join(['distill', command, *words])}")
+
+
+def _plan_study(words: list[str], *, as_json: bool) -> None:
+    """A study's trials, with the stages of each."""
+    study = load_study(*words)
+    if as_json:
+        typer.echo(json.dumps(plan_object(study), indent=2, ensure_ascii=False))
+        return
+    for line in [*study_lines(study), f"next: {shlex.join(['distill', 'study', *words])}"]:
+        typer.echo(line)
 
 
 def _measured(recipe: Recipe) -> dict[str, Any]:

@@ -16,8 +16,8 @@ def report(
     markdown: Annotated[
         Path | None,
         typer.Option(
-            help="Also write the ledger (what each step paid and brought; of several seeds "
-            "their table) as Markdown."
+            help="Also write the ledger (what each step paid and brought; of a study its "
+            "tables) as Markdown."
         ),
     ] = None,
 ) -> None:
@@ -25,25 +25,28 @@ def report(
 
     Example: distill report runs/quickstart --markdown ledger.md
     """
+    from distill import atomic
+    from distill.evaluation.study import read_study
     from distill.report.html import render_report
 
+    if study := read_study(run):
+        from distill.report.study import markdown as markdown_tables
+        from distill.report.study_page import write_page
+
+        typer.echo(f"report: {write_page(run, study)}")
+        if markdown is not None:
+            atomic.write_text(markdown, markdown_tables(study))
+            typer.echo(f"table: {markdown}")
+        typer.echo(f"next: distill evaluate {quoted(run)}")
+        return
     path = render_report(run)
     typer.echo(f"report: {path}")
     if markdown is not None:
-        from distill import atomic
         from distill.evaluation.results import read_results
-        from distill.evaluation.seeds import read_seed_results
-        from distill.recipe.run_models import seeds_of_run
         from distill.report.ledger import markdown_ledger
 
-        if seeds_of_run(run):
-            from distill.report.seeds_table import markdown as markdown_table
-
-            atomic.write_text(markdown, markdown_table(read_seed_results(run)))
-            typer.echo(f"table: {markdown}")
-        else:
-            atomic.write_text(markdown, markdown_ledger(read_results(run)))
-            typer.echo(f"ledger: {markdown}")
+        atomic.write_text(markdown, markdown_ledger(read_results(run)))
+        typer.echo(f"ledger: {markdown}")
     if (run / "results.json").is_file():
         typer.echo(f"next: distill compare {quoted(run)} ANOTHER_RUN")
     else:

@@ -39,9 +39,6 @@ def run(
 
 def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
     """Print a finished run's table, where its files lie, and the next command."""
-    if results.get("kind") == "seeds":
-        _tell_seeds(folder, results, as_json=as_json)
-        return
     from distill.report.held_out import as_lines, as_plain
     from distill.report.ledger import plain_ledger
     from distill.report.table import print_table
@@ -65,22 +62,3 @@ def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(f"next: distill run RECIPE student.init={quoted(folder.path)}")
     else:
         typer.echo(f"next: distill show {quoted(folder.recipe_file)}")
-
-
-def _tell_seeds(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
-    """Print the table of several seeds."""
-    from distill.evaluation.seeds import SeedResults
-    from distill.report.seeds_table import plain_table
-
-    if as_json:
-        typer.echo(json.dumps(results, indent=2, ensure_ascii=False))
-        return
-    found = SeedResults.model_validate(results)
-    typer.echo(plain_table(found))
-    typer.echo(f"report: {folder.report}")
-    bundle = folder.path / found.chosen.folder / "bundle"
-    if bundle.is_dir():
-        typer.echo(f"bundle: {bundle} (best on the validation rows)")
-        typer.echo(f'next: distill predict {quoted(folder.path)} "some text"')
-    else:
-        typer.echo(f"next: distill compare {quoted(folder.path)} ANOTHER_RUN")

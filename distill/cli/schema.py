@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from distill.recipe.schema import ablation_schema
+from distill.recipe.schema import study_schema
 from distill.recipe.schema.file_schema import file_schema
 
 
 def schema(
-    ablation: Annotated[
-        bool, typer.Option("--ablation", help="The schema of an ablation file instead.")
+    study: Annotated[
+        bool, typer.Option("--study", help="The schema of a study file instead.")
     ] = False,
 ) -> None:
     """Print the JSON schema of a recipe, for editors that complete and check YAML.
@@ -24,5 +24,5 @@ def schema(
     Example:
       distill schema > recipe.schema.json
     """
-    content = ablation_schema() if ablation else file_schema()
+    content = study_schema() if study else file_schema()
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -12,6 +12,7 @@ from distill.cli import options
 from distill.errors import Fault, RecipeError
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import read_recipe
+from distill.recipe.study import is_study, load_study
 
 
 def validate(
@@ -21,7 +22,7 @@ def validate(
         bool, typer.Option("--json", help="Print the faults as a list of objects.")
     ] = False,
 ) -> None:
-    """Check a recipe, and that the files and folders it names are there.
+    """Check a recipe or a study, and that the files and folders it names are there.
 
     Every fault is told at once, each with its file and line; the exit code is then 2.
 
@@ -43,7 +44,12 @@ def validate(
 
 def _faults(recipe: str, overrides: list[str]) -> list[Fault]:
     try:
+        if is_study(recipe):
+            load_study(recipe, *overrides, check_files=True)
+            return []
         loaded = read_recipe(recipe, *overrides)
+        if loaded.recipe.seeds is not None:
+            load_study(recipe, *overrides)
     except RecipeError as error:
         return error.faults
     return [loaded.fault(loc, message) for loc, message in missing_inputs(loaded.recipe)]

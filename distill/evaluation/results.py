@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 from distill import atomic
 from distill.errors import RunFolderError, quoted
 from distill.evaluation.parts import Calibration, Confusion, Disagreement, LabelScore, Part
-from distill.recipe.run_models import has_stage, seed_folder, seeds_of_run
+from distill.recipe.run_models import has_stage, trial_of_study
 
 #: The row of what needs no neural network: nothing below it is worth shipping.
 LINEAR = "linear"
@@ -217,11 +217,10 @@ def read_results(run: Path) -> Results:
     Raises:
         RunFolderError: it is not a run folder, has no results yet, or they cannot be read.
     """
+    if trial := trial_of_study(run):
+        raise RunFolderError(f"{run}: a study; name one of its runs, such as {trial}")
     if not (run / "recipe.yaml").is_file():
         raise RunFolderError(f"{run}: {_not_a_run(run)}")
-    if seeds := seeds_of_run(run):
-        one = seed_folder(run, seeds[0])
-        raise RunFolderError(f"{run}: a run of several seeds; name one of its runs, such as {one}")
     path = run / "results.json"
     if not path.is_file():
         if not has_stage(run, "evaluate"):

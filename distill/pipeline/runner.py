@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import shlex
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distill import atomic
 from distill.console import clock
-from distill.errors import DiskFullError, RunFolderError, full_disk, quoted
+from distill.errors import DiskFullError, UserError, full_disk, quoted
 from distill.pipeline.inputs import inputs_digest
 from distill.pipeline.record import logged, record_environment
 from distill.pipeline.reuse import take_over
@@ -41,8 +40,7 @@ def run(
             over from it.
 
     Returns:
-        The content of ``results.json``; with no evaluate stage, an empty mapping. A recipe with
-        ``seeds`` gives that of all of them, which has a form of its own.
+        The content of ``results.json``; with no evaluate stage, an empty mapping.
 
     Raises:
         UserError: what the recipe names cannot be used, or the folder is taken.
@@ -54,10 +52,6 @@ def run(
     folder = RunFolder(Path(run_dir) if run_dir is not None else free_folder(recipe.name))
     if folder.exists():
         folder.create(recipe)  # raises, saying what this folder holds
-    if recipe.seeds is not None:
-        from distill.pipeline.seeds import run_seeds
-
-        return run_seeds(recipe, folder, reuse=reuse)
     workspace = prepare(recipe)
     folder.create(recipe)
     _work(folder, workspace, reuse=reuse)
@@ -70,8 +64,6 @@ def go_on(
     *,
     until: str | None = None,
     reuse: Iterable[Path] = (),
-    passed: Callable[[PlannedStage], None] | None = None,
-    workspace: Workspace | None = None,
 ) -> dict[str, Any]:
     """Do a recipe's stages, up to one of them, in a folder that may have done some before.
 
@@ -83,8 +75,6 @@ def go_on(
         run_dir: a run folder, or a new one.
         until: name of the last stage that is done; left out, all are.
         reuse: run folders whose finished stages may be taken over.
-        passed: called with every stage once it is done.
-        workspace: what :func:`prepare` gave for this recipe; left out, it is called here.
 
     Returns:
         The content of the last stage's ``stage.json``.
@@ -93,12 +83,10 @@ def go_on(
         UserError: what the recipe names cannot be used, or a stage's training came to nothing.
     """
     folder = RunFolder(run_dir)
-    workspace = workspace or prepare(recipe)
-    if folder.exists():
-        folder.write_recipe(recipe)
-    else:
-        folder.create(recipe)
-    return folder.read_stage(_work(folder, workspace, until=until, reuse=reuse, passed=passed))
+    workspace = prepare(recipe)
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.write_recipe(recipe)
+    return folder.read_stage(_work(folder, workspace, until=until, reuse=reuse))
 
 
 def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
@@ -118,19 +106,9 @@ def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
         RunFolderError: not a run folder, or another process works in it.
     """
     folder = RunFolder(Path(run_dir))
-    recipe = before = folder.read_recipe()
+    recipe = folder.read_recipe()
     if overrides:
         recipe = load_recipe(folder.recipe_file, *overrides)
-    if (before.seeds is None) != (recipe.seeds is None):
-        raise RunFolderError(
-            f"{folder.path}: a run of one seed does not become one of several, nor the other way; "
-            f"begin another: distill run {shlex.join([str(folder.recipe_file), *overrides])} "
-            "--run-dir DIR"
-        )
-    if recipe.seeds is not None:
-        from distill.pipeline.seeds import resume_seeds
-
-        return resume_seeds(recipe, folder, changed=recipe != before)
     workspace = prepare(recipe)
     if overrides:
         folder.write_recipe(recipe)
@@ -140,6 +118,11 @@ def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
 
 def prepare(recipe: Recipe) -> Workspace:
     """Look at everything that can be wrong before anything is written."""
+    if recipe.seeds is not None:
+        raise UserError(
+            f"{recipe.name}: several seeds are a study: distill study RECIPE (one of them alone: "
+            f"distill run RECIPE seed={recipe.seeds[0]})"
+        )
     # Heavy: torch, transformers and lightning come with these.
     from distill.evaluation.machine import physical_cores
     from distill.modules.devices import check_devices
@@ -168,7 +151,6 @@ def _work(
     *,
     until: str | None = None,
     reuse: Iterable[Path] = (),
-    passed: Callable[[PlannedStage], None] | None = None,
 ) -> PlannedStage:
     """Do the stages, up to one of them; the last one done is returned."""
     from distill.pipeline.data_facts import write_data_facts
@@ -177,7 +159,7 @@ def _work(
         record_environment(folder)
         try:
             write_data_facts(folder, workspace)
-            last = _do_stages(folder, workspace, until, list(reuse), passed)
+            last = _do_stages(folder, workspace, until, list(reuse))
             if until is None and all(s.kind != "evaluate" for s in workspace.recipe.stages):
                 from distill.report.html import render_report
 
@@ -200,7 +182,6 @@ def _do_stages(
     workspace: Workspace,
     until: str | None,
     reuse: list[Path],
-    passed: Callable[[PlannedStage], None] | None,
 ) -> PlannedStage:
     from distill.pipeline.process import keep_freed_memory, set_threads
 
@@ -220,8 +201,6 @@ def _do_stages(
             folder.begin(stage, inputs)
             logger.info("%s: %s", place, _do_stage(folder, workspace, stages, stage, inputs))
         done.append(stage)
-        if passed is not None:
-            passed(stage)
         if stage.name == until:
             break
     return done[-1]

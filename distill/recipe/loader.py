@@ -36,12 +36,10 @@ def read_recipe(source: str | Path, *overrides: str) -> LoadedRecipe:
     """Like :func:`load_recipe`, with the lines kept for further messages."""
     path = catalog.find(source)
     tree = read_tree(path)
-    ablation = tree.child("ablation")
-    if ablation is not None:
-        message = (
-            f"an ablation and no recipe; look at it with: distill ablate {quoted(path)} --plan"
-        )
-        raise RecipeError([Fault(path, ablation.place.line, "ablation", message)])
+    study = tree.child("study")
+    if study is not None:
+        message = f"a study and no recipe; look at it with: distill plan {quoted(path)}"
+        raise RecipeError([Fault(path, study.place.line, "study", message)])
     faults = apply_overrides(tree, overrides)
     try:
         recipe = Recipe.model_validate(tree.plain())

@@ -50,7 +50,7 @@ def _read_tree(path: Path, above: tuple[Path, ...]) -> Value:
         raise RecipeError([Fault(path, base.place.line, "base", message)])
     chain = (*above, path.resolve())
     try:
-        below = _base_file(path, base.content)
+        below = recipe_file(path, base.content)
         if below.resolve() in chain:
             round_trip = " -> ".join([*(link.name for link in chain), below.name])
             message = f"bases go round in a circle: {round_trip}"
@@ -83,7 +83,8 @@ def _apply(settings: Value, tree: Value, path: Path) -> None:
         raise RecipeError(faults)
 
 
-def _base_file(path: Path, base: str) -> Path:
+def recipe_file(path: Path, base: str) -> Path:
+    """What a file names: a recipe that comes along, or a path relative to that file."""
     if Path(base).suffix not in (".yaml", ".yml") and base in catalog.names():
         return catalog.find(base)
     return path.parent / Path(base).expanduser()

@@ -13,6 +13,8 @@ import yaml
 
 from distill.errors import ModelError, quoted
 
+#: The file that holds everything known of a study's trials; what has it is a study's folder.
+STUDY = "study.json"
 #: Kinds of stages that leave a student.
 MAKES_STUDENT = ("pretrain", "distill", "prune")
 
@@ -22,14 +24,11 @@ def is_run(folder: Path) -> bool:
     return (folder / "recipe.yaml").is_file() and not (folder / "config.json").is_file()
 
 
-def seeds_of_run(folder: Path) -> list[int]:
-    """The seeds of a run of several, each with a run folder of its own inside; else none."""
-    try:
-        content = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return []
-    seeds = content.get("seeds") if isinstance(content, dict) else None
-    return [int(seed) for seed in seeds] if isinstance(seeds, list) else []
+def trial_of_study(folder: Path) -> Path | None:
+    """A run folder of the study in ``folder``; ``None`` where there is no study."""
+    if not (folder / STUDY).is_file():
+        return None
+    return next((p.parent for p in sorted(folder.glob("trials/**/recipe.yaml"))), folder / "trials")
 
 
 def has_stage(folder: Path, kind: str) -> bool:
@@ -39,11 +38,6 @@ def has_stage(folder: Path, kind: str) -> bool:
         return any(stage["kind"] == kind for stage in content["stages"])
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
         return True
-
-
-def seed_folder(folder: Path, seed: int) -> Path:
-    """The run folder of one seed inside that of several."""
-    return folder / f"seed-{seed}"
 
 
 def model_of_run(folder: Path) -> Path:
@@ -58,11 +52,10 @@ def model_of_run(folder: Path) -> Path:
     Example:
         ``runs/general`` with a finished stage ``distill`` gives ``runs/general/02-distill/model``.
     """
+    if trial := trial_of_study(folder):
+        raise ModelError(f"{folder}: a study; name one of its runs, such as {trial}")
     if not is_run(folder):
         return _encoder_of(folder)
-    if seeds := seeds_of_run(folder):
-        one = seed_folder(folder, seeds[0])
-        raise ModelError(f"{folder}: a run of several seeds; name one of its runs, such as {one}")
     name = _last_student(folder)
     for place in sorted(folder.glob(f"[0-9]*-{name}")):
         if (place / "done.json").is_file() and (place / "model" / "config.json").is_file():

@@ -12,8 +12,6 @@ from markupsafe import Markup
 from distill import atomic
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import TEACHER, Results
-from distill.evaluation.seeds import read_seed_results
-from distill.recipe.run_models import seeds_of_run
 from distill.report import numbers
 from distill.report.charts import kind_of, latency_chart, loss_chart, score_chart, size_chart
 from distill.report.held_out import held_out, table
@@ -38,7 +36,7 @@ def render_report(run_folder: Path) -> Path:
     """Write ``report.html`` into a run folder, finished or not.
 
     Reads ``results.json``, ``metrics.csv``, ``recipe.yaml`` and the stages' ``stage.json`` only,
-    so that it can be called again at any time. Of several seeds the page is that of all.
+    so that it can be called again at any time.
 
     Args:
         run_folder: the run folder.
@@ -49,10 +47,6 @@ def render_report(run_folder: Path) -> Path:
     Raises:
         RunFolderError: it is not a run folder, or its files cannot be read.
     """
-    if seeds_of_run(run_folder):
-        from distill.report.seeds_page import write_page
-
-        return write_page(run_folder, read_seed_results(run_folder))
     path = run_folder / "report.html"
     atomic.write_text(path, render(read_run(run_folder)))
     return path

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from distill.evaluation.cells import latency_cell, split_cell, told_length
+from distill.evaluation.over_seeds import DISTURBED
 from distill.evaluation.results import ModelRow, Results, as_results, is_student, is_teacher
-from distill.evaluation.seeds import DISTURBED
 from distill.report import numbers
 
 #: Less gain than this (2 %) is within the noise of a measurement and counts as none.

@@ -116,8 +116,8 @@ def _files(entry: dict[str, Any]) -> list[dict[str, Any]]:
 def find_bundle(folder: Path) -> Path:
     """The bundle at ``folder``: the folder itself, or the one of a run folder.
 
-    Of a run of several seeds it is that of the seed whose final model is best on the validation
-    rows, which is logged.
+    Of a study of one variant it is that of the seed whose final model is best on the validation
+    examples, which is logged.
 
     Raises:
         ModelError: there is none; the message says what is there instead.
@@ -138,22 +138,20 @@ def find_bundle(folder: Path) -> Path:
 
 
 def _chosen(folder: Path) -> Path | None:
-    """The run folder of the best of several seeds; ``None`` where there are not several."""
+    """The run folder of a study that predictions come from; ``None`` where there is no study."""
+    path = folder / "study.json"
     try:
-        content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-        if content.get("kind") != "seeds":
-            return None
-        chosen, metric = content["chosen"], content["metric"]
-        score = chosen["validation"]
-        best = "" if score is None else f" on the validation rows ({metric} {score:.4f})"
-        count = len(content["seeds"])
-        logger.info("%s: seed %d, the best of %d%s", folder, chosen["seed"], count, best)
+        chosen = json.loads(path.read_text(encoding="utf-8"))["chosen"]
+        if chosen is None:
+            raise ModelError(f"{folder}: a study that chose no bundle; name the run of one trial")
+        score, metric = chosen["validation"], chosen["metric"]
+        best = "" if score is None else f" on the validation examples ({metric} {score:.4f})"
+        logger.info("%s: seed %d, the best of %d%s", folder, chosen["seed"], chosen["seeds"], best)
         return folder / str(chosen["folder"])
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        path = folder / "results.json"
-        raise ModelError(f"{path}: not readable as results ({error}); name a bundle") from error
+        raise ModelError(f"{path}: not readable as a study ({error}); name a bundle") from error
 
 
 def read_manifest(folder: Path) -> Manifest:

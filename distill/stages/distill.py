@@ -100,12 +100,12 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
     With an ``mlm`` objective the student has a masked-language head, and both read masked text.
     """
     workspace, session = context.workspace, context.session()
-    searched = None
+    facts: dict[str, Any] = {}
     if config.layer_map == "search":
-        searched = search_layer_map(
+        pairs, facts["layer_map_search"] = search_layer_map(
             config, context, logits=teacher_logits(context, context.load_teacher())
         )
-        config = config.model_copy(update={"layer_map": searched.chosen, "search": None})
+        config = config.model_copy(update={"layer_map": pairs, "search": None})
     learned = frozenset(signal for one in config.objectives for signal in one.signals)
     masked, learns_logits = "mlm" in learned, "logits" in learned
     teacher = context.load_teacher()
@@ -132,7 +132,6 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         seed=session.seed,
     )
     result = fit(module, rows, validation=validation, session=session)
-    facts: dict[str, Any] = {"layer_map_search": searched.facts()} if searched else {}
     return context.save_model(
         module.model,
         result,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from distill import atomic
 from distill.matching.layer_map import Candidate, candidates
 from distill.modules.distill import DistillModule
-from distill.modules.fit import FitSession, fit
+from distill.modules.fit import fit
 from distill.objectives import make_objectives
 from distill.recipe.schema import DistillStage, LayerSearch
 from distill.run_folder import read_mapping
@@ -22,38 +22,9 @@ from teachers.ragged import TeacherLogits
 logger = logging.getLogger("distill")
 
 
-@dataclass(frozen=True)
-class FoundMap:
-    """What a search came to.
-
-    Args:
-        tried: for each candidate ``name``, ``pairs``, ``score`` (on the validation rows) and
-            ``steps``, in the order in which they were tried.
-        steps: optimiser steps asked for on the objectives, and again on the logits.
-    """
-
-    tried: list[dict[str, Any]]
-    steps: int
-
-    @property
-    def best(self) -> dict[str, Any]:
-        """The candidate with the best score; of equal ones the first."""
-        return max(self.tried, key=lambda one: one["score"])
-
-    @property
-    def chosen(self) -> list[list[int]]:
-        """The best candidate's pairs [student, teacher]."""
-        pairs: list[list[int]] = self.best["pairs"]
-        return pairs
-
-    def facts(self) -> dict[str, Any]:
-        """What goes into ``stage.json``."""
-        return {"steps": self.steps, "chosen": self.best["name"], "tried": self.tried}
-
-
 def search_layer_map(
     config: DistillStage, context: StageContext, *, logits: TeacherLogits
-) -> FoundMap:
+) -> tuple[list[list[int]], dict[str, Any]]:
     """Train the stage's first student with each candidate and score it on the validation rows.
 
     Each candidate starts from the same weights and sees the same rows: ``steps`` optimiser steps
@@ -65,6 +36,11 @@ def search_layer_map(
         config: the stage; its optimiser's settings are the candidates' too.
         context: the stage's context.
         logits: the teacher's logits on the training rows.
+
+    Returns:
+        The pairs [student, teacher] of the map with the best score, of equal ones the first; and
+        what goes into ``stage.json``: for each candidate ``name``, ``pairs``, ``score`` and
+        ``steps``, in the order in which they were tried.
     """
     search = config.search or LayerSearch()
     depths = (
@@ -89,9 +65,9 @@ def search_layer_map(
             tried[-1]["score"],
             tried[-1]["steps"],
         )
-    result = FoundMap(tried, search.steps)
-    logger.info("%s: takes layer map %s", context.stage.name, result.best["name"])
-    return result
+    best = max(tried, key=lambda one: one["score"])
+    logger.info("%s: takes layer map %s", context.stage.name, best["name"])
+    return best["pairs"], {"steps": search.steps, "chosen": best["name"], "tried": tried}
 
 
 def _try(
@@ -101,8 +77,8 @@ def _try(
     folder: Path,
     logits: TeacherLogits,
 ) -> dict[str, Any]:
-    """Train one candidate, or go on with it, and tell its score."""
-    workspace, seed = context.workspace, context.session().seed
+    """Train one candidate, or go on with it, and return its score."""
+    workspace, session = context.workspace, context.session()
     task = workspace.task
     search = config.search or LayerSearch()
     train = config.model_copy(
@@ -121,20 +97,19 @@ def _try(
             mode=config.mode,
             projection=config.projection,
             train=train,
-            task=workspace.task,
+            task=task,
             teacher_logits=logits,
-            seed=seed,
+            seed=session.seed,
         )
-        last = part == "logits"
         result = fit(
             module,
             workspace.train_rows,
-            validation=workspace.validation_rows if last else None,
-            session=FitSession(
+            validation=workspace.validation_rows if part == "logits" else None,
+            session=replace(
+                session,
                 folder=folder / part,
                 name=f"{context.stage.name}: {candidate.name}, {part}",
-                seed=seed,
-                trainer=context.recipe.trainer,
+                loggers=(),
             ),
         )
         student, steps = module.model, steps + result.steps

@@ -15,7 +15,7 @@ from distill import digest
 from distill.errors import UserError
 from distill.evaluation.ledger import ledger
 from distill.evaluation.results import as_results
-from distill.recipe.run_models import seed_folder, seeds_of_run
+from distill.recipe.run_models import STUDY
 from distill.recipe.schema import WandbConfig
 
 logger = logging.getLogger("distill")
@@ -36,8 +36,8 @@ def wandb_logger(
     Args:
         config: the recipe's ``track.wandb``.
         recipe: the resolved recipe, W&B's config.
-        run_folder: its name is the group's; files go to ``wandb/`` in it. Of several seeds each
-            has a group of its own, and the name of the folder around them as a tag.
+        run_folder: its name is the group's; files go to ``wandb/`` in it. The trials of a study
+            form one group, of the study's name, each with its own name as a tag.
         stage: the stage's name, W&B's job type.
 
     Raises:
@@ -50,12 +50,12 @@ def wandb_logger(
             "track.wandb.mode is 'online' but there is no API key: set WANDB_API_KEY, run "
             "'wandb login', or use track.wandb.mode=offline"
         )
-    group, tags = _group(run_folder.resolve())
+    group, trial = _group(run_folder.resolve())
     return _QuietWandbLogger(
-        name=f"{group}-{stage}",
+        name="-".join(part for part in (group, trial, stage) if part),
         project=config.project,
         entity=config.entity,
-        tags=[*config.tags, *tags],
+        tags=[*config.tags, *([trial[:_TAG]] if trial else [])],
         group=group,
         job_type=stage,
         id=digest.of_json([str(run_folder.resolve()), stage])[:16],
@@ -65,12 +65,12 @@ def wandb_logger(
     )
 
 
-def _group(run_folder: Path) -> tuple[str, list[str]]:
-    """The group of a run's stages, and a tag that it shares with other seeds of the same run."""
-    around = run_folder.parent
-    if run_folder in [seed_folder(around, seed) for seed in seeds_of_run(around)]:
-        return f"{around.name}-{run_folder.name}", [around.name[:_TAG]]
-    return run_folder.name, []
+def _group(run_folder: Path) -> tuple[str, str]:
+    """The group of a run's stages, and the run's name where it is one of a study's trials."""
+    for around in run_folder.parents[:4]:
+        if (around / STUDY).is_file():
+            return around.name, "-".join(run_folder.relative_to(around).parts[1:])
+    return run_folder.name, ""
 
 
 class _QuietWandbLogger(WandbLogger):
@@ -147,7 +147,8 @@ def log_results(
         for name in ("score", "retention", "bytes"):
             run.summary[f"{model['name']}/{name}"] = model[name]
     if bundle is not None:
-        artifact = wandb.Artifact(run_folder.resolve().name, type="model")
+        name = "-".join(part for part in _group(run_folder.resolve()) if part)
+        artifact = wandb.Artifact(name, type="model")
         for path in sorted(path for path in bundle.rglob("*") if path.is_file()):
             # One by one, as wandb prints a line for a folder; not copied, as a bundle is final.
             name = path.relative_to(bundle).as_posix()

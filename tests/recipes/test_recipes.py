@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from distill.recipe import catalog
-from distill.recipe.ablation import load_ablation
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import (
@@ -26,7 +25,9 @@ from distill.recipe.schema import (
     TextTask,
     VectorsTask,
 )
+from distill.recipe.study import is_study, load_study
 
+RECIPES = [name for name in catalog.names() if not is_study(name)]
 TINY = [
     "student.size=2x32/2/64",
     "trainer.threads=1",
@@ -111,7 +112,7 @@ def shortened(recipe: Recipe) -> list[str]:
     return [*found, "teacher.finetune={epochs: 1, batch_size: 8}", "baseline=true"]
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_trains(
     name: str,
     tmp_path: Path,
@@ -179,7 +180,7 @@ def test_mnli_scores_its_mismatched_rows_apart(
     assert found.test is None
 
 
-@pytest.mark.parametrize("name", catalog.names())
+@pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_s_header_says_how_to_run_it(name: str) -> None:
     header = catalog.find(name).read_text("utf-8").partition("\n\n")[0]
     assert f"#   distill run {name}" in header
@@ -187,19 +188,21 @@ def test_a_recipe_s_header_says_how_to_run_it(name: str) -> None:
     assert load_recipe(name).description
 
 
-def test_the_tinybert_ablation_changes_what_its_rows_say(tmp_path: Path) -> None:
-    folders = {"data": str(tmp_path), "general": str(tmp_path)}
-    loaded = load_ablation("tinybert", folders=folders)
-    rte = {cell.variant: cell for cell in loaded.cells if (cell.task, cell.seed) == ("rte", 2)}
+def test_the_tinybert_study_changes_what_its_rows_say(tmp_path: Path) -> None:
+    folders = (f"folders.{name}={tmp_path}" for name in ("data", "general"))
+    loaded = load_study("ablation/tinybert", *folders)
+    rte = {
+        trial.variant: trial for trial in loaded.trials if (trial.task, trial.seed) == ("rte", 2)
+    }
     assert set(rte) == set(loaded.config.variants)
     full = rte["full"].recipe
-    for name, cell in rte.items():
+    for name, trial in rte.items():
         if name in ("full", "teacher"):
             continue
-        assert cell.recipe.model_copy(update={"name": full.name}) != full, name
+        assert trial.recipe.model_copy(update={"name": full.name}) != full, name
     kinds = {
-        name: [o.kind for o in cell.recipe.stages[0].objectives]  # type: ignore[union-attr]
-        for name, cell in rte.items()
+        name: [o.kind for o in trial.recipe.stages[0].objectives]  # type: ignore[union-attr]
+        for name, trial in rte.items()
         if name != "with-augmentation"
     }
     assert kinds["full"] == ["embedding", "attention", "hidden"]

@@ -11,7 +11,12 @@ from distill.errors import ModelError
 from distill.recipe.checks.classes import classes
 from distill.recipe.checks.entities import entities
 from distill.recipe.checks.findings import Findings
-from distill.recipe.checks.inputs import data_section, task_section, teacher_labels
+from distill.recipe.checks.inputs import (
+    data_section,
+    one_seed_or_several,
+    task_section,
+    teacher_labels,
+)
 from distill.recipe.checks.labels import labels_loss
 from distill.recipe.checks.matching import (
     explicit_student_layers,
@@ -26,7 +31,6 @@ from distill.recipe.checks.matching import (
 from distill.recipe.checks.order import RESERVED, augmentation, stage_names, stage_order
 from distill.recipe.checks.quantisation import quantisation
 from distill.recipe.checks.questions import questions
-from distill.recipe.checks.seeds import several_seeds
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
 from distill.recipe.checks.text import is_text, text_recipe
 from distill.recipe.checks.vectors import vectors
@@ -47,7 +51,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
     teacher = teacher_shape(recipe.teacher.model)
     size, findings = _size(recipe, teacher)
     rules: list[Callable[[Recipe], Findings]] = [
-        several_seeds,
+        one_seed_or_several,
         data_section,
         task_section,
         labels_loss,

@@ -10,13 +10,6 @@ from distill.pruning.methods import (
     Budget,
     PruneStage,
 )
-from distill.recipe.schema.ablation import (
-    Ablation,
-    AblationPart,
-    AblationTask,
-    AblationVariant,
-    ablation_schema,
-)
 from distill.recipe.schema.data import (
     BUILTIN,
     Columns,
@@ -68,6 +61,12 @@ from distill.recipe.schema.stages import (
     QuantizeStage,
     Stage,
 )
+from distill.recipe.schema.study import (
+    Study,
+    StudyTask,
+    StudyVariant,
+    study_schema,
+)
 from distill.recipe.schema.task import (
     ClassificationTask,
     LabelledTask,
@@ -91,10 +90,6 @@ from distill.section import (
 
 __all__ = [
     "BUILTIN",
-    "Ablation",
-    "AblationPart",
-    "AblationTask",
-    "AblationVariant",
     "AttentionObjective",
     "AugmentStage",
     "BaselineConfig",
@@ -137,6 +132,9 @@ __all__ = [
     "Stage",
     "StandardizedObjective",
     "StudentConfig",
+    "Study",
+    "StudyTask",
+    "StudyVariant",
     "Task",
     "TeacherConfig",
     "TeacherModel",
@@ -149,7 +147,7 @@ __all__ = [
     "WandbConfig",
     "Weight",
     "WeightSchedule",
-    "ablation_schema",
     "json_schema",
+    "study_schema",
     "tokenizer_free",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictInt, StrictStr
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
 
 from distill.recipe.schema.data import DataConfig
 from distill.recipe.schema.machine import TrackConfig, TrainerConfig
@@ -13,7 +13,15 @@ from distill.recipe.schema.stages import Stage
 from distill.recipe.schema.task import Task
 from distill.section import Name, Section
 
+
+def _all_different(seeds: list[int]) -> list[int]:
+    if twice := [seed for seed in seeds if seeds.count(seed) > 1]:
+        raise ValueError(f"{twice[0]} stands here twice; every seed is done once")
+    return seeds
+
+
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
+Seeds = Annotated[list[Seed], AfterValidator(_all_different)]
 
 
 class Recipe(Section):
@@ -27,8 +35,8 @@ class Recipe(Section):
     """One line for ``distill ls``."""
     seed: Seed = 42
     """Seeds data order, initialisation and dropout."""
-    seeds: Annotated[list[Seed], Field(min_length=2)] | None = None
-    """In place of ``seed``: the whole recipe is done once for each, with one table of all."""
+    seeds: Annotated[Seeds, Field(min_length=2)] | None = None
+    """In place of ``seed``: ``distill study`` does the whole recipe once for each."""
     task: Task
     """What is predicted."""
     data: DataConfig

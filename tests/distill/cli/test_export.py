@@ -55,7 +55,7 @@ def test_mistakes_are_told(tiny_bert, tmp_path, capsys):
         assert told in capsys.readouterr().err
 
 
-def a_run(folder, model, task, *, facts=None, columns=None, seeds=None, objective="logits"):
+def a_run(folder, model, task, *, facts=None, columns=None, objective="logits"):
     """A run folder whose one distill stage has left a model."""
     recipe = Recipe.model_validate(
         {
@@ -70,19 +70,16 @@ def a_run(folder, model, task, *, facts=None, columns=None, seeds=None, objectiv
             },
             "teacher": {"model": str(model)},
             "student": {"size": "2x32/2/64"},
-            "stages": [{"kind": "distill", "objectives": [{"kind": objective}]}]
-            + ([{"kind": "evaluate"}] if seeds else []),
+            "stages": [{"kind": "distill", "objectives": [{"kind": objective}]}],
         }
-        | ({"seeds": seeds} if seeds else {})
     )
     run = RunFolder(folder)
     run.create(recipe)
-    if seeds is None:
-        stage = plan_stages(recipe)[-1]
-        place = run.begin(stage, "inputs")
-        shutil.copytree(model, place / "model")
-        (place / "stage.json").write_text(json.dumps(facts or {}))
-        run.finish(stage, "inputs", [place / "model"])
+    stage = plan_stages(recipe)[-1]
+    place = run.begin(stage, "inputs")
+    shutil.copytree(model, place / "model")
+    (place / "stage.json").write_text(json.dumps(facts or {}))
+    run.finish(stage, "inputs", [place / "model"])
     return folder
 
 
@@ -135,9 +132,6 @@ def test_thresholds_of_a_run_come_along(tiny_bert, tmp_path, thresholds, facts, 
 def test_runs_without_a_student_to_export_are_told(tiny_bert, tmp_path, capsys):
     model = tiny_bert()
     words = ["--out", str(tmp_path / "out"), "--formats", "onnx"]
-    several = a_run(tmp_path / "several", model, {"kind": "classification"}, seeds=[1, 2])
-    assert main(["export", str(several), *words]) == 2
-    assert "a run of several seeds; name one of them, such as" in capsys.readouterr().err
     begun = a_run(tmp_path / "begun", model, {"kind": "classification"})
     next(begun.glob("*-distill/done.json")).unlink()
     assert main(["export", str(begun), *words]) == 2

@@ -9,9 +9,8 @@ import pytest
 
 from distill.cli.main import main
 from distill.errors import ModelError, RecipeError
-from distill.recipe.ablation import load_ablation
 from distill.recipe.loader import load_recipe, resolved, resolved_yaml
-from distill.recipe.run_models import model_of_run, seeds_of_run
+from distill.recipe.run_models import model_of_run
 
 RECIPE = """\
 recipe: 1
@@ -37,7 +36,7 @@ def write(folder: Path, seeds: str, name: str = "mine.yaml") -> Path:
     ("seeds", "line", "told"),
     [
         ("seed: 4\nseeds: [1, 2]", 3, "seed: given beside 'seeds'; leave one of them out"),
-        ("seeds: [1, 2, 1]", 3, "seeds[2]: 1 stands here twice; every seed is done once"),
+        ("seeds: [1, 2, 1]", 3, "seeds: 1 stands here twice; every seed is done once"),
         ("seeds: [1]", 3, "seeds: found a list of 1 item, expected at least 2 items"),
         ("seeds: 3", 3, "seeds: found the number 3, expected a list"),
         ("seeds: [1, -2]", 3, "seeds[1]: found the number -2, expected at least 0"),
@@ -52,12 +51,13 @@ def test_faults_have_file_and_line(tmp_path: Path, seeds: str, line: int, told: 
     assert str(error.value).startswith(f"{path}:{line}: {told}")
 
 
-def test_seeds_need_an_evaluation_and_labels(tmp_path: Path) -> None:
+def test_seeds_need_an_evaluation_and_labels(tmp_path: Path, capsys) -> None:
     path = write(tmp_path, "seeds: [1, 2]")
-    with pytest.raises(RecipeError, match=r"mine.yaml:3: seeds: .* add \{kind: evaluate\}"):
-        load_recipe(path, "stages.evaluate=null")
-    with pytest.raises(RecipeError, match=r"seeds: .*unlabelled text has none"):
-        load_recipe("general", "seeds=[1,2]")
+    assert main(["validate", str(path), "stages.evaluate=null"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: {path}:3: seeds: several seeds are compared by what the eval")
+    assert main(["validate", "general", "seeds=[1,2]"]) == 2
+    assert "task.kind: a study compares scores, and unlabelled text" in capsys.readouterr().err
 
 
 def test_the_later_of_seed_and_seeds_counts(tmp_path: Path) -> None:
@@ -101,31 +101,21 @@ def test_a_plan_names_the_seeds(capsys) -> None:
     assert "seeds: all of it is done once for each of 1, 2, 3\n" in capsys.readouterr().out
 
 
-def test_a_run_of_several_seeds_stands_for_no_model(tmp_path: Path) -> None:
+def test_a_study_stands_for_no_model_and_no_run(tmp_path: Path, capsys) -> None:
+    trial = tmp_path / "out/trials/seed-1"
+    trial.mkdir(parents=True)
+    (tmp_path / "out/study.json").write_text("{}", "utf-8")
+    write(trial, "seed: 4", "recipe.yaml")
+    with pytest.raises(ModelError, match=f"a study; name one of its runs, such as {trial}"):
+        model_of_run(tmp_path / "out")
+    for words in (["resume"], ["compare", str(trial)], ["export", "--out", str(tmp_path / "b")]):
+        assert main([words[0], str(tmp_path / "out"), *words[1:]]) == 2
+        assert f"such as {trial}" in capsys.readouterr().err
+
+
+def test_a_run_of_several_seeds_is_refused(tmp_path: Path, capsys) -> None:
     run = tmp_path / "run"
-    run.mkdir()
-    write(run, "seeds: [4, 2]", "recipe.yaml")
-    assert seeds_of_run(run) == [4, 2]
-    with pytest.raises(
-        ModelError, match=f"several seeds; name one of its runs, such as {run}/seed"
-    ):
-        model_of_run(run)
-    assert seeds_of_run(tmp_path) == []
-    write(run, "seed: 4", "recipe.yaml")
-    assert seeds_of_run(run) == []
-
-
-def test_an_ablation_has_seeds_of_its_own(tmp_path: Path) -> None:
-    write(tmp_path, "seeds: [4, 2]")
-    path = tmp_path / "ablation.yaml"
-    text = (
-        "ablation: 1\nname: parts\nrecipe: mine.yaml\n"
-        "tasks: {{mine: {task}}}\nvariants: {{full: {{}}}}\n"
-    )
-    path.write_text(text.format(task="{}"), "utf-8")
-    with pytest.raises(RecipeError, match=r"mine.yaml:3: seeds: an ablation has its seeds task by"):
-        load_ablation(path)
-    path.write_text(text.format(task="{seeds: [7, 8]}"), "utf-8")
-    assert [(c.recipe.seed, c.recipe.seeds) for c in load_ablation(path).cells] == [
-        (7, None), (8, None),
-    ]  # fmt: skip
+    words = ["run", str(write(tmp_path, "seeds: [1, 2]")), "--run-dir", str(run)]
+    assert main(words) == 2
+    assert "several seeds are a study: distill study RECIPE" in capsys.readouterr().err
+    assert not run.exists()

@@ -214,20 +214,16 @@ def test_a_run_that_cannot_be_begun_is_told_in_one_line(
         logger.log_metrics({"loss": 1.0}, step=1)
 
 
-def test_each_seed_has_a_group_and_all_share_a_tag(run_folder: Path) -> None:
-    (run_folder / "recipe.yaml").write_text("name: tiny\nseeds: [1, 2]\n", "utf-8")
-    for name in ("seed-1", "seed-2", "seed-3"):
-        (run_folder / name).mkdir()
+def test_the_trials_of_a_study_are_one_group(run_folder: Path) -> None:
+    (run_folder / "study.json").write_text("{}", "utf-8")
+    for name in ("seed-1", "sst2-seed-2-full"):
+        folder = run_folder / "trials" / name.replace("sst2-seed-2-", "sst2/seed-2/")
+        folder.mkdir(parents=True)
         config = WandbConfig(tags=["one"])
-        logger = wandb_logger(
-            config, recipe=RECIPE, run_folder=run_folder / name, stage="prediction"
-        )
+        logger = wandb_logger(config, recipe=RECIPE, run_folder=folder, stage="prediction")
         assert isinstance(logger, WandbLogger)
         logger.log_metrics({"loss": 0.5}, step=1)
         finish([logger])
-        run = found(run_folder / name, "prediction")["run"]
-        if name == "seed-3":  # a folder there that is none of its seeds
-            assert (run.run_group, list(run.tags)) == ("seed-3", ["one"])
-            continue
-        assert (run.run_group, list(run.tags)) == (f"tiny-7-{name}", ["one", "tiny-7"])
+        run = found(folder, "prediction")["run"]
+        assert (run.run_group, list(run.tags)) == ("tiny-7", ["one", name])
         assert run.display_name == f"tiny-7-{name}-prediction"

@@ -1,6 +1,6 @@
-"""``ablation.json``: every cell of an ablation, and the numbers of its table.
+"""``study.json``: every trial of a study, and the numbers of its tables.
 
-Importing this module loads neither torch nor numpy.
+The format is described in ``docs/results.md``. Importing this module loads neither torch nor numpy.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from distill import atomic
 from distill.errors import RunFolderError
-from distill.evaluation.spread import mean_and_deviation
+from distill.evaluation.over_seeds import ModelTable, mean_and_deviation
+from distill.evaluation.parts import Part
+from distill.recipe.run_models import STUDY
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class CellResult(_Part):
+class TrialResult(Part):
     """What came of one variant on one task with one seed."""
 
     variant: str
@@ -33,39 +31,47 @@ class CellResult(_Part):
     seed: int
     """The recipe's seed."""
     key: str
-    """Hash of the recipe and of the files it names: a cell with another one is done again."""
+    """Hash of the recipe and of the files it names: a trial with another one is done again."""
     status: Literal["done", "failed"]
     """``failed``: see ``reason``; it is tried again by the next call."""
+    evaluated: bool
+    """Whether it ends in the evaluation, which scores, weighs and times every model."""
     score: float | None = None
-    """The task's metric on the validation rows."""
-    scores: dict[str, float] = {}
+    """The task's metric on ``split``, of the last model."""
+    scores: dict[str, float] = Field(default_factory=dict)
     """Every metric of the task."""
+    split: str = "validation"
+    """The rows that were scored."""
+    validation: float | None = None
+    """The same model's score on the validation rows."""
     seconds: float = 0.0
-    """Spent on the cell, without the stages that were taken over."""
+    """Spent on the trial, without the stages that were taken over."""
     reason: str = ""
     """Why it failed."""
     folder: str
-    """Its run folder, inside the ablation's."""
+    """Its run folder, inside the study's."""
 
 
-class Column(_Part):
+class Column(Part):
     """A task."""
 
     name: str
-    """Its name in the file."""
+    """Its name in the file; empty where it is the recipe's own."""
     title: str
     """What it is called."""
     metric: str
     """The metric that ``score`` is."""
     seeds: list[int]
     """Every variant is trained once for each."""
+    examples_by_seed: bool = False
+    """Whether each seed draws its own examples to be scored on: the spread holds that too."""
 
 
-class Row(_Part):
+class Row(Part):
     """A variant."""
 
     name: str
-    """Its name in the file."""
+    """Its name in the file; empty where it is the recipe as it is."""
     title: str
     """What it is called."""
     tasks: list[str]
@@ -74,16 +80,31 @@ class Row(_Part):
     """Why it is not run; empty where it is."""
 
 
-class AblationResults(_Part):
-    """All cells of an ablation that there are so far."""
+class Chosen(Part):
+    """The run that predictions come from, of a study of one variant on one task."""
+
+    seed: int
+    """Its seed: the one whose final model is best on the validation rows, the first of equals."""
+    seeds: int
+    """How many it was chosen from."""
+    folder: str
+    """Its run folder, inside the study's."""
+    metric: str
+    """The metric that ``validation`` is."""
+    validation: float | None
+    """Its final model's score on the validation rows, where it is known."""
+
+
+class StudyResults(Part):
+    """Everything known of a study's trials."""
 
     version: Literal[1] = Field(alias="schema", description="The version of this format.")
     name: str
-    """The ablation's name."""
+    """The study's name."""
     description: str
     """What it asks, in one line."""
     command: str
-    """The command that makes it."""
+    """The command that runs it, without where its folders lie."""
     compare_to: str
     """The variant that differences refer to."""
     tasks: list[Column]
@@ -92,22 +113,25 @@ class AblationResults(_Part):
     """The table's rows."""
     machine: dict[str, Any]
     """Processor and versions."""
-    cells: list[CellResult]
+    trials: list[TrialResult] = Field(default_factory=list)
     """In the order in which they are run."""
-
-    def cell(self, variant: str, task: str, seed: int) -> CellResult | None:
-        """One cell, if it was come to."""
-        wanted = (variant, task, seed)
-        return next((c for c in self.cells if (c.variant, c.task, c.seed) == wanted), None)
+    models: list[ModelTable] = Field(default_factory=list)
+    """For each variant and task whose trials were evaluated, all models over the seeds."""
+    chosen: Chosen | None = None
+    """The run that predictions come from."""
 
     def scores(self, variant: str, task: Column) -> dict[int, float]:
         """Scores by seed, of those that are there."""
-        found = {seed: self.cell(variant, task.name, seed) for seed in task.seeds}
-        return {seed: c.score for seed, c in found.items() if c and c.score is not None}
+        found = {
+            trial.seed: trial.score
+            for trial in self.trials
+            if (trial.variant, trial.task) == (variant, task.name) and trial.score is not None
+        }
+        return {seed: found[seed] for seed in task.seeds if seed in found}
 
-    def failures(self) -> list[CellResult]:
-        """The cells that failed."""
-        return [cell for cell in self.cells if cell.status == "failed"]
+    def failures(self) -> list[TrialResult]:
+        """The trials that failed."""
+        return [trial for trial in self.trials if trial.status == "failed"]
 
 
 @dataclass(frozen=True)
@@ -119,7 +143,7 @@ class Entry:
         deviation: sample standard deviation over the seeds; ``None`` below two.
         count: seeds that are there.
         wanted: seeds that were asked for; 0 where the variant is not tried on the task.
-        failed: cells that failed.
+        failed: trials that failed.
     """
 
     mean: float | None
@@ -149,7 +173,7 @@ class Line:
     compared: int
 
 
-def lines(results: AblationResults) -> list[Line]:
+def lines(results: StudyResults) -> list[Line]:
     """The table's numbers, row by row."""
     found = []
     for row in results.variants:
@@ -161,21 +185,12 @@ def lines(results: AblationResults) -> list[Line]:
     return found
 
 
-def _entry(results: AblationResults, row: Row, task: Column) -> Entry:
+def _entry(results: StudyResults, row: Row, task: Column) -> Entry:
     scores = list(results.scores(row.name, task).values())
-    failed = sum(
-        cell.status == "failed"
-        for cell in results.cells
-        if (cell.variant, cell.task) == (row.name, task.name)
-    )
+    here = [t for t in results.failures() if (t.variant, t.task) == (row.name, task.name)]
     mean, deviation = mean_and_deviation(scores)
-    return Entry(
-        mean=mean,
-        deviation=deviation,
-        count=len(scores),
-        wanted=len(task.seeds) if task.name in row.tasks and not row.skipped else 0,
-        failed=failed,
-    )
+    wanted = len(task.seeds) if task.name in row.tasks and not row.skipped else 0
+    return Entry(mean, deviation, len(scores), wanted, len(here))
 
 
 def _average(entries: Sequence[Entry]) -> float | None:
@@ -183,29 +198,30 @@ def _average(entries: Sequence[Entry]) -> float | None:
     return statistics.fmean(means) if means and len(means) == len(entries) else None
 
 
-def differences(results: AblationResults, variant: str, task: Column) -> list[float]:
+def differences(results: StudyResults, variant: str, task: Column) -> list[float]:
     """Score minus that of the variant compared to, seed by seed (the pairs share their data)."""
     ours, theirs = results.scores(variant, task), results.scores(results.compare_to, task)
     return [ours[seed] - theirs[seed] for seed in task.seeds if seed in ours and seed in theirs]
 
 
-def write_ablation(path: Path, results: AblationResults) -> None:
-    """Write ``ablation.json``."""
-    atomic.write_json(path, results.model_dump(by_alias=True, mode="json"))
+def write_study(folder: Path, results: StudyResults) -> None:
+    """Write a study's ``study.json`` whole or not at all."""
+    atomic.write_json(folder / STUDY, results.model_dump(by_alias=True, mode="json"))
 
 
-def read_ablation(path: Path) -> AblationResults | None:
-    """Read ``ablation.json``; ``None`` where there is none.
+def read_study(folder: Path) -> StudyResults | None:
+    """Read a study's ``study.json``; ``None`` where there is none.
 
     Raises:
         RunFolderError: the file is something else.
     """
+    path = folder / STUDY
     if not path.is_file():
         return None
     try:
-        return AblationResults.model_validate(json.loads(path.read_text("utf-8")))
+        return StudyResults.model_validate(json.loads(path.read_text("utf-8")))
     except (ValueError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise RunFolderError(
-            f"{path}: not an ablation of this version ({reason}); choose another --run-dir"
+            f"{path}: not a study of this version ({reason}); choose another --run-dir"
         ) from None

@@ -1,0 +1,163 @@
+"""``distill study``: one recipe in many variants, on tasks and seeds, in one table."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from distill.evaluation.study import StudyResults
+    from distill.recipe.study import LoadedStudy
+    from distill.recipe.trial import Trial
+
+
+def study(
+    source: Annotated[
+        str, typer.Argument(help="A study's or recipe's name (see `distill ls`), or a YAML file.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings of every trial, seeds=[1,2,3], and folders.NAME=DIR."),
+    ] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="The study's folder; else runs/study-NAME.")
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="Run these variants only: A,B,...")] = None,
+    task: Annotated[str | None, typer.Option(help="Run these tasks only: A,B,...")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Trials at a time; else one for each core, or one alone where it is timed."
+        ),
+    ] = None,
+    keep_models: Annotated[
+        bool,
+        typer.Option("--keep-models", help="Keep the weights of trials that are not evaluated."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print study.json instead of the tables.")
+    ] = False,
+) -> None:
+    """Train one recipe with several seeds, in variants and on tasks, and put all in one table.
+
+    The same command goes on after a stop of any kind. Trials that are done are kept, stages that
+    are the same in several trials are done once, and a trial that fails does not stop the rest.
+
+    Example:
+      distill study quickstart "seeds=[1,2,3]"
+      distill plan ablation/tinybert folders.data=DIR
+      distill study ablation/tinybert folders.data=DIR --task mrpc,rte --only full,teacher
+    """
+    from distill.recipe.study import load_study
+
+    loaded = load_study(source, *(overrides or []), check_files=True)
+    wanted = _wanted(loaded, only, task)
+    folder = run_dir if run_dir is not None else Path("runs") / f"study-{loaded.config.name}"
+    command = shlex.join(["distill", "study", source, *map(_without_folder, overrides or [])])
+    # Heavy: torch comes with what looks for a GPU.
+    from distill.pipeline.study import run_study
+
+    with _interruptible(folder):
+        results = run_study(
+            loaded, folder, wanted=wanted, command=command, keep_models=keep_models, jobs=jobs
+        )
+    tell(folder, results, as_json=as_json)
+    if results.failures():
+        raise typer.Exit(1)
+
+
+def tell(folder: Path, results: StudyResults, *, as_json: bool) -> None:
+    """Print a study's tables, write its page, and name the next command."""
+    from distill.errors import quoted
+    from distill.report.study import print_study
+    from distill.report.study_page import write_page
+
+    page = write_page(folder, results)
+    if as_json:
+        content = results.model_dump(by_alias=True, mode="json")
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        return
+    print_study(results)
+    typer.echo(f"report: {page}")
+    chosen = results.chosen
+    if chosen is not None and (folder / chosen.folder / "bundle").is_dir():
+        typer.echo(f"bundle: {folder / chosen.folder / 'bundle'} (best on the validation rows)")
+        typer.echo(f'next: distill predict {quoted(folder)} "some text"')
+    elif results.trials:
+        recipe = folder / results.trials[0].folder / "recipe.yaml"
+        typer.echo(f"next: distill show {quoted(recipe)}")
+
+
+def plan_lines(loaded: LoadedStudy) -> list[str]:
+    """A study's trials with the stages that each does, and the variants that are skipped."""
+    from distill.report.columns import align
+
+    rows = [["trial", "stages"]]
+    for trial in loaded.trials:
+        rows.append([trial.name, ", ".join(stage.name for stage in trial.planned())])
+    skipped = [f"skipped: {name}: {why}" for name, why in loaded.skipped.items()]
+    count = f"{len(loaded.trials)} trials; stages that several of them share are done once"
+    return [*align(rows), *skipped, count]
+
+
+def plan_object(loaded: LoadedStudy) -> dict[str, Any]:
+    """The same for ``--json``."""
+    trials = [
+        {"variant": t.variant, "task": t.task, "seed": t.seed, "stages": [s.name for s in stages]}
+        for t in loaded.trials
+        if (stages := t.planned())
+    ]
+    return {"name": loaded.config.name, "trials": trials, "skipped": loaded.skipped}
+
+
+def _wanted(loaded: LoadedStudy, only: str | None, task: str | None) -> Callable[[Trial], bool]:
+    """Which trials are run, by their variants and tasks."""
+    variants = _chosen("--only", only, list(loaded.config.variants))
+    tasks = _chosen("--task", task, list(loaded.config.tasks))
+    return lambda trial: trial.variant in variants and trial.task in tasks
+
+
+def _chosen(option: str, text: str | None, known: list[str]) -> list[str]:
+    from distill.errors import UserError
+
+    if text is None:
+        return known
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            there = ", ".join(filter(None, known)) or "none in this study"
+            raise UserError(f"{option}: '{name}' is not known; there are: {there}")
+    return names
+
+
+def _without_folder(override: str) -> str:
+    """An override as the record has it: without where a folder lies on this machine."""
+    key, equals, _ = override.partition("=")
+    return f"{key}=DIR" if key.startswith("folders.") and equals else override
+
+
+@contextmanager
+def _interruptible(folder: Path) -> Iterator[None]:
+    """Stop at SIGTERM as at Ctrl-C, and say what goes on after either."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, stop) if main else None
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; the same command goes on in {folder}", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        if main:
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)

@@ -1,0 +1,85 @@
+"""Which trials of a study are run, and in which order: a grid knows all of them beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from distill import digest
+from distill.evaluation.study import TrialResult
+from distill.recipe.trial import Trial
+
+
+class Strategy(Protocol):
+    """Decides which trials are run, and in which order."""
+
+    def next(self) -> Trial | None:
+        """A trial to begin now; ``None``: not before one of those that are running has ended."""
+
+    def ended(self, trial: Trial, result: TrialResult) -> None:
+        """A trial is over, with its score or as failed."""
+
+
+class Grid:
+    """All of a list of trials; one waits while a stage that it shares is being done by another.
+
+    So a stage that several trials share is done by the first of them, and the others take it over.
+
+    Args:
+        trials: what is run, in the order of preference.
+        folder: the study's.
+    """
+
+    def __init__(self, trials: Sequence[Trial], folder: Path) -> None:
+        self._waiting, self._folder = list(trials), folder
+        self._keys = {trial.folder: stage_keys(trial) for trial in trials}
+        self._running: list[Trial] = []
+        self._there: set[str] = set()
+
+    def next(self) -> Trial | None:
+        """The first trial whose stages nobody is about to do."""
+        for trial in self._running:
+            self._note(trial)
+        coming = {key for trial in self._running for key in self._keys[trial.folder]}
+        for trial in self._waiting:
+            if (coming - self._there).isdisjoint(self._keys[trial.folder]):
+                self._waiting.remove(trial)
+                self._running.append(trial)
+                return trial
+        return None
+
+    def ended(self, trial: Trial, result: TrialResult) -> None:
+        """What the trial did not come to is for others to do."""
+        self._running.remove(trial)
+        self._note(trial)
+
+    def _note(self, trial: Trial) -> None:
+        """Note the stages that a trial has done: others may take them over."""
+        run = self._folder / trial.folder
+        for stage, key in zip(trial.planned(), self._keys[trial.folder], strict=True):
+            if (run / stage.folder / "done.json").is_file():
+                self._there.add(key)
+
+
+def stage_keys(trial: Trial) -> list[str]:
+    """One key for each stage of a trial: two that are equal are done from the same settings."""
+    recipe, keys = trial.recipe, []
+    before: list[str] = []
+    shared = {
+        name: getattr(recipe, name).model_dump(mode="json")
+        for name in ("task", "data", "teacher", "trainer")
+    }
+    for stage in trial.planned():
+        content = shared | {
+            "config": stage.config.model_dump(mode="json"),
+            "name": stage.name,
+            "index": stage.index,
+            "seed": recipe.seed,
+            "student": recipe.student.model_dump(mode="json") if stage.kind != "teacher" else None,
+            "before": [] if stage.kind in ("baseline", "teacher") else list(before),
+        }
+        keys.append(digest.of_json(content))
+        if stage.kind != "baseline":
+            before.append(keys[-1])
+    return keys

@@ -1,0 +1,223 @@
+"""What is known of a study's trials: in memory, and in ``study.json`` after each of them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from distill import digest
+from distill.errors import RunFolderError
+from distill.evaluation.over_seeds import model_table
+from distill.evaluation.results import Results, read_results
+from distill.evaluation.study import (
+    Chosen,
+    Column,
+    Row,
+    StudyResults,
+    TrialResult,
+    read_study,
+    write_study,
+)
+from distill.recipe.loader import resolved
+from distill.recipe.schema import Recipe
+from distill.recipe.study import LoadedStudy
+from distill.recipe.trial import Trial
+
+
+class StudyRecord:
+    """The trials' results, each under the hash of its recipe.
+
+    Args:
+        loaded: the study.
+        folder: its folder.
+        command: the command line that runs it.
+
+    Raises:
+        RunFolderError: the folder holds another study, or something else.
+    """
+
+    def __init__(self, loaded: LoadedStudy, folder: Path, command: str) -> None:
+        self.loaded, self.folder, self.command = loaded, folder, command
+        before = read_study(folder)
+        if before is not None and before.name != loaded.config.name:
+            raise RunFolderError(
+                f"{folder}: holds the study '{before.name}'; choose another --run-dir"
+            )
+        self._found = {trial.folder: trial for trial in (before.trials if before else [])}
+        self._files: dict[str, str | None] = {}
+        self._keys = {trial.folder: self._key(trial) for trial in loaded.trials}
+        self._machine = before.machine if before else {}
+
+    def _key(self, trial: Trial) -> str:
+        """Hash of a trial's recipe and of the files that it names."""
+        left_out = ("name", "description", "track")
+        content = {k: v for k, v in resolved(trial.recipe).items() if k not in left_out}
+        files = {name: self._digest(name) for name in _files(trial.recipe)}
+        return digest.of_json({"recipe": content, "stage": trial.stage, "files": files})
+
+    def _digest(self, name: str) -> str | None:
+        if name not in self._files:
+            path = Path(name).expanduser()
+            whole = digest.of_folder if path.is_dir() else digest.of_file
+            self._files[name] = whole(path) if path.exists() else None
+        return self._files[name]
+
+    def get(self, trial: Trial) -> TrialResult | None:
+        """A trial's result, unless its recipe has changed since."""
+        found = self._found.get(trial.folder)
+        return found if found is not None and found.key == self._keys[trial.folder] else None
+
+    def is_done(self, trial: Trial) -> bool:
+        """Whether a trial has its score."""
+        found = self.get(trial)
+        there = not trial.evaluates or (self.folder / trial.folder / "results.json").is_file()
+        return found is not None and found.status == "done" and there
+
+    def add(self, trial: Trial, outcome: Mapping[str, Any]) -> TrialResult:
+        """Put down what came of a trial, on the disk too.
+
+        Args:
+            trial: the trial.
+            outcome: see :mod:`distill.pipeline.trial`.
+        """
+        facts = outcome.get("facts", {})
+        self._found[trial.folder] = TrialResult(
+            variant=trial.variant,
+            task=trial.task,
+            seed=trial.seed,
+            key=self._keys[trial.folder],
+            status="failed" if "failed" in outcome else "done",
+            evaluated=trial.evaluates,
+            score=facts.get("score"),
+            scores=facts.get("scores", {}),
+            validation=facts.get("score"),
+            seconds=outcome["seconds"],
+            reason=outcome.get("failed", ""),
+            folder=trial.folder,
+        )
+        results = self.save()
+        return next(one for one in results.trials if one.folder == trial.folder)
+
+    def save(self) -> StudyResults:
+        """Write everything known, in the order of the file."""
+        if not self._machine:
+            from distill.evaluation.machine import machine
+
+            self._machine = machine()
+        config, trials = self.loaded.config, self.loaded.trials
+        results = StudyResults(
+            schema=1,
+            name=config.name,
+            description=config.description,
+            command=self.command,
+            compare_to=config.reference,
+            tasks=[self._column(name) for name in config.tasks],
+            variants=[
+                Row(
+                    name=name,
+                    title=variant.title or name or config.name,
+                    tasks=variant.tasks or list(config.tasks),
+                    skipped=self.loaded.skipped.get(name, ""),
+                )
+                for name, variant in config.variants.items()
+            ],
+            machine=self._machine,
+            trials=[result for trial in trials if (result := self.get(trial))],
+        )
+        results = gathered(self.folder, results)
+        write_study(self.folder, results)
+        return results
+
+    def _column(self, name: str) -> Column:
+        here = [trial for trial in self.loaded.trials if trial.task == name]
+        return Column(
+            name=name,
+            title=self.loaded.config.tasks[name].title or name,
+            metric=here[0].recipe.task.metric if here else "",
+            seeds=list(dict.fromkeys(trial.seed for trial in here)),
+            examples_by_seed=any(_draws_examples(trial) for trial in here),
+        )
+
+    def remove_weights(self, keys: Mapping[str, list[str]]) -> None:
+        """Remove the models of finished trials that no other trial can take over any more.
+
+        Those of teachers stay, and everything of trials that were evaluated.
+
+        Args:
+            keys: those of every trial's stages; see :func:`distill.pipeline.strategy.stage_keys`.
+        """
+        trials = self.loaded.trials
+        needed = {key for t in trials if not self.is_done(t) for key in keys[t.folder]}
+        for trial in trials:
+            if trial.evaluates or not self.is_done(trial):
+                continue
+            for stage, key in zip(trial.planned(), keys[trial.folder], strict=True):
+                if stage.kind != "teacher" and key not in needed:
+                    model = self.folder / trial.folder / stage.folder / "model"
+                    shutil.rmtree(model, ignore_errors=True)
+
+
+def _draws_examples(trial: Trial) -> bool:
+    """Whether the examples that are scored depend on the seed."""
+    data = trial.recipe.data
+    on_test = trial.evaluates and data.test is not None
+    held_out = data.source == "files" and data.validation is None
+    return not on_test and (held_out or data.limit_validation is not None)
+
+
+def _files(recipe: Recipe) -> list[str]:
+    """Files and folders that a recipe names."""
+    names: list[Any] = [*(t.model for t in recipe.teacher.all), recipe.student.init]
+    if recipe.data.source == "files":
+        names += [recipe.data.train, recipe.data.validation, recipe.data.test]
+        names += recipe.data.more.values()
+    named = [one for name in names for one in (name if isinstance(name, list) else [name])]
+    return [name for name in named if name and Path(name).expanduser().exists()]
+
+
+def gathered(folder: Path, results: StudyResults) -> StudyResults:
+    """A study with what its evaluated trials measured, read anew from their run folders."""
+    trials, found = [], dict[tuple[str, str], dict[int, Results]]()
+    for trial in results.trials:
+        run = folder / trial.folder
+        if trial.evaluated and trial.status == "done" and (run / "results.json").is_file():
+            measured = read_results(run)
+            found.setdefault((trial.variant, trial.task), {})[trial.seed] = measured
+            scores = {"score": measured.final.score, "scores": measured.final.scores}
+            validation = {"validation": _validation(run, measured), "split": measured.split}
+            trial = trial.model_copy(update=scores | validation)
+        trials.append(trial)
+    models = [model_table(variant, task, runs) for (variant, task), runs in found.items()]
+    update = {"trials": trials, "models": models}
+    results = results.model_copy(update=update)
+    return results.model_copy(update={"chosen": _chosen(results)})
+
+
+def _chosen(results: StudyResults) -> Chosen | None:
+    trials = [trial for trial in results.trials if trial.evaluated and trial.status == "done"]
+    if len(results.variants) > 1 or len(results.tasks) > 1 or not trials:
+        return None
+    # max takes the first of equal ones.
+    best = max(trials, key=lambda trial: (trial.validation is not None, trial.validation or 0.0))
+    return Chosen(
+        seed=best.seed,
+        seeds=len(trials),
+        folder=best.folder,
+        metric=results.tasks[0].metric,
+        validation=best.validation,
+    )
+
+
+def _validation(run: Path, results: Results) -> float | None:
+    """The final model's score on the validation rows, as its stage put it down."""
+    final = results.final
+    if results.split == "validation":
+        return final.score
+    for path in run.glob(f"[0-9]*-{final.stage}/stage.json"):
+        facts = json.loads(path.read_text("utf-8"))
+        score = facts.get("scores_by_format", {}).get(final.name, facts.get("score"))
+        return None if score is None else float(score)
+    return None

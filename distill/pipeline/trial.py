@@ -1,0 +1,119 @@
+"""A process that does trials of a study: jobs come as lines, and so go out what came of them.
+
+Started as ``python -m distill.pipeline.trial``. A job is a JSON object on a line of standard
+input: ``recipe`` (resolved), ``folder`` (its run folder), ``stage`` (the last one to be done),
+``reuse`` (run folders whose finished stages may be taken over). The answer on standard output has
+``seconds`` and either the last stage's ``facts``, or why the trial ``failed``; of a full disk it is
+``disk_full`` alone. Everything else that is written goes to the run folder's ``log.txt``.
+
+The process does one trial after another, because importing torch and Lightning takes longer than
+a small training. It stops with a checkpoint after SIGINT, and when the process that started it is
+gone, whatever ended that.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from distill.errors import DiskFullError, UserError
+from distill.recipe.loader import resolved
+from distill.recipe.schema import Recipe
+from distill.run_folder import RunFolder
+
+
+def as_line(recipe: Recipe, folder: Path, stage: str, reuse: list[Path]) -> str:
+    """A job as one line of text."""
+    content = {"recipe": resolved(recipe), "folder": str(folder), "stage": stage}
+    return json.dumps(content | {"reuse": [str(path) for path in reuse]})
+
+
+def do_trial(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one trial, up to its stage; an error of any kind is its failure.
+
+    Raises:
+        DiskFullError: no other trial would fare better.
+        KeyboardInterrupt: a person wants to stop; a training has written its checkpoint.
+    """
+    # Heavy: torch, transformers and lightning come with the runner.
+    from distill.pipeline.runner import go_on
+
+    start = time.monotonic()
+    recipe, folder = Recipe.model_validate(job["recipe"]), RunFolder(Path(job["folder"]))
+    try:
+        facts = go_on(recipe, folder.path, until=job["stage"], reuse=map(Path, job["reuse"]))
+        outcome: dict[str, Any] = {"facts": facts}
+    except DiskFullError:
+        raise
+    except UserError as error:
+        outcome = {"failed": str(error)}
+    except Exception as error:
+        traceback.print_exc()
+        outcome = {"failed": f"{type(error).__name__}: {error} (traceback in {folder.log})"}
+    return outcome | {"seconds": round(time.monotonic() - start, 1)}
+
+
+def main() -> int:
+    """Do jobs until there are no more."""
+    # Whatever was inherited: the one that started us says when to stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    logging.getLogger("distill").setLevel(logging.INFO)
+    logging.getLogger("distill").propagate = False
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
+    busy = threading.Event()
+    threading.Thread(target=_read, args=(jobs, busy), daemon=True).start()
+    try:
+        while line := jobs.get():
+            busy.set()
+            job = json.loads(line)
+            _write_to(RunFolder(Path(job["folder"])).log)
+            _answer(out, do_trial(job))
+            busy.clear()
+            gc.collect()
+    except KeyboardInterrupt:
+        return 130
+    except DiskFullError as error:
+        _answer(out, {"disk_full": str(error)})
+        return 2
+    return 0
+
+
+def _read(jobs: queue.SimpleQueue[str], busy: threading.Event) -> None:
+    for line in sys.stdin:
+        jobs.put(line)
+    jobs.put("")
+    # The line stays open for as long as the answer is wanted: the process that wants it is gone.
+    busy.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _write_to(log: Path) -> None:
+    """Append standard output and error from now on, those of C and C++ parts too, to a file."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for number in (1, 2):
+        os.dup2(file, number)
+    os.close(file)
+
+
+def _answer(out: Any, content: Mapping[str, Any]) -> None:
+    out.write(json.dumps(content) + "\n")
+    out.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

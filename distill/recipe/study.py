@@ -1,0 +1,300 @@
+"""A study read and turned into trials: one checked recipe for each variant, task and seed.
+
+A trial's recipe is the study's recipe, with the task's changes over it, the command line's over
+those, the variant's over those, and the seed last. So a setting on the command line reaches every
+trial, and a variant stays what it is. A recipe with ``seeds`` is a study of one variant.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from distill.errors import Fault, RecipeError, quoted
+from distill.recipe import catalog
+from distill.recipe.checks import check
+from distill.recipe.faults import fault_at, translate
+from distill.recipe.inputs import missing_inputs
+from distill.recipe.loader import read_recipe
+from distill.recipe.merge import merge, read_tree, recipe_file
+from distill.recipe.overrides import apply_overrides, apply_setting
+from distill.recipe.placeholders import filled, placeholders
+from distill.recipe.plan import plan_stages
+from distill.recipe.schema import (
+    EvaluateStage,
+    Recipe,
+    Study,
+    StudyTask,
+    StudyVariant,
+    TextTask,
+    study_schema,
+)
+from distill.recipe.trial import Trial
+from distill.recipe.yaml_lines import Loc, Value, one_line, read
+
+_FOLDERS = "folders."
+
+
+@dataclass(frozen=True)
+class LoadedStudy:
+    """A study and everything that it runs.
+
+    Args:
+        config: what the file says.
+        trials: what is run: first the first seed of every task, then the second, ...
+        skipped: variants that are not run, and why.
+        folders: names of the folders that were given.
+    """
+
+    config: Study
+    trials: list[Trial]
+    skipped: dict[str, str]
+    folders: list[str]
+
+
+def is_study(source: str | Path) -> bool:
+    """Whether a name or a path is a study file's, and no recipe's.
+
+    Raises:
+        RecipeError: there is none of that name, or it cannot be read.
+    """
+    return read(catalog.find(source)).child("study") is not None
+
+
+def load_study(source: str | Path, *overrides: str, check_files: bool = False) -> LoadedStudy:
+    """Read a study file, or a recipe with ``seeds``, and make every trial's recipe.
+
+    Args:
+        source: the name of a study or recipe that comes along, or a path.
+        overrides: dotted settings of every trial; ``folders.NAME=DIR`` gives a folder that the
+            file leaves open. A variant that needs one that is not given is skipped. ``seed`` and
+            ``seeds`` stand in the place of the file's.
+        check_files: whether the files and folders that the trials name have to be there.
+
+    Raises:
+        RecipeError: every error at once, of the file, of its recipe and of what it makes of it.
+
+    Example:
+        >>> study = load_study("quickstart", "seeds=[1,2,3]")
+        >>> [trial.folder for trial in study.trials]
+        ['trials/seed-1', 'trials/seed-2', 'trials/seed-3']
+    """
+    path = catalog.find(source)
+    tree = read(path)
+    folders = dict(o[len(_FOLDERS) :].split("=", 1) for o in overrides if _gives_folder(o))
+    settings = [o for o in overrides if not _gives_folder(o)]
+    if tree.child("study") is None:
+        config = _of_recipe(source, path, settings)
+        tree = Value({}, tree.place)
+    else:
+        try:
+            config = Study.model_validate(tree.plain())
+        except ValidationError as error:
+            raise RecipeError(translate(error, tree, study_schema())) from None
+    reader = _Reader(path, tree, config, folders, settings, check_files=check_files)
+    if faults := [*reader.faults()]:
+        raise RecipeError(faults)
+    return reader.load()
+
+
+def _gives_folder(override: str) -> bool:
+    return override.startswith(_FOLDERS) and "=" in override
+
+
+def _of_recipe(source: str | Path, path: Path, overrides: Sequence[str]) -> Study:
+    """The study that a recipe with several seeds is: one variant, run to its evaluation."""
+    loaded = read_recipe(path, *overrides)
+    recipe = loaded.recipe
+    if recipe.seeds is None:
+        message = (
+            "one recipe with one seed is no study: give seeds=[1,2,3], or a study file "
+            f"(docs/study.md), or run it once: distill run {quoted(source)}"
+        )
+        raise RecipeError([Fault(path, None, "", message)])
+    last = recipe.stages[-1]
+    if not isinstance(last, EvaluateStage) and not isinstance(recipe.task, TextTask):
+        message = "several seeds are compared by what the evaluation measures; add {kind: evaluate}"
+        raise RecipeError([loaded.fault(("seeds",), message)])
+    config = Study(
+        study=1, name=recipe.name, description=recipe.description, recipe=str(path.resolve())
+    )
+    return config.model_copy(update={"variants": {"": StudyVariant(stage=last.name)}})
+
+
+class _Reader:
+    """One reading of a study."""
+
+    def __init__(
+        self,
+        path: Path,
+        tree: Value,
+        config: Study,
+        folders: Mapping[str, str],
+        overrides: Sequence[str],
+        *,
+        check_files: bool,
+    ) -> None:
+        self.path, self.tree = path, tree
+        self.config = config.model_copy(
+            update={
+                "tasks": config.tasks or {"": StudyTask()},
+                "variants": config.variants or {"": StudyVariant()},
+            }
+        )
+        self.folders = {name: str(Path(p).expanduser().resolve()) for name, p in folders.items()}
+        self.overrides, self.check_files = overrides, check_files
+
+    def faults(self) -> Iterator[Fault]:
+        """Names that stand for nothing, in the file and on the command line."""
+        config = self.config
+        if config.reference not in config.variants:
+            yield self._fault(("compare_to",), _unknown(config.reference, config.variants))
+        for name, variant in config.variants.items():
+            for index, task in enumerate(variant.tasks or []):
+                if task not in config.tasks:
+                    at: Loc = ("variants", name, "tasks", index)
+                    yield self._fault(at, _unknown(task, config.tasks))
+        for part, names in (("tasks", config.tasks), ("variants", config.variants)):
+            for name in names:
+                for loc, folder in self._needs((part, name)):
+                    if folder not in config.folders:
+                        message = f"'${{{one_line(folder)}}}': {_unknown(folder, config.folders)}"
+                        yield self._fault(loc, message)
+                    elif folder not in self.folders and part == "tasks":
+                        yield self._fault(loc, self._not_given(folder))
+        for folder, path in self.folders.items():
+            key = f"{_FOLDERS}{one_line(folder)}"
+            if folder not in config.folders:
+                yield Fault(None, None, key, _unknown(folder, config.folders))
+            elif not Path(path).is_dir():
+                yield Fault(None, None, key, f"no such folder: {one_line(path, 200)}")
+
+    def load(self) -> LoadedStudy:
+        """Every trial.
+
+        Raises:
+            RecipeError: recipes that cannot be, with the trials that they are of.
+        """
+        config = self.config
+        base = read_tree(self._recipe())
+        skipped = {
+            name: self._not_given(missing[0])
+            for name in config.variants
+            if (missing := [f for _, f in self._needs(("variants", name)) if f not in self.folders])
+        }
+        found: dict[Fault, list[str]] = defaultdict(list)
+        rounds: dict[int, list[Trial]] = defaultdict(list)
+        for task in config.tasks:
+            for variant, about in config.variants.items():
+                if variant in skipped or task not in (about.tasks or config.tasks):
+                    continue
+                made = self._trials(base, variant, task)
+                for number, one in enumerate(made):
+                    if isinstance(one, Trial):
+                        rounds[number].append(one)
+                    else:
+                        found[one].append(" on ".join(part for part in (variant, task) if part))
+        if found:
+            raise RecipeError([_in_trials(fault, names) for fault, names in found.items()])
+        trials = [trial for number in sorted(rounds) for trial in rounds[number]]
+        return LoadedStudy(config, trials, skipped, list(self.folders))
+
+    def _recipe(self) -> Path:
+        path = recipe_file(self.path, self.config.recipe)
+        if not path.is_file():
+            message = f"no such file, and no recipe of this name: {one_line(str(path), 200)}"
+            raise RecipeError([self._fault(("recipe",), message)])
+        return path
+
+    def _trials(self, base: Value, variant: str, task: str) -> list[Trial | Fault]:
+        """A variant on a task: a trial for each seed, or what is wrong with its recipe."""
+        tree, faults = self._changed(copy.deepcopy(base), ("tasks", task))
+        faults += apply_overrides(tree, self.overrides)
+        tree, more = self._changed(tree, ("variants", variant))
+        faults += more
+        if task or variant:
+            name = "-".join(part for part in (self.config.name, task, variant) if part)
+            place = self.tree.nearest(("variants", variant)).place
+            faults += apply_setting(tree, "name", Value(name, place))
+        try:
+            recipe = Recipe.model_validate(tree.plain())
+        except ValidationError as error:
+            return [*faults, *translate(error, tree)]
+        found = check(recipe)
+        if self.check_files:
+            found += missing_inputs(recipe)
+        if isinstance(recipe.task, TextTask):
+            loc: Loc = ("task", "kind")
+            found.append((loc, "a study compares scores, and unlabelled text has none"))
+        faults += [fault_at(tree, loc, message) for loc, message in found]
+        stage = self._scored(recipe, variant)
+        if faults or isinstance(stage, Fault):
+            return [*faults, *([stage] if isinstance(stage, Fault) else [])]
+        return [
+            Trial(variant, task, seed, recipe.with_seed(seed), stage)
+            for seed in self._seeds(recipe, task)
+        ]
+
+    def _seeds(self, recipe: Recipe, task: str) -> list[int]:
+        own = recipe.seeds or [recipe.seed]
+        if any(o.partition("=")[0] in ("seed", "seeds") for o in self.overrides):
+            return own
+        return self.config.tasks[task].seeds or self.config.seeds or own
+
+    def _changed(self, tree: Value, loc: Loc) -> tuple[Value, list[Fault]]:
+        """A recipe with a task's or a variant's changes laid over it."""
+        part = copy.deepcopy(self._part(loc))
+        merged, settings = part.child("merge"), part.child("set")
+        if merged is not None:
+            tree = merge(tree, filled(merged, self.folders))
+        faults: list[Fault] = []
+        if settings is not None and isinstance(settings.content, dict):
+            for key, value in settings.content.items():
+                faults += apply_setting(tree, key, filled(value, self.folders))
+        return tree, faults
+
+    def _needs(self, loc: Loc) -> Iterator[tuple[Loc, str]]:
+        """The folders that are named below a place of the file."""
+        for key in ("merge", "set"):
+            value = self._part(loc).child(key)
+            if value is not None:
+                yield from placeholders((*loc, key), value)
+
+    def _part(self, loc: Loc) -> Value:
+        """A task or a variant of the file; an empty one where the file has none."""
+        return self.tree.nearest(loc) if loc[-1] else Value({}, self.tree.place)
+
+    def _scored(self, recipe: Recipe, variant: str) -> str | Fault:
+        stages = plan_stages(recipe)
+        wanted = self.config.variants[variant].stage
+        trained = [s.name for s in stages if s.kind in ("teacher", "baseline") or s.makes_student]
+        if wanted is None:
+            return trained[-1]
+        known = [*trained, *(s.name for s in stages if s.kind == "evaluate")]
+        if wanted in known:
+            return wanted
+        return self._fault(("variants", variant, "stage"), _unknown(wanted, known))
+
+    def _not_given(self, folder: str) -> str:
+        what = self.config.folders[folder]
+        return f"the folder '{folder}' is not given: {_FOLDERS}{folder}=DIR ({one_line(what, 200)})"
+
+    def _fault(self, loc: Loc, message: str) -> Fault:
+        return fault_at(self.tree, loc, message)
+
+
+def _unknown(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
+    there = f"there are: {', '.join(known)}" if known else "none is declared"
+    return f"'{one_line(name)}' is not known; {there}"
+
+
+def _in_trials(fault: Fault, trials: list[str]) -> Fault:
+    trials = list(dict.fromkeys(trials))
+    rest = f" and {len(trials) - 1} more" if len(trials) > 1 else ""
+    where = f" (in {trials[0]}{rest})" if trials[0] else ""
+    return Fault(fault.path, fault.line, fault.where, f"{fault.message}{where}")
