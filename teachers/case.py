@@ -10,12 +10,15 @@ from transformers import PreTrainedTokenizerFast
 _CASED = 0.01
 
 
-def case_warning(tokenizer: PreTrainedTokenizerFast, source: str | Path) -> str | None:
+def case_warning(
+    tokenizer: PreTrainedTokenizerFast, source: str | Path, *, has_setting: bool
+) -> str | None:
     """What to say where vocabulary and tokenizer disagree about case; ``None`` where they agree.
 
     Args:
         tokenizer: the tokenizer.
         source: its folder or hub name.
+        has_setting: whether the folder's tokenizer is of a class with ``do_lower_case``.
     """
     special = set(tokenizer.all_special_tokens)
     pieces = [
@@ -26,7 +29,7 @@ def case_warning(tokenizer: PreTrainedTokenizerFast, source: str | Path) -> str 
     capital = [piece for piece in pieces if piece != piece.lower()]
     normalizer = tokenizer.backend_tokenizer.normalizer
     lowers = normalizer is not None and normalizer.normalize_str("A").endswith("a")
-    if hasattr(tokenizer, "do_lower_case"):
+    if has_setting:
         setting = f'write "do_lower_case": {"false" if lowers else "true"} into'
         setting = f"{setting} {source}/tokenizer_config.json"
     else:

@@ -92,9 +92,11 @@ def load_tokenizer(
                 "give the tokenizer that belongs to the model"
             )
     modules = sentence_modules(source, revision=revision) if for_vectors else None
+    has_setting = hasattr(tokenizer, "do_lower_case")
     if modules is not None:
         tokenizer = prepared(tokenizer, modules)
-    if not written_here and (found := case_warning(tokenizer, source)) is not None:
+    found = None if written_here else case_warning(tokenizer, source, has_setting=has_setting)
+    if found is not None:
         logger.warning("%s", found)
     return tokenizer
 

@@ -14,6 +14,7 @@ from distill.data.sources.columnar import from_dataset, split_for
 from distill.data.sources.files import named_files
 from distill.data.sources.table import Table
 from distill.errors import DataError, listed, nearest
+from distill.hub import unreachable
 from distill.recipe.schema import DataConfig
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _load(path: str, subset: str | None, revision: str | None) -> DatasetDict:
     unreachable: tuple[type[BaseException], ...] = (ConnectionError, OfflineModeIsEnabled)
     unreachable += (HfHubHTTPError, *asking)
     try:
-        with _quiet():
+        with _quiet(), _cache_alone(path):
             return datasets.load_dataset(path, subset, revision=revision)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise DataError(f"data.path: {_first_line(error)}; mend the name, {_FILES}") from error
@@ -93,6 +94,23 @@ def _load(path: str, subset: str | None, revision: str | None) -> DatasetDict:
         ) from error
     except (ValueError, OSError, RuntimeError, datasets.exceptions.DatasetsError) as error:
         raise DataError(f"data.path: {path}: {_first_line(error)}") from error
+
+
+@contextmanager
+def _cache_alone(path: str) -> Iterator[None]:
+    """Where the hub cannot be reached, ask the cache at once and not the hub for a minute."""
+    import datasets
+    from huggingface_hub import constants
+
+    if Path(path).exists() or unreachable() is None:
+        yield
+        return
+    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 import importlib
 import logging
+import os
+import subprocess
+import sys
 
 import datasets
 import pytest
@@ -102,3 +105,29 @@ def test_broken_data_set_is_one_line(hub_folder):
     message = str(error.value)
     assert message.startswith(f"data.path: {hub_folder}: ")
     assert "\n" not in message
+
+
+def test_without_a_network_the_hub_is_not_asked_for_a_minute():
+    code = (
+        "import time; from distill.data.sources.hub import load_splits\n"
+        "from distill.errors import DataError; from distill.recipe.schema import DataConfig\n"
+        "import datasets; start = time.monotonic()\n"
+        "try: load_splits(DataConfig(source='hub', path='some/data'))\n"
+        "except DataError as error: print(error, round(time.monotonic() - start), sep='\\n')"
+    )
+    # Nothing listens there.
+    online = {
+        "HF_HUB_OFFLINE": "0",
+        "HF_DATASETS_OFFLINE": "0",
+        "HF_ENDPOINT": "http://127.0.0.1:9",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | online,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    told, seconds = done.stdout.splitlines()
+    assert "the hub cannot be reached for 'some/data'" in told
+    assert int(seconds) < 12
