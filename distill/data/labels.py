@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table
-from distill.errors import DataError, listed, nearest
+from distill.errors import DataError
 
 #: A label as data have it.
 Label = str | int
@@ -17,6 +18,8 @@ Label = str | int
 UNLABELLED = -1
 
 _MANY = 50
+_DIGITS = re.compile("0|-?[1-9][0-9]*")
+_LIKE_DIGITS = re.compile(r"[+-]?\d+(\.0*)?")
 
 
 def clean(value: Any) -> str | int | None:
@@ -87,24 +90,41 @@ def clean_column(table: Table, column: str, *, known: Sequence[str] | None = Non
     return [value for value in found if value is not None]
 
 
-def is_unlabelled(table: Table, column: str) -> bool:
-    """Whether no row of a split has a label: no such column, or nothing but -1 or gaps."""
+def is_unlabelled(table: Table, column: str, *, known: Sequence[str] | None = None) -> bool:
+    """Whether no row of a split has a label: no such column, or nothing but -1 or gaps.
+
+    Args:
+        table: the rows.
+        column: the column with the labels.
+        known: ``task.labels``, where the recipe has it: there ``-1`` may be a name.
+    """
     values = table.columns.get(column)
-    return values is None or all(_is_gap(value) for value in values)
+    unlabelled = str(UNLABELLED) not in (known or ())
+    return values is None or all(_is_gap(value, unlabelled) for value in values)
 
 
-def _is_gap(value: Any) -> bool:
+def _is_gap(value: Any, unlabelled: bool) -> bool:
     # A list holds the tags of words; an empty one may say that a row has none of several labels.
     if isinstance(value, list | tuple):
-        return len(value) > 0 and all(_is_gap(one) for one in value)
-    return value is None or value != value or value in (UNLABELLED, str(UNLABELLED), "")
+        return len(value) > 0 and all(_is_gap(one, unlabelled) for one in value)
+    if value is None or value != value or value == "":
+        return True
+    return unlabelled and value in (UNLABELLED, str(UNLABELLED))
 
 
-def _integer(value: Label) -> int | None:
+def as_integer(value: Label) -> int | None:
+    """The integer that a value is: a number, or its plain decimal digits as text.
+
+    ``01``, ``+1`` and ``1.0`` as text are names: they mean nothing but themselves.
+    """
     if isinstance(value, int):
         return value
-    digits = value.removeprefix("-")
-    return int(value) if digits.isascii() and digits.isdigit() else None
+    return int(value) if _DIGITS.fullmatch(value) else None
+
+
+def looks_like_integer(name: str) -> bool:
+    """Whether a person reads a name as an integer: also ``01``, ``+1`` and ``1.0``."""
+    return _LIKE_DIGITS.fullmatch(name) is not None
 
 
 def label_names(
@@ -139,9 +159,11 @@ def label_names(
             f"{table.place}: {len(counts):,} different labels in {len(values):,} rows; is "
             "data.columns.label the right column?"
         )
-    integers = {_integer(value) for value in counts}
+    integers = {as_integer(value) for value in counts}
     if None in integers:
-        return tuple(sorted({str(value) for value in counts}))
+        names = sorted({str(value) for value in counts})
+        _check_spelling(names, table)
+        return tuple(names)
     whole = sorted(value for value in integers if value is not None)
     if whole != list(range(len(whole))):
         shown = ", ".join(f'"{value}"' for value in whole[:12])
@@ -153,103 +175,14 @@ def label_names(
     return tuple(str(value) for value in whole)
 
 
-def carried_names(values: Sequence[Label], table: Table, labels: Sequence[str]) -> Sequence[Label]:
-    """Labels with the integers of a table that carries names turned into those names.
-
-    A recipe that names the same labels in another order is followed by name; one with other names
-    renames them, integer by integer.
-
-    Raises:
-        DataError: the recipe renames the labels and has not as many of them.
-    """
-    own = table.label_names
-    if own is None:
-        return values
-    if set(own) != set(labels):
-        if len(own) != len(labels):
-            raise DataError(
-                f"{table.place}: the data's labels are {listed(own)}, but task.labels has "
-                f"{listed(labels)}; leave task.labels out or write as many"
-            )
-        return values
-    return [
-        own[value] if isinstance(value, int) and 0 <= value < len(own) else value
-        for value in values
-    ]
-
-
-def wrong_labels(
-    values: Sequence[Label], table: Table, labels: Sequence[str], *, seen: set[int] | None
-) -> dict[int, str]:
-    """Rows whose label is not one of the task's.
-
-    Args:
-        values: labels: names, integers, or integers written as text.
-        table: where they stand.
-        labels: the task's label names.
-        seen: the labels that stand in the training rows, where others are a mistake.
-
-    Returns:
-        What is wrong, by the row's index: an unknown name, an integer out of range, or a label
-        that training never shows.
-    """
-    by_name = {name: index for index, name in enumerate(labels)}
-    known: dict[Label, str | None] = {}
-    found = {}
-    for row, value in enumerate(carried_names(values, table, labels)):
-        if value not in known:
-            index = index_of(value, by_name)
-            known[value] = index if isinstance(index, str) else None
-            if isinstance(index, int) and seen is not None and index not in seen:
-                known[value] = (
-                    f"the label '{labels[index]}' has no row in the training data; a model cannot "
-                    "learn it"
+def _check_spelling(names: Sequence[str], table: Table) -> None:
+    """Refuse names that spell one integer twice: they would be learned as two labels."""
+    spelled: dict[float, str] = {}
+    for name in names:
+        if looks_like_integer(name):
+            other = spelled.setdefault(float(name), name)
+            if other != name:
+                raise DataError(
+                    f"{table.place}: the labels '{other}' and '{name}' are one integer, written in "
+                    "two ways; write them alike, or name both in task.labels"
                 )
-        fault = known[value]
-        if fault is not None:
-            found[row] = fault
-    return found
-
-
-def to_integers(
-    values: Sequence[Label], table: Table, labels: Sequence[str], *, seen: set[int] | None
-) -> list[int]:
-    """Each row's label as an index into ``labels``.
-
-    Args:
-        values: labels: names, integers, or integers written as text.
-        table: where they stand, for errors.
-        labels: the task's label names.
-        seen: the labels that stand in the training rows, where others are a mistake.
-
-    Raises:
-        DataError: see :func:`wrong_labels`; the first one is told.
-    """
-    BadRows().sift(table, wrong_labels(values, table, labels, seen=seen))
-    by_name = {name: index for index, name in enumerate(labels)}
-    found: dict[Label, int] = {}
-    for value in carried_names(values, table, labels):
-        if value not in found:
-            index = index_of(value, by_name)
-            if isinstance(index, int):  # wrong ones were told above
-                found[value] = index
-    return [found[value] for value in carried_names(values, table, labels)]
-
-
-def index_of(value: Label, by_name: dict[str, int]) -> int | str:
-    """A label's index among the task's, or what is wrong with it."""
-    index = by_name.get(str(value))
-    if index is not None:
-        return index
-    integer = _integer(value)
-    if integer is None:
-        return (
-            f"the label '{value}' is unknown; labels are {listed(by_name)}"
-            f"{nearest(str(value), by_name)}"
-        )
-    if not 0 <= integer < len(by_name):
-        return (
-            f"the label {integer} is out of range; there are {len(by_name)} labels "
-            f"({listed(by_name)}), so 0 to {len(by_name) - 1}"
-        )
-    return integer

@@ -31,6 +31,7 @@ from distill.recipe.schema import (
     DataConfig,
     LabelledTask,
     MultiLabelTask,
+    NamedLabels,
     NerTask,
     QuestionTask,
     VectorsTask,
@@ -83,7 +84,8 @@ def _load(
     places = {role: table.place for role, table in tables.items()}
     bad.check({table.place: len(table) for table in tables.values()})
     notes = [note for table in tables.values() for note in table.notes]
-    if "test" in tables and is_unlabelled(tables["test"], right):
+    given = task.labels if isinstance(task, NamedLabels) else None
+    if "test" in tables and is_unlabelled(tables["test"], right, known=given):
         place = tables.pop("test").place
         notes.append(f"{place}: no labels, so it is not used as test")
     splits, labels = _read(tables, columns, task, notes, bad)

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from distill.data.label_index import LabelIndex
 from distill.data.sources.table import Table
-from distill.errors import DataError, listed, nearest
+from distill.errors import DataError, listed
 from distill.text.tags import OUTSIDE, SCHEMES, TagSet, split_tag, tags_of
 
 #: A file beside the data that names the tags in the order of their integers: a JSON list.
@@ -27,10 +28,10 @@ def make_tag_set(
 ) -> TagSet:
     """The task's tags, in the order of their integers.
 
-    They are the recipe's ``task.labels`` (tags, or types of entities alone); else those that the
-    data carry; else, for integers, those that ``labels.json`` beside the file names; else, read
-    from the training tags: ``O`` and then type by type, in alphabetical order. Tags that a type
-    lacks are added at the end: a word that the tokenizer splits may need them.
+    They are the recipe's ``task.labels`` (tags, or types of entities alone); else those that
+    :func:`own_names` gives; else, read from the training tags: ``O`` and then type by type, in
+    alphabetical order. Tags that a type lacks are added at the end: a word that the tokenizer
+    splits may need them.
 
     Args:
         raw: the training rows' tags.
@@ -42,7 +43,7 @@ def make_tag_set(
     Raises:
         DataError: a name is no tag of the scheme, or integers have no names.
     """
-    names = _named(raw, table, given)
+    names = own_names(raw, table) if given is None else given
     where = table.place if given is None else "task.labels"
     if names is None:
         found = {tag for row in raw for tag in row}
@@ -63,11 +64,16 @@ def make_tag_set(
     return TagSet([*names, *added], scheme)
 
 
-def _named(
-    raw: Sequence[Sequence[RawTag]], table: Table, given: Sequence[str] | None
-) -> Sequence[str] | None:
-    if given is not None:
-        return given
+def own_names(raw: Sequence[Sequence[RawTag]], table: Table) -> Sequence[str] | None:
+    """The names that a table's integers have: those it carries, or those of ``labels.json``.
+
+    Args:
+        raw: the tags of the table's rows.
+        table: the table; the file is looked for beside it where tags are integers.
+
+    Raises:
+        DataError: the file is no JSON list of tags.
+    """
     if table.label_names is not None:
         return table.label_names
     beside = Path(table.place).parent / NAMES
@@ -106,43 +112,22 @@ def no_tag(name: str, scheme: str) -> str:
     return f"{said}; write task.scheme: {other}" if other else said
 
 
-def to_indices(raw: Sequence[Sequence[RawTag]], table: Table, tag_set: TagSet) -> list[list[int]]:
-    """Each word's tag as an index, for tags that :func:`index_faults` found nothing wrong with.
+def tag_index(
+    raw: Sequence[Sequence[RawTag]], table: Table, tag_set: TagSet
+) -> tuple[dict[RawTag, int | str], str | None]:
+    """The index of each tag of a table, or what is wrong with it; and a note on integers.
 
     Args:
-        raw: tags: names or integers.
-        table: names that it carries give its integers their meaning.
+        raw: the tags of the table's rows: names or integers.
+        table: where they stand.
         tag_set: the task's tags.
+
+    Raises:
+        DataError: the table carries names for its integers that are not the task's.
     """
-    known = _known(table, tag_set)
-    return [[known[tag] for tag in tags] for tags in raw]
-
-
-def index_faults(
-    raw: Sequence[Sequence[RawTag]], table: Table, tag_set: TagSet
-) -> dict[int, tuple[int, str]]:
-    """Rows with a tag that the task has not: by the row's index the word's number, and why."""
-    known = _known(table, tag_set)
-    found = {}
-    for row, tags in enumerate(raw):
-        word = next((place for place, tag in enumerate(tags) if tag not in known), None)
-        if word is not None:
-            found[row] = word, _unknown(tags[word], tag_set)
-    return found
-
-
-def _known(table: Table, tag_set: TagSet) -> dict[RawTag, int]:
-    """The index of each tag that a table may hold."""
-    by_name: dict[RawTag, int] = {name: index for index, name in enumerate(tag_set.labels)}
-    # Names that the recipe replaces, integer by integer, are no tags of the task.
-    own = table.label_names or ()
-    own = own if own and set(own) <= by_name.keys() else tag_set.labels
-    return by_name | {integer: by_name[name] for integer, name in enumerate(own)}
-
-
-def _unknown(tag: RawTag, tag_set: TagSet) -> str:
-    if isinstance(tag, int):
-        count = len(tag_set.labels)
-        return f"the tag {tag} is out of range; there are {count} tags, so 0 to {count - 1}"
-    known = listed(tag_set.types)
-    return f"the tag '{tag}' is unknown; types are {known}{nearest(tag, tag_set.labels)}"
+    different = sorted({tag for row in raw for tag in row}, key=str)
+    own = own_names(raw, table)
+    choices = f"types are {listed(tag_set.types)}"
+    choices = f"types are {listed(tag_set.types)}"
+    index = LabelIndex(tag_set.labels, different, table, own=own, what="tag", choices=choices)
+    return {tag: index.find(tag) for tag in different}, index.note

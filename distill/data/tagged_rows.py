@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table
-from distill.data.tag_names import RawTag, index_faults, make_tag_set, no_tag, to_indices
+from distill.data.tag_names import RawTag, make_tag_set, no_tag, tag_index
 from distill.data.tagged import TaggedSplit, tagged
 from distill.data.texts import id_faults, text_fault
 from distill.errors import DataError, listed
@@ -59,9 +60,11 @@ def to_tagged(
     )
     found = {}
     for role, table in whole.items():
-        faults = index_faults(_tags(table, columns), table, tag_set)
-        known = _sift(table, dict(faults), bad)
-        tags = to_indices(_tags(known, columns), known, tag_set)
+        index, note = tag_index(_tags(table, columns), table, tag_set)
+        notes += [note] if note else []
+        known = _sift(table, _unknown(_tags(table, columns), index), bad)
+        read = ([index[tag] for tag in row] for row in _tags(known, columns))
+        tags = [[tag for tag in row if isinstance(tag, int)] for row in read]  # all of them
         repaired = _repair(tags, tag_set) if task.repair else 0
         if repaired:
             notes.append(f"{table.place}: illegal tags of {repaired:,} rows are repaired")
@@ -171,6 +174,17 @@ def _tags(table: Table, columns: Columns) -> _Tags:
         [tag.strip() if isinstance(tag, str) else int(tag) for tag in _list(cell) or []]
         for cell in table.columns[columns.tags]
     ]
+
+
+def _unknown(rows: _Tags, index: Mapping[RawTag, int | str]) -> _Faults:
+    """Rows with a tag that the task has not."""
+    found: _Faults = {}
+    for row, tags in enumerate(rows):
+        wrong = ((place, index[tag]) for place, tag in enumerate(tags))
+        fault = next(((place, why) for place, why in wrong if isinstance(why, str)), None)
+        if fault is not None:
+            found[row] = fault
+    return found
 
 
 def _repair(tags: list[list[int]], tag_set: TagSet) -> int:

@@ -10,15 +10,8 @@ from typing import Any
 import numpy as np
 
 from distill.data.bad_rows import BadRows
-from distill.data.labels import (
-    clean,
-    clean_column,
-    index_of,
-    label_faults,
-    label_names,
-    to_integers,
-    wrong_labels,
-)
+from distill.data.label_index import LabelIndex
+from distill.data.labels import Label, clean, clean_column, label_faults, label_names
 from distill.data.sources.table import Table
 from distill.errors import DataError
 from distill.recipe.schema import Columns, LabelledTask, MultiLabelTask, NamedLabels, RegressionTask
@@ -26,6 +19,8 @@ from distill.recipe.schema import Columns, LabelledTask, MultiLabelTask, NamedLa
 Tables = dict[str, Table]
 #: The rows that are left, of each role their labels, and the names of the outputs.
 Targets = tuple[Tables, dict[str, list[Any]], tuple[str, ...]]
+#: Of each role the labels of each row, as the data have them.
+_Raw = dict[str, list[list[Label]]]
 
 
 def target_faults(table: Table, columns: Columns, task: LabelledTask) -> dict[int, str]:
@@ -79,25 +74,75 @@ def _one(
     tables: Tables, columns: Columns, task: NamedLabels, notes: list[str], bad: BadRows
 ) -> Targets:
     """One label a row."""
-    raw = {
-        role: clean_column(table, columns.label, known=task.labels)
+    raw: _Raw = {
+        role: [[value] for value in clean_column(table, columns.label, known=task.labels)]
         for role, table in tables.items()
     }
-    labels = label_names(raw["train"], tables["train"], given=task.labels)
     # Labels that the recipe or the data name may stand in validation alone: that was declared.
     declared = task.labels is not None or tables["train"].label_names is not None
-    seen: set[int] | None = None
+    left, found, labels = _indexed(tables, raw, task, notes, bad, unseen=declared)
+    return left, {role: [row[0] for row in rows] for role, rows in found.items()}, labels
+
+
+def _several(
+    tables: Tables, columns: Columns, task: MultiLabelTask, notes: list[str], bad: BadRows
+) -> Targets:
+    """Any number of labels a row, each an integer, in ascending order."""
+    raw: _Raw = {
+        role: [cell for cell in _cells(table, columns) if not isinstance(cell, str)]
+        for role, table in tables.items()
+    }
+    if not any(raw["train"]):
+        raise DataError(f"{tables['train'].place}: no row has a label in '{columns.label}'")
+    left, found, labels = _indexed(tables, raw, task, notes, bad, unseen=True)
+    return (
+        left,
+        {role: [tuple(sorted(row)) for row in rows] for role, rows in found.items()},
+        labels,
+    )
+
+
+def _indexed(
+    tables: Tables, raw: _Raw, task: NamedLabels, notes: list[str], bad: BadRows, *, unseen: bool
+) -> tuple[Tables, dict[str, list[list[int]]], tuple[str, ...]]:
+    """Of each row of every split the indices of its labels.
+
+    Args:
+        tables: by role.
+        raw: the labels of each row of them.
+        task: names the labels, where the recipe does.
+        notes: gets sentences on integers, and on labels that training lacks.
+        bad: what to do with rows whose labels are not the task's.
+        unseen: whether splits may have labels that stand in no training row.
+
+    Returns:
+        The rows that are left, their indices, and the names of the labels.
+    """
+    values = {role: [value for row in rows for value in row] for role, rows in raw.items()}
+    labels = label_names(values["train"], tables["train"], given=task.labels)
     left, found = {}, {}
+    seen: set[int] = set()
     for role in sorted(tables, key=lambda role: role != "train"):
-        known = None if declared else seen
-        wrong = wrong_labels(raw[role], tables[role], labels, seen=known)
+        index = LabelIndex(labels, values[role], tables[role])
+        known = {value: index.find(value) for value in set(values[role])}
+        if role != "train" and not unseen:
+            known = {value: _seen(one, seen, labels) for value, one in known.items()}
+        read = [_indices(row, known) for row in raw[role]]
+        wrong = {row: fault for row, fault in enumerate(read) if isinstance(fault, str)}
         left[role] = bad.sift(tables[role], wrong)
-        values = [value for row, value in enumerate(raw[role]) if row not in wrong]
-        found[role] = to_integers(values, left[role], labels, seen=known)
+        found[role] = [indices for indices in read if not isinstance(indices, str)]
+        notes += [index.note] if index.note else []
         if role == "train":
-            seen = set(found[role])
+            seen = {one for row in found[role] for one in row}
             notes += _unseen(left[role], labels, seen)
     return {role: left[role] for role in tables}, {role: found[role] for role in tables}, labels
+
+
+def _seen(index: int | str, seen: set[int], labels: Sequence[str]) -> int | str:
+    """An index, or what is wrong with it where no training row has this label."""
+    if isinstance(index, str) or index in seen:
+        return index
+    return f"the label '{labels[index]}' has no row in the training data; a model cannot learn it"
 
 
 def _unseen(table: Table, labels: Sequence[str], seen: set[int]) -> list[str]:
@@ -106,50 +151,27 @@ def _unseen(table: Table, labels: Sequence[str], seen: set[int]) -> list[str]:
     return [f"{table.place}: no row has the label {names}"] if names else []
 
 
-def _several(
-    tables: Tables, columns: Columns, task: MultiLabelTask, notes: list[str], bad: BadRows
-) -> Targets:
-    """Any number of labels a row, each an integer, in ascending order."""
-    raw = {
-        role: [found for found in _cells(table, columns) if not isinstance(found, str)]
-        for role, table in tables.items()
-    }
-    flat = [value for row in raw["train"] for value in row]
-    if not flat:
-        raise DataError(f"{tables['train'].place}: no row has a label in '{columns.label}'")
-    labels = label_names(flat, tables["train"], given=task.labels)
-    by_name = {name: index for index, name in enumerate(labels)}
-    left, found = {}, {}
-    for role, table in tables.items():
-        read = [_indices(values, by_name) for values in raw[role]]
-        wrong = {row: said for row, said in enumerate(read) if isinstance(said, str)}
-        left[role] = bad.sift(table, wrong)
-        found[role] = [indices for indices in read if not isinstance(indices, str)]
-    notes += _unseen(left["train"], labels, {i for row in found["train"] for i in row})
-    return left, found, labels
-
-
-def _indices(values: list[str | int], by_name: dict[str, int]) -> tuple[int, ...] | str:
-    """A row's labels as ascending indices, or what is wrong with them."""
+def _indices(values: list[Label], known: dict[Label, int | str]) -> list[int] | str:
+    """A row's labels as indices, or what is wrong with them."""
     found: list[int] = []
     for value in values:
-        index = index_of(value, by_name)
+        index = known[value]
         if isinstance(index, str):
             return index
         if index in found:
             return f"the label '{value}' stands twice in the row"
         found.append(index)
-    return tuple(sorted(found))
+    return found
 
 
-def _cells(table: Table, columns: Columns) -> list[list[str | int] | str]:
+def _cells(table: Table, columns: Columns) -> list[list[Label] | str]:
     """Of each row its labels, or what is wrong with the cell."""
     values = table.column(columns.label, "data.columns.label")
     return [_labels(value, columns.separator, columns.label) for value in values]
 
 
-def _labels(value: Any, separator: str | None, column: str) -> list[str | int] | str:
-    found = []
+def _labels(value: Any, separator: str | None, column: str) -> list[Label] | str:
+    found: list[Label] = []
     cells = _split(value, separator, column)
     if isinstance(cells, str):
         return cells

@@ -30,6 +30,9 @@ class NamedLabels(LabelledTask):
     def _distinct(cls, labels: list[str] | None) -> list[str] | None:
         if labels is not None and len(set(labels)) != len(labels):
             raise ValueError("a label stands in the list twice")
+        odd = next((label for label in labels or () if not label or label != label.strip()), None)
+        if odd is not None:
+            raise ValueError(f"the label '{odd}' has blanks around it or is empty; no row has it")
         return labels
 
 

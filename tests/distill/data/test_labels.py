@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distill.data.bad_rows import BadRows
+from distill.data.label_index import LabelIndex
 from distill.data.labels import (
     clean,
     clean_column,
     is_unlabelled,
     label_names,
-    to_integers,
 )
 from distill.data.sources.table import Table
 from distill.errors import DataError
@@ -23,7 +24,10 @@ def integers(labels, given=None, names=None):
     found = table(labels, names)
     values = clean_column(found, "label")
     known = label_names(values, found, given=given)
-    return known, to_integers(values, found, known, seen=None)
+    index = LabelIndex(known, values, found)
+    read = [index.find(value) for value in values]
+    BadRows().sift(found, {row: fault for row, fault in enumerate(read) if isinstance(fault, str)})
+    return known, read
 
 
 def fault(labels, given=None, names=None):
@@ -68,14 +72,20 @@ def test_clean_refuses_what_is_no_label(value):
         (["1", "0", "10", *map(str, range(2, 10))], None, None, None),
         ([0, 1], ["no", "yes"], None, (("no", "yes"), [0, 1])),
         (["0", "1"], ["no", "yes"], None, (("no", "yes"), [0, 1])),
-        (["yes", "no", 1], ["no", "yes"], None, (("no", "yes"), [1, 0, 1])),
         ([1, 2, 2], ["1", "2"], None, (("1", "2"), [0, 1, 1])),
         (["1", "2"], ["2", "1"], None, (("2", "1"), [1, 0])),
         ([True, False], None, None, (("false", "true"), [1, 0])),
         ([1.0, 0.0], None, None, (("0", "1"), [1, 0])),
         ([0, 1], None, ("no", "yes"), (("no", "yes"), [0, 1])),
         ([0, 1], ["yes", "no"], ("no", "yes"), (("yes", "no"), [1, 0])),
-        ([0, 1], ["bad", "good"], ("no", "yes"), (("bad", "good"), [0, 1])),
+        ([0, 1], ["no", "yes", "maybe"], ("yes", "no"), (("no", "yes", "maybe"), [1, 0])),
+        # What the data carry may be integers themselves.
+        ([0, 1, 2], None, ("2", "1", "0"), (("2", "1", "0"), [0, 1, 2])),
+        ([0, 1], ["1", "2"], ("2", "1"), (("1", "2"), [1, 0])),
+        ([0, 1], ["spam", "ham"], ("1", "0"), (("spam", "ham"), [1, 0])),
+        ([-1, 1], ["-1", "1"], None, (("-1", "1"), [0, 1])),
+        (["-1", "1", 1.0], ["1", "-1"], None, (("1", "-1"), [1, 0, 0])),
+        (["01", "02"], None, None, (("01", "02"), [0, 1])),
         (["x", 1], None, None, (("1", "x"), [1, 0])),
     ],
 )
@@ -140,10 +150,65 @@ def test_names_come_back_from_their_integers(labels):
         ),
         (
             [0, 1],
-            ["a", "b", "c"],
+            ["No", "Yes"],
             ("no", "yes"),
-            "t.csv: the data's labels are 'no', 'yes', but task.labels has 'a', 'b', 'c'; leave "
-            "task.labels out or write as many",
+            "t.csv: its labels are 'no', 'yes', and the task's are 'No', 'Yes'; 'no' is none of "
+            "them; did you mean 'No'?; names are matched as they are written: rename them in the "
+            "data or in task.labels",
+        ),
+        (
+            [0, 1, 2],
+            None,
+            ("no", "yes"),
+            "t.csv row 3: the label 2 is out of range; there are 2 labels ('no', 'yes'), so 0 to 1",
+        ),
+        (
+            [-1, 1, 0],
+            ["-1", "1"],
+            None,
+            "t.csv row 3: the label '0' is unknown; labels are '-1', '1'; these are names, not "
+            "positions",
+        ),
+        (
+            ["5", "4", "0"],
+            ["1", "2", "3", "4", "5"],
+            None,
+            "t.csv row 3: the label '0' is unknown; labels are '1', '2', '3', '4', '5'; these are "
+            "names, not positions",
+        ),
+        # One name that looks like an integer is enough; nothing but itself is meant by it.
+        (
+            [0, 1],
+            ["+1", "none"],
+            None,
+            "t.csv row 1: the label '0' is unknown; labels are '+1', 'none'; these are names, not "
+            "positions (and 1 more row)",
+        ),
+        (
+            ["1", "01"],
+            ["1", "2"],
+            None,
+            "t.csv row 2: the label '01' is unknown; labels are '1', '2'; did you mean '1'?",
+        ),
+        (
+            ["a", "b", "01"],
+            ["a", "b"],
+            None,
+            "t.csv row 3: the label '01' is unknown; labels are 'a', 'b'",
+        ),
+        (
+            ["spam", "ham", 1],
+            ["spam", "ham"],
+            None,
+            "t.csv row 3: the label '1' is unknown; labels are 'spam', 'ham'; other rows name "
+            "theirs, so integers are not read as positions",
+        ),
+        (
+            ["1", "01", "x"],
+            None,
+            None,
+            "t.csv: the labels '01' and '1' are one integer, written in two ways; write them "
+            "alike, or name both in task.labels",
         ),
         (
             [f"{n} of many" for n in range(60)],
@@ -165,21 +230,26 @@ def test_wrong_labels(labels, given, names, expected):
     assert fault(labels, given, names) == expected
 
 
-def test_a_label_that_training_never_shows_names_its_line():
-    found = table(["a", "c"], lines=[2, 7])
-    with pytest.raises(DataError) as error:
-        to_integers(["a", "c"], found, ("a", "b", "c"), seen={0, 1})
-    assert str(error.value) == (
-        "t.csv:7: the label 'c' has no row in the training data; a model cannot learn it"
-    )
-
-
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [([-1, -1], True), ([None, ""], True), (["-1"], True), ([-1, 0], False), (["a"], False)],
 )
 def test_is_unlabelled(labels, expected):
     assert is_unlabelled(table(labels), "label") is expected
+
+
+def test_a_label_that_is_called_minus_one_is_a_label():
+    assert is_unlabelled(table(["-1", "-1"]), "label", known=["-1", "1"]) is False
+    assert is_unlabelled(table([None, ""]), "label", known=["-1", "1"]) is True
+
+
+def test_positions_are_in_the_order_of_the_labels_and_noted():
+    index = LabelIndex(["spam", "ham"], ["1", 0], table(["1", 0]))
+    assert [index.find("1"), index.find(0), index.find(1)] == [1, 0, 1]
+    assert index.note == (
+        "t.csv: integers are read as positions in the labels: 0 is 'spam', 1 is 'ham'"
+    )
+    assert LabelIndex(["0", "1"], ["1", 0], table(["1", 0])).note is None
 
 
 def test_without_the_column_a_split_is_unlabelled():

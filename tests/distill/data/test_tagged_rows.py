@@ -57,13 +57,58 @@ def test_labels_may_be_types_alone() -> None:
 def test_integers_get_names(how: str, tmp_path: Path) -> None:
     names = ("B-person", "I-person", "O")
     place = str(tmp_path / "rows.jsonl")
-    (tmp_path / "labels.json").write_text(json.dumps(names if how == "beside" else ["wrong"]))
+    if how != "given":
+        content = names if how == "beside" else ["O"]  # what the data carry comes first
+        (tmp_path / "labels.json").write_text(json.dumps(content))
     given = table([(["Ann", "Lee", "sings"], [0, 1, 2])], place=place)
     if how == "carried":
         given = table([(["Ann", "Lee", "sings"], [0, 1, 2])], names=names)
     found = read(given, labels=list(names) if how == "given" else None)
     assert found.entities(0) == [(0, 0, 7)]
     assert found.tag_set.labels == names
+
+
+@pytest.mark.parametrize("how", ["carried", "beside"])
+def test_integers_keep_their_names_in_files_of_another_order(how: str, tmp_path: Path) -> None:
+    orders = {"train": ("O", "B-person", "I-person"), "validation": ("B-person", "I-person", "O")}
+    tags = {"train": [1, 2, 0], "validation": [0, 1, 2]}
+    tables = {}
+    for role, names in orders.items():
+        (tmp_path / role).mkdir()
+        place = str(tmp_path / role / "rows.jsonl")
+        if how == "beside":
+            (tmp_path / role / "labels.json").write_text(json.dumps(names))
+        row = (["Ann", "Lee", "sings"], tags[role])
+        tables[role] = table([row], place=place, names=names if how == "carried" else None)
+    notes: list[str] = []
+    found = to_tagged(tables, Columns(), NerTask(kind="ner"), notes=notes)
+    assert found["validation"].labels == found["train"].labels == [[1, 2, 0]]
+    assert notes == []
+
+
+def test_a_file_with_other_types_of_as_many_is_refused_with_both_lists() -> None:
+    row = (["Ann", "Lee", "sings"], [1, 2, 0])
+    names = ("O", "B-PER", "I-PER"), ("O", "B-LOC", "I-LOC")
+    tables = {
+        role: table([row], place=f"{role}.parquet", names=own)
+        for role, own in zip(("train", "validation"), names, strict=True)
+    }
+    with pytest.raises(DataError) as error:
+        to_tagged(tables, Columns(), NerTask(kind="ner"), notes=[])
+    assert str(error.value).startswith(
+        "validation.parquet: its tags are 'O', 'B-LOC', 'I-LOC', and the task's are "
+        "'O', 'B-PER', 'I-PER'; 'B-LOC' is none of them"
+    )
+
+
+def test_integers_are_positions_in_the_recipe_s_tags_and_that_is_noted() -> None:
+    notes: list[str] = []
+    found = read(table([(["Ann", "Lee", "sings"], [1, 2, 0])]), notes, labels=["person"])
+    assert found.entities(0) == [(0, 0, 7)]
+    assert notes == [
+        "rows.jsonl: integers are read as positions in the tags: "
+        "0 is 'O', 1 is 'B-person', 2 is 'I-person'"
+    ]
 
 
 def test_bioes_is_read() -> None:
@@ -99,7 +144,7 @@ def test_cells_may_hold_lists_as_text() -> None:
         (([3], ["O"]), {}, ":2, word 1", "holds int instead of text"),
         ((["a"], [None]), {}, ":2, word 1", "the tag is missing"),
         ((["a"], [2.5]), {}, ":2, word 1", "the tag is 2.5"),
-        ((["a"], [99]), {"labels": ["person"]}, ":2, word 1", "out of range; there are 3 tags"),
+        ((["a"], [1]), {"labels": ["person"]}, ":2, word 1", "the tag '1' is unknown; types are"),
         ((["a"], ["B-persn"]), {"labels": ["person"]}, ":2, word 1", "did you mean 'B-person'?"),
         ((["a"], ["E-person"]), {"labels": ["person"]}, ":2, word 1", "task.scheme: bioes"),
         ((["a"], ["person"]), {"labels": ["person"]}, ":2, word 1", "no tag of the scheme bio"),

@@ -48,7 +48,7 @@ def test_the_sst2_command_of_the_readme() -> None:
 def test_resolved_yaml_quotes_what_would_be_read_as_something_else(
     write: Write, tmp_path: Path
 ) -> None:
-    labels = ["5e-5", "no", "null", "1", "true", "é: #", "1:30", ""]
+    labels = ["5e-5", "no", "null", "1", "true", "é: #", "1:30", "~"]
     path = write(("[no, yes]", str(labels)), ("minilm-l6", "'1e3'"))
     recipe = load_recipe(path)
     assert recipe.task.labels == labels
