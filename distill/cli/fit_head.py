@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from distill.errors import ModelError, quoted
+
+logger = logging.getLogger("distill")
 
 
 def fit_head(
@@ -54,6 +57,8 @@ def fit_head(
         ClassificationTask(kind="classification", labels=label or None),
         seed=seed,
     )
+    for note in rows.notes:
+        logger.info("data: %s", note)
     facts = fit_head_bundle(bundle, out, rows, strength=strength, seed=seed)
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from distill.data.bad_rows import HINT, BadRows
+from distill.data.hold_out import hold_out
 from distill.data.labels import is_unlabelled
 from distill.data.question_rows import to_questions
 from distill.data.question_rows import wanted as question_columns
@@ -17,9 +18,9 @@ from distill.data.sources.builtin import read_builtin
 from distill.data.sources.files import MORE, read_files
 from distill.data.sources.hub import read_hub
 from distill.data.sources.table import Table
-from distill.data.split import Split, TaskData
+from distill.data.split import Split, TaskData, named
 from distill.data.tagged import TaggedSplit
-from distill.data.tagged_rows import check_entities, to_tagged
+from distill.data.tagged_rows import seen_types, to_tagged
 from distill.data.tagged_rows import wanted as tagged_columns
 from distill.data.targets import read_targets, target_faults
 from distill.data.texts import ADVICE, id_faults, text_faults
@@ -39,8 +40,8 @@ from distill.recipe.schema import (
 
 logger = logging.getLogger("distill")
 
-# Streams of random numbers that a seed gives, one for each thing that is drawn.
-_HOLD_OUT, _LIMIT = 0, 1
+# A stream of random numbers that a seed gives; 0 is the hold-out's.
+_LIMIT = 1
 _ROLES = ("train", "validation", "test")
 
 
@@ -49,9 +50,9 @@ def load_task_data(
 ) -> TaskData:
     """Read and check everything a recipe's ``data`` section names.
 
-    Without validation rows, a tenth of the training rows is held out for them. Test rows without
-    labels are left aside. Both are told in the notes. With ``data.on_bad_row: skip``, rows that
-    cannot be used are set aside and counted.
+    Without validation rows, a tenth of the training rows is held out for them, label by label.
+    Test rows without labels are left aside. Both are told in the notes. With
+    ``data.on_bad_row: skip``, rows that cannot be used are set aside and counted.
 
     Args:
         data: the ``data`` section.
@@ -91,7 +92,10 @@ def _load(
     splits, labels = _read(tables, columns, task, notes, bad)
     notes += bad.notes({places[role]: len(split) for role, split in splits.items()})
     if "validation" not in splits:
-        splits["train"], splits["validation"] = _hold_out(splits["train"], seed, notes)
+        splits["train"], splits["validation"] = _hold_out(
+            splits["train"], tables["train"], labels, seed, notes
+        )
+    whole = len(splits["train"])
     for role in splits:
         limit = data.limit_train if role == "train" else data.limit_validation
         if limit is not None:
@@ -101,7 +105,9 @@ def _load(
             if role != "train" and isinstance(split, VectorSplit):
                 check_scored(split)
     elif not isinstance(task, QuestionTask):
-        _check_kept(splits["train"], labels)
+        limited = len(splits["train"]) < whole
+        _check_kept(splits["train"], labels, None if limited else places["train"])
+        notes += _one_label(splits, labels)
     notes += shared_rows(splits)
     return TaskData(
         train=splits["train"],
@@ -176,18 +182,6 @@ def _whole(table: Table, columns: Columns, task: LabelledTask, bad: BadRows) -> 
     return table if columns.id is None else bad.sift(table, id_faults(table, columns.id))
 
 
-def _hold_out(train: Split, seed: int, notes: list[str]) -> tuple[Split, Split]:
-    """Part the training rows: nine tenths to learn from, one tenth to choose by, both in order."""
-    size = max(1, len(train) // 10)
-    random = np.random.default_rng([seed, _HOLD_OUT])
-    held = set(random.choice(len(train), size, replace=False).tolist())
-    rest = [row for row in range(len(train)) if row not in held]
-    notes.append(
-        f"no validation data: {size:,} of {len(train):,} training rows are held out for it"
-    )
-    return train.take(rest), train.take(sorted(held)).renamed("validation")
-
-
 def _limited(split: Split, limit: int, seed: int, notes: list[str]) -> Split:
     """Keep so many rows, drawn by the seed, in their own order."""
     if limit >= len(split):
@@ -200,14 +194,45 @@ def _limited(split: Split, limit: int, seed: int, notes: list[str]) -> Split:
     return split.take(rows.tolist())
 
 
-def _check_kept(train: Split, labels: Sequence[str]) -> None:
-    """Look whether the rows that the limits kept still tell labels apart."""
-    if isinstance(train, TaggedSplit):
-        check_entities(train)
-    elif len(set(train.labels)) < 2:
-        only = train.labels[0] if train.labels else "none"
-        kept = labels[only] if isinstance(only, int) else only
+def _hold_out(
+    train: Split, table: Table, labels: Sequence[str], seed: int, notes: list[str]
+) -> tuple[Split, Split]:
+    """See :func:`distill.data.hold_out.hold_out`."""
+    if table.word_lines and len(train) == 1:
         raise DataError(
-            f"data.limit_train: the {len(train):,} training rows kept all have the label "
-            f"'{kept}'; keep more"
+            f"{table.place}: the file is one sentence (no blank line parts its lines), which "
+            "leaves nothing to train on; put a blank line after each sentence"
         )
+    names = train.tag_set.types if isinstance(train, TaggedSplit) else labels
+    return hold_out(train, names, seed, place=table.place, notes=notes)
+
+
+def _check_kept(train: Split, labels: Sequence[str], place: str | None) -> None:
+    """Look whether the training rows still tell labels apart.
+
+    Args:
+        train: the rows.
+        labels: the task's labels.
+        place: where they stand; ``None`` where ``data.limit_train`` left some of them out.
+    """
+    where, advice = (place, "") if place else ("data.limit_train", "; keep more")
+    if isinstance(train, TaggedSplit):
+        if not seen_types(train):
+            raise DataError(
+                f"{where}: the {len(train):,} training rows kept have no entity{advice}"
+            )
+    elif len(set(train.labels)) < 2:
+        only = named(train.labels[0], labels) if train.labels else "none"
+        raise DataError(
+            f"{where}: the {len(train):,} training rows kept all have the label '{only}'{advice}"
+        )
+
+
+def _one_label(splits: Mapping[str, Split], labels: Sequence[str]) -> list[str]:
+    """A note on each split to score on whose rows all have one label."""
+    return [
+        f"{split.name}: all {len(split):,} rows have the label '{labels[split.labels[0]]}'; "
+        "a model that always predicts it has the best score"
+        for role, split in splits.items()
+        if role != "train" and isinstance(split.labels[0], int) and len(set(split.labels)) < 2
+    ]

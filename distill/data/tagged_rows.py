@@ -211,15 +211,3 @@ def _check_seen(train: TaggedSplit, table: Table, notes: list[str]) -> None:
 def seen_types(split: TaggedSplit) -> set[int]:
     """The types of the entities of a split."""
     return {span.type for row in split.labels for span in split.tag_set.read(row)}
-
-
-def check_entities(train: TaggedSplit) -> None:
-    """Look whether the training rows that the limits kept have an entity.
-
-    Raises:
-        DataError: they have none.
-    """
-    if not seen_types(train):
-        raise DataError(
-            f"data.limit_train: the {len(train):,} training rows kept have no entity; keep more"
-        )

@@ -5,6 +5,7 @@ Legend: B batch, C classes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,9 @@ from distill.data.tokenized import TokenRows
 from distill.errors import DataError
 from distill.evaluation.predictors import INPUTS, Logits, Predictor, torch_threads
 from distill.tasks.base import Task
+from distill.tasks.correlation import undefined, undefined_note
+
+logger = logging.getLogger("distill")
 
 #: What may look at a batch's logits while a model is scored.
 Seen = Callable[[Logits, Mapping[str, Any]], None]
@@ -92,4 +96,7 @@ def score(
             if seen is not None:
                 seen(logits, batch)
             bar.advance(len(batch["index"]))
-    return {name: float(value) for name, value in metrics.compute().items()}
+    scores = {name: float(value) for name, value in metrics.compute().items()}
+    if task.primary in undefined(metrics):
+        logger.warning("%s: %s", predictor.name, undefined_note(task.primary))
+    return scores

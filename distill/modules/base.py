@@ -21,6 +21,7 @@ from transformers import PreTrainedModel
 from distill.modules.optimizer import make_optimizer, make_schedule
 from distill.recipe.schema import TrainConfig
 from distill.tasks.base import Task
+from distill.tasks.correlation import undefined
 from students.heads import logits_of
 
 Batch = dict[str, Tensor]
@@ -96,6 +97,8 @@ class TrainingModule(L.LightningModule):
         self.total_batches: int | None = None
         #: Batches trained on so far; ``fit`` sets it, else the trainer is asked.
         self.position: int | None = None
+        #: The scores of the last validation that were not defined and count as 0.
+        self.undefined: list[str] = []
         self.metrics: MetricCollection | None = task.metrics() if task is not None else None
         self.validation_loss = MeanMetric()
 
@@ -115,6 +118,7 @@ class TrainingModule(L.LightningModule):
         metrics = self.metrics
         if metrics is not None and all(metric.update_called for metric in metrics.values()):
             found |= {name: float(value) for name, value in metrics.compute().items()}
+            self.undefined = undefined(metrics)
         if self.validation_loss.update_called:
             found["loss"] = float(self.validation_loss.compute())
         self.reset_scores()

@@ -11,22 +11,27 @@ class Selection:
     """The best score so far.
 
     A score must be strictly better to take the place of an earlier one, so that of equal ones the
-    first wins, whatever comes after it. A score that is not a number is never better.
+    first wins, whatever comes after it. A score that is not a number is never better, and one that
+    is not defined, which counts as 0, never better than one that is.
 
     Args:
         score: the best score, or ``None`` before the first evaluation.
         step: the optimiser step it was reached at.
         worse: evaluations since then.
+        defined: whether the best score is defined.
     """
 
     score: float | None = None
     step: int = 0
     worse: int = 0
+    defined: bool = False
 
-    def offer(self, score: float, step: int) -> bool:
+    def offer(self, score: float, step: int, *, defined: bool = True) -> bool:
         """Take a score into account; whether it is the best so far."""
-        if not math.isnan(score) and (self.score is None or score > self.score):
-            self.score, self.step, self.worse = score, step, 0
+        if not math.isnan(score) and (
+            self.score is None or (defined, score) > (self.defined, self.score)
+        ):
+            self.score, self.step, self.worse, self.defined = score, step, 0, defined
             return True
         self.worse += 1
         return False

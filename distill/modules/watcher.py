@@ -20,6 +20,7 @@ from distill.modules.checkpoint import FitState, put_state
 from distill.modules.interrupt import Interrupt
 from distill.modules.session import FitSession
 from distill.modules.stream import Plan
+from distill.tasks.correlation import undefined_note
 
 logger = logging.getLogger("distill")
 
@@ -192,10 +193,14 @@ class Watcher(L.Callback):
         self._log(trainer, {f"validation/{name}": value for name, value in scores.items()})
         chooser = module.chooses_by
         if chooser is not None:
-            if state.selection.offer(scores[chooser], state.step) and trainer.is_global_zero:
+            defined = chooser not in module.undefined
+            better = state.selection.offer(scores[chooser], state.step, defined=defined)
+            if better and trainer.is_global_zero:
                 with atomic.new_file(self.session.best(state.step)) as temporary:
                     save_model(module.model, str(temporary))
             state.stopped = state.selection.is_out_of_patience(self.patience)
+            if not defined:
+                logger.warning("%s: %s", self.session.name, undefined_note(chooser))
         self._tell({chooser: scores[chooser]} if chooser else scores)
 
     def _save(self, trainer: L.Trainer) -> None:

@@ -15,8 +15,8 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     BinaryF1Score,
     MulticlassAccuracy,
+    MulticlassConfusionMatrix,
     MulticlassF1Score,
-    MulticlassMatthewsCorrCoef,
 )
 
 from distill import ranks
@@ -37,6 +37,33 @@ class SecondLabelF1(BinaryF1Score):
         super().update(preds.argmax(dim=-1), target)  # (B,)
 
 
+class Matthews(MulticlassConfusionMatrix):
+    r"""Matthews correlation coefficient, 0 where it is not defined, as in scikit-learn.
+
+    With :math:`c` of :math:`s` rows right, and :math:`t_k` rows of label k of which :math:`p_k` are
+    predicted,
+
+    .. math:: \frac{c s - \sum_k p_k t_k}{\sqrt{(s^2 - \sum_k p_k^2)(s^2 - \sum_k t_k^2)}}.
+
+    It is not defined where all rows, or all predictions, have one label. torchmetrics gives two
+    labels a number of its own there, up to .995 for a model that always predicts the common one.
+
+    Reference:
+        Gorodkin 2004, Comparing two K-category assignments by a K-category correlation coefficient.
+    """
+
+    higher_is_better = True
+
+    def compute(self) -> Tensor:
+        """The coefficient over all batches, between -1 and 1."""
+        counts = self.confmat.cpu().double()  # (C, C)
+        true, predicted, rows = counts.sum(1), counts.sum(0), counts.sum()
+        divisor = (rows**2 - predicted @ predicted) * (rows**2 - true @ true)
+        if divisor <= 0:
+            return divisor.new_zeros(())
+        return (counts.trace() * rows - predicted @ true) / divisor.sqrt()
+
+
 class Classification(Task):
     """Single-label classification by cross-entropy.
 
@@ -46,6 +73,9 @@ class Classification(Task):
     - ``macro_f1``: mean of the labels' F1, over those that stand in the data or the predictions;
     - ``mcc``: Matthews correlation coefficient (GLUE's CoLA);
     - ``f1``: F1 of the second label (GLUE's MRPC and QQP); two labels only.
+
+    What is not defined is 0: ``mcc`` where one label is all there is, F1 of a label without rows
+    and predictions.
 
     Args:
         labels: label names in the order of their integers, at least two.
@@ -113,7 +143,7 @@ class Classification(Task):
         found: dict[str, Metric] = {
             "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
             "macro_f1": MulticlassF1Score(classes, average="macro", validate_args=False),
-            "mcc": MulticlassMatthewsCorrCoef(classes, validate_args=False),
+            "mcc": Matthews(classes, validate_args=False),
         }
         if classes == 2:
             found["f1"] = SecondLabelF1(validate_args=False)

@@ -5,24 +5,19 @@ Shapes: B batch.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from torch import Tensor
 from torchmetrics import MetricCollection
-from torchmetrics.regression import (
-    MeanAbsoluteError,
-    MeanSquaredError,
-    PearsonCorrCoef,
-    SpearmanCorrCoef,
-)
+from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 from distill import ranks
 from distill.data.split import TaskData
 from distill.errors import DataError
 from distill.recipe import schema
 from distill.tasks.base import LogitsLoss, ProblemType, Task
+from distill.tasks.correlation import Correlation
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
 
@@ -37,29 +32,6 @@ class _Flat:
     def update(self, preds: Tensor, target: Tensor) -> None:
         """Count a batch of logits (B, 1) and numbers (B,)."""
         super().update(preds.squeeze(-1).float(), target.float())  # type: ignore[misc]
-
-
-class _Correlation(_Flat):
-    """0 where there is nothing to correlate, as all predictions or all numbers are the same."""
-
-    def compute(self) -> Tensor:
-        """The correlation over all batches."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of variances close to zero
-            found: Tensor = super().compute()  # type: ignore[misc]
-        return found.nan_to_num(0.0)
-
-
-class _Pearson(_Correlation, PearsonCorrCoef):
-    pass
-
-
-class _Spearman(_Correlation, SpearmanCorrCoef):
-    def __init__(self) -> None:
-        with warnings.catch_warnings():
-            # It keeps every prediction, and says so: a number a row is no burden here.
-            warnings.simplefilter("ignore")
-            super().__init__()
 
 
 class _Squared(_Flat, MeanSquaredError):  # noqa: N818 - a measure, not an exception
@@ -77,6 +49,7 @@ class Regression(Task):
 
     - ``pearson``: correlation of predictions and numbers (GLUE's STS-B);
     - ``spearman``: correlation of their ranks, the mean rank where several are equal;
+    - a correlation that is not defined, as all predictions are the same, counts as 0;
     - ``mse``, ``mae``: mean squared and absolute error, told beside the score.
 
     Args:
@@ -111,8 +84,8 @@ class Regression(Task):
 
     def _metrics(self) -> dict[str, Any]:
         return {
-            "pearson": _Pearson(),
-            "spearman": _Spearman(),
+            "pearson": Correlation("pearson"),
+            "spearman": Correlation("spearman"),
             "mse": _Squared(),
             "mae": _Absolute(),
         }

@@ -16,7 +16,7 @@ from torchmetrics import MetricCollection
 from distill.errors import DataError
 from distill.recipe import schema
 from distill.tasks.base import Task
-from distill.tasks.vectors.similarity import PearsonOfPairs, SpearmanOfPairs
+from distill.tasks.vectors.similarity import PairCorrelation
 
 #: Cosines are multiplied by it in the loss, as in CoSENT.
 SCALE = 20.0
@@ -93,7 +93,7 @@ class Vectors(Task):
         """The metrics listed above, empty; see :meth:`Task.metrics`."""
         # One group: the vectors, which are kept until the end, are kept once.
         return MetricCollection(
-            {"spearman": SpearmanOfPairs(), "pearson": PearsonOfPairs()},
+            {"spearman": PairCorrelation("spearman"), "pearson": PairCorrelation("pearson")},
             compute_groups=[["spearman", "pearson"]],
         )
 

@@ -16,6 +16,7 @@ from distill.evaluation.predictors import FilePredictor, TorchPredictor, torch_t
 from distill.evaluation.score import score
 from distill.export.onnx import export_onnx
 from distill.tasks.classification.task import Classification
+from distill.tasks.regression.task import Regression
 
 
 @pytest.fixture
@@ -100,3 +101,19 @@ def test_an_exported_model_scores_as_in_torch(tiny, tmp_path):
     export_onnx(tiny.model, tmp_path / "model.onnx")
     exported = score(FilePredictor(tmp_path / "model.onnx", 1), tiny.dataset, task)
     assert exported == pytest.approx(score(TorchPredictor(tiny.model, 1), tiny.dataset, task))
+
+
+def test_a_correlation_that_is_not_defined_is_0_and_said(tiny, caplog):
+    class Constant:
+        name = "student"
+
+        def __call__(self, inputs):
+            return np.full((len(inputs["input_ids"]), 1), 0.3, dtype=np.float32)
+
+    with caplog.at_level("WARNING", logger="distill"):
+        found = score(Constant(), tiny.dataset, Regression("spearman"))
+    assert (found["spearman"], found["pearson"]) == (0.0, 0.0)
+    assert (
+        "student: spearman is not defined, as all predictions or all given numbers are the same: 0"
+        in caplog.text
+    )

@@ -9,11 +9,11 @@ from scipy import stats
 from torchmetrics import MetricCollection
 
 from distill.errors import DataError
-from distill.tasks.vectors.similarity import PearsonOfPairs, SpearmanOfPairs
+from distill.tasks.vectors.similarity import PairCorrelation
 
 
 def collection() -> MetricCollection:
-    made = {"spearman": SpearmanOfPairs(), "pearson": PearsonOfPairs()}
+    made = {"spearman": PairCorrelation("spearman"), "pearson": PairCorrelation("pearson")}
     return MetricCollection(made, compute_groups=[["spearman", "pearson"]])
 
 
@@ -42,7 +42,7 @@ def test_against_scipy_in_any_batches() -> None:
 
 def test_half_a_pair_is_told() -> None:
     vectors, numbers, given = rows()
-    metric = SpearmanOfPairs()
+    metric = PairCorrelation("spearman")
     metric.update(vectors[:3], numbers[:3], given[:3])
     with pytest.raises(DataError, match="whole"):
         metric.compute()
@@ -54,6 +54,6 @@ def test_half_a_pair_is_told() -> None:
 
 def test_no_order_to_follow_is_no_correlation() -> None:
     vectors, numbers, _ = rows()
-    metric = PearsonOfPairs()
+    metric = PairCorrelation("pearson")
     metric.update(vectors, numbers, torch.ones(40))
     assert float(metric.compute()) == 0.0

@@ -1,0 +1,159 @@
+"""Rows held out of the training rows for validation: which, and whether there are enough.
+
+Legend: N training rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from distill.data.questions import QuestionSplit
+from distill.data.split import Split
+from distill.data.tagged import TaggedSplit
+from distill.errors import DataError, listed
+
+#: One row in so many is held out.
+SHARE = 10
+#: The seed's stream of random numbers for this.
+_STREAM = 0
+#: Stands for the labels of a row without any.
+_NONE = -1
+#: Of numbers so many rows are held out at least: a correlation of fewer says nothing.
+_NUMBERS = 3
+_ADVICE = "give data.validation, or more rows"
+#: What a row is drawn by: the numbers of its labels.
+_Group = tuple[int, ...]
+
+
+def hold_out(
+    train: Split, labels: Sequence[str], seed: int, *, place: str, notes: list[str]
+) -> tuple[Split, Split]:
+    """Split the training rows: nine tenths to learn from, one tenth to choose by, both in order.
+
+    Rows are drawn by label, so that each label stands in both parts in its own share, and at least
+    once where two rows have it. Labels here are the label of a row, each of several labels, the
+    types of a row's entities, whether a question has an answer. Of numbers one row is drawn from
+    every tenth of their order. What is drawn depends on the seed and on the rows alone.
+
+    Args:
+        train: the rows.
+        labels: names of the labels; of entities those of their types, of others none.
+        seed: the recipe's.
+        place: the file of the rows, for errors and notes.
+        notes: gets a sentence on what was held out, and on labels that are not in both parts.
+
+    Returns:
+        The rows to learn from and those held out.
+
+    Raises:
+        DataError: there are too few rows for two parts that say something.
+    """
+    random = np.random.default_rng([seed, _STREAM])
+    groups = _groups(train)
+    held = _by_number(train.labels, random) if groups is None else _by_label(groups, random)
+    if not held:
+        raise DataError(f"{place}: {_too_few(len(train))}; {_ADVICE}")
+    notes.append(
+        f"no validation data: {len(held):,} of {len(train):,} training rows are held out for it"
+    )
+    if groups is not None and labels:
+        _check_labels(train, groups, held, labels, place)
+        notes += _missing(groups, held, labels, place)
+    out = set(held)
+    rest = [row for row in range(len(train)) if row not in out]
+    return train.take(rest), train.take(held).renamed("validation")
+
+
+def _groups(train: Split) -> list[_Group] | None:
+    """The labels of each row, or ``None`` where rows have a number each."""
+    if isinstance(train, TaggedSplit):
+        read = train.tag_set.read
+        return [tuple(sorted({span.type for span in read(tags)})) for tags in train.labels]
+    if isinstance(train, QuestionSplit):
+        return [(int(not answers),) for answers in train.answers]
+    if not train.labels:  # pairs without a similarity
+        return [()] * len(train)
+    if any(isinstance(label, float) for label in train.labels):
+        return None
+    return [label if isinstance(label, tuple) else (label,) for label in train.labels]
+
+
+def _by_label(groups: Sequence[_Group], random: np.random.Generator) -> list[int]:
+    """Draw rows label by label, the rarest first, and leave each label a row to learn from."""
+    rows: dict[int, list[int]] = {}
+    for row in random.permutation(len(groups)).tolist():
+        for label in groups[row] or (_NONE,):
+            rows.setdefault(label, []).append(row)
+    left = {label: len(own) for label, own in rows.items()}
+    wanted = _wanted(left, max(1, len(groups) // SHARE) / len(groups))
+    held: set[int] = set()
+    drawn: Counter[int] = Counter()
+    for label in sorted(rows, key=lambda one: (len(rows[one]), one)):
+        for row in rows[label]:
+            if drawn[label] >= wanted[label]:
+                break
+            own = groups[row] or (_NONE,)
+            if row not in held and all(left[one] > 1 for one in own):
+                held.add(row)
+                for one in own:
+                    drawn[one] += 1
+                    left[one] -= 1
+    return sorted(held)
+
+
+def _wanted(counts: Mapping[int, int], share: float) -> dict[int, int]:
+    """How many rows of each label to hold out: its share by largest remainder, at least one."""
+    exact = {label: count * share for label, count in counts.items()}
+    found = {label: int(value) for label, value in exact.items()}
+    missing = round(sum(exact.values())) - sum(found.values())
+    by_remainder = sorted(exact, key=lambda label: (found[label] - exact[label], label))
+    for label in by_remainder[:missing]:
+        found[label] += 1
+    return {label: min(max(1, value), counts[label] - 1) for label, value in found.items()}
+
+
+def _by_number(numbers: Sequence[float], random: np.random.Generator) -> list[int]:
+    """Draw a row from each of as many blocks of the rows, ordered by their numbers."""
+    size = max(_NUMBERS, len(numbers) // SHARE)
+    if len(numbers) < 2 * size:
+        return []
+    order = random.permutation(len(numbers))
+    order = order[np.argsort(np.asarray(numbers)[order], kind="stable")]
+    return sorted(int(random.choice(block)) for block in np.array_split(order, size))
+
+
+def _too_few(rows: int) -> str:
+    return f"{rows:,} row{'s' * (rows != 1)} are too few to hold some out for validation"
+
+
+def _check_labels(
+    train: Split,
+    groups: Sequence[_Group],
+    held: Sequence[int],
+    labels: Sequence[str],
+    place: str,
+) -> None:
+    """Refuse held-out rows that cannot tell a good model from one that always says the same."""
+    seen = sorted({label for row in held for label in groups[row]})
+    one_each = all(isinstance(label, int) for label in train.labels)
+    if not seen or (one_each and len(seen) < 2):
+        have = f"would all have the label '{labels[seen[0]]}'" if seen else "would have no label"
+        raise DataError(f"{place}: {_too_few(len(groups))}: those held out {have}; {_ADVICE}")
+
+
+def _missing(
+    groups: Sequence[_Group], held: Sequence[int], labels: Sequence[str], place: str
+) -> list[str]:
+    """A note on the labels that no held-out row has: no score looks at them."""
+    seen = {label for row in held for label in groups[row]}
+    rare = sorted({label for group in groups for label in group} - seen)
+    if not rare:
+        return []
+    names = listed(labels[label] for label in rare)
+    return [
+        f"{place}: too few rows have the label {names} to hold one out: all of them are learned "
+        "from, and no score on the validation rows looks at it"
+    ]
