@@ -29,3 +29,14 @@ def test_from_a_file_to_predictions(vector_bundle, sentences, tmp_path, capsys):
     words[3] = str(tmp_path / "mine")
     assert main(["fit-head", encoder, *words]) == 2
     assert "there is something else" in capsys.readouterr().err
+
+
+def test_integers_are_read_as_in_a_run(tmp_path, capsys):
+    rows = tmp_path / "rows.jsonl"
+    labels = [-1, 1] * 6 + [0]
+    lines = [json.dumps({"text": f"text {n}", "label": one}) for n, one in enumerate(labels)]
+    rows.write_text("\n".join(lines) + "\n")
+    words = ["fit-head", "nowhere", "--data", str(rows), "--out", str(tmp_path / "out")]
+    assert main([*words, "--label=-1", "--label=1"]) == 2
+    said = capsys.readouterr().err
+    assert f"{rows}:13: the label '0' is unknown; labels are '-1', '1'; these are names" in said
