@@ -140,7 +140,8 @@ def _check_labels(
     seen = sorted({label for row in held for label in groups[row]})
     one_each = all(isinstance(label, int) for label in train.labels)
     if not seen or (one_each and len(seen) < 2):
-        have = f"would all have the label '{labels[seen[0]]}'" if seen else "would have no label"
+        none = "would have no entity" if isinstance(train, TaggedSplit) else "would have no label"
+        have = f"would all have the label '{labels[seen[0]]}'" if seen else none
         raise DataError(f"{place}: {_too_few(len(groups))}: those held out {have}; {_ADVICE}")
 
 

@@ -94,7 +94,7 @@ def test_a_bad_row_is_refused_or_set_aside(
 def column_file(path: Path, bad: bytes, *, first: bool = False) -> int:
     """Twenty good sentences and a bad one, which begins at the line that is given back."""
     good = [b"".join(b"%s O\n" % word.encode() for word in one["tokens"]) for one in GOOD]
-    good[-1] = b"Ann B-person\nLee I-person\n"
+    good[-2:] = [b"Ann B-person\nLee I-person\n"] * 2
     before = [] if first else good[:10]
     path.write_bytes(b"\n".join([*before, bad, *good[len(before) :]]))
     return sum(one.count(b"\n") + 1 for one in before) + 1

@@ -124,7 +124,7 @@ def test_entities_are_drawn_by_their_types() -> None:
     assert Counter(tuple(tags) for tags in held.labels) == {(0, 0): 6, (1, 2): 3, (3, 0): 1}
     assert len(notes) == 1
     none = tagged("train", [["one", "two"]] * 3, [[0, 0], [0, 0], [1, 2]], tag_set)
-    with pytest.raises(DataError, match="those held out would have no label"):
+    with pytest.raises(DataError, match="those held out would have no entity"):
         parts(none, list(tag_set.types))
 
 
