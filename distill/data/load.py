@@ -234,5 +234,7 @@ def _one_label(splits: Mapping[str, Split], labels: Sequence[str]) -> list[str]:
         f"{split.name}: all {len(split):,} rows have the label '{labels[split.labels[0]]}'; "
         "a model that always predicts it has the best score"
         for role, split in splits.items()
-        if role != "train" and isinstance(split.labels[0], int) and len(set(split.labels)) < 2
+        if role != "train"
+        and isinstance(split.labels[0], int)
+        and len(set(split.labels)) == 1 < len(split)
     ]

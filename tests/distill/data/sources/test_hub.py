@@ -42,11 +42,7 @@ def test_usual_splits_are_found_and_an_unlabelled_test_is_left_aside(hub_folder)
     assert found.validation.labels == [0]
     assert found.labels == ("0", "1")
     assert found.test is None
-    assert found.notes == [
-        f"{hub_folder}:test: no labels, so it is not used as test",
-        "validation: all 1 rows have the label '0'; a model that always predicts it has the best "
-        "score",
-    ]
+    assert found.notes == [f"{hub_folder}:test: no labels, so it is not used as test"]
 
 
 def test_splits_can_be_named(hub_folder):
