@@ -118,4 +118,4 @@ def test_what_cannot_be_scored(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="all 3 pairs are equally alike"):
         loaded(single, same)
     held = loaded(jsonl(tmp_path / "pairs.jsonl", pairs(20)), None)
-    assert len(held.validation) == 2
+    assert len(held.validation) == 3
