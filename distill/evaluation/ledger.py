@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from distill.evaluation.cells import latency_cell, throughput_cell
-from distill.evaluation.results import Latency, ModelRow, Results, is_student
+from distill.evaluation.results import Change, Latency, ModelRow, Results, is_student
 
 #: Less gain than this (2 %) is within the noise of a measurement and counts as none.
 NO_GAIN = 1.02
@@ -25,6 +25,7 @@ class Step:
         latency: of one call, where it was timed.
         throughput: examples per second, where it was timed.
         drop: score lost against the step before; negative where it gained.
+        change: the same as a change, with what of it may be chance, where that is known.
         faster: how many times faster than the step before, in median latency.
         smaller: how many times fewer bytes than the step before.
         total_faster: how many times faster than the teacher in PyTorch eager.
@@ -38,6 +39,7 @@ class Step:
     latency: Latency | None
     throughput: float | None
     drop: float
+    change: Change | None
     faster: float | None
     smaller: float
     total_faster: float | None
@@ -55,10 +57,13 @@ def ledger(results: Results) -> list[Step]:
     """
     teacher = results.teacher
     cell, many = latency_cell(set(teacher.latency_ms)), throughput_cell(set(teacher.throughput))
-    return [_step(row, before, cell, many) for row, before in _pairs(results)]
+    return [
+        _step(row, before, results.change(row.name, before.name) if before else None, cell, many)
+        for row, before in steps(results)
+    ]
 
 
-def _pairs(results: Results) -> Iterator[tuple[ModelRow, ModelRow | None]]:
+def steps(results: Results) -> Iterator[tuple[ModelRow, ModelRow | None]]:
     """Every step's model and the one it was made from."""
     teacher = student = results.teacher
     yield teacher, None
@@ -76,7 +81,13 @@ def _pairs(results: Results) -> Iterator[tuple[ModelRow, ModelRow | None]]:
         yield formats[name], formats.get(engine, student) if engine != name else student
 
 
-def _step(row: ModelRow, before: ModelRow | None, cell: str | None, many: str | None) -> Step:
+def _step(
+    row: ModelRow,
+    before: ModelRow | None,
+    change: Change | None,
+    cell: str | None,
+    many: str | None,
+) -> Step:
     latency = row.latency_ms.get(cell) if cell else None
     previous = before.latency_ms.get(cell) if before and cell else None
     faster = previous.p50 / latency.p50 if previous and latency else None
@@ -87,22 +98,28 @@ def _step(row: ModelRow, before: ModelRow | None, cell: str | None, many: str | 
         latency=latency,
         throughput=row.throughput.get(many) if many else None,
         drop=before.score - row.score if before else 0.0,
+        change=change,
         faster=faster,
         smaller=smaller,
         total_faster=row.ratios.latency,
         total_smaller=row.ratios.size,
         against=row.against.latency if row.against else None,
-        verdict=_verdict(faster, smaller) if before else "",
+        verdict=_verdict(faster, smaller, change) if before else "",
     )
 
 
-def _verdict(faster: float | None, smaller: float) -> str:
+def _verdict(faster: float | None, smaller: float, change: Change | None) -> str:
     """What a step did not do that it is there for: one of the two it must."""
     speed = faster if faster is not None else 1.0
     if speed < NO_GAIN and smaller < NO_GAIN:
         told = "neither faster nor smaller" if faster is not None else "not smaller"
         worse = [w for w, r in (("slower", speed), ("larger", smaller)) if r < 1 / NO_GAIN]
-        return "did not help: " + (" and ".join(worse) if worse else told)
+        if change is not None and change.low > 0:
+            return "better, but " + (" and ".join(worse) if worse else told)
+        lost = ""
+        if change is not None and change.high < 0:
+            lost = f", and lost {-100 * change.change:.1f} points beyond noise"
+        return "did not help: " + (" and ".join(worse) if worse else told) + lost
     if speed < 1 / NO_GAIN:
         return "smaller, but slower"
     if smaller < 1 / NO_GAIN:

@@ -20,6 +20,8 @@ from distill.recipe.run_models import has_stage, trial_of_study
 
 #: The row of what needs no neural network: nothing below it is worth shipping.
 LINEAR = "linear"
+#: What the commonest label alone scores: no row of the table, only compared with.
+MAJORITY = "majority"
 TEACHER = "teacher"
 BASELINE = "baseline"
 #: The row of several teachers' averaged logits.
@@ -105,6 +107,8 @@ class ModelRow(Part):
     such as ``tf-idf``."""
     score: float
     """The task's metric on ``split``."""
+    interval: tuple[float, float] | None = None
+    """The 95 % interval of ``score`` over other rows of the same kind, by the bootstrap."""
     retention: float | None
     """``score`` by the teacher's; ``None`` where the teacher's is not above 0."""
     scores: dict[str, float]
@@ -138,6 +142,27 @@ class ModelRow(Part):
     """The probability above which each label is given, where there may be several."""
 
 
+class Change(Part):
+    """By how much a model's score is other than another's on the same rows."""
+
+    model: str
+    """The later model."""
+    than: str
+    """The model that it is compared with: what it was made from, ``baseline``, ``linear``, or
+    ``majority``, the training rows' commonest label."""
+    change: float
+    """Its score less the other's."""
+    low: float
+    """Where the 95 % interval of the difference begins, by the paired bootstrap."""
+    high: float
+    """Where it ends."""
+
+    @property
+    def beyond_noise(self) -> bool:
+        """Whether the difference is more than chance: the interval does not hold 0."""
+        return self.low > 0 or self.high < 0
+
+
 class Results(Part):
     """All models of a run."""
 
@@ -154,6 +179,8 @@ class Results(Part):
     """Processor, versions, threads, and calls that were left out."""
     models: list[ModelRow] = Field(min_length=1)
     """Linear, teacher, baseline, students stage by stage, exported formats."""
+    changes: list[Change] = Field(default_factory=list)
+    """Differences between models, with what of them may be chance."""
     real_lengths: RealLengths | None = None
     """Of the scored rows, where models were timed at real lengths."""
     reference: Reference | None = None
@@ -182,6 +209,10 @@ class Results(Part):
     def final(self) -> ModelRow:
         """The last model: the smallest and fastest that the run made."""
         return self.models[-1]
+
+    def change(self, model: str, than: str) -> Change | None:
+        """The difference between two models, where they were compared."""
+        return next((c for c in self.changes if (c.model, c.than) == (model, than)), None)
 
     def is_superseded(self, row: ModelRow) -> bool:
         """Whether the next row is the same model trained further, so that this one is on its way.

@@ -108,12 +108,18 @@ class EntityMistakes:
     def _pairs(self, model: str) -> Iterator[tuple[set[Span], set[Span]]]:
         return zip(self.true, self.said(model), strict=True)
 
+    def counts(self, model: str) -> Integers:
+        """Right, found and real entities of each row with tokens, by type, (N, 3, T)."""
+        counts = np.zeros((len(self.true), 3, len(self.tag_set.types)), dtype=np.int64)
+        for row, (real, said) in enumerate(self._pairs(model)):
+            for which, spans in enumerate((real & said, said, real)):
+                for span in spans:
+                    counts[row, which, span.type] += 1
+        return counts
+
     def scores(self, model: str) -> dict[str, LabelScore]:
         """Precision, recall, F1 and support of every type of entity."""
-        right, found, true = (Counter[int]() for _ in range(3))
-        for real, said in self._pairs(model):
-            for counts, spans in ((right, real & said), (found, said), (true, real)):
-                counts.update(span.type for span in spans)
+        right, found, true = self.counts(model).sum(axis=0).tolist()
         return {
             name: LabelScore(
                 precision=right[k] / found[k] if found[k] else 0.0,

@@ -12,7 +12,7 @@ import distill
 from distill.evaluation.results import Results, as_results, is_teacher
 from distill.recipe.schema import DataConfig, Recipe
 from distill.report.summary import conditions, notes, summary
-from distill.report.table import caption, cells
+from distill.report.table import INTERVAL, below, caption, cells
 
 #: Hub names of teachers that recipes name otherwise.
 _HUB_NAMES = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
@@ -115,8 +115,8 @@ def _numbers(results: Results | None) -> dict[str, Any] | None:
         "rows": content.rows,
         "notes": notes(results),
         "conditions": conditions(results),
-        "cpu": results.machine.get("cpu", ""),
-        "isa": ", ".join(results.machine.get("isa", [])),
+        "below": below(results),
+        "intervals": INTERVAL in content.header,
         "versions": results.machine.get("versions", {}),
         "split": results.split,
         "has_student": not is_teacher(results.final.name),

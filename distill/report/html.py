@@ -21,7 +21,7 @@ from distill.report.mistakes import mistakes
 from distill.report.page import render_page
 from distill.report.run_data import RunData, StageFacts, read_run
 from distill.report.summary import conditions, notes, summary
-from distill.report.table import caption, cells
+from distill.report.table import below, caption, cells
 
 _LEGEND = {
     "linear": "linear: needs no neural network",
@@ -158,6 +158,7 @@ def _measured(run: RunData) -> dict[str, Any]:
     return {
         "summary": summary(results),
         "notes": notes(results),
+        "below": below(results),
         "facts": headline(results),
         "table": cells(results),
         "ledger": ledger_cells(results),

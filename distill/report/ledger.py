@@ -10,6 +10,7 @@ from distill.evaluation.ledger import Step, ledger
 from distill.evaluation.results import Reference, Results, as_results
 from distill.report import numbers
 from distill.report.columns import align
+from distill.report.summary import measured_on
 from distill.report.table import Cells, caption
 
 TITLE = "ledger: what each step paid and brought"
@@ -17,7 +18,17 @@ TITLE = "ledger: what each step paid and brought"
 
 def ledger_cells(results: Results) -> Cells:
     """The ledger as text, a row a step; the reference, where there is one, comes first."""
-    header = ["step", "from", results.metric, "p50 ms", "p95 ms", "ex/s", "size MB", "params M"]
+    header = [
+        "step",
+        "from",
+        results.metric,
+        "change",
+        "p50 ms",
+        "p95 ms",
+        "ex/s",
+        "size MB",
+        "params M",
+    ]
     header += ["MACs M", "step faster", "step smaller", "faster", "smaller"]
     other = results.reference
     if other is not None:
@@ -34,6 +45,7 @@ def _row(step: Step, compared: bool) -> list[str]:
         model.name,
         step.before or "-",
         numbers.score(model.score),
+        _change(step) if step.before else "-",
         numbers.milliseconds(latency.p50 if latency else None),
         numbers.milliseconds(latency.p95 if latency else None),
         numbers.rate(step.throughput),
@@ -49,6 +61,12 @@ def _row(step: Step, compared: bool) -> list[str]:
     ]
 
 
+def _change(step: Step) -> str:
+    """The score's change in points; with a tilde what may be chance."""
+    told = numbers.points(-step.drop)
+    return told if step.change is None or step.change.beyond_noise else f"~{told}"
+
+
 def _reference_row(other: Reference, results: Results) -> list[str]:
     teacher = results.teacher
     cell = latency_cell(set(other.latency_ms) & set(teacher.latency_ms))
@@ -58,6 +76,7 @@ def _reference_row(other: Reference, results: Results) -> list[str]:
     rate = other.throughput.get(many) if many else None
     return [
         other.name,
+        "-",
         "-",
         "-",
         numbers.milliseconds(latency.p50 if latency else None),
@@ -86,10 +105,10 @@ def plain_ledger(results: Results | Mapping[str, Any]) -> str:
 def told_conditions(results: Results) -> Iterator[str]:
     """What was measured how and on what, a line each."""
     yield caption(results) + _told_batches(results)
-    machine = results.machine
-    isa = ", ".join(machine.get("isa") or ()) or "instruction sets not known"
-    yield f"{machine.get('cpu', 'processor not known')} ({isa})"
-    versions = machine.get("versions") or {}
+    if results.changes:
+        yield "change: points of score against the step before; ~: within the noise (95 %)"
+    yield measured_on(results.machine)
+    versions = results.machine.get("versions") or {}
     wanted = ("torch", "transformers", "onnxruntime", "openvino")
     if told := ", ".join(f"{name} {versions[name]}" for name in wanted if name in versions):
         yield told

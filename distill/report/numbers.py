@@ -60,6 +60,16 @@ def score(value: float) -> str:
     return f"{value:.4f}"
 
 
+def half_width(interval: tuple[float, float] | None) -> str:
+    """An interval as ``±0.0172``, half its width."""
+    return "-" if interval is None else f"±{(interval[1] - interval[0]) / 2:.4f}"
+
+
+def points(change: float) -> str:
+    """A difference of scores in points, such as ``-0.7``."""
+    return f"{100 * change:+.1f}"
+
+
 def plus_minus(mean: float, deviation: float | None, decimals: int) -> str:
     """Mean and standard deviation, such as ``0.8042 ± 0.0031``; one value has the mean alone."""
     text = f"{mean:.{decimals}f}"

@@ -6,12 +6,43 @@ from collections.abc import Mapping
 from typing import Any
 
 from distill.evaluation.cells import latency_cell, split_cell, told_length
+from distill.evaluation.ledger import NO_GAIN, ledger, steps
+from distill.evaluation.results import (
+    BASELINE,
+    LINEAR,
+    MAJORITY,
+    Change,
+    ModelRow,
+    Results,
+    as_results,
+    is_student,
+    is_teacher,
+)
 from distill.evaluation.over_seeds import DISTURBED
-from distill.evaluation.results import ModelRow, Results, as_results, is_student, is_teacher
 from distill.report import numbers
 
-#: Less gain than this (2 %) is within the noise of a measurement and counts as none.
-_NO_GAIN = 1.02
+#: What the commonest label is called where a task has none.
+_MAJORITIES = {
+    "regression": "the mean of the numbers",
+    "vectors": "the same similarity everywhere",
+    "ner": "finding no entity",
+    "qa": "giving no answer",
+    "multi_label": "the commonest labels",
+    "classification": "the majority class",
+}
+#: Instruction sets that decide how fast a BERT is, in the words of tables.
+_SETS = {
+    "avx512f": "avx512",
+    "avx2": "avx2",
+    "avx512_vnni": "vnni",
+    "avx_vnni": "vnni",
+    "avx512_bf16": "bf16",
+    "amx_int8": "amx",
+    "asimd": "neon",
+    "i8mm": "i8mm",
+    "bf16": "bf16",
+    "sve": "sve",
+}
 
 
 def summary(results: Results | Mapping[str, Any]) -> str:
@@ -57,13 +88,52 @@ def conditions(results: Results) -> str:
     return f"batch {batch}, {told_length(cell)}{tail}"
 
 
+def changes(results: Results | Mapping[str, Any]) -> str:
+    """What each step cost in score, in one line; empty where it is not known.
+
+    Example:
+        ``in points of accuracy: prediction -1.9 (beyond noise), prune -0.7 (within noise)``
+    """
+    results = as_results(results)
+    told = [
+        f"{step.model.name} {numbers.points(step.change.change)} ({_noise(step.change)})"
+        for step in ledger(results)
+        if step.change is not None
+    ]
+    return f"in points of {results.metric}, step by step: {', '.join(told)}" if told else ""
+
+
+def _noise(change: Change) -> str:
+    return "beyond noise" if change.beyond_noise else "within noise"
+
+
+def measured_on(machine: Mapping[str, Any]) -> str:
+    """The machine that numbers hold for, in one line.
+
+    Example:
+        ``measured on AMD EPYC 7B13 with avx2, no vnni; 2 threads``
+    """
+    flags = machine.get("isa") or ()
+    names = list(dict.fromkeys(_SETS[flag] for flag in flags if flag in _SETS))
+    if "avx512" in names:
+        names.remove("avx2")
+    if names and "vnni" not in names and {"avx2", "avx512"} & set(names):
+        names.append("no vnni")  # int8 takes twice as long
+    told = f"measured on {machine.get('cpu') or 'an unnamed processor'}"
+    told += f" with {', '.join(names)}" if names else ""
+    threads = machine.get("threads")
+    return told + (f"; {threads} thread{'s' if threads != 1 else ''}" if threads else "")
+
+
 def notes(results: Results | Mapping[str, Any]) -> list[str]:
     """What a reader should not overlook, one line each; an empty list where all is well."""
     results = as_results(results)
     students = [row for row in results.models if is_student(row.name)]
-    found = []
-    for before, after in zip([results.teacher, *students], students, strict=False):
-        found += _no_gain(before, after)
+    found = _against_floor(results)
+    for after, before in steps(results):
+        if before is not None:
+            change = results.change(after.name, before.name)
+            found += _no_gain(before, after, change, results.metric)
     found += _against_baseline(results, students)
     return found + scored_rows(results.split) + _fewer_calls(results) + _disturbed(results)
 
@@ -78,23 +148,51 @@ def scored_rows(split: str) -> list[str]:
     ]
 
 
-def _no_gain(before: ModelRow, after: ModelRow) -> list[str]:
+def _against_floor(results: Results) -> list[str]:
+    """What does not beat what needs no BERT, by more than chance."""
+    teacher, final, linear = results.teacher, results.final, results.linear
+    for than, named in ((LINEAR, "the linear model"), (MAJORITY, _MAJORITIES[results.task])):
+        change = results.change(teacher.name, than)
+        if change is not None and change.low <= 0:
+            other = teacher.score - change.change
+            chance = " by more than chance" if change.change > 0 else ""
+            return [
+                f"the teacher does not beat {named}{chance} ({numbers.score(teacher.score)} vs "
+                f"{numbers.score(other)}): nothing distilled from it is worth shipping"
+            ]
+    change = results.change(final.name, LINEAR)
+    if linear is None or change is None or change.low > 0 or final is teacher:
+        return []
+    chance = " by more than chance" if change.change > 0 else ""
+    return [
+        f"{final.name} does not beat the linear model{chance} ({numbers.score(final.score)} vs "
+        f"{numbers.score(linear.score)}), which has {numbers.megabytes(linear.bytes)} MB"
+    ]
+
+
+def _no_gain(before: ModelRow, after: ModelRow, change: Change | None, metric: str) -> list[str]:
     """Which of the gains that a step promises it did not bring."""
     if (before.parameters, before.format) == (after.parameters, after.format):
         return []  # trained further, which promises neither
     found = []
     smaller = before.bytes / after.bytes
-    if (
-        after.format not in ("onnx", "openvino") and smaller < _NO_GAIN
-    ):  # fp32 ONNX only promises speed
+    # fp32 ONNX only promises speed.
+    if after.format not in ("onnx", "openvino") and smaller < NO_GAIN:
         sizes = f"{numbers.megabytes(before.bytes)} to {numbers.megabytes(after.bytes)} MB"
         found.append(f"{after.name} did not make it smaller: {sizes} (from {before.name})")
     cell = latency_cell(set(before.latency_ms) & set(after.latency_ms))
+    faster = 1.0
     if cell is not None:
         old, new = before.latency_ms[cell].p50, after.latency_ms[cell].p50
-        if old / new < _NO_GAIN:
-            change = f"{numbers.milliseconds(old)} to {numbers.milliseconds(new)} ms"
-            found.append(f"{after.name} did not make it faster: {change} (from {before.name})")
+        faster = old / new
+        if faster < NO_GAIN:
+            times = f"{numbers.milliseconds(old)} to {numbers.milliseconds(new)} ms"
+            found.append(f"{after.name} did not make it faster: {times} (from {before.name})")
+    if change is not None and change.high < 0 and max(smaller, faster) < NO_GAIN:
+        found.append(
+            f"{after.name} lost {-100 * change.change:.1f} points of {metric}, beyond noise, and "
+            f"brought neither speed nor size (from {before.name}): leave the step out"
+        )
     return found
 
 
@@ -103,7 +201,7 @@ def _against_baseline(results: Results, students: list[ModelRow]) -> list[str]:
     if baseline is None:
         return []
     below = [
-        f"{row.name} ({numbers.score(row.score)})"
+        f"{row.name} ({numbers.score(row.score)}{_chance(results.change(row.name, BASELINE))})"
         for row in students
         if row.score < baseline.score and not results.is_superseded(row)
     ]
@@ -113,6 +211,10 @@ def _against_baseline(results: Results, students: list[ModelRow]) -> list[str]:
         f"below the baseline ({numbers.score(baseline.score)}), which was trained on labels only: "
         + ", ".join(below)
     ]
+
+
+def _chance(change: Change | None) -> str:
+    return "" if change is None or change.beyond_noise else ", within noise"
 
 
 def _disturbed(results: Results) -> list[str]:

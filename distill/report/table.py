@@ -13,7 +13,10 @@ from distill.evaluation.cells import latency_cell, split_cell, throughput_cell
 from distill.evaluation.results import ModelRow, Results, as_results, is_student
 from distill.report import numbers
 from distill.report.columns import align
-from distill.report.summary import notes, summary
+from distill.report.summary import changes, measured_on, notes, summary
+
+#: The column of half the width of the score's 95 % interval.
+INTERVAL = "±95 %"
 
 
 @dataclass(frozen=True)
@@ -35,20 +38,27 @@ def cells(results: Results | Mapping[str, Any]) -> Cells:
     alone = latency_cell(set(results.teacher.latency_ms))
     many = throughput_cell(set(results.teacher.throughput))
     sets = list(results.teacher.more_scores)
-    header = ["model", "format", results.metric, *(f"{name} {results.metric}" for name in sets)]
+    header = ["model", "format", results.metric]
+    if any(row.interval for row in results.models):
+        header.append(INTERVAL)
+    header += [f"{name} {results.metric}" for name in sets]
     header += ["retention", "params M", "MACs M", "size MB"]
     if alone is not None and many is not None:
         header += [f"p50 ms b{split_cell(alone)[0]}", "p95 ms", f"ex/s b{split_cell(many)[0]}"]
     header += ["smaller", "faster"] if alone else ["smaller"]
     if results.reference is not None and alone:
         header.append(f"faster than {results.reference.name}")
-    return Cells(header, [_row(row, results.metric, alone, many) for row in results.models])
+    rows = []
+    for row in results.models:
+        score, *others = _row(row, results.metric, alone, many)
+        width = [numbers.half_width(row.interval)] if INTERVAL in header else []
+        rows.append([row.name, row.format, score, *width, *others])
+    return Cells(header, rows)
 
 
 def _row(row: ModelRow, metric: str, alone: str | None, many: str | None) -> list[str]:
+    """Score and all that stands behind it and its interval."""
     out = [
-        row.name,
-        row.format,
         numbers.score(row.score),
         *(numbers.score(scores[metric]) for scores in row.more_scores.values()),
         numbers.percent(row.retention),
@@ -115,15 +125,32 @@ def print_table(results: Results | Mapping[str, Any], console: Console | None = 
     console.print(
         summary(results), style="bold green", markup=False, highlight=False, soft_wrap=True
     )
+    for line in below(results):
+        console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
     for note in notes(results):
         console.print(
             f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True
         )
 
 
+def below(results: Results) -> list[str]:
+    """What stands below the summary: what each step cost in score, and the machine."""
+    return [line for line in (changes(results), measured_on(results.machine)) if line]
+
+
 _WORDS = ("model", "format")
 #: What a narrow terminal is not shown, in the order in which it goes; the report has it all.
-_DISPENSABLE = ("p95 ms", "MACs M", "format", "params M", "ex/s", "retention", "size MB", "faster ")
+_DISPENSABLE = (
+    "p95 ms",
+    "MACs M",
+    "format",
+    "params M",
+    "ex/s",
+    "retention",
+    INTERVAL,
+    "size MB",
+    "faster ",
+)
 
 
 def _fitting(content: Cells, width: int) -> Cells:
@@ -150,5 +177,5 @@ def plain_table(results: Results | Mapping[str, Any]) -> str:
     content = cells(results)
     lines = [f"{results.recipe}: {caption(results)}", ""]
     lines += align([content.header, *content.rows])
-    lines += ["", summary(results)]
+    lines += ["", summary(results), *below(results)]
     return "\n".join(lines + [f"note: {note}" for note in notes(results)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,17 @@ from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_em
 from distill.evaluation.lengths import summarise
 from distill.evaluation.machine import machine, physical_cores
 from distill.evaluation.memory import peak_memory_mb
+from distill.evaluation.noise import with_noise
 from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
 from distill.evaluation.reference import REFERENCE_VOCABULARY, reference
-from distill.evaluation.results import TEACHERS, is_student, is_teacher, write_results
+from distill.evaluation.results import (
+    MAJORITY,
+    TEACHERS,
+    as_results,
+    is_student,
+    is_teacher,
+    write_results,
+)
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES, add_numbers
@@ -122,7 +131,7 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
         seed=context.recipe.seed,
         row_lengths=rows.tolist(),
     )
-    return build_results(
+    results = build_results(
         [*facts, *_ensemble(facts, context)],
         speed,
         recipe=context.recipe.name,
@@ -134,6 +143,18 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
         reference=other,
         **judge.of_final(),
     )
+    return _with_noise(results, context, judge)
+
+
+def _with_noise(results: Mapping[str, Any], context: StageContext, judge: Judge) -> dict[str, Any]:
+    """The results with intervals and differences, of what the judge kept of the rows."""
+    found = as_results(results)
+    scorers = {row.name: judge.scorer(row.name) for row in found.models if row.name != TEACHERS}
+    scorers[MAJORITY] = judge.majority(context.workspace.data.train)
+    known = {name: scorer for name, scorer in scorers.items() if scorer is not None}
+    if known:
+        found = with_noise(found, known, judge.rows)
+    return found.model_dump(by_alias=True, mode="json")
 
 
 def _scores(

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from distill import atomic
+from distill.data.split import Split
 from distill.data.tokenized import TokenRows
+from distill.evaluation.bootstrap import Scorer
 from distill.evaluation.results import TEACHER
 from distill.evaluation.score import Seen
 from distill.tasks.base import Task
@@ -39,6 +41,21 @@ class Judge:
         """What is told of each model; of one that was not kept nothing."""
         del model
         return {}
+
+    def scorer(self, model: str) -> Scorer | None:
+        """What computes the model's score on draws of the scored rows; ``None`` without one."""
+        del model
+        return None
+
+    def majority(self, train: Split) -> Scorer | None:
+        """The same of the commonest label of the training rows, or what stands for it."""
+        del train
+        return None
+
+    @property
+    def rows(self) -> int:
+        """How many scored rows the scorers draw from."""
+        return 0
 
     def of_final(self) -> dict[str, Any]:
         """What is told of the final model alone, the one that was scored last."""

@@ -6,14 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from distill.data.questions import QuestionSplit
+from distill.data.split import Split
 from distill.data.tokenized import TokenRows
 from distill.evaluation import predictions
 from distill.evaluation.answers import AnswerPredictions, write_answers
+from distill.evaluation.bootstrap import Scorer, mean_scorer
 from distill.evaluation.results import TEACHER
 from distill.evaluation.score import Seen
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
 from distill.tasks.base import Task
+from distill.tasks.qa.answers import best_of
 from distill.tasks.qa.task import QuestionAnswering
 
 _NONE = "(no answer)"
@@ -28,7 +33,7 @@ class AnswerJudge(Judge):
     """
 
     def __init__(self, task: QuestionAnswering, split: QuestionSplit) -> None:
-        self.split = split
+        self.split, self.metric = split, task.primary
         self.found = AnswerPredictions(split, task.decoding)
 
     def keeper(self, model: str, task: Task, rows: TokenRows) -> Seen | None:
@@ -39,6 +44,22 @@ class AnswerJudge(Judge):
     def of_model(self, model: str) -> dict[str, Any]:
         """Whether answers are as often right as they are sure."""
         return {"calibration": self.found.calibration(model)}
+
+    @property
+    def rows(self) -> int:
+        """See :meth:`Judge.rows`: questions."""
+        return len(self.split)
+
+    def scorer(self, model: str) -> Scorer | None:
+        """See :meth:`Judge.scorer`."""
+        told = self.found.answers(model)
+        return mean_scorer(told.em if self.metric == "em" else told.f1)
+
+    def majority(self, train: Split) -> Scorer | None:
+        """No answer to anything."""
+        del train
+        none = [best_of("", [text for text, _ in answers]) for answers in self.split.answers]
+        return mean_scorer(np.asarray(none)[:, 0 if self.metric == "em" else 1])
 
     @property
     def _final(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from distill.data.split import Split
 from distill.data.tokenized import TokenRows
 from distill.evaluation import predictions
+from distill.evaluation.bootstrap import Scorer
 from distill.evaluation.mistakes import (
     calibration,
     confusion,
@@ -21,8 +23,9 @@ from distill.evaluation.mistakes import (
     told_target,
 )
 from distill.evaluation.predictions import Predictions, write_predictions
-from distill.evaluation.results import TEACHER
+from distill.evaluation.results import MAJORITY, TEACHER
 from distill.evaluation.score import Seen
+from distill.evaluation.scorers import row_scorer
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
 from distill.tasks.base import Task
 
@@ -37,7 +40,7 @@ class RowJudge(Judge):
     """
 
     def __init__(self, task: Task, split: Split, rows: TokenRows) -> None:
-        self.split = split
+        self.split, self.metric = split, task.primary
         self.found = Predictions(
             task=task.kind,
             labels=tuple(task.labels),
@@ -60,6 +63,25 @@ class RowJudge(Judge):
                 zip(self.found.labels, self.found.thresholds.get(model, ()), strict=False)
             ),
         }
+
+    @property
+    def rows(self) -> int:
+        """See :meth:`Judge.rows`."""
+        return len(self.split)
+
+    def scorer(self, model: str) -> Scorer | None:
+        """See :meth:`Judge.scorer`."""
+        return row_scorer(self.found, model, self.metric)
+
+    def majority(self, train: Split) -> Scorer | None:
+        """The commonest label, every label that most rows have, or the mean of the numbers."""
+        targets = train.targets
+        if self.found.task == "classification":
+            targets = targets[:, None] == np.arange(len(self.found.labels))
+        share = targets.mean(axis=0, dtype=np.float32)  # (C,), or a number
+        same = np.broadcast_to(share, (self.rows, max(1, len(self.found.labels))))
+        constant = replace(self.found, outputs={MAJORITY: same}, thresholds={})
+        return row_scorer(constant, MAJORITY, self.metric)
 
     @property
     def _final(self) -> str:

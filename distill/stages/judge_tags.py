@@ -7,17 +7,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
+from distill.data.split import Split
 from distill.data.tagged import TaggedSplit
 from distill.data.tagged_tokens import TaggedDataset
 from distill.data.tokenized import TokenRows
 from distill.evaluation import predictions
+from distill.evaluation.bootstrap import Scorer, mean_scorer
 from distill.evaluation.mistakes import calibration
 from distill.evaluation.predictions import write_predictions
 from distill.evaluation.results import TEACHER
 from distill.evaluation.score import Seen
+from distill.evaluation.scorers import entity_scorer
 from distill.evaluation.tags import EntityMistakes, tag_keeper, tag_predictions
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
 from distill.tasks.base import Task
@@ -44,7 +48,7 @@ class TagJudge(Judge):
         rows: TaggedDataset,
         tokenizer: PreTrainedTokenizerFast,
     ) -> None:
-        self.split = split
+        self.split, self.metric = split, task.primary
         self.found = tag_predictions(tuple(task.labels), rows)
         strict = bool(task.settings["strict"])
         self.mistakes = EntityMistakes(self.found, split.tag_set, strict=strict)
@@ -70,6 +74,22 @@ class TagJudge(Judge):
             "calibration": calibration(self.found, model),
             "label_scores": self.mistakes.scores(model),
         }
+
+    @property
+    def rows(self) -> int:
+        """See :meth:`Judge.rows`: those that have tokens."""
+        return len(self.mistakes.true)
+
+    def scorer(self, model: str) -> Scorer | None:
+        """See :meth:`Judge.scorer`."""
+        if model not in self.found.outputs:
+            return None
+        return entity_scorer(self.mistakes.counts(model), self.metric)
+
+    def majority(self, train: Split) -> Scorer | None:
+        """No entity anywhere."""
+        del train
+        return mean_scorer(np.zeros(self.rows))
 
     @property
     def _final(self) -> str:

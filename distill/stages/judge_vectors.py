@@ -12,12 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distill.data.split import Split
 from distill.data.tokenized import TokenRows
 from distill.data.vectors import VectorSplit
 from distill.evaluation import predictions
+from distill.evaluation.bootstrap import Scorer, mean_scorer
 from distill.evaluation.predictions import Predictions, write_predictions
 from distill.evaluation.results import TEACHER
 from distill.evaluation.score import Seen
+from distill.evaluation.scorers import row_scorer
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
 from distill.tasks.base import Task
 from distill.tasks.decoder import unit
@@ -28,10 +31,11 @@ class VectorJudge(Judge):
 
     Args:
         split: the scored pairs.
+        metric: the task's.
     """
 
-    def __init__(self, split: VectorSplit) -> None:
-        self.split = split
+    def __init__(self, split: VectorSplit, metric: str) -> None:
+        self.split, self.metric = split, metric
         targets = np.asarray(split.labels, dtype=np.float32)
         self.found = Predictions("vectors", ("cosine",), targets)
         self._vectors: dict[str, npt.NDArray[np.float32]] = {}
@@ -53,6 +57,20 @@ class VectorJudge(Judge):
         both = self._vectors.pop(model).reshape(len(self.split), 2, -1)  # (N, 2, D)
         self.found.outputs[model] = (both[:, 0] * both[:, 1]).sum(axis=1, keepdims=True)
         return {}
+
+    @property
+    def rows(self) -> int:
+        """See :meth:`Judge.rows`: pairs."""
+        return len(self.split)
+
+    def scorer(self, model: str) -> Scorer | None:
+        """See :meth:`Judge.scorer`."""
+        return row_scorer(self.found, model, self.metric)
+
+    def majority(self, train: Split) -> Scorer | None:
+        """The same cosine everywhere, which follows nothing."""
+        del train
+        return mean_scorer(np.zeros(self.rows))
 
     def write(self, folder: Path) -> list[Path]:
         """See :meth:`Judge.write`: the pairs whose places in the two orders are furthest apart."""

@@ -36,5 +36,5 @@ def make_judge(
     if isinstance(split, QuestionSplit) and isinstance(task, QuestionAnswering):
         return AnswerJudge(task, split)
     if isinstance(split, VectorSplit) and split.scored:
-        return VectorJudge(split)
+        return VectorJudge(split, task.primary)
     return RowJudge(task, split, rows) if task.kind in KINDS else Judge()

@@ -16,9 +16,10 @@ from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import Results, read_results, write_results
 
 KEYS = {"schema", "recipe", "task", "metric", "split", "machine", "models"}
-KEYS |= {"real_lengths", "reference", "confusion", "disagreement"}
+KEYS |= {"real_lengths", "reference", "confusion", "disagreement", "changes"}
 ROW_KEYS = {
-    "name", "stage", "format", "score", "scores", "more_scores", "retention", "parameters",
+    "name", "stage", "format", "score", "interval", "scores", "more_scores", "retention",
+    "parameters",
     "parameters_no_embeddings", "macs", "bytes", "ratios", "latency_ms", "throughput",
     "memory_mb", "against", "calibration", "label_scores", "thresholds",
 }  # fmt: skip

@@ -24,7 +24,7 @@ def test_conditions_are_told(sample_results):
     assert lines[-3:] == [
         "accuracy on the test rows; MACs and speed at 32 tokens, 2 threads; "
         "latency at batch 1, length 32",
-        "Some Processor 9 (avx2, avx512f, avx512_vnni)",
+        "measured on Some Processor 9 with avx512, vnni; 2 threads",
         "torch 2.13.0, transformers 5.23.0, onnxruntime 1.31.0",
     ]
 
@@ -32,7 +32,7 @@ def test_conditions_are_told(sample_results):
 def test_markdown_is_a_table(sample_results):
     header, rule, *rows = markdown_ledger(sample_results()).split("\n\n")[0].splitlines()
     assert rule.count("---") == header.count("|") - 1 == rows[0].count("|") - 1
-    assert rows[-1].startswith("| onnx-int8 | onnx | 0.8013 | 0.69 |")
+    assert rows[-1].startswith("| onnx-int8 | onnx | 0.8013 | -0.3 | 0.69 |")
 
 
 def test_commands(finished_run, tmp_path, capsys):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distill.report.summary import notes, summary
+from distill.report.summary import changes, measured_on, notes, summary
 
 
 def changed(models, name, **columns):
@@ -93,3 +93,74 @@ def test_disturbed_timing_is_told(sample_results):
     results["models"][0]["latency_ms"]["b1_l32"]["p95"] = 352.0
     (note,) = notes(results)
     assert note.startswith("timing was disturbed (p95 is more than 2 times the median: teacher)")
+
+
+def _noisy(results, *changes):
+    told = [
+        {"model": model, "than": than, "change": change, "low": low, "high": high}
+        for model, than, change, low, high in changes
+    ]
+    return {**results, "changes": told}
+
+
+def test_a_teacher_below_the_floor_is_told_so(sample_results, sample_models):
+    linear = ("linear", "evaluate", "tf-idf", 0.84, 9e4, 9e4, 900, 1.1e6, 0.3, 4.0)
+    results = sample_results([linear, *sample_models])
+    below = notes(_noisy(results, ("teacher", "linear", -0.0088, -0.02, 0.004)))
+    assert below[0] == (
+        "the teacher does not beat the linear model (0.8312 vs 0.8400): nothing distilled from it "
+        "is worth shipping"
+    )
+    chance = notes(_noisy(results, ("teacher", "majority", 0.01, -0.004, 0.02)))
+    assert chance[0] == (
+        "the teacher does not beat the majority class by more than chance (0.8312 vs 0.8212): "
+        "nothing distilled from it is worth shipping"
+    )
+    fine = _noisy(results, ("teacher", "linear", 0.03, 0.01, 0.05))
+    assert not any("does not beat" in note for note in notes(fine))
+    final = _noisy(results, ("onnx-int8", "linear", 0.001, -0.01, 0.012))
+    assert (
+        "onnx-int8 does not beat the linear model by more than chance (0.8013 vs 0.8400)"
+        in (notes(final)[0])
+    )
+
+
+def test_steps_are_told_with_what_may_be_chance(sample_results):
+    results = _noisy(
+        sample_results(),
+        ("prediction", "teacher", -0.0191, -0.03, -0.01),
+        ("prune", "prediction", -0.0079, -0.02, 0.002),
+    )
+    assert changes(results) == (
+        "in points of accuracy, step by step: prediction -1.9 (beyond noise), prune -0.8 "
+        "(within noise)"
+    )
+    assert changes(sample_results()) == ""
+
+
+def test_a_step_that_loses_and_brings_nothing_is_said_aloud(sample_results, sample_models):
+    useless = [*sample_models]
+    useless[-3] = ("prune", "prune", "transformers", 0.78, 17.3e6, 5.5e6, 174e6, 69.6e6, 4.4, 60.3)
+    results = _noisy(sample_results(useless), ("prune", "prediction", -0.0321, -0.04, -0.02))
+    assert (
+        "prune lost 3.2 points of accuracy, beyond noise, and brought neither speed nor size (from "
+        "prediction): leave the step out"
+    ) in notes(results)
+    within = _noisy(sample_results(useless), ("prune", "prediction", -0.0321, -0.07, 0.01))
+    assert not any("leave the step out" in note for note in notes(within))
+
+
+@pytest.mark.parametrize(
+    ("flags", "wanted"),
+    [
+        (["avx2", "avx512f", "avx512_vnni", "avx512_bf16"], "with avx512, vnni, bf16"),
+        (["avx2", "fma"], "with avx2, no vnni"),
+        (["asimd", "asimddp", "i8mm"], "with neon, i8mm"),
+        ([], "CPU 9; 1 thread"),
+    ],
+)
+def test_the_machine_in_one_line(flags, wanted):
+    told = measured_on({"cpu": "CPU 9", "isa": flags, "threads": 1})
+    assert told.startswith("measured on CPU 9")
+    assert told.endswith("; 1 thread")
+    assert wanted in told

@@ -38,7 +38,8 @@ def test_off_a_terminal_it_is_plain_aligned_text(sample_results):
     assert lines[0].startswith("quickstart: accuracy on the test rows")
     table = lines[2:10]
     assert len({len(line) for line in table}) == 1
-    assert lines[-1].startswith("onnx-int8: 96.4 % of the teacher")
+    assert lines[-2].startswith("onnx-int8: 96.4 % of the teacher")
+    assert lines[-1] == "measured on Some Processor 9 with avx512, vnni; 2 threads"
     assert file.getvalue() == plain_table(sample_results()) + "\n"
 
 

@@ -1,0 +1,143 @@
+"""Intervals and paired differences: brute force over the same draws, scipy, torchmetrics."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import bootstrap, pearsonr, spearmanr
+from sklearn.metrics import f1_score, matthews_corrcoef
+
+from distill.evaluation.bootstrap import draw, mean_scorer, pearson_scorer, spearman_scorer
+from distill.evaluation.predictions import Predictions
+from distill.evaluation.scorers import entity_scorer, row_scorer
+from distill.tasks import Classification, MultiLabel, Regression
+
+RANDOM = np.random.default_rng(0)
+ONCE = np.ones((1, 60))
+
+
+def counts(rows: int, draws: int = 20) -> np.ndarray:
+    numbers = RANDOM.integers(0, rows, (draws, rows))
+    return np.stack([np.bincount(one, minlength=rows) for one in numbers]).astype(float)
+
+
+def repeated(values: np.ndarray, count: np.ndarray) -> np.ndarray:
+    return np.repeat(values, count.astype(int), axis=0)
+
+
+def one_label(classes: int, rows: int = 60) -> tuple[Predictions, np.ndarray]:
+    logits = RANDOM.normal(size=(rows, classes)).astype(np.float32)
+    true = RANDOM.integers(0, classes - (classes > 2), rows)  # one label that no row has
+    logits[np.arange(rows), true] += 0.7
+    return Predictions("classification", tuple("abcdef"[:classes]), true, {}, {"m": logits}), logits
+
+
+@pytest.mark.parametrize(
+    ("metric", "classes"),
+    [("accuracy", 5), ("macro_f1", 5), ("mcc", 5), ("f1", 2), ("mcc", 2), ("macro_f1", 2)],
+)
+def test_labels_as_torchmetrics_and_scikit_learn_count_them(metric: str, classes: int) -> None:
+    found, logits = one_label(classes)
+    task = Classification(found.labels, metric=metric)
+    metrics = task.metrics()
+    metrics.update(torch.from_numpy(logits), torch.from_numpy(found.targets))
+    scorer = row_scorer(found, "m", metric)
+    assert scorer(ONCE)[0] == pytest.approx(float(metrics.compute()[metric]), abs=1e-6)
+    drawn, given = counts(60), found.decided("m")
+    by_hand = {
+        "accuracy": lambda t, g: (t == g).mean(),
+        "macro_f1": lambda t, g: f1_score(t, g, average="macro"),
+        "mcc": matthews_corrcoef,
+        "f1": lambda t, g: f1_score(t, g),
+    }[metric]
+    wanted = [by_hand(repeated(found.targets, c), repeated(given, c)) for c in drawn]
+    np.testing.assert_allclose(scorer(drawn), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "precision", "recall", "exact"])
+def test_several_labels_as_the_task_counts_them(metric: str) -> None:
+    logits = RANDOM.normal(size=(60, 4)).astype(np.float32)
+    true = (RANDOM.random((60, 4)) < 0.4).astype(np.float32)
+    logits[:, 3], true[:, 3] = -5, 0  # neither given nor there
+    shares = 1 / (1 + np.exp(-logits))
+    found = Predictions(
+        "multi_label", tuple("abcd"), true, {"m": (0.5, 0.4, 0.6, 0.5)}, {"m": shares}
+    )
+    task = MultiLabel(
+        found.labels, metric, thresholds=dict(zip("abcd", found.thresholds["m"], strict=True))
+    )
+    scorer = row_scorer(found, "m", metric)
+    for count in [ONCE[0], *counts(60, 5)]:
+        metrics = task.metrics()
+        batch = {"labels": torch.from_numpy(repeated(true, count))}
+        task.observe(metrics, torch.from_numpy(repeated(logits, count)), batch)
+        assert scorer(count[None])[0] == pytest.approx(float(metrics.compute()[metric]), abs=1e-6)
+
+
+@pytest.mark.parametrize(("metric", "other"), [("pearson", pearsonr), ("spearman", spearmanr)])
+def test_correlations_are_scipys_on_every_draw(metric: str, other) -> None:
+    true = RANDOM.integers(0, 6, 60).astype(np.float32)  # many ties
+    values = (true + RANDOM.normal(size=60)).astype(np.float32)
+    found = Predictions("regression", ("score",), true, {}, {"m": values[:, None]})
+    scorer = row_scorer(found, "m", metric)
+    task = Regression(metric)
+    metrics = task.metrics()
+    metrics.update(torch.from_numpy(values[:, None]), torch.from_numpy(true))
+    assert scorer(ONCE)[0] == pytest.approx(float(metrics.compute()[metric]), abs=1e-5)
+    drawn = counts(60)
+    wide, truth = values.astype(float), true.astype(float)
+    wanted = [other(repeated(wide, c), repeated(truth, c))[0] for c in drawn]
+    np.testing.assert_allclose(scorer(drawn), wanted, atol=1e-9)
+
+
+@pytest.mark.parametrize("make", [pearson_scorer, spearman_scorer])
+def test_what_is_the_same_everywhere_correlates_with_nothing(make) -> None:
+    scorer = make(np.full(60, 3.3, np.float32), RANDOM.normal(size=60))
+    np.testing.assert_array_equal(scorer(counts(60)), 0)
+
+
+def test_entities_by_hand() -> None:
+    table = np.array([[[1, 0], [2, 1], [1, 1]], [[0, 1], [0, 1], [1, 1]]])  # right, found, real
+    drawn = np.array([[1.0, 1.0], [2.0, 0.0]])
+    np.testing.assert_allclose(entity_scorer(table, "f1")(drawn), [2 * 2 / 8, 2 * 2 / 10])
+    np.testing.assert_allclose(entity_scorer(table, "precision")(drawn), [2 / 4, 2 / 6])
+    np.testing.assert_allclose(entity_scorer(table, "recall")(drawn), [2 / 4, 2 / 4])
+    np.testing.assert_allclose(
+        entity_scorer(table, "macro_f1")(drawn), [(2 / 4 + 2 / 4) / 2, (4 / 6 + 0) / 2]
+    )
+
+
+def test_the_interval_is_scipys() -> None:
+    right = RANDOM.random(400) < 0.8
+    low, high = draw({"m": mean_scorer(right)}, 400).interval("m")
+    wanted = bootstrap((right,), np.mean, method="percentile", n_resamples=4000, rng=1)
+    assert low == pytest.approx(wanted.confidence_interval.low, abs=0.006)
+    assert high == pytest.approx(wanted.confidence_interval.high, abs=0.006)
+
+
+def test_differences_are_on_the_same_rows() -> None:
+    right = RANDOM.random(500) < 0.7
+    better = right.copy()
+    better[np.flatnonzero(~right)[:8]] = True
+    draws = draw({"old": mean_scorer(right), "new": mean_scorer(better)}, 500)
+    low, high = draws.difference("new", "old")
+    # Apart each is known to +-4 points only; that one is better on rows the other is too is sure.
+    assert 0 < low < 8 / 500 < high < 0.04
+    assert draws.interval("old")[1] - draws.interval("old")[0] > 0.07
+
+
+def test_the_same_every_time_and_fast() -> None:
+    found = one_label(6, 2000)[0]
+    begin = time.process_time()
+    one = draw({"m": row_scorer(found, "m", "macro_f1")}, 2000)
+    assert time.process_time() - begin < 2  # 0.2 s on an idle machine
+    two = draw({"m": row_scorer(found, "m", "macro_f1")}, 2000)
+    assert one.interval("m") == two.interval("m")
+
+
+def test_of_very_many_rows_there_are_fewer_draws() -> None:
+    draws = draw({"m": mean_scorer(np.arange(500_000) % 2)}, 500_000)
+    assert draws.scores["m"].shape == (200,)
