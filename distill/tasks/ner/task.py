@@ -14,10 +14,14 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from distill import ranks
+from distill.data.split import TaskData
+from distill.data.tagged import TaggedSplit
 from distill.errors import DataError
 from distill.recipe import schema
 from distill.tasks.base import Task
+from distill.tasks.floors.base import Floor
 from distill.tasks.ner.entities import METRICS, EntityScores
+from distill.tasks.ner.floor import TagFloor
 from distill.text.tags import TagSet
 
 _IGNORED = -100
@@ -69,6 +73,10 @@ class Ner(Task):
         """Cross-entropy over the labelled tokens of logits (B, L, C) and labels (B, L)."""
         kept = labels != _IGNORED  # (B, L)
         return ranks.mean(F.cross_entropy(logits[kept].float(), labels[kept], reduction="none"))
+
+    def floor(self, data: TaskData) -> Floor | None:
+        """Every word's most frequent tag; see :meth:`Task.floor`."""
+        return TagFloor(data.train) if isinstance(data.train, TaggedSplit) else None
 
     def metrics(self) -> MetricCollection:
         """Empty :class:`~distill.tasks.ner.entities.EntityScores`; see :meth:`Task.metrics`."""

@@ -17,10 +17,14 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 
 from distill import ranks
+from distill.data.questions import QuestionSplit
+from distill.data.split import TaskData
 from distill.data.windowed import END, OUTSIDE, START, Asked
 from distill.recipe import schema
 from distill.tasks.base import Task
+from distill.tasks.floors.base import Floor
 from distill.tasks.qa.answers import best_of
+from distill.tasks.qa.floor import AnswerFloor
 from distill.text.spans import Decoding, window_spans
 
 #: Logit of the tokens that cannot start or end an answer: none has a smaller one, and its softmax
@@ -159,6 +163,12 @@ class QuestionAnswering(Task):
     def comparable_labels(self, batch: Mapping[str, Any]) -> Tensor:
         """Where the answers start, then where they end, (2B,)."""
         return _places(batch["labels"])
+
+    def floor(self, data: TaskData) -> Floor | None:
+        """Words in common with the question; see :meth:`Task.floor`."""
+        if not isinstance(data.train, QuestionSplit):
+            return None
+        return AnswerFloor(data.train, no_answer=self.decoding.no_answer)
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; both look at the same answers."""

@@ -13,9 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
 
+from distill.data.split import TaskData
 from distill.errors import DataError
 from distill.recipe import schema
 from distill.tasks.base import Task
+from distill.tasks.floors.base import Floor
+from distill.tasks.vectors.floor import SimilarityFloor
 from distill.tasks.vectors.similarity import PairCorrelation
 
 #: Cosines are multiplied by it in the loss, as in CoSENT.
@@ -88,6 +91,10 @@ class Vectors(Task):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See :func:`cosent_loss`: the rows' own sampler keeps pairs together."""
         return cosent_loss(logits, labels)
+
+    def floor(self, data: TaskData) -> Floor | None:
+        """The cosine of TF-IDFs; see :meth:`Task.floor`."""
+        return SimilarityFloor(data.train)
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""

@@ -65,7 +65,7 @@ def test_from_recipe_to_entities(
     assert "rows are longer than 16 tokens; they are read in" in caplog.text
     rows = {row["name"]: row for row in results["models"]}
     assert list(rows) == [
-        "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8"
+        "linear", "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8"
     ]  # fmt: skip
     assert (results["task"], results["metric"]) == ("ner", "f1")
     # Which word is the film stands in the text: a teacher of a few epochs knows.

@@ -54,7 +54,9 @@ def recipe_for(path: Path, **task: Any) -> Path:
 def test_from_squad_to_answers(tmp_path: Path, tiny_recipe: Path, distill: Any) -> None:
     results = run(load_recipe(recipe_for(tiny_recipe, no_answer=True)), tmp_path / "run")
     rows = {row["name"]: row for row in results["models"]}
-    assert list(rows) == ["teacher", "intermediate", "prediction", "prune", "onnx", "onnx-int8"]
+    assert list(rows) == [
+        "linear", "teacher", "intermediate", "prediction", "prune", "onnx", "onnx-int8"
+    ]  # fmt: skip
     assert set(rows["teacher"]["scores"]) == {"em", "f1"}
     assert results["metric"] == "f1"
     assert rows["onnx"]["scores"] == pytest.approx(rows["prune"]["scores"], abs=1e-6)

@@ -88,7 +88,7 @@ def test_every_stage(tmp_path: Path, vector_recipe: Path, distill) -> None:
     assert (results["task"], results["metric"]) == ("vectors", "spearman")
     rows = {row["name"]: row for row in results["models"]}
     assert list(rows) == [
-        "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8",
+        "linear", "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8",
     ]  # fmt: skip
     assert all(set(row["scores"]) == {"spearman", "pearson"} for row in rows.values())
     assert rows["onnx"]["score"] == pytest.approx(rows["prune"]["score"], abs=1e-3)
