@@ -33,7 +33,7 @@ from distill.report import numbers
 from distill.report.columns import align
 from distill.report.html import machine_facts
 from distill.report.run_data import RunData, read_run
-from distill.report.table import caption
+from distill.report.table import below, caption
 from distill.run_folder import RunFolder
 
 
@@ -242,8 +242,8 @@ def student(results: Results) -> ModelRow:
 
 
 HEADER = [
-    "task", "run", "metric", "learned from", "scored", "teacher", "baseline", "student", "bundle",
-    "kept", "MB", "ms", "minutes",
+    "task", "run", "metric", "learned from", "scored", "linear", "teacher", "baseline", "student",
+    "bundle", "kept", "MB", "ms", "minutes",
 ]  # fmt: skip
 
 
@@ -253,7 +253,7 @@ def row_of(case: Case, run: RunData) -> list[str]:
     if results is None:
         raise UserError(f"{run.path}: no results")
     rows, final, teacher = run.data.get("rows", {}), results.final, results.teacher
-    scores = [teacher, results.baseline, student(results), final]
+    scores = [results.linear, teacher, results.baseline, student(results), final]
     cell = latency_cell(set(teacher.latency_ms) & set(final.latency_ms))
     times = [row.latency_ms[cell].p50 if cell else None for row in (teacher, final)]
     counts = [rows.get(split) for split in ("train", results.split)]
@@ -263,12 +263,20 @@ def row_of(case: Case, run: RunData) -> list[str]:
         case.name,
         results.metric,
         *("-" if count is None else f"{count:,}" for count in counts),
-        *("-" if row is None else numbers.score(row.score) for row in scores),
+        *(scored(row) for row in scores),
         numbers.percent(final.retention),
         f"{numbers.megabytes(teacher.bytes)} to {numbers.megabytes(final.bytes)}",
         f"{numbers.milliseconds(times[0])} to {numbers.milliseconds(times[1])}",
         f"{seconds / 60:.1f}",
     ]
+
+
+def scored(row: ModelRow | None) -> str:
+    """A score with half the width of its 95 % interval."""
+    if row is None:
+        return "-"
+    told = numbers.score(row.score)
+    return told if row.interval is None else f"{told} {numbers.half_width(row.interval)}"
 
 
 def page(bench: Bench, runs: Sequence[tuple[Case, RunData]]) -> str:
@@ -284,16 +292,17 @@ def page(bench: Bench, runs: Sequence[tuple[Case, RunData]]) -> str:
         "score; *MB* and *ms* are from the teacher to the bundle, ms at batch size 1; *minutes* are"
     ]
     lines += [
-        "of the whole run. Small sets move by chance: where 500 rows are scored, five are a point.",
+        "of the whole run. *linear* needs no BERT (docs/results.md says what it is of each",
+        "task). ± is half the 95 % interval over the scored rows, by the bootstrap.",
         *([bench.note] if bench.note else []),
         "",
     ]
-    lines += [_line(HEADER), _line(["---"] * 5 + ["---:"] * 8)]
+    lines += [_line(HEADER), _line(["---"] * 5 + ["---:"] * 9)]
     lines += [_line(row_of(case, run)) for case, run in runs]
     lines += ["", "## Commands", "", "`DATA` holds the data sets' folders, `RUNS` the runs.", ""]
     for case, run in runs:
         results = run.results
-        told = f": {caption(results)}" if results is not None else ""
+        told = f": {'; '.join([caption(results), *below(results)])}" if results is not None else ""
         words = [*(command for command, _ in case.before), _with(case, bench.extra)]
         lines += [f"{case.name}{told}", "", "```", *words, "```", ""]
     if runs:

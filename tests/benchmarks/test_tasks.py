@@ -105,9 +105,11 @@ def test_the_page_has_a_line_for_each_finished_run(tasks: ModuleType, bench: Any
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert len(cells) == len(tasks.HEADER)
     assert cells[1:3] == ["trec6", "accuracy"]
-    # Teacher, baseline, the last model in torch, the bundle; sizes and times of sample_run.py.
+    # Linear (not there), teacher, baseline, the last model in torch, the bundle; sizes and times of
+    # sample_run.py.
     assert cells[5:] == [
-        "0.8312", "0.7893", "0.8042", "0.8013", "96.4 %", "90.9 to 15.3", "8.51 to 0.69", "5.7",
+        "-", "0.8312", "0.7893", "0.8042", "0.8013", "96.4 %", "90.9 to 15.3",
+        "8.51 to 0.69", "5.7",
     ]  # fmt: skip
     assert "distill run trec6 data.source=files data.train=DATA/trec6/train.jsonl.gz" in page
     assert str(bench.data) not in page

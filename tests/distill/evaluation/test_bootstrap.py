@@ -13,7 +13,9 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 from distill.evaluation.bootstrap import draw, mean_scorer, pearson_scorer, spearman_scorer
 from distill.evaluation.predictions import Predictions
 from distill.evaluation.scorers import entity_scorer, row_scorer
-from distill.tasks import Classification, MultiLabel, Regression
+from distill.tasks.classification.task import Classification
+from distill.tasks.multi_label.task import MultiLabel
+from distill.tasks.regression.task import Regression
 
 RANDOM = np.random.default_rng(0)
 ONCE = np.ones((1, 60))

@@ -15,9 +15,11 @@ from distill.data.vectors import VectorSplit
 from distill.data.windowed import window
 from distill.evaluation.floor import FloorPredictor
 from distill.evaluation.score import score
-from distill.tasks import Ner, QuestionAnswering, Vectors
-from distill.tasks.floors.answers import AnswerFloor
-from distill.tasks.floors.tags import TagFloor
+from distill.tasks.ner.floor import TagFloor
+from distill.tasks.ner.task import Ner
+from distill.tasks.qa.floor import AnswerFloor
+from distill.tasks.qa.task import QuestionAnswering
+from distill.tasks.vectors.task import Vectors
 from distill.text.spans import Decoding
 from distill.text.tags import TagSet, tags_of
 
