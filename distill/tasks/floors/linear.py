@@ -172,11 +172,8 @@ def _logistic(
         if there.all() or not there.any():  # nothing to tell apart
             weights[-1] = -_NEVER if there.all() else _NEVER
             return weights
-        # The dual is the smaller problem wherever there are fewer rows than n-grams.
-        dual = bool(rows.shape[0] < rows.shape[1])
-        model = LogisticRegression(
-            C=strength, solver="liblinear", dual=dual, tol=0.1, max_iter=500, random_state=0
-        )
+        # The trust region method: coordinate descent takes hundreds of passes over pairs' features.
+        model = LogisticRegression(C=strength, solver="liblinear", tol=1e-3, random_state=0)
         model.fit(rows, there, sample_weight=shares[label])
         weights[:-1], weights[-1] = model.coef_[0], model.intercept_[0]
         return weights

@@ -50,9 +50,9 @@ def test_it_is_scikit_learns_pipeline() -> None:
         sparse.hstack([words.transform(split.texts), signs.transform(split.texts)])
         for split in (found.train, found.validation)
     )
-    by_hand = LogisticRegression(
-        C=1.0, solver="liblinear", dual=True, tol=0.1, max_iter=500, random_state=0
-    ).fit(rows, found.train.labels)
+    by_hand = LogisticRegression(C=1.0, solver="liblinear", tol=1e-3, random_state=0).fit(
+        rows, found.train.labels
+    )
     logits = answers(floor, found.validation)
     assert logits.shape == (40, 2)
     assert logits.dtype == np.float32
