@@ -15,7 +15,7 @@ from pydantic import Field
 
 from distill.evaluation.cells import latency_cell, split_cell
 from distill.evaluation.parts import Part
-from distill.evaluation.results import BASELINE, ModelRow, Results, is_teacher
+from distill.evaluation.results import ModelRow, Results, is_student
 
 #: On an idle machine the 95th percentile is 5 to 30 % above the median.
 DISTURBED = 2.0
@@ -176,6 +176,6 @@ def _is_disturbed(results: Results) -> bool:
 
 
 def _gain(row: ModelRow, baseline: ModelRow | None) -> float | None:
-    if baseline is None or row.name == BASELINE or is_teacher(row.name):
+    if baseline is None or not is_student(row.name):
         return None
     return row.score - baseline.score

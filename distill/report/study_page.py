@@ -15,7 +15,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from distill import atomic
 from distill.evaluation.over_seeds import ModelSpread, ModelTable
-from distill.evaluation.results import BASELINE, is_teacher
+from distill.evaluation.results import BASELINE, LINEAR, is_teacher
 from distill.evaluation.study import StudyResults, TrialResult, differences, lines
 from distill.report import numbers
 from distill.report.html import machine_facts
@@ -163,6 +163,6 @@ def difference_chart(results: StudyResults) -> str | None:
 def _ink(row: ModelSpread) -> str:
     if is_teacher(row.name):
         return "teacher"
-    if row.name == BASELINE:
-        return "baseline"
+    if row.name in (LINEAR, BASELINE):
+        return row.name
     return "student" if row.format == "transformers" else "export"

@@ -7,6 +7,7 @@ from typing import Any
 
 from distill.evaluation.cells import latency_cell, split_cell, told_length
 from distill.evaluation.ledger import NO_GAIN, ledger, steps
+from distill.evaluation.over_seeds import DISTURBED
 from distill.evaluation.results import (
     BASELINE,
     LINEAR,
@@ -18,7 +19,6 @@ from distill.evaluation.results import (
     is_student,
     is_teacher,
 )
-from distill.evaluation.over_seeds import DISTURBED
 from distill.report import numbers
 
 #: What the commonest label is called where a task has none.
