@@ -21,6 +21,7 @@ from distill.evaluation.bootstrap import (
     sums_scorer,
 )
 from distill.evaluation.predictions import Predictions
+from distill.tasks.correlation import correlation
 
 
 def row_scorer(found: Predictions, model: str, metric: str) -> Scorer | None:
@@ -35,8 +36,14 @@ def row_scorer(found: Predictions, model: str, metric: str) -> Scorer | None:
         ``None`` of a metric that is not known here.
     """
     if found.task in ("regression", "vectors"):
-        correlate = {"pearson": pearson_scorer, "spearman": spearman_scorer}.get(metric)
-        return correlate and correlate(found.outputs[model][:, 0], found.targets)
+        values, true = (
+            np.asarray(one, dtype=np.float64) for one in (found.outputs[model][:, 0], found.targets)
+        )
+        if metric not in ("pearson", "spearman"):
+            return None
+        if correlation("pearson", values, true) is None:  # the same everywhere
+            return mean_scorer(np.zeros(len(true)))
+        return (pearson_scorer if metric == "pearson" else spearman_scorer)(values, true)
     if found.task == "multi_label":
         return _several_labels(found.decided(model) > 0, found.targets > 0, metric)
     return _one_label(found.decided(model), found.targets, len(found.labels), metric)

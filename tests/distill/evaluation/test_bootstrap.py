@@ -143,3 +143,12 @@ def test_the_same_every_time_and_fast() -> None:
 def test_of_very_many_rows_there_are_fewer_draws() -> None:
     draws = draw({"m": mean_scorer(np.arange(500_000) % 2)}, 500_000)
     assert draws.scores["m"].shape == (200,)
+
+
+@pytest.mark.parametrize("metric", ["pearson", "spearman"])
+def test_what_differs_by_rounding_only_correlates_with_nothing(metric: str) -> None:
+    values = np.full((60, 1), 3.3, np.float32)
+    values[::2] = np.nextafter(np.float32(3.3), np.float32(4))
+    true = RANDOM.normal(size=60).astype(np.float32)
+    found = Predictions("regression", ("score",), true, {}, {"m": values})
+    np.testing.assert_array_equal(row_scorer(found, "m", metric)(counts(60)), 0)
