@@ -64,7 +64,8 @@ def _row(step: Step, compared: bool) -> list[str]:
 def _change(step: Step) -> str:
     """The score's change in points; with a tilde what may be chance."""
     told = numbers.points(-step.drop)
-    return told if step.change is None or step.change.beyond_noise else f"~{told}"
+    sure = step.change is None or step.change.beyond_noise or told == "0.0"
+    return told if sure else f"~{told}"
 
 
 def _reference_row(other: Reference, results: Results) -> list[str]:

@@ -67,7 +67,8 @@ def half_width(interval: tuple[float, float] | None) -> str:
 
 def points(change: float) -> str:
     """A difference of scores in points, such as ``-0.7``."""
-    return f"{100 * change:+.1f}"
+    rounded = round(100 * change, 1)
+    return f"{rounded:+.1f}" if rounded else "0.0"
 
 
 def plus_minus(mean: float, deviation: float | None, decimals: int) -> str:

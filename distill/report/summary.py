@@ -104,6 +104,8 @@ def changes(results: Results | Mapping[str, Any]) -> str:
 
 
 def _noise(change: Change) -> str:
+    if change.low == change.high == 0:
+        return "unchanged"
     return "beyond noise" if change.beyond_noise else "within noise"
 
 

@@ -10,6 +10,7 @@ import yaml
 
 from distill import load_recipe, run
 from distill.cli.main import main
+from distill.evaluation.predictions import read_predictions
 from distill.report.table import cells
 
 
@@ -49,7 +50,7 @@ def test_every_model_is_scored_on_further_rows_and_nothing_hangs_on_them(tmp_pat
         total = sum(row["more_scores"][name]["accuracy"] for name in ("up", "down"))
         assert total == pytest.approx(1)
         assert row["score"] == row["more_scores"]["up"]["accuracy"]
-    assert cells(results).header[2:5] == ["accuracy", "up accuracy", "down accuracy"]
+    assert cells(results).header[2:6] == ["accuracy", "±95 %", "up accuracy", "down accuracy"]
     assert "down accuracy" in (more / "report.html").read_text("utf-8")
     # Neither further rows nor test rows chose a checkpoint or a weight.
     for stage in ("01-teacher", "02-prediction"):
@@ -86,6 +87,36 @@ def test_further_rows_are_measured_without_training_again(tmp_path, recipe_file)
     assert log.count("done before") == 2
     results = json.loads((folder / "results.json").read_text("utf-8"))
     assert set(results["models"][0]["more_scores"]) == {"up"}
+
+
+def test_the_linear_model_and_the_noise_and_how_to_leave_it_out(tmp_path, recipe_file):
+    folder = tmp_path / "run"
+    results = run(load_recipe(recipe_file("plain")), folder)
+    kept = read_predictions(folder / "03-evaluate" / "predictions.npz")
+    assert list(kept.outputs) == [row["name"] for row in results["models"]]
+    right = {name: kept.decided(name) == kept.targets for name in kept.outputs}
+    for row in results["models"]:
+        low, high = row["interval"]
+        assert low <= row["score"] <= high
+        assert row["score"] == pytest.approx(right[row["name"]].mean())
+    changes = {(one["model"], one["than"]): one for one in results["changes"]}
+    assert set(changes) == {
+        ("teacher", "linear"), ("teacher", "majority"), ("prediction", "teacher"),
+        ("prediction", "linear"),
+    }  # fmt: skip
+    change = changes["teacher", "linear"]
+    assert change["change"] == pytest.approx(right["teacher"].mean() - right["linear"].mean())
+    page = (folder / "report.html").read_text("utf-8")
+    assert "linear: needs no neural network" in page
+    assert "Measured on" in page
+    below = "the teacher does not beat" in page
+    assert below == (change["low"] <= 0 or changes["teacher", "majority"]["low"] <= 0)
+    # Evaluated again, with nothing trained again.
+    assert main(["resume", str(folder), "linear=false"]) == 0
+    assert (folder / "log.txt").read_text("utf-8").count("done before") == 2
+    without = json.loads((folder / "results.json").read_text("utf-8"))
+    assert [row["name"] for row in without["models"]] == ["teacher", "prediction"]
+    assert not any("linear" in (one["model"], one["than"]) for one in without["changes"])
 
 
 @pytest.mark.parametrize(
