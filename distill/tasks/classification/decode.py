@@ -31,13 +31,13 @@ class ClassificationDecoder(TextDecoder):
         if "head" in settings:
             self._finish = Finish.of(folder, settings["vectors"])
             head = read_arrays(folder / str(settings["head"]["file"]), ("weight", "bias"))
-            self._weight, self._bias = head["weight"], head["bias"]  # (K, C), (C,)
+            self.weight, self.bias = head["weight"], head["bias"]  # (K, C), (C,)
 
     def logits(self, raw: Logits) -> Logits:
         """Logits (N, C); see :meth:`Decoder.logits`."""
         if self._finish is None:
             return raw
-        return np.asarray(self._finish(raw) @ self._weight + self._bias, dtype=np.float32)
+        return np.asarray(self._finish(raw) @ self.weight + self.bias, dtype=np.float32)
 
     def decode(self, logits: Logits) -> list[dict[str, Any]]:
         """Per text ``{"label": name, "probabilities": {name: p}}``."""

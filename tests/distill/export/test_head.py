@@ -72,7 +72,7 @@ def test_a_bundle_that_classifies(
     assert right == pytest.approx(facts["scores"]["validation"]["accuracy"])
     assert model.predict([]) == []
     encoder = load(source)
-    expected = encoder.encode(texts) @ model.weight + model.bias
+    expected = encoder.encode(texts) @ model.decoder.weight + model.decoder.bias
     np.testing.assert_allclose(model.logits(texts), expected, rtol=1e-4, atol=1e-4)
     content = json.loads((out / "distill.json").read_text())
     assert content["task"] == "classification"

@@ -10,6 +10,8 @@ from distill.recipe.loader import load_recipe, resolved
 
 Write = Callable[..., Path]
 Faults = Callable[..., list[str]]
+#: A source whose columns are not known before it is read.
+FILES = ("source: builtin\n  path: docstrings", "source: files\n  train: train.csv")
 
 
 @pytest.mark.parametrize(
@@ -51,7 +53,7 @@ def test_what_an_override_reaches(
     ],
 )  # fmt: skip
 def test_what_is_no_yaml_as_a_whole_is_the_text_as_written(write: Write, text: str) -> None:
-    assert load_recipe(write(), f"data.columns.text={text}").data.columns.text == text
+    assert load_recipe(write(FILES), f"data.columns.text={text}").data.columns.text == text
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_what_is_no_yaml_as_a_whole_is_the_text_as_written(write: Write, text: s
     ],
 )
 def test_quoted_text_is_what_the_quotes_hold(write: Write, text: str, expected: str) -> None:
-    assert load_recipe(write(), f"data.columns.text={text}").data.columns.text == expected
+    assert load_recipe(write(FILES), f"data.columns.text={text}").data.columns.text == expected
 
 
 def test_the_last_override_wins_and_mappings_replace(write: Write) -> None:
