@@ -66,7 +66,7 @@ def _models(
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from distill.compression.quantize import quantize_onnx
+    from distill.compression.quantize import quantize_onnx, timing_scales
     from distill.export.onnx import export_onnx
     from distill.recipe.sizes import resolve_size
 
@@ -85,7 +85,7 @@ def _models(
         model = BertForSequenceClassification(config).eval()
         plain, int8 = folder / f"{shape}.onnx", folder / f"{shape}.int8.onnx"
         export_onnx(model, plain)
-        quantize_onnx(plain, int8, per_channel=True)
+        quantize_onnx(plain, int8, scales=timing_scales(plain), per_channel=True)
         both = {"params": parameters(model), "macs": macs(model, min(options.lengths))}
         names = [f"{shape} torch", f"{shape} onnx", f"{shape} onnx-int8"]
         predictors[names[0]] = TorchPredictor(model, options.threads, name=names[0])

@@ -29,7 +29,7 @@ from distill.evaluation.predictors import FilePredictor, Predictor
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
 from distill.export.onnx import export_onnx
-from distill.export.openvino import export_openvino, is_installed
+from distill.export.openvino import is_installed
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import QuantizeStage, TrainConfig
 from distill.report import numbers
@@ -119,29 +119,19 @@ def _context(options: argparse.Namespace, place: Path) -> StageContext:
 
 
 def _ways(bench: Workbench, options: argparse.Namespace) -> list[Callable[[], Candidate]]:
-    statics: list[Candidate] = []
-
-    def static() -> Candidate:
-        statics.append(ladder.static(bench, per_channel=True, exclude=[]))
-        return statics[0]
-
-    def for_openvino() -> Candidate:
-        first = statics[0]
-        return bench.try_out(
-            f"{first.what}, OpenVINO",
-            "openvino-int8",
-            lambda path: export_openvino(first.path, path),
-        )
-
     ways: list[Callable[[], Candidate]] = [
-        lambda: ladder.dynamic(bench, per_channel=False, exclude=[]),
-        lambda: ladder.dynamic(bench, per_channel=True, exclude=[]),
-        static,
+        lambda: ladder.dynamic(bench, "per_batch", per_channel=True, exclude=[]),
+        lambda: ladder.static(bench, per_channel=False, exclude=[]),
+        lambda: ladder.static(bench, per_channel=True, exclude=[]),
+        lambda: ladder.dynamic(bench, "per_token", per_channel=True, exclude=[]),
     ]
     if is_installed():
-        ways += [for_openvino, lambda: ladder.nncf(bench, exclude=[])]
+        ways += [
+            lambda: ladder.static_openvino(bench, per_channel=True),
+            lambda: ladder.nncf(bench, exclude=[]),
+        ]
     if options.qat_steps:
-        ways.append(lambda: trained(bench))
+        ways.append(lambda: trained(bench, openvino=False)[0])
     ways += [
         lambda: ladder.weights_only(bench, bits=8, exclude=[]),
         lambda: ladder.weights_only(bench, bits=4, exclude=[]),

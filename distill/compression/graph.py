@@ -15,10 +15,12 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from distill.atomic import write_bytes
 from distill.errors import ModelError
 
-_WEIGHT_LIMIT = 127
-_REDUCED_LIMIT = 63  # 7 bits, for processors that add pairs of 8-bit products in 16 bits
+#: Largest value of a weight by its bits. x86 without VNNI adds pairs of 8-bit products in 16 bits:
+#: 2 * 255 * 63 fits, 2 * 255 * 127 does not.
+LIMITS = {7: 63, 8: 127}
 _FEWEST_ROWS = 32  # smaller tables (the two segments) save nothing
 
 Array = npt.NDArray[Any]
@@ -68,6 +70,13 @@ def load_graph(path: Path) -> Any:
         raise ModelError(f"{path}: not an ONNX model") from error
 
 
+def save_graph(model: Any, target: Path) -> None:
+    """Write a graph whole or not at all; the same graph gives the same bytes."""
+    # Shapes of inner values may contradict the changed graph; runtimes infer them anew.
+    del model.graph.value_info[:]
+    write_bytes(target, model.SerializeToString(deterministic=True))
+
+
 def products(model: Any) -> list[Product]:
     """The products with constant weights, in the order in which they run."""
     constant = {tensor.name for tensor in model.graph.initializer}
@@ -103,7 +112,7 @@ def plain_products(model: Any) -> None:
                 "Add", [out, node.input[2]], [node.output[0]], name=f"{node.name}.bias"
             )
             nodes.append(add)
-    _replace_nodes(model, nodes)
+    replace_nodes(model, nodes)
 
 
 def quantize_tables(model: Any) -> int:
@@ -125,7 +134,7 @@ def quantize_tables(model: Any) -> int:
         table, out = node.input[0], node.output[0]
         if table not in done:
             done.add(table)
-            _add_int8(model, table, numpy_helper.to_array(tables[table]), limit=_WEIGHT_LIMIT)
+            _add_int8(model, table, numpy_helper.to_array(tables[table]), limit=LIMITS[8])
         node.input[0] = f"{table}_int8"
         node.output[0] = f"{out}_int8"
         inputs = [node.output[0], f"{table}_scale", f"{table}_zero"]
@@ -134,13 +143,13 @@ def quantize_tables(model: Any) -> int:
                 "DequantizeLinear", inputs, [out], name=f"{node.name}.dequantize", axis=2
             )
         )
-    _replace_nodes(model, nodes)
+    replace_nodes(model, nodes)
     drop_unused(model)
     return len(done)
 
 
 def quantize_products(
-    model: Any, scales: Mapping[str, Scales], *, per_channel: bool, reduce_range: bool = False
+    model: Any, scales: Mapping[str, Scales], *, per_channel: bool, weight_bits: int = 7
 ) -> None:
     """Put Quantize/Dequantize pairs (QDQ) around products, which runtimes turn into int8 kernels.
 
@@ -151,10 +160,9 @@ def quantize_products(
         model: changed in place; ``Gemm`` nodes must have been made plain.
         scales: by product name.
         per_channel: one scale for each column of a weight, where ``Scales.weight`` has none.
-        reduce_range: 7 bits for weights.
+        weight_bits: 7 or 8; products in int8 with 8 overflow on x86 without VNNI.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    limit = _REDUCED_LIMIT if reduce_range else _WEIGHT_LIMIT
     shared: dict[tuple[str, float, int], str] = {}
     nodes: list[Any] = []
     for node in model.graph.node:
@@ -162,11 +170,27 @@ def quantize_products(
         if chosen is not None and node.op_type == "MatMul" and node.input[1] in weights:
             if chosen.scale is not None:
                 node.input[0] = _activation(model, nodes, node, chosen, shared)
-            node.input[1] = _weight(
-                model, nodes, node, chosen, limit=limit, weights=weights, per_channel=per_channel
+            prefix = add_int8_weight(
+                model,
+                node.name,
+                numpy_helper.to_array(weights[node.input[1]]),
+                chosen,
+                weight_bits=weight_bits,
+                per_channel=per_channel,
+            )
+            node.input[1] = f"{prefix}_dequantized"
+            inputs = [f"{prefix}_int8", f"{prefix}_scale", f"{prefix}_zero"]
+            nodes.append(
+                helper.make_node(
+                    "DequantizeLinear",
+                    inputs,
+                    [node.input[1]],
+                    name=f"{prefix}.dequantize",
+                    axis=1,
+                )
             )
         nodes.append(node)
-    _replace_nodes(model, nodes)
+    replace_nodes(model, nodes)
     drop_unused(model)
 
 
@@ -198,8 +222,8 @@ def _activation(
         prefix = f"{node.name}.input"
         scale, zero, coded = f"{prefix}_scale", f"{prefix}_zero", f"{prefix}_uint8"
         shared[key] = f"{prefix}_dequantized"
-        _constant(model, scale, np.float32(chosen.scale))
-        _constant(model, zero, np.uint8(chosen.zero_point))
+        add_constant(model, scale, np.float32(chosen.scale))
+        add_constant(model, zero, np.uint8(chosen.zero_point))
         nodes.append(
             helper.make_node(
                 "QuantizeLinear", [tensor, scale, zero], [coded], name=f"{prefix}.quantize"
@@ -213,28 +237,22 @@ def _activation(
     return shared[key]
 
 
-def _weight(
+def add_int8_weight(
     model: Any,
-    nodes: list[Any],
-    node: Any,
+    product: str,
+    values: Array,
     chosen: Scales,
     *,
-    limit: int,
-    weights: Mapping[str, Any],
+    weight_bits: int,
     per_channel: bool,
 ) -> str:
-    prefix = f"{node.name}.weight"
-    values = numpy_helper.to_array(weights[node.input[1]])  # (K, N)
-    scale = chosen.weight
+    """Add a product's weight (K, N) in int8; the prefix of ``_int8``, ``_scale`` and ``_zero``."""
+    prefix, scale = f"{product}.weight", chosen.weight
+    limit = LIMITS[weight_bits]
     if scale is None and not per_channel:
         scale = np.maximum(np.abs(values).max(keepdims=True).reshape(1) / limit, _tiny())
     _add_int8(model, prefix, values, limit=limit, scale=scale)
-    out = f"{prefix}_dequantized"
-    inputs = [f"{prefix}_int8", f"{prefix}_scale", f"{prefix}_zero"]
-    nodes.append(
-        helper.make_node("DequantizeLinear", inputs, [out], name=f"{prefix}.dequantize", axis=1)
-    )
-    return out
+    return prefix
 
 
 def _add_int8(
@@ -246,20 +264,22 @@ def _add_int8(
     scale = np.asarray(scale, dtype=np.float32).reshape(-1)
     coded = np.clip(np.rint(values / scale), -limit, limit).astype(np.int8)
     told = scale if len(scale) > 1 else np.float32(scale[0])
-    _constant(model, f"{prefix}_int8", coded)
-    _constant(model, f"{prefix}_scale", told)
-    _constant(model, f"{prefix}_zero", np.zeros(np.shape(told), dtype=np.int8))
+    add_constant(model, f"{prefix}_int8", coded)
+    add_constant(model, f"{prefix}_scale", told)
+    add_constant(model, f"{prefix}_zero", np.zeros(np.shape(told), dtype=np.int8))
 
 
 def _tiny() -> float:
     return float(np.finfo(np.float32).eps)
 
 
-def _constant(model: Any, name: str, value: Any) -> None:
+def add_constant(model: Any, name: str, value: Any) -> None:
+    """Add an initialiser."""
     model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
 
 
-def _replace_nodes(model: Any, nodes: list[Any]) -> None:
+def replace_nodes(model: Any, nodes: list[Any]) -> None:
+    """Put other nodes in the place of a graph's."""
     # Copies: clearing the graph's list would empty the nodes that it owns.
     copies = []
     for node in nodes:

@@ -30,6 +30,7 @@ def quantize_nncf(
     *,
     rows: Sequence[Row],
     smooth: float = 0.95,
+    weight_bits: int = 7,
     exclude: Collection[str] = (),
 ) -> None:
     """Write an int8 OpenVINO model from an fp32 ``.onnx`` file.
@@ -40,6 +41,7 @@ def quantize_nncf(
         rows: rows to calibrate with.
         smooth: SmoothQuant's alpha: how much of the range moves into the weights; 0 leaves
             SmoothQuant out.
+        weight_bits: 7, which every processor multiplies exactly, or 8, for those with VNNI.
         exclude: names of products that stay in fp32.
 
     Raises:
@@ -56,8 +58,10 @@ def quantize_nncf(
         for node in model.get_ops()
         if node.get_type_name() == "MatMul" and _layer(node.get_friendly_name()) in set(exclude)
     ]
+    fix = nncf.OverflowFix.ENABLE if weight_bits == 7 else nncf.OverflowFix.DISABLE
     advanced = nncf.AdvancedQuantizationParameters(
-        smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=smooth or -1.0)
+        overflow_fix=fix,
+        smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=smooth or -1.0),
     )
     samples = [dict(zip(_INPUTS, row, strict=True)) for row in rows]
     with quiet("nncf", ""), contextlib.redirect_stdout(io.StringIO()):  # its bars

@@ -31,7 +31,6 @@ from transformers import PreTrainedModel
 
 from distill.compression.graph import Scales
 from distill.compression.qat_checkpoint import Int8Checkpoint
-from distill.compression.quantize import overflows
 from distill.console import Bar
 from distill.errors import DataError, ModelError
 from distill.export.quiet import quiet
@@ -51,7 +50,7 @@ class Trained:
 
     Args:
         model: with fp32 weights, ready to be exported.
-        scales: by layer name, as :func:`distill.compression.static.quantize_static` takes them.
+        scales: by layer name, as :func:`distill.compression.quantize.quantize_onnx` takes them.
         calibration: NNI's own record, as it came: layer, target (``weight``, ``_input_0``), facts.
     """
 
@@ -69,6 +68,7 @@ def train_int8(
     config: TrainConfig,
     algorithm: str = "qat",
     per_channel: bool = True,
+    weight_bits: int = 7,
     exclude: Collection[str] = (),
     seed: int = 0,
     checkpoint: Int8Checkpoint | None = None,
@@ -86,6 +86,7 @@ def train_int8(
         config: epochs (or steps), learning rate, schedule, weight decay, clipping and dropout.
         algorithm: ``qat`` or ``lsq``.
         per_channel: one scale for each output of a layer's weight, else one for each weight.
+        weight_bits: the grid of the weights, 7 or 8 bits.
         exclude: names of layers that stay in fp32.
         seed: seeds dropout, each step by its number.
         checkpoint: what a stopped training goes on from; left out, it begins anew.
@@ -114,13 +115,15 @@ def train_int8(
         "layers": names,
         "algorithm": algorithm,
         "per_channel": per_channel,
+        "weight_bits": weight_bits,
         "epoch": steps,
         "steps": config.steps or config.epochs * steps,
         "seed": seed,
     }
+    settings = _settings(names, algorithm, per_channel, weight_bits)
     loop = _Loop(trained, loss_of, batches, config=config, plan=plan, checkpoint=checkpoint)
     with quiet("nni"), torch.random.fork_rng(devices=[]):
-        calibration = _compress(loop, _settings(names, algorithm, per_channel), algorithm)
+        calibration = _compress(loop, settings, algorithm)
     scales = {name: _scales(name, entry) for name, entry in calibration.items()}
     return Trained(trained.eval(), scales, calibration)
 
@@ -190,13 +193,13 @@ class _Loop:
             self.checkpoint.save(self.model, optimizer, done=done, plan=self.plan)
 
 
-def _settings(names: list[str], algorithm: str, per_channel: bool) -> list[dict[str, Any]]:
+def _settings(
+    names: list[str], algorithm: str, per_channel: bool, weight_bits: int
+) -> list[dict[str, Any]]:
     """NNI's configuration: symmetric weights, inputs on the grid that the runtime has."""
-    # Where products of 8-bit weights overflow, 7 bits are trained for.
-    bits = 7 if overflows() else 8
     symmetric = algorithm == "lsq"  # NNI learns symmetric scales only
     weight = {
-        "quant_dtype": f"int{bits}",
+        "quant_dtype": f"int{weight_bits}",
         "quant_scheme": "symmetric",
         "granularity": "out_channel" if per_channel else "default",
     }

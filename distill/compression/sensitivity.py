@@ -14,7 +14,6 @@ import numpy as np
 from distill.compression.calibrate import Row
 from distill.compression.graph import Scales, load_graph, plain_products, products
 from distill.compression.quantize import quantize_onnx
-from distill.compression.static import quantize_static
 from distill.console import Bar
 from distill.runtime.session import OnnxSession
 
@@ -25,6 +24,7 @@ def by_sensitivity(
     *,
     per_channel: bool,
     scales: Mapping[str, Scales] | None = None,
+    weight_bits: int = 7,
 ) -> list[tuple[str, float]]:
     r"""Order the products of a graph by what int8 does to them, the worst first.
 
@@ -37,7 +37,8 @@ def by_sensitivity(
         source: the fp32 file.
         rows: rows to compare the logits on.
         per_channel: as the graph will be quantised.
-        scales: fixed scales of activations; ``None`` quantises dynamically.
+        scales: calibrated scales of activations; ``None`` takes one for each token.
+        weight_bits: as the graph will be quantised.
 
     Returns:
         Names and errors, largest error first.
@@ -54,12 +55,14 @@ def by_sensitivity(
         for name in names:
             target = Path(folder) / "one.onnx"
             others = [other for other in names if other != name]
-            if scales is None:
-                quantize_onnx(source, target, per_channel=per_channel, exclude=others)
-            else:
-                quantize_static(
-                    source, target, scales=scales, per_channel=per_channel, exclude=others
-                )
+            quantize_onnx(
+                source,
+                target,
+                scales=scales,
+                per_channel=per_channel,
+                weight_bits=weight_bits,
+                exclude=others,
+            )
             errors[name] = float(np.mean((_logits(target, rows) - expected) ** 2))
             bar.advance(status=name)
     # Equal errors fall back on the name, so that the order is always the same.

@@ -18,8 +18,8 @@ from distill.compression.graph import (
     products,
     quantize_products,
     quantize_tables,
+    save_graph,
 )
-from distill.compression.static import save_graph
 from distill.errors import ModelError
 from distill.export.quiet import quiet
 
@@ -46,7 +46,9 @@ def quantize_weights(
     plain_products(model)
     if bits == 8:
         names = [p.name for p in products(model) if p.name not in exclude]
-        quantize_products(model, dict.fromkeys(names, Scales(None, 0)), per_channel=True)
+        quantize_products(
+            model, dict.fromkeys(names, Scales(None, 0)), per_channel=True, weight_bits=8
+        )
     else:
         model = _four_bits(model, exclude)
     quantize_tables(model)

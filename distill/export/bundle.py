@@ -40,20 +40,22 @@ def write_bundle(
     models: Mapping[str, Path],
     info: Mapping[str, Any],
     beside: Mapping[str, Path] = {},
+    facts: Mapping[str, Mapping[str, Any]] = {},
 ) -> None:
     """Write a bundle; what lay there before is replaced as a whole.
 
     The folder gets the files of the transformers folder, the model files and ``distill.json``:
     ``schema``, ``name``, ``task``, ``labels``, ``settings``, ``pair``, ``max_length``, ``pad_id``,
     ``default`` (the format that is loaded), ``formats`` (``file``, ``bytes``, ``sha256`` of each,
-    ``weights`` of a second file, ``opset`` of ONNX), ``isa`` (of the processor that int8 was made
-    for) and ``numbers``.
+    ``weights`` of a second file, ``opset`` of ONNX; of products in int8 ``activation_scales`` and
+    ``weight_bits``), ``isa`` (of the processor that it was made on) and ``numbers``.
 
     Args:
         folder: where.
         transformers_folder: a folder that ``transformers`` loads; ``None`` leaves that format out.
         tokenizer_folder: the folder whose ``tokenizer.json`` the runtime uses.
         models: format (a key of :data:`MODEL_FILES`) to file.
+        facts: what else is recorded of a format.
         info: ``name``, ``task``, ``labels``, ``pair`` and ``max_length``; optionally ``settings``,
             ``pad_id`` (else it is read from the tokenizer), ``default``, ``lengths`` and
             ``numbers``.
@@ -80,7 +82,7 @@ def write_bundle(
             if (tokenizer_folder / name).is_file():
                 shutil.copyfile(tokenizer_folder / name, temporary / name)
         for name, source in models.items():
-            formats[name] = _model(source, temporary, MODEL_FILES[name])
+            formats[name] = _model(source, temporary, MODEL_FILES[name]) | dict(facts.get(name, {}))
         for name, source in beside.items():
             shutil.copyfile(source, temporary / name)
         default = next((name for name in RUNNABLE if name in formats), None)

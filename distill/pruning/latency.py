@@ -28,7 +28,7 @@ import torch
 from transformers import PreTrainedModel
 
 from distill import atomic
-from distill.compression.quantize import quantize_onnx
+from distill.compression.quantize import quantize_onnx, timing_scales
 from distill.console import Bar
 from distill.errors import ModelError
 from distill.evaluation.predictors import FilePredictor
@@ -176,7 +176,9 @@ def measured_ms(
                 plain = Path(temporary) / f"{number}.onnx"
                 files[name] = plain.with_suffix(".int8.onnx")
                 export_onnx(model, plain)
-                quantize_onnx(plain, files[name], per_channel=per_channel)
+                quantize_onnx(
+                    plain, files[name], scales=timing_scales(plain), per_channel=per_channel
+                )
                 plain.unlink()
                 bar.advance()
         speed = measure(

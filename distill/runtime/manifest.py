@@ -35,11 +35,13 @@ class Manifest:
         pad_id: the id that fills shorter rows of a batch.
         default: the format that is loaded where none is asked for; empty if none can be run.
         formats: per format ``file``, ``bytes`` and ``sha256``; ``weights`` tells the same of a
-            second file, where a format has one.
+            second file, where a format has one; of products in int8 ``activation_scales`` and
+            ``weight_bits``.
         numbers: measured numbers, as the evaluation gave them.
         lengths: lengths of real rows in tokens, from the shortest to the longest in even steps.
         runtime: what ``distill tune-runtime`` chose; empty if it was not asked.
         settings: what the task's kind needs beside labels, such as thresholds.
+        isa: instruction sets of the processor that the bundle was made on.
     """
 
     folder: Path
@@ -54,6 +56,7 @@ class Manifest:
     lengths: tuple[int, ...] = ()
     runtime: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    isa: tuple[str, ...] = ()
 
     def file(self, name: str | None = None) -> Path:
         """The model file of a format the runtime can run; its size is compared with the record.
@@ -185,6 +188,7 @@ def read_manifest(folder: Path) -> Manifest:
             lengths=tuple(int(length) for length in content.get("lengths", ())),
             runtime=dict(content.get("runtime", {})),
             settings=dict(content.get("settings", {})),
+            isa=tuple(str(name) for name in content.get("isa", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: incomplete ({type(error).__name__}: {error})") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -10,12 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.errors import DataError
+from distill.processor import processor
 from distill.runtime.backends import ENGINES, choose, is_installed, open_session
 from distill.runtime.manifest import Manifest
 from distill.runtime.workers import BATCH_SIZE, Tuned, Workers
 from distill.tasks import make_decoder
 from distill.tasks.decoder import unit
 from distill.text.encoding import Encoded, TextEncoder
+
+logger = logging.getLogger("distill")
 
 # Legend: N texts, B batch, L length, C outputs of the task, K width of vectors.
 
@@ -65,6 +69,7 @@ class BundleModel:
             manifest.folder, max_length=manifest.max_length, pad_id=manifest.pad_id
         )
         path = manifest.file(self.format)
+        _check_processor(manifest, self.format)
         threads = threads or self.tuned.latency.get("threads")
         self._session = open_session(self.format, path, threads, settings=self.tuned.latency)
         self._workers: dict[tuple[int, int], Workers] = {}
@@ -277,3 +282,15 @@ class BundleModel:
                 raise DataError(
                     f"{len(texts)} texts but {len(pairs)} pairs; one for each is needed"
                 )
+
+
+def _check_processor(manifest: Manifest, format: str) -> None:
+    """Warn of a format whose integer sums can overflow on this processor."""
+    if manifest.formats[format].get("weight_bits") == 8 and processor().overflows_int8:
+        logger.warning(
+            "%s: '%s' has weights of 8 bits, made on a processor with %s; this one has no VNNI, "
+            "where their products overflow and answers differ: quantise with weight_bits 7",
+            manifest.folder,
+            format,
+            ", ".join(manifest.isa) or "unknown instruction sets",
+        )

@@ -2,6 +2,11 @@
 
 Sums, norms and attention are computed in fp32 (``INFERENCE_PRECISION_HINT``): where the processor
 has bf16, OpenVINO would take that by default, and scores would depend on the machine.
+
+The order in which OpenVINO sums depends on the length of a batch, and rounding to 8 bits turns the
+last bit of such a sum into a whole step: padded to 128 tokens, logits of a 3-layer classifier moved
+by 0.006 in int8. Rows of one length are therefore computed together, and without padding; what else
+is in the batch then changes nothing.
 """
 
 from __future__ import annotations
@@ -57,7 +62,35 @@ class OpenVinoSession:
         self.threads = threads
 
     def run(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Logits:
-        """Compute logits (B, C); see :meth:`distill.runtime.session.OnnxSession.run`."""
+        """Compute logits; see :meth:`distill.runtime.session.OnnxSession.run`.
+
+        Rows of one length are computed together and without padding.
+
+        Returns:
+            (B, C), or (B, L, C) with zeros at padding.
+        """
+        mask = np.asarray(attention_mask) != 0  # (B, L)
+        # One past the last token of each row, (B,).
+        lengths = mask.shape[1] - np.argmax(mask[:, ::-1], axis=1)
+        lengths = np.where(mask.any(axis=1), lengths, mask.shape[1])
+        given = (input_ids, attention_mask, token_type_ids)
+        if lengths.min() == mask.shape[1]:
+            return self._run(*given)
+        parts = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
+        found = [self._run(*(array[rows, : lengths[rows[0]]] for array in given)) for rows in parts]
+        every_token = found[0].ndim == 3
+        shape = (
+            (*mask.shape, found[0].shape[-1]) if every_token else (len(mask), found[0].shape[-1])
+        )
+        out = np.zeros(shape, dtype=np.float32)
+        for rows, logits in zip(parts, found, strict=True):
+            if every_token:
+                out[rows, : logits.shape[1]] = logits
+            else:
+                out[rows] = logits
+        return out
+
+    def _run(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Logits:
         request = getattr(self._requests, "own", None)
         if request is None:
             request = self._requests.own = self._model.create_infer_request()

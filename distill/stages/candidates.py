@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ class Candidate:
         drop: how much lower that is than in fp32.
         bytes: of the weights.
         ms: median of one row at the usual length, where it was timed.
+        facts: what the bundle says of the format, such as ``activation_scales``.
     """
 
     what: str
@@ -50,10 +51,13 @@ class Candidate:
     drop: float
     bytes: int
     ms: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def told(self) -> dict[str, Any]:
         """For ``stage.json``."""
-        return {key: value for key, value in asdict(self).items() if key != "path"}
+        return {
+            key: value for key, value in asdict(self).items() if key not in ("path", "facts")
+        } | dict(self.facts)
 
     def line(self, metric: str) -> str:
         """In one line."""
@@ -104,13 +108,21 @@ class Workbench:
             self._scales[calibration] = calibrated(self.plain, self.rows, calibration=calibration)
         return self._scales[calibration]
 
-    def try_out(self, what: str, format: str, make: Callable[[Path], None]) -> Candidate:
+    def try_out(
+        self,
+        what: str,
+        format: str,
+        make: Callable[[Path], None],
+        *,
+        facts: Mapping[str, Any] = {},
+    ) -> Candidate:
         """Write a candidate's file, score it, and say what came out."""
         suffix = ".xml" if format.startswith("openvino") else ".onnx"
         path = self.folder / f"{len(self.tried):02d}{suffix}"
         make(path)
         score = scored_file(path, format, self.context)
-        candidate = Candidate(what, format, path, score, self.before - score, bytes_of(path))
+        drop = self.before - score
+        candidate = Candidate(what, format, path, score, drop, bytes_of(path), facts=facts)
         self.tried.append(candidate)
         logger.info("%s: %s", self.context.stage.name, candidate.line(self.metric))
         return candidate

@@ -48,6 +48,7 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
             )
     workspace = context.workspace
     added = whitened(made, context)
+    quantized = context.earlier("quantize")
     info = {
         "name": context.recipe.name,
         "task": context.recipe.task.kind,
@@ -64,6 +65,7 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
         models=made,
         info=info if default is None else info | {"default": default},
         beside=added.files,
+        facts={} if quantized is None else context.run.read_stage(quantized)["formats"],
     )
     write_card(context, None)
     kinds = {".npz", ".onnx", ".safetensors", ".xml", ".bin", ".pt2"}

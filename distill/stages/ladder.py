@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+from distill.compression.graph import Scales
 from distill.compression.nncf_quantize import quantize_nncf
-from distill.compression.quantize import quantize_onnx
+from distill.compression.quantize import quantize_onnx, quantize_per_batch
 from distill.compression.sensitivity import by_sensitivity
-from distill.compression.static import quantize_static
+from distill.compression.static import quantize_qdq
 from distill.compression.weights_only import quantize_embeddings, quantize_weights
+from distill.export.openvino import export_openvino
+from distill.recipe.schema import ActivationScales
 from distill.stages.candidates import Candidate, Workbench, sample_rows
 
 logger = logging.getLogger("distill")
@@ -19,28 +23,87 @@ logger = logging.getLogger("distill")
 _ROWS = 64  # to compare logits on, when layers are ordered by sensitivity
 
 
-def dynamic(bench: Workbench, *, per_channel: bool, exclude: list[str]) -> Candidate:
-    """Dynamic int8."""
-    return bench.try_out(
-        f"dynamic, {channels(per_channel)}{but(exclude)}",
-        "onnx-int8",
-        lambda path: quantize_onnx(bench.plain, path, per_channel=per_channel, exclude=exclude),
-    )
-
-
 def static(bench: Workbench, *, per_channel: bool, exclude: list[str]) -> Candidate:
-    """Static int8 with calibrated scales."""
+    """int8 with calibrated scales of activations."""
     return bench.try_out(
-        f"static {bench.config.calibration}, {channels(per_channel)}{but(exclude)}",
+        f"{named(bench, None)}, {channels(per_channel)}{but(exclude)}",
         "onnx-int8",
-        lambda path: quantize_static(
+        lambda path: quantize_onnx(
             bench.plain,
             path,
             scales=bench.scales(bench.config.calibration),
             per_channel=per_channel,
+            weight_bits=bench.config.weight_bits,
             exclude=exclude,
         ),
+        facts=int8_facts(bench, None),
     )
+
+
+def dynamic(
+    bench: Workbench, scales: ActivationScales, *, per_channel: bool, exclude: list[str]
+) -> Candidate:
+    """int8 with scales of activations that are computed at inference."""
+    if scales == "per_batch":
+        logger.warning(
+            "%s: activation_scales: per_batch: what the model answers to a text will depend on the "
+            "texts that share its batch, and on padding",
+            bench.context.stage.name,
+        )
+    quantize = quantize_per_batch if scales == "per_batch" else quantize_onnx
+    return bench.try_out(
+        f"{named(bench, scales)}, {channels(per_channel)}{but(exclude)}",
+        "onnx-int8",
+        lambda path: quantize(
+            bench.plain,
+            path,
+            per_channel=per_channel,
+            weight_bits=bench.config.weight_bits,
+            exclude=exclude,
+        ),
+        facts=int8_facts(bench, scales),
+    )
+
+
+def static_openvino(bench: Workbench, *, per_channel: bool) -> Candidate:
+    """int8 with calibrated scales for OpenVINO."""
+    exclude = list(bench.config.exclude)
+    return bench.try_out(
+        f"{named(bench, None)}, {channels(per_channel)}{but(exclude)}, OpenVINO",
+        "openvino-int8",
+        lambda path: openvino_int8(
+            bench.plain,
+            path,
+            scales=bench.scales(bench.config.calibration),
+            per_channel=per_channel,
+            weight_bits=bench.config.weight_bits,
+            exclude=exclude,
+        ),
+        facts=int8_facts(bench, None),
+    )
+
+
+def openvino_int8(
+    plain: Path,
+    path: Path,
+    *,
+    scales: Mapping[str, Scales],
+    per_channel: bool,
+    weight_bits: int,
+    exclude: list[str],
+) -> None:
+    """Write OpenVINO's files of a graph with fixed scales."""
+    pairs = path.with_suffix(".qdq.onnx")
+    quantize_qdq(
+        plain,
+        pairs,
+        scales=scales,
+        per_channel=per_channel,
+        weight_bits=weight_bits,
+        exclude=exclude,
+    )
+    export_openvino(pairs, path)
+    pairs.unlink()
 
 
 def nncf(bench: Workbench, *, exclude: list[str]) -> Candidate:
@@ -49,8 +112,14 @@ def nncf(bench: Workbench, *, exclude: list[str]) -> Candidate:
         f"nncf, SmoothQuant {bench.config.smooth:g}{but(exclude)}",
         "openvino-int8",
         lambda path: quantize_nncf(
-            bench.plain, path, rows=bench.rows, smooth=bench.config.smooth, exclude=exclude
+            bench.plain,
+            path,
+            rows=bench.rows,
+            smooth=bench.config.smooth,
+            weight_bits=bench.config.weight_bits,
+            exclude=exclude,
         ),
+        facts=int8_facts(bench, None),
     )
 
 
@@ -63,24 +132,29 @@ def weights_only(bench: Workbench, *, bits: int, exclude: list[str]) -> Candidat
     )
 
 
-def step_back(bench: Workbench, *, fixed: bool = False) -> Candidate | None:
+def step_back(bench: Workbench, scales: ActivationScales | None) -> Candidate | None:
     """Find the smallest step back from int8 that passes; ``None`` if only fp32 does.
 
     In this order, which is that of falling speed: one scale for each channel; the most sensitive
-    layers in fp32, as few as will do; small weights with products in fp32; embedding tables alone.
+    layers in fp32, as few as will do; one scale for each token, where scales were calibrated; small
+    weights with products in fp32; embedding tables alone.
 
     Args:
         bench: where candidates are tried; what failed before is in it.
-        fixed: whether the activations' scales are fixed (static), else dynamic.
+        scales: of the activations; ``None`` for calibrated ones.
     """
     config = bench.config
-    build: Callable[..., Candidate] = partial(static if fixed else dynamic, bench)
+    build: Callable[..., Candidate] = partial(static, bench)
+    if scales is not None:
+        build = partial(dynamic, bench, scales)
     exclude = list(config.exclude)
-    method = f"{'static ' + config.calibration if fixed else 'dynamic'}, {channels(True)}"
+    method = f"{named(bench, scales)}, {channels(True)}"
     steps: list[Callable[[], Candidate | None]] = []
     if not any(candidate.what.startswith(method) for candidate in bench.tried):
         steps.append(lambda: build(per_channel=True, exclude=exclude))
-    steps.append(lambda: _fewest_in_fp32(bench, build, fixed=fixed))
+    steps.append(lambda: _fewest_in_fp32(bench, build, fixed=scales is None))
+    if scales is None:
+        steps.append(lambda: dynamic(bench, "per_token", per_channel=True, exclude=exclude))
     steps.append(lambda: weights_only(bench, bits=8, exclude=exclude))
     steps.append(lambda: bench.try_out("embeddings only", "onnx-int8", partial(_tables, bench)))
     for step in steps:
@@ -107,6 +181,7 @@ def _fewest_in_fp32(
         sample_rows(bench.context, split, _ROWS),
         per_channel=True,
         scales=bench.scales(bench.config.calibration) if fixed else None,
+        weight_bits=bench.config.weight_bits,
     )
     names = [name for name, _ in ordered if name not in bench.config.exclude]
     logger.info("%s: int8 hurts most in %s", bench.context.stage.name, ", ".join(names[:3]))
@@ -131,6 +206,19 @@ def _fewest_in_fp32(
         else:
             failed = middle
     return best
+
+
+def int8_facts(bench: Workbench, scales: ActivationScales | None) -> dict[str, Any]:
+    """What the bundle says of products in int8; ``None`` for calibrated scales."""
+    return {
+        "activation_scales": scales or "calibrated",
+        "weight_bits": bench.config.weight_bits,
+    }
+
+
+def named(bench: Workbench, scales: ActivationScales | None) -> str:
+    """A method by its scales of activations; ``None`` for calibrated ones."""
+    return f"static {bench.config.calibration}" if scales is None else f"dynamic {scales}"
 
 
 def channels(per_channel: bool) -> str:

@@ -10,7 +10,7 @@ from distill.compression.graph import load_graph, plain_products, products
 from distill.errors import ModelError
 from distill.export.bundle import MODEL_FILES
 from distill.export.onnx import export_onnx
-from distill.export.openvino import export_openvino, is_installed, weights_of
+from distill.export.openvino import is_installed, weights_of
 from distill.processor import processor
 from distill.recipe.schema import ExportStage, QuantizeStage
 from distill.stages import ladder
@@ -48,7 +48,8 @@ def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
             context=context,
         )
     if not kept:
-        found = ladder.step_back(bench, fixed=config.method == "static")
+        computed = config.activation_scales if config.method == "dynamic" else None
+        found = ladder.step_back(bench, computed)
         kept = [found] if found is not None else []
     return _keep(bench, kept)
 
@@ -67,34 +68,37 @@ def _first(bench: Workbench) -> list[Candidate]:
     config, exclude = bench.config, list(bench.config.exclude)
     match config.method:
         case "dynamic":
-            return [ladder.dynamic(bench, per_channel=config.per_channel, exclude=exclude)]
+            scales, per_channel = config.activation_scales, config.per_channel
+            return [ladder.dynamic(bench, scales, per_channel=per_channel, exclude=exclude)]
         case "static":
             made = ladder.static(bench, per_channel=config.per_channel, exclude=exclude)
-            return [made, *_for_openvino(bench, made)]
+            return [made, *_static_openvino(bench, per_channel=config.per_channel)]
         case "weights_only":
             return [ladder.weights_only(bench, bits=config.bits, exclude=exclude)]
         case "qat":
-            made = trained(bench)
-            return [made, *_for_openvino(bench, made)]
+            return trained(bench, openvino=_for_openvino(bench))
         case "nncf":
             return [ladder.nncf(bench, exclude=exclude)]
     for per_channel in (False, True):
-        ladder.dynamic(bench, per_channel=per_channel, exclude=exclude)
-    calibrated = ladder.static(bench, per_channel=True, exclude=exclude)
-    if _for_openvino(bench, calibrated):
+        ladder.static(bench, per_channel=per_channel, exclude=exclude)
+    if _static_openvino(bench, per_channel=True):
         ladder.nncf(bench, exclude=exclude)
     bench.time()
     return sorted(bench.tried, key=lambda candidate: candidate.ms or 0.0)
 
 
-def _for_openvino(bench: Workbench, static: Candidate) -> list[Candidate]:
-    """The same static int8 graph for OpenVINO, where the bundle will hold its files."""
+def _for_openvino(bench: Workbench) -> bool:
+    """Whether the bundle will hold OpenVINO's files."""
     stages = bench.context.stages
     exports = [stage.config for stage in stages if isinstance(stage.config, ExportStage)]
-    if not is_installed() or not any(export.exports("openvino") for export in exports):
+    return is_installed() and any(export.exports("openvino") for export in exports)
+
+
+def _static_openvino(bench: Workbench, *, per_channel: bool) -> list[Candidate]:
+    """The same calibrated int8 for OpenVINO, where the bundle will hold its files."""
+    if not _for_openvino(bench):
         return []
-    what, format = f"{static.what}, OpenVINO", "openvino-int8"
-    return [bench.try_out(what, format, lambda path: export_openvino(static.path, path))]
+    return [ladder.static_openvino(bench, per_channel=per_channel)]
 
 
 def _keep(bench: Workbench, passed: list[Candidate]) -> StageResult:
@@ -135,6 +139,7 @@ def _keep(bench: Workbench, passed: list[Candidate]) -> StageResult:
             "kept": final.what if final else "fp32",
             "format": final.format if final else "onnx",
             "files": files,
+            "formats": {name: dict(candidate.facts) for name, candidate in best.items()},
             "tried": [candidate.told() for candidate in bench.tried],
             "isa": list(processor().isa),
             "notes": [

@@ -33,7 +33,7 @@ class PruneStage(Section):
     """The stage's name."""
     method: Any
     """How parts are chosen."""
-    max_drop: Annotated[float, Field(ge=0, le=1)] | None = None
+    max_drop: Annotated[float, Field(ge=0, le=2)] | None = None
     """Largest loss of score (absolute) against the student before; where more is lost, half as
     much is removed. Left out, whatever comes is taken."""
     tries: PositiveInt | None = None

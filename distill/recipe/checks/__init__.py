@@ -29,7 +29,7 @@ from distill.recipe.checks.matching import (
     tokens,
 )
 from distill.recipe.checks.order import RESERVED, augmentation, stage_names, stage_order
-from distill.recipe.checks.quantisation import quantisation
+from distill.recipe.checks.quantisation import drops, quantisation
 from distill.recipe.checks.questions import questions
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
 from distill.recipe.checks.text import is_text, text_recipe
@@ -60,6 +60,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         stage_names,
         stage_order,
         quantisation,
+        drops,
         layer_search,
         reference,
         own_vocabulary,

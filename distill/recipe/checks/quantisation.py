@@ -10,11 +10,15 @@ from distill.recipe.yaml_lines import Loc
 
 #: Which keys of a quantize stage mean something to one method only.
 _OWN = {
+    "activation_scales": ("dynamic",),
+    "weight_bits": ("static", "dynamic", "nncf", "qat", "auto"),
     "bits": ("weights_only",),
     "smooth": ("nncf", "auto"),
     "algorithm": ("qat",),
     "train": ("qat",),
 }
+#: Metrics between -1 and 1; the others lie between 0 and 1.
+_CORRELATIONS = ("pearson", "spearman", "mcc")
 _INSTALL = "pip install openvino nncf"
 
 
@@ -44,6 +48,18 @@ def quantisation(recipe: Recipe) -> Findings:
                 yield (*loc, "method"), f"nncf needs {missing}: {_INSTALL}"
             elif exports and not any(stage.exports("openvino") for stage in exports):
                 yield (*loc, "method"), "nncf makes an OpenVINO model: add it to export's formats"
+
+
+def drops(recipe: Recipe) -> Findings:
+    """A loss of score that no score can have: only correlations reach below 0."""
+    if recipe.task.metric in _CORRELATIONS:
+        return
+    for index, stage in enumerate(recipe.stages):
+        if (most := getattr(stage, "max_drop", None)) is not None and most > 1:
+            yield (
+                ("stages", index, "max_drop"),
+                f"is {most:g}, but {recipe.task.metric} can fall by no more than 1",
+            )
 
 
 def _missing(*packages: str) -> str:

@@ -51,6 +51,7 @@ from distill.recipe.schema.recipe import (
     json_schema,
 )
 from distill.recipe.schema.stages import (
+    ActivationScales,
     AugmentStage,
     DistillStage,
     EvaluateStage,
@@ -90,6 +91,7 @@ from distill.section import (
 
 __all__ = [
     "BUILTIN",
+    "ActivationScales",
     "AttentionObjective",
     "AugmentStage",
     "BaselineConfig",

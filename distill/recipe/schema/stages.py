@@ -10,6 +10,7 @@ from distill.pruning.methods import AnyPrune
 from distill.recipe.schema.objectives import LayerPair, Objective
 from distill.section import Name, PositiveInt, Section, Share, TrainConfig
 
+ActivationScales = Literal["per_token", "per_batch"]
 LayerMapKind = Literal["uniform", "first", "last", "skip"]
 
 
@@ -106,23 +107,30 @@ class QuantizeStage(Section):
     kind: Literal["quantize"]
     name: Name = "quantize"
     """The stage's name."""
-    method: Literal["dynamic", "static", "nncf", "qat", "weights_only", "auto"] = "dynamic"
-    """``dynamic``: activations quantised as they come; ``static``: with calibrated scales (QDQ);
-    ``nncf``: SmoothQuant for OpenVINO; ``qat``: trained for it (NNI), then static;
+    method: Literal["static", "dynamic", "nncf", "qat", "weights_only", "auto"] = "static"
+    """``static``: activations with calibrated scales; ``dynamic``: with scales computed at
+    inference; ``nncf``: SmoothQuant for OpenVINO; ``qat``: trained for it (NNI), then static;
     ``weights_only``: for size; ``auto``: the fastest within ``max_drop``, measured here."""
+    activation_scales: ActivationScales = "per_token"
+    """Of ``dynamic``: ``per_token``: needs no calibration, slower; ``per_batch``: ONNX Runtime's
+    own, with which the answer to a text depends on the texts beside it and on padding."""
     per_channel: StrictBool = True
     """One scale for each output channel of a weight; otherwise one for each tensor."""
-    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
-    """Largest loss of score (absolute) against the same model unquantised."""
+    weight_bits: Literal[7, 8] = 7
+    """Of weights in products of int8: 7 give the same answers on every processor; products with 8
+    overflow on x86 without VNNI, which is warned of when such a bundle is loaded."""
+    max_drop: Annotated[float, Field(ge=0, le=2)] = 0.01
+    """Largest loss of score (absolute) against the same model unquantised; of a correlation up to
+    2."""
     fallback: StrictBool = True
     """Beyond ``max_drop`` leave layers in fp32, then only make weights small, at last keep fp32;
     ``false`` stops the run instead."""
     exclude: list[str] = []
     """Layers that stay in fp32 from the start, such as ``classifier``."""
     calibration: Literal["minmax", "percentile", "entropy"] = "minmax"
-    """How a static scale is chosen from what was seen of an activation."""
+    """How a calibrated scale is chosen from the values of an activation."""
     calibration_rows: PositiveInt = 512
-    """Training rows that static scales are calibrated on."""
+    """Training rows that scales are calibrated on."""
     smooth: Share = 0.95
     """SmoothQuant's alpha (``nncf``): how much of the activations' range moves into weights."""
     bits: Literal[4, 8] = 8
@@ -155,7 +163,7 @@ class ExportStage(Section):
         """Whether files of an engine (``onnx`` or ``openvino``) are asked for, fp32 or int8."""
         return any(name.partition("-")[0] == engine for name in self.formats)
 
-    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.01
+    max_drop: Annotated[float, Field(ge=0, le=2)] = 0.01
     """Largest loss of score (absolute) of an exported format against the torch model."""
 
 

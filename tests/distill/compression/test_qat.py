@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from distill.compression.qat import train_int8
 from distill.compression.qat_checkpoint import Int8Checkpoint
-from distill.compression.static import quantize_static
+from distill.compression.quantize import quantize_onnx
 from distill.errors import DataError, RunFolderError
 from distill.export.onnx import INPUTS, export_onnx
 from distill.recipe.schema import TrainConfig
@@ -66,7 +66,7 @@ def train(data, **settings):
 def int8(result, folder, per_channel):
     export_onnx(result.model, folder / "plain.onnx")
     target = folder / "int8.onnx"
-    quantize_static(folder / "plain.onnx", target, scales=result.scales, per_channel=per_channel)
+    quantize_onnx(folder / "plain.onnx", target, scales=result.scales, per_channel=per_channel)
     return target
 
 

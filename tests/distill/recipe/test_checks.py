@@ -302,9 +302,9 @@ def test_a_student_from_a_folder_has_that_folder_s_size(
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        ("bits: 4", "stages[2].bits: does nothing with method 'dynamic', only weights_only"),
-        ("algorithm: lsq", "stages[2].algorithm: does nothing with method 'dynamic', only qat"),
-        ("train: {epochs: 2}", "stages[2].train: does nothing with method 'dynamic', only qat"),
+        ("bits: 4", "stages[2].bits: does nothing with method 'static', only weights_only"),
+        ("algorithm: lsq", "stages[2].algorithm: does nothing with method 'static', only qat"),
+        ("train: {epochs: 2}", "stages[2].train: does nothing with method 'static', only qat"),
         ("method: qat, train: {patience: 2}", "stages[2].train.patience: does nothing here"),
         ("method: qat, train: {steps: 20}", ""),
         ("method: weights_only, bits: 4", ""),

@@ -41,16 +41,16 @@ def fp32_products(path):
 
 
 def test_int8_that_passes_is_kept_as_it_is(prepared):
-    context = prepared(max_drop=0.1)
+    context = prepared(max_drop=0.3)
     facts = run(context).facts
-    assert facts["kept"] == "dynamic, per channel"
+    assert facts["kept"] == "static minmax, per channel"
     assert facts["files"] == {"onnx": "model.onnx", "onnx-int8": "model.int8.onnx"}
     assert facts["score_fp32"] == 1.0
-    assert [tried["what"] for tried in facts["tried"]] == ["dynamic, per channel"]
+    assert [tried["what"] for tried in facts["tried"]] == ["static minmax, per channel"]
     assert (context.folder / "model.int8.onnx").stat().st_size == facts["bytes"]
     assert facts["isa"] == list(facts["isa"])
     assert len(facts["notes"]) == 1
-    assert facts["notes"][0].startswith("kept dynamic, per channel: accuracy ")
+    assert facts["notes"][0].startswith("kept static minmax, per channel: accuracy ")
 
 
 @pytest.mark.parametrize("method", ["dynamic", "static"])
@@ -76,7 +76,8 @@ def test_where_only_small_weights_pass_they_are_taken(prepared, monkeypatch):
     facts = run(context).facts
     # The pooler's weights do not survive 8 bits at all; the tables do.
     assert [tried["what"] for tried in facts["tried"]] == [
-        "dynamic, per channel", "weights only, 8 bits", "embeddings only",
+        "static minmax, per channel", "dynamic per_token, per channel", "weights only, 8 bits",
+        "embeddings only",
     ]  # fmt: skip
     assert facts["kept"] == "embeddings only"
     assert (context.folder / "model.int8.onnx").is_file()
@@ -156,14 +157,23 @@ def test_small_weights(prepared, bits, name):
     assert facts["format"] == f"onnx-int{bits}"
 
 
+def test_scales_over_the_batch_are_an_option_that_says_what_it_does(prepared, caplog):
+    context = prepared(method="dynamic", activation_scales="per_batch", max_drop=1.0)
+    facts = run(context).facts
+    assert facts["kept"] == "dynamic per_batch, per channel"
+    assert facts["formats"] == {
+        "onnx-int8": {"activation_scales": "per_batch", "weight_bits": 7},
+    }
+    assert "will depend on the texts that share its batch, and on padding" in caplog.text
+
+
 @openvino
 def test_auto_measures_what_there_is_and_takes_the_fastest(prepared):
     context = prepared(method="auto", max_drop=1.0, formats=("onnx", "openvino"))
     facts = run(context).facts
     told = {tried["what"]: tried["ms"] for tried in facts["tried"]}
     assert set(told) == {
-        "dynamic, per tensor",
-        "dynamic, per channel",
+        "static minmax, per tensor",
         "static minmax, per channel",
         "static minmax, per channel, OpenVINO",
         "nncf, SmoothQuant 0.95",

@@ -1,0 +1,205 @@
+"""Products in integers for ONNX Runtime, such that a text's answer does not depend on its batch.
+
+An answer depends on the batch where a scale is taken over all its rows, or where a sum of floats is
+taken in another order: the rounding to 8 bits turns a difference in the last bit into one of a
+whole step. So activations have scales of their own (calibrated, or one for each token), sums of
+products are integers, and the one sum of floats whose order depends on the length is fixed.
+
+Legend: B batch, L length, K inputs and N outputs of a product, H heads, d width of a head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from distill.compression.graph import (
+    Scales,
+    add_constant,
+    add_int8_weight,
+    drop_unused,
+    replace_nodes,
+)
+
+_DOMAIN = "com.microsoft"
+_MIDDLE = 128  # the zero point of a symmetric grid in unsigned 8 bits
+_REACH = 127.0
+
+
+def integer_products(
+    model: Any,
+    names: Collection[str],
+    *,
+    scales: Mapping[str, Scales] | None,
+    per_channel: bool,
+    weight_bits: int = 7,
+) -> None:
+    r"""Replace products by ``MatMulIntegerToFloat``, which multiplies 8 bits by 8 bits.
+
+    With calibrated scales the product adds its bias too. With one scale for each token,
+
+    .. math:: s_t = \max_k |x_{tk}| / 127, \quad y_{tn} = s_t \sum_k [x_{tk} / s_t] w_{kn}
+
+    Products that read the same tensor share its 8-bit copy.
+
+    Args:
+        model: changed in place; ``Gemm`` nodes must have been made plain.
+        names: the products; others stay in fp32.
+        scales: of the activations by product name; ``None`` takes one for each token.
+        per_channel: one scale for each column of a weight, where ``Scales.weight`` has none.
+        weight_bits: 7 or 8; products with 8 overflow on x86 without VNNI.
+    """
+    graph = _Graph(model)
+    copies: dict[tuple[Any, ...], _Copy] = {}
+    merged: set[str] = set()
+    nodes: list[Any] = []
+    for node in model.graph.node:
+        if node.output[0] in merged:
+            continue
+        if node.name not in names or node.op_type != "MatMul" or node.input[1] not in graph.values:
+            nodes.append(node)
+            continue
+        chosen = Scales(None, _MIDDLE) if scales is None else scales[node.name]
+        key = (node.input[0], chosen.scale, chosen.zero_point)
+        if key not in copies:
+            copies[key] = _quantized(model, nodes, node, chosen)
+        copy, out, bias = copies[key], node.output[0], ""
+        if copy.per_token is None and (sum_ := graph.bias_of(node)) is not None:
+            merged.add(sum_.output[0])
+            bias, out = next(name for name in sum_.input if name != out), sum_.output[0]
+        weight = add_int8_weight(
+            model,
+            node.name,
+            graph.values[node.input[1]],
+            chosen,
+            weight_bits=weight_bits,
+            per_channel=per_channel,
+        )
+        product = out if copy.per_token is None else f"{out}_scaled"
+        inputs = [copy.name, f"{weight}_int8", copy.scale, f"{weight}_scale", copy.zero, "", bias]
+        while not inputs[-1]:
+            inputs.pop()
+        nodes.append(
+            helper.make_node(
+                "MatMulIntegerToFloat", inputs, [product], name=node.name, domain=_DOMAIN
+            )
+        )
+        if copy.per_token is not None:
+            inputs = [product, copy.per_token]
+            nodes.append(helper.make_node("Mul", inputs, [out], name=f"{node.name}.rescale"))
+    replace_nodes(model, nodes)
+    drop_unused(model)
+    _import_domain(model)
+
+
+def fix_order(model: Any) -> None:
+    """Let products of attention sum in the order of the tokens, however far they are padded.
+
+    For a single row (the last layer of a classifier computes the first token alone, (B, H, 1, L) by
+    (B, H, L, d)) ONNX Runtime takes a kernel that sums in fours, so that a text of 5 tokens and the
+    same text padded to 8 differ in the last bit. A factor other than 1 keeps it from that kernel;
+    one half and its reverse change no bit.
+
+    Args:
+        model: changed in place; its shapes (``value_info``) must still be those of the export.
+    """
+    shapes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in model.graph.value_info
+    }
+    constant = {tensor.name for tensor in model.graph.initializer}
+    nodes: list[Any] = []
+    for node in model.graph.node:
+        shape = shapes.get(node.output[0], [])
+        rows = shape[-2] if len(shape) > 2 else 1  # unknown where the exporter left no shape
+        if node.op_type != "MatMul" or constant.intersection(node.input) or rows != 1:
+            nodes.append(node)
+            continue
+        half = f"{node.output[0]}_half"
+        nodes.append(
+            helper.make_node(
+                "FusedMatMul", list(node.input), [half], name=node.name, domain=_DOMAIN, alpha=0.5
+            )
+        )
+        # A product by 2 would be merged with the half, and give the kernel back.
+        nodes.append(helper.make_node("Add", [half, half], list(node.output)))
+    replace_nodes(model, nodes)
+    _import_domain(model)
+
+
+class _Copy:
+    """The 8-bit copy of an activation: names of its values.
+
+    Args:
+        name: of the copy, (..., K).
+        scale: of its scale; 1 where each token has its own.
+        zero: of its zero point.
+        per_token: of the tokens' scales, (..., 1).
+    """
+
+    def __init__(self, name: str, scale: str, zero: str, per_token: str | None) -> None:
+        self.name, self.scale, self.zero, self.per_token = name, scale, zero, per_token
+
+
+class _Graph:
+    """Constants and readers of a graph's values."""
+
+    def __init__(self, model: Any) -> None:
+        self.values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        self._readers: dict[str, list[Any]] = {}
+        for node in model.graph.node:
+            for name in node.input:
+                self._readers.setdefault(name, []).append(node)
+        self._outputs = {value.name for value in model.graph.output}
+
+    def bias_of(self, node: Any) -> Any | None:
+        """The sum with a bias (N,) that alone reads a product."""
+        out = node.output[0]
+        readers = self._readers.get(out, [])
+        if len(readers) != 1 or readers[0].op_type != "Add" or out in self._outputs:
+            return None
+        other = next((name for name in readers[0].input if name != out), "")
+        width = (self.values[node.input[1]].shape[1],)
+        return readers[0] if other in self.values and self.values[other].shape == width else None
+
+
+def _quantized(model: Any, nodes: list[Any], node: Any, chosen: Scales) -> _Copy:
+    """Append what quantises a product's activation, (..., K)."""
+    tensor, prefix = node.input[0], f"{node.name}.input"
+    scale, zero, coded = f"{prefix}_scale", f"{prefix}_zero", f"{prefix}_uint8"
+    add_constant(model, scale, np.float32(1.0 if chosen.scale is None else chosen.scale))
+    add_constant(model, zero, np.uint8(chosen.zero_point))
+    own: str | None = None
+    if chosen.scale is None:
+        own, tensor = _scaled(model, nodes, tensor, prefix)
+    inputs = [tensor, scale, zero]
+    nodes.append(helper.make_node("QuantizeLinear", inputs, [coded], name=f"{prefix}.quantize"))
+    return _Copy(coded, scale, zero, own)
+
+
+def _scaled(model: Any, nodes: list[Any], tensor: str, prefix: str) -> tuple[str, str]:
+    """Append the scale of each token, (..., 1), and the tensor divided by it, (..., K)."""
+    axes, reach, least = f"{prefix}_axes", f"{prefix}_reach", f"{prefix}_least"
+    add_constant(model, axes, np.array([-1], dtype=np.int64))
+    add_constant(model, reach, np.float32(1.0 / _REACH))
+    add_constant(model, least, np.float32(np.finfo(np.float32).tiny * 256))
+    steps = [
+        ("Abs", [tensor], "size"),
+        ("ReduceMax", [f"{prefix}_size", axes], "largest"),
+        ("Mul", [f"{prefix}_largest", reach], "step"),
+        ("Max", [f"{prefix}_step", least], "token_scale"),  # a token of zeros
+        ("Div", [tensor, f"{prefix}_token_scale"], "scaled"),
+    ]
+    for kind, inputs, out in steps:
+        node = helper.make_node(kind, inputs, [f"{prefix}_{out}"], name=f"{prefix}.{out}")
+        nodes.append(node)
+    return f"{prefix}_token_scale", f"{prefix}_scaled"
+
+
+def _import_domain(model: Any) -> None:
+    if _DOMAIN not in {entry.domain for entry in model.opset_import}:
+        model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))
