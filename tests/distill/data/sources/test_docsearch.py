@@ -142,10 +142,11 @@ def installed():
 @pytest.mark.slow
 def test_installed_libraries_give_tens_of_thousands_of_balanced_rows(installed):
     assert len(installed) > 20_000
-    for split in ("train", "validation", "test"):
+    splits = ("train", "validation", "test")
+    for split in splits:
         labels = Counter(label for role, _, _, label in installed if role == split)
         assert labels["match"] == labels["no match"] > 800
-    kept = {split: {t for s, _, t, _ in installed if s == split} for split, *_ in installed}
+    kept = {split: {t for s, _, t, _ in installed if s == split} for split in splits}
     assert all(a.isdisjoint(b) for a, b in pairwise([*kept.values(), next(iter(kept.values()))]))
 
 
