@@ -92,7 +92,9 @@ def test_from_recipe_to_entities(
     assert "its named entities with their characters: bad, film, good" in card
     model = load(bundle, format="onnx")
     short = [text for text in sentences[0] if len(text) < 40]
-    for text, found in zip(short, model.tags(short), strict=True):  # type: ignore[attr-defined]
+    inputs = model.decoder.inputs(model.encoder, short, None)
+    tags = model.decoder.tags(inputs, model.run(inputs.rows))  # type: ignore[attr-defined]
+    for text, found in zip(short, tags, strict=True):
         assert [tag for _, _, tag in found] == tags_of_transformers(bundle, text)
     for text, one in zip(sentences[0], model.predict(sentences[0]), strict=True):
         for entity in one["entities"]:
