@@ -91,6 +91,7 @@ def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(tmp_path, tiny_rec
     ]
     assert scores[0] == scores[1]
     assert list(scores[0]) == [
+        "linear",
         *(stage[3:] for stage in STAGES[:5]),
         "onnx",
         "onnx-int8",
