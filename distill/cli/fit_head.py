@@ -41,9 +41,9 @@ def fit_head(
       distill fit-head runs/stsb-vectors --data train.jsonl --out bundles/trec
       distill predict bundles/trec "Who wrote Emma?"
     """
-    from distill.data.load import load_task_data
     from distill.export.head import fit_head_bundle
     from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+    from distill.tasks.load import load_task_data
 
     if out.exists() and not (out / "distill.json").is_file():
         raise ModelError(f"{out}: there is something else; name a new folder or a bundle")

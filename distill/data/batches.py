@@ -5,7 +5,7 @@ Shapes: N rows, B rows of a batch, L its padded length in tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Generic, Required, TypedDict, TypeVar, Unpack
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from distill.data.tokenized import TokenRows
 from distill.errors import DataError
+from distill.text.padding import attention_mask, pad
 
 #: Batches over which rows are sorted by length: wide enough for little padding, narrow enough
 #: that who shares a batch changes from epoch to epoch.
@@ -144,50 +145,48 @@ class BucketSampler(EpochSampler[int]):
 
 
 class Collate:
-    """Make tensors of a batch's rows.
+    """Make a batch of examples: padded token by token, stacked, or kept as a list.
 
     Args:
         pad_id: the padding token's id.
+        padded: what else has one value per token, and the value that fills it up.
         multiple_of: L is rounded up to a multiple of it; matrix kernels like 8.
 
     Example:
-        >>> rows = [{"input_ids": [2, 7, 3], "token_type_ids": [0, 0, 0], "label": 1, "index": 0}]
+        >>> rows = [{"input_ids": [2, 7, 3], "token_type_ids": [0, 0, 0], "labels": 1, "index": 0}]
         >>> Collate(pad_id=0)(rows)["input_ids"].tolist()
         [[2, 7, 3, 0, 0, 0, 0, 0]]
     """
 
-    def __init__(self, pad_id: int, multiple_of: int = 8) -> None:
-        self.pad_id = pad_id
+    def __init__(
+        self, pad_id: int, padded: Mapping[str, int] | None = None, *, multiple_of: int = 8
+    ) -> None:
+        self.fill = {"input_ids": pad_id, "token_type_ids": 0, **(padded or {})}
         self.multiple_of = multiple_of
 
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Pad and stack.
 
         Args:
-            rows: items of a :class:`~distill.data.tokenized.TokenizedDataset`.
+            rows: items of :class:`~distill.data.tokenized.TokenRows`.
 
         Returns:
-            ``input_ids``, ``attention_mask`` (1 token, 0 padding) and ``token_type_ids`` of shape
-            (B, L) and ``index`` (B,), all int64; ``labels`` (B,) or (B, C), as the rows have them.
+            ``attention_mask`` (1 token, 0 padding), and everything that the rows have: int64
+            (B, L) what has a value per token, such as ``input_ids``; a tensor (B, ...) of numbers
+            and arrays of one shape; a list of B of anything else.
         """
-        longest = max(len(row["input_ids"]) for row in rows)
-        length = -(-longest // self.multiple_of) * self.multiple_of
-        shape = (len(rows), length)
-        ids = np.full(shape, self.pad_id, dtype=np.int64)  # (B, L)
-        types = np.zeros(shape, dtype=np.int64)  # (B, L)
-        mask = np.zeros(shape, dtype=np.int64)  # (B, L)
-        for place, row in enumerate(rows):
-            size = len(row["input_ids"])
-            ids[place, :size] = row["input_ids"]
-            types[place, :size] = row["token_type_ids"]
-            mask[place, :size] = 1
-        return {
-            "input_ids": torch.from_numpy(ids),
-            "attention_mask": torch.from_numpy(mask),
-            "token_type_ids": torch.from_numpy(types),
-            "labels": torch.from_numpy(np.stack([np.asarray(row["label"]) for row in rows])),
-            "index": torch.tensor([row["index"] for row in rows], dtype=torch.int64),
-        }
+        inputs = [row["input_ids"] for row in rows]
+        length = -(-max(map(len, inputs)) // self.multiple_of) * self.multiple_of
+        batch: dict[str, Any] = {"attention_mask": torch.from_numpy(attention_mask(inputs, length))}
+        for name, first in rows[0].items():
+            values = [row[name] for row in rows]
+            if name in self.fill:
+                batch[name] = torch.from_numpy(pad(values, length, self.fill[name]))  # (B, L)
+            elif isinstance(first, int | float | np.generic | np.ndarray):
+                batch[name] = torch.from_numpy(np.stack([np.asarray(one) for one in values]))
+            else:
+                batch[name] = values
+        return batch
 
 
 def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
@@ -222,10 +221,9 @@ def make_sampler(
     )
 
 
-def make_collate(rows: Any) -> Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]]:
-    """What makes tensors of a batch: the rows' own, else a :class:`Collate`."""
-    own = getattr(rows, "collate", None)
-    return own() if own is not None else Collate(rows.pad_id)
+def make_collate(rows: Any) -> Collate:
+    """What makes batches of a data set's examples."""
+    return Collate(rows.pad_id, rows.padded)
 
 
 def make_loader(

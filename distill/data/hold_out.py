@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from distill.data.questions import QuestionSplit
-from distill.data.split import Split
-from distill.data.tagged import TaggedSplit
+from distill.data.split import Group, Split
 from distill.errors import DataError, listed
 
 #: One row in so many is held out.
@@ -24,8 +22,6 @@ _NONE = -1
 #: Of numbers so many rows are held out at least: a correlation of fewer says nothing.
 _NUMBERS = 3
 _ADVICE = "give data.validation, or more rows"
-#: What a row is drawn by: the numbers of its labels.
-_Group = tuple[int, ...]
 
 
 def hold_out(
@@ -40,7 +36,7 @@ def hold_out(
 
     Args:
         train: the rows.
-        labels: names of the labels; of entities those of their types, of others none.
+        labels: the task's labels.
         seed: the recipe's.
         place: the file of the rows, for errors and notes.
         notes: gets a sentence on what was held out, and on labels that are not in both parts.
@@ -52,7 +48,7 @@ def hold_out(
         DataError: there are too few rows for two parts that say something.
     """
     random = np.random.default_rng([seed, _STREAM])
-    groups = _groups(train)
+    groups, labels = train.groups, train.group_names(labels)
     held = _by_number(train.labels, random) if groups is None else _by_label(groups, random)
     if not held:
         raise DataError(f"{place}: {_too_few(len(train))}; {_ADVICE}")
@@ -67,21 +63,7 @@ def hold_out(
     return train.take(rest), train.take(held).renamed("validation")
 
 
-def _groups(train: Split) -> list[_Group] | None:
-    """The labels of each row, or ``None`` where rows have a number each."""
-    if isinstance(train, TaggedSplit):
-        read = train.tag_set.read
-        return [tuple(sorted({span.type for span in read(tags)})) for tags in train.labels]
-    if isinstance(train, QuestionSplit):
-        return [(int(not answers),) for answers in train.answers]
-    if not train.labels:  # pairs without a similarity
-        return [()] * len(train)
-    if any(isinstance(label, float) for label in train.labels):
-        return None
-    return [label if isinstance(label, tuple) else (label,) for label in train.labels]
-
-
-def _by_label(groups: Sequence[_Group], random: np.random.Generator) -> list[int]:
+def _by_label(groups: Sequence[Group], random: np.random.Generator) -> list[int]:
     """Draw rows label by label, the rarest first, and leave each label a row to learn from."""
     rows: dict[int, list[int]] = {}
     for row in random.permutation(len(groups)).tolist():
@@ -131,7 +113,7 @@ def _too_few(rows: int) -> str:
 
 def _check_labels(
     train: Split,
-    groups: Sequence[_Group],
+    groups: Sequence[Group],
     held: Sequence[int],
     labels: Sequence[str],
     place: str,
@@ -140,13 +122,13 @@ def _check_labels(
     seen = sorted({label for row in held for label in groups[row]})
     one_each = all(isinstance(label, int) for label in train.labels)
     if not seen or (one_each and len(seen) < 2):
-        none = "would have no entity" if isinstance(train, TaggedSplit) else "would have no label"
+        none = f"would have no {train.labelled}"
         have = f"would all have the label '{labels[seen[0]]}'" if seen else none
         raise DataError(f"{place}: {_too_few(len(groups))}: those held out {have}; {_ADVICE}")
 
 
 def _missing(
-    groups: Sequence[_Group], held: Sequence[int], labels: Sequence[str], place: str
+    groups: Sequence[Group], held: Sequence[int], labels: Sequence[str], place: str
 ) -> list[str]:
     """A note on the labels that no held-out row has: no score looks at them."""
     seen = {label for row in held for label in groups[row]}

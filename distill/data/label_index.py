@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from distill.data.labels import Label, as_integer, looks_like_integer
+from distill.data.bad_rows import BadRows
+from distill.data.labels import Label, as_integer, label_names, looks_like_integer
 from distill.data.sources.table import Table
 from distill.errors import DataError, listed, nearest
 
@@ -119,3 +120,71 @@ class LabelIndex:
                 f"{nearest(unknown[0], labels)}; names are matched as they are written: rename "
                 "them in the data or in task.labels"
             )
+
+
+def index_labels(
+    tables: Mapping[str, Table],
+    raw: Mapping[str, list[list[Label]]],
+    given: Sequence[str] | None,
+    notes: list[str],
+    bad: BadRows,
+    *,
+    unseen: bool,
+) -> tuple[dict[str, Table], dict[str, list[list[int]]], tuple[str, ...]]:
+    """The indices of the labels of each row of every split.
+
+    Args:
+        tables: by role.
+        raw: the labels of each row of them.
+        given: ``task.labels``.
+        notes: gets sentences on integers, and on labels that training lacks.
+        bad: what to do with rows whose labels are not the task's.
+        unseen: whether splits may have labels that stand in no training row.
+
+    Returns:
+        The rows that are left, their indices, and the names of the labels.
+    """
+    values = {role: [value for row in rows for value in row] for role, rows in raw.items()}
+    labels = label_names(values["train"], tables["train"], given=given)
+    left, found = {}, {}
+    seen: set[int] = set()
+    for role in sorted(tables, key=lambda role: role != "train"):
+        index = LabelIndex(labels, values[role], tables[role])
+        known = {value: index.find(value) for value in set(values[role])}
+        if role != "train" and not unseen:
+            known = {value: _seen(one, seen, labels) for value, one in known.items()}
+        read = [_indices(row, known) for row in raw[role]]
+        wrong = {row: fault for row, fault in enumerate(read) if isinstance(fault, str)}
+        left[role] = bad.sift(tables[role], wrong)
+        found[role] = [indices for indices in read if not isinstance(indices, str)]
+        notes += [index.note] if index.note else []
+        if role == "train":
+            seen = {one for row in found[role] for one in row}
+            notes += _unseen(left[role], labels, seen)
+    return {role: left[role] for role in tables}, {role: found[role] for role in tables}, labels
+
+
+def _seen(index: int | str, seen: set[int], labels: Sequence[str]) -> int | str:
+    """An index, or what is wrong with it where no training row has this label."""
+    if isinstance(index, str) or index in seen:
+        return index
+    return f"the label '{labels[index]}' has no row in the training data; a model cannot learn it"
+
+
+def _unseen(table: Table, labels: Sequence[str], seen: set[int]) -> list[str]:
+    """A note on labels that no training row has."""
+    names = ", ".join(f"'{name}'" for index, name in enumerate(labels) if index not in seen)
+    return [f"{table.place}: no row has the label {names}"] if names else []
+
+
+def _indices(values: list[Label], known: dict[Label, int | str]) -> list[int] | str:
+    """A row's labels as indices, or what is wrong with them."""
+    found: list[int] = []
+    for value in values:
+        index = known[value]
+        if isinstance(index, str):
+            return index
+        if index in found:
+            return f"the label '{value}' stands twice in the row"
+        found.append(index)
+    return found

@@ -1,91 +1,65 @@
-"""Rows of a task, as every source gives them and every stage takes them."""
+"""Examples of a task, as every source gives them and every stage takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from distill import digest
+from distill.data.tokenized import Texts, TokenRows, tokenize
 from distill.files.bad_rows import BadRow
 
-#: Texts, and the second sentence of each where rows are pairs.
-Texts = tuple[list[str], list[str] | None]
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
-
-class TextRows(Protocol):
-    """Rows that can be tokenised: a :class:`Split`, or rows that lie in a file."""
-
-    @property
-    def name(self) -> str:
-        """What they are called."""
-        ...
-
-    @property
-    def targets(self) -> npt.NDArray[Any]:
-        """What is right for each row; see :attr:`Split.targets`."""
-        ...
-
-    @property
-    def paired(self) -> bool:
-        """Whether rows are pairs of sentences."""
-        ...
-
-    @property
-    def text_digest(self) -> str:
-        """Hash of the texts."""
-        ...
-
-    def digest(self) -> str:
-        """Hash of texts and labels."""
-        ...
-
-    def __len__(self) -> int:
-        """How many there are."""
-        ...
-
-    def chunks(self, size: int) -> Iterator[Texts]:
-        """The texts in order, about ``size`` rows at a time."""
-        ...
+#: What an example is drawn by where some are held out: the numbers of its labels.
+Group = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Split:
-    """Rows of one split, in the order of their source.
+    """Examples of one split, in the order of their source.
 
     Args:
         name: ``train``, ``validation`` or ``test``.
-        texts: the text of each row, or the first sentence of a pair.
-        labels: what is right for each row: an index into the task's labels, a number, or a tuple
-            of indices.
-        pairs: the second sentence of each row, or ``None`` for single sentences.
-        outputs: how many labels there are, where a row may have several.
+        texts: the text of each example, or the first one of a pair.
+        labels: an index into the task's labels, a number, or a tuple of indices for each example.
+        pairs: the second texts, or ``None`` for single texts.
+        outputs: how many labels there are, where an example may have several.
+
+    Attributes:
+        per_example: the fields that hold one value for each example.
+        labelled: what an example that has no group lacks, for errors.
     """
 
     name: str
-    texts: list[str]
+    texts: Sequence[str]
     labels: list[Any]
-    pairs: list[str] | None = None
+    pairs: Sequence[str] | None = None
     outputs: int | None = None
+
+    per_example: ClassVar[tuple[str, ...]] = ("texts", "labels", "pairs")
+    labelled: ClassVar[str] = "label"
 
     def __len__(self) -> int:
         return len(self.texts)
 
     @property
     def paired(self) -> bool:
-        """Whether rows are pairs of sentences."""
+        """Whether examples are pairs of texts that are read together."""
         return self.pairs is not None
 
     @property
     def targets(self) -> npt.NDArray[Any]:
         """The labels as an array.
 
-        Indices are int64 (N,) and numbers float32 (N,); where a row may have several labels it is
-        0 and 1 for each of them, float32 (N, C).
+        Indices are int64 (N,) and numbers float32 (N,); where an example may have several labels
+        it is 0 and 1 for each of them, float32 (N, C).
         """
         if self.outputs is None:
             numbers = any(isinstance(label, float) for label in self.labels)
@@ -95,8 +69,35 @@ class Split:
             found[row, list(indices)] = 1
         return found
 
+    @property
+    def groups(self) -> list[Group] | None:
+        """The labels of each example, or ``None`` where examples have a number each."""
+        if any(isinstance(label, float) for label in self.labels):
+            return None
+        return [label if isinstance(label, tuple) else (label,) for label in self.labels]
+
+    def group_names(self, labels: Sequence[str]) -> Sequence[str]:
+        """The names of the groups; empty where they have none.
+
+        Args:
+            labels: the task's labels.
+        """
+        return labels
+
+    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> TokenRows:
+        """What models read of the examples, and their labels.
+
+        Args:
+            tokenizer: a fast tokenizer.
+            max_length: tokens of one input, special ones included.
+
+        Raises:
+            DataError: the examples cannot be read with this tokenizer and length.
+        """
+        return tokenize(self, tokenizer, max_length=max_length)
+
     def chunks(self, size: int) -> Iterator[Texts]:
-        """The texts and second sentences in order, ``size`` rows at a time."""
+        """The texts and second texts in order, ``size`` examples at a time."""
         for start in range(0, len(self), size):
             pairs = None if self.pairs is None else self.pairs[start : start + size]
             yield self.texts[start : start + size], pairs
@@ -115,39 +116,62 @@ class Split:
         """SHA-256 (hex) of texts, pairs and labels; the name does not count."""
         return self._digest
 
-    def take(self, rows: Sequence[int]) -> Split:
-        """The rows with these numbers, in the order given."""
-        pairs = self.pairs
-        return Split(
-            name=self.name,
-            texts=[self.texts[row] for row in rows],
-            labels=[self.labels[row] for row in rows],
-            pairs=None if pairs is None else [pairs[row] for row in rows],
-            outputs=self.outputs,
-        )
+    def take(self, rows: Sequence[int]) -> Self:
+        """The examples with these numbers, in the order given."""
+        kept: dict[str, Any] = {}
+        for name in self.per_example:
+            if values := getattr(self, name):  # pairs and similarities may not be known
+                kept[name] = [values[row] for row in rows]
+        return replace(self, **kept)
 
-    def renamed(self, name: str) -> Split:
-        """The same rows under another name."""
+    def renamed(self, name: str) -> Self:
+        """The same examples under another name."""
         return replace(self, name=name)
 
 
 def named(label: Any, names: Sequence[str]) -> Any:
-    """A row's label as data have it: a name, a list of names, or the number that it is."""
+    """An example's label as data have it: a name, a list of names, or the number that it is."""
     if isinstance(label, tuple):
         return [names[index] for index in label]
     return label if isinstance(label, float) else names[label]
 
 
+def shared_with_training(splits: Mapping[str, Split]) -> list[str]:
+    """One sentence for each split that has texts of the training examples in it.
+
+    A model may know them by heart, so scores on them flatter.
+
+    Args:
+        splits: by role; ``train`` is what the others are compared with.
+    """
+    train = set(_keys(splits["train"]))
+    notes = []
+    for role, split in splits.items():
+        count = 0 if role == "train" else sum(key in train for key in _keys(split))
+        if count:
+            notes.append(
+                f"{split.name}: {count:,} of {len(split):,} rows stand in the training rows too "
+                "(the same text); scores on them flatter"
+            )
+    return notes
+
+
+def _keys(split: Split) -> Iterator[int]:
+    # Hashes stand for the texts: a set of texts would be large.
+    both = split.texts if split.pairs is None else zip(split.texts, split.pairs, strict=True)
+    return map(hash, both)
+
+
 @dataclass(frozen=True)
 class TaskData:
-    """A task's rows.
+    """A task's examples.
 
     Args:
         train: learned from.
         validation: chooses checkpoints.
         test: scored at the end only; ``None`` where the data have none with labels.
         labels: label names in the order of their integers.
-        more: further rows by name, scored at the end only.
+        more: further examples by name, scored at the end only.
         notes: sentences for the person: rows held out, splits left aside, limits drawn.
         bad: rows that were set aside, as they cannot be used.
     """

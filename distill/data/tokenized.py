@@ -1,15 +1,11 @@
-"""Token ids on disk: made once for a text, a tokenizer and a length, then memory-mapped.
-
-A cache folder holds flat arrays of all rows, one after the other, and ``tokens.json`` with the
-size and SHA-256 of each, which are checked whenever the folder is opened.
-"""
+"""Examples as token ids on disk: made once for a text, a tokenizer and a length."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,107 +13,173 @@ from tokenizers import Encoding, Tokenizer
 from torch.utils.data import Dataset
 
 from distill import digest
-from distill.atomic import write_json
 from distill.console import Bar
-from distill.data.split import TextRows, Texts
-from distill.data.stamps import cached_folder, stamp
-from distill.data.unknown import UnknownPieces
+from distill.data.array_store import ArrayStore, ArrayWriter, open_store
+from distill.data.text_loss import UnknownSubwords, cut_facts, cut_note, unknown_note
 from distill.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_VERSION = 3
+_VERSION = 4
 _CHUNK = 2000
-_IDS, _TYPES, _OFFSETS, _FACTS = "ids.int32", "types.uint8", "offsets.int64", "tokens.json"
-_CUT = "cut.int32"
+_TYPES = {"ids": "int32", "lengths": "int32", "cut": "int32"}
+
+#: Texts, and the second text of each where examples are pairs.
+Texts = tuple[Sequence[str], Sequence[str] | None]
+
+
+class TextRows(Protocol):
+    """Examples that can be tokenised: a split, or texts that lie in a file."""
+
+    @property
+    def name(self) -> str:
+        """What they are called."""
+        ...
+
+    @property
+    def targets(self) -> npt.NDArray[Any]:
+        """The label of each example; see :attr:`distill.data.split.Split.targets`."""
+        ...
+
+    @property
+    def paired(self) -> bool:
+        """Whether examples are pairs of texts."""
+        ...
+
+    @property
+    def text_digest(self) -> str:
+        """Hash of the texts."""
+        ...
+
+    def digest(self) -> str:
+        """Hash of texts and labels."""
+        ...
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def chunks(self, size: int) -> Iterator[Texts]:
+        """The texts in order, about ``size`` examples at a time."""
+        ...
 
 
 class TokenRows(Dataset[dict[str, Any]]):
-    """Rows of any kind as models read them.
+    """Examples of any kind as models read them.
 
-    An item is a dict with ``input_ids`` and ``token_type_ids`` (int arrays of the row's own
-    length), ``label`` (what is right for it) and ``index`` (int, the row's number). Rows with
-    labels of another shape have a ``collate`` of their own.
+    An item is a dict with ``input_ids`` and ``token_type_ids`` (int arrays of the example's own
+    length), ``labels`` and ``index`` (int, the example's number).
 
     Attributes:
-        lengths: tokens of each row, special ones included, int32 of shape (N,).
-        digest: SHA-256 (hex) of what the rows are: texts, tokenizer, length limit and labels.
+        lengths: tokens of each example, special ones included, int32 of shape (N,).
+        digest: SHA-256 (hex) of what the examples are: texts, tokenizer, length limit and labels.
         pad_id: the padding token's id.
+        padded: what of an item has one value per token, and the value that fills it up.
     """
 
     lengths: npt.NDArray[np.int32]
     digest: str
     pad_id: int
+    padded: Mapping[str, int] = MappingProxyType({})
 
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def notes(self, *, max_length: int, limit: int) -> list[str]:
+        """What a reader of the results should know, one sentence each.
 
-class TokenizedDataset(TokenRows):
-    """Rows as token ids, read from memory-mapped files; nothing of the corpus is held in Python.
+        Args:
+            max_length: ``data.max_length``.
+            limit: the most tokens that the model reads.
+        """
+        del max_length, limit
+        return []
 
-    An item is a dict with ``input_ids`` and ``token_type_ids`` (int arrays of the row's own
-    length), ``label`` (a number, or an array of C) and ``index`` (int, the row's number).
+    def cut_facts(self, *, limit: int) -> dict[str, Any] | None:
+        """What ``max_length`` cut; ``None`` where long texts are read in windows."""
+        del limit
+        return None
+
+
+class StoredRows(TokenRows):
+    """Token ids in memory-mapped files; nothing of the texts is held in Python.
 
     Args:
-        folder: a folder that :func:`tokenize` made.
-        labels: what is right for each row: int64 or float32 of shape (N,), or float32 (N, C).
-        digest: SHA-256 (hex) of what the rows are: texts, tokenizer, length limit and labels.
-        pad_id: the padding token's id.
-
-    Attributes:
-        lengths: tokens of each row, special ones included, int32 of shape (N,).
-        labels: see above.
-        digest: see above.
-        truncated: how many rows were cut to the length limit.
-        whole_lengths: tokens of each cut row before it was cut, int32 of shape (truncated,).
-        unknown: what the vocabulary lacks; see :meth:`UnknownPieces.facts`.
-        pad_id: see above.
+        store: ``ids`` and ``lengths``, and ``types`` where there is a second text.
+        digest: see :class:`TokenRows`.
+        pad_id: see there.
     """
 
-    def __init__(self, folder: Path, labels: npt.NDArray[Any], *, digest: str, pad_id: int) -> None:
-        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        self.folder = folder
-        self.labels = labels
-        self.digest = digest
-        self.pad_id = pad_id
-        self.truncated: int = facts["truncated"]
-        self.unknown: dict[str, Any] = facts["unknown"]
-        self.whole_lengths: npt.NDArray[np.int32] = np.fromfile(folder / _CUT, dtype=np.int32)
-        self._ids = np.memmap(folder / _IDS, dtype=np.int32, mode="r")
-        self._types = (
-            np.memmap(folder / _TYPES, dtype=np.uint8, mode="r")
-            if (folder / _TYPES).exists()
-            else None
-        )
-        self._offsets = np.fromfile(folder / _OFFSETS, dtype=np.int64)
-        self.lengths = np.diff(self._offsets).astype(np.int32)
+    def __init__(self, store: ArrayStore, *, digest: str, pad_id: int) -> None:
+        self.store, self.digest, self.pad_id = store, digest, pad_id
+        self.lengths = np.array(store["lengths"])
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        start, end = self._offsets[index], self._offsets[index + 1]
-        ids = self._ids[start:end]
-        types = np.zeros_like(ids) if self._types is None else self._types[start:end]
-        return {
-            "input_ids": ids,
-            "token_type_ids": types,
-            "label": self.labels[index],
-            "index": index,
-        }
+        tokens = slice(self.starts[index], self.starts[index + 1])
+        ids = self.store["ids"][tokens]
+        types = self.store["types"][tokens] if "types" in self.store else np.zeros_like(ids)
+        inputs = {"input_ids": ids, "token_type_ids": types}
+        return {**inputs, **self.labels_of(index, tokens), "index": index}
+
+    @abstractmethod
+    def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
+        """What an item has beside its inputs.
+
+        Args:
+            index: the example's number.
+            tokens: where its tokens stand in the store.
+        """
+
+
+class TokenizedDataset(StoredRows):
+    """Texts as token ids; ``labels`` of an item are a number, or an array of C.
+
+    Args:
+        store: what :func:`tokenize` wrote.
+        labels: int64 or float32 of shape (N,), or float32 (N, C).
+        digest: see :class:`TokenRows`.
+        pad_id: see there.
+
+    Attributes:
+        whole_lengths: tokens of each cut example before it was cut, int32 (M,).
+        unknown: what the vocabulary lacks; see :meth:`UnknownSubwords.facts`.
+    """
+
+    def __init__(
+        self, store: ArrayStore, labels: npt.NDArray[Any], *, digest: str, pad_id: int
+    ) -> None:
+        super().__init__(store, digest=digest, pad_id=pad_id)
+        self.labels = labels
+        self.whole_lengths: npt.NDArray[np.int32] = np.array(store["cut"])
+        self.unknown: dict[str, Any] = store.facts["unknown"]
+
+    @property
+    def truncated(self) -> int:
+        """How many examples were cut to the length limit."""
+        return len(self.whole_lengths)
+
+    def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
+        """See :meth:`StoredRows.labels_of`."""
+        del tokens
+        return {"labels": self.labels[index]}
 
     def relabelled(self, labels: npt.NDArray[Any]) -> TokenizedDataset:
-        """The same rows with other labels; the digest, which stands for the texts, stays."""
-        return TokenizedDataset(self.folder, labels, digest=self.digest, pad_id=self.pad_id)
+        """The same examples with other labels; the digest, which stands for the texts, stays."""
+        return TokenizedDataset(self.store, labels, digest=self.digest, pad_id=self.pad_id)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # Worker processes open the files themselves; a pickled memmap would be a copy of them.
-        return _reopen, (self.folder, self.labels, self.digest, self.pad_id)
+    def cut_facts(self, *, limit: int) -> dict[str, Any] | None:
+        """See :func:`distill.data.text_loss.cut_facts`."""
+        return cut_facts(self.lengths, self.whole_lengths, limit=limit)
 
-
-def _reopen(folder: Path, labels: npt.NDArray[Any], digest: str, pad_id: int) -> TokenizedDataset:
-    return TokenizedDataset(folder, labels, digest=digest, pad_id=pad_id)
+    def notes(self, *, max_length: int, limit: int) -> list[str]:
+        """How many examples are cut, and what the vocabulary lacks."""
+        facts = cut_facts(self.lengths, self.whole_lengths, limit=limit)
+        notes = [cut_note(facts, max_length=max_length, limit=limit), unknown_note(self.unknown)]
+        return [note for note in notes if note is not None]
 
 
 def tokenize(
@@ -141,16 +203,12 @@ def tokenize(
         max_length, strategy="longest_first", direction=tokenizer.truncation_side
     )
     key = digest.of_json([_VERSION, split.text_digest, digest.of_texts([engine.to_str()])])
-    folder = cached_folder(
-        "tokens",
-        key,
-        facts=_FACTS,
-        holds="tokens",
-        name=split.name,
-        fill=lambda new: _fill(new, split, engine, key),
+    types = _TYPES | ({"types": "uint8"} if split.paired else {})
+    store = open_store(
+        "tokens", key, types, name=split.name, fill=lambda writer: _fill(writer, split, engine)
     )
     return TokenizedDataset(
-        folder,
+        store,
         split.targets,
         digest=digest.of_json([key, split.digest()]),
         pad_id=padding_id(tokenizer),
@@ -198,38 +256,24 @@ def _encode(
     endless = Tokenizer.from_str(engine.to_str())
     endless.no_truncation()
     for texts, pairs in split.chunks(_CHUNK):
-        rows: list[Any] = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        rows: list[Any] = list(texts if pairs is None else zip(texts, pairs, strict=True))
         found = engine.encode_batch_fast(rows)
         # Of pairs the pieces cut off cannot be added up, so these few are tokenised once more.
         cut = [row for row, encoded in zip(rows, found, strict=True) if encoded.overflowing]
         yield (texts, pairs), found, [len(whole.ids) for whole in endless.encode_batch_fast(cut)]
 
 
-def _fill(new: Path, split: TextRows, engine: Tokenizer, key: str) -> None:
-    lengths: list[npt.NDArray[np.int64]] = [np.zeros(1, dtype=np.int64)]
-    cut: list[int] = []
-    unknown = UnknownPieces(engine)
-    names = [_IDS, _TYPES] if split.paired else [_IDS]
+def _fill(writer: ArrayWriter, split: TextRows, engine: Tokenizer) -> dict[str, Any]:
+    unknown = UnknownSubwords(engine)
     with Bar(f"tokenise {split.name}", len(split)) as bar:
         for texts, rows, whole in _encode(split, engine):
             unknown.add(*texts, rows)
-            lengths.append(np.array([len(row.ids) for row in rows], dtype=np.int64))
-            cut += whole
-            with (new / _IDS).open("ab") as file:
-                file.write(np.concatenate([row.ids for row in rows], dtype=np.int32).tobytes())
+            writer.append(
+                ids=np.concatenate([row.ids for row in rows]),
+                lengths=[len(row.ids) for row in rows],
+                cut=whole,
+            )
             if split.paired:
-                types = np.concatenate([row.type_ids for row in rows]).astype(np.uint8)
-                with (new / _TYPES).open("ab") as file:
-                    file.write(types.tobytes())
+                writer.append(types=np.concatenate([row.type_ids for row in rows]))
             bar.advance(len(rows))
-    offsets = np.cumsum(np.concatenate(lengths), dtype=np.int64)
-    (new / _OFFSETS).write_bytes(offsets.tobytes())
-    (new / _CUT).write_bytes(np.array(cut, dtype=np.int32).tobytes())
-    facts = {
-        "key": key,
-        "rows": len(split),
-        "truncated": len(cut),
-        "unknown": unknown.facts(),
-        "files": stamp(new, [*names, _OFFSETS, _CUT]),
-    }
-    write_json(new / _FACTS, facts)
+    return {"unknown": unknown.facts()}

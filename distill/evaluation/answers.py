@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from distill import atomic
-from distill.data.questions import QuestionSplit
-from distill.data.windowed import Asked
 from distill.errors import RunFolderError, quoted
 from distill.evaluation.mistakes import calibration_of
 from distill.evaluation.parts import Calibration, Disagreement
 from distill.tasks.qa.answers import best_of, normalize
+from distill.tasks.qa.windows import Asked, QuestionSplit
 from distill.text.spans import Decoding, Span, answer, window_spans
 
 _ARRAYS = ("starts", "ends", "scores", "em", "f1")

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.data.tagged_tokens import IGNORED, TaggedDataset
 from distill.evaluation.parts import Confusion, Disagreement, LabelScore
 from distill.evaluation.predictions import Predictions, Values, as_outputs
+from distill.tasks.ner.tokens import IGNORED, TaggedDataset
 from distill.text.tags import Span, TagSet
 
 #: What is said in the place of a real entity: none; or one that shares but some of its words.

@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from distill import atomic
 from distill.data.bad_rows import write_bad_rows
-from distill.data.cut_rows import cut_facts, cut_note
-from distill.data.tokenized import TokenizedDataset
-from distill.data.unknown import unknown_note
-from distill.data.windowed import WindowedDataset
 from distill.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -36,18 +32,13 @@ def write_data_facts(folder: RunFolder, workspace: Workspace) -> None:
     max_length = workspace.recipe.data.max_length
     limit = min(workspace.tokenizer.model_max_length, 1 << 20)  # some say 10^30
     cut: dict[str, Any] = {}
-    notes: list[str | None] = []
+    notes: list[str] = []
     for role, split in splits.items():
         rows = workspace.tokenized(split)
-        if isinstance(rows, WindowedDataset):
-            notes += [f"{role}: {note}" for note in rows.notes()]
-        if not isinstance(rows, TokenizedDataset):
-            continue  # rows in windows: nothing is cut off them
-        cut[role] = cut_facts(rows, limit=limit)
-        notes.append(cut_note(role, cut[role], max_length=max_length, limit=limit))
-        notes.append(unknown_note(role, rows.unknown))
-    told = [note for note in notes if note is not None]
-    for note in told:
+        notes += [f"{role}: {note}" for note in rows.notes(max_length=max_length, limit=limit)]
+        if (facts := rows.cut_facts(limit=limit)) is not None:
+            cut[role] = facts
+    for note in notes:
         logger.info("data: %s", note)
     others = {"test": data.test} if data.test is not None else {}
     content: dict[str, Any] = {
@@ -56,7 +47,7 @@ def write_data_facts(folder: RunFolder, workspace: Workspace) -> None:
         "bad": len(data.bad),
         "max_length": max_length,
         "cut": cut,
-        "notes": [*data.notes, *told],
+        "notes": [*data.notes, *notes],
     }
     atomic.write_json(folder.data, content)
     if data.bad:

@@ -11,7 +11,6 @@ import torch
 from lightning.pytorch.loggers import Logger
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from distill.data.encode import encode
 from distill.errors import RunFolderError
 from distill.evaluation.predictors import TorchPredictor
 from distill.evaluation.score import score_and_choose
@@ -277,7 +276,7 @@ class StageContext:
         if tokenizer is None:
             rows = workspace.tokenized(split, teacher)
         else:
-            rows = encode(split, tokenizer, max_length=self.recipe.data.max_length)
+            rows = split.encode(tokenizer, max_length=self.recipe.data.max_length)
         return score_and_choose(
             TorchPredictor(model, threads=self.recipe.trainer.threads), rows, workspace.task
         )

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from distill.data.questions import QuestionSplit
 from distill.data.split import Split
 from distill.data.tokenized import TokenRows
 from distill.evaluation import predictions
@@ -20,6 +19,7 @@ from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
 from distill.tasks.base import Task
 from distill.tasks.qa.answers import best_of
 from distill.tasks.qa.task import QuestionAnswering
+from distill.tasks.qa.windows import QuestionSplit
 
 _NONE = "(no answer)"
 

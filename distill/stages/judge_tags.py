@@ -12,8 +12,6 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split
-from distill.data.tagged import TaggedSplit
-from distill.data.tagged_tokens import TaggedDataset
 from distill.data.tokenized import TokenRows
 from distill.evaluation import predictions
 from distill.evaluation.bootstrap import Scorer, mean_scorer
@@ -25,6 +23,7 @@ from distill.evaluation.scorers import entity_scorer
 from distill.evaluation.tags import EntityMistakes, tag_keeper, tag_predictions
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
 from distill.tasks.base import Task
+from distill.tasks.ner.tokens import TaggedDataset, TaggedSplit
 from distill.text.tags import Span
 from distill.text.words import words_of
 

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from distill.data.split import Split
 from distill.data.tokenized import TokenRows
-from distill.data.vectors import VectorSplit
 from distill.evaluation import predictions
 from distill.evaluation.bootstrap import Scorer, mean_scorer
 from distill.evaluation.predictions import Predictions, write_predictions
@@ -24,6 +23,7 @@ from distill.evaluation.scorers import row_scorer
 from distill.stages.judge import MOST_ROWS, Judge, write_disagreements
 from distill.tasks.base import Task
 from distill.tasks.decoder import unit
+from distill.tasks.vectors.data import VectorSplit
 
 
 class VectorJudge(Judge):

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from transformers import PreTrainedTokenizerFast
 
-from distill.data.questions import QuestionSplit
 from distill.data.split import Split
-from distill.data.tagged import TaggedSplit
-from distill.data.tagged_tokens import TaggedDataset
 from distill.data.tokenized import TokenRows
-from distill.data.vectors import VectorSplit
 from distill.evaluation.predictions import KINDS
 from distill.stages.judge import Judge
 from distill.stages.judge_answers import AnswerJudge
@@ -17,7 +13,10 @@ from distill.stages.judge_rows import RowJudge
 from distill.stages.judge_tags import TagJudge
 from distill.stages.judge_vectors import VectorJudge
 from distill.tasks.base import Task
+from distill.tasks.ner.tokens import TaggedDataset, TaggedSplit
 from distill.tasks.qa.task import QuestionAnswering
+from distill.tasks.qa.windows import QuestionSplit
+from distill.tasks.vectors.data import VectorSplit
 
 
 def make_judge(

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from distill.data.augmentation.rows import ROWS, AugmentedSplit
-from distill.data.renumbered import token_for_token
+from distill.data.token_id_remap import token_for_token
 from distill.data.tokenized import TokenizedDataset, TokenRows, tokenize
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext

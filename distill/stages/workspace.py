@@ -11,19 +11,17 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
-from distill.data.encode import encode
-from distill.data.load import load_task_data
 from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.tokenized import TokenRows
-from distill.data.vectors import VectorSplit
 from distill.errors import DataError, ModelError
 from distill.modules.fit import Rows
 from distill.recipe.known import TOKENIZER_FILES, local_folder, teacher_shape
 from distill.recipe.schema import Recipe, TeacherModel, TextTask, VectorsTask, tokenizer_free
 from distill.tasks import make_task
 from distill.tasks.base import Task
+from distill.tasks.load import load_task_data
 from distill.tasks.weights import weights_note
 from students.heads import TOKEN_LEVEL
 from students.sentence_modules import SentenceModules
@@ -84,7 +82,7 @@ class Workspace:
         for note in self.data.notes:
             logger.info("data: %s", note)
         train = self.data.train
-        if isinstance(train, VectorSplit) and not train.scored:
+        if not train.labels:
             self._check_unscored()
 
     def _check_unscored(self) -> None:
@@ -266,7 +264,7 @@ class Workspace:
         tokenizer = self.tokenizer if teacher is None else self.tokenizer_of(teacher)
         key = (split.name, id(tokenizer))
         if key not in self._tokenized:
-            self._tokenized[key] = encode(split, tokenizer, max_length=self.recipe.data.max_length)
+            self._tokenized[key] = split.encode(tokenizer, max_length=self.recipe.data.max_length)
         return self._tokenized[key]
 
     @property

@@ -14,6 +14,7 @@ from tokenizers import Encoding, Tokenizer
 
 from distill.errors import DataError, ModelError
 from distill.files.bad_rows import is_unicode
+from distill.text.padding import attention_mask, pad
 
 Ids = npt.NDArray[np.int64]
 
@@ -123,15 +124,11 @@ class TextEncoder:
         """
         length = max(len(row) for row in rows)
         length = max(length, min(-(-length // multiple) * multiple, self.max_length))
-        ids = np.full((len(rows), length), self.pad_id, dtype=np.int64)
-        mask = np.zeros((len(rows), length), dtype=np.int64)
-        types = np.zeros((len(rows), length), dtype=np.int64)
-        for index, row in enumerate(rows):
-            count = len(row)
-            ids[index, :count] = row.ids
-            mask[index, :count] = 1
-            types[index, :count] = row.type_ids
-        return ids, mask, types
+        return (
+            pad([row.ids for row in rows], length, self.pad_id),
+            attention_mask(rows, length),
+            pad([row.type_ids for row in rows], length, 0),
+        )
 
 
 def _direction(folder: Path) -> str:

@@ -159,8 +159,8 @@ def test_mnli_scores_its_mismatched_rows_apart(
     """Splits under the names that the hub's data set has, in the place of those on the hub."""
     from datasets import Dataset, DatasetDict
 
-    from distill.data.load import load_task_data
     from distill.data.sources import hub
+    from distill.tasks.load import load_task_data
 
     sizes = {"train": 40, "validation_matched": 20, "validation_mismatched": 24}
     names = {"premise": sentences[0], "hypothesis": sentences[0][::-1]}

@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from distill import atomic, digest
 from distill.data.augmentation.generate import AugmentedRow
-from distill.data.split import Split, Texts, named
+from distill.data.split import Split, named
+from distill.data.tokenized import Texts
 
 ROWS = "rows.jsonl.gz"
 

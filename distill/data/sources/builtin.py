@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 from distill import digest
 from distill.atomic import new_folder, write_json
 from distill.cache import cache_folder
-from distill.data.bad_rows import BadRows
 from distill.data.sources import docsearch, docstrings
 from distill.data.sources.table import Table
 from distill.errors import DataError, listed, nearest
@@ -29,22 +27,12 @@ _ROLES = ("train", "validation", "test")
 Row = tuple[Any, ...]
 
 
-def read_builtin(
-    data: DataConfig,
-    wanted: Sequence[str],
-    base: Path | None,
-    bad: BadRows | None = None,
-    *,
-    several: bool = False,
-) -> dict[str, Table]:
-    """Read a built-in data set, with all three splits.
+def read_builtin(data: DataConfig, *, several: bool = False) -> dict[str, Table]:
+    """Read a built-in data set, with all three splits and the columns of ``BUILTIN``.
 
     Args:
         data: the recipe's ``data`` section; ``path`` is the data set's name.
-        wanted: not used, all columns are read: those of ``BUILTIN``.
-        base: not used.
-        bad: not used: every row can be parsed.
-        several: whether a row's label is a list of labels.
+        several: whether an example's label is a list of labels.
 
     Raises:
         DataError: an unknown name, or a cache folder that cannot be written.

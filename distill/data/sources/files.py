@@ -46,7 +46,7 @@ def read_files(
     base: Path | None,
     bad: BadRows | None = None,
     *,
-    tagged: bool = False,
+    column_files: bool = False,
 ) -> dict[str, Table]:
     """Read the files that ``data.train``, ``data.validation`` and ``data.test`` name.
 
@@ -58,7 +58,7 @@ def read_files(
         wanted: the columns to read.
         base: the folder that relative paths start from; ``None`` is the current one.
         bad: told of rows that cannot be parsed; left out, they are refused.
-        tagged: whether rows are words with tags, which column files have too.
+        column_files: whether column files are read too: examples are words with tags.
 
     Returns:
         A table for ``train`` and for each other split that is there.
@@ -75,23 +75,11 @@ def read_files(
         if inside is not None and role not in paths and split_for(role, inside) is not None:
             paths[role] = paths["train"]
     # All are looked up before any is read: a typing error in the last need not cost a long read.
-    readers = _READERS | _COLUMN_FILES if tagged else _READERS
+    readers = _READERS | _COLUMN_FILES if column_files else _READERS
     readers = readers | dict.fromkeys((CSV, TSV), partial(read_rows, delimiter=data.delimiter))
     for role, path in paths.items():
         _check(role, path, readers)
-    tables = {role: _read(role, path, wanted, bad, readers) for role, path in paths.items()}
-    _check_sentences(tables)
-    return tables
-
-
-def _check_sentences(tables: dict[str, Table]) -> None:
-    """Refuse a column file of one sentence: held out, it leaves nothing to learn from."""
-    train = tables["train"]
-    if train.word_lines and len(train) == 1 and "validation" not in tables:
-        raise DataError(
-            f"{train.place}: the file is one sentence (it has no blank lines), which leaves "
-            "nothing to train on; put a blank line behind each sentence"
-        )
+    return {role: _read(role, path, wanted, bad, readers) for role, path in paths.items()}
 
 
 def named_files(data: DataConfig) -> dict[str, str | None]:

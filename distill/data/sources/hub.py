@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill.console import stderr
-from distill.data.bad_rows import BadRows
 from distill.data.sources.columnar import from_dataset, split_for
 from distill.data.sources.files import named_files
 from distill.data.sources.table import Table
@@ -25,9 +24,7 @@ logger = logging.getLogger("distill")
 _FILES = "or copy the rows to files and set data.source=files data.train=PATH"
 
 
-def read_hub(
-    data: DataConfig, wanted: Sequence[str], base: Path | None, bad: BadRows | None = None
-) -> dict[str, Table]:
+def read_hub(data: DataConfig, wanted: Sequence[str]) -> dict[str, Table]:
     """Read the splits of a data set on the hub.
 
     ``data.train``, ``data.validation`` and ``data.test`` name splits; what is left out is found by
@@ -36,8 +33,6 @@ def read_hub(
     Args:
         data: the recipe's ``data`` section.
         wanted: the columns to read.
-        base: not used.
-        bad: not used: every row can be parsed.
 
     Returns:
         A table for ``train`` and for each other split that is there.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distill import digest
 from distill.data.sources.builtin import read_builtin
 from distill.data.sources.columnar import split_for
 from distill.data.sources.hub import load_splits
@@ -57,16 +57,10 @@ def text_sources(data: DataConfig, *, base: Path | None = None) -> dict[str, Tex
             if name is not None
         }
     if data.source == "builtin":
-        table = read_builtin(data, [data.columns.text], base)["train"]
+        table = read_builtin(data)["train"]
         rows = [str(text) for text in table.column(data.columns.text, "data.columns.text")]
-        return {"train": RowSource(table.place, rows, _fingerprint(rows), len(rows))}
+        return {"train": RowSource(table.place, rows, digest.of_texts(rows), len(rows))}
     return _hub(data)
-
-
-def _fingerprint(rows: Sequence[str]) -> str:
-    from distill import digest
-
-    return digest.of_texts(rows)
 
 
 def _hub(data: DataConfig) -> dict[str, TextSource]:

@@ -11,7 +11,6 @@ Reference:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.data.text.order import Key, TextSampler
-from distill.data.text.rows import TextCollate, TextRows
+from distill.data.text.order import Key
+from distill.data.text.rows import TextRows
 from distill.errors import DataError
 
 if TYPE_CHECKING:
@@ -170,16 +169,6 @@ class MaskedRows(TextRows):
         if self.nsp:
             row["nsp_labels"] = IGNORED if middle == end else int(elsewhere)
         return row
-
-    def collate(self) -> Callable[..., Any]:
-        """What makes tensors of a batch's rows."""
-        return TextCollate(self.pad_id)
-
-    def sampler(
-        self, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
-    ) -> TextSampler:
-        """The order of the batches; see :class:`TextSampler`."""
-        return super().sampler(batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world)
 
     @cached_property
     def _pairs(self) -> int:

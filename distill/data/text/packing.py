@@ -9,26 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distill import digest
-from distill.atomic import write_json
 from distill.console import Bar
-from distill.data.stamps import cached_folder, stamp
+from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.text.corpus import Corpus
 from distill.data.text.order import permuted
 from distill.errors import DataError
 
 #: One document of so many is held out where no validation text is named.
 HELD_OUT = 50
-_VERSION = 3
+_VERSION = 4
 #: Documents packed at a time.
 _CHUNK = 100
-_FACTS = "rows.json"
-_TRAIN, _HELD_OUT = "train.int64", "held_out.int64"
 
 Range = tuple[int, int]
 Row = tuple[int, int, int]
@@ -103,28 +100,20 @@ class Packed:
     """Rows of a corpus on disk.
 
     Args:
-        folder: a folder that :func:`pack` made.
-        key: SHA-256 (hex) of corpus, length, and what is held out.
+        store: what :func:`pack` wrote.
     """
 
-    folder: Path
-    key: str
+    store: ArrayStore
 
     @property
     def train(self) -> npt.NDArray[np.int64]:
         """The rows that are trained on, of shape (N, 4), memory-mapped."""
-        return _mapped(self.folder / _TRAIN)
+        return self.store["train"].reshape(-1, 4)
 
     @property
     def held_out(self) -> npt.NDArray[np.int64]:
         """The rows of the held-out documents, of shape (M, 4), memory-mapped."""
-        return _mapped(self.folder / _HELD_OUT)
-
-
-def _mapped(path: Path) -> npt.NDArray[np.int64]:
-    if path.stat().st_size == 0:  # which cannot be mapped
-        return np.zeros((0, 4), dtype=np.int64)
-    return np.memmap(path, dtype=np.int64, mode="r").reshape(-1, 4)
+        return self.store["held_out"].reshape(-1, 4)
 
 
 def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: int) -> Packed:
@@ -148,12 +137,17 @@ def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: i
     held = [HELD_OUT, seed] if hold_out else None
     key = digest.of_json([_VERSION, corpus.key, max_length, pair, held])
 
-    def fill(new: Path) -> None:
-        _fill(new, corpus, max_length, pair=pair, seed=seed if hold_out else None)
-        write_json(new / _FACTS, {"key": key, "files": stamp(new, [_TRAIN, _HELD_OUT])})
-
-    folder = cached_folder("text", key, facts=_FACTS, holds="rows", name="text", fill=fill)
-    return Packed(folder, key)
+    types = {"train": "int64", "held_out": "int64"}
+    store = open_store(
+        "text",
+        key,
+        types,
+        name="text",
+        fill=lambda writer: _fill(
+            writer, corpus, max_length, pair=pair, seed=seed if hold_out else None
+        ),
+    )
+    return Packed(store)
 
 
 def held_out_of(documents: int) -> int:
@@ -161,17 +155,15 @@ def held_out_of(documents: int) -> int:
     return max(1, documents // HELD_OUT, min(10, documents // 10))
 
 
-def _fill(new: Path, corpus: Corpus, max_length: int, *, pair: bool, seed: int | None) -> None:
+def _fill(
+    writer: ArrayWriter, corpus: Corpus, max_length: int, *, pair: bool, seed: int | None
+) -> dict[str, Any]:
     count = len(corpus.documents) - 1
     held_count = held_out_of(count) if seed is not None else 0
+    names = {False: "train", True: "held_out"}
     # Rows without B stand behind all others: those before them can change their B.
     alone: dict[bool, list[tuple[int, ...]]] = {True: [], False: []}
-    with (
-        (new / _TRAIN).open("wb") as train,
-        (new / _HELD_OUT).open("wb") as held_out,
-        Bar("pack text", count) as bar,
-    ):
-        files = {False: train, True: held_out}
+    with Bar("pack text", count) as bar:
         for first in range(0, count, _CHUNK):
             numbers = np.arange(first, min(first + _CHUNK, count))
             held = permuted(numbers, count, key=seed or 0) < held_count
@@ -182,8 +174,7 @@ def _fill(new: Path, corpus: Corpus, max_length: int, *, pair: bool, seed: int |
                 for row in pack_document(offsets, max_length=max_length, pair=pair):
                     where = alone if pair and row[1] == row[2] else rows
                     where[is_held].append((*row, number))
-            for is_held, file in files.items():
-                file.write(np.array(rows[is_held], dtype=np.int64).tobytes())
+            writer.append(**{name: rows[is_held] for is_held, name in names.items()})
             bar.advance(len(numbers))
-        for is_held, file in files.items():
-            file.write(np.array(alone[is_held], dtype=np.int64).tobytes())
+    writer.append(**{name: alone[is_held] for is_held, name in names.items()})
+    return {}

@@ -1,18 +1,13 @@
-"""Packed sequences of a text as a data set, read from memory-mapped files.
-
-Legend: B batch, L padded length.
-"""
+"""Packed sequences of a text as a data set, read from memory-mapped files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from distill import digest
@@ -69,7 +64,10 @@ class TextRows(Dataset[dict[str, Any]]):
 
     Attributes:
         pad_id: the padding token's id.
+        padded: see :class:`~distill.data.tokenized.TokenRows`.
     """
+
+    padded: ClassVar[Mapping[str, int]] = {"mlm_labels": -100}
 
     def __init__(self, corpus: Corpus, rows: npt.NDArray[np.int64], marks: Marks) -> None:
         self.corpus, self.rows, self.marks = corpus, rows, marks
@@ -107,10 +105,6 @@ class TextRows(Dataset[dict[str, Any]]):
             self.rows, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
         )
 
-    def collate(self) -> Callable[[Sequence[dict[str, Any]]], dict[str, Tensor]]:
-        """What makes tensors of a batch's rows."""
-        return TextCollate(self.pad_id)
-
     def take(self, limit: int | None) -> TextRows:
         """So many rows, evenly spread over the text; all where ``limit`` is none or larger."""
         if limit is None or limit >= len(self):
@@ -125,42 +119,3 @@ class TextRows(Dataset[dict[str, Any]]):
 
 def _spread(count: int, limit: int) -> npt.NDArray[np.int64]:
     return np.arange(limit, dtype=np.int64) * count // limit
-
-
-class TextCollate:
-    """Make tensors of a batch's sequences.
-
-    Args:
-        pad_id: the padding token's id.
-        multiple_of: L is rounded up to a multiple of it; matrix kernels like 8.
-    """
-
-    def __init__(self, pad_id: int, multiple_of: int = 8) -> None:
-        self.fill = {"input_ids": pad_id, "token_type_ids": 0, "mlm_labels": -100}
-        self.multiple_of = multiple_of
-
-    def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
-        """Pad and stack.
-
-        Args:
-            rows: items of :class:`TextRows`.
-
-        Returns:
-            ``input_ids``, ``attention_mask`` (1 token, 0 padding), ``token_type_ids`` and, where
-            the rows have them, ``mlm_labels``, of shape (B, L); ``index`` and, where the rows have
-            it, ``nsp_labels``, of shape (B,); all int64.
-        """
-        longest = max(len(row["input_ids"]) for row in rows)
-        length = -(-longest // self.multiple_of) * self.multiple_of
-        sizes = np.array([len(row["input_ids"]) for row in rows])
-        batch: dict[str, npt.NDArray[np.int64]] = {
-            "attention_mask": (np.arange(length) < sizes[:, None]).astype(np.int64)  # (B, L)
-        }
-        for name, value in rows[0].items():
-            if np.ndim(value) == 0:
-                batch[name] = np.array([row[name] for row in rows], dtype=np.int64)  # (B,)
-                continue
-            batch[name] = np.full((len(rows), length), self.fill[name], dtype=np.int64)  # (B, L)
-            for place, row in enumerate(rows):
-                batch[name][place, : len(row[name])] = row[name]
-        return {name: torch.from_numpy(array) for name, array in batch.items()}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.data.split import Texts
+from distill.data.tokenized import Texts
 from distill.tasks.floors.base import as_array
 
 Matrix = Any  # a scipy.sparse.csr_array or csr_matrix, (N, F)

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from distill.data.split import Split, TaskData, Texts
-from distill.data.tokenized import TokenRows
+from distill.data.split import Split, TaskData
+from distill.data.tokenized import Texts, TokenRows
 from distill.processor import usable_cores
 from distill.tasks.floors.base import Answer, Floor, Logits
 from distill.tasks.floors.features import Features, Matrix

@@ -15,10 +15,9 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split
-from distill.data.tagged import TaggedSplit, join
-from distill.data.tagged_tokens import IGNORED, TaggedDataset, word_tags
 from distill.data.tokenized import TokenRows, bare_engine
 from distill.tasks.floors.base import Answer, Floor, Logits, Numbers, as_array
+from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit, join, word_tags
 from distill.text.words import words_of
 
 #: Logit of the chosen tag; the others have 0.
@@ -67,7 +66,7 @@ class TagFloor(Floor):
             logits = np.zeros((len(numbers), length, len(self.tag_set.labels)), dtype=np.float32)
             logits[..., self.tag_set.outside] = _SURE / 2
             for place, window in enumerate(numbers.tolist()):
-                (tokens,) = np.nonzero(np.asarray(rows[window]["label"][:length]) != IGNORED)
+                (tokens,) = np.nonzero(np.asarray(rows[window]["labels"][:length]) != IGNORED)
                 tags = tags_of_row(int(rows.rows[window]))[firsts[window] :][: len(tokens)]
                 logits[place, tokens, tags] = _SURE
             return logits

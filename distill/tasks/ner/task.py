@@ -15,13 +15,13 @@ from torchmetrics import MetricCollection
 
 from distill import ranks
 from distill.data.split import TaskData
-from distill.data.tagged import TaggedSplit
 from distill.errors import DataError
 from distill.recipe import schema
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.ner.entities import METRICS, EntityScores
 from distill.tasks.ner.floor import TagFloor
+from distill.tasks.ner.tokens import TaggedSplit
 from distill.text.tags import TagSet
 
 _IGNORED = -100

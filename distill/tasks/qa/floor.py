@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
-from distill.data.questions import QuestionSplit
 from distill.data.split import Split
 from distill.data.tokenized import TokenRows
-from distill.data.windowed import Asked
 from distill.tasks.floors.base import Answer, Floor, Logits, Numbers, as_array
+from distill.tasks.qa.windows import Asked, QuestionSplit
 
 _WORD = re.compile(r"\w+(?:[-'’.,]\w+)*")
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])")

@@ -1,7 +1,7 @@
 """The part of a text that answers a question about it.
 
 Shapes: B batch, L length. A batch's ``labels`` (B, L) say which tokens may start or end an answer
-and which do; see :class:`distill.data.windowed.WindowedDataset`.
+and which do; see :class:`distill.tasks.qa.windows.WindowedDataset`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 
 from distill import ranks
-from distill.data.questions import QuestionSplit
 from distill.data.split import TaskData
-from distill.data.windowed import END, OUTSIDE, START, Asked
 from distill.recipe import schema
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.qa.answers import best_of
 from distill.tasks.qa.floor import AnswerFloor
+from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit
 from distill.text.spans import Decoding, window_spans
 
 #: Logit of the tokens that cannot start or end an answer: none has a smaller one, and its softmax

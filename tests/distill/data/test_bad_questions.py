@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill.data.bad_rows import HINT
-from distill.data.load import load_task_data
-from distill.data.questions import QuestionSplit
 from distill.data.split import TaskData
 from distill.errors import DataError
 from distill.recipe.schema import DataConfig, QuestionTask
+from distill.tasks.load import load_task_data
+from distill.tasks.qa.windows import QuestionSplit
 
 CONTEXT = "Normandy is in France."
 AT = 15

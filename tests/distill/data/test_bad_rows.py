@@ -6,11 +6,11 @@ import math
 import pytest
 
 from distill.data.bad_rows import HINT, BadRows, write_bad_rows
-from distill.data.load import load_task_data
 from distill.data.sources.table import Table
 from distill.errors import DataError
 from distill.files.bad_rows import BadRow, BadRowError
 from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+from distill.tasks.load import load_task_data
 
 TASK = ClassificationTask(kind="classification", labels=["no", "yes"])
 GOOD = [{"id": n, "text": f"text {n}", "label": ("no", "yes")[n % 2]} for n in range(20)]

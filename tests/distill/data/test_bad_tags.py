@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill.data.bad_rows import HINT
-from distill.data.load import load_task_data
 from distill.data.split import TaskData
 from distill.errors import DataError
 from distill.recipe.schema import Columns, DataConfig, NerTask
+from distill.tasks.load import load_task_data
 
 GOOD: list[dict[str, Any]] = [
     {"id": f"r{n}", "tokens": ["Ann", f"sings{n}"], "tags": ["B-person", "O"]} for n in range(20)

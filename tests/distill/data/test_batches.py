@@ -106,7 +106,7 @@ def test_fewer_rows_than_processes_are_refused():
 
 
 def row(ids, index=0):
-    return {"input_ids": ids, "token_type_ids": [1] * len(ids), "label": 1, "index": index}
+    return {"input_ids": ids, "token_type_ids": [1] * len(ids), "labels": 1, "index": index}
 
 
 @given(st.lists(st.integers(1, 70), min_size=1, max_size=9), st.sampled_from([1, 8, 16]))

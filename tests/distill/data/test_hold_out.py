@@ -15,10 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.data.hold_out import hold_out
-from distill.data.load import load_task_data
-from distill.data.questions import QuestionSplit
 from distill.data.split import Split, TaskData
-from distill.data.tagged import tagged
 from distill.errors import DataError
 from distill.recipe.schema import (
     ClassificationTask,
@@ -27,6 +24,9 @@ from distill.recipe.schema import (
     MultiLabelTask,
     RegressionTask,
 )
+from distill.tasks.load import load_task_data
+from distill.tasks.ner.tokens import tagged
+from distill.tasks.qa.windows import QuestionSplit
 from distill.text.tags import TagSet
 
 ONE = ClassificationTask(kind="classification")
@@ -176,7 +176,7 @@ def test_scores_on_rows_of_one_label_are_noted(tmp_path: Path) -> None:
 def test_another_process_holds_the_same_rows_out(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", [["a", "b", "c", "d"][: n % 5] for n in range(60)])
     code = (
-        "import sys; from distill.data.load import load_task_data as load\n"
+        "import sys; from distill.tasks.load import load_task_data as load\n"
         "from distill.recipe.schema import DataConfig, MultiLabelTask\n"
         "data = DataConfig(source='files', train=sys.argv[1])\n"
         "print(load(data, MultiLabelTask(kind='multi_label'), seed=3).validation.texts)"

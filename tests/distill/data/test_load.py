@@ -4,9 +4,9 @@ import json
 import pytest
 
 from distill.data.bad_rows import HINT
-from distill.data.load import load_task_data
 from distill.errors import DataError
 from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+from distill.tasks.load import load_task_data
 
 TASK = ClassificationTask(kind="classification")
 NAMED = ClassificationTask(kind="classification", labels=["no", "yes", "perhaps"])

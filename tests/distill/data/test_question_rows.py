@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from distill.data.bad_rows import BadRows
-from distill.data.question_rows import to_questions
 from distill.data.sources.table import Table
 from distill.errors import DataError
 from distill.recipe.schema import Columns, QuestionTask
+from distill.tasks.qa.data import QuestionReader
 
 CONTEXT = "Normandy is in France, and France is in Europe."
 
@@ -25,7 +25,12 @@ def table(answers, *, context=CONTEXT, rows=1, **columns):
 
 def read(*args, no_answer=False, **changes):
     task = QuestionTask(kind="qa", no_answer=no_answer)
-    return to_questions(table(*args, **changes), Columns(), task, name="dev", bad=BadRows())
+    return of(table(*args, **changes), task)
+
+
+def of(rows, task, bad=None):
+    splits, _ = QuestionReader(Columns(), task).read({"dev": rows}, [], bad or BadRows())
+    return splits["dev"]
 
 
 @pytest.mark.parametrize(
@@ -130,13 +135,13 @@ def test_missing_columns_name_the_key():
     names = ["question", "context", "answer"]
     found = Table("x.csv", {"question": ["a"], "context": ["b"]}, names)
     with pytest.raises(DataError, match=r"no column 'answers'.*did you mean 'answer'.*answers$"):
-        to_questions(found, Columns(), QuestionTask(kind="qa"), name="dev", bad=BadRows())
+        of(found, QuestionTask(kind="qa"))
 
 
 def test_bad_rows_are_set_aside_where_the_recipe_says_so():
     right, wrong = {"text": ["Europe"], "answer_start": [40]}, {"text": ["x"], "answer_start": [0]}
     rows = table([right, wrong, right], rows=3, id=["a", "b", "c"])
     bad = BadRows("skip")
-    found = to_questions(rows, Columns(), QuestionTask(kind="qa"), name="dev", bad=bad)
+    found = of(rows, QuestionTask(kind="qa"), bad)
     assert found.ids == ["a", "c"]
     assert [(row.place, row.reason[:14]) for row in bad.rows] == [("dev.jsonl:2", "the answer 'x'")]

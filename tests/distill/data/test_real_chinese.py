@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from distill.data.cut_rows import cut_facts, cut_note
 from distill.data.split import Split
 from distill.data.text.vocabulary import make_tokenizer, read_vocabulary
 from distill.data.tokenized import tokenize
-from distill.data.unknown import unknown_note
 
 pytestmark = pytest.mark.realdata
 
@@ -94,10 +92,8 @@ def test_cut_rows_and_unknown_signs_are_told(words: list[str], reviews: list[str
     rows = Split("validation", reviews, [0] * len(reviews))
     dataset = tokenize(rows, make_tokenizer(words), max_length=128)
     assert 300 < dataset.truncated < 400
-    told = cut_note("validation", cut_facts(dataset, limit=512), max_length=128, limit=512)
-    assert told is not None
-    assert told.startswith(f"validation: {dataset.truncated} of 1,200 rows (")
-    assert unknown_note("validation", dataset.unknown) == (
-        "validation: 220 of 95,481 pieces (0.2%) are not in the vocabulary, most often "
-        "“ ” … — 圬 忝"
+    cut, unknown = dataset.notes(max_length=128, limit=512)
+    assert cut.startswith(f"{dataset.truncated} of 1,200 rows (")
+    assert unknown == (
+        "220 of 95,481 pieces (0.2%) are not in the vocabulary, most often “ ” … — 圬 忝"
     )

@@ -1,4 +1,4 @@
-from distill.data.split import Split
+from distill.data.split import Split, shared_with_training
 
 ROWS = Split("train", ["a", "b", "c"], [0, 1, 0], pairs=["x", "y", "z"])
 
@@ -24,3 +24,22 @@ def test_text_digest_leaves_labels_out():
     other = Split("train", ROWS.texts, [1, 1, 1], pairs=ROWS.pairs)
     assert other.text_digest == ROWS.text_digest
     assert other.digest() != ROWS.digest()
+
+
+def test_rows_of_training_are_counted_in_the_others():
+    splits = {
+        "train": Split("train", ["a", "b", "c", "c"], [0, 1, 0, 1]),
+        "validation": Split("validation", ["c", "d", "c", "A"], [0, 0, 0, 0]),
+        "test": Split("test", ["e"], [0]),
+    }
+    assert shared_with_training(splits) == [
+        "validation: 2 of 4 rows stand in the training rows too (the same text); "
+        "scores on them flatter"
+    ]
+
+
+def test_pairs_are_the_same_when_both_texts_are():
+    train = Split("train", ["a", "b"], [0, 1], pairs=["x", "y"])
+    other = Split("test", ["a", "b"], [0, 1], pairs=["y", "y"])
+    (note,) = shared_with_training({"train": train, "test": other})
+    assert note.startswith("test: 1 of 2 rows stand")

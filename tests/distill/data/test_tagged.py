@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.data.tagged import TaggedSplit, join, tagged
+from distill.tasks.ner.tokens import TaggedSplit, join, tagged
 from distill.text.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")

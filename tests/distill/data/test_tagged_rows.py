@@ -9,9 +9,9 @@ import pytest
 from distill.data.bad_rows import BadRows
 from distill.data.sources.conll import read_conll
 from distill.data.sources.table import Table
-from distill.data.tagged_rows import to_tagged
 from distill.errors import DataError
 from distill.recipe.schema import Columns, NerTask
+from distill.tasks.ner.data import TagReader
 
 
 def table(
@@ -25,7 +25,13 @@ def table(
 def read(given: Table, notes: list[str] | None = None, **task: Any) -> Any:
     config = NerTask(kind="ner", **task)
     notes = [] if notes is None else notes
-    return to_tagged({"train": given}, Columns(), config, notes=notes)["train"]
+    return splits_of({"train": given}, config, notes)["train"]
+
+
+def splits_of(
+    tables: dict[str, Table], task: NerTask, notes: list[str], bad: BadRows | None = None
+) -> Any:
+    return TagReader(Columns(), task).read(tables, notes, bad or BadRows())[0]
 
 
 GOOD = (["Ann", "Lee", "sings"], ["B-person", "I-person", "O"])
@@ -81,7 +87,7 @@ def test_integers_keep_their_names_in_files_of_another_order(how: str, tmp_path:
         row = (["Ann", "Lee", "sings"], tags[role])
         tables[role] = table([row], place=place, names=names if how == "carried" else None)
     notes: list[str] = []
-    found = to_tagged(tables, Columns(), NerTask(kind="ner"), notes=notes)
+    found = splits_of(tables, NerTask(kind="ner"), notes)
     assert found["validation"].labels == found["train"].labels == [[1, 2, 0]]
     assert notes == []
 
@@ -94,7 +100,7 @@ def test_a_file_with_other_types_of_as_many_is_refused_with_both_lists() -> None
         for role, own in zip(("train", "validation"), names, strict=True)
     }
     with pytest.raises(DataError) as error:
-        to_tagged(tables, Columns(), NerTask(kind="ner"), notes=[])
+        splits_of(tables, NerTask(kind="ner"), [])
     assert str(error.value).startswith(
         "validation.parquet: its tags are 'O', 'B-LOC', 'I-LOC', and the task's are "
         "'O', 'B-PER', 'I-PER'; 'B-LOC' is none of them"
@@ -193,9 +199,9 @@ def test_data_without_entities_are_refused(rows: list[tuple[Any, Any]], what: st
 def test_types_that_training_lacks_are_unknown() -> None:
     tables = {"train": table([GOOD]), "validation": table([(["Rome"], ["B-place"])])}
     with pytest.raises(DataError, match="'B-place' is unknown; types are 'person'"):
-        to_tagged(tables, Columns(), NerTask(kind="ner"), notes=[])
+        splits_of(tables, NerTask(kind="ner"), [])
     task = NerTask(kind="ner", labels=["person", "place"])
-    assert to_tagged(tables, Columns(), task, notes=[])["validation"].labels == [[3]]
+    assert splits_of(tables, task, [])["validation"].labels == [[3]]
 
 
 def test_emoji_and_right_to_left_words_are_words() -> None:
@@ -207,7 +213,7 @@ def test_bad_rows_are_set_aside_where_asked() -> None:
     rows = [GOOD, (["a", "b"], ["O", "I-person"]), (["a"], []), GOOD, (["a"], ["B-x"]), GOOD]
     bad, notes = BadRows("skip"), list[str]()
     task = NerTask(kind="ner", labels=["person"])
-    found = to_tagged({"train": table(rows)}, Columns(), task, notes=notes, bad=bad)["train"]
+    found = splits_of({"train": table(rows)}, task, notes, bad)["train"]
     assert len(found) == len(found.words) == len(found.labels) == 3
     assert {row.place: row.reason.partition(";")[0] for row in bad.rows} == {
         "rows.jsonl:2": "word 2: 'I-person' follows 'O', but goes on with an entity",

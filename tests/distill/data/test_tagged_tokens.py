@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +9,9 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from distill.data.tagged import TaggedSplit, tagged
-from distill.data.tagged_tokens import IGNORED, TaggedDataset, tag_tokens
+from distill.data.batches import make_collate
 from distill.errors import DataError
+from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit, tag_tokens, tagged
 from distill.text.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
@@ -36,7 +35,7 @@ def labelled(rows: TaggedDataset, tokenizer: Any, tag_set: TagSet = TAGS) -> lis
     found = []
     for item in (rows[index] for index in range(len(rows))):
         tokens = tokenizer.convert_ids_to_tokens(item["input_ids"].tolist())
-        pairs = zip(tokens, item["label"].tolist(), strict=True)
+        pairs = zip(tokens, item["labels"].tolist(), strict=True)
         found.append([f"{t}/{tag_set.labels[tag]}" for t, tag in pairs if tag != IGNORED])
     return found
 
@@ -52,7 +51,7 @@ def test_first_pieces_of_units_are_labelled(tokenizer: Any) -> None:
         ["ann/B-person", "@/I-person", "lee/I-person", "a/O", "in/O", "rome/B-place", "./I-place"],
         ["ann/B-person"],
     ]
-    assert rows[0]["label"][0] == rows[0]["label"][-1] == IGNORED
+    assert rows[0]["labels"][0] == rows[0]["labels"][-1] == IGNORED
     assert [rows[index]["row"] for index in range(2)] == [0, 1]
     assert rows[0]["alone"]
 
@@ -65,34 +64,33 @@ def test_bioes_ends_where_the_last_unit_does(tokenizer: Any) -> None:
     assert labelled(rows, tokenizer, tag_set) == [["@/B-person", "ann/E-person", "ann/S-person"]]
 
 
-def test_long_rows_are_windows_and_nothing_is_lost(
-    tokenizer: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_long_rows_are_windows_and_nothing_is_lost(tokenizer: Any) -> None:
     long = " ".join(f"{word}/O" for word in ["good", "film"] * 20) + " Ann/B-person Lee/I-person"
     given = split("Ann/B-person", long, stride=4)
-    with caplog.at_level(logging.INFO, logger="distill"):
-        rows = tag_tokens(given, tokenizer, max_length=16)
+    rows = tag_tokens(given, tokenizer, max_length=16)
     assert rows.rows.tolist() == [0, 1, 1, 1, 1]
     assert [rows[index]["alone"] for index in range(5)] == [True, False, False, False, False]
     words = [pair for window in labelled(rows, tokenizer)[1:] for pair in window]
     assert words == [*(["good/O", "film/O"] * 20), "ann/B-person", "lee/I-person"]
     assert rows.lengths.max() == 16
-    assert "1 of 2 rows are longer than 16 tokens; they are read in 4 windows" in caplog.text
+    assert rows.notes(max_length=16, limit=128) == [
+        "1 of 2 rows are longer than 16 tokens; they are read in 4 windows"
+    ]
 
 
-def test_entities_without_tokens_are_told(tokenizer: Any, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="distill"):
-        rows = tag_tokens(split("\u200b/B-person Ann/O", "\u200b/O"), tokenizer, max_length=16)
+def test_entities_without_tokens_are_told(tokenizer: Any) -> None:
+    rows = tag_tokens(split("\u200b/B-person Ann/O", "\u200b/O"), tokenizer, max_length=16)
     assert labelled(rows, tokenizer) == [["ann/O"]]
     assert rows.lost == 1
-    assert "1 entities have no token" in caplog.text
+    (note,) = rows.notes(max_length=16, limit=128)
+    assert note.startswith("1 entities have no token")
     with pytest.raises(DataError, match="makes no token of any word"):
         tag_tokens(split("\u200b/O"), tokenizer, max_length=16)
 
 
 def test_batches_are_padded_with_ignored_labels(tokenizer: Any) -> None:
     rows = tag_tokens(split("Ann/B-person sings/O", "Ann/B-person"), tokenizer, max_length=16)
-    batch = rows.collate()([rows[0], rows[1]])
+    batch = make_collate(rows)([rows[0], rows[1]])
     assert batch["labels"].shape == batch["input_ids"].shape
     assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
     assert (batch["labels"] != IGNORED).sum(dim=1).tolist() == [2, 1]
@@ -102,7 +100,10 @@ def test_batches_are_padded_with_ignored_labels(tokenizer: Any) -> None:
 
 def test_tokens_are_cached_by_what_they_are_made_of(tokenizer: Any) -> None:
     one = tag_tokens(split("Ann/B-person sings/O"), tokenizer, max_length=16)
-    assert tag_tokens(split("Ann/B-person sings/O"), tokenizer, max_length=16).folder == one.folder
+    assert (
+        tag_tokens(split("Ann/B-person sings/O"), tokenizer, max_length=16).store.folder
+        == one.store.folder
+    )
     others = [
         tag_tokens(split("Ann/B-place sings/O"), tokenizer, max_length=16),
         tag_tokens(split("Ann/B-person sings/O"), tokenizer, max_length=24),
@@ -110,7 +111,7 @@ def test_tokens_are_cached_by_what_they_are_made_of(tokenizer: Any) -> None:
     ]
     assert len({one.digest, *(other.digest for other in others)}) == 4
     copy = pickle.loads(pickle.dumps(one))
-    assert np.array_equal(copy[0]["label"], one[0]["label"])
+    assert np.array_equal(copy[0]["labels"], one[0]["labels"])
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distill.data.load import load_task_data
 from distill.errors import DataError
 from distill.recipe.schema import Columns, DataConfig, MultiLabelTask, RegressionTask
+from distill.tasks.load import load_task_data
 
 SEVERAL = MultiLabelTask(kind="multi_label")
 NUMBER = RegressionTask(kind="regression")

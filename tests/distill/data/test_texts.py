@@ -2,8 +2,7 @@ import math
 
 import pytest
 
-from distill.data.sources.table import Table
-from distill.data.texts import id_faults, text_fault, text_faults
+from distill.data.sources.table import Table, id_faults, text_fault, text_faults
 from distill.errors import DataError
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from distill.data.split import Split
+from distill.data.text_loss import unknown_note
 from distill.data.tokenized import tokenize
-from distill.data.unknown import unknown_note
 from distill.errors import DataError
 
 
@@ -26,7 +26,7 @@ def split(sentences):
 
 def rows_of(dataset):
     return [
-        (row["input_ids"].tolist(), row["token_type_ids"].tolist(), row["label"], row["index"])
+        (row["input_ids"].tolist(), row["token_type_ids"].tolist(), row["labels"], row["index"])
         for row in (dataset[index] for index in range(len(dataset)))
     ]
 
@@ -76,7 +76,7 @@ def test_labels_are_the_splits_and_count_in_the_digest(tokenizer, split):
     second = tokenize(other, tokenizer, max_length=32)
     assert second.labels.tolist() == other.labels
     assert first.digest != second.digest
-    assert first.folder == second.folder
+    assert first.store.folder == second.store.folder
 
 
 def test_digest_changes_with_length_text_and_tokenizer(tokenizer, split, tiny_bert):
@@ -93,7 +93,7 @@ def test_digest_changes_with_length_text_and_tokenizer(tokenizer, split, tiny_be
     assert len(digests) == 4
 
 
-@pytest.mark.parametrize("name", ["ids.int32", "offsets.int64", "tokens.json"])
+@pytest.mark.parametrize("name", ["ids", "lengths", "store.json"])
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_damaged_cache_is_made_anew_and_said(tokenizer, split, cache, caplog, name, damage):
     fresh = rows_of(tokenize(split, tokenizer, max_length=32))
@@ -114,14 +114,14 @@ def test_damaged_cache_is_made_anew_and_said(tokenizer, split, cache, caplog, na
 def test_no_temporary_folder_is_left(tokenizer, split, cache):
     tokenize(split, tokenizer, max_length=32)
     names = sorted(path.name for path in folder_of(cache).iterdir())
-    assert names == ["cut.int32", "ids.int32", "offsets.int64", "tokens.json"]
+    assert names == ["cut", "ids", "lengths", "store.json"]
 
 
 def test_pickle_holds_a_path_and_not_the_tokens(tokenizer, split):
     many = Split("train", split.texts * 200, split.labels * 200)
     dataset = tokenize(many, tokenizer, max_length=32)
-    # The labels travel (8 bytes a row); ids would be several times as much.
-    assert len(pickle.dumps(dataset)) < 8 * len(many) + 1000
+    # Labels and lengths travel (20 bytes an example); ids would be several times as much.
+    assert len(pickle.dumps(dataset)) < 20 * len(many) + 2000
     assert rows_of(pickle.loads(pickle.dumps(dataset))) == rows_of(dataset)
 
 
@@ -135,6 +135,20 @@ def test_more_rows_than_a_chunk(tokenizer, monkeypatch, split):
 def test_length_beyond_the_models_is_refused(tokenizer, split):
     with pytest.raises(DataError, match=r"^data\.max_length: 129, .* at most 128 tokens; write"):
         tokenize(split, tokenizer, max_length=129)
+
+
+def test_another_process_may_have_been_there_first(tokenizer, split, monkeypatch):
+    from distill.data import tokenized
+
+    fill = tokenized._fill
+
+    def late(*_: object) -> None:
+        monkeypatch.setattr("distill.data.tokenized._fill", fill)
+        tokenize(split, tokenizer, max_length=32)
+        raise OSError(39, os.strerror(39))
+
+    monkeypatch.setattr("distill.data.tokenized._fill", late)
+    assert len(tokenize(split, tokenizer, max_length=32)) == 64
 
 
 def test_empty_split_is_refused(tokenizer):
@@ -164,13 +178,13 @@ def test_index_out_of_range(tokenizer, split):
 def test_what_the_vocabulary_lacks_is_told(tokenizer):
     def note(texts, pairs=None, max_length=7):
         rows = Split("train", texts, [0] * len(texts), pairs=pairs)
-        return unknown_note("train", tokenize(rows, tokenizer, max_length=max_length).unknown)
+        return unknown_note(tokenize(rows, tokenizer, max_length=max_length).unknown)
 
     texts = ["the good film 好", "the 好 film 龘 is good 龘", "the film"]
-    told = "train: 3 of 11 pieces (27.3%) are not in the vocabulary, most often 好 龘"
+    told = "3 of 11 pieces (27.3%) are not in the vocabulary, most often 好 龘"
     assert note(texts) == told
     assert note(texts) == told  # from the cache
     # Of a pair, in which of the two texts a piece stands.
-    told = "train: 3 of 7 pieces (42.9%) are not in the vocabulary, most often 龘 好"
+    told = "3 of 7 pieces (42.9%) are not in the vocabulary, most often 龘 好"
     assert note(["the film 好"], pairs=["a 龘龘 film"], max_length=20) == told
     assert note(["the film"]) is None

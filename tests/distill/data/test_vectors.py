@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from distill.data.encode import encode
-from distill.data.load import load_task_data
 from distill.data.split import TaskData
-from distill.data.vectors import PairSampler, SentenceRows, VectorSplit
 from distill.errors import DataError
 from distill.recipe.schema import Columns, DataConfig, VectorsTask
+from distill.tasks.load import load_task_data
+from distill.tasks.vectors.data import PairSampler, SentenceRows, VectorSplit
 
 TASK = VectorsTask(kind="vectors")
 COLUMNS = Columns(text="a", text_pair="b", label="score")
@@ -56,17 +55,15 @@ def test_training_rows_of_three_kinds(tmp_path: Path) -> None:
 
 def test_each_text_is_a_row_of_its_own(tmp_path: Path, tiny_bert: Callable[..., Path]) -> None:
     split = VectorSplit("train", ["the film", "good"], [1.0, 4.5], ["a bad film here", "fine"])
-    rows = encode(split, AutoTokenizer.from_pretrained(tiny_bert()), max_length=16)
+    rows = split.encode(AutoTokenizer.from_pretrained(tiny_bert()), max_length=16)
     assert isinstance(rows, SentenceRows)
     assert rows.lengths.tolist() == [4, 6, 3, 3]
     assert rows.labels.tolist() == [1.0, 1.0, 4.5, 4.5]
     again = pickle.loads(pickle.dumps(rows))
     assert again.in_pairs
     assert len(again) == 4
-    single = encode(
-        VectorSplit("train", split.texts, []),
-        AutoTokenizer.from_pretrained(tiny_bert()),
-        max_length=16,
+    single = VectorSplit("train", split.texts, []).encode(
+        AutoTokenizer.from_pretrained(tiny_bert()), max_length=16
     )
     assert len(single) == 2
     assert all(math.isnan(label) for label in single.labels)

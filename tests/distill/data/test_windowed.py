@@ -10,9 +10,8 @@ import torch
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
-from distill.data.questions import QuestionSplit
-from distill.data.windowed import END, INSIDE, OUTSIDE, START, window
 from distill.errors import DataError
+from distill.tasks.qa.windows import END, INSIDE, OUTSIDE, START, QuestionSplit, window
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)
 SHORT = "a good film \U0001f600 by שלום he"
@@ -44,7 +43,7 @@ def test_every_window_knows_its_answer(tokenizer):
     told = []
     for index in range(len(rows)):
         item = rows[index]
-        label, asked = item["label"], item["asked"]
+        label, asked = item["labels"], item["asked"]
         size = len(asked.chars)
         inside = [0, *range(asked.first, asked.first + size)]
         assert sorted(np.flatnonzero(label != OUTSIDE)) == inside
@@ -78,13 +77,15 @@ def test_a_batch_holds_what_loss_and_metrics_need(tokenizer):
 def test_windows_are_cached_by_text_and_limits_and_read_again(tokenizer, cache):
     first = window(split(), tokenizer, max_length=32)
     again = window(split(labels=[(), (), ()]), tokenizer, max_length=32)
-    assert again.folder == first.folder
+    assert again.store.folder == first.store.folder
     assert again.digest != first.digest
     assert not again.spans.any()
-    assert window(split(stride=4), tokenizer, max_length=32).folder != first.folder
-    assert window(split(max_question=9), tokenizer, max_length=32).folder != first.folder
+    assert window(split(stride=4), tokenizer, max_length=32).store.folder != first.store.folder
+    assert (
+        window(split(max_question=9), tokenizer, max_length=32).store.folder != first.store.folder
+    )
     before = [first[index]["input_ids"].tolist() for index in range(len(first))]
-    (first.folder / "ids").write_bytes(b"1234")
+    (first.store.folder / "ids").write_bytes(b"1234")
     mended = window(split(), tokenizer, max_length=32)
     assert [mended[index]["input_ids"].tolist() for index in range(len(mended))] == before
 
@@ -108,7 +109,7 @@ def test_what_was_cut_or_cannot_be_learned_is_told(tokenizer):
         max_length=32,
     )
     assert rows.truncated == 1
-    assert rows.notes() == [
+    assert rows.notes(max_length=32, limit=128) == [
         f"3 questions in {len(rows)} windows of their texts",
         "1 questions are cut; task.max_question_length keeps more of them",
         "1 answers do not stand whole in any window, so that nothing is learned from them; raise "

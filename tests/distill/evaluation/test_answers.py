@@ -13,11 +13,10 @@ import torch
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
-from distill.data.questions import QuestionSplit
-from distill.data.windowed import WindowedDataset, window
 from distill.errors import RunFolderError
 from distill.evaluation.answers import AnswerPredictions, Answers, read_answers, write_answers
 from distill.tasks.qa.task import QuestionAnswering
+from distill.tasks.qa.windows import QuestionSplit, WindowedDataset, window
 from distill.text.spans import Decoding, answer, window_spans
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)

@@ -12,8 +12,6 @@ import torch
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
-from distill.data.tagged import TaggedSplit, tagged
-from distill.data.tagged_tokens import tag_tokens
 from distill.evaluation.mistakes import calibration
 from distill.evaluation.predictions import Predictions, read_predictions, write_predictions
 from distill.evaluation.tags import (
@@ -24,6 +22,7 @@ from distill.evaluation.tags import (
     tag_predictions,
 )
 from distill.tasks.ner.task import Ner
+from distill.tasks.ner.tokens import TaggedSplit, tag_tokens, tagged
 from distill.text.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
@@ -147,7 +146,7 @@ def test_words_are_kept_in_the_order_of_the_data(tokenizer: Any, tmp_path: Path)
             keep(part.numpy(), batch)
     flat = []
     for window in range(len(rows)):
-        label = torch.from_numpy(np.array(rows[window]["label"], dtype=np.int64))
+        label = torch.from_numpy(np.array(rows[window]["labels"], dtype=np.int64))
         flat.append(logits[window, : len(label)][label != -100])
     np.testing.assert_allclose(found.outputs["x"], torch.cat(flat).softmax(-1).numpy(), atol=1e-6)
     # The entities are those that the metrics count.

@@ -10,9 +10,9 @@ import pytest
 import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer, BertForTokenClassification
 
-from distill.data.tagged import join
 from distill.export.folder import export_folder
 from distill.runtime import load
+from distill.tasks.ner.tokens import join
 from distill.text.tags import tags_of
 from teachers.resolve import resolve_model
 

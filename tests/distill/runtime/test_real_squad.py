@@ -15,8 +15,6 @@ from torchmetrics.text import SQuAD
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 
 from distill.data.bad_rows import BadRows
-from distill.data.encode import encode
-from distill.data.question_rows import to_questions
 from distill.data.sources.squad import read_squad
 from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.score import score
@@ -26,6 +24,7 @@ from distill.export.transformers_folder import save_transformers
 from distill.recipe.schema import Columns, QuestionTask
 from distill.runtime import load
 from distill.tasks import make_task
+from distill.tasks.qa.data import QuestionReader
 from students.build import build_student
 from students.sizes import resolve_size
 from teachers.load import load_teacher, load_tokenizer
@@ -45,7 +44,8 @@ TASK = QuestionTask(kind="qa", stride=STRIDE)
 @pytest.fixture(scope="module")
 def split(real_data):
     table = read_squad(real_data / "squad_v1_dev" / "local_dev.json.gz", [])
-    rows = to_questions(table, Columns(), TASK, name="validation", bad=BadRows())
+    splits, _ = QuestionReader(Columns(), TASK).read({"validation": table}, [], BadRows())
+    rows = splits["validation"]
     draw = np.random.default_rng(0).permutation(len(rows))[:ROWS]
     return rows.take(sorted(draw.tolist()))
 
@@ -130,7 +130,7 @@ def test_runtime_and_transformers_give_the_same_answers(split, bundle, answers):
 
 
 def test_the_tasks_metrics_score_the_answers_that_are_given(split, bundle, answers):
-    rows = encode(split, load_tokenizer(bundle), max_length=LENGTH)
+    rows = split.encode(load_tokenizer(bundle), max_length=LENGTH)
     assert len(rows) > ROWS * 1.4
     found = score(FilePredictor(bundle / "model.onnx", threads=1), rows, make_task(TASK, ()))
     oracle = SQuAD()

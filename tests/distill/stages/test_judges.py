@@ -9,19 +9,16 @@ import numpy as np
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
-from distill.data.encode import encode
-from distill.data.questions import QuestionSplit
 from distill.data.split import Split
-from distill.data.tagged import tagged
-from distill.data.tagged_tokens import tag_tokens
-from distill.data.vectors import VectorSplit
-from distill.data.windowed import window
 from distill.evaluation.answers import read_answers
 from distill.evaluation.predictions import read_predictions
 from distill.stages.judges import make_judge
 from distill.tasks.classification.task import Classification
 from distill.tasks.ner.task import Ner
+from distill.tasks.ner.tokens import tag_tokens, tagged
 from distill.tasks.qa.task import QuestionAnswering
+from distill.tasks.qa.windows import QuestionSplit, window
+from distill.tasks.vectors.data import VectorSplit
 from distill.tasks.vectors.task import Vectors
 from distill.text.tags import TagSet, tags_of
 
@@ -170,7 +167,7 @@ def test_of_vectors_the_cosines_of_pairs_are_kept(tmp_path, tiny_bert):
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
     texts, pairs = ["a film", "the good film", "bad"], ["the film", "good", "a bad one here"]
     split = VectorSplit("test", texts, [4.0, 1.0, 3.0], pairs=pairs)
-    rows = encode(split, tokenizer, max_length=16)
+    rows = split.encode(tokenizer, max_length=16)
     task = Vectors()
     judge = make_judge(task, split, rows, tokenizer)
     random = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from transformers import (
 )
 
 import students  # noqa: F401  (the Auto classes learn of pruned BERTs)
-from distill.data.renumbered import numbers_of
+from distill.data.token_id_remap import numbers_of
 from distill.evaluation.cost import parameters
 from distill.export.onnx import export_onnx
 from distill.modules.base import model_inputs

@@ -8,9 +8,8 @@ from torchmetrics.text import SQuAD
 from transformers import AutoTokenizer, BertConfig, BertForQuestionAnswering
 
 from distill.data.batches import make_loader
-from distill.data.questions import QuestionSplit
-from distill.data.windowed import window
 from distill.tasks.qa.task import QuestionAnswering
+from distill.tasks.qa.windows import QuestionSplit, window
 from distill.text.spans import Decoding, answer, window_spans
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)

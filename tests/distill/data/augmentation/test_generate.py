@@ -210,5 +210,5 @@ def test_rows_in_a_file_are_tokenised_from_it(look, tokenizer, tmp_path, pairs):
     ):
         np.testing.assert_array_equal(mine["input_ids"], other["input_ids"])
         np.testing.assert_array_equal(mine["token_type_ids"], other["token_type_ids"])
-        assert mine["label"] == other["label"]
+        assert mine["labels"] == other["labels"]
     assert both.targets.tolist() == [*split.labels, *(split.labels[row.row] for row in rows)]

@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from distill.data.load import load_task_data
 from distill.data.sources import builtin, docsearch, docstrings
 from distill.errors import DataError
 from distill.recipe.schema import ClassificationTask, Columns, DataConfig, MultiLabelTask
+from distill.tasks.load import load_task_data
 
 TASK = ClassificationTask(kind="classification")
 DATA = DataConfig(source="builtin", path="docstrings")

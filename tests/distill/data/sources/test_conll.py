@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from distill.data.sources.conll import read_conll
-from distill.data.sources.files import read_files
 from distill.errors import DataError
-from distill.recipe.schema import DataConfig
+from distill.recipe.schema import DataConfig, NerTask
+from distill.tasks.load import load_task_data
 
 WANTED = ["tokens", "tags"]
 
@@ -102,12 +102,12 @@ def test_blanks_of_unicode_are_parts_of_words(tmp_path: Path) -> None:
 
 
 def test_a_file_of_one_sentence_leaves_nothing_to_train_on(tmp_path: Path) -> None:
-    path = write(tmp_path, "Anna B-PER\nlives O\n" * 18)
+    path, task = write(tmp_path, "Anna B-PER\nlives O\n" * 18), NerTask(kind="ner")
     data = DataConfig(source="files", train=str(path))
-    with pytest.raises(DataError, match=r"the file is one sentence \(it has no blank lines\)"):
-        read_files(data, WANTED, None, tagged=True)
+    with pytest.raises(DataError, match=r"the file is one sentence \(no blank line parts its lin"):
+        load_task_data(data, task, seed=0)
     both = data.model_copy(update={"validation": str(path)})
-    assert len(read_files(both, WANTED, None, tagged=True)["train"]) == 1
+    assert len(load_task_data(both, task, seed=0).train) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import datasets
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
-from distill.data.load import load_task_data
 from distill.errors import DataError
 from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+from distill.tasks.load import load_task_data
 
 TASK = ClassificationTask(kind="classification")
 

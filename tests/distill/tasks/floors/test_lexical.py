@@ -7,18 +7,16 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from transformers import AutoTokenizer
 
-from distill.data.questions import QuestionSplit
 from distill.data.split import TaskData
-from distill.data.tagged import tagged
-from distill.data.tagged_tokens import tag_tokens
-from distill.data.vectors import VectorSplit
-from distill.data.windowed import window
 from distill.evaluation.floor import FloorPredictor
 from distill.evaluation.score import score
 from distill.tasks.ner.floor import TagFloor
 from distill.tasks.ner.task import Ner
+from distill.tasks.ner.tokens import tag_tokens, tagged
 from distill.tasks.qa.floor import AnswerFloor
 from distill.tasks.qa.task import QuestionAnswering
+from distill.tasks.qa.windows import QuestionSplit, window
+from distill.tasks.vectors.data import VectorSplit
 from distill.tasks.vectors.task import Vectors
 from distill.text.spans import Decoding
 from distill.text.tags import TagSet, tags_of

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from distill.data.array_store import ArrayStore
 from distill.data.bad_rows import BadRows
 from distill.data.batches import BucketSampler
-from distill.data.sources.table import Table
-from distill.data.split import Split
-from distill.data.texts import ADVICE, text_faults
+from distill.data.reader import Reader, Tables, as_number
+from distill.data.sources.table import ADVICE, Table, text_faults
+from distill.data.split import Group, Split
 from distill.data.tokenized import TokenizedDataset, tokenize
 from distill.errors import DataError
-from distill.recipe.schema import Columns
+from distill.recipe.schema import Columns, VectorsTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -44,17 +44,24 @@ class VectorSplit(Split):
         return False
 
     @property
+    def groups(self) -> list[Group] | None:
+        """None, unless nothing is known of the similarities."""
+        return super().groups if self.labels else [()] * len(self)
+
+    @property
     def scored(self) -> bool:
         """Whether rows are pairs with a similarity."""
         return self.pairs is not None and len(self.labels) == len(self.texts)
 
-    def take(self, rows: Sequence[int]) -> VectorSplit:
-        """The rows with these numbers, in the order given."""
-        return replace(
-            self,
-            texts=[self.texts[row] for row in rows],
-            labels=[self.labels[row] for row in rows] if self.labels else [],
-            pairs=None if self.pairs is None else [self.pairs[row] for row in rows],
+    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> SentenceRows:
+        """Every text as an example of its own; see :func:`tokenize`."""
+        rows = tokenize(self.sentences(), tokenizer, max_length=max_length)
+        return SentenceRows(
+            rows.store,
+            rows.labels.astype(np.float32),
+            digest=rows.digest,
+            pad_id=rows.pad_id,
+            in_pairs=self.pairs is not None,
         )
 
     def sentences(self) -> Split:
@@ -71,7 +78,7 @@ class SentenceRows(TokenizedDataset):
     """The sentences of a :class:`VectorSplit` as token ids; batches of a training keep pairs.
 
     Args:
-        folder: see :class:`TokenizedDataset`, as for the others.
+        store: see :class:`TokenizedDataset`, as for the others.
         labels: the similarity of the pair that each sentence belongs to, (F,); NaN where none is
             known.
         digest: SHA-256 (hex) of what the rows are.
@@ -81,14 +88,14 @@ class SentenceRows(TokenizedDataset):
 
     def __init__(
         self,
-        folder: Path,
+        store: ArrayStore,
         labels: npt.NDArray[Any],
         *,
         digest: str,
         pad_id: int,
         in_pairs: bool,
     ) -> None:
-        super().__init__(folder, labels, digest=digest, pad_id=pad_id)
+        super().__init__(store, labels, digest=digest, pad_id=pad_id)
         self.in_pairs = in_pairs
 
     def sampler(
@@ -99,15 +106,6 @@ class SentenceRows(TokenizedDataset):
         if not self.in_pairs:
             return BucketSampler(self.lengths, batch_size, **options)
         return PairSampler(self.lengths, batch_size, **options)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, (self.folder, self.labels, self.digest, self.pad_id, self.in_pairs)
-
-
-def _reopen(
-    folder: Path, labels: npt.NDArray[Any], digest: str, pad_id: int, in_pairs: bool
-) -> SentenceRows:
-    return SentenceRows(folder, labels, digest=digest, pad_id=pad_id, in_pairs=in_pairs)
 
 
 class PairSampler(BucketSampler):
@@ -132,36 +130,29 @@ class PairSampler(BucketSampler):
             yield [sentence for pair in pairs for sentence in (2 * pair, 2 * pair + 1)]
 
 
-def encode_sentences(
-    split: VectorSplit, tokenizer: PreTrainedTokenizerFast, *, max_length: int
-) -> SentenceRows:
-    """The sentences of a split as token ids, each a row of its own; see :func:`tokenize`."""
-    rows = tokenize(split.sentences(), tokenizer, max_length=max_length)
-    return SentenceRows(
-        rows.folder,
-        rows.labels.astype(np.float32),
-        digest=rows.digest,
-        pad_id=rows.pad_id,
-        in_pairs=split.pairs is not None,
-    )
-
-
-def read_vectors(
-    tables: Mapping[str, Table], columns: Columns, bad: BadRows
-) -> dict[str, VectorSplit]:
-    """The rows of every split; training rows may be single texts, or pairs without a score.
+class SimilarityReader(Reader):
+    """Reads pairs of texts with a similarity; for training also pairs without, or single texts.
 
     Args:
-        tables: by role; ``train`` is there.
-        columns: which of their columns hold what.
-        bad: what to do with rows whose text or similarity cannot be used.
-
-    Raises:
-        DataError: a column is missing, or rows cannot be used.
+        columns: which columns hold what.
+        task: not used.
     """
-    found = {}
-    for role, table in tables.items():
-        second, learned = columns.text_pair, role == "train"
+
+    def __init__(self, columns: Columns, task: VectorsTask) -> None:
+        del task
+        super().__init__(columns)
+
+    def read(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
+        """See :meth:`Reader.read`."""
+        del notes
+        splits = {role: self._pairs(role, table, bad) for role, table in tables.items()}
+        bad.check({tables[role].place: len(split) for role, split in splits.items()})
+        return splits, ()
+
+    def _pairs(self, role: str, table: Table, bad: BadRows) -> VectorSplit:
+        columns, second, learned = self.columns, self.columns.text_pair, role == "train"
         paired = second is not None and not (learned and second not in table.columns)
         scored = paired and not (learned and columns.label not in table.columns)
         faults = text_faults(table, columns.text, "data.columns.text")
@@ -170,41 +161,37 @@ def read_vectors(
         table = bad.sift(table, faults, advice=ADVICE)
         if scored:
             table = bad.sift(table, _score_faults(table, columns.label))
-        found[role] = VectorSplit(
+        return VectorSplit(
             role,
             table.columns[columns.text],
             [float(one) for one in table.columns[columns.label]] if scored else [],
             table.columns[str(second)] if paired else None,
         )
-    bad.check({tables[role].place: len(split) for role, split in found.items()})
-    return found
+
+    def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
+        """See :meth:`Reader.check`: pairs to score on must differ in how alike they are."""
+        for role, split in splits.items():
+            if role == "train":
+                continue
+            if not split.labels:
+                raise DataError(
+                    f"data.{split.name}: vectors are scored on pairs of texts with a similarity; "
+                    "name a file with them, and its columns in data.columns.text_pair and "
+                    "data.columns.label"
+                )
+            if len(set(split.labels)) < 2:
+                raise DataError(f"data.{split.name}: all {len(split):,} pairs are equally alike")
+        return super().check(splits, labels, place=place)
 
 
-def check_scored(split: VectorSplit) -> None:
-    """Refuse rows to score vectors on that say nothing of how alike texts are.
-
-    Raises:
-        DataError: they are no pairs with similarities, or all are equally alike.
-    """
-    if not split.scored:
-        raise DataError(
-            f"data.{split.name}: vectors are scored on pairs of texts with a similarity; name a "
-            "file with them, and its columns in data.columns.text_pair and data.columns.label"
-        )
-    if len(set(split.labels)) < 2:
-        raise DataError(f"data.{split.name}: all {len(split):,} pairs are equally alike")
+READER = SimilarityReader
 
 
 def _score_faults(table: Table, column: str) -> dict[int, str]:
     """Rows whose similarity is no finite number."""
-    found = {}
-    for row, value in enumerate(table.column(column, "data.columns.label")):
-        try:
-            number = math.nan if value is None or isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
-            found[row] = (
-                f"column '{column}' holds {value!r}; how alike two texts are is a finite number"
-            )
-    return found
+    values = table.column(column, "data.columns.label")
+    return {
+        row: f"column '{column}' holds {value!r}; how alike two texts are is a finite number"
+        for row, value in enumerate(values)
+        if not math.isfinite(as_number(value))
+    }

@@ -2,24 +2,21 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from distill.data.cut_rows import cut_facts, cut_note
 from distill.data.split import Split
+from distill.data.text_loss import cut_facts, cut_note
 from distill.data.tokenized import tokenize
 
 
-class Rows:
-    """Rows of these lengths, cut to a limit."""
-
-    def __init__(self, lengths, limit):
-        whole = np.array(lengths, dtype=np.int32)
-        self.lengths = np.minimum(whole, limit)
-        self.whole_lengths = whole[whole > limit]
+def facts_of(lengths, max_length, *, limit):
+    """Facts of examples of these lengths, cut to ``max_length``."""
+    whole = np.array(lengths, dtype=np.int32)
+    return cut_facts(np.minimum(whole, max_length), whole[whole > max_length], limit=limit)
 
 
 @pytest.mark.parametrize("limit", [8, 50, 98, 99, 100, 150, 400])
 def test_the_advised_length_cuts_at_most_one_row_of_a_hundred(limit):
     lengths = list(range(1, 201))
-    facts = cut_facts(Rows(lengths, limit), limit=512)
+    facts = facts_of(lengths, limit, limit=512)
     assert facts["cut"] == max(0, 200 - limit)
     assert facts["longest"] == 200 if limit < 200 else facts["longest"] <= 200
     # 198 is the smallest length that leaves at most 2 of the 200 longer.
@@ -28,22 +25,22 @@ def test_the_advised_length_cuts_at_most_one_row_of_a_hundred(limit):
 
 
 def test_the_note_says_what_is_cut_and_what_to_write():
-    facts = cut_facts(Rows([*range(1, 201)], 100), limit=512)
-    assert cut_note("train", facts, max_length=100, limit=512) == (
-        "train: 100 of 200 rows (50.0%) are cut to 100 tokens, the longest had 200; "
+    facts = facts_of([*range(1, 201)], 100, limit=512)
+    assert cut_note(facts, max_length=100, limit=512) == (
+        "100 of 200 rows (50.0%) are cut to 100 tokens, the longest had 200; "
         "data.max_length: 198 would keep 99 % whole"
     )
-    facts = cut_facts(Rows([*range(1, 201)], 100), limit=150)
-    assert cut_note("train", facts, max_length=100, limit=150) == (
-        "train: 100 of 200 rows (50.0%) are cut to 100 tokens, the longest had 200; "
+    facts = facts_of([*range(1, 201)], 100, limit=150)
+    assert cut_note(facts, max_length=100, limit=150) == (
+        "100 of 200 rows (50.0%) are cut to 100 tokens, the longest had 200; "
         "the model reads 150 tokens at most, which would keep 75.0% whole"
     )
-    few = cut_facts(Rows([*range(1, 201)], 199), limit=512)
-    assert cut_note("dev", few, max_length=199, limit=512) == (
-        "dev: 1 of 200 rows (0.5%) are cut to 199 tokens, the longest had 200"
+    few = facts_of([*range(1, 201)], 199, limit=512)
+    assert cut_note(few, max_length=199, limit=512) == (
+        "1 of 200 rows (0.5%) are cut to 199 tokens, the longest had 200"
     )
-    none = cut_facts(Rows([5, 6], 128), limit=512)
-    assert cut_note("dev", none, max_length=128, limit=512) is None
+    none = facts_of([5, 6], 128, limit=512)
+    assert cut_note(none, max_length=128, limit=512) is None
     assert (none["longest"], none["keeps_99"]) == (6, 6)
 
 

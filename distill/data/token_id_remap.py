@@ -1,6 +1,6 @@
-"""Rows read in one model's word pieces by another that knows the pieces under other numbers.
+"""Examples in one model's subwords, read by another that has the subwords under other ids.
 
-Legend: V pieces of the rows' tokenizer.
+Legend: V subwords of the examples' tokenizer.
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-class RenumberedRows(TokenRows):
-    """Rows whose pieces have other numbers; lengths, segments and order are the same.
+class RemappedRows(TokenRows):
+    """Examples with other token ids; lengths, segments and order are the same.
 
     Args:
-        rows: the rows as they are.
-        numbers: the number that each of their ids becomes, (V,).
-        pad_id: the padding token's new number.
+        rows: the examples as they are.
+        remap: the new id for each of their ids, (V,).
+        pad_id: the padding token's new id.
     """
 
-    def __init__(self, rows: TokenRows, numbers: npt.NDArray[np.int64], *, pad_id: int) -> None:
-        self.rows, self.numbers, self.pad_id = rows, numbers, pad_id
+    def __init__(self, rows: TokenRows, remap: npt.NDArray[np.int64], *, pad_id: int) -> None:
+        self.rows, self.remap, self.pad_id = rows, remap, pad_id
         self.lengths = rows.lengths
-        self.digest = digest.of_json([rows.digest, numbers.tolist()])
+        self.padded = rows.padded
+        self.digest = digest.of_json([rows.digest, remap.tolist()])
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         item = self.rows[index]
-        return {**item, "input_ids": self.numbers[np.asarray(item["input_ids"])]}
+        return {**item, "input_ids": self.remap[np.asarray(item["input_ids"])]}
 
 
-def numbers_of(
+def remap_of(
     ours: PreTrainedTokenizerFast, theirs: PreTrainedTokenizerFast
 ) -> npt.NDArray[np.int64]:
-    """The number under which another tokenizer knows each of a tokenizer's pieces, (V,).
+    """The id that another tokenizer has for each of a tokenizer's subwords, (V,).
 
     Raises:
         ModelError: it lacks one of them.
@@ -78,10 +79,10 @@ def token_for_token(
     """
     if ours is theirs:
         return theirs
-    renumbered = RenumberedRows(ours, numbers_of(tokenizer, other), pad_id=theirs.pad_id)
+    remapped = RemappedRows(ours, remap_of(tokenizer, other), pad_id=theirs.pad_id)
     if np.array_equal(ours.lengths, theirs.lengths) and all(
-        np.array_equal(renumbered[row]["input_ids"], theirs[row]["input_ids"])
+        np.array_equal(remapped[row]["input_ids"], theirs[row]["input_ids"])
         for row in range(len(ours))
     ):
         return theirs
-    return renumbered
+    return remapped

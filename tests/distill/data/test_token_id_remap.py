@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
-from distill.data.renumbered import RenumberedRows, numbers_of, token_for_token
 from distill.data.split import Split
+from distill.data.token_id_remap import RemappedRows, remap_of, token_for_token
 from distill.data.tokenized import tokenize
 from distill.errors import ModelError
 from distill.pruning.subwords import ids_to_keep, trim_tokenizer
@@ -43,7 +43,7 @@ def test_words_that_are_spelled_are_read_as_they_are_spelled(whole: Any) -> None
     own = trimmed(whole, "the bad film a")
     ours, theirs = rows(own), rows(whole)
     found = token_for_token(ours, theirs, tokenizer=own, other=whole)
-    assert isinstance(found, RenumberedRows)
+    assert isinstance(found, RemappedRows)
     assert (len(found), found.pad_id) == (3, whole.pad_token_id)
     assert found.digest not in (ours.digest, theirs.digest)
     for row in range(3):
@@ -58,4 +58,4 @@ def test_words_that_are_spelled_are_read_as_they_are_spelled(whole: Any) -> None
 def test_a_piece_that_the_other_one_lacks_is_named(whole: Any, tiny_bert: Any) -> None:
     other = AutoTokenizer.from_pretrained(tiny_bert(words=("zebra",)))
     with pytest.raises(ModelError, match="lacks the student's piece 'zebra'"):
-        numbers_of(other, whole)
+        remap_of(other, whole)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
 from distill.data.bad_rows import BadRows
-from distill.data.sources.table import Table
-from distill.data.tag_names import RawTag, make_tag_set, no_tag, tag_index
-from distill.data.tagged import TaggedSplit, tagged
-from distill.data.texts import id_faults, text_fault
+from distill.data.reader import Reader, Tables, keep_more
+from distill.data.sources.table import Table, id_faults, text_fault
+from distill.data.split import Split
 from distill.errors import DataError, listed
 from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import Columns, NerTask
+from distill.tasks.ner.tag_names import RawTag, make_tag_set, no_tag, tag_index
+from distill.tasks.ner.tokens import TaggedSplit, tagged
 from distill.text.tags import TagSet, split_tag
 
 #: What is wrong with rows: the word's number from 0, where it is one word's fault, and why.
@@ -23,43 +24,54 @@ _Faults = dict[int, tuple[int | None, str]]
 _Tags = list[list[RawTag]]
 
 
-def wanted(columns: Columns) -> list[str]:
-    """The columns to read."""
-    named = [columns.tokens, columns.tags, columns.id]
-    return [name for name in named if name is not None]
+class TagReader(Reader):
+    """Reads words with a tag each that may stand there.
 
-
-def to_tagged(
-    tables: dict[str, Table],
-    columns: Columns,
-    task: NerTask,
-    *,
-    notes: list[str],
-    bad: BadRows | None = None,
-) -> dict[str, TaggedSplit]:
-    """The rows of tables, checked: every word says something and has a tag that may stand there.
-
-    Rows without any word are left out, and told.
+    Rows without any word are left out, and noted.
 
     Args:
-        tables: by role; ``train`` is there.
         columns: which columns hold what.
         task: labels, scheme, and what becomes of illegal sequences.
-        notes: gets what a reader of the results should know.
-        bad: what to do with rows that cannot be used; left out, they are refused.
-
-    Raises:
-        DataError: words and tags that do not go together, with their place.
     """
-    bad = bad or BadRows()
-    whole = {role: _whole(table, columns, task, bad, notes) for role, table in tables.items()}
-    bad.check({table.place: len(table) for table in whole.values()})
-    train = whole["train"]
-    tag_set = make_tag_set(
-        _tags(train, columns), train, given=task.labels, scheme=task.scheme, notes=notes
-    )
-    found = {}
-    for role, table in whole.items():
+
+    column_files: ClassVar[bool] = True
+
+    def __init__(self, columns: Columns, task: NerTask) -> None:
+        super().__init__(columns, task.labels)
+        self.task = task
+
+    @property
+    def wanted(self) -> list[str]:
+        """See :attr:`Reader.wanted`."""
+        named = [self.columns.tokens, self.columns.tags, self.columns.id]
+        return [name for name in named if name is not None]
+
+    @property
+    def label_column(self) -> str:
+        """See :attr:`Reader.label_column`."""
+        return self.columns.tags
+
+    def read(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[dict[str, TaggedSplit], tuple[str, ...]]:
+        """See :meth:`Reader.read`."""
+        columns, task = self.columns, self.task
+        whole = {role: _whole(table, columns, task, bad, notes) for role, table in tables.items()}
+        bad.check({table.place: len(table) for table in whole.values()})
+        train = whole["train"]
+        tag_set = make_tag_set(
+            _tags(train, columns), train, given=task.labels, scheme=task.scheme, notes=notes
+        )
+        splits = {
+            role: self._tagged(role, table, tag_set, notes, bad) for role, table in whole.items()
+        }
+        _check_seen(splits["train"], train, notes)
+        return splits, tag_set.labels
+
+    def _tagged(
+        self, role: str, table: Table, tag_set: TagSet, notes: list[str], bad: BadRows
+    ) -> TaggedSplit:
+        columns, task = self.columns, self.task
         index, note = tag_index(_tags(table, columns), table, tag_set)
         notes += [note] if note else []
         known = _sift(table, _unknown(_tags(table, columns), index), bad)
@@ -75,9 +87,19 @@ def to_tagged(
         )
         tags = [one for row, one in enumerate(tags) if row not in wrong]
         words = [_list(cell) or [] for cell in legal.columns[columns.tokens]]
-        found[role] = tagged(role, words, tags, tag_set, stride=task.stride)
-    _check_seen(found["train"], train, notes)
-    return found
+        return tagged(role, words, tags, tag_set, stride=task.stride)
+
+    def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
+        """See :meth:`Reader.check`: training examples must have an entity."""
+        if not any(splits["train"].groups or ()):
+            raise DataError(
+                f"{place}: the {len(splits['train']):,} training rows kept have no entity"
+                f"{keep_more(place)}"
+            )
+        return super().check(splits, labels, place=place)
+
+
+READER = TagReader
 
 
 def _sift(table: Table, faults: _Faults, bad: BadRows) -> Table:
@@ -200,14 +222,9 @@ def _repair(tags: list[list[int]], tag_set: TagSet) -> int:
 
 def _check_seen(train: TaggedSplit, table: Table, notes: list[str]) -> None:
     """Types of entities that no training row shows: only those can be that somebody named."""
-    seen = seen_types(train)
+    seen = {kind for group in train.groups for kind in group}
     if not seen:
         raise DataError(f"{table.place}: no word has a tag but 'O'; there must be an entity")
     unseen = [name for index, name in enumerate(train.tag_set.types) if index not in seen]
     if unseen:
         notes.append(f"{table.place}: no row has an entity of the type {listed(unseen)}")
-
-
-def seen_types(split: TaggedSplit) -> set[int]:
-    """The types of the entities of a split."""
-    return {span.type for row in split.labels for span in split.tag_set.read(row)}

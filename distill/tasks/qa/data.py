@@ -1,63 +1,80 @@
-"""Tables of questions to checked rows: answers that stand where they are said to stand."""
+"""Questions, the texts that may answer them, and the answers in these."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from distill.data.bad_rows import BadRows
-from distill.data.questions import Answer, QuestionSplit
-from distill.data.sources.table import Table
-from distill.data.texts import ADVICE, id_faults, text_faults
+from distill.data.reader import Reader, Tables
+from distill.data.sources.table import ADVICE, Table, id_faults, text_faults
+from distill.data.split import Split
 from distill.recipe.schema import Columns, QuestionTask
+from distill.tasks.qa.windows import Answer, QuestionSplit
 
 #: The column with an answer's first character, where ``answers`` holds its text alone.
 START = "answer_start"
 _ID = "id"
 
 
-def wanted(columns: Columns) -> list[str]:
-    """The columns to read."""
-    return [columns.question, columns.context, columns.answers, columns.id or _ID, START]
+class QuestionReader(Reader):
+    """Reads questions with their answers, checked against the texts that they stand in.
 
-
-def to_questions(
-    table: Table, columns: Columns, task: QuestionTask, *, name: str, bad: BadRows
-) -> QuestionSplit:
-    """The rows of a table, checked.
-
-    An answer is told by ``{"text": [...], "answer_start": [...]}``, by a list of ``{"text",
-    "answer_start"}``, by either as JSON in a cell of text, or by its text alone, with the column
+    An answer is ``{"text": [...], "answer_start": [...]}``, a list of ``{"text",
+    "answer_start"}``, either as JSON in a cell of text, or its text alone, with the column
     ``answer_start`` where the text stands more than once in the context.
 
     Args:
-        table: the rows.
         columns: which columns hold what.
         task: how long windows are, and whether questions may have no answer.
-        name: the split's name.
-        bad: what to do with rows whose text is empty or no text, whose id stands twice, or whose
-            answers are missing or do not stand where they are said to.
-
-    Raises:
-        DataError: a column is missing, or a row cannot be used and such rows are refused.
     """
-    for key in ("question", "context"):
-        faults = text_faults(table, getattr(columns, key), f"data.columns.{key}")
-        table = bad.sift(table, faults, advice=ADVICE)
-    column = columns.id or (_ID if _ID in table.columns else None)
-    if column is not None:
-        table = bad.sift(table, id_faults(table, column))
-    read = _all_answers(table, columns, task.no_answer)
-    table = bad.sift(table, {row: said for row, said in enumerate(read) if isinstance(said, str)})
-    return QuestionSplit(
-        name,
-        texts=table.columns[columns.question],
-        labels=[found for found in read if not isinstance(found, str)],
-        pairs=table.columns[columns.context],
-        ids=[str(i) for i in (table.columns[column] if column else range(len(table)))],
-        stride=task.stride,
-        max_question=task.max_question_length,
-    )
+
+    def __init__(self, columns: Columns, task: QuestionTask) -> None:
+        super().__init__(columns)
+        self.task = task
+
+    @property
+    def wanted(self) -> list[str]:
+        """See :attr:`Reader.wanted`."""
+        columns = self.columns
+        return [columns.question, columns.context, columns.answers, columns.id or _ID, START]
+
+    @property
+    def label_column(self) -> str:
+        """See :attr:`Reader.label_column`."""
+        return self.columns.answers
+
+    def read(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
+        """See :meth:`Reader.read`."""
+        del notes
+        return {role: self._questions(role, table, bad) for role, table in tables.items()}, ()
+
+    def _questions(self, role: str, table: Table, bad: BadRows) -> QuestionSplit:
+        columns = self.columns
+        for key in ("question", "context"):
+            faults = text_faults(table, getattr(columns, key), f"data.columns.{key}")
+            table = bad.sift(table, faults, advice=ADVICE)
+        column = columns.id or (_ID if _ID in table.columns else None)
+        if column is not None:
+            table = bad.sift(table, id_faults(table, column))
+        read = _all_answers(table, columns, self.task.no_answer)
+        faults = {row: fault for row, fault in enumerate(read) if isinstance(fault, str)}
+        table = bad.sift(table, faults)
+        return QuestionSplit(
+            role,
+            texts=table.columns[columns.question],
+            labels=[answers for answers in read if not isinstance(answers, str)],
+            pairs=table.columns[columns.context],
+            ids=[str(i) for i in (table.columns[column] if column else range(len(table)))],
+            stride=self.task.stride,
+            max_question=self.task.max_question_length,
+        )
+
+
+READER = QuestionReader
 
 
 def _all_answers(table: Table, columns: Columns, no_answer: bool) -> list[tuple[Answer, ...] | str]:

@@ -1,0 +1,168 @@
+"""How the examples of a task kind are read; each kind has a reader in its folder."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from distill.data.bad_rows import BadRows
+from distill.data.sources.table import ADVICE, Table, id_faults, text_faults
+from distill.data.split import Split, named
+from distill.errors import DataError
+from distill.recipe.schema import Columns
+
+Tables = dict[str, Table]
+
+
+class Reader(ABC):
+    """Reads tables of one task kind: which columns, and how rows become examples.
+
+    Args:
+        columns: which columns hold what.
+        known: ``task.labels``.
+
+    Attributes:
+        column_files: whether examples are words with tags, which column files hold too.
+        several: whether an example may have several labels.
+    """
+
+    column_files: ClassVar[bool] = False
+    several: ClassVar[bool] = False
+
+    def __init__(self, columns: Columns, known: Sequence[str] | None = None) -> None:
+        self.columns, self.known = columns, known
+
+    @property
+    def wanted(self) -> list[str]:
+        """The columns to read."""
+        columns = self.columns
+        named = [columns.text, columns.text_pair, columns.label, columns.id]
+        return [name for name in named if name is not None]
+
+    @property
+    def label_column(self) -> str:
+        """The column with the labels."""
+        return self.columns.label
+
+    @abstractmethod
+    def read(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
+        """The examples of every split, checked, and the names of the labels.
+
+        Args:
+            tables: by role; ``train`` is there.
+            notes: gets what a reader of the results should know.
+            bad: what to do with rows that cannot be used.
+
+        Raises:
+            DataError: rows cannot be used, with their place.
+        """
+
+    def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
+        """Refuse examples that nothing can be learned from, or scored on.
+
+        Args:
+            splits: by role, as they will be used.
+            labels: the task's labels.
+            place: where the training examples stand, for errors.
+
+        Returns:
+            What a reader of the results should know, one sentence each.
+        """
+        del splits, labels, place
+        return []
+
+
+class TextReader(Reader):
+    """Reads texts, or pairs of texts, with labels."""
+
+    @abstractmethod
+    def label_faults(self, table: Table) -> dict[int, str]:
+        """Rows whose label is missing or of the wrong kind: what is wrong, by the row's index.
+
+        Raises:
+            DataError: no such column.
+        """
+
+    @abstractmethod
+    def labels(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[Tables, dict[str, list[Any]], tuple[str, ...]]:
+        """The rows that are left, the labels of each role, and the names of the outputs.
+
+        Args:
+            tables: by role, without the rows that :meth:`label_faults` named.
+            notes: gets what a reader of the results should know.
+            bad: what to do with rows whose labels are not the task's.
+
+        Raises:
+            DataError: labels cannot be used, with the row.
+        """
+
+    def read(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
+        """See :meth:`Reader.read`."""
+        tables = {role: self._checked(table, bad) for role, table in tables.items()}
+        bad.check({table.place: len(table) for table in tables.values()})
+        tables, targets, labels = self.labels(tables, notes, bad)
+        second = self.columns.text_pair
+        splits = {
+            role: Split(
+                role,
+                table.columns[self.columns.text],
+                targets[role],
+                pairs=None if second is None else table.columns[second],
+                outputs=len(labels) if self.several else None,
+            )
+            for role, table in tables.items()
+        }
+        return splits, labels
+
+    def _checked(self, table: Table, bad: BadRows) -> Table:
+        """The rows that have a text, a second one where they are pairs, a label and an id."""
+        columns = self.columns
+        for name, key in ((columns.text, "text"), (columns.text_pair, "text_pair")):
+            if name is not None:
+                faults = text_faults(table, name, f"data.columns.{key}")
+                table = bad.sift(table, faults, advice=ADVICE)
+        table = bad.sift(table, self.label_faults(table))
+        return table if columns.id is None else bad.sift(table, id_faults(table, columns.id))
+
+    def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
+        """See :meth:`Reader.check`: training examples must have two labels at least."""
+        train = splits["train"]
+        if len(set(train.labels)) < 2:
+            only = named(train.labels[0], labels) if train.labels else "none"
+            raise DataError(
+                f"{place}: the {len(train):,} training rows kept all have the label '{only}'"
+                f"{keep_more(place)}"
+            )
+        return [
+            f"{split.name}: all {len(split):,} rows have the label '{labels[split.labels[0]]}'; "
+            "a model that always predicts it has the best score"
+            for role, split in splits.items()
+            if role != "train"
+            and isinstance(split.labels[0], int)
+            and len(set(split.labels)) == 1 < len(split)
+        ]
+
+
+#: Where training examples stand that ``data.limit_train`` drew, for errors.
+LIMITED = "data.limit_train"
+
+
+def keep_more(place: str) -> str:
+    """Advice for an error about training examples that a limit drew."""
+    return "; keep more" if place == LIMITED else ""
+
+
+def as_number(value: Any) -> float:
+    """A cell as a number; NaN where it is none."""
+    try:
+        return math.nan if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return math.nan

@@ -1,0 +1,44 @@
+"""Examples with one label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distill.data.bad_rows import BadRows
+from distill.data.label_index import index_labels
+from distill.data.labels import clean_column, label_faults
+from distill.data.reader import Tables, TextReader
+from distill.data.sources.table import Table
+from distill.recipe.schema import ClassificationTask, Columns
+
+
+class LabelReader(TextReader):
+    """Reads one label for each text, as its index.
+
+    Args:
+        columns: which columns hold what.
+        task: may name the labels.
+    """
+
+    def __init__(self, columns: Columns, task: ClassificationTask) -> None:
+        super().__init__(columns, task.labels)
+
+    def label_faults(self, table: Table) -> dict[int, str]:
+        """Rows whose label is missing, or neither name nor integer."""
+        return label_faults(table, self.columns.label, known=self.known)
+
+    def labels(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[Tables, dict[str, list[Any]], tuple[str, ...]]:
+        """See :meth:`TextReader.labels`."""
+        raw = {
+            role: [[value] for value in clean_column(table, self.columns.label, known=self.known)]
+            for role, table in tables.items()
+        }
+        # Labels that the recipe or the data name may stand in validation alone: that was declared.
+        declared = self.known is not None or tables["train"].label_names is not None
+        left, found, labels = index_labels(tables, raw, self.known, notes, bad, unseen=declared)
+        return left, {role: [row[0] for row in rows] for role, rows in found.items()}, labels
+
+
+READER = LabelReader

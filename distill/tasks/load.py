@@ -1,0 +1,42 @@
+"""The data of a recipe, read as its task kind reads them."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from distill.data.load import load_data
+from distill.data.reader import Reader
+from distill.data.split import TaskData
+from distill.recipe.schema import Columns, DataConfig, LabelledTask
+from distill.tasks import KINDS
+
+
+def make_reader(task: LabelledTask, columns: Columns) -> Reader:
+    """What reads the examples of a task.
+
+    Args:
+        task: the recipe's ``task`` section.
+        columns: which columns of the data hold what.
+    """
+    reader: Reader = importlib.import_module(f"{KINDS[task.kind]}.data").READER(columns, task)
+    return reader
+
+
+def load_task_data(
+    data: DataConfig, task: LabelledTask, *, seed: int, base: Path | None = None
+) -> TaskData:
+    """Read and check everything a recipe's ``data`` section names.
+
+    See :func:`distill.data.load.load_data`.
+
+    Args:
+        data: the ``data`` section.
+        task: the ``task`` section.
+        seed: draws the examples held out and those that the limits keep.
+        base: the folder that relative paths start from; ``None`` is the current one.
+
+    Raises:
+        DataError: anything about the rows that cannot be used as it is, in one line.
+    """
+    return load_data(data, make_reader(task, data.columns), seed=seed, base=base)

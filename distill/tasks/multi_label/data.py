@@ -1,0 +1,98 @@
+"""Examples with any number of labels."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+
+from distill.data.bad_rows import BadRows
+from distill.data.label_index import index_labels
+from distill.data.labels import Label, clean
+from distill.data.reader import Tables, TextReader
+from distill.data.sources.table import Table
+from distill.errors import DataError
+from distill.recipe.schema import Columns, MultiLabelTask
+
+
+class MultiLabelReader(TextReader):
+    """Reads any number of labels for each text, as ascending indices.
+
+    Args:
+        columns: which columns hold what.
+        task: may name the labels.
+    """
+
+    several: ClassVar[bool] = True
+
+    def __init__(self, columns: Columns, task: MultiLabelTask) -> None:
+        super().__init__(columns, task.labels)
+
+    def label_faults(self, table: Table) -> dict[int, str]:
+        """Rows whose labels are missing, or no list of names."""
+        cells = _cells(table, self.columns)
+        return {row: fault for row, fault in enumerate(cells) if isinstance(fault, str)}
+
+    def labels(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[Tables, dict[str, list[Any]], tuple[str, ...]]:
+        """See :meth:`TextReader.labels`."""
+        raw = {
+            role: [cell for cell in _cells(table, self.columns) if not isinstance(cell, str)]
+            for role, table in tables.items()
+        }
+        train = tables["train"]
+        if not any(raw["train"]):
+            raise DataError(f"{train.place}: no row has a label in '{self.columns.label}'")
+        left, found, labels = index_labels(tables, raw, self.known, notes, bad, unseen=True)
+        indices = {role: [tuple(sorted(row)) for row in rows] for role, rows in found.items()}
+        return left, indices, labels
+
+
+READER = MultiLabelReader
+
+
+def _cells(table: Table, columns: Columns) -> list[list[Label] | str]:
+    """Of each row its labels, or what is wrong with the cell."""
+    values = table.column(columns.label, "data.columns.label")
+    return [_labels(value, columns.separator, columns.label) for value in values]
+
+
+def _labels(value: Any, separator: str | None, column: str) -> list[Label] | str:
+    found: list[Label] = []
+    cells = _split(value, separator, column)
+    if isinstance(cells, str):
+        return cells
+    for cell in cells:
+        try:
+            label = clean(cell)
+        except TypeError:
+            label = None
+        if label is None:
+            return f"one of the labels is {cell!r}; a name or an integer is expected"
+        found.append(label)
+    return found
+
+
+def _split(value: Any, separator: str | None, column: str) -> list[Any] | str:
+    """The labels in a cell, or what is wrong with it; an empty cell of text has none."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return list(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return f"the labels are missing in column '{column}'; write [] for none"
+    if not isinstance(value, str):
+        return [value]
+    text = value.strip()
+    if separator is not None:
+        return [part for part in (piece.strip() for piece in text.split(separator)) if part]
+    if not text.startswith("["):
+        return [text] if text else []
+    try:
+        return list(json.loads(text))
+    except json.JSONDecodeError as error:
+        return (
+            f"the labels are {text[:60]!r}, which is no JSON list ({error.msg}); write "
+            '["a", "b"], or name data.columns.separator'
+        )

@@ -1,0 +1,309 @@
+"""Words with tags, and their token ids on disk: made once for texts, a tokenizer and a length.
+
+A row that is longer than a model reads becomes several windows, and each of its words is labelled
+in one of them. Legend: F windows of all rows, B windows of a batch, L length, W words of a row.
+"""
+
+from __future__ import annotations
+
+import bisect
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from distill import digest
+from distill.console import Bar
+from distill.data.array_store import ArrayStore, ArrayWriter, open_store
+from distill.data.split import Group, Split
+from distill.data.tokenized import StoredRows, bare_engine, check_rows, padding_id
+from distill.errors import DataError
+from distill.text.tags import Span, TagSet
+from distill.text.words import Words, WordWindow, default_stride, room, word_windows, words_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+#: The label of a token that has none.
+IGNORED = -100
+
+_VERSION = 2
+_CHUNK = 1000
+_ARRAYS = {"ids": "int32", "labels": "int16", "lengths": "int32", "rows": "int64"}
+
+#: Beginnings of the names of characters that are written without spaces between words.
+_UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+
+
+@dataclass(frozen=True)
+class TaggedSplit(Split):
+    """Rows of one split, in the order of their source; :func:`tagged` makes one of words.
+
+    The texts are the words, joined as they would be written, and the labels of a row its words'
+    tags, each an index into ``tag_set.labels``.
+
+    Args:
+        words: the words of each row.
+        tag_set: the tags and their scheme.
+        stride: pieces that neighbouring windows of a long row share; ``None`` for the default.
+    """
+
+    words: list[list[str]] = field(default_factory=list)
+    tag_set: TagSet = field(default_factory=lambda: TagSet(["O"], "bio"))
+    stride: int | None = None
+
+    per_example: ClassVar[tuple[str, ...]] = ("texts", "labels", "words")
+    labelled: ClassVar[str] = "entity"
+
+    @property
+    def targets(self) -> npt.NDArray[Any]:
+        """How many words each row has, (N,); tags are made labels of tokens with the tokens."""
+        return np.asarray([len(words) for words in self.words], dtype=np.int64)
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of words, tags, labels and stride; the name does not count."""
+        return self._own_digest
+
+    @cached_property
+    def _own_digest(self) -> str:
+        words = digest.of_json([digest.of_texts(words) for words in self.words])
+        labels, scheme = list(self.tag_set.labels), self.tag_set.scheme
+        return digest.of_json([words, self.labels, labels, scheme, self.stride])
+
+    @property
+    def groups(self) -> list[Group]:
+        """The types of each example's entities."""
+        read = self.tag_set.read
+        return [tuple(sorted({span.type for span in read(tags)})) for tags in self.labels]
+
+    def group_names(self, labels: Sequence[str]) -> Sequence[str]:
+        """The types of entities."""
+        del labels
+        return self.tag_set.types
+
+    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> TaggedDataset:
+        """The examples as windows of tokens; see :func:`tag_tokens`."""
+        return tag_tokens(self, tokenizer, max_length=max_length)
+
+    def entities(self, row: int) -> list[tuple[int, int, int]]:
+        """The entities of a row: a type's number, the first character, the one behind the last."""
+        _, starts, ends = join(self.words[row])
+        spans = self.tag_set.read(self.labels[row])
+        return [(span.type, starts[span.start], ends[span.end - 1]) for span in spans]
+
+
+def tagged(
+    name: str,
+    words: list[list[str]],
+    tags: list[list[int]],
+    tag_set: TagSet,
+    *,
+    stride: int | None = None,
+) -> TaggedSplit:
+    """Rows of words with a tag each.
+
+    Args:
+        name: ``train``, ``validation`` or ``test``.
+        words: the words of each row.
+        tags: the tag of each word, an index into ``tag_set.labels``.
+        tag_set: the tags and their scheme.
+        stride: pieces that neighbouring windows of a long row share; ``None`` for the default.
+    """
+    texts = [join(row)[0] for row in words]
+    return TaggedSplit(name, texts, tags, words=words, tag_set=tag_set, stride=stride)
+
+
+def join(words: Sequence[str]) -> tuple[str, list[int], list[int]]:
+    """Words to a text: a space between two, but none where neither side is written with spaces.
+
+    Args:
+        words: the words.
+
+    Returns:
+        The text, and where each word starts in it and ends, in characters.
+
+    Example:
+        >>> join(["in", "New", "York"])
+        ('in New York', [0, 3, 7], [2, 6, 11])
+        >>> join(["北", "京"])[0]
+        '北京'
+    """
+    parts: list[str] = []
+    starts, ends = [], []
+    length, before = 0, ""
+    for word in words:
+        if before and not (_unspaced(before) and _unspaced(word[0])):
+            parts.append(" ")
+            length += 1
+        starts.append(length)
+        parts.append(word)
+        length += len(word)
+        ends.append(length)
+        before = word[-1]
+    return "".join(parts), starts, ends
+
+
+def _unspaced(sign: str) -> bool:
+    return not sign.isascii() and unicodedata.name(sign, "").startswith(_UNSPACED)
+
+
+class TaggedDataset(StoredRows):
+    """Windows of examples as token ids.
+
+    ``labels`` of an item are of the window's length: a tag at the first token of each word that is
+    read in this window and :data:`IGNORED` elsewhere. It has also ``row``, the example's number,
+    and ``alone``, whether the example is in one window; ``index`` is the window's number.
+
+    Args:
+        store: what :func:`tag_tokens` wrote.
+        digest: SHA-256 (hex) of what the windows are.
+        pad_id: the padding token's id.
+
+    Attributes:
+        lengths: tokens of each window, special ones included, int32 (F,).
+        rows: the example of each window, int64 (F,); windows of one stand in their order.
+        lost: how many entities have no token.
+    """
+
+    padded = MappingProxyType({"labels": IGNORED})
+
+    def __init__(self, store: ArrayStore, *, digest: str, pad_id: int) -> None:
+        super().__init__(store, digest=digest, pad_id=pad_id)
+        self.lost: int = store.facts["lost"]
+        self.rows: npt.NDArray[np.int64] = np.array(store["rows"])
+        self._alone = np.bincount(self.rows)[self.rows] == 1  # (F,)
+
+    @property
+    def labels(self) -> npt.NDArray[np.int16]:
+        """The label of each token of all windows, one window after the other."""
+        return self.store["labels"]
+
+    def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
+        """See :meth:`StoredRows.labels_of`."""
+        row, alone = int(self.rows[index]), bool(self._alone[index])
+        return {"labels": self.labels[tokens], "row": row, "alone": alone}
+
+    def notes(self, *, max_length: int, limit: int) -> list[str]:
+        """Long examples, and entities without a token."""
+        del limit
+        counts = np.bincount(self.rows)
+        notes = []
+        if (long := int((counts > 1).sum())) > 0:
+            notes.append(
+                f"{long:,} of {self.store.facts['rows']:,} rows are longer than {max_length} "
+                f"tokens; they are read in {int(counts[counts > 1].sum()):,} windows"
+            )
+        if self.lost:
+            notes.append(
+                f"{self.lost:,} entities have no token the tokenizer knows how to make, and are "
+                "left out"
+            )
+        return notes
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """How texts are read: the tokenizer's engine, and the limits of a window."""
+
+    engine: Tokenizer
+    max_length: int
+    stride: int
+
+    @property
+    def key(self) -> list[Any]:
+        return [digest.of_texts([self.engine.to_str()]), self.max_length, self.stride]
+
+
+def tag_tokens(
+    split: TaggedSplit, tokenizer: PreTrainedTokenizerFast, *, max_length: int
+) -> TaggedDataset:
+    """Give a split as token ids with labels, from the cache where it was tokenised before.
+
+    Args:
+        split: the rows.
+        tokenizer: a fast tokenizer.
+        max_length: tokens of a window, special ones included.
+
+    Raises:
+        DataError: the split is empty, the tokenizer takes fewer tokens than ``max_length``,
+            windows would overlap all over, no row has a token, or the cache folder cannot be
+            written.
+    """
+    check_rows(split, tokenizer, max_length=max_length)
+    stride = default_stride(max_length) if split.stride is None else split.stride
+    reader = _Reader(bare_engine(tokenizer), max_length, stride)
+    key = digest.of_json(["tags", _VERSION, split.digest(), *reader.key])
+    store = open_store(
+        "tokens", key, _ARRAYS, name=split.name, fill=lambda writer: _fill(writer, split, reader)
+    )
+    return TaggedDataset(store, digest=key, pad_id=padding_id(tokenizer))
+
+
+def _fill(writer: ArrayWriter, split: TaggedSplit, reader: _Reader) -> dict[str, Any]:
+    written = lost = 0
+    with Bar(f"tokenise {split.name}", len(split)) as bar:
+        for row, words in enumerate(_encode(split, reader.engine)):
+            tags, missed = word_tags(split.entities(row), words, split.tag_set)
+            lost += missed
+            for part in _parts(words, reader):
+                writer.append(
+                    ids=part.ids, labels=labels_of(part, tags), lengths=[len(part)], rows=[row]
+                )
+                written += 1
+            bar.advance(1)
+    if not written:
+        raise DataError(f"{split.name}: the tokenizer makes no token of any word")
+    return {"rows": len(split), "lost": lost}
+
+
+def _parts(words: Words, reader: _Reader) -> list[WordWindow]:
+    if reader.stride >= room(words, reader.max_length):
+        raise DataError(
+            f"task.stride: windows of {reader.max_length} tokens cannot share {reader.stride}; "
+            "write less, or raise data.max_length"
+        )
+    return word_windows(words, max_length=reader.max_length, stride=reader.stride)
+
+
+def _encode(split: TaggedSplit, engine: Tokenizer) -> Iterator[Words]:
+    for texts, _ in split.chunks(_CHUNK):
+        # Not encode_batch_fast: that one leaves the characters out.
+        for text, encoding in zip(texts, engine.encode_batch(texts), strict=True):
+            yield words_of(encoding, text)
+
+
+def word_tags(
+    entities: Sequence[tuple[int, int, int]], words: Words, tag_set: TagSet
+) -> tuple[list[int], int]:
+    """The tag of each of the tokenizer's words of a row.
+
+    A word of the data may be several of the tokenizer's; of an entity the first one begins it.
+
+    Args:
+        entities: types' numbers with the first character of each and the one behind its last.
+        words: the row's words.
+        tag_set: the tags.
+
+    Returns:
+        The tags (W,), and the number of entities that no word begins in.
+    """
+    spans = []
+    for kind, start, end in entities:
+        first = bisect.bisect_left(words.starts, start)
+        behind = bisect.bisect_left(words.starts, end)
+        if first < behind:
+            spans.append(Span(kind, first, behind))
+    return tag_set.write(spans, len(words)), len(entities) - len(spans)
+
+
+def labels_of(window: WordWindow, tags: Sequence[int]) -> npt.NDArray[np.int16]:
+    """The label of each token of a window, (L,)."""
+    labels = np.full(len(window), IGNORED, dtype=np.int16)
+    labels[window.positions] = np.asarray(tags, dtype=np.int16)[window.words]
+    return labels

@@ -1,0 +1,265 @@
+"""Questions, and the windows of their contexts on disk.
+
+The answers are not in them: where they stand in each window is worked out when it is opened.
+
+Legend: W windows, L length of a window, K tokens of the context among them, B windows of a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+
+from distill import digest
+from distill.console import Bar
+from distill.data.array_store import ArrayStore, ArrayWriter, open_store
+from distill.data.split import Group, Split
+from distill.data.tokenized import StoredRows, check_rows, padding_id
+from distill.text.questions import Limits, Window, WindowEncoder, token_span
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+#: Labels of tokens: those of the context (and the first one, which stands for "not in this
+#: window") may start or end an answer; all others are left out of the loss.
+INSIDE, START, END, OUTSIDE = 0, 1, 2, -100
+
+_VERSION = 2
+_CHUNK = 500
+_ARRAYS = {
+    "ids": "int32",  # of all windows
+    "types": "uint8",  # of all windows
+    "chars": "int32",  # start and end of every token of a context
+    "lengths": "int32",  # (W,)
+    "firsts": "int32",  # (W,) the position of the context's first token
+    "sizes": "int32",  # (W,) K
+    "rows": "int32",  # (W,) the question's number
+}
+
+#: An answer's text and the character of the context at which it starts.
+Answer = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class QuestionSplit(Split):
+    """Questions of one split, in the order of their source.
+
+    The questions are the texts, the contexts their pairs and the answers their labels: of each
+    question a tuple, empty where the context has no answer. A model learns the first answer and is
+    scored by the one that is nearest.
+
+    Args:
+        ids: what each question is called; no two alike.
+        stride: tokens that neighbouring windows of a long context share; ``None`` takes the usual
+            number.
+        max_question: tokens kept of a question; ``None`` takes the usual number.
+    """
+
+    ids: list[str] = field(default_factory=list)
+    stride: int | None = None
+    max_question: int | None = None
+
+    per_example: ClassVar[tuple[str, ...]] = ("texts", "labels", "pairs", "ids")
+
+    @property
+    def questions(self) -> Sequence[str]:
+        """The questions."""
+        return self.texts
+
+    @property
+    def contexts(self) -> Sequence[str]:
+        """The text that each is asked about."""
+        return self.pairs or []
+
+    @property
+    def answers(self) -> list[tuple[Answer, ...]]:
+        """The answers of each."""
+        return self.labels
+
+    @property
+    def groups(self) -> list[Group]:
+        """Whether each question has an answer."""
+        return [(int(not answers),) for answers in self.answers]
+
+    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> WindowedDataset:
+        """The questions as windows; see :func:`window`."""
+        return window(self, tokenizer, max_length=max_length)
+
+
+class Asked:
+    """What the metrics need to know of a window; a plain object, which nobody copies.
+
+    Args:
+        question: the question's number.
+        context: its text.
+        answers: the right answers; none where the text does not answer.
+        first: the position of the context's first token.
+        chars: start and end of each of the context's tokens, (K, 2).
+    """
+
+    __slots__ = ("answers", "chars", "context", "first", "question")
+
+    def __init__(
+        self,
+        question: int,
+        context: str,
+        answers: tuple[str, ...],
+        *,
+        first: int,
+        chars: npt.NDArray[np.int32],
+    ) -> None:
+        self.question = question
+        self.context = context
+        self.answers = answers
+        self.first = first
+        self.chars = chars
+
+
+class WindowedDataset(StoredRows):
+    """Windows as token ids, with the place of the answer in each.
+
+    An item has ``input_ids`` and ``token_type_ids`` (L,), ``labels`` (L,): :data:`OUTSIDE`, or
+    :data:`INSIDE` with :data:`START` and :data:`END` added where the answer starts and ends,
+    ``index`` (the window's number) and ``asked`` (an :class:`Asked`).
+
+    Args:
+        store: what :func:`window` wrote.
+        split: the questions.
+        digest: SHA-256 (hex) of what the windows are: texts, tokenizer, limits and answers.
+        pad_id: the padding token's id.
+
+    Attributes:
+        lengths: tokens of each window, int32 (W,).
+        digest: see above.
+        truncated: how many questions were cut; contexts never are.
+        pad_id: see above.
+        spans: first and last token of the answer in each window, (W, 2); 0 and 0 where it is not
+            all in the window.
+        rows: the number of each window's question, (W,).
+    """
+
+    padded = MappingProxyType({"labels": OUTSIDE})
+
+    def __init__(
+        self, store: ArrayStore, split: QuestionSplit, *, digest: str, pad_id: int
+    ) -> None:
+        super().__init__(store, digest=digest, pad_id=pad_id)
+        self.split = split
+        self.truncated: int = store.facts["truncated"]
+        self.rows: npt.NDArray[np.int32] = np.array(store["rows"])
+        sizes = np.array(store["sizes"])
+        self._char_starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        self.spans = self._find_answers()
+
+    def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
+        """See :meth:`StoredRows.labels_of`."""
+        window, row = self._window(index), int(self.rows[index])
+        labels = np.full(tokens.stop - tokens.start, OUTSIDE, dtype=np.int64)  # (L,)
+        labels[0] = INSIDE
+        labels[window.first : window.first + len(window.chars)] = INSIDE
+        labels[self.spans[index, 0]] += START
+        labels[self.spans[index, 1]] += END
+        answers = tuple(text for text, _ in self.split.answers[row])
+        asked = Asked(
+            row, self.split.contexts[row], answers, first=window.first, chars=window.chars
+        )
+        return {"labels": labels, "asked": asked}
+
+    def notes(self, *, max_length: int, limit: int) -> list[str]:
+        """What a reader of the scores should know: windows, cut questions, answers not learned."""
+        del max_length, limit
+        split, found = self.split, []
+        if len(self) > len(split):
+            found.append(f"{len(split):,} questions in {len(self):,} windows of their texts")
+        if self.truncated:
+            found.append(
+                f"{self.truncated:,} questions are cut; task.max_question_length keeps more of them"
+            )
+        answered = {row for row, answers in enumerate(split.answers) if answers}
+        shown = set(self.rows[self.spans[:, 1] > 0].tolist())
+        if hidden := len(answered - shown):
+            found.append(
+                f"{hidden:,} answers do not stand whole in any window, so that nothing is learned "
+                "from them; raise task.stride or data.max_length"
+            )
+        return found
+
+    def _window(self, index: int) -> Window:
+        tokens = slice(self.starts[index], self.starts[index + 1])
+        characters = self.store["chars"].reshape(-1, 2)
+        chars = characters[self._char_starts[index] : self._char_starts[index + 1]]
+        ids: Any = self.store["ids"][tokens]
+        types: Any = self.store["types"][tokens]
+        return Window(ids, types, int(self.store["firsts"][index]), chars)
+
+    def _find_answers(self) -> npt.NDArray[np.int32]:
+        spans = np.zeros((len(self), 2), dtype=np.int32)  # (W, 2)
+        rows = self.rows
+        for index, row in enumerate(rows):
+            if not self.split.answers[row]:
+                continue
+            text, start = self.split.answers[row][0]
+            start += len(text) - len(text.lstrip())
+            end = start + len(text.strip())
+            first = index == 0 or rows[index - 1] != row
+            last = index == len(rows) - 1 or rows[index + 1] != row
+            spans[index] = token_span(self._window(index), start, end, part=(first, last))
+        return spans
+
+
+def window(
+    split: QuestionSplit, tokenizer: PreTrainedTokenizerFast, *, max_length: int
+) -> WindowedDataset:
+    """Give a split as windows, from the cache where its texts were tokenised before.
+
+    Args:
+        split: the questions.
+        tokenizer: a fast tokenizer.
+        max_length: tokens of a window, special ones included.
+
+    Raises:
+        DataError: the split is empty, the tokenizer takes fewer tokens than ``max_length``, the
+            limits leave no room for the context, or the cache folder cannot be written.
+    """
+    check_rows(split, tokenizer, max_length=max_length)
+    limits = Limits.of(max_length, stride=split.stride, max_question=split.max_question)
+    encoder = WindowEncoder(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()), limits)
+    engine = digest.of_texts([encoder.tokenizer.to_str()])
+    parts = [limits.max_length, limits.stride, limits.max_question]
+    key = digest.of_json([_VERSION, split.text_digest, engine, parts])
+    store = open_store(
+        "tokens", key, _ARRAYS, name=split.name, fill=lambda writer: _fill(writer, split, encoder)
+    )
+    whole = digest.of_json([key, split.digest()])
+    return WindowedDataset(store, split, digest=whole, pad_id=padding_id(tokenizer))
+
+
+def _fill(writer: ArrayWriter, split: QuestionSplit, encoder: WindowEncoder) -> dict[str, Any]:
+    truncated = 0
+    with Bar(f"tokenise {split.name}", len(split)) as bar:
+        for start in range(0, len(split), _CHUNK):
+            questions = split.questions[start : start + _CHUNK]
+            cut = encoder.cut(questions)
+            truncated += sum(a != b for a, b in zip(questions, cut, strict=True))
+            windows = encoder.encode(cut, split.contexts[start : start + _CHUNK])
+            _append(writer, [(start + row, one) for row, own in enumerate(windows) for one in own])
+            bar.advance(len(questions))
+    return {"truncated": truncated}
+
+
+def _append(writer: ArrayWriter, windows: Sequence[tuple[int, Window]]) -> None:
+    writer.append(
+        ids=np.concatenate([np.asarray(one.ids) for _, one in windows]),
+        types=np.concatenate([np.asarray(one.type_ids) for _, one in windows]),
+        chars=np.concatenate([one.chars for _, one in windows]),
+        lengths=[len(one) for _, one in windows],
+        firsts=[one.first for _, one in windows],
+        sizes=[len(one.chars) for _, one in windows],
+        rows=[row for row, _ in windows],
+    )
