@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -80,6 +80,7 @@ def predict(
       distill predict runs/stsb-vectors --file sentences.txt --npy vectors.npy
     """
     from distill.runtime import load
+    from distill.runtime.job_facts import WINDOW
 
     skip_bad = _skips(on_bad_row)
     target = _target(out, npy)
@@ -89,7 +90,23 @@ def predict(
         raise DataError("--npy holds vectors and nothing else; leave --keep and --no-text out")
     if file is None and (keep or resume or npy):
         raise DataError("--keep, --resume and --npy need a --file")
-    rows = _rows(texts, pair, file=file, columns=(column, pair_column, delimiter))
+    waiting: list[Row] = []
+
+    def answer() -> None:
+        """Print predictions for the rows that have come."""
+        for row, prediction in _predictions(model, waiting, batch_size) if waiting else ():
+            line = _json_line(row, prediction) if as_json else _plain_line(model, row, prediction)
+            typer.echo(line)
+        waiting.clear()
+
+    rows = _rows(
+        texts,
+        pair,
+        file=file,
+        columns=(column, pair_column, delimiter),
+        # A pipe is answered before it is waited on; of a file as many rows as make full batches.
+        before_read=answer if file == "-" and out is None else None,
+    )
     model = load(folder, format=format, threads=threads)
     _check_pairs(model, given=bool(pair or pair_column), from_file=file is not None)
     if target is not None and file is not None:
@@ -111,11 +128,14 @@ def predict(
         )
         _run(model, job)
         return
-    predictions = _predictions(model, rows, batch_size)
-    if out is None:
-        _print(model, predictions, as_json=as_json)
-    else:
-        _write_few(out, list(predictions), texts=not no_text)
+    if out is not None:
+        _write_few(out, _predictions(model, list(rows), batch_size), texts=not no_text)
+        return
+    for row in rows:
+        waiting.append(row)
+        if len(waiting) == WINDOW:
+            answer()
+    answer()
 
 
 def _skips(on_bad_row: str) -> bool:
@@ -177,13 +197,6 @@ def _again() -> str:
     return shlex.join(["distill", *words, "--resume"])
 
 
-def _print(
-    model: BundleModel, predictions: Iterator[tuple[Row, dict[str, Any]]], *, as_json: bool
-) -> None:
-    for row, prediction in predictions:
-        typer.echo(_json_line(row, prediction) if as_json else _plain_line(model, row, prediction))
-
-
 def _write_few(out: Path, predictions: list[tuple[Row, dict[str, Any]]], *, texts: bool) -> None:
     """Write the predictions for texts of the command line."""
     from distill import atomic
@@ -201,6 +214,7 @@ def _rows(
     *,
     file: str | None,
     columns: tuple[str | None, str | None, str | None],
+    before_read: Callable[[], None] | None,
 ) -> Iterator[Row]:
     from distill.runtime.rows import Row, read_rows
 
@@ -209,7 +223,12 @@ def _rows(
             raise DataError("give texts on the command line or a --file, not both")
         column, pair_column, delimiter = columns
         return read_rows(
-            file, column=column, pair_column=pair_column, delimiter=delimiter, on_note=_say
+            file,
+            column=column,
+            pair_column=pair_column,
+            delimiter=delimiter,
+            on_note=_say,
+            before_read=before_read,
         )
     if not texts:
         raise DataError("nothing to predict; give texts in quotes, or --file FILE (- for stdin)")
@@ -237,14 +256,11 @@ def _check_pairs(model: BundleModel, *, given: bool, from_file: bool) -> None:
 
 
 def _predictions(
-    model: BundleModel, rows: Iterator[Row], batch_size: int | None
-) -> Iterator[tuple[Row, dict[str, Any]]]:
-    from distill.runtime.job_facts import WINDOW
-
-    while chunk := list(itertools.islice(rows, WINDOW)):
-        pairs = [row.pair or "" for row in chunk] if model.manifest.pair else None
-        texts = [row.text for row in chunk]
-        yield from zip(chunk, model.predict(texts, pairs, batch_size=batch_size), strict=True)
+    model: BundleModel, rows: list[Row], batch_size: int | None
+) -> list[tuple[Row, dict[str, Any]]]:
+    pairs = [row.pair or "" for row in rows] if model.manifest.pair else None
+    predictions = model.predict([row.text for row in rows], pairs, batch_size=batch_size)
+    return list(zip(rows, predictions, strict=True))
 
 
 def _json_line(row: Row, prediction: dict[str, Any]) -> str:

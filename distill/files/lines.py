@@ -7,7 +7,7 @@ import io
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
@@ -16,7 +16,7 @@ from distill.errors import DataError
 
 #: The name that stands for standard input.
 STDIN = "-"
-#: Bytes that encoding and line ends are told from.
+#: Bytes that encoding and line ends are told from, at most.
 _START = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 # UTF-32's marks begin with UTF-16's, so they are looked for first.
@@ -55,14 +55,21 @@ class Lines:
         source: the file's path; ``-`` is standard input.
         longest: bytes after which a line is cut, at a space where there is one; ``None`` for never.
         quoted: line ends may stand in quoted fields too, so the first one tells what ends a line.
+        before_read: called before more is read: a pipe may have to be waited on.
 
     Attributes:
         place: what errors call the file.
     """
 
     def __init__(
-        self, source: str | Path, *, longest: int | None = None, quoted: bool = False
+        self,
+        source: str | Path,
+        *,
+        longest: int | None = None,
+        quoted: bool = False,
+        before_read: Callable[[], None] | None = None,
     ) -> None:
+        self._before_read = before_read or (lambda: None)
         self._source, self._longest, self._quoted = str(source), longest, quoted
         self.place = "standard input" if self._source == STDIN else self._source
         self._raw: BinaryIO | None = None
@@ -82,11 +89,11 @@ class Lines:
         number = 1
         try:
             with opened(self._source) as (raw, file):
-                start = file.read(_START)
+                start = _beginning(file)
                 if what := _other_encoding(start):
                     raise DataError(f"{self.place}:1: {what}; save the file as UTF-8")
                 offset = len(_BOM) if start.startswith(_BOM) else 0
-                rest = _rejoined(start[offset:], file)
+                rest = _rejoined(start[offset:], file, self._before_read)
                 self._raw = raw
                 for content in self._pieces(rest, _ends_in_cr(start, quoted=self._quoted)):
                     yield _decode(number, offset, content)
@@ -127,14 +134,14 @@ class Lines:
 
 
 @contextmanager
-def opened(source: str) -> Iterator[tuple[BinaryIO, BinaryIO]]:
+def opened(source: str) -> Iterator[tuple[BinaryIO, io.BufferedIOBase]]:
     """A file's bytes as they lie on the disk, and unpacked.
 
     Raises:
         DataError: there is no such file.
     """
     if source == STDIN:
-        yield sys.stdin.buffer, sys.stdin.buffer
+        yield sys.stdin.buffer, cast("io.BufferedIOBase", sys.stdin.buffer)
         return
     path = Path(source)
     if not path.is_file():
@@ -142,27 +149,40 @@ def opened(source: str) -> Iterator[tuple[BinaryIO, BinaryIO]]:
         raise DataError(f"{source}: {what}")
     with path.open("rb") as raw:
         packed = path.suffix.lower() == ".gz"
-        yield raw, cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if packed else raw
+        yield raw, gzip.GzipFile(fileobj=raw) if packed else raw
+
+
+def _beginning(file: io.BufferedIOBase) -> bytes:
+    """A line and what came along with it: a pipe is not waited on for more than its first line."""
+    start = file.read1(_START)
+    while start and b"\n" not in start and len(start) < _START and (more := file.read1(_START)):
+        start += more
+    return start
 
 
 class _Rejoined(io.RawIOBase):
     """A stream whose first bytes were read already."""
 
-    def __init__(self, start: bytes, rest: BinaryIO) -> None:
-        self._start, self._rest = start, rest
+    def __init__(
+        self, start: bytes, rest: io.BufferedIOBase, before_read: Callable[[], None]
+    ) -> None:
+        self._start, self._rest, self._before_read = start, rest, before_read
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
-        part = self._start[: len(buffer)] or self._rest.read(len(buffer))
+        part = self._start[: len(buffer)]
+        if not part:
+            self._before_read()
+            part = self._rest.read1(len(buffer))
         self._start = self._start[len(part) :]
         buffer[: len(part)] = part
         return len(part)
 
 
-def _rejoined(start: bytes, rest: BinaryIO) -> BinaryIO:
-    stream: io.RawIOBase = _Rejoined(start, rest)
+def _rejoined(start: bytes, rest: io.BufferedIOBase, before_read: Callable[[], None]) -> BinaryIO:
+    stream: io.RawIOBase = _Rejoined(start, rest, before_read)
     return cast("BinaryIO", io.BufferedReader(stream, _START))
 
 

@@ -6,7 +6,7 @@ import csv
 import itertools
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,6 +47,7 @@ class Rows:
         wanted: the columns that are read, none of which may stand twice in a header.
         delimiter: what parts the fields of a table; left out, a tab in ``.tsv`` and a comma in
             ``.csv``, or what its header has instead (a semicolon, tab or bar).
+        before_read: see :class:`~distill.files.lines.Lines`.
 
     Attributes:
         place: what errors call the file.
@@ -65,12 +66,13 @@ class Rows:
         *,
         wanted: Sequence[str] = (),
         delimiter: str | None = None,
+        before_read: Callable[[], None] | None = None,
     ) -> None:
         try:
             delimiter = None if delimiter is None else one_character(delimiter)
         except ValueError as error:
             raise DataError(f"{source}: the delimiter is {error}") from None
-        self.lines = Lines(source, quoted=kind == CSV)
+        self.lines = Lines(source, quoted=kind == CSV, before_read=before_read)
         self.place = self.lines.place
         self.columns: dict[str, None] = {}
         self.note = ""

@@ -15,6 +15,8 @@ from distill.files.rows import CSV, JSONL, TSV, FileRow, Rows, file_kind
 #: Names under which a text column is found where none is named.
 TEXT_COLUMNS = ("text", "sentence")
 _TABLES = (JSONL, CSV, TSV)
+#: What training reads and a bundle does not: libraries that serving does without, tags of words.
+_TRAINING_ONLY = (".parquet", ".conll", ".bio", ".iob")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Wanted:
     pair_column: str | None = None
     keep: Sequence[str] = ()
     delimiter: str | None = None
+    before_read: Callable[[], None] | None = None
 
     @property
     def named(self) -> list[str]:
@@ -56,6 +59,7 @@ def read_rows(
     delimiter: str | None = None,
     on_bad: Callable[[BadRow], None] | None = None,
     on_note: Callable[[str], None] = lambda _: None,
+    before_read: Callable[[], None] | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of a file, lazily.
 
@@ -71,12 +75,13 @@ def read_rows(
         delimiter: what parts the fields of a table; left out, its name and header tell.
         on_bad: called with rows that cannot be used; left out, the first one is an error.
         on_note: called with what a reader of the results should know about the file.
+        before_read: called before more is read: standard input may have to be waited on.
 
     Raises:
         DataError: the file cannot be read, or has no such column; the message says in which line.
         BadRowError: a row cannot be used, and ``on_bad`` is left out.
     """
-    wanted = Wanted(column, pair_column, keep, delimiter)
+    wanted = Wanted(column, pair_column, keep, delimiter, before_read)
     for row in _rows(source, wanted, on_note):
         if isinstance(row, Row):
             yield row
@@ -89,10 +94,15 @@ def read_rows(
 def _rows(source: str, wanted: Wanted, on_note: Callable[[str], None]) -> Iterator[Row | BadRow]:
     kind = ".jsonl" if source == STDIN and wanted.named else file_kind(source)
     kind = JSONL if kind == ".json" else kind
+    if kind in _TRAINING_ONLY:
+        raise DataError(
+            f"{source}: {kind} files are read for training only; write the texts into a "
+            f"{', '.join(_TABLES)} file, or one a line"
+        )
     if kind not in _TABLES and (wanted.named or wanted.delimiter):
         raise DataError(f"{source}: one text a line has no columns; use {', '.join(_TABLES)}")
     if kind not in _TABLES:
-        lines = Lines(source)
+        lines = Lines(source, before_read=wanted.before_read)
         for line in lines:
             if line.fault is None:
                 yield Row(line.content)
@@ -100,7 +110,9 @@ def _rows(source: str, wanted: Wanted, on_note: Callable[[str], None]) -> Iterat
                 yield BadRow(f"{lines.place}:{line.number}", line.fault, line.content)
         return
     names = [*wanted.named, *(TEXT_COLUMNS if wanted.column is None else ())]
-    rows = Rows(source, kind, wanted=names, delimiter=wanted.delimiter)
+    rows = Rows(
+        source, kind, wanted=names, delimiter=wanted.delimiter, before_read=wanted.before_read
+    )
     if rows.note:
         on_note(rows.note)
     if kind != JSONL and (absent := _absent(rows.columns, wanted)):

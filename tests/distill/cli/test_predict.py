@@ -266,3 +266,26 @@ def test_vectors_of_a_file_as_one_array(vector_bundle, tmp_path, capsys):
     code, _, err = run(folder, "a text", "--npy", target, capsys=capsys)
     assert code == 2
     assert "--npy need a --file" in err
+
+
+def test_a_pipe_is_answered_as_it_comes(bundle):
+    command = [sys.executable, "-m", "distill", "predict", str(bundle()), "--file", "-", "--json"]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    for text in ("a good film", "bad", "the film"):
+        print(text, file=process.stdin, flush=True)
+        # Without an answer before the next line this would wait for ever.
+        assert json.loads(process.stdout.readline())["text"] == text
+    process.stdin.close()
+    assert process.stdout.read() == ""
+    assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "rows.conll"])
+def test_what_training_alone_reads_is_one_line(bundle, tmp_path, capsys, name):
+    (tmp_path / name).write_bytes(b"PAR1")
+    assert main(["predict", str(bundle()), "--file", str(tmp_path / name)]) == 2
+    assert "files are read for training only; write the texts" in capsys.readouterr().err
