@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.data.text.order import Key
-from distill.data.text.rows import TextRows
+from distill.data.text.rows import Key, TextRows
 from distill.errors import DataError
 
 if TYPE_CHECKING:

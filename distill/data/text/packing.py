@@ -18,12 +18,11 @@ from distill import digest
 from distill.console import Bar
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.text.corpus import Corpus
-from distill.data.text.order import permuted
 from distill.errors import DataError
 
 #: One document of so many is held out where no validation text is named.
 HELD_OUT = 50
-_VERSION = 4
+_VERSION = 5
 #: Documents packed at a time.
 _CHUNK = 100
 
@@ -160,15 +159,16 @@ def _fill(
 ) -> dict[str, Any]:
     count = len(corpus.documents) - 1
     held_count = held_out_of(count) if seed is not None else 0
+    held = np.zeros(count, dtype=bool)
+    held[np.random.default_rng(seed).choice(count, held_count, replace=False)] = True
     names = {False: "train", True: "held_out"}
     # Rows without B stand behind all others: those before them can change their B.
     alone: dict[bool, list[tuple[int, ...]]] = {True: [], False: []}
     with Bar("pack text", count) as bar:
         for first in range(0, count, _CHUNK):
             numbers = np.arange(first, min(first + _CHUNK, count))
-            held = permuted(numbers, count, key=seed or 0) < held_count
             rows: dict[bool, list[tuple[int, ...]]] = {True: [], False: []}
-            for number, is_held in zip(numbers.tolist(), held.tolist(), strict=True):
+            for number, is_held in zip(numbers.tolist(), held[numbers].tolist(), strict=True):
                 begin, end = corpus.documents[number], corpus.documents[number + 1]
                 offsets = corpus.sentences[begin : end + 1].tolist()
                 for row in pack_document(offsets, max_length=max_length, pair=pair):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from torch.utils.data import Dataset
 
 from distill import digest
+from distill.data.batches import BucketSampler
 from distill.data.text.corpus import Corpus
-from distill.data.text.order import Key, TextSampler
 from distill.errors import DataError
 
 if TYPE_CHECKING:
@@ -49,6 +49,18 @@ class Marks:
             if found[name] is None:
                 raise DataError(f"the tokenizer has no {name} token; sequences need one")
         return cls(**found)
+
+
+#: What a sequence is asked for by: (epoch, number). It may differ from epoch to epoch.
+Key = tuple[int, int]
+
+
+class TextSampler(BucketSampler):
+    """Batches of a text's sequences, each given as :data:`Key`; see :class:`BucketSampler`."""
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        for batch in super().__iter__():
+            yield [(self.epoch, row) for row in batch]
 
 
 class TextRows(Dataset[dict[str, Any]]):
@@ -101,9 +113,8 @@ class TextRows(Dataset[dict[str, Any]]):
         self, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
     ) -> TextSampler:
         """The order of the batches; see :class:`TextSampler`."""
-        return TextSampler(
-            self.rows, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
-        )
+        lengths = (self.rows[:, 2] - self.rows[:, 0]).astype(np.int32)
+        return TextSampler(lengths, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world)
 
     def take(self, limit: int | None) -> TextRows:
         """So many rows, evenly spread over the text; all where ``limit`` is none or larger."""

@@ -28,8 +28,8 @@ def read(*args, no_answer=False, **changes):
     return of(table(*args, **changes), task)
 
 
-def of(rows, task, bad=None):
-    splits, _ = QuestionReader(Columns(), task).read({"dev": rows}, [], bad or BadRows())
+def of(rows, task):
+    splits, _ = QuestionReader(Columns(), task).read({"dev": rows}, [], BadRows())
     return splits["dev"]
 
 
@@ -116,32 +116,8 @@ def test_questions_without_an_answer_are_the_recipes_choice():
         read([none, none], rows=2)
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "said"),
-    [
-        ("question", " ", "column 'question' is empty"),
-        ("context", "", "column 'context' is empty"),
-        ("context", None, "column 'context' is missing"),
-        ("context", "a\0b", "column 'context' holds a NUL character"),
-        ("question", "\ud83d", "column 'question' holds half a surrogate pair"),
-    ],
-)
-def test_texts_that_say_nothing(column, value, said):
-    with pytest.raises(DataError, match=f"dev.jsonl:1: {said}"):
-        read(["Europe"], **{column: [value]} if column == "question" else {"context": value})
-
-
 def test_missing_columns_name_the_key():
     names = ["question", "context", "answer"]
     found = Table("x.csv", {"question": ["a"], "context": ["b"]}, names)
     with pytest.raises(DataError, match=r"no column 'answers'.*did you mean 'answer'.*answers$"):
         of(found, QuestionTask(kind="qa"))
-
-
-def test_bad_rows_are_set_aside_where_the_recipe_says_so():
-    right, wrong = {"text": ["Europe"], "answer_start": [40]}, {"text": ["x"], "answer_start": [0]}
-    rows = table([right, wrong, right], rows=3, id=["a", "b", "c"])
-    bad = BadRows("skip")
-    found = of(rows, QuestionTask(kind="qa"), bad)
-    assert found.ids == ["a", "c"]
-    assert [(row.place, row.reason[:14]) for row in bad.rows] == [("dev.jsonl:2", "the answer 'x'")]

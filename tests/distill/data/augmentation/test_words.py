@@ -4,8 +4,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from distill.data.augmentation.stop_words import is_stop_word
-from distill.data.augmentation.words import Reader, written_like
+from distill.data.augmentation.words import Reader, is_stop_word, written_like
 from distill.errors import ModelError
 
 

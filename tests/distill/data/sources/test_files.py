@@ -150,18 +150,6 @@ def test_quoted_csv_fields_may_hold_line_ends_and_count_lines(tmp_path):
     assert [table.at(0), table.at(1)] == [f"{path}:2", f"{path}:5"]
 
 
-def test_windows_line_ends(tmp_path):
-    path = tmp_path / "train.csv"
-    path.write_bytes(csv_of(ROWS).replace("\r\n", "\n").replace("\n", "\r\n").encode())
-    assert read(path)["train"].columns["label"] == ["pos", "neg", "pos"]
-
-
-def test_open_quotes_in_tsv_mean_themselves(tmp_path):
-    path = tmp_path / "train.tsv"
-    path.write_text('text\tlabel\n"he said\t1\nand so on"\t0\n')
-    assert read(path)["train"].columns["text"] == ['"he said', 'and so on"']
-
-
 def test_a_field_longer_than_the_csv_modules_limit(tmp_path):
     path = tmp_path / "train.csv"
     path.write_text(f"text,label\n{'word ' * 40_000},pos\nshort,neg\n")
@@ -196,22 +184,6 @@ def write(tmp_path, name, content):
         ("t.jsonl", "\n \n", "{}: only blank lines; it needs rows to learn from"),
         (
             "t.csv",
-            "text,label\na,b\nc\n",
-            "{}:3: 1 field, but the header has 2 ('text', 'label')",
-        ),
-        (
-            "t.csv",
-            "text,label\na,b,c\n",
-            "{}:2: 3 fields, but the header has 2 ('text', 'label')",
-        ),
-        ("t.csv", "text,label,text\na,b,c\n", "{}:1: a column name stands twice: 'text'"),
-        (
-            "t.csv",
-            'text,label\na,b\n"open,b\nc,d\n',
-            "{}:3: broken row: a quote opened here never closes",
-        ),
-        (
-            "t.csv",
             'text,label\n"a" b,c\n',
             "{}:2: broken row: ',' expected after '\"'",
         ),
@@ -224,11 +196,6 @@ def write(tmp_path, name, content):
             "t.jsonl.gz",
             gzip.compress('{"text": "fine"}\n{"text": "caf\xe9"}\n'.encode("latin-1"), mtime=0),
             "{}:2: not UTF-8 at byte 30 (0xe9); save the file as UTF-8",
-        ),
-        (
-            "t.csv",
-            "text,label\na,b\n".encode("utf-16"),
-            "{}:1: UTF-16, not UTF-8; save the file as UTF-8",
         ),
         (
             "t.csv",

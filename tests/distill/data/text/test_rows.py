@@ -5,7 +5,7 @@ import pytest
 
 from distill.data.batches import make_collate, make_sampler
 from distill.data.text.packing import pack
-from distill.data.text.rows import Marks, TextRows
+from distill.data.text.rows import Marks, TextRows, TextSampler
 
 
 @pytest.fixture
@@ -63,3 +63,21 @@ def test_a_part_is_spread_over_the_text(rows) -> None:
     assert part.digest() != found.digest()
     with pytest.raises(IndexError):
         part[10]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_every_sequence_once_an_epoch_and_entered_anywhere(shuffle: bool) -> None:
+    lengths = np.random.default_rng(0).integers(4, 100, 3000)
+    whole = TextSampler(lengths, 16, seed=5, shuffle=shuffle)
+    whole.set_epoch(3)
+    batches = list(whole)
+    assert sorted(key for batch in batches for key in batch) == [(3, n) for n in range(3000)]
+    for skip in (1, 60, len(whole)):
+        whole.skip(skip)
+        assert list(whole) == batches[skip:]
+    parts = []
+    for rank in range(2):
+        part = TextSampler(lengths, 8, seed=5, shuffle=shuffle, rank=rank, world=2)
+        part.set_epoch(3)
+        parts.append(list(part))
+    assert [sorted(a + b) for a, b in zip(*parts, strict=True)] == [sorted(b) for b in batches]
