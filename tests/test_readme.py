@@ -52,7 +52,7 @@ def home(tmp_path_factory) -> Path:
     done = _distill(folder, ["run", "quickstart", *SMALL], environment)
     assert done.returncode == 0, done.stderr
     shutil.copytree(folder / "runs" / "quickstart", folder / "runs" / "quickstart-2")
-    (folder / "texts.txt").write_text("Return the sum of two arrays.\nDraw a line.\n", "utf-8")
+    (folder / "texts.txt").write_text("A fine film.\nToo long by half.\n", "utf-8")
     (folder / "rows.jsonl").write_text('{"sentence": "a fine film", "label": 1}\n' * 9, "utf-8")
     return folder
 

@@ -74,7 +74,7 @@ def predict(
 
     Example:
       distill predict runs/sst2 "a fine film" "what a waste of time"
-      distill predict runs/quickstart "moving average" --pair "Mean of a window." --pair "Open."
+      distill predict runs/mrpc "It rained all day." --pair "Rain fell." --pair "It is dry."
       distill predict runs/sst2 --file reviews.jsonl --out labelled.jsonl
       distill predict runs/sst2 --file reviews.csv --out labelled.csv --keep id --resume
       distill predict runs/stsb-vectors --file sentences.txt --npy vectors.npy

@@ -1,34 +1,33 @@
-"""Data sets that are made on this machine, without a network, and kept in the cache."""
+"""Data sets that need no network: installed packages bring them, or they are made of their code."""
 
 from __future__ import annotations
 
 import json
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from distill import digest
 from distill.atomic import new_folder, write_json
 from distill.cache import cache_folder
-from distill.data.sources import docsearch, docstrings
+from distill.data.sources import docstrings, movie_reviews
 from distill.data.sources.table import Table
 from distill.errors import DataError, listed, nearest
-from distill.recipe.schema import BUILTIN, DataConfig
+from distill.recipe.schema import BUILTIN, BUILTIN_COLUMNS, DataConfig
 
 logger = logging.getLogger("distill")
 
-_SETS: dict[str, ModuleType] = {"docsearch": docsearch, "docstrings": docstrings}
 _ROWS, _FACTS = "rows.jsonl", "rows.json"
 _ROLES = ("train", "validation", "test")
 
-#: Split, text or texts, label (docstrings: or a list of labels).
-Row = tuple[Any, ...]
+#: Split, text, label (docstrings: or a list of labels).
+Row = tuple[str, str, Any]
 
 
 def read_builtin(data: DataConfig, *, several: bool = False) -> dict[str, Table]:
-    """Read a built-in data set, with all three splits and the columns of ``BUILTIN``.
+    """Read a built-in data set, with all its splits.
 
     Args:
         data: the recipe's ``data`` section; ``path`` is the data set's name.
@@ -38,8 +37,8 @@ def read_builtin(data: DataConfig, *, several: bool = False) -> dict[str, Table]
         DataError: an unknown name, or a cache folder that cannot be written.
     """
     name = data.path or ""
-    if name not in _SETS:
-        known = f"known are {listed(sorted(_SETS))}{nearest(name, sorted(_SETS))}"
+    if name not in BUILTIN:
+        known = f"known are {listed(BUILTIN)}{nearest(name, BUILTIN)}"
         raise DataError(f"data.path: no built-in data set '{data.path}'; {known}")
     for role in _ROLES:
         if getattr(data, role) is not None:
@@ -47,71 +46,69 @@ def read_builtin(data: DataConfig, *, several: bool = False) -> dict[str, Table]
                 f"data.{role}: built-in data have their own splits; leave it out, or set "
                 "data.source to files or hub"
             )
-    rows = builtin_rows(name, several=several)
+    made = name == "docstrings"
+    rows: Sequence[Row] = docstring_rows(several=several) if made else movie_reviews.gather()
     labels = {
         label for *_, found in rows for label in ([found] if isinstance(found, str) else found)
     }
     tables = {}
     for role in _ROLES:
-        own = [row[1:] for row in rows if row[0] == role]
-        notes = _missing(name) if role == "train" else ()
-        if several and name == "docstrings":
+        own: list[tuple[Any, ...]] = [row[1:] for row in rows if row[0] == role]
+        notes = _missing() if made and role == "train" else ()
+        if several and made:
             notes += _told_several(role, own)
         tables[role] = Table(
             f"{name}:{role}",
-            dict(zip(BUILTIN[name], map(list, zip(*own, strict=True)), strict=True)),
-            BUILTIN[name],
+            dict(zip(BUILTIN_COLUMNS, map(list, zip(*own, strict=True)), strict=True)),
+            BUILTIN_COLUMNS,
             label_names=tuple(sorted(labels)),
             notes=notes,
         )
     return tables
 
 
-def _missing(name: str) -> tuple[str, ...]:
+def _missing() -> tuple[str, ...]:
     """A note where libraries are not installed: scores then compare with nobody else's."""
     present = docstrings.versions()
     missing = [lib.label for lib in docstrings.LIBRARIES if lib.label not in present]
     if not missing:
         return ()
     return (
-        f"{name}: without {listed(missing)} (not installed): other rows than those of published "
-        f"scores, which had {len(docstrings.LIBRARIES)} libraries",
+        f"docstrings: without {listed(missing)} (not installed): other rows than those of "
+        f"published scores, which had {len(docstrings.LIBRARIES)} libraries",
     )
 
 
-def _told_several(role: str, rows: list[Row]) -> tuple[str, ...]:
+def _told_several(role: str, rows: list[tuple[Any, ...]]) -> tuple[str, ...]:
     """How many rows have more than one label: few, as this data set is."""
     count = sum(len(labels) > 1 for *_, labels in rows)
     return (f"docstrings:{role}: {count:,} of {len(rows):,} rows have several labels",)
 
 
-def builtin_rows(name: str, *, several: bool = False) -> list[Row]:
-    """Rows (split, text or texts, label) of a data set, made once for the installed versions.
+def docstring_rows(*, several: bool = False) -> list[Row]:
+    """Rows (split, text, label) of docstrings, made once for the installed versions.
 
     Args:
-        name: the data set.
-        several: whether a row of docstrings has a list of labels instead of one.
+        several: whether a row has a list of labels instead of one.
 
     Raises:
         DataError: the cache folder cannot be written.
     """
-    several = several and name == "docstrings"
     libraries = docstrings.versions()
-    made_of: dict[str, Any] = {"version": _SETS[name].VERSION, "libraries": libraries}
+    made_of: dict[str, Any] = {"version": docstrings.VERSION, "libraries": libraries}
     if several:
         made_of["several"] = True
-    folder = cache_folder() / "builtin" / f"{name}-{digest.of_json(made_of)[:16]}"
+    folder = cache_folder() / "builtin" / f"docstrings-{digest.of_json(made_of)[:16]}"
     kept = _kept(folder)
     if kept is not None:
         return kept
     if folder.exists():
-        logger.info("%s: the cached rows in %s are damaged; made anew", name, folder)
-    rows: list[Row] = list(_SETS[name].gather(several=True) if several else _SETS[name].gather())
+        logger.info("docstrings: the cached rows in %s are damaged; made anew", folder)
+    rows = docstrings.gather(several=True) if several else docstrings.gather()
     _keep(folder, rows, made_of)
     splits = Counter(row[0] for row in rows)
     logger.info(
-        "%s: %s rows of %d libraries (%s)",
-        name,
+        "docstrings: %s rows of %d libraries (%s)",
         f"{len(rows):,}",
         len(libraries),
         ", ".join(f"{role} {splits[role]:,}" for role in _ROLES),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from distill.recipe.checks.findings import Findings
 from distill.recipe.schema import (
     BUILTIN,
+    BUILTIN_COLUMNS,
     ClassificationTask,
     LabelledTask,
     MultiLabelTask,
@@ -47,10 +48,10 @@ def data_section(recipe: Recipe) -> Findings:
         if column is not None
     ]
     if data.source == "builtin" and not isinstance(recipe.task, NerTask | QuestionTask):
-        own = BUILTIN.get(data.path or "", ())
         for key, column in named:
-            if own and column not in own:
-                there = f"'{data.path}' has no column '{column}'; its columns are {', '.join(own)}"
+            if column not in BUILTIN_COLUMNS:
+                columns = ", ".join(BUILTIN_COLUMNS)
+                there = f"'{data.path}' has no column '{column}'; its columns are {columns}"
                 yield ("data", "columns", key), there
     for index, (key, column) in enumerate(named):
         for other, same in named[:index]:

@@ -12,6 +12,7 @@ from distill.pruning.methods import (
 )
 from distill.recipe.schema.data import (
     BUILTIN,
+    BUILTIN_COLUMNS,
     Columns,
     DataConfig,
 )
@@ -91,6 +92,7 @@ from distill.section import (
 
 __all__ = [
     "BUILTIN",
+    "BUILTIN_COLUMNS",
     "ActivationScales",
     "AttentionObjective",
     "AugmentStage",

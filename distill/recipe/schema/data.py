@@ -11,11 +11,9 @@ from distill.section import Name, PositiveInt, Section
 
 Paths = StrictStr | Annotated[list[StrictStr], Field(min_length=1)]
 
-#: Data sets that need no network, made from installed packages, with their columns.
-BUILTIN = {
-    "docsearch": ("name", "description", "label"),
-    "docstrings": ("text", "label"),
-}
+#: Data sets that need no network, read from installed packages, and their columns.
+BUILTIN = ("docstrings", "rotten_tomatoes")
+BUILTIN_COLUMNS = ("text", "label")
 
 
 class Columns(Section):
@@ -51,9 +49,9 @@ class DataConfig(Section):
     """Where the rows come from."""
 
     source: Literal["builtin", "files", "hub"]
-    """``builtin`` (made from installed packages), ``files`` (paths) or ``hub`` (a name)."""
+    """``builtin`` (read from installed packages), ``files`` (paths) or ``hub`` (a name)."""
     path: StrictStr | None = None
-    """The hub data set (``nyu-mll/glue``) or the built-in one (``docsearch``, ``docstrings``)."""
+    """The hub data set (``nyu-mll/glue``) or the built-in one (``rotten_tomatoes``)."""
     subset: StrictStr | None = None
     """The hub data set's configuration, such as ``sst2``; only ``hub`` uses it."""
     revision: StrictStr | None = None

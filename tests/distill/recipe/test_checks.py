@@ -19,9 +19,12 @@ Faults = Callable[..., list[str]]
     [
         (
             "data.path=docs",
-            "data.path: found 'docs'; the built-in data sets are: docsearch, docstrings",
+            "data.path: found 'docs'; the built-in data sets are: docstrings, rotten_tomatoes",
         ),
-        ("data.path=null", "data.path: missing; the built-in data sets are: docsearch, docstrings"),
+        (
+            "data.path=null",
+            "data.path: missing; the built-in data sets are: docstrings, rotten_tomatoes",
+        ),
         ("data={source: hub}", "data.path: missing; 'hub' needs a data set's name"),
         ("data={source: files}", "data.train: missing; 'files' needs the path"),
         (

