@@ -51,6 +51,7 @@ def export(
     folder, known = source, None
     if (source / "recipe.yaml").is_file() or trial_of_study(source):
         from distill.run_folder import RunFolder
+        from distill.tasks import decoder_class
 
         if task is not None:
             raise ModelError(f"{source}: a run, whose recipe says its task; leave --task out")
@@ -61,7 +62,8 @@ def export(
         known = _known(run, stage)
         max_length = max_length or recipe.data.max_length
         # A sentence encoder reads the texts of a pair one by one.
-        pair = pair or (recipe.task.kind != "vectors" and recipe.data.columns.text_pair is not None)
+        paired = recipe.data.columns.text_pair is not None
+        pair = pair or (paired and not decoder_class(recipe.task.kind).gives_vectors)
     from distill.export.folder import export_folder
 
     names = [name.strip() for name in formats.split(",") if name.strip()]
@@ -95,7 +97,7 @@ def _known(run: RunFolder, stage: PlannedStage) -> Known:
     import json
 
     from distill.export.folder import Known
-    from distill.tasks import KINDS, make_task
+    from distill.tasks import KINDS, decoder_class, make_task
 
     recipe = run.read_recipe()
     if recipe.task.kind not in KINDS:
@@ -108,7 +110,7 @@ def _known(run: RunFolder, stage: PlannedStage) -> Known:
     task = make_task(recipe.task, [names[key] for key in sorted(names)])
     settings = task.settled(run.read_stage(stage)).settings
     manifest = run.bundle / "distill.json"
-    if recipe.task.kind == "vectors" and manifest.is_file():
+    if decoder_class(recipe.task.kind).gives_vectors and manifest.is_file():
         # A whitening is found at export; the run's own bundle has it.
         found = json.loads(manifest.read_text("utf-8"))["settings"].get("whitening")
         if found is not None:

@@ -14,15 +14,12 @@ Reference:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
-#: How often each row was drawn, (R, N), to the score on each draw, (R,).
-Scorer = Callable[[Floats], Floats]
+from distill.tasks.scorers import Floats, Scorer
 
 _DRAWS, _FEWEST_DRAWS = 1000, 200
 #: Numbers drawn in all; beyond it there are fewer draws, whose intervals are narrow by then.
@@ -82,71 +79,3 @@ def _counts(rows: int, seed: int) -> Iterator[Floats]:
         counts = np.bincount(numbers.ravel(), minlength=some * rows)
         yield counts.reshape(some, rows).astype(np.float64)
         left -= some
-
-
-def mean_scorer(values: npt.NDArray[np.floating] | npt.NDArray[np.bool_]) -> Scorer:
-    """The mean of a value of each row, (N,): accuracy, exact match, F1 of answers."""
-    wide = np.asarray(values, dtype=np.float64)
-    return lambda counts: counts @ wide / len(wide)
-
-
-def sums_scorer(sums: Floats, score: Callable[[Floats], Floats]) -> Scorer:
-    """A score of sums over rows.
-
-    Args:
-        sums: what each row adds, (N, K).
-        score: sums (R, K) to scores (R,).
-    """
-    return lambda counts: score(counts @ sums)
-
-
-def pearson_scorer(found: npt.NDArray[np.floating], true: npt.NDArray[np.floating]) -> Scorer:
-    """Pearson's correlation of two (N,)."""
-    # Centred first: sums of squares of large numbers would lose their differences.
-    x, y = (np.asarray(v, dtype=np.float64) - np.mean(v, dtype=np.float64) for v in (found, true))
-
-    def scorer(counts: Floats) -> Floats:
-        return _correlation(counts, np.broadcast_to(x, counts.shape), y[None, :])
-
-    return scorer
-
-
-def spearman_scorer(found: npt.NDArray[np.floating], true: npt.NDArray[np.floating]) -> Scorer:
-    """Pearson's correlation of the ranks of two (N,) in each draw; equal values share the mean."""
-    groups = [_Groups(values) for values in (found, true)]
-
-    def scorer(counts: Floats) -> Floats:
-        x, y = (group.ranks(counts) for group in groups)
-        return _correlation(counts, x, y)
-
-    return scorer
-
-
-class _Groups:
-    """Rows of equal values, in the order of these."""
-
-    def __init__(self, values: npt.NDArray[np.floating]) -> None:
-        self.order = np.argsort(values, kind="stable")
-        ordered = np.asarray(values)[self.order]
-        fresh = np.append(True, ordered[1:] != ordered[:-1])
-        self.firsts = np.flatnonzero(fresh)
-        self.group_of = np.empty(len(values), dtype=np.int64)
-        self.group_of[self.order] = np.cumsum(fresh) - 1
-
-    def ranks(self, counts: Floats) -> Floats:
-        """The rank of each row among the drawn ones, (R, N), from 0."""
-        sizes = np.add.reduceat(counts[:, self.order], self.firsts, axis=1)
-        ranks = np.cumsum(sizes, axis=1) - (sizes + 1) / 2
-        return ranks[:, self.group_of]
-
-
-def _correlation(counts: Floats, x: Floats, y: Floats) -> Floats:
-    """Weighted correlation of (R, N); 0 where one of both is the same in all drawn rows."""
-    total = counts.sum(axis=1, keepdims=True)
-    x = x - (counts * x).sum(axis=1, keepdims=True) / total
-    y = y - (counts * y).sum(axis=1, keepdims=True) / total
-    xy, xx, yy = ((counts * product).sum(axis=1) for product in (x * y, x * x, y * y))
-    scale = np.sqrt(xx * yy)
-    # What is constant but for rounding has no correlation.
-    alike = scale <= 1e-12 * np.maximum(xx.max(initial=0), yy.max(initial=0))
-    return np.where(alike, 0.0, xy / np.where(alike, 1.0, scale))

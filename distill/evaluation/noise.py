@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from distill.evaluation.bootstrap import Scorer, draw
+from distill.evaluation.bootstrap import draw
 from distill.evaluation.ledger import steps
 from distill.evaluation.results import LINEAR, MAJORITY, TEACHER, Change, Results
+from distill.tasks.scorers import Scorer
 
 
 def with_noise(results: Results, scorers: Mapping[str, Scorer], rows: int) -> Results:

@@ -15,24 +15,11 @@ from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
 from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
-from distill.tasks.qa.task import QuestionAnswering
-from distill.text.tags import TagSet
-from students.heads import activation_of, head_of
-from students.pooling import POOLING
+from distill.tasks import KINDS, decoder_class, kind_of_model, task_class
+from students.heads import head_of
 from students.sentence_modules import SentenceModules
 from teachers.load import load_model, load_tokenizer, sentence_modules
 
-_SINGLE = "single_label_classification"
-#: What a head and transformers' ``problem_type`` are called as a task.
-_TASKS = {
-    ("classification", _SINGLE): "classification",
-    ("classification", "multi_label_classification"): "multi_label",
-    ("classification", "regression"): "regression",
-    ("tokens", _SINGLE): "ner",
-    ("spans", _SINGLE): "qa",
-    ("vectors", _SINGLE): "vectors",
-}
-_HEADS = {task: head for (head, _), task in _TASKS.items()}
 #: Formats that need no data to calibrate on.
 FORMATS = ("transformers", "onnx", "onnx-int8", "openvino", "torch-export")
 
@@ -82,25 +69,30 @@ def export_folder(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ModelError(f"unknown format '{unknown[0]}'; there are: {', '.join(FORMATS)}")
-    if task is not None and task not in _HEADS:
-        raise ModelError(f"unknown task '{task}'; there are: {', '.join(_HEADS)}")
-    model = load_model(source, head=None if task is None else _HEADS[task])
-    tokenizer = load_tokenizer(source, for_vectors=head_of(model) == "vectors")
+    if task is not None and task not in KINDS:
+        raise ModelError(f"unknown task '{task}'; there are: {', '.join(KINDS)}")
+    model = load_model(source, head=None if task is None else task_class(task).head)
+    task = task or _task_of(model, source)
+    gives_vectors = decoder_class(task).gives_vectors
+    tokenizer = load_tokenizer(source, for_vectors=gives_vectors)
     longest = int(model.config.max_position_embeddings)
     if max_length is not None and not 2 < max_length <= longest:
         raise ModelError(f"{source}: max_length is {max_length}; the model reads up to {longest}")
-    labels = {int(key): str(value) for key, value in (model.config.id2label or {}).items()}
-    task = task or _task_of(model, source)
-    if task == "regression" and len(labels) != 1:
-        raise ModelError(f"{source}: a regression has one output, and its head has {len(labels)}")
-    modules = sentence_modules(source) if task == "vectors" else None
+    names = {int(key): str(value) for key, value in (model.config.id2label or {}).items()}
+    try:
+        labels, settings = task_class(task).of_model(
+            [names[number] for number in sorted(names)], model.config
+        )
+    except ModelError as error:
+        raise ModelError(f"{source}: {error}") from error
+    modules = sentence_modules(source) if gives_vectors else None
     if modules is not None and modules.dense and "transformers" in formats:
         raise ModelError(
             f"{source}: transformers has no class with its Dense module, and would leave it out; "
             "name the other formats, such as --formats onnx,onnx-int8"
         )
     if known is None:
-        known = Known(_settings(task, model, source, modules))
+        known = Known(settings if modules is None else settings | {"normalize": modules.normalize})
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         save_transformers(model, tokenizer, work / "transformers")
@@ -112,9 +104,9 @@ def export_folder(
             info={
                 "name": source.resolve().name,
                 "task": task,
-                "labels": _labels(task, labels),
+                "labels": labels,
                 "settings": dict(known.settings),
-                "pair": pair or task == "qa",
+                "pair": pair or decoder_class(task).always_pairs,
                 "max_length": max_length or min(longest, _own_length(tokenizer, modules)),
             },
             beside=known.files,
@@ -130,13 +122,11 @@ def _task_of(model: Any, source: Path) -> str:
         ModelError: none of ours.
     """
     head, problem = head_of(model), model.config.problem_type
-    if head == "classification" and problem is None and model.config.num_labels == 1:
-        return "regression"  # as transformers reads it too: one output is no choice
-    task = _TASKS.get((head, problem or _SINGLE))
+    task = kind_of_model(head, problem, model.config.num_labels)
     if task is None:
         raise ModelError(
             f"{source}: no bundle is made of a {type(model).__name__} for {problem}; there are: "
-            f"{', '.join(_TASKS.values())}"
+            f"{', '.join(KINDS)}"
         )
     return task
 
@@ -144,42 +134,6 @@ def _task_of(model: Any, source: Path) -> str:
 def _own_length(tokenizer: Any, modules: SentenceModules | None) -> int:
     limit = modules.max_length if modules is not None else None
     return limit or int(tokenizer.model_max_length)
-
-
-def _labels(task: str, labels: Mapping[int, str]) -> list[str]:
-    if task == "qa":
-        return list(QuestionAnswering().labels)
-    return [] if task == "vectors" else [labels[index] for index in sorted(labels)]
-
-
-def _settings(
-    task: str, model: Any, source: Path, modules: SentenceModules | None
-) -> dict[str, Any]:
-    """What the runtime needs to know of a task, as far as the model's folder tells."""
-    if task == "ner":
-        return _tags(source, list((model.config.id2label or {}).values()))
-    if task == "qa":
-        return QuestionAnswering().settings
-    if task == "regression":
-        return {"activation": activation_of(model.config)}
-    pooling = getattr(model.config, POOLING, None)
-    if task != "vectors" or pooling is None:
-        return {}
-    return {"pooling": pooling, "normalize": modules is None or modules.normalize}
-
-
-def _tags(source: Path, labels: list[str]) -> dict[str, Any]:
-    """The scheme of a tagger's labels.
-
-    Raises:
-        ModelError: they are no tags.
-    """
-    scheme = "bioes" if any(label[:2] in ("E-", "S-") for label in labels) else "bio"
-    try:
-        TagSet(labels, scheme)
-    except (ValueError, KeyError) as error:
-        raise ModelError(f"{source}: its labels are no tags of entities ({error})") from error
-    return {"scheme": scheme, "strict": True, "stride": None}
 
 
 def _models(model: Any, formats: Sequence[str], work: Path) -> dict[str, Path]:

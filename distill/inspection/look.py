@@ -18,11 +18,11 @@ from distill.errors import DataError, ModelError
 from distill.files.bad_rows import is_unicode
 from distill.inspection.attention import attention_of
 from distill.inspection.gradients import TOLERANCE, integrated_gradients
-from distill.inspection.outputs import Choice, Target, check_task, sentence_target
 from distill.inspection.result import Attribution, Inspection, Reading
 from distill.inspection.subjects import Pairs, Subjects
-from distill.inspection.token_outputs import span_target, tag_target
 from distill.matching.layer_map import make_layer_map
+from distill.tasks import decoder_class
+from distill.tasks.explain import Choice, Read, Target
 from students.anatomy import anatomy
 from students.heads import logits_of
 from teachers.load import load_model, load_tokenizer
@@ -65,22 +65,17 @@ class _Reader:
     def target(self, subjects: Subjects, asked: Choice, word: str | None = None) -> Target:
         """What it says, and what of that is explained."""
         with torch.no_grad():
-            logits = self.logits(self.batch)[0]
-        if subjects.task == "qa":
-            return span_target(self.encoded, logits, texts=self.texts, asked=asked)
-        if subjects.task == "ner":
-            return tag_target(
-                self.encoded, logits, self.labels, texts=self.texts, asked=asked, word=word
-            )
-        own = subjects.teacher_thresholds if self.folder == subjects.teacher else None
-        return sentence_target(
+            logits = self.logits(self.batch)[0].numpy()
+        own = subjects.teacher_settings if self.folder == subjects.teacher else None
+        read = Read(
+            self.texts,
+            self.encoded,
             logits,
             self.labels,
-            subjects.task,
-            thresholds=subjects.thresholds if own is None else own,
-            asked=asked.label or None,
+            settings=subjects.settings if own is None else own,
             where=str(self.folder),
         )
+        return decoder_class(subjects.task).explain(read, asked, word)
 
     def masked(self) -> Tensor:
         """The text's ids (1, L) with every word masked; special tokens stay what they are."""
@@ -115,15 +110,17 @@ def inspect_text(
         DataError: a second text is missing or too much, a text is empty or no Unicode, or the
             word is not there.
     """
-    check_task(subjects.task, str(subjects.student))
+    decoder = decoder_class(subjects.task)
+    if not decoder.explains:
+        raise ModelError(
+            f"{subjects.student}: a model of task.kind '{subjects.task}' has no output to explain"
+        )
     _check_texts(text, pair, subjects.pair)
     student = _reader("student", subjects.student, subjects.max_length, text, pair)
     folder = subjects.teacher
     teacher = folder and _reader("teacher", folder, subjects.max_length, text, pair)
-    if word is not None and subjects.task != "ner":
-        raise DataError("--word names a word whose tag is explained; this model tags none")
-    named = subjects.task not in ("qa", "regression")
-    if teacher and named and sorted(teacher.labels) != sorted(student.labels):
+    same = sorted(teacher.labels) == sorted(student.labels) if teacher else True
+    if teacher and decoder.named_outputs and not same:
         raise ModelError(
             f"{teacher.folder}: its labels are {', '.join(teacher.labels)}, the student's "
             f"{', '.join(student.labels)}; give a teacher of the same task"
@@ -132,8 +129,8 @@ def inspect_text(
     chosen = student.target(subjects, Choice(label or ""), word)
     read = {"student": _read(student, chosen, _layers_of("student", layers))}
     if teacher:
-        same = teacher.target(subjects, chosen.choice)
-        read["teacher"] = _read(teacher, same, _layers_of("teacher", layers))
+        theirs = teacher.target(subjects, chosen.choice)
+        read["teacher"] = _read(teacher, theirs, _layers_of("teacher", layers))
     return Inspection(
         text=text,
         pair=pair,

@@ -6,25 +6,23 @@ Only small files are read; the models are loaded by whoever looks.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distill.errors import ModelError, quoted
 from distill.recipe.plan import plan_stages
 from distill.recipe.run_models import is_run, model_of_run
-from distill.recipe.schema import MultiLabelTask, PruneStage, Recipe, TextTask
+from distill.recipe.schema import PruneStage, Recipe
 from distill.run_folder import RunFolder
 from distill.runtime.manifest import MANIFEST, read_manifest
+from distill.tasks import KINDS, decoder_class, kind_of_model, make_task
 from students.folder import check_folder, read_config
 from students.weights import find_head
 
 #: Tokens kept of a text where nothing says how many the model was trained with.
 _LENGTH = 128
-#: What a model's head and config say of its task.
-_HEADS = {"tokens": "ner", "spans": "qa"}
-_KINDS = {"multi_label_classification": "multi_label", "regression": "regression"}
 Pairs = tuple[tuple[int, int], ...]
 
 
@@ -38,11 +36,10 @@ class Subjects:
         task: the task's kind.
         max_length: tokens kept of a text.
         pair: whether an input is two texts; ``None`` where nothing says so.
-        thresholds: above which probability a label is told, where there may be several: one for
-            all, or by label.
-        teacher_thresholds: the teacher's, where it has its own.
         layer_map: pairs (student layer, teacher layer) that distillation matched; ``None`` where
             none is told.
+        settings: the task's, with what was chosen for the student.
+        teacher_settings: with what was chosen for the teacher, where it has its own.
         notes: what a reader should know.
     """
 
@@ -52,8 +49,8 @@ class Subjects:
     max_length: int
     pair: bool | None
     layer_map: Pairs | None
-    thresholds: float | dict[str, float] = 0.5
-    teacher_thresholds: float | dict[str, float] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    teacher_settings: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -75,14 +72,13 @@ def find_subjects(folder: Path, *, teacher: Path | None = None) -> Subjects:
     if (folder / MANIFEST).is_file():
         return _of_bundle(folder, teacher)
     config = read_config(check_folder(folder))
-    kind = _HEADS.get(find_head(folder))
-    if kind is None and len(config.get("id2label") or ()) == 1:
-        kind = "regression"  # one output is no choice
+    labels = config.get("id2label") or ()
+    kind = kind_of_model(find_head(folder), config.get("problem_type"), len(labels))
     limit = int(config.get("max_position_embeddings", _LENGTH))
     return Subjects(
         student=folder,
         teacher=None if teacher is None else check_folder(teacher),
-        task=kind or _KINDS.get(str(config.get("problem_type")), "classification"),
+        task=kind or next(iter(KINDS)),
         max_length=min(_LENGTH, limit),
         pair=None,
         layer_map=None,
@@ -106,11 +102,9 @@ def _of_bundle(folder: Path, teacher: Path | None) -> Subjects:
         teacher=None if teacher is None else check_folder(teacher),
         task=manifest.task,
         max_length=manifest.max_length,
-        pair=manifest.pair or manifest.task == "qa",
+        pair=manifest.pair or decoder_class(manifest.task).always_pairs,
         layer_map=None,
-        thresholds=dict(
-            zip(manifest.labels, manifest.settings.get("thresholds", ()), strict=False)
-        ),
+        settings=manifest.settings,
         notes=(*notes, *_weights_only(list(manifest.formats))),
     )
 
@@ -124,7 +118,7 @@ def _weights_only(formats: Sequence[str]) -> tuple[str, ...]:
 def _of_run(folder: Path, teacher: Path | None) -> Subjects:
     run = RunFolder(folder)
     recipe = run.read_recipe()
-    if isinstance(recipe.task, TextTask):
+    if recipe.task.kind not in KINDS:
         raise ModelError(
             f"{folder}: a run over unlabelled text predicts nothing; give a run with a task"
         )
@@ -144,8 +138,8 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
         max_length=recipe.data.max_length,
         pair=_takes_pairs(run, recipe),
         layer_map=None if teacher else _layer_map(run, recipe),
-        thresholds=_thresholds(student, recipe),
-        teacher_thresholds=_thresholds(teacher or own, recipe),
+        settings=_settings(student, recipe),
+        teacher_settings=_settings(teacher or own, recipe),
         notes=(
             *(("of several teachers this is the first",) if several and not teacher else ()),
             *_weights_only(list(formats)),
@@ -153,23 +147,18 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
     )
 
 
-def _thresholds(model: Path, recipe: Recipe) -> float | dict[str, float]:
-    """The recipe's thresholds, or those that were chosen for the model of a run's stage."""
-    if not isinstance(recipe.task, MultiLabelTask):
-        return 0.5
-    if recipe.task.thresholds != "auto":
-        return recipe.task.thresholds
-    facts = model.parent / "stage.json"
-    if not facts.is_file():
-        return 0.5
-    chosen = json.loads(facts.read_text("utf-8")).get("thresholds", ())
+def _settings(model: Path, recipe: Recipe) -> Mapping[str, Any]:
+    """The task's settings, with what was chosen for the model of a run's stage."""
     names = sorted(read_config(model).get("id2label", {}).items(), key=lambda pair: int(pair[0]))
-    return dict(zip([name for _, name in names], chosen, strict=False))
+    task = make_task(recipe.task, [name for _, name in names])
+    facts = model.parent / "stage.json"
+    chosen = json.loads(facts.read_text("utf-8")) if facts.is_file() else {}
+    return task.settled(chosen).settings
 
 
 def _takes_pairs(run: RunFolder, recipe: Recipe) -> bool:
-    if recipe.task.kind == "qa":
-        return True  # a question and the text that answers it
+    if decoder_class(recipe.task.kind).always_pairs:
+        return True
     if run.holds_bundle():
         return read_manifest(run.path).pair
     return recipe.data.columns.text_pair is not None

@@ -13,25 +13,10 @@ from distill.evaluation.results import Results, as_results, is_teacher
 from distill.recipe.schema import DataConfig, Recipe
 from distill.report.summary import conditions, notes, summary
 from distill.report.table import INTERVAL, below, caption, cells
+from distill.tasks import decoder_class
 
 #: Hub names of teachers that recipes name otherwise.
 _HUB_NAMES = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
-_LIMIT = (
-    "It answers with one of its labels, whatever it is given; texts unlike the training data get\n"
-    "  confident answers too."
-)
-#: What else a kind of task should be known for not doing.
-_LIMITS = {
-    "qa": "It answers with a part of the text, also where the answer is not in it, unless it was\n"
-    "  trained on such questions (`no_answer` in `distill.json`).",
-    "regression": "It answers with a number, whatever it is given, and not with how sure it is.",
-    "ner": "Every entity's score is the mean of its words' probabilities, and not how often such\n"
-    "  entities are right.",
-    "multi_label": "A label is given above its threshold (`settings` in `distill.json`); texts\n"
-    "  unlike the training data get confident answers too.",
-}
-#: Kinds of task that the hub calls otherwise than `text-classification`.
-_TAGS = {"qa": "question-answering", "ner": "token-classification"}
 
 
 def make_card(
@@ -61,6 +46,7 @@ def make_card(
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    decoder = decoder_class(recipe.task.kind)
     known = None if results is None else as_results(results)
     return environment.get_template("card.md.j2").render(
         version=distill.__version__,
@@ -74,32 +60,13 @@ def make_card(
         stages=[f"{stage.name} ({stage.kind})" for stage in recipe.stages],
         data=_told_data(recipe.data),
         max_length=recipe.data.max_length,
-        gives=_gives(recipe.task.kind, list(labels or recipe.task.labels or ())),
-        limit=_LIMITS.get(recipe.task.kind, _LIMIT),
-        kind=recipe.task.kind,
-        pipeline_tag=_TAGS.get(recipe.task.kind, "text-classification"),
-        tag=_TAGS.get(
-            recipe.task.kind,
-            recipe.task.kind.replace("_", "-").replace("classification", "text-classification"),
-        ),
+        words=decoder.words,
+        gives=decoder.gives(labels or recipe.task.labels or ()),
         formats=list(formats),
         pair=pair,
         pruned=pruned,
         numbers=_numbers(known),
     )
-
-
-def _gives(kind: str, labels: Sequence[str]) -> str:
-    """What a prediction is, in a few words."""
-    if kind == "regression":
-        return "a number (`score`)"
-    if kind == "ner":
-        types = dict.fromkeys(label.partition("-")[2] for label in labels if "-" in label)
-        return f"its named entities with their characters: {', '.join(types)}"
-    many = "any number" if kind == "multi_label" else "one"
-    if not labels:
-        return f"{many} of the labels in `config.json`"
-    return f"{many} of {len(labels)} labels: {', '.join(labels)}"
 
 
 def _numbers(results: Results | None) -> dict[str, Any] | None:

@@ -13,6 +13,7 @@ from distill.inspection.result import Attribution, Inspection, Reading
 from distill.report import numbers
 from distill.report.attention_map import attention_svg
 from distill.report.page import render_page
+from distill.tasks import decoder_class
 
 _MOST_LABELS = 6
 _MOST_TOKENS = 14
@@ -63,7 +64,7 @@ def _fact(name: str, value: str, detail: str) -> dict[str, str]:
 
 
 def _sureness(reading: Reading, task: str) -> str:
-    if task == "regression":
+    if not decoder_class(task).probabilities:
         return "the predicted value"
     return f"with {numbers.percent(max(reading.outputs.values()))}"
 

@@ -9,12 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from distill.evaluation.predictions import Predictions
+from distill.evaluation.error_analysis import Predictions
 from distill.evaluation.results import TEACHER, ModelRow
 from distill.report import numbers
 from distill.report.attention_map import picture, told
 from distill.report.charts import kind_of
 from distill.report.svg import INKS, chart_style, inline_svg
+from distill.tasks.decoder import Scatter
 
 #: Points of a scatter: more make the page heavy and cover each other.
 _MOST_POINTS = 1200
@@ -92,31 +93,32 @@ def _colors(rows: Sequence[ModelRow]) -> list[str]:
     return found
 
 
-def scatter_chart(found: Predictions, model: str) -> str:
-    """Predicted against true numbers, the teacher's and the model's; of vectors their cosines."""
-    cosines = found.task == "vectors"
-    true = np.asarray(found.targets, dtype=np.float64)
+def scatter_chart(predictions: Predictions, model: str, scatter: Scatter) -> str:
+    """Numbers predicted by the teacher and by a model, against the true ones."""
+    true = np.asarray(predictions.shared["targets"], dtype=np.float64)
     rows = np.unique(np.linspace(0, len(true) - 1, min(len(true), _MOST_POINTS)).astype(int))
     with chart_style("scatter"):
         figure = Figure(figsize=(15.6, 6.4), layout="constrained")
         panels = figure.subplots(1, 2, sharex=True, sharey=True)
-        names = [name for name in (TEACHER, model) if name in found.outputs]
+        names = [name for name in (TEACHER, model) if name in predictions.models]
+        values = {name: predictions.models[name]["outputs"][:, 0] for name in names}
         for axes, name, color in zip(panels, names, ("teacher", "student"), strict=False):
-            said = found.outputs[name][:, 0]
-            if not cosines:  # which are on a scale of their own
+            if scatter.same_scale:
                 ends = [true.min(), true.max()]
                 axes.plot(ends, ends, color=INKS["muted"], linewidth=1, linestyle=(0, (4, 4)))
-            axes.scatter(true[rows], said[rows], s=16, color=INKS[color], alpha=0.5, linewidths=0)
+            axes.scatter(
+                true[rows], values[name][rows], s=16, color=INKS[color], alpha=0.5, linewidths=0
+            )
             axes.set_title(name, color=INKS["ink"], fontsize=13)
-            axes.set_xlabel("similarity" if cosines else "true")
+            axes.set_xlabel(scatter.x)
         for axes in panels[len(names) :]:
             axes.set_visible(False)
-        panels[0].set_ylabel("cosine" if cosines else "predicted")
-        if cosines:
-            words = f"Cosines against similarities of {len(true):,} pairs: {' and '.join(names)}"
-            return inline_svg(figure, "scatter", words)
-        errors = "; ".join(
-            f"{name} is {np.abs(found.outputs[name][:, 0] - true).mean():.3f} off in the mean"
+        panels[0].set_ylabel(scatter.y)
+        words = [
+            f"{name} is {np.abs(values[name] - true).mean():.3f} off in the mean"
+            if scatter.same_scale
+            else name
             for name in names
-        )
-        return inline_svg(figure, "scatter", f"Predicted against true numbers: {errors}")
+        ]
+        title = f"{scatter.title}, {len(true):,} examples: {'; '.join(words)}"
+        return inline_svg(figure, "scatter", title)

@@ -17,6 +17,7 @@ from distill.report import numbers
 from distill.report.charts import kind_of
 from distill.report.mistake_charts import confusion_map, reliability_chart, scatter_chart
 from distill.report.run_data import RunData
+from distill.tasks import decoder_class
 
 #: Labels up to which every cell of the confusion matrix carries its number.
 _NUMBERED = 12
@@ -24,14 +25,6 @@ _NUMBERED = 12
 _DRAWN = 60
 _MOST_PAIRS = 12
 _MOST_LABELS = 24
-#: Tasks whose answers are numbers.
-_NUMBERS = ("regression", "vectors")
-#: What is sure and right, where it is not a row's label.
-_SURE_OF = {
-    "multi_label": ", each label of each row by itself",
-    "ner": ", word by word: sure of its tag",
-    "qa": ": how probable the best answer is, against whether it is one of the right ones exactly",
-}
 #: Characters of a second text that are shown, and of these before an answer.
 _SHOWN, _BEFORE = 320, 100
 
@@ -40,8 +33,9 @@ def mistakes(run: RunData) -> dict[str, Any]:
     """What the template needs; every entry is empty where there is nothing to tell."""
     results = run.results
     if results is None:
-        return dict.fromkeys(("confusions", "by_label", "honest", "differ", "scatter"))
+        return dict.fromkeys(("confusions", "by_label", "honest", "differ", "scatter", "words"))
     return {
+        "words": decoder_class(results.task).words,
         "confusions": _confusions(results),
         "by_label": _by_label(results),
         "honest": _calibrations(results),
@@ -68,7 +62,6 @@ def _confusions(results: Results) -> dict[str, Any] | None:
         "map": Markup(confusion_map(matrix, labels)) if drawn else None,
         "pairs": _pairs(found) if len(labels) > 2 else [],
         "count": len(labels),
-        "entities": results.task == "ner",
     }
 
 
@@ -120,7 +113,6 @@ def _by_label(results: Results) -> dict[str, Any] | None:
     shown = ordered[:_MOST_LABELS] if len(scores) > _MOST_LABELS else list(scores)
     return {
         "model": results.final.name,
-        "entities": results.task == "ner",
         "cut": len(scores) > _MOST_LABELS,
         "count": len(scores),
         "compared": bool(teacher) and results.final.name != TEACHER,
@@ -153,8 +145,6 @@ def _calibrations(results: Results) -> dict[str, Any] | None:
             if row.calibration is not None
         ],
         "chart": Markup(reliability_chart(drawn)),
-        "several": results.task == "multi_label",
-        "of": _SURE_OF.get(results.task, ""),
     }
 
 
@@ -181,7 +171,6 @@ def _disagreements(results: Results, rows: Sequence[dict[str, Any]]) -> dict[str
     return {
         "model": results.final.name,
         "told": _told(found) if found else "",
-        "counts": results.task in _NUMBERS or bool(found and found.rows),
         "rows": [
             {
                 "text": " | ".join(_texts(row)),
@@ -221,18 +210,22 @@ def _told(found: Disagreement) -> str:
 
 def _answer(answer: Mapping[str, Any], label: str) -> dict[str, str]:
     sure = answer.get("confidence")
-    right = answer.get("right", answer["said"] == label)
+    right = answer.get("right", answer["prediction"] == label)
     return {
-        "said": str(answer["said"]),
+        "prediction": str(answer["prediction"]),
         "sure": "" if sure is None else numbers.percent(float(sure)),
         "right": "right" if right else "",
     }
 
 
 def _scatter(run: RunData) -> Markup | None:
-    """Predicted against true numbers of a regression, or cosines against similarities."""
-    if run.results is None or run.results.task not in _NUMBERS or run.predictions is None:
+    """Predictions that are numbers, against the true ones."""
+    if run.results is None or run.predictions is None:
         return None
-    from distill.evaluation.predictions import read_predictions
+    scatter = decoder_class(run.results.task).words.scatter
+    if scatter is None:
+        return None
+    from distill.evaluation.error_analysis import read_predictions
 
-    return Markup(scatter_chart(read_predictions(run.predictions), run.results.final.name))
+    predictions = read_predictions(run.predictions)
+    return Markup(scatter_chart(predictions, run.results.final.name, scatter))

@@ -20,16 +20,8 @@ from distill.evaluation.results import (
     is_teacher,
 )
 from distill.report import numbers
+from distill.tasks import decoder_class
 
-#: What the commonest label is called where a task has none.
-_MAJORITIES = {
-    "regression": "the mean of the numbers",
-    "vectors": "the same similarity everywhere",
-    "ner": "finding no entity",
-    "qa": "giving no answer",
-    "multi_label": "the commonest labels",
-    "classification": "the majority class",
-}
 #: Instruction sets that decide how fast a BERT is, in the words of tables.
 _SETS = {
     "avx512f": "avx512",
@@ -153,7 +145,10 @@ def scored_rows(split: str) -> list[str]:
 def _against_floor(results: Results) -> list[str]:
     """What does not beat what needs no BERT, by more than chance."""
     teacher, final, linear = results.teacher, results.final, results.linear
-    for than, named in ((LINEAR, "the linear model"), (MAJORITY, _MAJORITIES[results.task])):
+    for than, named in (
+        (LINEAR, "the linear model"),
+        (MAJORITY, decoder_class(results.task).words.majority),
+    ):
         change = results.change(teacher.name, than)
         if change is not None and change.low <= 0:
             other = teacher.score - change.change

@@ -15,6 +15,7 @@ from distill.errors import RunFolderError, quoted
 from distill.evaluation.build import ModelFacts, build_results
 from distill.evaluation.cells import REAL
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
+from distill.evaluation.error_analysis import of_final, of_model, write_analysis
 from distill.evaluation.lengths import summarise
 from distill.evaluation.machine import machine, physical_cores
 from distill.evaluation.memory import peak_memory_mb
@@ -41,10 +42,9 @@ from distill.runtime.manifest import read_manifest
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import ensemble_scores
-from distill.stages.judge import Judge
-from distill.stages.judges import make_judge
 from distill.stages.linear import linear_model
 from distill.stages.workspace import Workspace
+from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
 from distill.tracking.weights_biases import log_results
 from teachers.load import load_model
@@ -77,9 +77,10 @@ class _Entry:
 def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
     """Write ``results.json``, the report and the bundle's card; log them where asked."""
     workspace, split = context.workspace, context.workspace.final_split
-    judge = make_judge(workspace.task, split, workspace.tokenized(split), workspace.tokenizer)
-    results = _measured(config, context, judge)
-    kept = judge.write(context.folder)
+    rows = workspace.tokenized(split)
+    analysis = workspace.task.analysis(split, rows, workspace.tokenizer)
+    results = _measured(config, context, analysis)
+    kept = write_analysis(analysis, context.folder)
     write_results(context.run.results, results)
     render_report(context.run.path)
     bundle = context.run.bundle if context.run.holds_bundle() else None
@@ -93,7 +94,9 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
     return StageResult(outputs=[context.run.results, *kept], facts={"split": results["split"]})
 
 
-def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dict[str, Any]:
+def _measured(
+    config: EvaluateStage, context: StageContext, analysis: Analysis | None
+) -> dict[str, Any]:
     threads = config.threads or physical_cores()
     workspace, split = context.workspace, context.workspace.final_split
     rows = workspace.tokenized(split).lengths
@@ -101,11 +104,11 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
     fixed = [int(length) for length in config.lengths if length != REAL]
     real = summarise(rows) if REAL in config.lengths else None
     length = max(1, round(real["mean"])) if real is not None else min(fixed)
-    floor, floor_facts = linear_model(context, judge)
+    floor, floor_facts = linear_model(context, analysis)
     facts = [] if floor_facts is None else [floor_facts]
     for entry in entries:
         memory = entry.memory_mb(length, threads) if config.memory else None
-        facts.append(_facts(entry, context, judge, length=length, memory_mb=memory))
+        facts.append(_facts(entry, context, analysis, length=length, memory_mb=memory))
     predictors: dict[str, Predictor] = {entry.name: entry.predictor for entry in entries}
     if floor is not None:
         predictors[floor.name] = floor
@@ -141,44 +144,52 @@ def _measured(config: EvaluateStage, context: StageContext, judge: Judge) -> dic
         machine=machine() | {"threads": threads},
         real_lengths=real,
         reference=other,
-        **judge.of_final(),
+        **of_final(analysis),
     )
-    return _with_noise(results, context, judge)
+    return _with_noise(results, context, analysis)
 
 
-def _with_noise(results: Mapping[str, Any], context: StageContext, judge: Judge) -> dict[str, Any]:
-    """The results with intervals and differences, of what the judge kept of the rows."""
+def _with_noise(
+    results: Mapping[str, Any], context: StageContext, analysis: Analysis | None
+) -> dict[str, Any]:
+    """The results with intervals and differences, of the predictions that were kept."""
     found = as_results(results)
-    scorers = {row.name: judge.scorer(row.name) for row in found.models if row.name != TEACHERS}
-    scorers[MAJORITY] = judge.majority(context.workspace.data.train)
-    known = {name: scorer for name, scorer in scorers.items() if scorer is not None}
-    if known:
-        found = with_noise(found, known, judge.rows)
+    if analysis is not None:
+        scorers = {name: analysis.scorer(name) for name in analysis.models}
+        scorers[MAJORITY] = analysis.majority(context.workspace.data.train)
+        known = {name: scorer for name, scorer in scorers.items() if scorer is not None}
+        if known:
+            found = with_noise(found, known, len(analysis))
     return found.model_dump(by_alias=True, mode="json")
 
 
 def _scores(
-    entry: _Entry, split: Split, context: StageContext, judge: Judge | None = None
+    entry: _Entry, split: Split, context: StageContext, analysis: Analysis | None = None
 ) -> dict[str, float]:
-    """A model's scores on some rows; what it says of them is for the judge."""
+    """A model's scores on some examples; its predictions for them go to the analysis."""
     rows = context.workspace_of(entry.index).tokenized(split, entry.teacher)
-    seen = None if judge is None else judge.keeper(entry.name, entry.task, rows)
+    seen = None if analysis is None else analysis.keeper(entry.name, entry.task, rows)
     return score(entry.predictor, rows, entry.task, seen=seen)
 
 
 def _facts(
-    entry: _Entry, context: StageContext, judge: Judge, *, length: int, memory_mb: float | None
+    entry: _Entry,
+    context: StageContext,
+    analysis: Analysis | None,
+    *,
+    length: int,
+    memory_mb: float | None,
 ) -> ModelFacts:
     """What a model scores, weighs and costs; how fast it is comes later, of all models at once."""
     workspace = context.workspace
-    scores = _scores(entry, workspace.final_split, context, judge)
+    scores = _scores(entry, workspace.final_split, context, analysis)
     more = workspace.data.more
     return ModelFacts(
         name=entry.name,
         stage=entry.stage,
         format=entry.predictor.format,
         scores=scores,
-        **judge.of_model(entry.name),
+        **of_model(analysis, entry.name),
         more_scores={name: _scores(entry, split, context) for name, split in more.items()},
         parameters=parameters(entry.model),
         parameters_no_embeddings=parameters_no_embeddings(entry.model),

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from distill.data.split import Split
 from distill.evaluation.build import ModelFacts
+from distill.evaluation.error_analysis import of_model
 from distill.evaluation.floor import FloorPredictor
 from distill.evaluation.results import LINEAR
 from distill.evaluation.score import Seen, score, score_and_choose
 from distill.stages.context import StageContext
-from distill.stages.judge import Judge
+from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 
 
 def linear_model(
-    context: StageContext, judge: Judge
+    context: StageContext, analysis: Analysis | None
 ) -> tuple[FloorPredictor, ModelFacts] | tuple[None, None]:
     """Fit the floor on the training rows and score it as every model is scored.
 
     Args:
         context: the evaluate stage's.
-        judge: keeps what it says of the scored rows.
+        analysis: keeps its predictions for the scored examples; may be ``None``.
 
     Returns:
         The model, and all that is told of it but how fast it is; nothing of a task without one, or
@@ -34,14 +35,14 @@ def linear_model(
     held = workspace.tokenized(data.validation)
     _, chosen = score_and_choose(_on(floor, data.validation, context), held, workspace.task)
     task = workspace.task.settled(chosen)
-    seen = judge.keeper(LINEAR, task, workspace.tokenized(split))
+    seen = None if analysis is None else analysis.keeper(LINEAR, task, workspace.tokenized(split))
     scores = _scores(floor, split, task, context, seen)
     facts = ModelFacts(
         name=LINEAR,
         stage=context.stage.name,
         format=floor.format,
         scores=scores,
-        **judge.of_model(LINEAR),
+        **of_model(analysis, LINEAR),
         more_scores={
             name: _scores(floor, one, task, context, None) for name, one in data.more.items()
         },

@@ -1,7 +1,7 @@
 """Tasks: one package for each kind, with everything that is special about it.
 
-Each has ``task.py`` (its head, loss and metrics, in torch), whose ``make`` builds the task of a
-recipe's section, and ``decode.py`` (logits to predictions, in numpy), which holds its ``DECODER``.
+Each has ``task.py`` (its head, loss and metrics, in torch) with its ``TASK``, and ``decode.py``
+(logits to predictions, in numpy) with its ``DECODER``.
 They are imported when they are needed: a bundle is served without torch.
 """
 
@@ -48,10 +48,7 @@ def make_task(config: TaskConfig, labels: Sequence[str], examples: Sequence[Any]
     Raises:
         DataError: the metric or a weight does not fit the labels.
     """
-    task: Task = importlib.import_module(f"{KINDS[config.kind]}.task").make(
-        config, labels, examples
-    )
-    return task
+    return task_class(config.kind).of(config, labels, examples)
 
 
 def make_decoder(
@@ -59,8 +56,8 @@ def make_decoder(
     labels: Sequence[str],
     settings: Mapping[str, Any],
     *,
-    max_length: int,
-    folder: Path,
+    max_length: int = 512,
+    folder: Path = Path(),
 ) -> Decoder:
     """What reads texts for a bundle's model, and turns its outputs into predictions.
 
@@ -76,7 +73,36 @@ def make_decoder(
     """
     if kind not in KINDS:
         raise ModelError(f"{folder}: a bundle for '{kind}'; this version knows {', '.join(KINDS)}")
-    decoder: Decoder = importlib.import_module(f"{KINDS[kind]}.decode").DECODER(
-        labels, settings, max_length=max_length, folder=folder
-    )
+    return decoder_class(kind)(labels, settings, max_length=max_length, folder=folder)
+
+
+def decoder_class(kind: str) -> type[Decoder]:
+    """The decoder of one of :data:`KINDS`; what is known of it without a model."""
+    decoder: type[Decoder] = importlib.import_module(f"{KINDS[kind]}.decode").DECODER
     return decoder
+
+
+def task_class(kind: str) -> type[Task]:
+    """The task of one of :data:`KINDS`."""
+    task: type[Task] = importlib.import_module(f"{KINDS[kind]}.task").TASK
+    return task
+
+
+def kind_of_model(head: str, problem: str | None, outputs: int) -> str | None:
+    """The kind of task that a model's head and config are for.
+
+    Args:
+        head: a key of :data:`students.heads.HEADS`.
+        problem: ``problem_type`` of the config.
+        outputs: how many outputs the head has.
+
+    Returns:
+        The first kind that fits; ``None`` where none does.
+    """
+    if problem is None:  # as transformers reads it too: one output is no choice
+        problem = "regression" if outputs == 1 else "single_label_classification"
+    for kind in KINDS:
+        task = task_class(kind)
+        if task.head == head and task.problem_type in (None, problem):
+            return kind
+    return None

@@ -6,13 +6,18 @@ Shapes: B batch, L length, C outputs of the head.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
 from torchmetrics import MetricCollection
+from transformers import PreTrainedTokenizerFast
 
-from distill.data.split import TaskData
+from distill.data.split import Split, TaskData
+from distill.data.tokenized import TokenRows
+from distill.tasks import make_decoder
+from distill.tasks.analysis import Analysis
+from distill.tasks.decoder import Decoder
 from distill.tasks.floors.base import Floor
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
@@ -47,6 +52,25 @@ class Task(ABC):
     def __init__(self, labels: tuple[str, ...], primary: str) -> None:
         self.labels = labels
         self.primary = primary
+
+    @classmethod
+    @abstractmethod
+    def of(cls, config: Any, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
+        """The task that a recipe's section describes; see :func:`distill.tasks.make_task`."""
+
+    @classmethod
+    def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
+        """Labels and settings, as far as a model's config tells them.
+
+        Args:
+            labels: the names of the model's outputs in order.
+            config: the ``PreTrainedConfig``.
+
+        Raises:
+            ModelError: the model's head is not this task's.
+        """
+        del config
+        return list(labels), {}
 
     @property
     def num_outputs(self) -> int:
@@ -133,6 +157,26 @@ class Task(ABC):
             ``None`` of a task that has none.
         """
         del data
+        return None
+
+    def decoder(self) -> Decoder:
+        """What turns this task's logits into predictions."""
+        return make_decoder(self.kind, self.labels, self.settings)
+
+    def analysis(
+        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+    ) -> Analysis | None:
+        """What keeps the predictions of models for a split, to see where they go wrong.
+
+        Args:
+            split: the scored examples.
+            rows: the same as token ids, as the final model reads them.
+            tokenizer: the final model's.
+
+        Returns:
+            ``None`` of a task that has none.
+        """
+        del split, rows, tokenizer
         return None
 
     def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:

@@ -6,15 +6,16 @@ Legend: N texts, R inputs of the model (windows, where texts are long), L length
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from distill.errors import ModelError
+from distill.errors import DataError, ModelError
+from distill.tasks.explain import Choice, Read, Target, choose_label
 from distill.text.encoding import Encoded, TextEncoder
 
 Logits = npt.NDArray[np.float32]
@@ -38,6 +39,69 @@ class Inputs:
     parts: Any = None
 
 
+@dataclass(frozen=True)
+class Scatter:
+    """A picture of predictions that are numbers.
+
+    Args:
+        title: what it shows.
+        x: what its axis along is called.
+        y: what its axis up is called.
+        same_scale: whether both are on one scale, so that errors have a size.
+    """
+
+    title: str
+    x: str
+    y: str
+    same_scale: bool
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What the report and the model card say of a kind of task.
+
+    Args:
+        gives: what a text is given, with ``{labels}``; see :meth:`Decoder.gives`.
+        tag: what the kind is called on the model hub.
+        pipeline: which of transformers' pipelines runs the model.
+        auto_model: the class of transformers that loads it and what is read of its output, where
+            no pipeline does.
+        example: a text, and a second one.
+        majority: what needs no model.
+        limit: what the model should be known for not doing.
+        reads: how long texts are read, with ``{length}`` in tokens and ``{pair}``.
+        label: what precision and recall are by.
+        counted: what they count.
+        matrix: what the rows and columns of the confusion matrix are.
+        decisions: what calibration is of, where it is not an example's label.
+        confidence: what a confidence and its truth are called.
+        differ: which examples show where ``{model}`` and the teacher differ.
+        scatter: how predictions that are numbers are drawn.
+    """
+
+    gives: str
+    tag: str = "text-classification"
+    pipeline: str = "text-classification"
+    auto_model: tuple[str, str] | None = None
+    example: tuple[str, str] = ("some text", "its second sentence")
+    majority: str = "the majority class"
+    limit: str = (
+        "It answers with one of its labels, whatever it is given; texts unlike the training data "
+        "get confident answers too."
+    )
+    reads: str = "Only the first {length} tokens {pair}are read."
+    label: str = "label"
+    counted: str = "rows"
+    matrix: str = (
+        "Rows of the matrix are true labels, columns what the model predicts; a cell is as strong "
+        "as its share of the row."
+    )
+    decisions: str = ""
+    confidence: tuple[str, str] = ("sure", "right")
+    differ: str = "Below are rows where {model} is surest of its answer; a tick marks who is right."
+    scatter: Scatter | None = None
+
+
 class Decoder(ABC):
     """Reads texts for a bundle's model, and turns its outputs into predictions.
 
@@ -51,8 +115,17 @@ class Decoder(ABC):
         ModelError: the settings cannot be used.
     """
 
+    #: What the report and the model card say of the kind.
+    words: ClassVar[Wording]
     #: Whether :meth:`vectors` gives vectors.
-    gives_vectors = False
+    gives_vectors: ClassVar[bool] = False
+    #: Whether an input is always two texts.
+    always_pairs: ClassVar[bool] = False
+    #: Whether :meth:`explain` works on it; whether its outputs are probabilities, and whether they
+    #: have names that two models of one task share.
+    explains: ClassVar[bool] = True
+    probabilities: ClassVar[bool] = True
+    named_outputs: ClassVar[bool] = True
 
     def __init__(
         self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
@@ -61,6 +134,16 @@ class Decoder(ABC):
         self.settings = settings
         self.max_length = max_length
         self.folder = folder
+
+    @classmethod
+    def gives(cls, labels: Sequence[str]) -> str:
+        """What a text is given, in a few words.
+
+        Args:
+            labels: names of the outputs in order; may be empty.
+        """
+        named = f"{len(labels)} labels: {', '.join(labels)}"
+        return cls.words.gives.format(labels=named if labels else "the labels in `config.json`")
 
     def inputs(
         self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None
@@ -112,6 +195,21 @@ class Decoder(ABC):
             One mapping for each of the N texts.
         """
 
+    @classmethod
+    def explain(cls, read: Read, asked: Choice, word: str | None = None) -> Target:
+        """What a model predicts for a text, and which number of that is explained.
+
+        Args:
+            read: the text as the model reads it.
+            asked: what is explained; what it leaves open is chosen.
+            word: of a model that tags words, the one whose tag is explained.
+
+        Raises:
+            ModelError: there is no such output.
+            DataError: there is no such word.
+        """
+        raise ModelError(f"{read.where}: a model of this kind has no output to explain")
+
     @abstractmethod
     def line(self, prediction: Mapping[str, Any]) -> str:
         """A prediction in a few words, for people.
@@ -128,11 +226,43 @@ class TextDecoder(Decoder):
         """See :meth:`Decoder.predictions`."""
         if not outputs:
             return []
-        return self.decode(self.logits(np.stack(outputs)))
+        return self.decode(self.outputs(self.logits(np.stack(outputs))))
 
     @abstractmethod
-    def decode(self, logits: Logits) -> list[dict[str, Any]]:
-        """Predictions of logits (N, C), one mapping for each text."""
+    def outputs(self, logits: Logits) -> Shares:
+        """What logits (N, C) mean: the probability of each label, or the value."""
+
+    @abstractmethod
+    def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """What is predicted by outputs (N, C).
+
+        It is a label (N,), whether each label is predicted (N, C), or a number (N,).
+        """
+
+    @abstractmethod
+    def in_words(self, chosen: Any) -> str:
+        """One of those that :meth:`chosen` gives, in words."""
+
+    @classmethod
+    def explain(cls, read: Read, asked: Choice, word: str | None = None) -> Target:
+        """See :meth:`Decoder.explain`: of one label the number of :meth:`explained`."""
+        if word is not None:
+            raise DataError("--word names a word whose tag is explained; this model tags none")
+        decoder = cls(read.labels, read.settings, max_length=0, folder=Path())
+        values = decoder.outputs(read.logits[None])  # (1, C)
+        outputs = dict(zip(read.labels, values[0].tolist(), strict=True))
+        label = choose_label(outputs, asked.label, read.where)
+        words, number = decoder.explained(label)
+        predicted = decoder.in_words(decoder.chosen(values)[0])
+        return Target(words, number, outputs, predicted, Choice(label))
+
+    @abstractmethod
+    def explained(self, label: str) -> tuple[str, Callable[[Any], Any]]:
+        """Which number stands for a label: in words, and as a function of logits (S, C)."""
+
+    @abstractmethod
+    def decode(self, outputs: Shares) -> list[dict[str, Any]]:
+        """Predictions of outputs (N, C), one mapping for each text."""
 
 
 def softmax(logits: npt.NDArray[Any]) -> Shares:

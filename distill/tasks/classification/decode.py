@@ -5,13 +5,14 @@ Legend: N texts, C classes, D width of a sentence encoder's vectors, K of those 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from distill.tasks.decoder import Logits, TextDecoder, softmax
+from distill.tasks.decoder import Logits, Shares, TextDecoder, Wording, softmax
 from distill.tasks.vectors.finish import Finish
 from distill.tasks.vectors.whitening import read_arrays
 
@@ -22,6 +23,8 @@ class ClassificationDecoder(TextDecoder):
     Where the settings name a ``head``, the graph is a sentence encoder's and the classifier a
     linear one of its vectors: ``logits = v W + b``.
     """
+
+    words = Wording(gives="one of {labels}")
 
     def __init__(
         self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
@@ -39,14 +42,41 @@ class ClassificationDecoder(TextDecoder):
             return raw
         return np.asarray(self._finish(raw) @ self.weight + self.bias, dtype=np.float32)
 
-    def decode(self, logits: Logits) -> list[dict[str, Any]]:
+    def outputs(self, logits: Logits) -> Shares:
+        """The labels' probabilities."""
+        return softmax(logits)
+
+    def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The likeliest label."""
+        labels: npt.NDArray[np.int64] = outputs.argmax(axis=-1)
+        return labels
+
+    def in_words(self, chosen: Any) -> str:
+        """The label's name."""
+        return self.labels[int(chosen)]
+
+    def explained(self, label: str) -> tuple[str, Callable[[Any], Any]]:
+        """The label's logit minus the mean of the others'; with two labels it is the log-odds.
+
+        Unlike the logit alone it stays the same when all logits move together.
+        """
+        at = self.labels.index(label)
+        if len(self.labels) == 1:
+            return f"the log-odds of '{label}'", lambda logits: logits[:, at]
+        others = [index for index in range(len(self.labels)) if index != at]
+        words = f"the logit of '{label}' minus the mean of the other labels' logits"
+        if len(self.labels) == 2:
+            words = f"the log-odds of '{label}' against '{self.labels[others[0]]}'"
+        return words, lambda logits: logits[:, at] - logits[:, others].mean(-1)
+
+    def decode(self, outputs: Shares) -> list[dict[str, Any]]:
         """Per text ``{"label": name, "probabilities": {name: p}}``."""
         return [
             {
-                "label": self.labels[int(row.argmax())],
+                "label": self.labels[int(label)],
                 "probabilities": dict(zip(self.labels, row.tolist(), strict=True)),
             }
-            for row in softmax(logits)
+            for label, row in zip(self.chosen(outputs), outputs, strict=True)
         ]
 
     def line(self, prediction: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ Shapes: B batch, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -18,12 +18,15 @@ from torchmetrics.classification import (
     MulticlassConfusionMatrix,
     MulticlassF1Score,
 )
+from transformers import PreTrainedTokenizerFast
 
 from distill import ranks
-from distill.data.split import TaskData
+from distill.data.split import Split, TaskData
+from distill.data.tokenized import TokenRows
 from distill.errors import DataError
 from distill.recipe import schema
 from distill.tasks.base import ProblemType, Task
+from distill.tasks.classification.analysis import LabelAnalysis
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
 from distill.tasks.weights import class_weights
@@ -115,6 +118,15 @@ class Classification(Task):
                 )
             raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
 
+    @classmethod
+    def of(
+        cls, config: schema.ClassificationTask, labels: Sequence[str], examples: Sequence[Any] = ()
+    ) -> Self:
+        """See :meth:`Task.of`."""
+        task = cls(labels, metric=config.metric, smoothing=config.label_smoothing)
+        task.weights = class_weights(config.class_weights, labels, examples)
+        return task
+
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         r"""Cross-entropy in fp32, weighted and smoothed where asked; see :meth:`Task.loss`.
 
@@ -153,6 +165,13 @@ class Classification(Task):
         """A linear model on TF-IDF; see :meth:`Task.floor`."""
         return linear_floor(self, data)
 
+    def analysis(
+        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+    ) -> LabelAnalysis:
+        """See :meth:`Task.analysis`."""
+        del rows, tokenizer
+        return LabelAnalysis(self, split)
+
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""
         # Compute groups are off: they merge metrics whose counts agree after the first batch,
@@ -160,10 +179,4 @@ class Classification(Task):
         return MetricCollection(dict(self._metrics()), compute_groups=False)
 
 
-def make(
-    config: schema.ClassificationTask, labels: Sequence[str], examples: Sequence[Any]
-) -> Classification:
-    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
-    task = Classification(labels, metric=config.metric, smoothing=config.label_smoothing)
-    task.weights = class_weights(config.class_weights, labels, examples)
-    return task
+TASK = Classification

@@ -5,31 +5,58 @@ Legend: N texts, C labels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from distill.tasks.decoder import Logits, Shares, TextDecoder, sigmoid
+from distill.tasks.decoder import Logits, Shares, TextDecoder, Wording, sigmoid
 
 
 class MultiLabelDecoder(TextDecoder):
     """The labels of every text; see :class:`~distill.tasks.decoder.Decoder`."""
 
-    def decode(self, logits: Logits) -> list[dict[str, Any]]:
-        """Per text ``{"labels": [name, ...], "probabilities": {name: p}}``.
+    words = Wording(
+        gives="any number of {labels}",
+        tag="multi-label",
+        majority="the commonest labels",
+        limit="A label is given above its threshold (`settings` in `distill.json`); texts unlike "
+        "the training data get confident answers too.",
+        decisions=", each label of each row by itself",
+        confidence=("says", "there"),
+        differ="Below are rows where {model} and the teacher are furthest apart; a tick marks who "
+        "is right.",
+    )
 
-        The labels are those whose probability is above their threshold, the likeliest first.
-        """
-        thresholds = np.asarray(self.settings.get("thresholds") or [0.5] * len(self.labels))
-        return [self._above(row, thresholds) for row in sigmoid(logits)]
+    def outputs(self, logits: Logits) -> Shares:
+        """The labels' probabilities, each by itself."""
+        return sigmoid(logits)
 
-    def _above(self, row: Shares, thresholds: Shares) -> dict[str, Any]:
-        order = np.argsort(-row, kind="stable")
-        return {
-            "labels": [self.labels[k] for k in order if row[k] > thresholds[k]],
-            "probabilities": dict(zip(self.labels, row.tolist(), strict=True)),
-        }
+    def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Whether the probability of each label is above its threshold."""
+        return outputs > np.asarray(self.settings.get("thresholds") or 0.5)
+
+    def in_words(self, chosen: Any) -> str:
+        """The labels' names."""
+        names = [name for name, there in zip(self.labels, chosen, strict=True) if there > 0]
+        return ", ".join(names) or "none"
+
+    def explained(self, label: str) -> tuple[str, Callable[[Any], Any]]:
+        """The label's own logit."""
+        at = self.labels.index(label)
+        return f"the log-odds of '{label}'", lambda logits: logits[:, at]
+
+    def decode(self, outputs: Shares) -> list[dict[str, Any]]:
+        """Per text ``{"labels": [name, ...], "probabilities": {name: p}}``, the likeliest first."""
+        order = np.argsort(-outputs, axis=-1, kind="stable")  # (N, C)
+        return [
+            {
+                "labels": [self.labels[k] for k in ranked if above[k]],
+                "probabilities": dict(zip(self.labels, row.tolist(), strict=True)),
+            }
+            for ranked, above, row in zip(order, self.chosen(outputs), outputs, strict=True)
+        ]
 
     def line(self, prediction: Mapping[str, Any]) -> str:
         """``sport 91.2%, news 60.3%``, or ``-`` where no label is over its threshold."""

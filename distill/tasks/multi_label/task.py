@@ -19,14 +19,17 @@ from torchmetrics.classification import (
     MultilabelPrecision,
     MultilabelRecall,
 )
+from transformers import PreTrainedTokenizerFast
 
 from distill import ranks
-from distill.data.split import TaskData
+from distill.data.split import Split, TaskData
+from distill.data.tokenized import TokenRows
 from distill.errors import DataError
 from distill.recipe import schema
 from distill.tasks.base import ProblemType, Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
+from distill.tasks.multi_label.analysis import LabelsAnalysis
 from distill.tasks.multi_label.thresholds import USUAL, ThresholdScores, decided, thresholds_of
 from distill.tasks.weights import positive_weights
 
@@ -108,6 +111,15 @@ class MultiLabel(Task):
         more = f" and {len(self.labels) - _TOLD} more" if len(self.labels) > _TOLD else ""
         return f"thresholds {', '.join(f'{name} {bar:.2f}' for name, bar in pairs)}{more}"
 
+    @classmethod
+    def of(
+        cls, config: schema.MultiLabelTask, labels: Sequence[str], examples: Sequence[Any] = ()
+    ) -> Self:
+        """See :meth:`Task.of`."""
+        task = cls(labels, metric=config.metric, thresholds=config.thresholds)
+        task.weights = positive_weights(config.positive_weights, labels, examples)
+        return task
+
     @property
     def settings(self) -> dict[str, Any]:
         """The threshold of each label."""
@@ -151,6 +163,13 @@ class MultiLabel(Task):
         """A linear model on TF-IDF; see :meth:`Task.floor`."""
         return linear_floor(self, data)
 
+    def analysis(
+        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+    ) -> LabelsAnalysis:
+        """See :meth:`Task.analysis`."""
+        del rows, tokenizer
+        return LabelsAnalysis(self, split)
+
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""
         if self.chooses:
@@ -186,10 +205,4 @@ class MultiLabel(Task):
         return None if labels is None else labels.flatten().long()
 
 
-def make(
-    config: schema.MultiLabelTask, labels: Sequence[str], examples: Sequence[Any]
-) -> MultiLabel:
-    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
-    task = MultiLabel(labels, metric=config.metric, thresholds=config.thresholds)
-    task.weights = positive_weights(config.positive_weights, labels, examples)
-    return task
+TASK = MultiLabel

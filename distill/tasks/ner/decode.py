@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from distill.errors import ModelError
-from distill.tasks.decoder import Decoder, Inputs, Logits, Shares, softmax
+from distill.errors import DataError, ModelError
+from distill.tasks.decoder import Decoder, Inputs, Logits, Shares, Wording, softmax
+from distill.tasks.explain import Choice, Read, Target, choose_label
 from distill.text.encoding import TextEncoder
-from distill.text.tags import TagSet
+from distill.text.tags import OUTSIDE, TagSet
 from distill.text.words import Words, WordWindow, default_stride, word_windows, words_of
 
 
@@ -27,6 +28,22 @@ class NerDecoder(Decoder):
         tag_set: the tags, and the entities that they spell.
     """
 
+    words = Wording(
+        gives="its named entities with their characters: {labels}",
+        tag="token-classification",
+        pipeline="token-classification",
+        majority="finding no entity",
+        limit="Every entity's score is the mean of its words' probabilities, and not how often "
+        "such entities are right.",
+        reads="Texts of more than {length} tokens are read in windows that overlap.",
+        label="type",
+        counted="entities",
+        matrix="Rows of the matrix are true entities by type, columns what the model finds in "
+        "their place: an entity of the same words and of that type, one that shares but some of "
+        "the words, or nothing; the row (nothing) has what it finds where no entity is.",
+        decisions=", word by word: sure of its tag",
+    )
+
     def __init__(
         self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
     ) -> None:
@@ -38,6 +55,12 @@ class NerDecoder(Decoder):
         self._strict = bool(settings.get("strict", True))
         stride = settings.get("stride")
         self._stride = default_stride(max_length) if stride is None else int(stride)
+
+    @classmethod
+    def gives(cls, labels: Sequence[str]) -> str:
+        """See :meth:`Decoder.gives`: types of entities."""
+        types = dict.fromkeys(label.partition("-")[2] for label in labels if "-" in label)
+        return cls.words.gives.format(labels=", ".join(types))
 
     def inputs(
         self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None
@@ -106,6 +129,45 @@ class NerDecoder(Decoder):
                 }
             )
         return entities
+
+    @classmethod
+    def explain(cls, read: Read, asked: Choice, word: str | None = None) -> Target:
+        """See :meth:`Decoder.explain`: of one token its tag's logit minus the other tags' mean.
+
+        Without a place or a word it is the surest token with an entity's tag (without any, the
+        surest of all), without a tag its likeliest.
+        """
+        shares = softmax(read.logits)  # (L, C)
+        at = cls._token(read, asked.place, shares, word)
+        outputs = dict(zip(read.labels, shares[at].tolist(), strict=True))
+        label = choose_label(outputs, asked.label, "--label")
+        number = list(read.labels).index(label)
+        others = [k for k in range(len(read.labels)) if k != number]
+        place = read.place(at, at)
+        return Target(
+            words=f"the logit of '{label}' at '{read.words(place)}' minus the mean of the other "
+            "labels' logits",
+            number=lambda logits: logits[:, at, number] - logits[:, at, others].mean(-1),
+            outputs=outputs,
+            predicted=max(outputs, key=lambda name: outputs[name]),
+            choice=Choice(label, place),
+        )
+
+    @staticmethod
+    def _token(
+        read: Read, place: tuple[int, int, int] | None, shares: Shares, word: str | None
+    ) -> int:
+        if place is not None:
+            return read.token(place[0], place[1])
+        real = [at for at, text in enumerate(read.encoded.sequence_ids(0)) if text is not None]
+        if word is not None:
+            for at in real:
+                text, start, _ = read.place(at, at)
+                if read.texts[text].startswith(word, start):
+                    return at
+            raise DataError(f"--word: '{word}' is not in what the model reads of the text")
+        entities = [at for at in real if read.labels[int(shares[at].argmax())] != OUTSIDE]
+        return max(entities or real, key=lambda at: float(shares[at].max()))
 
     def line(self, prediction: Mapping[str, Any]) -> str:
         """``location: New York (98.1%)``, one after the other, or ``-`` where there are none."""

@@ -6,22 +6,25 @@ Legend: B windows, L length, C tags, M tokens that have a label.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
+from transformers import PreTrainedTokenizerFast
 
 from distill import ranks
-from distill.data.split import TaskData
-from distill.errors import DataError
+from distill.data.split import Split, TaskData
+from distill.data.tokenized import TokenRows
+from distill.errors import DataError, ModelError
 from distill.recipe import schema
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
+from distill.tasks.ner.analysis import EntityAnalysis
 from distill.tasks.ner.entities import METRICS, EntityScores
 from distill.tasks.ner.floor import TagFloor
-from distill.tasks.ner.tokens import TaggedSplit
+from distill.tasks.ner.tokens import TaggedDataset, TaggedSplit
 from distill.text.tags import TagSet
 
 _IGNORED = -100
@@ -63,6 +66,24 @@ class Ner(Task):
         if metric not in METRICS:
             raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(METRICS)}")
 
+    @classmethod
+    def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
+        """See :meth:`Task.of_model`: the scheme of the tags."""
+        del config
+        scheme = "bioes" if any(label[:2] in ("E-", "S-") for label in labels) else "bio"
+        try:
+            return list(labels), cls(labels, scheme=scheme).settings
+        except (DataError, KeyError) as error:
+            raise ModelError(f"its labels are no tags of entities ({error})") from error
+
+    @classmethod
+    def of(
+        cls, config: schema.NerTask, labels: Sequence[str], examples: Sequence[Any] = ()
+    ) -> Self:
+        """See :meth:`Task.of`."""
+        del examples
+        return cls(labels, config.metric, scheme=config.scheme, stride=config.stride)
+
     @property
     def settings(self) -> dict[str, Any]:
         """The scheme, how illegal tags are read, and the stride."""
@@ -77,6 +98,14 @@ class Ner(Task):
     def floor(self, data: TaskData) -> Floor | None:
         """Every word's most frequent tag; see :meth:`Task.floor`."""
         return TagFloor(data.train) if isinstance(data.train, TaggedSplit) else None
+
+    def analysis(
+        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+    ) -> EntityAnalysis | None:
+        """See :meth:`Task.analysis`."""
+        if not isinstance(split, TaggedSplit) or not isinstance(rows, TaggedDataset):
+            return None
+        return EntityAnalysis(self, split, rows, tokenizer)
 
     def metrics(self) -> MetricCollection:
         """Empty :class:`~distill.tasks.ner.entities.EntityScores`; see :meth:`Task.metrics`."""
@@ -97,7 +126,4 @@ class Ner(Task):
         return labels[labels != _IGNORED] if isinstance(labels, torch.Tensor) else None
 
 
-def make(config: schema.NerTask, labels: Sequence[str], examples: Sequence[Any]) -> Ner:
-    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
-    del examples
-    return Ner(labels, config.metric, scheme=config.scheme, stride=config.stride)
+TASK = Ner

@@ -9,9 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from distill.errors import DataError
 from distill.files.bad_rows import is_unicode
-from distill.tasks.decoder import Decoder, Inputs, Logits
+from distill.tasks.decoder import Decoder, Inputs, Logits, Wording, softmax
+from distill.tasks.explain import Choice, Read, Target
 from distill.text.encoding import TextEncoder
 from distill.text.questions import Limits, WindowEncoder
 from distill.text.spans import Decoding, answer, window_spans
@@ -25,6 +28,25 @@ class QaDecoder(Decoder):
     Attributes:
         decoding: how answers are chosen.
     """
+
+    always_pairs = True
+    named_outputs = False
+    words = Wording(
+        gives="the part of the second that answers the first, a question",
+        tag="question-answering",
+        pipeline="question-answering",
+        auto_model=("AutoModelForQuestionAnswering", "output.start_logits, output.end_logits"),
+        example=("Where is it?", "It is in France."),
+        majority="giving no answer",
+        limit="It answers with a part of the text, also where the answer is not in it, unless it "
+        "was trained on such questions (`no_answer` in `distill.json`).",
+        reads="A text is read in windows of {length} tokens: an answer must stand whole in one of "
+        "them.",
+        decisions=": how probable the best answer is, against whether it is one of the right ones "
+        "exactly",
+        differ="Below are questions where {model} is surest of its answer; a tick marks who is "
+        "right.",
+    )
 
     def __init__(
         self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
@@ -84,6 +106,30 @@ class QaDecoder(Decoder):
             ]
             predictions.append(answer(context, scored, decoding))
         return predictions
+
+    @classmethod
+    def explain(cls, read: Read, asked: Choice, word: str | None = None) -> Target:
+        """See :meth:`Decoder.explain`: an answer, by the logits of its start and of its end."""
+        if word is not None:
+            raise DataError("--word names a word whose tag is explained; this model tags none")
+        inside = np.array([text == 1 for text in read.encoded.sequence_ids(0)])  # (L,)
+        shares = softmax(np.where(inside[:, None], read.logits, -np.inf).T).T  # (L, 2)
+        both = np.tril(np.triu(np.outer(*shares.T)), Decoding.max_answer - 1)  # start by end
+        start, end = divmod(int(both.argmax()), len(shares))
+        answer = read.words(read.place(start, end))
+        outputs = {answer: float(both[start, end])}
+        if asked.place is not None:
+            text, first, last = asked.place
+            start, end = read.token(text, first), read.token(text, last - 1)
+        place = read.place(start, end)
+        outputs.setdefault(read.words(place), float(shares[start, 0] * shares[end, 1]))
+        return Target(
+            words=f"the logits of start and end of the answer '{read.words(place)}'",
+            number=lambda logits: logits[:, start, 0] + logits[:, end, 1],
+            outputs=outputs,
+            predicted=answer,
+            choice=Choice(place=place),
+        )
 
     def line(self, prediction: Mapping[str, Any]) -> str:
         """``98.1%  France``."""

@@ -7,7 +7,7 @@ and which do; see :class:`distill.tasks.qa.windows.WindowedDataset`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -15,12 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
+from transformers import PreTrainedTokenizerFast
 
 from distill import ranks
-from distill.data.split import TaskData
+from distill.data.split import Split, TaskData
+from distill.data.tokenized import TokenRows
 from distill.recipe import schema
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
+from distill.tasks.qa.analysis import AnswerAnalysis
 from distill.tasks.qa.answers import best_of
 from distill.tasks.qa.floor import AnswerFloor
 from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit
@@ -129,6 +132,30 @@ class QuestionAnswering(Task):
         self.decoding = decoding or Decoding()
         self.stride, self.max_question = stride, max_question
 
+    @classmethod
+    def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
+        """See :meth:`Task.of_model`: what is usual."""
+        del labels, config
+        task = cls()
+        return list(task.labels), task.settings
+
+    @classmethod
+    def of(
+        cls, config: schema.QuestionTask, labels: Sequence[str], examples: Sequence[Any] = ()
+    ) -> Self:
+        """See :meth:`Task.of`."""
+        del labels, examples  # start and end are all there is
+        return cls(
+            config.metric,
+            decoding=Decoding(
+                max_answer=config.max_answer_length,
+                no_answer=config.no_answer,
+                threshold=config.threshold,
+            ),
+            stride=config.stride,
+            max_question=config.max_question_length,
+        )
+
     @property
     def settings(self) -> dict[str, Any]:
         """How the runtime makes windows and chooses answers."""
@@ -168,6 +195,13 @@ class QuestionAnswering(Task):
         if not isinstance(data.train, QuestionSplit):
             return None
         return AnswerFloor(data.train, no_answer=self.decoding.no_answer)
+
+    def analysis(
+        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+    ) -> AnswerAnalysis | None:
+        """See :meth:`Task.analysis`."""
+        del rows, tokenizer
+        return AnswerAnalysis(self, split) if isinstance(split, QuestionSplit) else None
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; both look at the same answers."""
@@ -211,18 +245,4 @@ def _places(labels: Tensor) -> Tensor:
     return torch.cat([(known & bit).ne(0).long().argmax(dim=1) for bit in (START, END)])
 
 
-def make(
-    config: schema.QuestionTask, labels: Sequence[str], examples: Sequence[Any]
-) -> QuestionAnswering:
-    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
-    del labels, examples  # start and end are all there is
-    return QuestionAnswering(
-        config.metric,
-        decoding=Decoding(
-            max_answer=config.max_answer_length,
-            no_answer=config.no_answer,
-            threshold=config.threshold,
-        ),
-        stride=config.stride,
-        max_question=config.max_question_length,
-    )
+TASK = QuestionAnswering

@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distill.tasks.decoder import Logits, TextDecoder, sigmoid
+from distill.tasks.decoder import Logits, Scatter, Shares, TextDecoder, Wording, sigmoid
 
 
 class RegressionDecoder(TextDecoder):
     """The number of every text; see :class:`~distill.tasks.decoder.Decoder`."""
 
-    def decode(self, logits: Logits) -> list[dict[str, Any]]:
-        """Per text ``{"score": number}``, clipped to the scale that the task names.
+    probabilities = False
+    named_outputs = False
+    words = Wording(
+        gives="a number (`score`)",
+        tag="regression",
+        majority="the mean of the numbers",
+        limit="It answers with a number, whatever it is given, and not with how sure it is.",
+        differ="The rows where {model} is furthest from the teacher.",
+        scatter=Scatter("Predicted against true", "true", "predicted", same_scale=True),
+    )
 
-        It is the model's output, or its sigmoid where the settings' ``activation`` says so.
-        """
-        scores: npt.NDArray[Any] = logits[:, 0]  # (N,)
+    def outputs(self, logits: Logits) -> Shares:
+        """The head's output, or its sigmoid where the settings' ``activation`` says so."""
         if self.settings.get("activation") == "sigmoid":
-            scores = sigmoid(scores)
+            return sigmoid(logits)
+        return logits.astype(np.float64)
+
+    def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The number."""
+        return outputs[:, 0]
+
+    def in_words(self, chosen: Any) -> str:
+        """``3.412``."""
+        return f"{float(chosen):.3f}"
+
+    def explained(self, label: str) -> tuple[str, Callable[[Any], Any]]:
+        """The number itself."""
+        del label
+        return "the predicted value", lambda logits: logits[:, 0]
+
+    def decode(self, outputs: Shares) -> list[dict[str, Any]]:
+        """Per text ``{"score": number}``, clipped to the scale that the task names."""
+        scores = self.chosen(outputs)
         bounds = self.settings.get("bounds")
         if bounds is not None:
             scores = np.clip(scores, *bounds)
@@ -29,7 +54,7 @@ class RegressionDecoder(TextDecoder):
 
     def line(self, prediction: Mapping[str, Any]) -> str:
         """``3.412``."""
-        return f"{prediction['score']:.3f}"
+        return self.in_words(prediction["score"])
 
 
 DECODER = RegressionDecoder

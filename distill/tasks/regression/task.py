@@ -6,20 +6,24 @@ Shapes: B batch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
+from transformers import PreTrainedTokenizerFast
 
 from distill import ranks
-from distill.data.split import TaskData
-from distill.errors import DataError
+from distill.data.split import Split, TaskData
+from distill.data.tokenized import TokenRows
+from distill.errors import DataError, ModelError
 from distill.recipe import schema
 from distill.tasks.base import LogitsLoss, ProblemType, Task
 from distill.tasks.correlation import Correlation
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
+from distill.tasks.regression.analysis import NumberAnalysis
+from students.heads import activation_of
 
 #: The name of the one output.
 OUTPUT = "score"
@@ -73,6 +77,22 @@ class Regression(Task):
         if metric not in _SCORES:
             raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(_SCORES)}")
 
+    @classmethod
+    def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
+        """See :meth:`Task.of_model`: the activation of the one output."""
+        if len(labels) != 1:
+            raise ModelError(f"a regression has one output, and its head has {len(labels)}")
+        return list(labels), {"activation": activation_of(config)}
+
+    @classmethod
+    def of(
+        cls, config: schema.RegressionTask, labels: Sequence[str], examples: Sequence[Any] = ()
+    ) -> Self:
+        """See :meth:`Task.of`."""
+        del labels, examples  # a number has none
+        bounds = None if config.bounds is None else (config.bounds[0], config.bounds[1])
+        return cls(metric=config.metric, bounds=bounds)
+
     @property
     def settings(self) -> dict[str, Any]:
         """The bounds."""
@@ -94,6 +114,13 @@ class Regression(Task):
         """A linear model on TF-IDF; see :meth:`Task.floor`."""
         return linear_floor(self, data)
 
+    def analysis(
+        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+    ) -> NumberAnalysis:
+        """See :meth:`Task.analysis`."""
+        del rows, tokenizer
+        return NumberAnalysis(self, split)
+
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""
         return MetricCollection(self._metrics(), compute_groups=False)
@@ -103,10 +130,4 @@ class Regression(Task):
         return logits.squeeze(-1)
 
 
-def make(
-    config: schema.RegressionTask, labels: Sequence[str], examples: Sequence[Any]
-) -> Regression:
-    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
-    del labels, examples  # a number has none
-    bounds = None if config.bounds is None else (config.bounds[0], config.bounds[1])
-    return Regression(metric=config.metric, bounds=bounds)
+TASK = Regression

@@ -9,16 +9,30 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distill.tasks.decoder import Logits, TextDecoder
+import numpy as np
+
+from distill.tasks.decoder import Decoder, Inputs, Logits, Scatter, Wording
 from distill.tasks.vectors.finish import Finish
 
 _SHOWN = 4
 
 
-class VectorsDecoder(TextDecoder):
+class VectorsDecoder(Decoder):
     """The vector of every text; see :class:`~distill.tasks.decoder.Decoder`."""
 
     gives_vectors = True
+    explains = False
+    words = Wording(
+        gives="a vector, whose cosines with others say how alike texts are",
+        tag="sentence-similarity",
+        pipeline="feature-extraction",
+        auto_model=("AutoModel", "output.last_hidden_state"),
+        majority="the same similarity everywhere",
+        limit="Cosines are on a scale of their own: compare them with each other only.",
+        differ="The pairs whose place in the order of all is another for {model} than for the "
+        "teacher, the furthest first.",
+        scatter=Scatter("Cosines against similarities", "similarity", "cosine", same_scale=False),
+    )
 
     def __init__(
         self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
@@ -34,9 +48,11 @@ class VectorsDecoder(TextDecoder):
         """See :meth:`Decoder.vectors`."""
         return self._finish(raw, whiten=whiten)
 
-    def decode(self, logits: Logits) -> list[dict[str, Any]]:
+    def predictions(self, inputs: Inputs, outputs: Sequence[Logits]) -> list[dict[str, Any]]:
         """Per text ``{"vector": [...]}``."""
-        return [{"vector": vector.tolist()} for vector in logits]
+        if not outputs:
+            return []
+        return [{"vector": vector.tolist()} for vector in self.vectors(np.stack(outputs))]
 
     def line(self, prediction: Mapping[str, Any]) -> str:
         """``[0.021 -0.043 0.008 0.110 ... 384]``."""

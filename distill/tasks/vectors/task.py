@@ -6,20 +6,25 @@ Shapes: F sentences of a batch, P pairs (F = 2 P), D width of the vectors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import MetricCollection
+from transformers import PreTrainedTokenizerFast
 
-from distill.data.split import TaskData
+from distill.data.split import Split, TaskData
+from distill.data.tokenized import TokenRows
 from distill.errors import DataError
 from distill.recipe import schema
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
+from distill.tasks.vectors.analysis import CosineAnalysis
+from distill.tasks.vectors.data import VectorSplit
 from distill.tasks.vectors.floor import SimilarityFloor
 from distill.tasks.vectors.similarity import PairCorrelation
+from students.pooling import POOLING
 
 #: Cosines are multiplied by it in the loss, as in CoSENT.
 SCALE = 20.0
@@ -83,6 +88,26 @@ class Vectors(Task):
         self.normalize = normalize
         self.whitening = whitening
 
+    @classmethod
+    def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
+        """See :meth:`Task.of_model`: how the tokens' states become one vector."""
+        del labels
+        pooling = getattr(config, POOLING, None)
+        return [], {} if pooling is None else {"pooling": pooling, "normalize": True}
+
+    @classmethod
+    def of(
+        cls, config: schema.VectorsTask, labels: Sequence[str], examples: Sequence[Any] = ()
+    ) -> Self:
+        """See :meth:`Task.of`."""
+        del labels, examples  # vectors have none
+        return cls(
+            config.metric,
+            pooling=config.pooling,
+            normalize=config.normalize,
+            whitening=config.whitening,
+        )
+
     @property
     def settings(self) -> dict[str, Any]:
         """Pooling (done by the graph) and whether vectors have length 1."""
@@ -95,6 +120,15 @@ class Vectors(Task):
     def floor(self, data: TaskData) -> Floor | None:
         """The cosine of TF-IDFs; see :meth:`Task.floor`."""
         return SimilarityFloor(data.train)
+
+    def analysis(
+        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+    ) -> CosineAnalysis | None:
+        """See :meth:`Task.analysis`: of pairs with similarities."""
+        del rows, tokenizer
+        return (
+            CosineAnalysis(self, split) if isinstance(split, VectorSplit) and split.scored else None
+        )
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""
@@ -109,12 +143,4 @@ class Vectors(Task):
         metrics.update(logits, batch["index"], batch["labels"])
 
 
-def make(config: schema.VectorsTask, labels: Sequence[str], examples: Sequence[Any]) -> Vectors:
-    """The task of a recipe's section; see :func:`distill.tasks.make_task`."""
-    del labels, examples  # vectors have none
-    return Vectors(
-        config.metric,
-        pooling=config.pooling,
-        normalize=config.normalize,
-        whitening=config.whitening,
-    )
+TASK = Vectors

@@ -10,12 +10,22 @@ import torch
 from scipy.stats import bootstrap, pearsonr, spearmanr
 from sklearn.metrics import f1_score, matthews_corrcoef
 
-from distill.evaluation.bootstrap import draw, mean_scorer, pearson_scorer, spearman_scorer
-from distill.evaluation.predictions import Predictions
-from distill.evaluation.scorers import entity_scorer, row_scorer
+from distill.data.split import Split
+from distill.evaluation.bootstrap import draw
+from distill.tasks.analysis import RowAnalysis
+from distill.tasks.base import Task
 from distill.tasks.classification.task import Classification
 from distill.tasks.multi_label.task import MultiLabel
 from distill.tasks.regression.task import Regression
+from distill.tasks.scorers import (
+    correlation_scorer,
+    counts_scorer,
+    mean_f1_of_seen,
+    mean_scorer,
+    micro_f1,
+    precision,
+    recall,
+)
 
 RANDOM = np.random.default_rng(0)
 ONCE = np.ones((1, 60))
@@ -30,11 +40,21 @@ def repeated(values: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.repeat(values, count.astype(int), axis=0)
 
 
-def one_label(classes: int, rows: int = 60) -> tuple[Predictions, np.ndarray]:
+def analysis_of(task: Task, labels: list, logits: np.ndarray) -> RowAnalysis:
+    """An analysis of one model, ``m``, with these logits."""
+    several = len(task.labels) if task.kind == "multi_label" else None
+    split = Split("test", ["a text"] * len(labels), labels, outputs=several)
+    made = task.analysis(split, None, None)
+    made.keeper("m", task, None)(logits, {"index": np.arange(len(labels))})
+    return made
+
+
+def one_label(classes: int, metric: str, rows: int = 60) -> tuple[RowAnalysis, np.ndarray]:
     logits = RANDOM.normal(size=(rows, classes)).astype(np.float32)
     true = RANDOM.integers(0, classes - (classes > 2), rows)  # one label that no row has
     logits[np.arange(rows), true] += 0.7
-    return Predictions("classification", tuple("abcdef"[:classes]), true, {}, {"m": logits}), logits
+    task = Classification(tuple("abcdef"[:classes]), metric)
+    return analysis_of(task, true.tolist(), logits), logits
 
 
 @pytest.mark.parametrize(
@@ -42,13 +62,12 @@ def one_label(classes: int, rows: int = 60) -> tuple[Predictions, np.ndarray]:
     [("accuracy", 5), ("macro_f1", 5), ("mcc", 5), ("f1", 2), ("mcc", 2), ("macro_f1", 2)],
 )
 def test_labels_as_torchmetrics_and_scikit_learn_count_them(metric: str, classes: int) -> None:
-    found, logits = one_label(classes)
-    task = Classification(found.labels, metric=metric)
-    metrics = task.metrics()
+    found, logits = one_label(classes, metric)
+    metrics = found.task.metrics()
     metrics.update(torch.from_numpy(logits), torch.from_numpy(found.targets))
-    scorer = row_scorer(found, "m", metric)
+    scorer = found.scorer("m")
     assert scorer(ONCE)[0] == pytest.approx(float(metrics.compute()[metric]), abs=1e-6)
-    drawn, given = counts(60), found.decided("m")
+    drawn, given = counts(60), found.chosen("m")
     by_hand = {
         "accuracy": lambda t, g: (t == g).mean(),
         "macro_f1": lambda t, g: f1_score(t, g, average="macro"),
@@ -64,14 +83,9 @@ def test_several_labels_as_the_task_counts_them(metric: str) -> None:
     logits = RANDOM.normal(size=(60, 4)).astype(np.float32)
     true = (RANDOM.random((60, 4)) < 0.4).astype(np.float32)
     logits[:, 3], true[:, 3] = -5, 0  # neither given nor there
-    shares = 1 / (1 + np.exp(-logits))
-    found = Predictions(
-        "multi_label", tuple("abcd"), true, {"m": (0.5, 0.4, 0.6, 0.5)}, {"m": shares}
-    )
-    task = MultiLabel(
-        found.labels, metric, thresholds=dict(zip("abcd", found.thresholds["m"], strict=True))
-    )
-    scorer = row_scorer(found, "m", metric)
+    task = MultiLabel(tuple("abcd"), metric, thresholds={"b": 0.4, "c": 0.6})
+    labels = [tuple(np.flatnonzero(row).tolist()) for row in true]
+    scorer = analysis_of(task, labels, logits).scorer("m")
     for count in [ONCE[0], *counts(60, 5)]:
         metrics = task.metrics()
         batch = {"labels": torch.from_numpy(repeated(true, count))}
@@ -83,9 +97,8 @@ def test_several_labels_as_the_task_counts_them(metric: str) -> None:
 def test_correlations_are_scipys_on_every_draw(metric: str, other) -> None:
     true = RANDOM.integers(0, 6, 60).astype(np.float32)  # many ties
     values = (true + RANDOM.normal(size=60)).astype(np.float32)
-    found = Predictions("regression", ("score",), true, {}, {"m": values[:, None]})
-    scorer = row_scorer(found, "m", metric)
     task = Regression(metric)
+    scorer = analysis_of(task, true.tolist(), values[:, None]).scorer("m")
     metrics = task.metrics()
     metrics.update(torch.from_numpy(values[:, None]), torch.from_numpy(true))
     assert scorer(ONCE)[0] == pytest.approx(float(metrics.compute()[metric]), abs=1e-5)
@@ -95,20 +108,20 @@ def test_correlations_are_scipys_on_every_draw(metric: str, other) -> None:
     np.testing.assert_allclose(scorer(drawn), wanted, atol=1e-9)
 
 
-@pytest.mark.parametrize("make", [pearson_scorer, spearman_scorer])
-def test_what_is_the_same_everywhere_correlates_with_nothing(make) -> None:
-    scorer = make(np.full(60, 3.3, np.float32), RANDOM.normal(size=60))
+@pytest.mark.parametrize("kind", ["pearson", "spearman"])
+def test_what_is_the_same_everywhere_correlates_with_nothing(kind) -> None:
+    scorer = correlation_scorer(kind, np.full(60, 3.3, np.float32), RANDOM.normal(size=60))
     np.testing.assert_array_equal(scorer(counts(60)), 0)
 
 
 def test_entities_by_hand() -> None:
     table = np.array([[[1, 0], [2, 1], [1, 1]], [[0, 1], [0, 1], [1, 1]]])  # right, found, real
     drawn = np.array([[1.0, 1.0], [2.0, 0.0]])
-    np.testing.assert_allclose(entity_scorer(table, "f1")(drawn), [2 * 2 / 8, 2 * 2 / 10])
-    np.testing.assert_allclose(entity_scorer(table, "precision")(drawn), [2 / 4, 2 / 6])
-    np.testing.assert_allclose(entity_scorer(table, "recall")(drawn), [2 / 4, 2 / 4])
+    np.testing.assert_allclose(counts_scorer(table, micro_f1)(drawn), [2 * 2 / 8, 2 * 2 / 10])
+    np.testing.assert_allclose(counts_scorer(table, precision)(drawn), [2 / 4, 2 / 6])
+    np.testing.assert_allclose(counts_scorer(table, recall)(drawn), [2 / 4, 2 / 4])
     np.testing.assert_allclose(
-        entity_scorer(table, "macro_f1")(drawn), [(2 / 4 + 2 / 4) / 2, (4 / 6 + 0) / 2]
+        counts_scorer(table, mean_f1_of_seen)(drawn), [(2 / 4 + 2 / 4) / 2, (4 / 6 + 0) / 2]
     )
 
 
@@ -132,11 +145,11 @@ def test_differences_are_on_the_same_rows() -> None:
 
 
 def test_the_same_every_time_and_fast() -> None:
-    found = one_label(6, 2000)[0]
+    found = one_label(6, "macro_f1", 2000)[0]
     begin = time.process_time()
-    one = draw({"m": row_scorer(found, "m", "macro_f1")}, 2000)
+    one = draw({"m": found.scorer("m")}, 2000)
     assert time.process_time() - begin < 2  # 0.2 s on an idle machine
-    two = draw({"m": row_scorer(found, "m", "macro_f1")}, 2000)
+    two = draw({"m": found.scorer("m")}, 2000)
     assert one.interval("m") == two.interval("m")
 
 
@@ -150,5 +163,5 @@ def test_what_differs_by_rounding_only_correlates_with_nothing(metric: str) -> N
     values = np.full((60, 1), 3.3, np.float32)
     values[::2] = np.nextafter(np.float32(3.3), np.float32(4))
     true = RANDOM.normal(size=60).astype(np.float32)
-    found = Predictions("regression", ("score",), true, {}, {"m": values})
-    np.testing.assert_array_equal(row_scorer(found, "m", metric)(counts(60)), 0)
+    scorer = correlation_scorer(metric, values[:, 0], true)
+    np.testing.assert_array_equal(scorer(counts(60)), 0)

@@ -10,7 +10,7 @@ import yaml
 
 from distill import load_recipe, run
 from distill.cli.main import main
-from distill.evaluation.predictions import read_predictions
+from distill.evaluation.error_analysis import read_predictions
 from distill.report.table import cells
 
 
@@ -93,8 +93,11 @@ def test_the_linear_model_and_the_noise_and_how_to_leave_it_out(tmp_path, recipe
     folder = tmp_path / "run"
     results = run(load_recipe(recipe_file("plain")), folder)
     kept = read_predictions(folder / "03-evaluate" / "predictions.npz")
-    assert list(kept.outputs) == [row["name"] for row in results["models"]]
-    right = {name: kept.decided(name) == kept.targets for name in kept.outputs}
+    assert list(kept.models) == [row["name"] for row in results["models"]]
+    right = {
+        name: own["outputs"].argmax(axis=-1) == kept.shared["targets"]
+        for name, own in kept.models.items()
+    }
     for row in results["models"]:
         low, high = row["interval"]
         assert low <= row["score"] <= high

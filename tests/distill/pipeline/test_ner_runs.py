@@ -10,7 +10,7 @@ import pytest
 import torch
 import yaml
 
-from distill.evaluation.predictions import read_predictions
+from distill.evaluation.error_analysis import read_predictions
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
 from distill.runtime import load
@@ -77,9 +77,8 @@ def test_from_recipe_to_entities(
         for kind, one in row["label_scores"].items():
             assert one["f1"] == pytest.approx(row["scores"][f"f1_{kind}"], abs=1e-6)
     kept = read_predictions(next((tmp_path / "run").glob("*-evaluate/predictions.npz")))
-    assert list(kept.outputs) == list(rows)
-    assert kept.rows is not None
-    assert len(set(kept.rows.tolist())) == 16
+    assert list(kept.models) == list(rows)
+    assert len(set(kept.shared["rows"].tolist())) == 16
     assert set(results["confusion"]["rows"]) <= {"good", "bad", "film", "(nothing)"}
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
     for told in ("<h3>By type</h3>", "word by word: sure of its tag", "true entities by type"):

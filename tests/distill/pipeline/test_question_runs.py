@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from distill.cli.main import main
-from distill.evaluation.answers import read_answers
+from distill.evaluation.error_analysis import read_predictions
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
 from distill.runtime import load
@@ -60,11 +60,12 @@ def test_from_squad_to_answers(tmp_path: Path, tiny_recipe: Path, distill: Any) 
     assert set(rows["teacher"]["scores"]) == {"em", "f1"}
     assert results["metric"] == "f1"
     assert rows["onnx"]["scores"] == pytest.approx(rows["prune"]["scores"], abs=1e-6)
-    ids, kept = read_answers(next((tmp_path / "run").glob("*-evaluate/predictions.npz")))
+    written = read_predictions(next((tmp_path / "run").glob("*-evaluate/predictions.npz")))
+    ids, kept = written.shared["ids"].tolist(), written.models
     assert (list(kept), ids[:2], len(ids)) == (list(rows), ["q0", "q1"], 16)
     for name, row in rows.items():
-        assert row["scores"]["em"] == pytest.approx(kept[name].em.mean(), abs=1e-6)
-        assert row["scores"]["f1"] == pytest.approx(kept[name].f1.mean(), abs=1e-6)
+        assert row["scores"]["em"] == pytest.approx(kept[name]["em"].mean(), abs=1e-6)
+        assert row["scores"]["f1"] == pytest.approx(kept[name]["f1"].mean(), abs=1e-6)
         assert sum(one["rows"] for one in row["calibration"]["bins"]) == 16
     assert results["disagreement"]["model"] == "onnx-int8"
     page = (tmp_path / "run" / "report.html").read_text("utf-8")

@@ -12,7 +12,7 @@ import torch
 import yaml
 from sklearn.metrics import f1_score
 
-from distill.evaluation.predictions import read_predictions
+from distill.evaluation.error_analysis import read_predictions
 from distill.inspection.look import inspect_text
 from distill.inspection.subjects import find_subjects
 from distill.pipeline.runner import run
@@ -82,7 +82,7 @@ def test_from_recipe_to_prediction(
     assert rows["onnx"]["score"] == pytest.approx(rows["prune"]["score"], abs=1e-3)
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
     kept = read_predictions(next((tmp_path / "run").glob("*-evaluate/predictions.npz")))
-    assert list(kept.outputs) == list(rows)
+    assert list(kept.models) == list(rows)
     if task["kind"] == "regression":
         assert "Predicted against true" in page
         assert rows["onnx-int8"]["label_scores"] == {}
@@ -91,7 +91,7 @@ def test_from_recipe_to_prediction(
         assert rows["teacher"]["scores"]["macro_f1"] == pytest.approx(
             np.mean([one["f1"] for one in rows["teacher"]["label_scores"].values()]), abs=1e-5
         )
-        assert set(kept.thresholds.values()) == {(0.5, 0.5, 0.3)}
+        assert kept.models["onnx"]["thresholds"].tolist() == [0.5, 0.5, 0.3]
     found = inspect_text(find_subjects(tmp_path / "run"), "the best film")
     assert found.teacher is not None
     assert len(found.student.outputs) == len(task.get("labels", ["score"]))
@@ -158,8 +158,8 @@ def test_thresholds_are_chosen_for_each_model_on_the_validation_rows(
     kept = read_predictions(next(folder.glob("*-evaluate/predictions.npz")))
     for name in ("onnx", "onnx-int8"):
         assert list(rows[name]["thresholds"].values()) == student
-        said = kept.outputs[name] > np.array(student, np.float32)
-        right = (said == kept.targets.astype(bool)).all(axis=1).mean()
+        said = kept.models[name]["outputs"] > np.array(student, np.float32)
+        right = (said == kept.shared["targets"].astype(bool)).all(axis=1).mean()
         assert rows[name]["scores"]["exact"] == pytest.approx(right, abs=1e-6)
     model = load(bundle, format="onnx")
     for one in model.predict(texts):
@@ -167,8 +167,9 @@ def test_thresholds_are_chosen_for_each_model_on_the_validation_rows(
         wanted = {n for n, p, bar in zip(task["labels"], shares, student, strict=True) if p > bar}
         assert set(one["labels"]) == wanted
     subjects = find_subjects(folder)
-    assert list(subjects.thresholds.values()) == student
-    assert subjects.teacher_thresholds == rows["teacher"]["thresholds"]
+    assert subjects.settings["thresholds"] == student
+    theirs = list(rows["teacher"]["thresholds"].values())
+    assert subjects.teacher_settings["thresholds"] == theirs
     page = (folder / "report.html").read_text("utf-8")
     assert "given above" in page
     assert "thresholds good" in (folder / "log.txt").read_text("utf-8")

@@ -7,20 +7,31 @@ import re
 
 import numpy as np
 import pytest
+from pydantic import BaseModel
 
-from distill.evaluation.mistakes import calibration, confusion, disagreement, label_scores
-from distill.evaluation.predictions import Predictions, write_predictions
+from distill.data.split import Split
+from distill.evaluation.error_analysis import of_final, of_model, write_analysis
 from distill.report.html import render_report
+from distill.tasks.classification.task import Classification
+from distill.tasks.regression.task import Regression
+from distill.tasks.vectors.analysis import CosineAnalysis
+from distill.tasks.vectors.task import Vectors
 
 
 def kept(names, count=300):
     random = np.random.default_rng(0)
-    found = Predictions("classification", names, random.integers(0, len(names), count))
+    task, labels = Classification(names), random.integers(0, len(names), count)
+    found = task.analysis(Split("test", ["a text"] * count, labels.tolist()), None, None)
     for name in ("teacher", "baseline", "prune", "onnx-int8"):
         logits = random.normal(size=(count, len(names)))
         logits[np.arange(count), found.targets] += 2.0
-        found.keeper(name)(logits.astype(np.float32), {"index": np.arange(count)})
+        keep = found.keeper(name, task, None)
+        keep(logits.astype(np.float32), {"index": np.arange(count)})
     return found
+
+
+def plain(parts):
+    return json.loads(json.dumps(parts, default=BaseModel.model_dump))
 
 
 @pytest.fixture
@@ -28,21 +39,16 @@ def measured(finished_run, sample_results):
     """A function: the run's results with what was made of some predictions, and its page."""
 
     def write(found, rows=()):
-        results = sample_results(task=found.task)
+        results = sample_results(task=found.task.kind)
         for row in results["models"]:
-            if row["name"] in found.outputs:
-                told = calibration(found, row["name"])
-                row["calibration"] = told and told.model_dump()
-                scores = label_scores(found, row["name"])
-                row["label_scores"] = {k: v.model_dump() for k, v in scores.items()}
-        pairs = confusion(found, "onnx-int8")
-        results["confusion"] = pairs and pairs.model_dump()
-        differ = disagreement(found, "teacher", "onnx-int8")
-        results["disagreement"] = differ and differ.model_dump()
+            row |= json.loads(
+                json.dumps(of_model(found, row["name"]), default=BaseModel.model_dump)
+            )
+        results |= json.loads(json.dumps(of_final(found), default=BaseModel.model_dump))
         (finished_run / "results.json").write_text(json.dumps(results), "utf-8")
         folder = finished_run / "08-evaluate"
         folder.mkdir(exist_ok=True)
-        write_predictions(folder / "predictions.npz", found)
+        write_analysis(found, folder)
         content = {"schema": 1, "model": "onnx-int8", "rows": list(rows)}
         (folder / "disagreements.json").write_text(json.dumps(content), "utf-8")
         return render_report(finished_run).read_text("utf-8")
@@ -52,14 +58,15 @@ def measured(finished_run, sample_results):
 
 ROW = {
     "row": 7, "text": "<b>a text</b>", "text_pair": "its pair", "label": "good",
-    "teacher": {"said": "good", "confidence": 0.61}, "model": {"said": "bad", "confidence": 0.97},
+    "teacher": {"prediction": "good", "confidence": 0.61},
+    "model": {"prediction": "bad", "confidence": 0.97},
 }  # fmt: skip
 
 
 def test_few_labels_are_a_table_with_every_count(measured):
     found = kept(("bad", "good"))
     page = measured(found, [ROW])
-    chosen = found.decided("onnx-int8")
+    chosen = found.chosen("onnx-int8")
     for true in (0, 1):
         for said in (0, 1):
             count = int(((found.targets == true) & (chosen == said)).sum())
@@ -74,7 +81,7 @@ def test_more_labels_are_a_map_with_the_worst_pairs_beside_it(measured):
     page = measured(found)
     assert 'class="confusion"' in page
     assert "Confused most" in page
-    told = confusion(found, "onnx-int8")
+    told = of_final(found)["confusion"]
     worst = max(
         count for true, row in told.rows.items() for said, count in row.items() if said != true
     )
@@ -93,8 +100,8 @@ def test_every_model_has_its_calibration_error(measured):
     found = kept(("bad", "good"))
     page = measured(found)
     body = page[page.index('id="calibration"') : page.index('id="training"')]
-    for name in found.outputs:
-        ece = calibration(found, name).ece
+    for name in found.models:
+        ece = of_model(found, name)["calibration"].ece
         assert re.search(rf"</span>{name}</th><td>{ece:.4f}</td>", body), name
     assert 'aria-label="Reliability, calibration errors: teacher' in body
 
@@ -112,13 +119,14 @@ def test_disagreements_have_text_label_and_both_answers(measured):
 
 def test_numbers_are_points(measured):
     random = np.random.default_rng(0)
-    found = Predictions("regression", ("score",), random.uniform(0, 5, 50).astype(np.float32))
+    split = Split("test", ["a text"] * 50, random.uniform(0, 5, 50).tolist())
+    found = Regression().analysis(split, None, None)
     for name in ("teacher", "onnx-int8"):
         found.outputs[name] = (found.targets + random.normal(size=50))[:, None].astype(np.float32)
     row = {
         "row": 1, "text": "a", "label": "3.5",
-        "teacher": {"said": "1.000", "confidence": None},
-        "model": {"said": "4.000", "confidence": None},
+        "teacher": {"prediction": "1.000", "confidence": None},
+        "model": {"prediction": "4.000", "confidence": None},
     }  # fmt: skip
     page = measured(found, [row])
     off = np.abs(found.outputs["teacher"][:, 0] - found.targets).mean()
@@ -164,8 +172,8 @@ def test_of_a_long_context_the_part_around_the_answers_is_shown(finished_run, sa
     answer = {"confidence": 0.9, "start": 700}
     row = {
         "row": 0, "id": "q", "text": "Where?", "text_pair": context, "label": "France / in France",
-        "teacher": {"said": "the France", "right": True, **answer},
-        "model": {"said": "after", "right": False, **answer},
+        "teacher": {"prediction": "the France", "right": True, **answer},
+        "model": {"prediction": "after", "right": False, **answer},
     }  # fmt: skip
     folder = finished_run / "08-evaluate"
     folder.mkdir(exist_ok=True)
@@ -186,17 +194,18 @@ def test_of_a_long_context_the_part_around_the_answers_is_shown(finished_run, sa
 
 def test_cosines_are_drawn_against_similarities(finished_run, sample_results):
     random = np.random.default_rng(0)
-    found = Predictions("vectors", ("cosine",), random.uniform(0, 5, 50).astype(np.float32))
+    split = Split("test", ["a text"] * 50, random.uniform(0, 5, 50).tolist())
+    found = CosineAnalysis(Vectors(), split)
     for name in ("teacher", "onnx-int8"):
         found.outputs[name] = random.uniform(-1, 1, (50, 1)).astype(np.float32)
     (finished_run / "results.json").write_text(json.dumps(sample_results(task="vectors")), "utf-8")
     folder = finished_run / "08-evaluate"
     folder.mkdir(exist_ok=True)
-    write_predictions(folder / "predictions.npz", found)
+    write_analysis(found, folder)
     rows = [ROW | {"label": "3.5"}]
     content = {"schema": 1, "model": "onnx-int8", "rows": rows}
     (folder / "disagreements.json").write_text(json.dumps(content), "utf-8")
     page = render_report(finished_run).read_text("utf-8")
     assert "<h3>Cosines against similarities</h3>" in page
-    assert "Cosines against similarities of 50 pairs: teacher and onnx-int8" in page
+    assert "Cosines against similarities, 50 examples: teacher; onnx-int8" in page
     assert "The pairs whose place in the order of all is another" in page

@@ -12,15 +12,15 @@ import torch
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
-from distill.evaluation.mistakes import calibration
-from distill.evaluation.predictions import Predictions, read_predictions, write_predictions
-from distill.evaluation.tags import (
-    NOTHING,
-    OTHER_WORDS,
-    EntityMistakes,
-    tag_keeper,
-    tag_predictions,
+from distill.evaluation.error_analysis import (
+    disagreeing,
+    disagreement,
+    label_scores,
+    of_model,
+    read_predictions,
+    write_analysis,
 )
+from distill.tasks.ner.analysis import NOTHING, OTHER_WORDS, EntityAnalysis
 from distill.tasks.ner.task import Ner
 from distill.tasks.ner.tokens import TaggedSplit, tag_tokens, tagged
 from distill.text.tags import TagSet, tags_of
@@ -34,7 +34,7 @@ TRUE = [
     [OUT, OUT, B_PERSON],
     [OUT],
 ]
-SAID = {
+PREDICTED = {
     "teacher": [
         [B_PERSON, I_PERSON, OUT, OUT, B_PERSON],
         [OUT, OUT],
@@ -46,11 +46,22 @@ SAID = {
 
 
 @pytest.fixture
-def found() -> Predictions:
+def tokenizer(tiny_bert: Callable[..., Path]) -> Any:
+    return AutoTokenizer.from_pretrained(tiny_bert(words=["ann", "lee", "rome"]))
+
+
+def analysis_of(given: TaggedSplit, tokenizer: Any, metric: str = "f1") -> EntityAnalysis:
+    rows = tag_tokens(given, tokenizer, max_length=16)
+    made = Ner(TAGS.labels, metric).analysis(given, rows, tokenizer)
+    assert made is not None
+    return made
+
+
+def four(tokenizer: Any, metric: str = "f1") -> EntityAnalysis:
     """Four rows; the student is surer of the second row than of the first."""
-    rows = np.repeat(np.arange(4), [len(row) for row in TRUE])
-    made = Predictions("ner", TAGS.labels, np.concatenate(TRUE), rows=rows)
-    for name, tags in SAID.items():
+    words = [["film"] * len(row) for row in TRUE]
+    made = analysis_of(tagged("test", words, TRUE, TAGS), tokenizer, metric)
+    for name, tags in PREDICTED.items():
         flat = np.concatenate(tags)
         sure = np.full((len(flat), 5), 0.05, np.float32)
         sure[np.arange(len(flat)), flat] = 0.8
@@ -59,12 +70,13 @@ def found() -> Predictions:
     return made
 
 
-def mistakes(found: Predictions, *, strict: bool = True) -> EntityMistakes:
-    return EntityMistakes(found, TAGS, strict=strict)
+@pytest.fixture
+def found(tokenizer: Any) -> EntityAnalysis:
+    return four(tokenizer)
 
 
-def test_types_are_scored_by_whole_entities(found: Predictions) -> None:
-    scores = mistakes(found).scores("model")
+def test_types_are_scored_by_whole_entities(found: EntityAnalysis) -> None:
+    scores = label_scores(found, "model")
     # One of two persons is found whole, and the other one by its first word alone.
     assert scores["person"].model_dump() == {
         "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2
@@ -74,48 +86,43 @@ def test_types_are_scored_by_whole_entities(found: Predictions) -> None:
     }  # fmt: skip
 
 
-def test_confusions_tell_types_other_words_and_nothing(found: Predictions) -> None:
-    assert mistakes(found).confusion("teacher").rows == {
+def test_confusions_tell_types_other_words_and_nothing(found: EntityAnalysis) -> None:
+    assert found.confusions("teacher") == {
         "person": {"person": 2},
         "place": {"person": 1, NOTHING: 1},
         NOTHING: {"place": 1},
     }
-    assert mistakes(found).confusion("model").rows == {
+    assert found.confusions("model") == {
         "person": {"person": 1, OTHER_WORDS: 1},
         "place": {"place": 2},
     }
 
 
 def test_rows_with_other_entities_are_counted_and_the_surest_come_first(
-    found: Predictions,
+    found: EntityAnalysis,
 ) -> None:
-    told = mistakes(found).disagreement("teacher", "model")
+    told = disagreement(found, "teacher", "model")
+    assert told is not None
     assert told.model_dump() == {
         "model": "model", "rows": 3, "share": 0.75,
         "teacher_right": 0, "model_right": 2, "neither_right": 1,
     }  # fmt: skip
-    assert mistakes(found).disagreeing("teacher", "model", most=5) == [1, 0, 3]
-    assert mistakes(found).disagreeing("teacher", "model", most=1) == [1]
+    assert disagreeing(found, "teacher", "model", most=5) == [1, 0, 3]
+    assert disagreeing(found, "teacher", "model", most=1) == [1]
 
 
-def test_illegal_tags_are_read_as_the_runtime_does(found: Predictions) -> None:
-    found.outputs["model"][0] = np.eye(5, dtype=np.float32)[I_PERSON]
-    found.outputs["model"][1] = np.eye(5, dtype=np.float32)[I_PERSON]
-    assert mistakes(found).scores("model")["person"].recall == 0.5
-    assert mistakes(found, strict=False).scores("model")["person"].recall == 1.0
+def test_illegal_tags_are_read_as_the_runtime_does(tokenizer: Any) -> None:
+    for metric, recall in (("f1", 0.5), ("lenient_f1", 1.0)):
+        found = four(tokenizer, metric)
+        found.outputs["model"][:2] = np.eye(5, dtype=np.float32)[I_PERSON]
+        assert label_scores(found, "model")["person"].recall == recall
 
 
-def test_calibration_is_over_words(found: Predictions) -> None:
-    told = calibration(found, "model")
-    assert told is not None
+def test_calibration_is_over_words(found: EntityAnalysis) -> None:
+    told = of_model(found, "model")["calibration"]
     # One of eleven words is wrong: sure of 0.8, but for one word of 0.9.
     assert sum(one.rows for one in told.bins) == 11
     assert told.ece == pytest.approx((10 * abs(0.9 - 0.8) + 1 * abs(1 - 0.9)) / 11, abs=1e-6)
-
-
-@pytest.fixture
-def tokenizer(tiny_bert: Callable[..., Path]) -> Any:
-    return AutoTokenizer.from_pretrained(tiny_bert(words=["ann", "lee", "rome"]))
 
 
 def split() -> TaggedSplit:
@@ -129,13 +136,12 @@ def split() -> TaggedSplit:
 def test_words_are_kept_in_the_order_of_the_data(tokenizer: Any, tmp_path: Path) -> None:
     given = split()
     rows = tag_tokens(given, tokenizer, max_length=16)
-    found = tag_predictions(TAGS.labels, rows)
-    assert found.rows is not None
-    by_row = [found.targets[found.rows == row].tolist() for row in range(4)]
+    found = analysis_of(given, tokenizer)
+    by_row = [found.targets[found.row_of_token == row].tolist() for row in range(4)]
     # "sings" is one unit of two pieces, and every unit stands once, whatever the windows.
     assert by_row == given.labels
     task, metrics = Ner(TAGS.labels), Ner(TAGS.labels).metrics()
-    keep = tag_keeper(found, "x", rows)
+    keep = found.keeper("x", task, rows)
     assert keep is not None
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn((len(rows), 16, 5), generator=generator)
@@ -151,18 +157,11 @@ def test_words_are_kept_in_the_order_of_the_data(tokenizer: Any, tmp_path: Path)
     np.testing.assert_allclose(found.outputs["x"], torch.cat(flat).softmax(-1).numpy(), atol=1e-6)
     # The entities are those that the metrics count.
     scores = {name: float(value) for name, value in metrics.compute().items()}
-    told = EntityMistakes(found, TAGS, strict=True).scores("x")
+    told = label_scores(found, "x")
     for kind, one in told.items():
         assert one.f1 == pytest.approx(scores[f"f1_{kind}"])
         assert one.precision == pytest.approx(scores[f"precision_{kind}"])
-    write_predictions(tmp_path / "p.npz", found)
-    back = read_predictions(tmp_path / "p.npz")
-    np.testing.assert_array_equal(back.rows, found.rows)
-    np.testing.assert_array_equal(back.outputs["x"], found.outputs["x"])
-
-
-def test_a_model_that_reads_other_words_is_not_kept(tokenizer: Any) -> None:
-    found = tag_predictions(TAGS.labels, tag_tokens(split(), tokenizer, max_length=16))
-    other = tag_tokens(split().take([0, 1]), tokenizer, max_length=16)
-    assert tag_keeper(found, "x", other) is None
-    assert found.outputs == {}
+    [path] = write_analysis(found, tmp_path)
+    back = read_predictions(path)
+    np.testing.assert_array_equal(back.shared["rows"], found.row_of_token)
+    np.testing.assert_array_equal(back.models["x"]["outputs"], found.outputs["x"])

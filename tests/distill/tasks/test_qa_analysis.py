@@ -13,8 +13,14 @@ import torch
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
-from distill.errors import RunFolderError
-from distill.evaluation.answers import AnswerPredictions, Answers, read_answers, write_answers
+from distill.evaluation.error_analysis import (
+    disagreeing,
+    disagreement,
+    of_model,
+    read_predictions,
+    write_analysis,
+)
+from distill.tasks.qa.analysis import AnswerAnalysis, Answers
 from distill.tasks.qa.task import QuestionAnswering
 from distill.tasks.qa.windows import QuestionSplit, WindowedDataset, window
 from distill.text.spans import Decoding, answer, window_spans
@@ -49,8 +55,9 @@ def test_answers_are_those_of_the_runtime_and_the_metrics(
 ) -> None:
     decoding = Decoding(no_answer=no_answer)
     task = QuestionAnswering(decoding=decoding)
-    found, metrics, logits = AnswerPredictions(questions(), decoding), task.metrics(), draw(rows, 0)
-    keep = found.keeper("x")
+    found, metrics, logits = AnswerAnalysis(task, questions()), task.metrics(), draw(rows, 0)
+    keep = found.keeper("x", task, rows)
+    assert keep is not None
     for batch in make_loader(rows, 4, seed=0, shuffle=False):
         part = logits[batch["index"]][:, : batch["input_ids"].shape[1]]
         task.observe(metrics, part, batch)
@@ -69,17 +76,17 @@ def test_answers_are_those_of_the_runtime_and_the_metrics(
         assert (told.starts[row], told.ends[row]) == (wanted["start"], wanted["end"])
         assert told.scores[row] == pytest.approx(wanted["score"], rel=1e-6)
         assert found.texts("x")[row] == wanted["answer"]
-    write_answers(tmp_path / "p.npz", found)
-    ids, back = read_answers(tmp_path / "p.npz")
-    assert ids == questions().ids
+    [path] = write_analysis(found, tmp_path)
+    back = read_predictions(path)
+    assert back.shared["ids"].tolist() == questions().ids
     for name in ("starts", "ends", "scores", "em", "f1"):
-        np.testing.assert_array_equal(getattr(back["x"], name), getattr(told, name))
+        np.testing.assert_array_equal(back.models["x"][name], getattr(told, name))
 
 
-def made(**models: list[tuple[str, float, bool]]) -> AnswerPredictions:
+def made(**models: list[tuple[str, float, bool]]) -> AnswerAnalysis:
     """Models that give these words, so surely, rightly or not, to a question each."""
     context = f"{LONG} the film"
-    found = AnswerPredictions(replace(questions(), pairs=[context] * COUNT), Decoding())
+    found = AnswerAnalysis(QuestionAnswering(), replace(questions(), pairs=[context] * COUNT))
     for name, told in models.items():
         starts = [context.index(text) if text else 0 for text, _, _ in told]
         ends = [start + len(text) for start, (text, _, _) in zip(starts, told, strict=True)]
@@ -103,23 +110,17 @@ MODELS = {
 
 def test_where_both_differ_articles_do_not_count() -> None:
     found = made(**MODELS)
-    assert found.disagreement("teacher", "model").model_dump() == {
+    told = disagreement(found, "teacher", "model")
+    assert told is not None
+    assert told.model_dump() == {
         "model": "model", "rows": 3, "share": 0.5,
         "teacher_right": 1, "model_right": 1, "neither_right": 1,
     }  # fmt: skip
-    assert found.disagreeing("teacher", "model", most=2) == [2, 1]
+    assert disagreeing(found, "teacher", "model", most=2) == [2, 1]
 
 
 def test_calibration_is_of_the_answers_probability_and_exactness() -> None:
-    told = made(**MODELS).calibration("model")
+    told = of_model(made(**MODELS), "model")["calibration"]
     gaps = [0.7 - 1, 0.5 - 1, 0.9, 0.3, 0.6, 0.2 - 1]  # each in a bin of its own
     assert told.ece == pytest.approx(np.abs(gaps).mean(), abs=1e-6)
     assert sum(one.rows for one in told.bins) == COUNT
-
-
-def test_a_broken_file_is_told_with_what_to_do(tmp_path: Path) -> None:
-    path = tmp_path / "run" / "08-evaluate" / "predictions.npz"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"nothing of the kind")
-    with pytest.raises(RunFolderError, match=r"distill evaluate .*run --rerun"):
-        read_answers(path)

@@ -1,18 +1,23 @@
-"""What the evaluation keeps: every row's answers, and the rows where teacher and student differ."""
+"""What the evaluation writes: all predictions, and where teacher and student differ."""
 
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
+import zipfile
 
 import numpy as np
+import pytest
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
 from distill.data.split import Split
-from distill.evaluation.answers import read_answers
-from distill.evaluation.predictions import read_predictions
-from distill.stages.judges import make_judge
+from distill.errors import RunFolderError
+from distill.evaluation.error_analysis import (
+    of_final,
+    of_model,
+    read_predictions,
+    write_analysis,
+)
 from distill.tasks.classification.task import Classification
 from distill.tasks.ner.task import Ner
 from distill.tasks.ner.tokens import tag_tokens, tagged
@@ -25,52 +30,73 @@ from distill.text.tags import TagSet, tags_of
 SPLIT = Split("test", ["first", "second", "third"], [0, 1, 1], pairs=["a", "b", "c"])
 
 
-def judged(task=None):
-    task = task or Classification(["no", "yes"])
-    rows = SimpleNamespace(labels=SPLIT.labels)
-    judge = make_judge(task, SPLIT, rows, None)
+def analysed():
+    task = Classification(["no", "yes"])
+    analysis = task.analysis(SPLIT, None, None)
     for name, logits in [
         ("teacher", [[2.0, 0.0], [0.0, 1.0], [0.0, 3.0]]),
         ("onnx-int8", [[0.0, 1.0], [0.0, 1.0], [4.0, 0.0]]),
     ]:
-        keep = judge.keeper(name, task, rows)
-        if keep is not None:
-            keep(np.array(logits, np.float32), {"index": np.arange(3)})
-    return judge
+        keep = analysis.keeper(name, task, None)
+        keep(np.array(logits, np.float32), {"index": np.arange(3)})
+    return analysis
 
 
 def test_the_files_hold_answers_and_the_surest_differences_first(tmp_path):
-    judge = judged()
-    written = judge.write(tmp_path)
+    analysis = analysed()
+    written = write_analysis(analysis, tmp_path)
     assert [path.name for path in written] == ["predictions.npz", "disagreements.json"]
-    assert list(read_predictions(written[0]).outputs) == ["teacher", "onnx-int8"]
+    assert list(read_predictions(written[0]).models) == ["teacher", "onnx-int8"]
     content = json.loads(written[1].read_text("utf-8"))
     assert content["model"] == "onnx-int8"
     assert [row["row"] for row in content["rows"]] == [2, 0]
     first = content["rows"][0]
     assert (first["text"], first["text_pair"], first["label"]) == ("third", "c", "yes")
-    assert first["teacher"]["said"] == "yes"
-    assert first["model"]["said"] == "no"
+    assert first["teacher"]["prediction"] == "yes"
+    assert first["model"]["prediction"] == "no"
     assert round(first["model"]["confidence"], 3) == 0.982
 
 
 def test_numbers_for_the_results():
-    judge = judged()
-    assert judge.of_model("teacher")["label_scores"]["yes"].f1 == 1.0
-    assert judge.of_final()["disagreement"].model_dump() == {
+    analysis = analysed()
+    assert of_model(analysis, "teacher")["label_scores"]["yes"].f1 == 1.0
+    assert of_final(analysis)["disagreement"].model_dump() == {
         "model": "onnx-int8", "rows": 2, "share": 2 / 3,
         "teacher_right": 2, "model_right": 0, "neither_right": 0,
     }  # fmt: skip
-    assert judge.of_final()["confusion"].rows == {"no": {"yes": 1}, "yes": {"no": 1, "yes": 1}}
+    assert of_final(analysis)["confusion"].rows == {"no": {"yes": 1}, "yes": {"no": 1, "yes": 1}}
 
 
-def test_of_a_task_with_other_outputs_nothing_is_kept(tmp_path):
-    task = SimpleNamespace(kind="other", labels=("x",), settings={})
-    judge = judged(task)
-    assert judge.keeper("teacher", task, None) is None
-    assert judge.of_model("teacher") == judge.of_final() == {}
-    assert judge.write(tmp_path) == []
+def test_of_a_task_without_an_analysis_nothing_is_kept(tmp_path):
+    assert of_model(None, "teacher") == of_final(None) == {}
+    assert write_analysis(None, tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_holds_plain_arrays_and_is_the_same_each_time(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        write_analysis(analysed(), tmp_path / name)
+    one, two = (tmp_path / name / "predictions.npz" for name in ("one", "two"))
+    assert one.read_bytes() == two.read_bytes()
+    with np.load(one, allow_pickle=False) as content:
+        assert all(content[key].dtype != object for key in content)
+    back = read_predictions(one)
+    assert (back.task, list(back.models)) == ("classification", ["teacher", "onnx-int8"])
+    assert back.shared["targets"].tolist() == [0, 1, 1]
+    np.testing.assert_array_equal(back.models["teacher"]["outputs"], analysed().outputs["teacher"])
+
+
+def test_a_broken_file_is_told_with_what_to_do(tmp_path):
+    path = tmp_path / "run" / "08-evaluate" / "predictions.npz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(RunFolderError, match=r"distill evaluate .*run --rerun"):
+        read_predictions(path)
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("models.npy", b"")
+    with pytest.raises(RunFolderError, match="cannot be read"):
+        read_predictions(path)
 
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
@@ -82,32 +108,36 @@ def test_entities_are_told_in_the_words_of_the_text(tmp_path, tiny_bert):
     split = tagged("test", words, [[1, 2, 0], [0, 3], [1]], TAGS)
     rows = tag_tokens(split, tokenizer, max_length=16)
     task = Ner(TAGS.labels)
-    judge = make_judge(task, split, rows, tokenizer)
+    analysis = task.analysis(split, rows, tokenizer)
     for name, tags in [
         ("teacher", [[1, 2, 0], [0, 3], [1]]),
         ("onnx", [[1, 1, 0], [0, 0], [1]]),
     ]:
-        keep = judge.keeper(name, task, rows)
+        keep = analysis.keeper(name, task, rows)
         for batch in make_loader(rows, 2, seed=0, shuffle=False):
             labels = batch["labels"].numpy()
             logits = np.zeros((*labels.shape, 5), np.float32)
             for place, row in enumerate(batch["row"].tolist()):
                 logits[place, labels[place] != -100, tags[row]] = 3.0
             keep(logits, batch)
-    told = judge.of_model("onnx")
+    told = of_model(analysis, "onnx")
     assert told["label_scores"]["place"].recall == 0.0
     assert told["calibration"].ece > 0
-    assert judge.of_final()["confusion"].rows["person"] == {"person": 1, "(other words)": 1}
-    written = judge.write(tmp_path)
+    assert of_final(analysis)["confusion"].rows["person"] == {"person": 1, "(other words)": 1}
+    written = write_analysis(analysis, tmp_path)
     assert [path.name for path in written] == ["predictions.npz", "disagreements.json"]
     rows = json.loads(written[1].read_text("utf-8"))["rows"]
     assert [(row["text"], row["label"]) for row in rows] == [
         ("Ann Lee sings", "person: Ann Lee"),
         ("in Rome", "place: Rome"),
     ]
-    assert rows[0]["teacher"] == {"said": "person: Ann Lee", "confidence": None, "right": True}
-    assert rows[0]["model"]["said"] == "person: Ann; person: Lee"
-    assert rows[1]["model"] == {"said": "none", "confidence": None, "right": False}
+    assert rows[0]["teacher"] == {
+        "prediction": "person: Ann Lee",
+        "confidence": None,
+        "right": True,
+    }
+    assert rows[0]["model"]["prediction"] == "person: Ann; person: Lee"
+    assert rows[1]["model"] == {"prediction": "none", "confidence": None, "right": False}
 
 
 def test_a_teacher_that_reads_other_words_is_left_out(tmp_path, tiny_bert, caplog):
@@ -115,19 +145,19 @@ def test_a_teacher_that_reads_other_words_is_left_out(tmp_path, tiny_bert, caplo
     split = tagged("test", [["Ann", "sings"], ["Lee"]], [[1, 0], [1]], TAGS)
     rows = tag_tokens(split, tokenizer, max_length=16)
     task = Ner(TAGS.labels)
-    judge = make_judge(task, split, rows, tokenizer)
-    assert judge.of_final() == {}
-    assert judge.write(tmp_path) == []
+    analysis = task.analysis(split, rows, tokenizer)
+    assert of_final(analysis) == {}
+    assert write_analysis(analysis, tmp_path) == []
     other = tag_tokens(split.take([0]), tokenizer, max_length=16)
     with caplog.at_level("INFO", logger="distill"):
-        assert judge.keeper("teacher", task, other) is None
+        assert analysis.keeper("teacher", task, other) is None
     assert "teacher: reads other words than the student" in caplog.text
-    assert judge.of_model("teacher") == {}
-    keep = judge.keeper("onnx", task, rows)
+    assert of_model(analysis, "teacher") == {}
+    keep = analysis.keeper("onnx", task, rows)
     for batch in make_loader(rows, 2, seed=0, shuffle=False):
         keep(np.zeros((*batch["labels"].shape, 5), np.float32), batch)
-    assert list(judge.of_final()) == ["confusion"]
-    assert [path.name for path in judge.write(tmp_path)] == ["predictions.npz"]
+    assert of_final(analysis)["disagreement"] is None
+    assert [path.name for path in write_analysis(analysis, tmp_path)] == ["predictions.npz"]
 
 
 def test_answers_are_told_with_their_context(tmp_path, tiny_bert):
@@ -137,30 +167,30 @@ def test_answers_are_told_with_their_context(tmp_path, tiny_bert):
     split = QuestionSplit("test", ["what?", "how?"], answers, contexts, ids=["a", "b"])
     rows = window(split, tokenizer, max_length=32)
     task = QuestionAnswering()
-    judge = make_judge(task, split, rows, tokenizer)
+    analysis = task.analysis(split, rows, tokenizer)
     for name, words in [("teacher", (1, 2)), ("onnx", (1, 1))]:
-        keep = judge.keeper(name, task, rows)
+        keep = analysis.keeper(name, task, rows)
         for batch in make_loader(rows, 2, seed=0, shuffle=False):
             logits = np.zeros((*batch["labels"].shape, 2), np.float32)
             for place, asked in enumerate(batch["asked"]):
                 logits[place, asked.first + words[asked.question]] = 5.0
             keep(logits, batch)
-    assert judge.of_final()["disagreement"].model_dump() == {
+    assert of_final(analysis)["disagreement"].model_dump() == {
         "model": "onnx", "rows": 1, "share": 0.5,
         "teacher_right": 1, "model_right": 0, "neither_right": 0,
     }  # fmt: skip
-    assert sum(one.rows for one in judge.of_model("onnx")["calibration"].bins) == 2
-    _, differ = judge.write(tmp_path)
+    assert sum(one.rows for one in of_model(analysis, "onnx")["calibration"].bins) == 2
+    _, differ = write_analysis(analysis, tmp_path)
     [row] = json.loads(differ.read_text("utf-8"))["rows"]
     assert (row["id"], row["text"], row["text_pair"], row["label"]) == (
         "b", "how?", "it was dull", "dull"
     )  # fmt: skip
-    assert (row["teacher"]["said"], row["teacher"]["right"], row["teacher"]["start"]) == (
+    assert (row["teacher"]["prediction"], row["teacher"]["right"], row["teacher"]["start"]) == (
         "dull", True, 7
     )  # fmt: skip
-    assert (row["model"]["said"], row["model"]["right"]) == ("was", False)
-    _, kept = read_answers(tmp_path / "predictions.npz")
-    assert kept["teacher"].em.tolist() == [1.0, 1.0]
+    assert (row["model"]["prediction"], row["model"]["right"]) == ("was", False)
+    kept = read_predictions(tmp_path / "predictions.npz").models
+    assert kept["teacher"]["em"].tolist() == [1.0, 1.0]
 
 
 def test_of_vectors_the_cosines_of_pairs_are_kept(tmp_path, tiny_bert):
@@ -169,30 +199,30 @@ def test_of_vectors_the_cosines_of_pairs_are_kept(tmp_path, tiny_bert):
     split = VectorSplit("test", texts, [4.0, 1.0, 3.0], pairs=pairs)
     rows = split.encode(tokenizer, max_length=16)
     task = Vectors()
-    judge = make_judge(task, split, rows, tokenizer)
+    analysis = task.analysis(split, rows, tokenizer)
     random = np.random.default_rng(0)
     teacher = random.normal(size=(6, 8)).astype(np.float32)
     onnx = teacher.copy()
     onnx[1::2] *= -3.0  # the other way round, and longer
     drawn = {"teacher": teacher, "onnx": onnx}
     for name, vectors in drawn.items():
-        keep = judge.keeper(name, task, rows)
+        keep = analysis.keeper(name, task, rows)
         for batch in make_loader(rows, 2, seed=0, shuffle=False):
             keep(vectors[batch["index"]], batch)
-        assert judge.of_model(name) == {}
-    path, differ = judge.write(tmp_path)
+        assert of_model(analysis, name)["calibration"] is None
+    path, differ = write_analysis(analysis, tmp_path)
     kept = read_predictions(path)
-    assert (kept.task, kept.targets.tolist()) == ("vectors", [4.0, 1.0, 3.0])
+    assert (kept.task, kept.shared["targets"].tolist()) == ("vectors", [4.0, 1.0, 3.0])
     for name, vectors in drawn.items():
         unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         cosines = (unit[::2] * unit[1::2]).sum(axis=1, keepdims=True)
-        np.testing.assert_allclose(kept.outputs[name], cosines, atol=1e-6)
-    places = {name: kept.outputs[name][:, 0].argsort().argsort() for name in drawn}
+        np.testing.assert_allclose(kept.models[name]["outputs"], cosines, atol=1e-6)
+    places = {name: kept.models[name]["outputs"][:, 0].argsort().argsort() for name in drawn}
     apart = np.abs(places["teacher"] - places["onnx"])
     content = json.loads(differ.read_text("utf-8"))["rows"]
     assert apart.max() == 2
     assert [apart[row["row"]] for row in content] == sorted(apart[apart > 0].tolist())[::-1]
     first = content[0]
     assert (first["text"], first["text_pair"]) == (texts[first["row"]], pairs[first["row"]])
-    assert first["model"]["said"] == f"{kept.outputs['onnx'][first['row'], 0]:.3f}"
-    assert judge.of_final() == {}
+    assert first["model"]["prediction"] == f"{kept.models['onnx']['outputs'][first['row'], 0]:.3f}"
+    assert of_final(analysis) == {"confusion": None, "disagreement": None}

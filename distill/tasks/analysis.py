@@ -1,0 +1,183 @@
+"""What models predict for the examples of a split, and where they go wrong.
+
+The evaluation makes its numbers, files and pages of an :class:`Analysis` alone, whatever the task's
+kind: see :mod:`distill.evaluation.error_analysis`.
+
+Legend: N examples, C labels, B examples of a batch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from distill.data.split import Split
+from distill.data.tokenized import TokenRows
+from distill.tasks.decoder import TextDecoder
+from distill.tasks.scorers import Scorer
+
+if TYPE_CHECKING:
+    from distill.tasks.base import Task
+
+Array = npt.NDArray[Any]
+Flags = npt.NDArray[np.bool_]
+#: Takes a model's logits and the batch they are of, while the model is scored.
+Keep = Callable[[npt.NDArray[np.float32], Mapping[str, Any]], None]
+
+
+class Analysis(ABC):
+    """The predictions of models for one split.
+
+    Args:
+        task: the run's task.
+        split: the scored examples.
+
+    Attributes:
+        names: what the columns of :meth:`counts` are called.
+    """
+
+    names: tuple[str, ...]
+
+    def __init__(self, task: Task, split: Split) -> None:
+        self.task, self.split, self.names = task, split, tuple(task.labels)
+
+    def __len__(self) -> int:
+        """How many examples there are (N)."""
+        return len(self.split)
+
+    @property
+    @abstractmethod
+    def models(self) -> list[str]:
+        """The models whose predictions are kept, in the order in which they were scored."""
+
+    @abstractmethod
+    def keeper(self, model: str, task: Task, rows: TokenRows) -> Keep | None:
+        """A function that keeps a model's predictions; ``None`` where it cannot be compared.
+
+        Args:
+            model: its name.
+            task: the task with what was chosen for this model.
+            rows: the examples as this model reads them.
+        """
+
+    @abstractmethod
+    def shared(self) -> dict[str, Array]:
+        """What is written once beside the predictions, such as the targets."""
+
+    @abstractmethod
+    def arrays(self, model: str) -> dict[str, Array]:
+        """A model's predictions as they are written."""
+
+    @abstractmethod
+    def scorer(self, model: str) -> Scorer | None:
+        """The task's metric on draws of the examples; ``None`` of one that is not known here."""
+
+    @abstractmethod
+    def majority(self, train: Split) -> Scorer | None:
+        """The same of what needs no model: the commonest label, or what stands for it."""
+
+    @abstractmethod
+    def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
+        """How much each example shows that two models differ, (N,); -inf where they agree."""
+
+    @abstractmethod
+    def example(self, index: int) -> dict[str, Any]:
+        """An example in words: ``row``, ``text``, maybe ``text_pair``, and ``label``."""
+
+    @abstractmethod
+    def prediction(self, model: str, index: int) -> dict[str, Any]:
+        """A model's prediction in words: ``prediction``, ``confidence`` (may be ``None``).
+
+        ``right`` says whether it is, where the words do not; ``start`` where it begins in the text.
+        """
+
+    def right(self, model: str) -> Flags | None:
+        """Whether each prediction is right, (N,); ``None`` of numbers."""
+        del model
+        return None
+
+    def confidence(self, model: str) -> tuple[npt.NDArray[np.floating], Flags] | None:
+        """How sure a model is of decisions, and whether each is right, (M,) each.
+
+        A decision is an example, a label of it or a word of it, as the task's kind decides them.
+        """
+        del model
+        return None
+
+    def counts(self, model: str) -> npt.NDArray[np.integer] | None:
+        """Which labels each example has: correct, predicted and true ones, (N, 3, C)."""
+        del model
+        return None
+
+    def confusions(self, model: str) -> dict[str, dict[str, int]] | None:
+        """True label to predicted label to how often; pairs that do not occur are left out."""
+        del model
+        return None
+
+    def thresholds(self, model: str) -> dict[str, float]:
+        """The probability above which each label is predicted, where there may be several."""
+        del model
+        return {}
+
+
+class RowAnalysis(Analysis):
+    """Predictions of a task with one row of outputs for each example."""
+
+    def __init__(self, task: Task, split: Split) -> None:
+        super().__init__(task, split)
+        self.targets: Array = split.targets
+        self.outputs: dict[str, npt.NDArray[np.float32]] = {}
+        self.decoders: dict[str, TextDecoder] = {}
+
+    @property
+    def models(self) -> list[str]:
+        """See :attr:`Analysis.models`."""
+        return list(self.outputs)
+
+    def keeper(self, model: str, task: Task, rows: TokenRows) -> Keep | None:
+        """See :meth:`Analysis.keeper`."""
+        del rows
+        decoder = cast(TextDecoder, task.decoder())
+        kept = np.zeros((len(self), max(1, len(task.labels))), dtype=np.float32)
+        self.outputs[model], self.decoders[model] = kept, decoder
+
+        def keep(logits: npt.NDArray[np.float32], batch: Mapping[str, Any]) -> None:
+            kept[np.asarray(batch["index"])] = decoder.outputs(logits)
+
+        return keep
+
+    def chosen(self, model: str) -> Array:
+        """A model's predictions; see :meth:`TextDecoder.chosen`."""
+        return self.decoders[model].chosen(self.outputs[model])
+
+    def shared(self) -> dict[str, Array]:
+        """See :meth:`Analysis.shared`: ``labels`` and ``targets``."""
+        return {"labels": np.array(self.names, dtype=np.str_), "targets": self.targets}
+
+    def arrays(self, model: str) -> dict[str, Array]:
+        """See :meth:`Analysis.arrays`: ``outputs``, (N, C)."""
+        return {"outputs": self.outputs[model]}
+
+    def target_in_words(self, index: int) -> str:
+        """An example's target in words."""
+        return cast(TextDecoder, self.task.decoder()).in_words(self.targets[index])
+
+    def example(self, index: int) -> dict[str, Any]:
+        """See :meth:`Analysis.example`."""
+        pairs = self.split.pairs
+        return {
+            "row": index,
+            "text": self.split.texts[index],
+            **({} if pairs is None else {"text_pair": pairs[index]}),
+            "label": self.target_in_words(index),
+        }
+
+    def prediction(self, model: str, index: int) -> dict[str, Any]:
+        """See :meth:`Analysis.prediction`."""
+        decoder = self.decoders[model]
+        chosen = decoder.chosen(self.outputs[model][index : index + 1])[0]
+        return {"prediction": decoder.in_words(chosen), "confidence": None}

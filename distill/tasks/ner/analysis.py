@@ -1,0 +1,241 @@
+"""Predicted entities of each text.
+
+Legend: N texts that have tokens, M tokens with a label, of all texts one after the other; C tags,
+T types of entities, B windows, L length.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from distill.data.split import Split
+from distill.data.tokenized import TokenRows
+from distill.tasks.analysis import Analysis, Array, Flags, Keep
+from distill.tasks.decoder import softmax
+from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit
+from distill.tasks.scorers import (
+    Scorer,
+    counts_scorer,
+    mean_f1_of_seen,
+    mean_scorer,
+    micro_f1,
+    precision,
+    recall,
+)
+from distill.text.tags import Span
+from distill.text.words import words_of
+
+if TYPE_CHECKING:
+    from distill.tasks.base import Task
+    from distill.tasks.ner.task import Ner
+
+logger = logging.getLogger("distill")
+
+#: What is predicted in place of a true entity: none; or one that shares but some of its words.
+NOTHING, OTHER_WORDS = "(nothing)", "(other words)"
+_COMBINE = {
+    "f1": micro_f1,
+    "lenient_f1": micro_f1,
+    "macro_f1": mean_f1_of_seen,
+    "precision": precision,
+    "recall": recall,
+}
+
+Integers = npt.NDArray[np.int64]
+Entities = list[set[Span]]
+
+
+class EntityAnalysis(Analysis):
+    """The entities of each text; see :class:`~distill.tasks.analysis.Analysis`.
+
+    Args:
+        task: the run's task.
+        split: the scored texts.
+        rows: the same as windows of tokens.
+        tokenizer: what made these of them.
+    """
+
+    def __init__(
+        self,
+        task: Ner,
+        split: TaggedSplit,
+        rows: TaggedDataset,
+        tokenizer: PreTrainedTokenizerFast,
+    ) -> None:
+        super().__init__(task, split)
+        self.tag_set, self.names = task.tag_set, tuple(task.tag_set.types)
+        self.strict = bool(task.settings["strict"])
+        self.targets = _labels(rows)  # (M,)
+        self.row_of_token = np.repeat(rows.rows, _counts(rows))  # (M,)
+        #: The numbers of the texts that have tokens, and where each begins among the tokens.
+        self.numbers, self.begins = np.unique(self.row_of_token, return_index=True)
+        self.true = self._read(self.targets)
+        self.outputs: dict[str, npt.NDArray[np.float32]] = {}
+        self._entities: dict[str, Entities] = {}
+        # A copy: the tokenizer's own engine carries whatever limits its last caller set.
+        self.engine: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+        self.engine.no_padding()
+        self.engine.no_truncation()
+
+    def __len__(self) -> int:
+        return len(self.true)
+
+    @property
+    def models(self) -> list[str]:
+        """See :attr:`Analysis.models`."""
+        return list(self.outputs)
+
+    def keeper(self, model: str, task: Task, rows: TokenRows) -> Keep | None:
+        """See :meth:`Analysis.keeper`: of a model that reads other words nothing is kept."""
+        del task
+        if not isinstance(rows, TaggedDataset) or not np.array_equal(_labels(rows), self.targets):
+            logger.info("%s: reads other words than the student; its tags are not kept", model)
+            return None
+        kept = np.zeros((len(self.targets), len(self.task.labels)), dtype=np.float32)
+        self.outputs[model] = kept
+        counts = _counts(rows)
+        firsts = np.cumsum(counts) - counts  # of each window the place of its first labelled token
+
+        def keep(logits: npt.NDArray[np.float32], batch: Mapping[str, Any]) -> None:
+            labelled = np.asarray(batch["labels"]) != IGNORED  # (B, L)
+            for place, window in enumerate(np.asarray(batch["index"]).tolist()):
+                own = logits[place][labelled[place]]
+                kept[firsts[window] : firsts[window] + len(own)] = softmax(own)
+
+        return keep
+
+    def shared(self) -> dict[str, Array]:
+        """See :meth:`Analysis.shared`: ``labels``, ``targets`` (M,) and each token's ``rows``."""
+        return {
+            "labels": np.array(self.task.labels, dtype=np.str_),
+            "targets": self.targets,
+            "rows": self.row_of_token,
+        }
+
+    def arrays(self, model: str) -> dict[str, Array]:
+        """See :meth:`Analysis.arrays`: ``outputs``, (M, C)."""
+        return {"outputs": self.outputs[model]}
+
+    def _read(self, tags: Array) -> Entities:
+        parts = np.split(tags, self.begins[1:])
+        return [set(self.tag_set.read(part.tolist(), strict=self.strict)) for part in parts]
+
+    def entities(self, model: str) -> Entities:
+        """The entities that a model predicts for each text, by words."""
+        if model not in self._entities:
+            self._entities[model] = self._read(self.outputs[model].argmax(axis=-1))
+        return self._entities[model]
+
+    def _pairs(self, model: str) -> Iterator[tuple[set[Span], set[Span]]]:
+        return zip(self.true, self.entities(model), strict=True)
+
+    def right(self, model: str) -> Flags:
+        """See :meth:`Analysis.right`: all entities of a text."""
+        return np.array([real == predicted for real, predicted in self._pairs(model)], dtype=bool)
+
+    def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
+        """See :meth:`Analysis.confidence`: of each word's tag."""
+        outputs = self.outputs[model]
+        return outputs.max(axis=-1), np.asarray(outputs.argmax(axis=-1) == self.targets)
+
+    def counts(self, model: str) -> Integers:
+        """See :meth:`Analysis.counts`: of types of entities, (N, 3, T)."""
+        counts = np.zeros((len(self), 3, len(self.names)), dtype=np.int64)
+        for row, (real, predicted) in enumerate(self._pairs(model)):
+            for which, spans in enumerate((real & predicted, predicted, real)):
+                for span in spans:
+                    counts[row, which, span.type] += 1
+        return counts
+
+    def confusions(self, model: str) -> dict[str, dict[str, int]]:
+        """What a model predicts for the words of a true entity, type by type.
+
+        That is a type where it predicts an entity of the same words, :data:`OTHER_WORDS` where it
+        predicts one that shares but some of them, else :data:`NOTHING`. Entities that it predicts
+        where none is, not even in part, stand in the row :data:`NOTHING`.
+        """
+        rows: dict[str, Counter[str]] = defaultdict(Counter)
+        for real, predicted in self._pairs(model):
+            whole = {(span.start, span.end): self.names[span.type] for span in predicted}
+            for span in real:
+                other = OTHER_WORDS if any(_meet(span, one) for one in predicted) else NOTHING
+                rows[self.names[span.type]][whole.get((span.start, span.end), other)] += 1
+            for span in predicted:
+                if not any(_meet(span, one) for one in real):
+                    rows[NOTHING][self.names[span.type]] += 1
+        columns = [*self.names, OTHER_WORDS, NOTHING]
+        return {
+            true: {column: rows[true][column] for column in columns if rows[true][column]}
+            for true in (*self.names, NOTHING)
+            if rows[true]
+        }
+
+    def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
+        """See :meth:`Analysis.difference`: the surest word that the model tags otherwise."""
+        theirs, own = self.outputs[teacher], self.outputs[model]
+        other = theirs.argmax(axis=-1) != own.argmax(axis=-1)  # (M,)
+        sure = np.maximum.reduceat(np.where(other, own.max(axis=-1), 0.0), self.begins)  # (N,)
+        pairs = zip(self.entities(teacher), self.entities(model), strict=True)
+        return np.where([one != another for one, another in pairs], sure, -np.inf)
+
+    def example(self, index: int) -> dict[str, Any]:
+        """See :meth:`Analysis.example`."""
+        row = int(self.numbers[index])
+        text = self.split.texts[row]
+        return {"row": row, "text": text, "label": self._in_words(index, self.true[index])}
+
+    def prediction(self, model: str, index: int) -> dict[str, Any]:
+        """See :meth:`Analysis.prediction`."""
+        entities = self.entities(model)[index]
+        return {
+            "prediction": self._in_words(index, entities),
+            "confidence": None,
+            "right": entities == self.true[index],
+        }
+
+    def _in_words(self, index: int, entities: set[Span]) -> str:
+        text = self.split.texts[int(self.numbers[index])]
+        words = words_of(self.engine.encode(text), text)
+        ordered = sorted(entities, key=lambda span: span.start)
+        parts = (
+            f"{self.names[kind]}: {text[words.starts[start] : words.ends[end - 1]]}"
+            for kind, start, end in ordered
+        )
+        return "; ".join(parts) or "none"
+
+    def scorer(self, model: str) -> Scorer | None:
+        """See :meth:`Analysis.scorer`."""
+        metric = self.task.primary
+        return counts_scorer(self.counts(model), _COMBINE[metric]) if metric in _COMBINE else None
+
+    def majority(self, train: Split) -> Scorer | None:
+        """See :meth:`Analysis.majority`: no entity anywhere."""
+        del train
+        return mean_scorer(np.zeros(len(self)))
+
+
+def _labels(rows: TaggedDataset) -> Integers:
+    """The labels of all tokens that have one, (M,)."""
+    labels: Integers = np.asarray(rows.labels, dtype=np.int64)
+    kept: Integers = labels[labels != IGNORED]
+    return kept
+
+
+def _counts(rows: TaggedDataset) -> Integers:
+    """How many tokens of each window have a label."""
+    behind = np.cumsum(np.concatenate([[0], np.asarray(rows.labels) != IGNORED]))
+    ends = np.cumsum(rows.lengths, dtype=np.int64)
+    counts: Integers = behind[ends] - behind[ends - rows.lengths]
+    return counts
+
+
+def _meet(one: Span, other: Span) -> bool:
+    return one.start < other.end and other.start < one.end

@@ -1,0 +1,159 @@
+"""Answers to each question, and how sure they are.
+
+Legend: N questions, B windows of a batch, L length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distill.data.split import Split
+from distill.data.tokenized import TokenRows
+from distill.tasks.analysis import Analysis, Array, Flags, Keep
+from distill.tasks.qa.answers import best_of, normalize
+from distill.tasks.qa.windows import Asked, QuestionSplit
+from distill.tasks.scorers import Scorer, mean_scorer
+from distill.text.spans import Span, answer, window_spans
+
+if TYPE_CHECKING:
+    from distill.tasks.base import Task
+    from distill.tasks.qa.task import QuestionAnswering
+
+_NONE = "(no answer)"
+#: Of a question: the number of each window, with its best span and the score of none.
+Windows = dict[int, tuple[list[Span], float]]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A model's answers.
+
+    Args:
+        starts: the first character of each, int32 (N,).
+        ends: the character behind its last; of no answer both are 0.
+        scores: its probability, float32 (N,).
+        em: whether it is one of the right ones exactly, float32 (N,).
+        f1: words in common with the nearest right one, float32 (N,).
+    """
+
+    starts: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int32]
+    scores: npt.NDArray[np.float32]
+    em: npt.NDArray[np.float32]
+    f1: npt.NDArray[np.float32]
+
+
+class AnswerAnalysis(Analysis):
+    """The answer to each question; see :class:`~distill.tasks.analysis.Analysis`."""
+
+    def __init__(self, task: QuestionAnswering, split: QuestionSplit) -> None:
+        super().__init__(task, split)
+        self.questions, self.decoding = split, task.decoding
+        self.windows: dict[str, list[Windows]] = {}
+        self._answers: dict[str, Answers] = {}
+
+    @property
+    def models(self) -> list[str]:
+        """See :attr:`Analysis.models`."""
+        return list(self.windows)
+
+    def keeper(self, model: str, task: Task, rows: TokenRows) -> Keep | None:
+        """See :meth:`Analysis.keeper`."""
+        del task, rows
+        kept: list[Windows] = [{} for _ in range(len(self))]
+        self.windows[model] = kept
+        self._answers.pop(model, None)
+
+        def keep(logits: npt.NDArray[np.float32], batch: Mapping[str, Any]) -> None:
+            asked: list[Asked] = batch["asked"]
+            for row, one, window in zip(logits, asked, batch["index"].tolist(), strict=True):
+                kept[one.question][window] = window_spans(
+                    row, one.first, one.chars, max_answer=self.decoding.max_answer, count=1
+                )
+
+        return keep
+
+    def answers(self, model: str) -> Answers:
+        """What it answers: of a question's windows, the one with the best span decides."""
+        if model not in self._answers:
+            self._answers[model] = self._chosen(model)
+        return self._answers[model]
+
+    def _chosen(self, model: str) -> Answers:
+        places, shares, rights = [], [], []
+        for row, windows in enumerate(self.windows[model]):
+            ordered = [windows[window] for window in sorted(windows)]
+            chosen = answer(self.questions.contexts[row], ordered, self.decoding)
+            places.append((chosen["start"], chosen["end"]))
+            shares.append(chosen["score"])
+            rights.append(best_of(chosen["answer"], self._golds(row)))
+        starts, ends = np.asarray(places, dtype=np.int32).T
+        em, f1 = np.asarray(rights, dtype=np.float32).T
+        return Answers(starts, ends, np.asarray(shares, dtype=np.float32), em=em, f1=f1)
+
+    def _golds(self, row: int) -> list[str]:
+        return [text for text, _ in self.questions.answers[row]]
+
+    def texts(self, model: str) -> list[str]:
+        """The answers in words; the empty text says that nothing answers."""
+        own = self.answers(model)
+        places = zip(self.questions.contexts, own.starts.tolist(), own.ends.tolist(), strict=True)
+        return [context[start:end] for context, start, end in places]
+
+    def shared(self) -> dict[str, Array]:
+        """See :meth:`Analysis.shared`: the questions' ``ids``."""
+        return {"ids": np.array(self.questions.ids, dtype=np.str_)}
+
+    def arrays(self, model: str) -> dict[str, Array]:
+        """See :meth:`Analysis.arrays`: those of :class:`Answers`."""
+        return dict(vars(self.answers(model)))
+
+    def right(self, model: str) -> Flags:
+        """See :meth:`Analysis.right`: one of the right answers exactly."""
+        return self.answers(model).em > 0
+
+    def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
+        """See :meth:`Analysis.confidence`: of each answer."""
+        return self.answers(model).scores, self.right(model)
+
+    def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
+        """See :meth:`Analysis.difference`: the probability of an answer in other words."""
+        theirs, own = (list(map(normalize, self.texts(name))) for name in (teacher, model))
+        differ = [one != other for one, other in zip(theirs, own, strict=True)]
+        return np.where(differ, self.answers(model).scores, np.float32(-np.inf))
+
+    def example(self, index: int) -> dict[str, Any]:
+        """See :meth:`Analysis.example`, with the question's ``id``."""
+        return {
+            "row": index,
+            "id": self.questions.ids[index],
+            "text": self.questions.questions[index],
+            "text_pair": self.questions.contexts[index],
+            "label": " / ".join(dict.fromkeys(self._golds(index))) or _NONE,
+        }
+
+    def prediction(self, model: str, index: int) -> dict[str, Any]:
+        """See :meth:`Analysis.prediction`."""
+        own = self.answers(model)
+        return {
+            "prediction": self.texts(model)[index] or _NONE,
+            "confidence": float(own.scores[index]),
+            "right": bool(own.em[index]),
+            "start": int(own.starts[index]),
+        }
+
+    def scorer(self, model: str) -> Scorer | None:
+        """See :meth:`Analysis.scorer`."""
+        own = self.answers(model)
+        return mean_scorer(own.em if self.task.primary == "em" else own.f1)
+
+    def majority(self, train: Split) -> Scorer | None:
+        """See :meth:`Analysis.majority`: no answer to anything."""
+        del train
+        none = np.asarray([best_of("", self._golds(row)) for row in range(len(self))])  # (N, 2)
+        return mean_scorer(none[:, 0 if self.task.primary == "em" else 1])
