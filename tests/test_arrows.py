@@ -36,6 +36,7 @@ FILES = {"distill.files.bad_rows", "distill.files.lines", "distill.files.rows"}
 OWN = {
     "files": {"distill.errors"},
     "recipe": {"distill.errors", "distill.processor", "distill.section", "distill.pruning.methods"}
+    | {"distill.tasks", "distill.tasks.config"}
     | FILES,
     "runtime": {
         *("distill.atomic", "distill.digest", "distill.errors", "distill.processor"),
@@ -48,8 +49,6 @@ OWN = {
 FOUNDATION = {"distill.atomic", "distill.cache", "distill.console", "distill.digest"}
 FOUNDATION |= {"distill.errors", "distill.hub", "distill.processor", "distill.ranks"}
 FOUNDATION |= {"distill.section", "distill"}
-#: Where parts of a recipe are declared beside their code, which is imported only where it works.
-SECTIONS = ("distill.pruning.methods",)
 HEAVY = {"torch", "transformers", "lightning", "nni", "datasets", "wandb", "onnx", "onnxruntime"}
 HEAVY |= {"openvino", "nncf"}
 
@@ -77,6 +76,15 @@ def imports(tree: ast.AST, *, everywhere: bool) -> Iterator[str]:
 
 
 MODULES = dict(modules())
+#: Where parts of a recipe are declared beside their code, which is imported only where it works.
+SECTIONS = {
+    name
+    for name in MODULES
+    if name.startswith("distill.pruning.methods")
+    or (name.startswith("distill.tasks") and name.endswith(".config"))
+}
+#: Those, and the list of the kinds of task.
+DECLARED = SECTIONS | {"distill.tasks"}
 ALL = {
     name: set(imports(ast.parse(path.read_text("utf-8")), everywhere=True))
     for name, path in MODULES.items()
@@ -123,13 +131,13 @@ def test_rooms_import_downwards(name: str) -> None:
         for other in ours(ALL[name])
         if (below := room_of(other)) and below != room and level(below) < level(room)
     }
-    assert {other for other in upwards if not other.startswith(SECTIONS)} == set()
+    assert upwards - DECLARED == set()
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith(SECTIONS)])
+@pytest.mark.parametrize("name", sorted(DECLARED))
 def test_sections_import_nothing_but_sections(name: str) -> None:
-    others = {other for other in ours(AT_IMPORT[name]) if not other.startswith(SECTIONS)}
-    assert others <= {"distill.section"}
+    others = ours(AT_IMPORT[name]) - DECLARED
+    assert others <= {"distill.section", "distill.errors"}
     assert third_party(AT_IMPORT[name]) <= {"pydantic"}
 
 

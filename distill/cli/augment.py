@@ -12,7 +12,7 @@ import typer
 from distill.cli import options
 from distill.errors import UserError
 from distill.recipe.loader import load_recipe
-from distill.recipe.schema import AugmentStage, Recipe, TextTask
+from distill.recipe.schema import AugmentStage, Recipe
 
 if TYPE_CHECKING:
     from distill.stages.augment import Tally
@@ -46,7 +46,7 @@ def augment(
     loaded = load_recipe(recipe, *words, *([f"data.limit_train={limit}"] if limit else []))
     if loaded.seeds is not None:
         loaded = loaded.with_seed(loaded.seeds[0])
-    if isinstance(loaded.task, TextTask):
+    if loaded.task.learns_text:
         raise UserError(f"{recipe}: learns from unlabelled text, which is not augmented")
     facts, tally = _augmented(loaded, out)
     if as_json:

@@ -51,7 +51,6 @@ def export(
     folder, known = source, None
     if (source / "recipe.yaml").is_file() or trial_of_study(source):
         from distill.run_folder import RunFolder
-        from distill.tasks import decoder_class
 
         if task is not None:
             raise ModelError(f"{source}: a run, whose recipe says its task; leave --task out")
@@ -63,7 +62,7 @@ def export(
         max_length = max_length or recipe.data.max_length
         # A sentence encoder reads the texts of a pair one by one.
         paired = recipe.data.columns.text_pair is not None
-        pair = pair or (paired and not decoder_class(recipe.task.kind).gives_vectors)
+        pair = pair or (paired and not recipe.task.gives_vectors)
     from distill.export.folder import export_folder
 
     names = [name.strip() for name in formats.split(",") if name.strip()]
@@ -97,10 +96,10 @@ def _known(run: RunFolder, stage: PlannedStage) -> Known:
     import json
 
     from distill.export.folder import Known
-    from distill.tasks import KINDS, decoder_class, make_task
+    from distill.tasks import make_task
 
     recipe = run.read_recipe()
-    if recipe.task.kind not in KINDS:
+    if recipe.task.learns_text:
         raise ModelError(
             f"{run.path}: a run over unlabelled text, whose student predicts nothing; start a "
             f"task from it: student.init={run.path}"
@@ -110,7 +109,7 @@ def _known(run: RunFolder, stage: PlannedStage) -> Known:
     task = make_task(recipe.task, [names[key] for key in sorted(names)])
     settings = task.settled(run.read_stage(stage)).settings
     manifest = run.bundle / "distill.json"
-    if decoder_class(recipe.task.kind).gives_vectors and manifest.is_file():
+    if recipe.task.gives_vectors and manifest.is_file():
         # A whitening is found at export; the run's own bundle has it.
         found = json.loads(manifest.read_text("utf-8"))["settings"].get("whitening")
         if found is not None:

@@ -42,7 +42,8 @@ def fit_head(
       distill predict bundles/trec "Who wrote Emma?"
     """
     from distill.export.head import fit_head_bundle
-    from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+    from distill.recipe.schema import Columns, DataConfig
+    from distill.tasks.classification.config import ClassificationTask
     from distill.tasks.load import load_task_data
 
     if out.exists() and not (out / "distill.json").is_file():

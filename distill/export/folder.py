@@ -15,7 +15,7 @@ from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
 from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
-from distill.tasks import KINDS, decoder_class, kind_of_model, task_class
+from distill.tasks import decoder_class, kind_of_model, predicting, task_class
 from students.heads import head_of
 from students.sentence_modules import SentenceModules
 from teachers.load import load_model, load_tokenizer, sentence_modules
@@ -69,8 +69,8 @@ def export_folder(
     unknown = [name for name in formats if name not in FORMATS]
     if unknown:
         raise ModelError(f"unknown format '{unknown[0]}'; there are: {', '.join(FORMATS)}")
-    if task is not None and task not in KINDS:
-        raise ModelError(f"unknown task '{task}'; there are: {', '.join(KINDS)}")
+    if task is not None and task not in predicting():
+        raise ModelError(f"unknown task '{task}'; there are: {', '.join(predicting())}")
     model = load_model(source, head=None if task is None else task_class(task).head)
     task = task or _task_of(model, source)
     gives_vectors = decoder_class(task).gives_vectors
@@ -126,7 +126,7 @@ def _task_of(model: Any, source: Path) -> str:
     if task is None:
         raise ModelError(
             f"{source}: no bundle is made of a {type(model).__name__} for {problem}; there are: "
-            f"{', '.join(KINDS)}"
+            f"{', '.join(predicting())}"
         )
     return task
 

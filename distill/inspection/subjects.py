@@ -17,7 +17,7 @@ from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import PruneStage, Recipe
 from distill.run_folder import RunFolder
 from distill.runtime.manifest import MANIFEST, read_manifest
-from distill.tasks import KINDS, decoder_class, kind_of_model, make_task
+from distill.tasks import decoder_class, kind_of_model, make_task, predicting
 from students.folder import check_folder, read_config
 from students.weights import find_head
 
@@ -78,7 +78,7 @@ def find_subjects(folder: Path, *, teacher: Path | None = None) -> Subjects:
     return Subjects(
         student=folder,
         teacher=None if teacher is None else check_folder(teacher),
-        task=kind or next(iter(KINDS)),
+        task=kind or predicting()[0],
         max_length=min(_LENGTH, limit),
         pair=None,
         layer_map=None,
@@ -118,7 +118,7 @@ def _weights_only(formats: Sequence[str]) -> tuple[str, ...]:
 def _of_run(folder: Path, teacher: Path | None) -> Subjects:
     run = RunFolder(folder)
     recipe = run.read_recipe()
-    if recipe.task.kind not in KINDS:
+    if recipe.task.learns_text:
         raise ModelError(
             f"{folder}: a run over unlabelled text predicts nothing; give a run with a task"
         )

@@ -21,17 +21,15 @@ from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import (
     AugmentStage,
     DistillStage,
-    LogitsObjective,
     PretrainStage,
     PruneStage,
     Recipe,
-    SimilarityObjective,
     TeacherModel,
     TrackConfig,
     TrainConfig,
-    VectorsTask,
 )
 from distill.run_folder import RunFolder
+from distill.tasks import task_class
 
 #: Steps that are timed, and as many before them that are not: the first ones are slow.
 MEASURED_STEPS = LOG_STEPS
@@ -115,18 +113,13 @@ def trainings(stage: PlannedStage) -> list[TrainConfig]:
 def _short(recipe: Recipe) -> Recipe:
     """The recipe with every training cut short, and without what trains nothing."""
     cut = {"steps": _STEPS, "evaluations_per_epoch": 1, "patience": None}
-    outputs = (
-        SimilarityObjective(kind="similarity")
-        if isinstance(recipe.task, VectorsTask)
-        else LogitsObjective(kind="logits")
-    )
+    learned = "logits" if recipe.task.learns_text else task_class(recipe.task.kind).objective
     kept: list[TrainConfig] = []
     for stage in recipe.stages:
         if isinstance(stage, PruneStage) and (config := stage.recovery) is not None:
             settings = {name: getattr(config, name) for name in TrainConfig.model_fields} | cut
-            kept.append(
-                DistillStage(kind="distill", name=stage.name, objectives=[outputs], **settings)
-            )
+            same = {"kind": "distill", "name": stage.name, "objectives": [{"kind": learned}]}
+            kept.append(DistillStage.model_validate(same | settings))
         elif isinstance(stage, DistillStage) and stage.layer_map == "search":
             known = {"layer_map": "uniform", "search": None}
             kept.append(stage.model_copy(update=cut | known))

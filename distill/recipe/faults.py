@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from distill.errors import Fault
 from distill.recipe.schema import json_schema
 from distill.recipe.yaml_lines import Loc, Value, dotted, one_line
+from distill.tasks import KINDS, config_class
 
 _EXPECTED = {
     "string_type": "text",
@@ -227,20 +228,12 @@ def _near(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-#: Keys of one kind of task that another has no use for, and why.
-_OF_OTHER_TASKS: dict[str | int, str] = {
-    "class_weights": "only for task.kind: classification (multi_label has positive_weights)",
-    "positive_weights": "only for task.kind: multi_label (classification has class_weights)",
-    "label_smoothing": "only for task.kind: classification, whose targets are one label of several",
-    "thresholds": "only for task.kind: multi_label, where each label is decided by itself",
-    "bounds": "only for task.kind: regression",
-}
-
-
 def _unknown_key(schema: dict[str, Any], tree: Value, loc: Loc) -> str:
     known = list(_schema_at(schema, tree, loc[:-1]).get("properties", {}))
-    if loc[0] == "task" and loc[-1] in _OF_OTHER_TASKS:
-        return f"{_OF_OTHER_TASKS[loc[-1]]}; leave it out"
+    if loc[0] == "task" and len(loc) == 2:
+        kinds = [kind for kind in KINDS if loc[-1] in config_class(kind).model_fields]
+        if kinds:
+            return f"only for task.kind: {', '.join(kinds)}; leave it out"
     if (others := _methods_with(schema, tree, loc)) is not None:
         return others
     near = _near(str(loc[-1]), known)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from distill.errors import ModelError
-from distill.recipe.checks import INITS, Findings, is_text
+from distill.recipe.checks import INITS, Findings
 from distill.recipe.known import (
     NO_HEAD,
     PACKAGED,
@@ -40,7 +40,7 @@ def _data(recipe: Recipe) -> Findings:
     for key in ("train", "validation", "test"):
         named = getattr(recipe.data, key)
         for path in named if isinstance(named, list) else [named]:
-            if path is not None and not _exists(path, pattern=is_text(recipe)):
+            if path is not None and not _exists(path, pattern=recipe.task.learns_text):
                 yield ("data", key), f"no such file: {path}"
     for name, path in recipe.data.more.items():
         if not _exists(path, pattern=False):

@@ -16,7 +16,6 @@ from distill.recipe.schema import (
     QuantizeStage,
     Recipe,
     TeacherModel,
-    TextTask,
 )
 
 StageConfig = (
@@ -104,7 +103,7 @@ def plan_stages(recipe: Recipe) -> list[PlannedStage]:
         (f"teacher-{number}" if number > 1 else "teacher", "teacher", teacher)
         for number, teacher in enumerate(alone, start=1)
     ]
-    if recipe.baseline is not False and not isinstance(recipe.task, TextTask):
+    if recipe.baseline is not False and not recipe.task.learns_text:
         steps.append(("baseline", "baseline", baseline_config(recipe)))
     steps.extend((stage.name, stage.kind, stage) for stage in recipe.stages)
     return [

@@ -31,7 +31,6 @@ from distill.recipe.schema import (
     Study,
     StudyTask,
     StudyVariant,
-    TextTask,
     study_schema,
 )
 from distill.recipe.trial import Trial
@@ -117,7 +116,7 @@ def _of_recipe(source: str | Path, path: Path, overrides: Sequence[str]) -> Stud
         )
         raise RecipeError([Fault(path, None, "", message)])
     last = recipe.stages[-1]
-    if not isinstance(last, EvaluateStage) and not isinstance(recipe.task, TextTask):
+    if not isinstance(last, EvaluateStage) and not recipe.task.learns_text:
         message = "several seeds are compared by what the evaluation measures; add {kind: evaluate}"
         raise RecipeError([loaded.fault(("seeds",), message)])
     config = Study(
@@ -228,7 +227,7 @@ class _Reader:
         found = check(recipe)
         if self.check_files:
             found += missing_inputs(recipe)
-        if isinstance(recipe.task, TextTask):
+        if recipe.task.learns_text:
             loc: Loc = ("task", "kind")
             found.append((loc, "a study compares scores, and unlabelled text has none"))
         faults += [fault_at(tree, loc, message) for loc, message in found]

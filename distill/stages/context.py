@@ -18,14 +18,13 @@ from distill.export.transformers_folder import save_transformers
 from distill.modules.fit import FitResult, FitSession
 from distill.recipe.known import has_masked_head
 from distill.recipe.plan import PlannedStage
-from distill.recipe.schema import Recipe, TeacherModel, VectorsTask
+from distill.recipe.schema import Recipe, TeacherModel
 from distill.run_folder import RunFolder
 from distill.stages.workspace import Workspace
 from distill.tasks.base import Task
 from distill.tracking.metrics_csv import MetricsCsv
 from distill.tracking.weights_biases import wandb_logger
 from students.build import build_student
-from students.pooling import POOLING
 from students.sizes import resolve_size
 from teachers.load import load_encoder, load_model
 
@@ -134,8 +133,9 @@ class StageContext:
             head=head or ("none" if self.workspace.learns_text else self.workspace.task.head),
             own_vocabulary=not self.workspace.reads_as_teacher,
         )
-        if isinstance(self.recipe.task, VectorsTask):
-            setattr(made.config, POOLING, self.recipe.task.pooling)  # the teacher's may be another
+        if not self.workspace.learns_text:
+            for key, value in self.workspace.task.model_settings.items():
+                setattr(made.config, key, value)  # the teacher's may be another
         return made
 
     def student_to_pretrain(self, *, nsp: bool) -> PreTrainedModel:

@@ -11,7 +11,6 @@ from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import fit
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext, StageResult
-from distill.tasks.vectors.task import Vectors
 from teachers.freeze import freeze_lower
 from teachers.load import load_encoder, load_sentence_encoder, load_teacher
 from teachers.resolve import resolve_model
@@ -33,10 +32,10 @@ def pretrained(context: StageContext, teacher: TeacherModel | None = None) -> Pr
     # The new head's weights are drawn here, so that they depend on the recipe's seed alone.
     torch.manual_seed(context.recipe.seed)
     task = context.workspace.task
-    if isinstance(task, Vectors):
+    if context.recipe.task.gives_vectors:
         return load_sentence_encoder(
             config.model,
-            pooling=task.pooling,
+            pooling=task.settings["pooling"],
             trust_remote_code=config.trust_remote_code,
             revision=config.revision,
         )

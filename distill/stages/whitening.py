@@ -22,7 +22,6 @@ from distill.evaluation.score import score
 from distill.runtime.backends import ENGINES
 from distill.stages.context import StageContext
 from distill.tasks.vectors.finish import Finish
-from distill.tasks.vectors.task import Vectors
 from distill.tasks.vectors.whitening import WHITENING, fit_whitening
 
 logger = logging.getLogger("distill")
@@ -74,7 +73,8 @@ def whitened(made: Mapping[str, Path], context: StageContext) -> Whitened:
         DataError: the training vectors do not span so many dimensions.
     """
     task = context.workspace.task
-    if not isinstance(task, Vectors) or task.whitening is None:
+    dimensions = getattr(context.recipe.task, "whitening", None)
+    if dimensions is None:
         return Whitened()
     threads = context.recipe.trainer.threads
     models = {
@@ -84,12 +84,13 @@ def whitened(made: Mapping[str, Path], context: StageContext) -> Whitened:
     }
     if not models:
         raise ModelError("task.whitening: a bundle without a format to run; export onnx too")
-    plain = Finish(normalize=task.normalize)
+    normalize = bool(task.settings["normalize"])
+    plain = Finish(normalize=normalize)
     vectors = _training_vectors(models.get("onnx") or next(iter(models.values())), context)
-    whitening = fit_whitening(plain(vectors), task.whitening)
+    whitening = fit_whitening(plain(vectors), dimensions)
     path = context.folder / WHITENING
     whitening.write(path)
-    finish = Finish(normalize=task.normalize, whitening=whitening)
+    finish = Finish(normalize=normalize, whitening=whitening)
     rows = context.workspace.tokenized(context.workspace.data.validation)
     told, notes = {}, []
     for name, model in models.items():
@@ -97,11 +98,11 @@ def whitened(made: Mapping[str, Path], context: StageContext) -> Whitened:
         after = score(_Finished(model, finish), rows, task)[task.primary]
         told[name] = {"before": before, "after": after}
         notes.append(
-            f"{name}: whitening to {task.whitening} of {vectors.shape[1]} dimensions: "
+            f"{name}: whitening to {dimensions} of {vectors.shape[1]} dimensions: "
             f"{task.primary} {before:.4f} to {after:.4f} ({after - before:+.4f})"
         )
         logger.info("%s: %s", context.stage.name, notes[-1])
-    entry = {"file": WHITENING, "dimensions": task.whitening, "sha256": digest.of_file(path)}
+    entry = {"file": WHITENING, "dimensions": dimensions, "sha256": digest.of_file(path)}
     return Whitened(
         settings={"whitening": entry},
         files={WHITENING: path},

@@ -18,12 +18,13 @@ from distill.data.tokenized import TokenRows
 from distill.errors import DataError, ModelError
 from distill.modules.fit import Rows
 from distill.recipe.known import TOKENIZER_FILES, local_folder, teacher_shape
-from distill.recipe.schema import Recipe, TeacherModel, TextTask, VectorsTask, tokenizer_free
+from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
 from distill.tasks import make_task
 from distill.tasks.base import Task
 from distill.tasks.load import load_task_data
 from distill.tasks.weights import weights_note
 from students.heads import TOKEN_LEVEL
+from students.pooling import POOLING
 from students.sentence_modules import SentenceModules
 from teachers.load import load_tokenizer, sentence_modules
 from teachers.resolve import resolve_model
@@ -32,12 +33,12 @@ from teachers.tokenizers import same_tokens
 logger = logging.getLogger("distill")
 
 
-def _differences(modules: SentenceModules, task: VectorsTask, max_length: int) -> Iterator[str]:
+def _differences(modules: SentenceModules, pooling: str, max_length: int) -> Iterator[str]:
     """What a sentence encoder does otherwise than the recipe says."""
-    if modules.pooling != task.pooling:
+    if modules.pooling != pooling:
         yield (
             f"its folder pools by '{modules.pooling}', which is followed; the student pools by "
-            f"task.pooling '{task.pooling}'"
+            f"task.pooling '{pooling}'"
         )
     if modules.max_length is not None and modules.max_length < max_length:
         yield (
@@ -68,7 +69,7 @@ class Workspace:
     @property
     def learns_text(self) -> bool:
         """Whether the run learns from unlabelled text: models have no head then, and no score."""
-        return isinstance(self.recipe.task, TextTask)
+        return self.recipe.task.learns_text
 
     def check_data(self) -> None:
         """Look at the data before anything is written, and tell what a person should know.
@@ -102,7 +103,7 @@ class Workspace:
     def data(self) -> TaskData:
         """The rows of a task with labels."""
         task = self.recipe.task
-        if isinstance(task, TextTask):
+        if task.learns_text:
             raise DataError("task.kind: text has no labelled rows")
         return load_task_data(self.recipe.data, task, seed=self.recipe.seed)
 
@@ -135,7 +136,7 @@ class Workspace:
     def task(self) -> Task:
         """Labels, loss and metrics."""
         task = self.recipe.task
-        if isinstance(task, TextTask):
+        if task.learns_text:
             raise DataError("task.kind: text has no score")
         made = make_task(task, self.data.labels, self.data.train.labels)
         if (note := weights_note(made)) is not None:
@@ -149,7 +150,7 @@ class Workspace:
         init = local_folder(self.recipe.student.init)
         if init is None or not any((init / file).is_file() for file in TOKENIZER_FILES):
             return theirs
-        own = load_tokenizer(init, for_vectors=isinstance(self.recipe.task, VectorsTask))
+        own = load_tokenizer(init, for_vectors=self.recipe.task.gives_vectors)
         return theirs if same_tokens(own, theirs) else own
 
     def read_by(self, folder: Path) -> Workspace:
@@ -173,7 +174,7 @@ class Workspace:
                 resolve_model(teacher.model, revision=teacher.revision),
                 revision=teacher.revision,
                 trust_remote_code=teacher.trust_remote_code,
-                for_vectors=isinstance(self.recipe.task, VectorsTask),
+                for_vectors=self.recipe.task.gives_vectors,
             )
         return self._tokenizers[key]
 
@@ -191,8 +192,8 @@ class Workspace:
         """
         for teacher in self.recipe.teacher.all:
             self.tokenizer_of(teacher)
-        if isinstance(self.recipe.task, VectorsTask):
-            self._check_sentence_encoders(self.recipe.task)
+        if self.recipe.task.gives_vectors:
+            self._check_sentence_encoders()
         if self.tokenizer.mask_token_id is None:
             self._check_masks()
         if not self.learns_text and self.task.head in TOKEN_LEVEL:
@@ -218,17 +219,18 @@ class Workspace:
                     "take models with one tokenizer"
                 )
 
-    def _check_sentence_encoders(self, task: VectorsTask) -> None:
+    def _check_sentence_encoders(self) -> None:
         """Say where a folder of sentence-transformers and the recipe make different vectors.
 
         Raises:
             ModelError: one of its modules cannot be followed.
         """
+        pooling = self.task.model_settings[POOLING]
         for teacher in self.recipe.teacher.all:
             modules = sentence_modules(teacher.model, revision=teacher.revision)
             if modules is not None:
                 self._check_width(teacher, modules)
-                for note in _differences(modules, task, self.recipe.data.max_length):
+                for note in _differences(modules, pooling, self.recipe.data.max_length):
                     logger.warning("teacher %s: %s", teacher.model, note)
 
     def _check_width(self, teacher: TeacherModel, modules: SentenceModules) -> None:

@@ -1,43 +1,78 @@
 """Tasks: one package for each kind, with everything that is special about it.
 
-Each has ``task.py`` (its head, loss and metrics, in torch) with its ``TASK``, and ``decode.py``
-(logits to predictions, in numpy) with its ``DECODER``.
-They are imported when they are needed: a bundle is served without torch.
+Each has ``config.py`` (the ``task`` section of a recipe and its rules) with its ``CONFIG``,
+``task.py`` (head, loss, metrics and error analysis, in torch) with its ``TASK``, and ``decode.py``
+(logits to predictions, in numpy) with its ``DECODER``; unlabelled text has a ``config.py`` alone.
+They are imported when they are needed: recipes are read, and bundles served, without torch.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from distill.errors import ModelError
 
 if TYPE_CHECKING:
     from distill.tasks.base import Task
+    from distill.tasks.config import TaskSection
     from distill.tasks.decoder import Decoder
 
 #: Kinds of tasks, as recipes and bundles name them, and their packages.
 KINDS: dict[str, str] = {
     "classification": "distill.tasks.classification",
     "multi_label": "distill.tasks.multi_label",
-    "regression": "distill.tasks.regression",
     "ner": "distill.tasks.ner",
     "qa": "distill.tasks.qa",
+    "regression": "distill.tasks.regression",
     "vectors": "distill.tasks.vectors",
+    "text": "distill.tasks.text",
 }
+#: Installed packages add kinds by entry points of this group: ``kind = "package"``.
+ENTRY_POINTS = "distill.tasks"
+KINDS |= {
+    entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS) if entry.name not in KINDS
+}
+_on_register: list[Callable[[], Any]] = []
 
 
-class TaskConfig(Protocol):
-    """A recipe's ``task`` section."""
+def register(kind: str, package: str) -> None:
+    """Add a kind of task, for recipes and bundles of this process.
 
-    @property
-    def kind(self) -> str:
-        """One of :data:`KINDS`."""
+    Args:
+        kind: what recipes and bundles call it.
+        package: the name of a package with ``config.py``, ``task.py`` and ``decode.py``.
+
+    Raises:
+        ValueError: there is another of that name.
+    """
+    if KINDS.get(kind, package) != package:
+        raise ValueError(f"there is a kind of task '{kind}' already: {KINDS[kind]}")
+    KINDS[kind] = package
+    for refresh in _on_register:
+        refresh()
 
 
-def make_task(config: TaskConfig, labels: Sequence[str], examples: Sequence[Any] = ()) -> Task:
+def on_register(refresh: Callable[[], Any]) -> None:
+    """Have a function called whenever a kind is added; for what is built of all kinds."""
+    _on_register.append(refresh)
+
+
+def config_class(kind: str) -> type[TaskSection]:
+    """The ``task`` section of one of :data:`KINDS`."""
+    config: type[TaskSection] = importlib.import_module(f"{KINDS[kind]}.config").CONFIG
+    return config
+
+
+def predicting() -> list[str]:
+    """The kinds whose models predict something."""
+    return [kind for kind in KINDS if not config_class(kind).learns_text]
+
+
+def make_task(config: TaskSection, labels: Sequence[str], examples: Sequence[Any] = ()) -> Task:
     """The task that a recipe's ``task`` section describes.
 
     Args:
@@ -101,7 +136,7 @@ def kind_of_model(head: str, problem: str | None, outputs: int) -> str | None:
     """
     if problem is None:  # as transformers reads it too: one output is no choice
         problem = "regression" if outputs == 1 else "single_label_classification"
-    for kind in KINDS:
+    for kind in predicting():
         task = task_class(kind)
         if task.head == head and task.problem_type in (None, problem):
             return kind

@@ -90,6 +90,11 @@ class Task(ABC):
         """What the runtime needs to know beside the labels, as JSON."""
         return {}
 
+    @property
+    def model_settings(self) -> dict[str, Any]:
+        """What a model's config says of its head, beside the labels."""
+        return {}
+
     def chosen(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
         """Settings that fit a model best, by name as in :attr:`settings`; mostly none.
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from distill.data.load import load_data
 from distill.data.reader import Reader
 from distill.data.split import TaskData
-from distill.recipe.schema import Columns, DataConfig, LabelledTask
+from distill.recipe.schema import Columns, DataConfig
 from distill.tasks import KINDS
+from distill.tasks.config import TaskSection
 
 
-def make_reader(task: LabelledTask, columns: Columns) -> Reader:
+def make_reader(task: TaskSection, columns: Columns) -> Reader:
     """What reads the examples of a task.
 
     Args:
@@ -24,7 +25,7 @@ def make_reader(task: LabelledTask, columns: Columns) -> Reader:
 
 
 def load_task_data(
-    data: DataConfig, task: LabelledTask, *, seed: int, base: Path | None = None
+    data: DataConfig, task: TaskSection, *, seed: int, base: Path | None = None
 ) -> TaskData:
     """Read and check everything a recipe's ``data`` section names.
 

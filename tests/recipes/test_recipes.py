@@ -12,20 +12,14 @@ import pytest
 from distill.recipe import catalog
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import plan_stages
-from distill.recipe.schema import (
-    AugmentStage,
-    ClassificationTask,
-    DistillStage,
-    NerTask,
-    PretrainStage,
-    PruneStage,
-    QuestionTask,
-    Recipe,
-    RegressionTask,
-    TextTask,
-    VectorsTask,
-)
+from distill.recipe.schema import AugmentStage, DistillStage, PretrainStage, PruneStage, Recipe
 from distill.recipe.study import is_study, load_study
+from distill.tasks.classification.config import ClassificationTask
+from distill.tasks.ner.config import NerTask
+from distill.tasks.qa.config import QuestionTask
+from distill.tasks.regression.config import RegressionTask
+from distill.tasks.text.config import TextTask
+from distill.tasks.vectors.config import VectorsTask
 
 RECIPES = [name for name in catalog.names() if not is_study(name)]
 TINY = [

@@ -8,13 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from distill.errors import ModelError
-from distill.recipe.checks.classes import classes
-from distill.recipe.checks.entities import entities
 from distill.recipe.checks.findings import Findings
 from distill.recipe.checks.inputs import (
+    columns,
     data_section,
     one_seed_or_several,
-    task_section,
     teacher_labels,
 )
 from distill.recipe.checks.labels import labels_loss
@@ -30,16 +28,13 @@ from distill.recipe.checks.matching import (
 )
 from distill.recipe.checks.order import RESERVED, augmentation, stage_names, stage_order
 from distill.recipe.checks.quantisation import drops, quantisation
-from distill.recipe.checks.questions import questions
 from distill.recipe.checks.shapes import INITS, initialisation, lengths
-from distill.recipe.checks.text import is_text, text_recipe
-from distill.recipe.checks.vectors import vectors
 from distill.recipe.known import TeacherShape, teacher_shape
 from distill.recipe.schema import Recipe
 from distill.recipe.sizes import Size, resolve_size
 from distill.recipe.yaml_lines import Loc
 
-__all__ = ["INITS", "RESERVED", "Findings", "check", "is_text", "student_size"]
+__all__ = ["INITS", "RESERVED", "Findings", "check", "student_size"]
 
 
 def check(recipe: Recipe) -> list[tuple[Loc, str]]:
@@ -53,10 +48,9 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
     rules: list[Callable[[Recipe], Findings]] = [
         one_seed_or_several,
         data_section,
-        task_section,
+        columns,
         labels_loss,
         teacher_labels,
-        text_recipe,
         stage_names,
         stage_order,
         quantisation,
@@ -65,15 +59,12 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         reference,
         own_vocabulary,
         augmentation,
-        classes,
         masked_text,
         tokens,
-        vectors,
-        questions,
-        entities,
     ]
     for rule in rules:
         findings.extend(rule(recipe))
+    findings.extend(recipe.task.issues(recipe, None if size is None else size.hidden))
     findings.extend(pruning(recipe, size))
     if size is not None:
         findings.extend(explicit_student_layers(recipe, size))

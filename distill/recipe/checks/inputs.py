@@ -3,18 +3,9 @@
 from __future__ import annotations
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import (
-    BUILTIN,
-    BUILTIN_COLUMNS,
-    ClassificationTask,
-    LabelledTask,
-    MultiLabelTask,
-    NerTask,
-    QuestionTask,
-    Recipe,
-    TextTask,
-)
+from distill.recipe.schema import BUILTIN, BUILTIN_COLUMNS, Recipe
 from distill.recipe.yaml_lines import Loc
+from distill.tasks import KINDS, config_class
 
 
 def one_seed_or_several(recipe: Recipe) -> Findings:
@@ -33,28 +24,21 @@ def data_section(recipe: Recipe) -> Findings:
     if data.source == "builtin" and data.path not in BUILTIN:
         found = f"found '{data.path}'" if data.path else "missing"
         yield ("data", "path"), f"{found}; the built-in data sets are: {', '.join(BUILTIN)}"
-    if data.more and (data.source == "builtin" or not isinstance(recipe.task, LabelledTask)):
+    if data.more and data.source == "builtin":
         yield ("data", "more"), "only for rows with labels from `files` or the `hub`; leave it out"
-    if data.on_bad_row == "skip" and isinstance(recipe.task, TextTask):
-        yield ("data", "on_bad_row"), "only for rows with labels, not unlabelled text; leave it out"
-    named = [
-        (key, column)
-        for key, column in (
-            ("text", data.columns.text),
-            ("text_pair", data.columns.text_pair),
-            ("label", data.columns.label if isinstance(recipe.task, LabelledTask) else None),
-            ("id", data.columns.id),
-        )
-        if column is not None
-    ]
-    if data.source == "builtin" and not isinstance(recipe.task, NerTask | QuestionTask):
-        for key, column in named:
+    named = {
+        key: column
+        for key in recipe.task.columns
+        if key != "separator" and (column := getattr(data.columns, key)) is not None
+    }
+    if data.source == "builtin" and "text" in named:
+        own = ", ".join(BUILTIN_COLUMNS)
+        for key, column in named.items():
             if column not in BUILTIN_COLUMNS:
-                columns = ", ".join(BUILTIN_COLUMNS)
-                there = f"'{data.path}' has no column '{column}'; its columns are {columns}"
+                there = f"'{data.path}' has no column '{column}'; its columns are {own}"
                 yield ("data", "columns", key), there
-    for index, (key, column) in enumerate(named):
-        for other, same in named[:index]:
+    for index, (key, column) in enumerate(named.items()):
+        for other, same in list(named.items())[:index]:
             if column == same:
                 yield (
                     ("data", "columns", key),
@@ -62,30 +46,21 @@ def data_section(recipe: Recipe) -> Findings:
                 )
 
 
-def task_section(recipe: Recipe) -> Findings:
-    """A metric that does not fit the labels, and what the kind of task has no use for."""
-    labels = recipe.task.labels
-    if isinstance(recipe.task, MultiLabelTask) and isinstance(recipe.task.thresholds, dict):
-        for name in recipe.task.thresholds:
-            if labels is not None and name not in labels:
-                yield ("task", "thresholds", name), f"no label; labels are {', '.join(labels)}"
-    if recipe.data.columns.separator is not None and not isinstance(recipe.task, MultiLabelTask):
-        yield ("data", "columns", "separator"), "only for task.kind: multi_label; leave it out"
-    classes = isinstance(recipe.task, ClassificationTask)
-    if classes and recipe.task.metric == "f1" and labels is not None and len(labels) != 2:
-        yield (
-            ("task", "metric"),
-            f"f1 is of two labels and there are {len(labels)}; take macro_f1 or accuracy",
-        )
+def columns(recipe: Recipe) -> Findings:
+    """Columns that the task has no use for; a resolved recipe names those it has by default."""
+    task, given = recipe.task, recipe.data.columns
+    for key, field in type(given).model_fields.items():
+        if key in task.columns or getattr(given, key) == field.default:
+            continue
+        others = [kind for kind in KINDS if key in config_class(kind).columns]
+        said = f"task.kind: {task.kind} has the columns {', '.join(task.columns)}"
+        if len(others) == 1:
+            said = f"only for task.kind: {others[0]}"
+        yield ("data", "columns", key), f"{said}; leave it out"
 
 
 def teacher_labels(recipe: Recipe) -> Findings:
     """Label names given for a teacher that are not the task's."""
-    if not isinstance(recipe.task, LabelledTask):
-        if recipe.teacher.more:
-            said = "further teachers give logits, which a run over unlabelled text has not"
-            yield ("teacher", "more"), f"{said}; leave them out"
-        return
     labels = recipe.task.labels
     for number, teacher in enumerate(recipe.teacher.all):
         loc: Loc = ("teacher", "more", number - 1, "labels") if number else ("teacher", "labels")
@@ -93,8 +68,6 @@ def teacher_labels(recipe: Recipe) -> Findings:
             continue
         if teacher.finetune is not None:
             yield loc, "only for a teacher that is used as it is; leave it or `finetune` out"
-        elif isinstance(recipe.task, NerTask):
-            continue  # labels may be types of entities alone
-        elif labels is not None and sorted(labels) != sorted(teacher.labels):
+        elif labels is not None and not recipe.task.teacher_labels_fit(teacher.labels):
             found = f"found {', '.join(teacher.labels)}"
             yield loc, f"{found}; the task's labels are {', '.join(labels)}"

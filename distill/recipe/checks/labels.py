@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.schema import (
-    ClassificationTask,
-    DistillStage,
-    LogitsObjective,
-    MultiLabelTask,
-    Recipe,
-)
+from distill.recipe.schema import DistillStage, LogitsObjective, Recipe
 
 
 def labels_loss(recipe: Recipe) -> Findings:
     """Weights of labels that are not there, and settings that no training of the recipe reads."""
-    said = dict(_said(recipe))
-    for key, value in said.items():
-        labels = recipe.task.labels
+    labels = recipe.task.labels
+    for key, value in recipe.task.label_settings().items():
         if isinstance(value, Mapping) and labels is not None:
             for name in sorted(set(value) - set(labels)):
                 yield ("task", key, name), f"no label; labels are {', '.join(labels)}"
@@ -28,17 +21,6 @@ def labels_loss(recipe: Recipe) -> Findings:
                 "does nothing: no teacher is fine-tuned, there is no baseline, and no logits "
                 "objective has a hard_weight; leave it out",
             )
-
-
-def _said(recipe: Recipe) -> Iterator[tuple[str, object]]:
-    task = recipe.task
-    if isinstance(task, ClassificationTask):
-        if task.class_weights is not None:
-            yield "class_weights", task.class_weights
-        if task.label_smoothing:
-            yield "label_smoothing", task.label_smoothing
-    elif isinstance(task, MultiLabelTask) and task.positive_weights is not None:
-        yield "positive_weights", task.positive_weights
 
 
 def learns_labels(recipe: Recipe) -> bool:

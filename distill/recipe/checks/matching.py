@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from distill.recipe.checks.findings import Findings
-from distill.recipe.checks.text import is_text
 from distill.recipe.known import TeacherShape, vocabulary
 from distill.recipe.schema import (
     AttentionObjective,
@@ -154,7 +153,7 @@ def tokens(recipe: Recipe) -> Findings:
 
 def masked_text(recipe: Recipe) -> Findings:
     """Masked-language modelling on a task's rows, which have no masks, nor its student a head."""
-    if is_text(recipe):
+    if recipe.task.learns_text:
         return
     for index, stage in enumerate(recipe.stages):
         if not isinstance(stage, DistillStage):

@@ -12,6 +12,7 @@ from distill.recipe.schema.models import BaselineConfig, StudentConfig, TeacherC
 from distill.recipe.schema.stages import Stage
 from distill.recipe.schema.task import Task
 from distill.section import Name, Section
+from distill.tasks import on_register
 
 
 def _all_different(seeds: list[int]) -> list[int]:
@@ -65,3 +66,7 @@ class Recipe(Section):
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a recipe, for editors that complete and check YAML."""
     return Recipe.model_json_schema()
+
+
+# The task section is read by the kinds of task there are.
+on_register(lambda: Recipe.model_rebuild(force=True))

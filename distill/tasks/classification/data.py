@@ -9,7 +9,8 @@ from distill.data.label_index import index_labels
 from distill.data.labels import clean_column, label_faults
 from distill.data.reader import Tables, TextReader
 from distill.data.sources.table import Table
-from distill.recipe.schema import ClassificationTask, Columns
+from distill.recipe.schema import Columns
+from distill.tasks.classification.config import ClassificationTask
 
 
 class LabelReader(TextReader):

@@ -24,9 +24,9 @@ from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
 from distill.errors import DataError
-from distill.recipe import schema
 from distill.tasks.base import ProblemType, Task
 from distill.tasks.classification.analysis import LabelAnalysis
+from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
 from distill.tasks.weights import class_weights
@@ -120,7 +120,7 @@ class Classification(Task):
 
     @classmethod
     def of(
-        cls, config: schema.ClassificationTask, labels: Sequence[str], examples: Sequence[Any] = ()
+        cls, config: ClassificationTask, labels: Sequence[str], examples: Sequence[Any] = ()
     ) -> Self:
         """See :meth:`Task.of`."""
         task = cls(labels, metric=config.metric, smoothing=config.label_smoothing)

@@ -14,7 +14,8 @@ from distill.data.labels import Label, clean
 from distill.data.reader import Tables, TextReader
 from distill.data.sources.table import Table
 from distill.errors import DataError
-from distill.recipe.schema import Columns, MultiLabelTask
+from distill.recipe.schema import Columns
+from distill.tasks.multi_label.config import MultiLabelTask
 
 
 class MultiLabelReader(TextReader):

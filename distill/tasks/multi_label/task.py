@@ -25,11 +25,11 @@ from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
 from distill.errors import DataError
-from distill.recipe import schema
 from distill.tasks.base import ProblemType, Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
 from distill.tasks.multi_label.analysis import LabelsAnalysis
+from distill.tasks.multi_label.config import MultiLabelTask
 from distill.tasks.multi_label.thresholds import USUAL, ThresholdScores, decided, thresholds_of
 from distill.tasks.weights import positive_weights
 
@@ -113,7 +113,7 @@ class MultiLabel(Task):
 
     @classmethod
     def of(
-        cls, config: schema.MultiLabelTask, labels: Sequence[str], examples: Sequence[Any] = ()
+        cls, config: MultiLabelTask, labels: Sequence[str], examples: Sequence[Any] = ()
     ) -> Self:
         """See :meth:`Task.of`."""
         task = cls(labels, metric=config.metric, thresholds=config.thresholds)

@@ -14,7 +14,8 @@ from distill.data.sources.table import Table, id_faults, text_fault
 from distill.data.split import Split
 from distill.errors import DataError, listed
 from distill.files.bad_rows import BadRowError
-from distill.recipe.schema import Columns, NerTask
+from distill.recipe.schema import Columns
+from distill.tasks.ner.config import NerTask
 from distill.tasks.ner.tag_names import RawTag, make_tag_set, no_tag, tag_index
 from distill.tasks.ner.tokens import TaggedSplit, tagged
 from distill.text.tags import TagSet, split_tag

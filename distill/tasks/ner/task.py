@@ -18,10 +18,10 @@ from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
 from distill.errors import DataError, ModelError
-from distill.recipe import schema
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.ner.analysis import EntityAnalysis
+from distill.tasks.ner.config import NerTask
 from distill.tasks.ner.entities import METRICS, EntityScores
 from distill.tasks.ner.floor import TagFloor
 from distill.tasks.ner.tokens import TaggedDataset, TaggedSplit
@@ -77,9 +77,7 @@ class Ner(Task):
             raise ModelError(f"its labels are no tags of entities ({error})") from error
 
     @classmethod
-    def of(
-        cls, config: schema.NerTask, labels: Sequence[str], examples: Sequence[Any] = ()
-    ) -> Self:
+    def of(cls, config: NerTask, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
         """See :meth:`Task.of`."""
         del examples
         return cls(labels, config.metric, scheme=config.scheme, stride=config.stride)

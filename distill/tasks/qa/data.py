@@ -10,7 +10,8 @@ from distill.data.bad_rows import BadRows
 from distill.data.reader import Reader, Tables
 from distill.data.sources.table import ADVICE, Table, id_faults, text_faults
 from distill.data.split import Split
-from distill.recipe.schema import Columns, QuestionTask
+from distill.recipe.schema import Columns
+from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.windows import Answer, QuestionSplit
 
 #: The column with an answer's first character, where ``answers`` holds its text alone.

@@ -20,11 +20,11 @@ from transformers import PreTrainedTokenizerFast
 from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
-from distill.recipe import schema
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.qa.analysis import AnswerAnalysis
 from distill.tasks.qa.answers import best_of
+from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.floor import AnswerFloor
 from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit
 from distill.text.spans import Decoding, window_spans
@@ -140,9 +140,7 @@ class QuestionAnswering(Task):
         return list(task.labels), task.settings
 
     @classmethod
-    def of(
-        cls, config: schema.QuestionTask, labels: Sequence[str], examples: Sequence[Any] = ()
-    ) -> Self:
+    def of(cls, config: QuestionTask, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
         """See :meth:`Task.of`."""
         del labels, examples  # start and end are all there is
         return cls(

@@ -8,7 +8,8 @@ from typing import Any
 from distill.data.bad_rows import BadRows
 from distill.data.reader import Tables, TextReader, as_number
 from distill.data.sources.table import Table
-from distill.recipe.schema import Columns, RegressionTask
+from distill.recipe.schema import Columns
+from distill.tasks.regression.config import RegressionTask
 
 
 class NumberReader(TextReader):

@@ -17,12 +17,12 @@ from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
 from distill.errors import DataError, ModelError
-from distill.recipe import schema
 from distill.tasks.base import LogitsLoss, ProblemType, Task
 from distill.tasks.correlation import Correlation
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
 from distill.tasks.regression.analysis import NumberAnalysis
+from distill.tasks.regression.config import RegressionTask
 from students.heads import activation_of
 
 #: The name of the one output.
@@ -86,7 +86,7 @@ class Regression(Task):
 
     @classmethod
     def of(
-        cls, config: schema.RegressionTask, labels: Sequence[str], examples: Sequence[Any] = ()
+        cls, config: RegressionTask, labels: Sequence[str], examples: Sequence[Any] = ()
     ) -> Self:
         """See :meth:`Task.of`."""
         del labels, examples  # a number has none

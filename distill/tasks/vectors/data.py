@@ -21,7 +21,8 @@ from distill.data.sources.table import ADVICE, Table, text_faults
 from distill.data.split import Group, Split
 from distill.data.tokenized import TokenizedDataset, tokenize
 from distill.errors import DataError
-from distill.recipe.schema import Columns, VectorsTask
+from distill.recipe.schema import Columns
+from distill.tasks.vectors.config import VectorsTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -17,10 +17,10 @@ from transformers import PreTrainedTokenizerFast
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
 from distill.errors import DataError
-from distill.recipe import schema
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.vectors.analysis import CosineAnalysis
+from distill.tasks.vectors.config import VectorsTask
 from distill.tasks.vectors.data import VectorSplit
 from distill.tasks.vectors.floor import SimilarityFloor
 from distill.tasks.vectors.similarity import PairCorrelation
@@ -96,9 +96,7 @@ class Vectors(Task):
         return [], {} if pooling is None else {"pooling": pooling, "normalize": True}
 
     @classmethod
-    def of(
-        cls, config: schema.VectorsTask, labels: Sequence[str], examples: Sequence[Any] = ()
-    ) -> Self:
+    def of(cls, config: VectorsTask, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
         """See :meth:`Task.of`."""
         del labels, examples  # vectors have none
         return cls(
@@ -112,6 +110,11 @@ class Vectors(Task):
     def settings(self) -> dict[str, Any]:
         """Pooling (done by the graph) and whether vectors have length 1."""
         return {"pooling": self.pooling, "normalize": self.normalize}
+
+    @property
+    def model_settings(self) -> dict[str, Any]:
+        """What a vector is made of."""
+        return {POOLING: self.pooling}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See :func:`cosent_loss`: the rows' own sampler keeps pairs together."""

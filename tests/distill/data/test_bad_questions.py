@@ -13,8 +13,9 @@ import pytest
 from distill.data.bad_rows import HINT
 from distill.data.split import TaskData
 from distill.errors import DataError
-from distill.recipe.schema import DataConfig, QuestionTask
+from distill.recipe.schema import DataConfig
 from distill.tasks.load import load_task_data
+from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.windows import QuestionSplit
 
 CONTEXT = "Normandy is in France."

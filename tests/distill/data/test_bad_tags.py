@@ -13,8 +13,9 @@ import pytest
 from distill.data.bad_rows import HINT
 from distill.data.split import TaskData
 from distill.errors import DataError
-from distill.recipe.schema import Columns, DataConfig, NerTask
+from distill.recipe.schema import Columns, DataConfig
 from distill.tasks.load import load_task_data
+from distill.tasks.ner.config import NerTask
 
 GOOD: list[dict[str, Any]] = [
     {"id": f"r{n}", "tokens": ["Ann", f"sings{n}"], "tags": ["B-person", "O"]} for n in range(20)

@@ -17,22 +17,20 @@ from hypothesis import strategies as st
 from distill.data.hold_out import hold_out
 from distill.data.split import Split, TaskData
 from distill.errors import DataError
-from distill.recipe.schema import (
-    ClassificationTask,
-    DataConfig,
-    LabelledTask,
-    MultiLabelTask,
-    RegressionTask,
-)
+from distill.recipe.schema import DataConfig
+from distill.tasks.classification.config import ClassificationTask
+from distill.tasks.config import TaskSection
 from distill.tasks.load import load_task_data
+from distill.tasks.multi_label.config import MultiLabelTask
 from distill.tasks.ner.tokens import tagged
 from distill.tasks.qa.windows import QuestionSplit
+from distill.tasks.regression.config import RegressionTask
 from distill.text.tags import TagSet
 
 ONE = ClassificationTask(kind="classification")
 
 
-def load(path: Path, task: LabelledTask = ONE, seed: int = 0, **changes: Any) -> TaskData:
+def load(path: Path, task: TaskSection = ONE, seed: int = 0, **changes: Any) -> TaskData:
     return load_task_data(DataConfig(source="files", train=str(path), **changes), task, seed=seed)
 
 
@@ -177,7 +175,8 @@ def test_another_process_holds_the_same_rows_out(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", [["a", "b", "c", "d"][: n % 5] for n in range(60)])
     code = (
         "import sys; from distill.tasks.load import load_task_data as load\n"
-        "from distill.recipe.schema import DataConfig, MultiLabelTask\n"
+        "from distill.recipe.schema import DataConfig\n"
+        "from distill.tasks.multi_label.config import MultiLabelTask\n"
         "data = DataConfig(source='files', train=sys.argv[1])\n"
         "print(load(data, MultiLabelTask(kind='multi_label'), seed=3).validation.texts)"
     )

@@ -5,7 +5,8 @@ import pytest
 
 from distill.data.bad_rows import HINT
 from distill.errors import DataError
-from distill.recipe.schema import ClassificationTask, Columns, DataConfig
+from distill.recipe.schema import Columns, DataConfig
+from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.load import load_task_data
 
 TASK = ClassificationTask(kind="classification")

@@ -7,7 +7,8 @@ import pytest
 from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table
 from distill.errors import DataError
-from distill.recipe.schema import Columns, QuestionTask
+from distill.recipe.schema import Columns
+from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.data import QuestionReader
 
 CONTEXT = "Normandy is in France, and France is in Europe."

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from distill.errors import DataError
-from distill.recipe.schema import Columns, DataConfig, MultiLabelTask, RegressionTask
+from distill.recipe.schema import Columns, DataConfig
 from distill.tasks.load import load_task_data
+from distill.tasks.multi_label.config import MultiLabelTask
+from distill.tasks.regression.config import RegressionTask
 
 SEVERAL = MultiLabelTask(kind="multi_label")
 NUMBER = RegressionTask(kind="regression")

@@ -14,8 +14,9 @@ from transformers import AutoTokenizer
 
 from distill.data.split import TaskData
 from distill.errors import DataError
-from distill.recipe.schema import Columns, DataConfig, VectorsTask
+from distill.recipe.schema import Columns, DataConfig
 from distill.tasks.load import load_task_data
+from distill.tasks.vectors.config import VectorsTask
 from distill.tasks.vectors.data import PairSampler, SentenceRows, VectorSplit
 
 TASK = VectorsTask(kind="vectors")

@@ -37,7 +37,7 @@ def test_a_ner_recipe_has_no_faults(write: Write, tmp_path: Path) -> None:
     [
         ("task.stride=62", "task.stride: windows of 64 tokens (2 of them special) cannot share 62"),
         ("task.labels=[O, B-x, E-x]", "'E-x' is no tag of the scheme bio (B-TYPE, I-TYPE or O)"),
-        ("data.columns.text=words", "words and tags have the columns tokens and tags"),
+        ("data.columns.text=words", "task.kind: ner has the columns tokens, tags, id"),
         ("data.columns.tags=tokens", "'tokens' is the column of 'tokens' too"),
         ("data={source: builtin, path: docstrings}", "the built-in data have no entities"),
         ("task.metric=accuracy", "task.metric"),

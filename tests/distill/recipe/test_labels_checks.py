@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from distill.recipe.loader import load_recipe
-from distill.recipe.schema import ClassificationTask
+from distill.tasks.classification.config import ClassificationTask
 
 Write = Callable[..., Path]
 Faults = Callable[..., list[str]]
@@ -32,7 +32,7 @@ HARD = "stages.prediction.objectives=[{kind: logits, hard_weight: 0.5}]"
         ),
         (
             "task={kind: multi_label, label_smoothing: 0.1}",
-            "task.label_smoothing: only for task.kind: classification, whose targets are one",
+            "task.label_smoothing: only for task.kind: classification; leave it out",
         ),
         (
             "task={kind: multi_label, labels: [a, b], positive_weights: {c: 2}}",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from distill.recipe.checks.questions import window_lengths
 from distill.recipe.loader import load_recipe, resolved_yaml
-from distill.recipe.schema import QuestionTask
+from distill.tasks.qa.config import QuestionTask
 from distill.text.questions import Limits
 
 QA = (
@@ -43,7 +42,7 @@ def test_a_resolved_recipe_is_right_too(write):
         ),
         (
             [*QA, ("train.json", "train.json\n  columns: {text: q}")],
-            "data.columns.text: questions have the columns question, context, answers, id",
+            "data.columns.text: task.kind: qa has the columns question, context, answers, id",
         ),
         (
             [*QA, ("train.json", "train.json\n  max_length: 64"), ("qa}", "qa, stride: 40}")],
@@ -75,7 +74,7 @@ def test_what_does_not_go_together(write, faults, changes, said):
 @pytest.mark.parametrize("max_length", [32, 64, 128, 384, 512])
 def test_windows_are_as_long_as_the_runtime_makes_them(max_length):
     limits = Limits.of(max_length)
-    found = window_lengths(QuestionTask(kind="qa"), max_length)
+    found = QuestionTask(kind="qa").window_lengths(max_length)
     assert found == (limits.stride, limits.max_question)
-    found = window_lengths(QuestionTask(kind="qa", stride=3, max_question_length=5), max_length)
+    found = QuestionTask(kind="qa", stride=3, max_question_length=5).window_lengths(max_length)
     assert found == (3, 5)

@@ -48,7 +48,10 @@ def test_masked_words_go_beside_what_the_teacher_gives(write: Write, faults: Fau
     ("override", "said"),
     [
         ("data.test=c.txt", "data.test: unlabelled text has no score to test"),
-        ("data.columns.text_pair=b", "data.columns.text_pair: unlabelled text has one column"),
+        (
+            "data.columns.text_pair=b",
+            "data.columns.text_pair: task.kind: text has the columns text",
+        ),
         ("baseline={epochs: 1}", "baseline: it is trained on labels, of which text has none"),
         ("teacher.finetune={epochs: 1}", "teacher.finetune: fine-tuning needs labels"),
         ("teacher.labels=[a, b]", "teacher.labels: unlabelled text has none"),
@@ -60,7 +63,7 @@ def test_masked_words_go_beside_what_the_teacher_gives(write: Write, faults: Fau
             "stages[1].kind: 'export' needs a task with labels",
         ),
         ("data.train=[]", "data.train: "),
-        ("task.labels=[a, b]", "task.labels: unknown key"),
+        ("task.labels=[a, b]", "task.labels: only for task.kind: classification, multi_label, ner"),
         ("stages.distill.steps=0", "stages.distill.steps: found the number 0, expected at least 1"),
     ],
 )

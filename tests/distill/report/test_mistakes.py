@@ -120,9 +120,11 @@ def test_disagreements_have_text_label_and_both_answers(measured):
 def test_numbers_are_points(measured):
     random = np.random.default_rng(0)
     split = Split("test", ["a text"] * 50, random.uniform(0, 5, 50).tolist())
-    found = Regression().analysis(split, None, None)
+    task = Regression()
+    found = task.analysis(split, None, None)
     for name in ("teacher", "onnx-int8"):
-        found.outputs[name] = (found.targets + random.normal(size=50))[:, None].astype(np.float32)
+        values = (found.targets + random.normal(size=50))[:, None].astype(np.float32)
+        found.keeper(name, task, None)(values, {"index": np.arange(50)})
     row = {
         "row": 1, "text": "a", "label": "3.5",
         "teacher": {"prediction": "1.000", "confidence": None},

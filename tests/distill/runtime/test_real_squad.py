@@ -21,9 +21,10 @@ from distill.evaluation.score import score
 from distill.export.bundle import write_bundle
 from distill.export.onnx import export_onnx
 from distill.export.transformers_folder import save_transformers
-from distill.recipe.schema import Columns, QuestionTask
+from distill.recipe.schema import Columns
 from distill.runtime import load
 from distill.tasks import make_task
+from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.data import QuestionReader
 from students.build import build_student
 from students.sizes import resolve_size

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from distill.errors import DataError
-from distill.recipe.schema import ClassificationTask
 from distill.tasks import make_task
+from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.classification.task import Classification
 
 

@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from distill.errors import DataError
-from distill.recipe.schema import NerTask
 from distill.tasks import make_task
+from distill.tasks.ner.config import NerTask
 from distill.tasks.ner.task import Ner
 from distill.text.tags import tags_of
 

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from distill.errors import DataError
-from distill.recipe.schema import VectorsTask
 from distill.tasks import make_task
+from distill.tasks.vectors.config import VectorsTask
 from distill.tasks.vectors.task import Vectors, cosent_loss
 
 

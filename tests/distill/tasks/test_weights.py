@@ -11,9 +11,10 @@ import torch
 
 from distill.errors import DataError
 from distill.objectives.logits import logits_loss
-from distill.recipe.schema import ClassificationTask, MultiLabelTask
 from distill.tasks import make_task
+from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.classification.task import Classification
+from distill.tasks.multi_label.config import MultiLabelTask
 from distill.tasks.multi_label.task import MultiLabel
 from distill.tasks.weights import class_weights, positive_weights, weights_note
 

@@ -9,8 +9,10 @@ import pytest
 
 from distill.data.sources import builtin, docstrings
 from distill.errors import DataError
-from distill.recipe.schema import ClassificationTask, DataConfig, MultiLabelTask
+from distill.recipe.schema import DataConfig
+from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.load import load_task_data
+from distill.tasks.multi_label.config import MultiLabelTask
 
 TASK = ClassificationTask(kind="classification")
 DATA = DataConfig(source="builtin", path="docstrings")

@@ -7,8 +7,9 @@ import pytest
 
 from distill.data.sources.conll import read_conll
 from distill.errors import DataError
-from distill.recipe.schema import DataConfig, NerTask
+from distill.recipe.schema import DataConfig
 from distill.tasks.load import load_task_data
+from distill.tasks.ner.config import NerTask
 
 WANTED = ["tokens", "tags"]
 

@@ -1,0 +1,50 @@
+"""The ``task`` section of one label for a text or a pair of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from distill.section import Share
+from distill.tasks.config import Issues, NamedLabels, Weights, needs_three_classes
+
+if TYPE_CHECKING:
+    from distill.recipe.schema import Objective, Recipe
+
+
+class ClassificationTask(NamedLabels):
+    """One label for a sentence or a pair of sentences."""
+
+    kind: Literal["classification"]
+    metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"
+    """What is reported and what chooses the best checkpoint; ``f1`` is of the second label."""
+    class_weights: Literal["balanced"] | Weights | None = None
+    """How much the rows of each label count where labels are learned: by label (1 for those left
+    out), or ``balanced``, by how rare they are."""
+    label_smoothing: Share = 0.0
+    """Share of the target that is spread evenly over all labels where labels are learned."""
+
+    def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
+        """See :meth:`TaskSection.issues`."""
+        if self.metric == "f1" and self.labels is not None and len(self.labels) != 2:
+            yield (
+                ("task", "metric"),
+                f"f1 is of two labels and there are {len(self.labels)}; take macro_f1 or accuracy",
+            )
+        yield from super().issues(recipe, hidden)
+
+    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
+        """See :meth:`TaskSection.objective_issue`."""
+        if self.labels is not None and len(self.labels) <= 2:
+            issue = needs_three_classes(objective, str(len(self.labels)))
+            if issue is not None:
+                return issue
+        return super().objective_issue(objective)
+
+    def label_settings(self) -> Mapping[str, Any]:
+        """See :meth:`TaskSection.label_settings`."""
+        given = {"class_weights": self.class_weights, "label_smoothing": self.label_smoothing}
+        return {key: value for key, value in given.items() if value}
+
+
+CONFIG = ClassificationTask

@@ -1,0 +1,128 @@
+"""What every kind's ``task`` section has, and its rules against the rest of a recipe.
+
+Recipes are read with these files, so that they import nothing heavy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field, StrictStr, field_validator
+
+from distill.section import Section, Weight
+
+if TYPE_CHECKING:
+    from distill.recipe.schema import Objective, Recipe
+
+#: Keys of a recipe from the top down, and what is wrong there and what to do.
+Issues = Iterator[tuple[tuple[str | int, ...], str]]
+Weights = Annotated[dict[StrictStr, Weight], Field(min_length=1)]
+
+#: Objectives that compare sentence vectors.
+_OF_VECTORS = ("similarity", "vector")
+
+
+class TaskSection(Section):
+    """Base of all ``task`` sections."""
+
+    kind: str
+
+    #: Which of ``data.columns`` its examples have.
+    columns: ClassVar[tuple[str, ...]] = ("text", "text_pair", "label", "id")
+    #: Whether it learns from unlabelled text, and so has no labels, score, head or predictions.
+    learns_text: ClassVar[bool] = False
+    #: Whether its models give sentence vectors.
+    gives_vectors: ClassVar[bool] = False
+
+    if TYPE_CHECKING:
+        labels: list[str] | None
+        metric: str
+
+    def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
+        """What of a recipe does not go with this task.
+
+        Args:
+            recipe: one that satisfies the schema.
+            hidden: the student's hidden width, where it is known.
+        """
+        del hidden
+        for index, stage in enumerate(recipe.stages):
+            if stage.kind == "pretrain":
+                yield ("stages", index, "kind"), "'pretrain' is for task.kind: text"
+            for number, objective in enumerate(getattr(stage, "objectives", ())):
+                issue = self.objective_issue(objective)
+                if issue is not None:
+                    yield ("stages", index, "objectives", number, issue[0]), issue[1]
+        for key in ("train", "validation"):
+            if isinstance(getattr(recipe.data, key), list):
+                yield ("data", key), "a list of files is for task.kind: text; name one file"
+
+    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
+        """The key of an objective that does not fit what is predicted, and what to do."""
+        if objective.kind in _OF_VECTORS:
+            return "kind", (
+                f"{objective.kind} compares sentence vectors, which a {self.kind} task has not; "
+                "it is for task.kind: vectors"
+            )
+        return None
+
+    def label_settings(self) -> Mapping[str, Any]:
+        """Settings that say how labels are learned, by key, where they are given."""
+        return {}
+
+    def teacher_labels_fit(self, labels: list[str]) -> bool:
+        """Whether a teacher's label names are those of the task."""
+        return self.labels is None or sorted(self.labels) == sorted(labels)
+
+
+class NamedLabels(TaskSection):
+    """Base of the tasks whose labels have names."""
+
+    metric: str
+    labels: Annotated[list[StrictStr], Field(min_length=2)] | None = None
+    """Label names in the order of their integers; left out, they come from the training data."""
+
+    @field_validator("labels")
+    @classmethod
+    def _distinct(cls, labels: list[str] | None) -> list[str] | None:
+        if labels is not None and len(set(labels)) != len(labels):
+            raise ValueError("a label stands in the list twice")
+        odd = next((label for label in labels or () if not label or label != label.strip()), None)
+        if odd is not None:
+            raise ValueError(f"the label '{odd}' has blanks around it or is empty; no row has it")
+        return labels
+
+
+class UnnamedOutputs(TaskSection):
+    """Base of the tasks whose outputs have no names that a recipe could list."""
+
+    metric: str
+    if not TYPE_CHECKING:
+        labels: ClassVar[list[str] | None] = None
+
+
+def needs_three_classes(objective: Objective, classes: str) -> tuple[str, str] | None:
+    """The issue of an objective that says nothing of two classes.
+
+    Args:
+        objective: which.
+        classes: how many there are, in words.
+    """
+    of_two = {
+        "decoupled": "its part on the other classes is then always 0",
+        "standardized": "two standardised logits are always 1 and -1",
+    }
+    if objective.kind not in of_two:
+        return None
+    return "kind", (
+        f"{objective.kind} needs three classes or more, and the task has {classes}: "
+        f"{of_two[objective.kind]}; take logits"
+    )
+
+
+def no_augmentation(recipe: Recipe, reason: str) -> Issues:
+    """The stages that make examples of replaced words."""
+    for index, stage in enumerate(recipe.stages):
+        if stage.kind == "augment":
+            yield ("stages", index, "kind"), f"'augment' {reason}"

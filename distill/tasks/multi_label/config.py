@@ -1,0 +1,54 @@
+"""The ``task`` section of any number of labels for a text or a pair of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, StrictStr
+
+from distill.tasks.config import Issues, NamedLabels, Weights, needs_three_classes
+
+if TYPE_CHECKING:
+    from distill.recipe.schema import Objective, Recipe
+
+Threshold = Annotated[float, Field(gt=0, lt=1)]
+
+
+class MultiLabelTask(NamedLabels):
+    """Any number of labels for a sentence or a pair of sentences."""
+
+    columns: ClassVar[tuple[str, ...]] = (*NamedLabels.columns, "separator")
+
+    kind: Literal["multi_label"]
+    metric: Literal["micro_f1", "macro_f1", "precision", "recall", "exact"] = "micro_f1"
+    """What is reported and what chooses the best checkpoint; ``exact`` is the share of rows all of
+    whose labels are right."""
+    thresholds: Threshold | Literal["auto"] | dict[StrictStr, Threshold] = 0.5
+    """The probability above which a label is predicted: one for all, by label (0.5 for those left
+    out), or ``auto``: for each model and label the one with the best F1 on the validation rows."""
+    positive_weights: Literal["balanced"] | Weights | None = None
+    """How much having a label counts against not having it, where labels are learned: by label (1
+    for those left out), or ``balanced``, as many times as it is rarer."""
+
+    def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
+        """See :meth:`TaskSection.issues`."""
+        if isinstance(self.thresholds, dict) and self.labels is not None:
+            for name in self.thresholds:
+                if name not in self.labels:
+                    known = ", ".join(self.labels)
+                    yield ("task", "thresholds", name), f"no label; labels are {known}"
+        yield from super().issues(recipe, hidden)
+
+    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
+        """See :meth:`TaskSection.objective_issue`."""
+        issue = needs_three_classes(objective, "two for each label")
+        return issue or super().objective_issue(objective)
+
+    def label_settings(self) -> Mapping[str, Any]:
+        """See :meth:`TaskSection.label_settings`."""
+        given = self.positive_weights
+        return {} if given is None else {"positive_weights": given}
+
+
+CONFIG = MultiLabelTask

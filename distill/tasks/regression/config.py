@@ -1,0 +1,42 @@
+"""The ``task`` section of a number for a text or a pair of texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from distill.tasks.config import UnnamedOutputs
+
+if TYPE_CHECKING:
+    from distill.recipe.schema import Objective
+
+
+class RegressionTask(UnnamedOutputs):
+    """A number for a sentence or a pair of sentences, such as how alike the two are."""
+
+    kind: Literal["regression"]
+    metric: Literal["pearson", "spearman"] = "pearson"
+    """What is reported and what chooses the best checkpoint."""
+    bounds: Annotated[list[float], Field(min_length=2, max_length=2)] | None = None
+    """The smallest and the largest number of the scale; others in the data are a mistake, and
+    predictions are clipped to it."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+            raise ValueError("bounds: the smallest number comes first")
+        return self
+
+    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
+        """See :meth:`TaskSection.objective_issue`."""
+        reason = "compares classes, and a number has none"
+        if objective.kind in ("decoupled", "standardized"):
+            return "kind", f"{objective.kind} {reason}; take logits"
+        loss = getattr(objective, "loss", None)
+        if objective.kind == "logits" and loss not in (None, "mse"):
+            return "loss", f"{loss} {reason}; leave it out or take mse"
+        return super().objective_issue(objective)
+
+
+CONFIG = RegressionTask

@@ -1,0 +1,1 @@
+"""Unlabelled text: masked words and pairs of sentences, from which an encoder learns."""

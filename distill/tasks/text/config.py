@@ -1,0 +1,86 @@
+"""The ``task`` section of unlabelled text, where nothing is predicted or scored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from distill.tasks.config import Issues, TaskSection
+
+if TYPE_CHECKING:
+    from distill.recipe.schema import Recipe
+
+#: Kinds of stages that need no labels.
+_STAGES = ("pretrain", "distill")
+
+
+class TextTask(TaskSection):
+    """Unlabelled text: nothing is predicted, and what comes out is an encoder without a head."""
+
+    columns: ClassVar[tuple[str, ...]] = ("text",)
+    learns_text: ClassVar[bool] = True
+
+    kind: Literal["text"]
+
+    if not TYPE_CHECKING:  # what other tasks say in a recipe, and this one has none of
+        labels: ClassVar[list[str] | None] = None
+        metric: ClassVar[str] = ""
+
+    def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
+        """See :meth:`TaskSection.issues`."""
+        del hidden
+        for key, given, message in (
+            (("data", "test"), recipe.data.test, "unlabelled text has no score to test"),
+            (("data", "more"), recipe.data.more, "only for rows with labels"),
+            (
+                ("data", "on_bad_row"),
+                recipe.data.on_bad_row == "skip",
+                "only for rows with labels, not unlabelled text",
+            ),
+            (
+                ("baseline",),
+                not isinstance(recipe.baseline, bool),
+                "it is trained on labels, of which text has none",
+            ),
+            (("teacher", "finetune"), recipe.teacher.finetune, "fine-tuning needs labels"),
+            (("teacher", "labels"), recipe.teacher.labels, "unlabelled text has none"),
+            (
+                ("teacher", "more"),
+                recipe.teacher.more,
+                "further teachers give logits, which a run over unlabelled text has not",
+            ),
+        ):
+            if given:
+                pronoun = "them" if key == ("teacher", "more") else "it"
+                yield key, f"{message}; leave {pronoun} out"
+        yield from self._stages(recipe)
+
+    def _stages(self, recipe: Recipe) -> Issues:
+        for index, stage in enumerate(recipe.stages):
+            if stage.kind not in _STAGES:
+                yield (
+                    ("stages", index, "kind"),
+                    f"'{stage.kind}' needs a task with labels; a text recipe ends with its "
+                    "student, which a task's recipe starts from: student.init: RUN_FOLDER",
+                )
+            if stage.kind in _STAGES and getattr(stage, "patience", None) is not None:
+                yield (
+                    ("stages", index, "patience"),
+                    "text has no score to stop by; leave it out, or give `steps`",
+                )
+            if stage.kind != "distill":
+                continue
+            for place, objective in enumerate(stage.objectives):
+                if "logits" in objective.signals:
+                    yield (
+                        ("stages", index, "objectives", place),
+                        "an encoder without a head gives no logits; match embedding, attention or "
+                        "hidden",
+                    )
+            if stage.layer_map == "search":
+                yield (
+                    ("stages", index, "layer_map"),
+                    "maps are searched by a score, which text has not; name one, or give pairs",
+                )
+
+
+CONFIG = TextTask

@@ -1,0 +1,79 @@
+"""The ``task`` section of sentence vectors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import StrictBool
+
+from distill.section import PositiveInt
+from distill.tasks.config import Issues, UnnamedOutputs, no_augmentation
+
+if TYPE_CHECKING:
+    from distill.recipe.schema import Objective, Recipe
+
+#: Objectives that compare distributions over labels.
+_OF_LABELS = ("logits", "decoupled", "standardized")
+
+
+class VectorsTask(UnnamedOutputs):
+    """A vector for each text, whose cosines say how alike texts are."""
+
+    gives_vectors: ClassVar[bool] = True
+
+    kind: Literal["vectors"]
+    metric: Literal["spearman", "pearson"] = "spearman"
+    """What is reported and what chooses the best checkpoint: a correlation between the cosines of
+    pairs and their similarities in the data."""
+    pooling: Literal["mean", "cls"] = "mean"
+    """What a vector is made of: the ``mean`` of the tokens' last hidden states, or the first's."""
+    normalize: StrictBool = True
+    """Whether a bundle gives vectors of length 1; the score does not hang on it."""
+    whitening: PositiveInt | None = None
+    """Whiten the bundle's vectors, keeping so many dimensions (Su et al. 2021); the export tells
+    what that does to the score."""
+
+    def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
+        """See :meth:`TaskSection.issues`."""
+        if recipe.data.columns.text_pair is None:
+            yield (
+                ("data", "columns", "text_pair"),
+                "missing; vectors are scored on pairs of texts: name the second text's column "
+                "(training rows may lack it)",
+            )
+        if recipe.teacher.more:
+            reason = "vectors of several teachers point in unlike directions and have no average"
+            yield ("teacher", "more"), f"{reason}; leave them out"
+        if recipe.teacher.labels is not None:
+            yield ("teacher", "labels"), "vectors have no labels; leave it out"
+        yield from no_augmentation(
+            recipe,
+            "makes rows for labels; vectors learn from any texts: add some to data.train",
+        )
+        if self.whitening is not None and hidden is not None:
+            yield from self._whitening(self.whitening, recipe, hidden)
+        yield from super().issues(recipe, hidden)
+
+    def _whitening(self, whitening: int, recipe: Recipe, width: int) -> Issues:
+        for stage in recipe.stages:
+            if stage.kind == "prune":
+                width = stage.width_left(width)
+        if whitening > width:
+            yield (
+                ("task", "whitening"),
+                f"{whitening} dimensions of vectors that have {width}; write {width} or fewer",
+            )
+        if not any(stage.kind == "export" for stage in recipe.stages):
+            yield ("task", "whitening"), "the bundle holds it; add {kind: export}, or leave it out"
+
+    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
+        """See :meth:`TaskSection.objective_issue`."""
+        if objective.kind not in _OF_LABELS:
+            return None
+        return "kind", (
+            f"{objective.kind} compares labels, which vectors have not; take similarity, or "
+            "vector where the widths agree"
+        )
+
+
+CONFIG = VectorsTask

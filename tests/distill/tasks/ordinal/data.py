@@ -1,0 +1,5 @@
+from __future__ import annotations
+
+from distill.tasks.classification.data import READER
+
+__all__ = ["READER"]
