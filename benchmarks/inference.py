@@ -66,8 +66,9 @@ def _models(
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
-    from distill.compression.quantize import quantize_onnx, timing_scales
     from distill.export.onnx import export_onnx
+    from distill.quantization.graph import Int8
+    from distill.quantization.onnx_int8 import quantize_onnx, timing_scales
     from distill.recipe.sizes import resolve_size
 
     predictors: dict[str, Predictor] = {}
@@ -85,7 +86,7 @@ def _models(
         model = BertForSequenceClassification(config).eval()
         plain, int8 = folder / f"{shape}.onnx", folder / f"{shape}.int8.onnx"
         export_onnx(model, plain)
-        quantize_onnx(plain, int8, scales=timing_scales(plain), per_channel=True)
+        quantize_onnx(plain, int8, Int8(scales=timing_scales(plain)))
         both = {"params": parameters(model), "macs": macs(model, min(options.lengths))}
         names = [f"{shape} torch", f"{shape} onnx", f"{shape} onnx-int8"]
         predictors[names[0]] = TorchPredictor(model, options.threads, name=names[0])

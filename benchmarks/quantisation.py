@@ -30,15 +30,19 @@ from distill.evaluation.score import score
 from distill.evaluation.speed import measure
 from distill.export.onnx import export_onnx
 from distill.export.openvino import is_installed
+from distill.quantization.bench import Bench, Candidate
+from distill.quantization.methods.dynamic import dynamic
+from distill.quantization.methods.nncf import nncf
+from distill.quantization.methods.qat import QatQuantize
+from distill.quantization.methods.static import static
+from distill.quantization.methods.weights_only import weights_only
 from distill.recipe.plan import PlannedStage, plan_stages
-from distill.recipe.schema import QuantizeStage, TrainConfig
+from distill.recipe.schema import TrainConfig
 from distill.report import numbers
 from distill.report.columns import align
 from distill.run_folder import RunFolder
-from distill.stages import ladder
-from distill.stages.candidates import Candidate, Workbench
 from distill.stages.context import StageContext, Workspace
-from distill.stages.train_int8 import trained
+from distill.stages.quantize import StageRun
 from teachers.load import load_model
 
 
@@ -63,7 +67,7 @@ def main() -> None:
         plain = place / "model.onnx"
         student = load_model(context.trained_student_folder())
         export_onnx(student, plain)
-        bench = Workbench(context.stage.config, context, plain)
+        bench = Bench(context.stage.config, StageRun(context), plain)
         found: dict[str, Path] = {"onnx fp32": plain}
         formats = {"onnx fp32": "onnx"}
         seconds = {"onnx fp32": 0.0}
@@ -108,8 +112,8 @@ def _context(options: argparse.Namespace, place: Path) -> StageContext:
     stages = plan_stages(recipe)
     steps = max(1, options.qat_steps)
     train = TrainConfig(steps=steps, lr=2e-5, dropout=0.0)
-    config = QuantizeStage(
-        kind="quantize", calibration_rows=options.rows, train=train, max_drop=1.0
+    config = QatQuantize(
+        kind="quantize", method="qat", calibration_rows=options.rows, train=train, max_drop=1.0
     )
     last = max(s.index for s in stages if s.makes_student)
     stage = PlannedStage(index=last + 1, name="quantize", kind="quantize", config=config)
@@ -118,23 +122,23 @@ def _context(options: argparse.Namespace, place: Path) -> StageContext:
     return context
 
 
-def _ways(bench: Workbench, options: argparse.Namespace) -> list[Callable[[], Candidate]]:
+def _ways(bench: Bench, options: argparse.Namespace) -> list[Callable[[], Candidate]]:
     ways: list[Callable[[], Candidate]] = [
-        lambda: ladder.dynamic(bench, "per_batch", per_channel=True, exclude=[]),
-        lambda: ladder.static(bench, per_channel=False, exclude=[]),
-        lambda: ladder.static(bench, per_channel=True, exclude=[]),
-        lambda: ladder.dynamic(bench, "per_token", per_channel=True, exclude=[]),
+        lambda: dynamic(bench, "per_batch", per_channel=True, exclude=[]),
+        lambda: static(bench, per_channel=False, exclude=[]),
+        lambda: static(bench, per_channel=True, exclude=[]),
+        lambda: dynamic(bench, "per_token", per_channel=True, exclude=[]),
     ]
     if is_installed():
         ways += [
-            lambda: ladder.static_openvino(bench, per_channel=True),
-            lambda: ladder.nncf(bench, exclude=[]),
+            lambda: static(bench, per_channel=True, exclude=[], openvino=True),
+            lambda: nncf(bench, smooth=0.95, exclude=[]),
         ]
     if options.qat_steps:
-        ways.append(lambda: trained(bench, openvino=False)[0])
+        ways.append(lambda: bench.config.candidates(bench)[0])
     ways += [
-        lambda: ladder.weights_only(bench, bits=8, exclude=[]),
-        lambda: ladder.weights_only(bench, bits=4, exclude=[]),
+        lambda: weights_only(bench, bits=8, exclude=[]),
+        lambda: weights_only(bench, bits=4, exclude=[]),
     ]
     return ways
 

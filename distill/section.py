@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 
 Name = Annotated[
     StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", description="Lower-case name, no spaces.")
@@ -13,6 +14,9 @@ PositiveInt = Annotated[StrictInt, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(gt=0)]
 
+#: What breaks a rule: where in a section, and what to do.
+Issues = Iterator[tuple[tuple[str | int, ...], str]]
+
 
 class Section(BaseModel):
     """Base of every part of a recipe: frozen, unknown keys refused, no silent conversion."""
@@ -20,6 +24,17 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
     )
+
+
+def default_method(method: str) -> BeforeValidator:
+    """For a union over ``method``: a section that names none has this one."""
+
+    def named(section: Any) -> Any:
+        if isinstance(section, dict) and "method" not in section:
+            return section | {"method": method}
+        return section
+
+    return BeforeValidator(named)
 
 
 class TrainConfig(Section):

@@ -19,7 +19,7 @@ LAYERS = (
     ("pipeline",),
     ("stages",),
     ("pruning",),
-    ("compression", "evaluation", "export", "inspection", "modules", "report", "tracking"),
+    ("evaluation", "export", "inspection", "modules", "quantization", "report", "tracking"),
     ("data", "matching", "objectives", "runtime", "tasks"),
     ("recipe", "text"),
     ("files",),
@@ -37,6 +37,7 @@ OWN = {
     "files": {"distill.errors"},
     "recipe": {"distill.errors", "distill.processor", "distill.section", "distill.pruning.methods"}
     | {"distill.tasks", "distill.tasks.config"}
+    | {"distill.quantization.methods"}
     | FILES,
     "runtime": {
         *("distill.atomic", "distill.digest", "distill.errors", "distill.processor"),
@@ -80,7 +81,7 @@ MODULES = dict(modules())
 SECTIONS = {
     name
     for name in MODULES
-    if name.startswith("distill.pruning.methods")
+    if name.startswith(("distill.pruning.methods", "distill.quantization.methods"))
     or (name.startswith("distill.tasks") and name.endswith(".config"))
 }
 #: Those, and the list of the kinds of task.
@@ -182,7 +183,7 @@ def test_reports_need_no_torch() -> None:
 
 def test_one_file_knows_nni() -> None:
     knowing = {name for name in MODULES if "nni" in third_party(ALL[name])}
-    assert knowing <= {"distill.compression.qat"}
+    assert knowing <= {"distill.quantization.int8_training"}
 
 
 def test_the_foundation_stands_on_nothing_of_ours() -> None:

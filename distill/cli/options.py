@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from distill.errors import RunFolderError, quoted
+
+
+def _near_name(path: Path) -> Path:
+    """A folder as it was named, unless it is not there and a run of almost that name is.
+
+    Raises:
+        RunFolderError: did you mean that one?
+    """
+    if path.exists():
+        return path
+    files = ("recipe.yaml", "study.json", "distill.json")
+    runs = {
+        run.name: run
+        for root in (Path(), Path("runs"), path.parent)
+        for run in root.glob("*")
+        if any((run / file).is_file() for file in files)
+    }
+    if near := difflib.get_close_matches(path.name, runs, n=1):
+        raise RunFolderError(f"{path}: no such folder; did you mean {quoted(runs[near[0]])}?")
+    return path
+
+
 Recipe = Annotated[str, typer.Argument(help="A recipe's name (see `distill ls`) or a YAML file.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="Settings such as student.size=3x384.")]
-Run = Annotated[Path, typer.Argument(help="The run folder.")]
-Bundle = Annotated[Path, typer.Argument(help="A bundle, or the folder of a finished run.")]
+Run = Annotated[Path, typer.Argument(help="The run folder.", callback=_near_name)]
+Bundle = Annotated[
+    Path, typer.Argument(help="A bundle, or the folder of a finished run.", callback=_near_name)
+]
 ResultsAsJson = Annotated[
     bool, typer.Option("--json", help="Print results.json instead of the table.")
 ]

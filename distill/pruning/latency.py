@@ -28,7 +28,6 @@ import torch
 from transformers import PreTrainedModel
 
 from distill import atomic
-from distill.compression.quantize import quantize_onnx, timing_scales
 from distill.console import Bar
 from distill.errors import ModelError
 from distill.evaluation.predictors import FilePredictor
@@ -36,6 +35,8 @@ from distill.evaluation.speed import measure
 from distill.export.onnx import export_onnx, reads_first_token
 from distill.pruning.masks import head_dim
 from distill.pruning.search import Counts
+from distill.quantization.graph import Int8
+from distill.quantization.onnx_int8 import quantize_onnx, timing_scales
 from students.heads import head_of
 from students.pooling import POOLING
 from students.pruned_bert import (
@@ -176,9 +177,8 @@ def measured_ms(
                 plain = Path(temporary) / f"{number}.onnx"
                 files[name] = plain.with_suffix(".int8.onnx")
                 export_onnx(model, plain)
-                quantize_onnx(
-                    plain, files[name], scales=timing_scales(plain), per_channel=per_channel
-                )
+                int8 = Int8(scales=timing_scales(plain), per_channel=per_channel)
+                quantize_onnx(plain, files[name], int8)
                 plain.unlink()
                 bar.advance()
         speed = measure(

@@ -1,4 +1,4 @@
-"""Vocabulary trimming: word pieces that the task's texts do not need leave the embedding table.
+"""Vocabulary trimming: subwords that the task's texts do not need leave the embedding table.
 
 In a small BERT two thirds of the parameters are word embeddings. Kept are the pieces that the
 training texts are made of, the special tokens, and every single character with its continuation,
@@ -38,7 +38,7 @@ class Coverage:
     """What a tokenizer makes of texts.
 
     Args:
-        pieces: word pieces in the texts, special tokens not counted.
+        pieces: subwords in the texts, special tokens not counted.
         unknown: how many of them are the unknown token.
     """
 
@@ -57,7 +57,7 @@ def count_pieces(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Co
     engine.no_padding()
     engine.no_truncation()
     found: Counter[int] = Counter()
-    with Bar("counting word pieces", len(texts)) as bar:
+    with Bar("counting subwords", len(texts)) as bar:
         for start in range(0, len(texts), _CHUNK):
             part = list(texts[start : start + _CHUNK])
             for row in engine.encode_batch_fast(part, add_special_tokens=False):
@@ -77,7 +77,7 @@ def ids_to_keep(tokenizer: PreTrainedTokenizerFast, used: Iterable[int]) -> list
     """Ids that stay, rising: used ones, special tokens, single characters and continuations.
 
     Raises:
-        ModelError: the tokenizer is not one of word pieces.
+        ModelError: the tokenizer has no WordPiece vocabulary.
     """
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     prefix = _word_pieces(content)["continuing_subword_prefix"]
@@ -96,11 +96,11 @@ def trim_tokenizer(
     """A tokenizer with some of the pieces; piece ``keep[i]`` gets the id ``i``.
 
     Args:
-        tokenizer: a fast tokenizer of word pieces; left as it is.
+        tokenizer: a fast WordPiece tokenizer; left as it is.
         keep: ids that stay, rising; special tokens among them.
 
     Raises:
-        ModelError: the tokenizer is not one of word pieces, or a special token would go.
+        ModelError: the tokenizer has no WordPiece vocabulary, or a special token would go.
     """
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     model = _word_pieces(content)

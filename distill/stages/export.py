@@ -9,17 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.compression.calibrate import Row
 from distill.export.bundle import MODEL_FILES, write_bundle
 from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
 from distill.export.program import export_program
+from distill.quantization.calibrate import Row
 from distill.recipe.schema import ExportStage
 from distill.runtime.backends import ENGINES
-from distill.stages.candidates import sample_rows
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
-from distill.stages.gate import pass_gate, scored_file
+from distill.stages.quantize import sample_rows
+from distill.stages.score_gate import pass_gate, scored_file
 from distill.stages.whitening import whitened
 from teachers.load import load_model
 

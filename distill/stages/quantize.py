@@ -3,24 +3,144 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from distill.compression.graph import load_graph, plain_products, products
+import numpy as np
+from transformers import PreTrainedModel
+
+from distill.data.batches import make_loader
+from distill.data.split import Split
 from distill.errors import ModelError
+from distill.evaluation.machine import physical_cores
+from distill.evaluation.predictors import FilePredictor
+from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES
 from distill.export.onnx import export_onnx
 from distill.export.openvino import is_installed, weights_of
+from distill.modules.base import Batch
 from distill.processor import processor
+from distill.quantization.bench import Bench, Candidate
+from distill.quantization.calibrate import Row
+from distill.quantization.graph import products
+from distill.quantization.int8_checkpoint import Int8Checkpoint
+from distill.quantization.int8_fallback import step_back
+from distill.quantization.int8_training import Lessons
+from distill.quantization.onnx_int8 import plain_graph
 from distill.recipe.schema import ExportStage, QuantizeStage
-from distill.stages import ladder
-from distill.stages.candidates import Candidate, Workbench, sample_rows
 from distill.stages.context import StageContext, StageResult
-from distill.stages.gate import pass_gate
-from distill.stages.train_int8 import trained
+from distill.stages.distill import teacher_logits
+from distill.stages.output_loss import output_loss
+from distill.stages.score_gate import pass_gate, scored_file
 from teachers.load import load_model
 
 logger = logging.getLogger("distill")
+
+_TIMED_CALLS = 50
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What methods are given of a run: see :class:`distill.quantization.bench.Run`.
+
+    Args:
+        context: the stage's context.
+    """
+
+    context: StageContext
+
+    @property
+    def name(self) -> str:
+        """The stage's."""
+        return self.context.stage.name
+
+    @property
+    def folder(self) -> Path:
+        """The stage's."""
+        return self.context.folder
+
+    @property
+    def metric(self) -> str:
+        """The name of the score."""
+        return self.context.workspace.task.primary
+
+    @property
+    def openvino(self) -> bool:
+        """Whether the bundle will hold OpenVINO's files."""
+        exports = [one.config for one in self.context.stages if isinstance(one.config, ExportStage)]
+        return is_installed() and any(export.exports("openvino") for export in exports)
+
+    def rows(self, count: int) -> list[Row]:
+        """Training rows, the same ones for the same seed."""
+        return sample_rows(self.context, self.context.workspace.data.train, count)
+
+    def score(self, path: Path, format: str) -> float:
+        """The score of a file on the validation rows."""
+        return scored_file(path, format, self.context)
+
+    def student(self) -> PreTrainedModel:
+        """The student as it comes to the stage."""
+        return load_model(self.context.trained_student_folder())
+
+    def milliseconds(self, files: Sequence[tuple[Path, str]]) -> list[float]:
+        """Medians of single rows of the median real length."""
+        workspace = self.context.workspace
+        threads = self.context.recipe.trainer.threads or physical_cores()
+        length = max(2, int(np.median(workspace.tokenized(workspace.data.validation).lengths)))
+        names = [f"{index:02d}" for index in range(len(files))]
+        speed = measure(
+            {
+                name: FilePredictor(path, threads, name=name, format=format)
+                for name, (path, format) in zip(names, files, strict=True)
+            },
+            batch_sizes=[1],
+            lengths=[length],
+            threads=threads,
+            repeats=_TIMED_CALLS,
+            # Ids of real rows are what is looked up; any will do for the time it takes.
+            vocab_size=int(workspace.tokenizer.vocab_size),
+            seed=self.context.recipe.seed,
+        )
+        logger.info("%s: timed at batch 1, length %d:", self.name, length)
+        return [next(iter(speed[name]["latency_ms"].values()))["p50"] for name in names]
+
+    def lessons(self, batch_size: int) -> Lessons:
+        """The teacher's logits on the training rows."""
+        context, workspace = self.context, self.context.workspace
+        rows = workspace.tokenized(workspace.data.train)
+
+        def batches(epoch: int) -> Iterator[Batch]:
+            seed = context.recipe.seed + 1000 * epoch
+            yield from make_loader(rows, batch_size, seed=seed, shuffle=True)
+
+        return Lessons(
+            loss_of=output_loss(workspace.task, teacher_logits(context, context.load_teacher())),
+            batches=batches,
+            steps=math.ceil(len(rows) / batch_size),
+            seed=context.recipe.seed + context.stage.index,
+            checkpoint=Int8Checkpoint(
+                self.folder / "checkpoint" / "last.ckpt", context.recipe.trainer.checkpoint_steps
+            ),
+        )
+
+
+def sample_rows(context: StageContext, split: Split, count: int) -> list[Row]:
+    """Rows of a split drawn by the recipe's seed, each alone: three int64 arrays (1, L)."""
+    data = context.workspace.tokenized(split)
+    draw = np.random.default_rng(context.recipe.seed)
+    chosen: Sequence[int] = draw.permutation(len(data))[:count].tolist()
+    return [_row(data[index]) for index in sorted(chosen)]
+
+
+def _row(item: Mapping[str, Any]) -> Row:
+    """An example's tokens as the arrays that a graph takes."""
+    ids = np.asarray(item["input_ids"], dtype=np.int64)[None]  # (1, L)
+    types = np.asarray(item["token_type_ids"], dtype=np.int64)[None]
+    return ids, np.ones_like(ids), types
 
 
 def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
@@ -31,13 +151,12 @@ def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
     """
     for name in MODEL_FILES.values():  # of a stage that was killed
         (context.folder / name).unlink(missing_ok=True)
-    plain = context.folder / MODEL_FILES["onnx"]
+    plain, run = context.folder / MODEL_FILES["onnx"], StageRun(context)
     samples = sample_rows(context, context.workspace.data.validation, 4)
-    export_onnx(load_model(context.trained_student_folder()), plain, samples=samples)
+    export_onnx(run.student(), plain, samples=samples)
     _check_names(config, plain)
-    bench = Workbench(config, context, plain)
-    first = _first(bench)
-    kept = [candidate for candidate in first if bench.passes(candidate)]
+    bench = Bench(config, run, plain)
+    kept = [candidate for candidate in config.candidates(bench) if bench.passes(candidate)]
     if not kept and not config.fallback:
         best = max(bench.tried, key=lambda candidate: candidate.score)
         pass_gate(
@@ -47,90 +166,49 @@ def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
             max_drop=config.max_drop,
             context=context,
         )
-    if not kept:
-        computed = config.activation_scales if config.method == "dynamic" else None
-        found = ladder.step_back(bench, computed)
-        kept = [found] if found is not None else []
-    return _keep(bench, kept)
+    if not kept and (found := step_back(bench)) is not None:
+        kept = [found]
+    return _result(bench, kept, _keep_files(kept, context.folder))
 
 
 def _check_names(config: QuantizeStage, plain: Path) -> None:
-    model = load_graph(plain)
-    plain_products(model)
-    names = [product.name for product in products(model)]
+    names = [product.name for product in products(plain_graph(plain))]
     for name in config.exclude:
         if name not in names:
             raise ModelError(f"quantize.exclude: no layer '{name}'; there are: {', '.join(names)}")
 
 
-def _first(bench: Workbench) -> list[Candidate]:
-    """What the recipe asks for: one candidate, or with ``auto`` all, the fastest first."""
-    config, exclude = bench.config, list(bench.config.exclude)
-    match config.method:
-        case "dynamic":
-            scales, per_channel = config.activation_scales, config.per_channel
-            return [ladder.dynamic(bench, scales, per_channel=per_channel, exclude=exclude)]
-        case "static":
-            made = ladder.static(bench, per_channel=config.per_channel, exclude=exclude)
-            return [made, *_static_openvino(bench, per_channel=config.per_channel)]
-        case "weights_only":
-            return [ladder.weights_only(bench, bits=config.bits, exclude=exclude)]
-        case "qat":
-            return trained(bench, openvino=_for_openvino(bench))
-        case "nncf":
-            return [ladder.nncf(bench, exclude=exclude)]
-    for per_channel in (False, True):
-        ladder.static(bench, per_channel=per_channel, exclude=exclude)
-    if _static_openvino(bench, per_channel=True):
-        ladder.nncf(bench, exclude=exclude)
-    bench.time()
-    return sorted(bench.tried, key=lambda candidate: candidate.ms or 0.0)
-
-
-def _for_openvino(bench: Workbench) -> bool:
-    """Whether the bundle will hold OpenVINO's files."""
-    stages = bench.context.stages
-    exports = [stage.config for stage in stages if isinstance(stage.config, ExportStage)]
-    return is_installed() and any(export.exports("openvino") for export in exports)
-
-
-def _static_openvino(bench: Workbench, *, per_channel: bool) -> list[Candidate]:
-    """The same calibrated int8 for OpenVINO, where the bundle will hold its files."""
-    if not _for_openvino(bench):
-        return []
-    return [ladder.static_openvino(bench, per_channel=per_channel)]
-
-
-def _keep(bench: Workbench, passed: list[Candidate]) -> StageResult:
-    """Give the best of each format its name, and tell what was tried and kept."""
-    context, metric = bench.context, bench.metric
+def _keep_files(kept: list[Candidate], folder: Path) -> dict[str, Candidate]:
+    """Give the best of each format its name in the stage's folder."""
     best: dict[str, Candidate] = {}
-    for candidate in passed:
+    for candidate in kept:
         best.setdefault(candidate.format, candidate)
-    files = {"onnx": "model.onnx"}
-    outputs = [bench.plain]
     for format, candidate in best.items():
-        target = context.folder / MODEL_FILES[format]
+        target = folder / MODEL_FILES[format]
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".xml":
             shutil.copyfile(weights_of(candidate.path), weights_of(target))
-            outputs.append(weights_of(target))
         shutil.copyfile(candidate.path, target)
-        files[format] = MODEL_FILES[format]
-        outputs.append(target)
-    final = passed[0] if passed else None
-    kept = final.line(metric) if final else f"fp32 ({metric} {bench.before:.4f}): int8 loses more"
-    # What was tried alone and kept is told once.
-    only = final if bench.tried == [final] else None
+    return best
+
+
+def _result(bench: Bench, kept: list[Candidate], best: dict[str, Candidate]) -> StageResult:
+    """What was tried and what was kept."""
+    metric, final = bench.run.metric, kept[0] if kept else None
+    line = final.line(metric) if final else f"fp32 ({metric} {bench.before:.4f}): int8 loses more"
     refused = [candidate for candidate in bench.tried if not bench.passes(candidate)]
-    because = (
-        f"; {len(refused)} of {len(bench.tried)} tried lost more than {bench.config.max_drop:g}"
-        if refused
-        else ""
-    )
-    logger.info("%s: kept %s%s", context.stage.name, kept, because)
+    if refused:
+        most = f"{bench.config.max_drop:g}"
+        line += f"; {len(refused)} of {len(bench.tried)} tried lost more than {most}"
+    logger.info("%s: kept %s", bench.run.name, line)
+    # What was tried alone and kept is reported once.
+    only = final if bench.tried == [final] else None
+    folder, targets = bench.run.folder, [bench.plain]
+    for format in best:
+        target = folder / MODEL_FILES[format]
+        targets += [weights_of(target), target] if target.suffix == ".xml" else [target]
     return StageResult(
-        outputs=outputs,
+        outputs=targets,
         facts={
             "score": final.score if final else bench.before,
             "score_fp32": bench.before,
@@ -138,13 +216,13 @@ def _keep(bench: Workbench, passed: list[Candidate]) -> StageResult:
             "method": bench.config.method,
             "kept": final.what if final else "fp32",
             "format": final.format if final else "onnx",
-            "files": files,
+            "files": {"onnx": MODEL_FILES["onnx"]} | {name: MODEL_FILES[name] for name in best},
             "formats": {name: dict(candidate.facts) for name, candidate in best.items()},
-            "tried": [candidate.told() for candidate in bench.tried],
+            "tried": [candidate.record() for candidate in bench.tried],
             "isa": list(processor().isa),
             "notes": [
                 *(f"tried {one.line(metric)}" for one in bench.tried if one is not only),
-                f"kept {kept}{because}",
+                f"kept {line}",
             ],
         },
     )

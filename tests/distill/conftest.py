@@ -64,10 +64,10 @@ def _export_vectors(
     from transformers import AutoTokenizer
 
     from distill import digest
-    from distill.compression.quantize import quantize_onnx
     from distill.export.bundle import write_bundle
     from distill.export.onnx import export_onnx
     from distill.export.transformers_folder import save_transformers
+    from distill.quantization.onnx_int8 import quantize_onnx
     from distill.tasks.vectors.whitening import WHITENING, fit_whitening
     from teachers.load import load_sentence_encoder
 
@@ -75,7 +75,7 @@ def _export_vectors(
     model = load_sentence_encoder(source, pooling=pooling)
     save_transformers(model, AutoTokenizer.from_pretrained(source), work / "transformers")
     export_onnx(model, work / "model.onnx")
-    quantize_onnx(work / "model.onnx", work / "model.int8.onnx", per_channel=True)
+    quantize_onnx(work / "model.onnx", work / "model.int8.onnx")
     settings: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
     beside = {}
     if whitening is not None:
@@ -104,10 +104,10 @@ def _export_vectors(
 def _export(model_folder: Path, folder: Path, pair: bool, max_length: int) -> None:
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    from distill.compression.quantize import quantize_onnx
     from distill.export.bundle import write_bundle
     from distill.export.onnx import export_onnx
     from distill.export.transformers_folder import save_transformers
+    from distill.quantization.onnx_int8 import quantize_onnx
 
     work = folder.with_name(folder.name + "-work")
     model = AutoModelForSequenceClassification.from_pretrained(model_folder)
@@ -119,7 +119,7 @@ def _export(model_folder: Path, folder: Path, pair: bool, max_length: int) -> No
     model.classifier.bias.data.sub_(logits.logits.mean(0))  # so that the labels differ
     save_transformers(model, tokenizer, work / "transformers")
     export_onnx(model, work / "model.onnx")
-    quantize_onnx(work / "model.onnx", work / "model.int8.onnx", per_channel=True)
+    quantize_onnx(work / "model.onnx", work / "model.int8.onnx")
     write_bundle(
         folder,
         transformers_folder=work / "transformers",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from distill.pruning.methods.base import PruneStage
 from distill.pruning.methods.depth import DepthPrune
@@ -14,18 +14,9 @@ from distill.pruning.methods.movement import MovementPrune
 from distill.pruning.methods.taylor import TaylorPrune
 from distill.pruning.methods.units import Budget
 from distill.pruning.methods.vocabulary import VocabularyPrune
+from distill.section import default_method
 
 __all__ = ["AnyPrune", "Budget", "PruneStage"]
-
-_DEFAULT = "taylor"
-
-
-def _with_method(section: Any) -> Any:
-    """A section that names no method, with the default one."""
-    if isinstance(section, dict) and "method" not in section:
-        return section | {"method": _DEFAULT}
-    return section
-
 
 #: A prune stage's section, by its ``method``.
 AnyPrune = Annotated[
@@ -33,5 +24,5 @@ AnyPrune = Annotated[
         TaylorPrune | FisherPrune | L1Prune | MovementPrune | DepthPrune | VocabularyPrune,
         Field(discriminator="method"),
     ],
-    BeforeValidator(_with_method),
+    default_method("taylor"),
 ]

@@ -6,12 +6,11 @@ A method is one file in this folder: a class laid over :class:`PruneStage`, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool
 
-from distill.section import Name, PositiveInt, Section, TrainConfig
+from distill.section import Issues, Name, PositiveInt, Section, TrainConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from distill.pruning.bench import Bench, Pruned
     from distill.recipe.shapes import Shape
 
-#: Where in a section, and what to do.
-Issues = Iterator[tuple[tuple[str | int, ...], str]]
 Part = Annotated[float, Field(gt=0, lt=1)]
 TRIES = 3
 

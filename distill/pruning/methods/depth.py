@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from distill.pruning.methods.base import Issues, Recovered
-from distill.section import PositiveInt
+from distill.pruning.methods.base import Recovered
+from distill.section import Issues, PositiveInt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

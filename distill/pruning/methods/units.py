@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictBool
 
-from distill.pruning.methods.base import Issues, Part, Recovered
-from distill.section import PositiveInt, Section, Share
+from distill.pruning.methods.base import Part, Recovered
+from distill.section import Issues, PositiveInt, Section, Share
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

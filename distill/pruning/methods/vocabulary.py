@@ -27,7 +27,7 @@ class VocabularyPrune(PruneStage):
         """See :class:`PruneStage`."""
         least = self.min_count or 1
         often = f" {least} times or more" if least > 1 else ""
-        return f"keep the word pieces that the training texts have{often}"
+        return f"keep the subwords that the training texts have{often}"
 
     def prune(self, student: PreTrainedModel, bench: Bench, ease: float) -> Pruned:
         """See :class:`PruneStage`.
@@ -62,9 +62,9 @@ class VocabularyPrune(PruneStage):
                 "pieces_after": after.pieces,
             },
             "notes": [
-                f"keeps {len(keep):,} of {len(tokenizer):,} word pieces; validation texts: "
-                f"{before.rate:.2%} of pieces unknown before and {after.rate:.2%} after, "
-                f"{after.pieces / max(1, before.pieces) - 1:+.1%} pieces"
+                f"keeps {len(keep):,} of {len(tokenizer):,} subwords; validation texts: "
+                f"{before.rate:.2%} of subwords unknown before and {after.rate:.2%} after, "
+                f"{after.pieces / max(1, before.pieces) - 1:+.1%} subwords"
             ],
         }
         return Pruned(trim_embeddings(student, keep), facts, trimmed)

@@ -10,6 +10,7 @@ from distill.pruning.methods import (
     Budget,
     PruneStage,
 )
+from distill.quantization.methods import QuantizeStage
 from distill.recipe.schema.data import (
     BUILTIN,
     BUILTIN_COLUMNS,
@@ -52,7 +53,6 @@ from distill.recipe.schema.recipe import (
     json_schema,
 )
 from distill.recipe.schema.stages import (
-    ActivationScales,
     AugmentStage,
     DistillStage,
     EvaluateStage,
@@ -60,7 +60,6 @@ from distill.recipe.schema.stages import (
     LayerMapKind,
     LayerSearch,
     PretrainStage,
-    QuantizeStage,
     Stage,
 )
 from distill.recipe.schema.study import (
@@ -82,7 +81,6 @@ from distill.section import (
 __all__ = [
     "BUILTIN",
     "BUILTIN_COLUMNS",
-    "ActivationScales",
     "AttentionObjective",
     "AugmentStage",
     "BaselineConfig",

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictBool, StrictStr
 
 from distill.pruning.methods import AnyPrune
+from distill.quantization.methods import AnyQuantize
 from distill.recipe.schema.objectives import LayerPair, Objective
-from distill.section import Name, PositiveInt, Section, Share, TrainConfig
+from distill.section import Name, PositiveInt, Section, TrainConfig
 
-ActivationScales = Literal["per_token", "per_batch"]
 LayerMapKind = Literal["uniform", "first", "last", "skip"]
 
 
@@ -101,46 +101,6 @@ class PretrainStage(TrainConfig):
     """Read pairs of segments and ask whether the second continues the first (BERT did)."""
 
 
-class QuantizeStage(Section):
-    """Make the weights int8 and score the model again; step back where it loses too much."""
-
-    kind: Literal["quantize"]
-    name: Name = "quantize"
-    """The stage's name."""
-    method: Literal["static", "dynamic", "nncf", "qat", "weights_only", "auto"] = "static"
-    """``static``: activations with calibrated scales; ``dynamic``: with scales computed at
-    inference; ``nncf``: SmoothQuant for OpenVINO; ``qat``: trained for it (NNI), then static;
-    ``weights_only``: for size; ``auto``: the fastest within ``max_drop``, measured here."""
-    activation_scales: ActivationScales = "per_token"
-    """Of ``dynamic``: ``per_token``: needs no calibration, slower; ``per_batch``: ONNX Runtime's
-    own, with which the answer to a text depends on the texts beside it and on padding."""
-    per_channel: StrictBool = True
-    """One scale for each output channel of a weight; otherwise one for each tensor."""
-    weight_bits: Literal[7, 8] = 7
-    """Of weights in products of int8: 7 give the same answers on every processor; products with 8
-    overflow on x86 without VNNI, which is warned of when such a bundle is loaded."""
-    max_drop: Annotated[float, Field(ge=0, le=2)] = 0.01
-    """Largest loss of score (absolute) against the same model unquantised; of a correlation up to
-    2."""
-    fallback: StrictBool = True
-    """Beyond ``max_drop`` leave layers in fp32, then only make weights small, at last keep fp32;
-    ``false`` stops the run instead."""
-    exclude: list[str] = []
-    """Layers that stay in fp32 from the start, such as ``classifier``."""
-    calibration: Literal["minmax", "percentile", "entropy"] = "minmax"
-    """How a calibrated scale is chosen from the values of an activation."""
-    calibration_rows: PositiveInt = 512
-    """Training rows that scales are calibrated on."""
-    smooth: Share = 0.95
-    """SmoothQuant's alpha (``nncf``): how much of the activations' range moves into weights."""
-    bits: Literal[4, 8] = 8
-    """Of ``weights_only``."""
-    algorithm: Literal["qat", "lsq"] = "qat"
-    """Of ``qat``: scales follow what is seen (``qat``) or are learned as weights are (``lsq``)."""
-    train: TrainConfig = TrainConfig(epochs=1, lr=2e-5)
-    """Of ``qat``: distillation of the logits with int8 simulated."""
-
-
 class ExportStage(Section):
     """Gather the final model into a bundle: a folder that is ready to deploy."""
 
@@ -193,7 +153,7 @@ Stage = Annotated[
     | DistillStage
     | AugmentStage
     | AnyPrune
-    | QuantizeStage
+    | AnyQuantize
     | ExportStage
     | EvaluateStage,
     Field(discriminator="kind"),

@@ -211,3 +211,14 @@ def test_broken_pipe_is_silent() -> None:
         ["bash", "-c", f"{command} | head -c 1"], capture_output=True, text=True, check=False
     )
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["resume", "evaluate", "report", "predict"])
+def test_a_run_of_almost_that_name_is_suggested(
+    finished_run, monkeypatch, capsys, command: str
+) -> None:
+    monkeypatch.chdir(finished_run.parent)
+    for name in ("quikstart", "runs/quickstart"):
+        assert main([command, name]) == 2
+        told = f"error: {name}: no such folder; did you mean quickstart?\n"
+        assert capsys.readouterr().err == told

@@ -238,7 +238,7 @@ def test_plan_of_prune_stages_of_every_kind(capsys: Capture) -> None:
     out = out_of(capsys, "plan", "quickstart", f"stages=[{', '.join(stages)}]")
     assert "fisher: keep 50% of the encoder's MACs in 2 rounds; recover: 1 epoch" in out
     assert "remove 1 of the layers; recover: 1 epoch" in out
-    assert "keep the word pieces that the training texts have\n" in out
+    assert "keep the subwords that the training texts have\n" in out
     after = out[out.index("layer map of again") :]
     assert "> layer 2\n" in after
     assert "> layer 3\n" not in after

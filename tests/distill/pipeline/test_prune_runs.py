@@ -37,7 +37,7 @@ def test_units_layers_and_pieces_one_after_another(tmp_path, tiny_recipe, distil
     done = distill("run", recipe, "--run-dir", run)
     assert done.returncode == 0, done.stderr
     assert "50.0% asked" in done.stderr
-    assert "word pieces" in done.stderr
+    assert "subwords" in done.stderr
     results = json.loads((run / "results.json").read_text("utf-8"))
     rows = {row["name"]: row for row in results["models"]}
     names = ["first", "units", "words", "again", "shallow"]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import importlib.util
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -305,11 +305,11 @@ def test_a_student_from_a_folder_has_that_folder_s_size(
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        ("bits: 4", "stages[2].bits: does nothing with method 'static', only weights_only"),
-        ("algorithm: lsq", "stages[2].algorithm: does nothing with method 'static', only qat"),
-        ("train: {epochs: 2}", "stages[2].train: does nothing with method 'static', only qat"),
+        ("bits: 4", "stages[2].bits: is for method weights_only; 'static' has no use for it"),
+        ("algorithm: lsq", "stages[2].algorithm: is for method qat; 'static' has no use for it"),
+        ("train: {epochs: 2}", "stages[2].train: is for method qat; 'static' has no use for it"),
         ("method: qat, train: {patience: 2}", "stages[2].train.patience: does nothing here"),
-        ("activation_scales: per_batch", "does nothing with method 'static', only dynamic"),
+        ("activation_scales: per_batch", "is for method dynamic; 'static' has no use for it"),
         ("method: dynamic, activation_scales: per_batch", ""),
         ("max_drop: 1.5", "stages[2].max_drop: is 1.5, but accuracy can fall by no more than 1"),
         ("method: qat, train: {steps: 20}", ""),
@@ -331,8 +331,12 @@ def test_settings_of_quantisation(write: Write, faults: Faults, stage: str, said
 def test_openvino_must_be_installed_and_exported(
     write: Write, faults: Faults, monkeypatch: pytest.MonkeyPatch, installed: bool
 ) -> None:
-    module = sys.modules["distill.recipe.checks.quantisation"]
-    monkeypatch.setattr(module, "_missing", lambda *names: "" if installed else " and ".join(names))
+    spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name: installed or None if name in ("openvino", "nncf") else spec(name),
+    )
     nncf = "- {kind: quantize, method: nncf}\n  - {kind: export}"
     told = faults(write(("- {kind: export}", nncf)))
     expected = "add it to export's formats" if installed else "nncf needs openvino and nncf: pip"

@@ -7,9 +7,9 @@ import onnx
 import pytest
 import torch
 
-from distill.compression.graph import products
 from distill.errors import GateError, ModelError
 from distill.export.openvino import is_installed
+from distill.quantization.graph import products
 from distill.stages.export import export_stage
 from distill.stages.quantize import quantize_stage
 
@@ -69,9 +69,9 @@ def test_a_layer_that_int8_ruins_stays_in_fp32_and_only_that(prepared, method, c
 
 
 def test_where_only_small_weights_pass_they_are_taken(prepared, monkeypatch):
-    from distill.stages import ladder
+    from distill.quantization import int8_fallback
 
-    monkeypatch.setattr(ladder, "_fewest_in_fp32", lambda *_, **__: None)
+    monkeypatch.setattr(int8_fallback, "_fewest_in_fp32", lambda _: None)
     context = prepared(change=fragile_pooler, max_drop=0.05)
     facts = run(context).facts
     # The pooler's weights do not survive 8 bits at all; the tables do.
@@ -84,10 +84,10 @@ def test_where_only_small_weights_pass_they_are_taken(prepared, monkeypatch):
 
 
 def test_fp32_is_the_last_resort_and_is_exported(prepared, monkeypatch):
-    from distill.stages import candidates
+    from distill.stages import quantize
 
     monkeypatch.setattr(
-        candidates, "scored_file", lambda path, format, _: 1.0 if format == "onnx" else 0.5
+        quantize, "scored_file", lambda path, format, _: 1.0 if format == "onnx" else 0.5
     )
     context = prepared(max_drop=0.0)
     result = run(context)
@@ -118,10 +118,10 @@ def test_int8_alone_is_exported(prepared):
 def test_where_int8_alone_is_asked_for_and_none_passes_fp32_is_exported(
     prepared, monkeypatch, caplog, formats
 ):
-    from distill.stages import candidates
+    from distill.stages import quantize
 
     monkeypatch.setattr(
-        candidates, "scored_file", lambda path, format, _: 1.0 if format == "onnx" else 0.5
+        quantize, "scored_file", lambda path, format, _: 1.0 if format == "onnx" else 0.5
     )
     context = prepared(max_drop=0.0, formats=formats)
     assert bundled(context) == ["model.onnx"]
@@ -218,7 +218,7 @@ def test_an_openvino_bundle_predicts_what_onnx_predicts(prepared):
 
 @pytest.mark.slow
 def test_training_for_int8_goes_on_after_a_kill_and_ends_the_same(prepared, monkeypatch):
-    from distill.stages import train_int8 as stage
+    from distill.stages import quantize as stage
 
     train = {"epochs": 2, "batch_size": 16}
     context = prepared(method="qat", max_drop=1.0, train=train, trainer={"checkpoint_steps": 3})

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from distill import digest
-from distill.compression.graph import products
 from distill.evaluation.predictors import FilePredictor
 from distill.export.openvino import is_installed
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.surgery import slice_model
+from distill.quantization.graph import products
 from distill.runtime import load
-from distill.stages import candidates
+from distill.stages import quantize as stage
 from distill.stages.export import export_stage
 from distill.stages.quantize import quantize_stage
 from distill.tasks.qa.answers import best_of
@@ -187,7 +187,7 @@ ALL = ("classification", "multi_label", "regression", "ner", "qa", "vectors")
 def test_the_one_layer_that_int8_ruins_stays_in_fp32(
     of_kind, monkeypatch, kind: str, method: str
 ) -> None:
-    monkeypatch.setattr(candidates, "scored_file", agreement)
+    monkeypatch.setattr(stage, "scored_file", agreement)
     context, facts = quantized(
         of_kind,
         kind,
@@ -211,7 +211,7 @@ def test_the_one_layer_that_int8_ruins_stays_in_fp32(
 @pytest.mark.parametrize("method", ["dynamic", "qat"])
 def test_where_nothing_passes_fp32_is_saved(of_kind, monkeypatch, kind: str, method: str) -> None:
     monkeypatch.setattr(
-        candidates, "scored_file", lambda path, format, _: 1.0 if format == "onnx" else 0.5
+        stage, "scored_file", lambda path, format, _: 1.0 if format == "onnx" else 0.5
     )
     train = {"train": TRAIN} if method == "qat" else {}
     context, facts = quantized(

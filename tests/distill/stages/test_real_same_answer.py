@@ -10,9 +10,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from distill.compression.quantize import quantize_onnx, quantize_per_batch
-from distill.compression.static import calibrated
 from distill.export.onnx import export_onnx
+from distill.quantization.calibrate import calibrated
+from distill.quantization.graph import Int8
+from distill.quantization.onnx_int8 import quantize_onnx, quantize_per_batch
 from distill.runtime.session import OnnxSession
 
 pytestmark = [
@@ -58,8 +59,8 @@ def test_real_sentences_alone_and_together(real_data, tmp_path):
     plain, exact, loose = (tmp_path / f"{name}.onnx" for name in ("plain", "int8", "per_batch"))
     export_onnx(model, plain)
     scales = calibrated(plain, [batch([ids]) for ids in texts["train"]], calibration="minmax")
-    quantize_onnx(plain, exact, scales=scales, per_channel=True)
-    quantize_per_batch(plain, loose, per_channel=True)
+    quantize_onnx(plain, exact, Int8(scales=scales))
+    quantize_per_batch(plain, loose)
     moved = {}
     for path in (exact, loose):
         session = OnnxSession(path, threads=2)

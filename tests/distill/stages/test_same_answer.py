@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from distill.compression.nncf_quantize import quantize_nncf
-from distill.compression.quantize import quantize_onnx
-from distill.compression.static import calibrated, quantize_qdq
-from distill.compression.weights_only import quantize_weights
 from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino, is_installed
+from distill.quantization.calibrate import calibrated
+from distill.quantization.graph import Int8
+from distill.quantization.methods.nncf import quantize_nncf
+from distill.quantization.onnx_int8 import quantize_onnx, quantize_qdq, quantize_weights
 from distill.runtime.backends import open_session
 
 KINDS = ("classification", "multi_label", "regression", "ner", "qa", "vectors")
@@ -56,16 +56,17 @@ def plain(kinds: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
 
 def _static(plain: Path, path: Path, rows: list[Row]) -> None:
     scales = calibrated(plain, rows[:10], calibration="minmax")
-    quantize_onnx(plain, path, scales=scales, per_channel=True)
+    quantize_onnx(plain, path, Int8(scales=scales))
 
 
 def _static_openvino(plain: Path, path: Path, rows: list[Row]) -> None:
     pairs = path.with_suffix(".onnx")
     scales = calibrated(plain, rows[:10], calibration="minmax")
-    quantize_qdq(plain, pairs, scales=scales, per_channel=True)
+    quantize_qdq(plain, pairs, Int8(scales=scales))
     export_openvino(pairs, path)
 
 
+EXCLUDED = Int8(per_channel=False, exclude=["bert.encoder.layer.1.output.dense", "classifier"])
 #: Ways to make a file that a bundle serves, the format of each and the largest difference.
 WAYS: dict[str, tuple[str, float, Callable[[Path, Path, list[Row]], None]]] = {
     "fp32": ("onnx", 1e-5, lambda plain, path, _: path.write_bytes(plain.read_bytes())),
@@ -73,17 +74,12 @@ WAYS: dict[str, tuple[str, float, Callable[[Path, Path, list[Row]], None]]] = {
     "per_token": (
         "onnx-int8",
         1e-6,
-        lambda plain, path, _: quantize_onnx(plain, path, per_channel=True),
+        lambda plain, path, _: quantize_onnx(plain, path),
     ),
     "excluded": (
         "onnx-int8",
         1e-6,
-        lambda plain, path, _: quantize_onnx(
-            plain,
-            path,
-            per_channel=False,
-            exclude=["bert.encoder.layer.1.output.dense", "classifier"],
-        ),
+        lambda plain, path, _: quantize_onnx(plain, path, EXCLUDED),
     ),
     "weights_8": ("onnx-int8", 1e-5, lambda plain, path, _: quantize_weights(plain, path)),
     "weights_4": ("onnx-int4", 1e-5, lambda plain, path, _: quantize_weights(plain, path, bits=4)),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from distill.compression.graph import Product, Scales
 from distill.console import Bar
 from distill.errors import DataError
+from distill.quantization.graph import Scales, products
+from distill.quantization.onnx_int8 import plain_graph
 from distill.runtime.session import OnnxSession
 
 _BINS = 2048
@@ -29,25 +31,24 @@ Row = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 Ranges = dict[str, tuple[float, float]]
 
 
-def calibrate(
-    model: Any, names: Sequence[Product], rows: Sequence[Row], *, method: str
-) -> dict[str, Scales]:
-    """Find a scale for what goes into every product.
+def calibrated(source: Path, rows: Sequence[Row], *, calibration: str) -> dict[str, Scales]:
+    """Find a scale for what goes into every product of an exported graph.
 
-    Every row is run alone, so that padding is never looked at.
+    A fixed scale saves the pass over each activation that dynamic quantisation needs, and costs
+    what lies outside the calibrated range. Every row is run alone, without padding.
 
     Args:
-        model: the fp32 graph; left as it is.
-        names: the products.
+        source: the fp32 file.
         rows: calibration rows, such as some hundred training rows.
-        method: ``minmax``: the whole range that was seen; ``percentile``: without the 0.01 % on
-            each side that lie furthest out; ``entropy``: the range whose histogram in 8 bits is
+        calibration: ``minmax``: the whole range that was seen; ``percentile``: without the 0.01 %
+            on each side that lie furthest out; ``entropy``: the range whose histogram in 8 bits is
             nearest to the one in full (Kullback-Leibler).
 
     Returns:
         Scales by product name.
 
     Raises:
+        ModelError: the file is missing or is not an ONNX model.
         DataError: there are no rows.
 
     Reference:
@@ -55,17 +56,19 @@ def calibrate(
     """
     if not rows:
         raise DataError("no rows to calibrate with")
-    tensors = sorted({product.activation for product in names})
+    model = plain_graph(source)
+    found = products(model)
+    tensors = sorted({product.activation for product in found})
     watched = _Watched(model, tensors)
-    passes = 1 if method == "minmax" else 2
-    with Bar(f"calibrating ({method})", passes * len(rows)) as bar:
+    passes = 1 if calibration == "minmax" else 2
+    with Bar(f"calibrating ({calibration})", passes * len(rows)) as bar:
         seen = _range(watched, rows, bar)
         ranges = seen
-        if method != "minmax":
+        if calibration != "minmax":
             counts = _histograms(watched, rows, seen, bar)
-            narrow = _percentile if method == "percentile" else _entropy
+            narrow = _percentile if calibration == "percentile" else _entropy
             ranges = {name: narrow(counts[name], seen[name]) for name in tensors}
-    return {product.name: scales_of(*ranges[product.activation]) for product in names}
+    return {product.name: scales_of(*ranges[product.activation]) for product in found}
 
 
 def scales_of(low: float, high: float) -> Scales:

@@ -56,6 +56,30 @@ class Scales:
     weight: Array | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Int8:
+    """How products become int8.
+
+    Args:
+        scales: of the activations by product name, from calibration or training; ``None`` computes
+            one for each token, which needs no data and is slower.
+        per_channel: one scale for each output channel of a weight, else one for each weight.
+            Embedding tables have one scale for each of their columns.
+        weight_bits: 7, which every processor multiplies exactly, or 8: x86 without VNNI adds pairs
+            of products in 16 bits and overflows.
+        exclude: names of products that stay in fp32.
+    """
+
+    scales: Mapping[str, Scales] | None = None
+    per_channel: bool = True
+    weight_bits: int = 7
+    exclude: Collection[str] = ()
+
+
+#: One scale for each token and each channel of a weight: what needs no data.
+EVERY_TOKEN = Int8()
+
+
 def load_graph(path: Path) -> Any:
     """Read an ``.onnx`` file.
 
@@ -148,36 +172,27 @@ def quantize_tables(model: Any) -> int:
     return len(done)
 
 
-def quantize_products(
-    model: Any, scales: Mapping[str, Scales], *, per_channel: bool, weight_bits: int = 7
-) -> None:
+def quantize_products(model: Any, int8: Int8) -> None:
     """Put Quantize/Dequantize pairs (QDQ) around products, which runtimes turn into int8 kernels.
 
-    Products that are not named stay in fp32. Those that read the same tensor with the same scale
+    Products that have no scales stay in fp32. Those that read the same tensor with the same scale
     share its int8 copy. Outputs are left alone: they go into sums and norms, which are fp32.
 
     Args:
         model: changed in place; ``Gemm`` nodes must have been made plain.
-        scales: by product name.
-        per_channel: one scale for each column of a weight, where ``Scales.weight`` has none.
-        weight_bits: 7 or 8; products in int8 with 8 overflow on x86 without VNNI.
+        int8: scales by product name; ``Scales.scale`` of ``None`` makes its weight int8 alone.
     """
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    shared: dict[tuple[str, float, int], str] = {}
+    scales = int8.scales or {}
+    shared: dict[tuple[str, float | None, int], str] = {}
     nodes: list[Any] = []
     for node in model.graph.node:
         chosen = scales.get(node.name)
         if chosen is not None and node.op_type == "MatMul" and node.input[1] in weights:
             if chosen.scale is not None:
                 node.input[0] = _activation(model, nodes, node, chosen, shared)
-            prefix = add_int8_weight(
-                model,
-                node.name,
-                numpy_helper.to_array(weights[node.input[1]]),
-                chosen,
-                weight_bits=weight_bits,
-                per_channel=per_channel,
-            )
+            values = numpy_helper.to_array(weights[node.input[1]])
+            prefix = add_int8_weight(model, node.name, values, int8)
             node.input[1] = f"{prefix}_dequantized"
             inputs = [f"{prefix}_int8", f"{prefix}_scale", f"{prefix}_zero"]
             nodes.append(
@@ -203,20 +218,15 @@ def drop_unused(model: Any) -> None:
     model.graph.initializer.extend(kept)
 
 
-def without(names: Collection[Product], excluded: Collection[str]) -> list[Product]:
-    """The products that are not excluded."""
-    return [product for product in names if product.name not in excluded]
-
-
 def _activation(
     model: Any,
     nodes: list[Any],
     node: Any,
     chosen: Scales,
-    shared: dict[tuple[str, float, int], str],
+    shared: dict[tuple[str, float | None, int], str],
 ) -> str:
+    """Append the pair that quantises what comes into a product, where there is none yet."""
     tensor = node.input[0]
-    assert chosen.scale is not None
     key = (tensor, chosen.scale, chosen.zero_point)
     if key not in shared:
         prefix = f"{node.name}.input"
@@ -224,32 +234,22 @@ def _activation(
         shared[key] = f"{prefix}_dequantized"
         add_constant(model, scale, np.float32(chosen.scale))
         add_constant(model, zero, np.uint8(chosen.zero_point))
-        nodes.append(
+        nodes += [
             helper.make_node(
                 "QuantizeLinear", [tensor, scale, zero], [coded], name=f"{prefix}.quantize"
-            )
-        )
-        nodes.append(
+            ),
             helper.make_node(
                 "DequantizeLinear", [coded, scale, zero], [shared[key]], name=f"{prefix}.dequantize"
-            )
-        )
+            ),
+        ]
     return shared[key]
 
 
-def add_int8_weight(
-    model: Any,
-    product: str,
-    values: Array,
-    chosen: Scales,
-    *,
-    weight_bits: int,
-    per_channel: bool,
-) -> str:
+def add_int8_weight(model: Any, product: str, values: Array, int8: Int8) -> str:
     """Add a product's weight (K, N) in int8; the prefix of ``_int8``, ``_scale`` and ``_zero``."""
-    prefix, scale = f"{product}.weight", chosen.weight
-    limit = LIMITS[weight_bits]
-    if scale is None and not per_channel:
+    prefix, limit = f"{product}.weight", LIMITS[int8.weight_bits]
+    scale = None if int8.scales is None else int8.scales[product].weight
+    if scale is None and not int8.per_channel:
         scale = np.maximum(np.abs(values).max(keepdims=True).reshape(1) / limit, _tiny())
     _add_int8(model, prefix, values, limit=limit, scale=scale)
     return prefix

@@ -8,11 +8,12 @@ from onnx import numpy_helper
 from torch.nn import functional as F
 from transformers import BertConfig, BertForSequenceClassification
 
-from distill.compression.qat import train_int8
-from distill.compression.qat_checkpoint import Int8Checkpoint
-from distill.compression.quantize import quantize_onnx
 from distill.errors import DataError, RunFolderError
 from distill.export.onnx import INPUTS, export_onnx
+from distill.quantization.graph import Int8
+from distill.quantization.int8_checkpoint import Int8Checkpoint
+from distill.quantization.int8_training import Lessons, train_int8
+from distill.quantization.onnx_int8 import quantize_onnx
 from distill.recipe.schema import TrainConfig
 from distill.runtime.session import OnnxSession
 
@@ -58,15 +59,23 @@ def loss_of(model, batch):
     return F.mse_loss(model(**inputs).logits, batch["goal"].clone())
 
 
-def train(data, **settings):
-    given = {"loss_of": loss_of, "batches": lambda _: data, "steps": len(data), "config": CONFIG}
-    return train_int8(bert(0), **(given | settings))
+GRID = ("per_channel", "exclude")
+RECIPE = ("config", "algorithm")
+
+
+def train(data, model=None, **settings):
+    grid = Int8(**{key: settings.pop(key) for key in GRID if key in settings})
+    recipe = {"config": CONFIG} | {key: settings.pop(key) for key in RECIPE if key in settings}
+    given = {"loss_of": loss_of, "batches": lambda _: data, "steps": len(data)}
+    return train_int8(model or bert(0), Lessons(**(given | settings)), int8=grid, **recipe)
 
 
 def int8(result, folder, per_channel):
     export_onnx(result.model, folder / "plain.onnx")
     target = folder / "int8.onnx"
-    quantize_onnx(folder / "plain.onnx", target, scales=result.scales, per_channel=per_channel)
+    quantize_onnx(
+        folder / "plain.onnx", target, Int8(scales=result.scales, per_channel=per_channel)
+    )
     return target
 
 
@@ -107,15 +116,11 @@ def test_training_brings_int8_nearer_to_the_goal(data, tmp_path):
         inner = coarse.bert.encoder.layer[0].intermediate.dense
         inner.weight[5] = inner.bias[5] = 0.0
         coarse.bert.encoder.layer[0].output.dense.weight[0, 5] = 20.0
-    given = {
-        "loss_of": loss_of,
-        "batches": lambda _: data,
-        "steps": len(data),
-        "per_channel": False,
-    }
     # With a rate of nearly 0 the scales are found and the weights stay as they were.
     rates = {lr: TrainConfig(epochs=3, lr=lr, dropout=0.0) for lr in (1e-9, 1e-3)}
-    still, trained = (error(train_int8(coarse, config=c, **given)) for c in rates.values())
+    still, trained = (
+        error(train(data, coarse, config=c, per_channel=False)) for c in rates.values()
+    )
     assert trained < 0.7 * still
 
 

@@ -1,4 +1,4 @@
-"""Static int8 for OpenVINO by NNCF: SmoothQuant, calibration, bias correction.
+"""``nncf``: static int8 for OpenVINO by NNCF: SmoothQuant, calibration, bias correction.
 
 SmoothQuant moves the large values of activations into the weights that follow, where one scale for
 each column can hold them; the products of attention become int8 too.
@@ -9,19 +9,61 @@ Reference: Xiao et al. 2023, SmoothQuant, section 4.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import logging
 import os
-from collections.abc import Collection, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from distill.compression.calibrate import Row
-from distill.errors import DataError, UserError
-from distill.export.openvino import import_openvino, save_openvino
-from distill.export.quiet import quiet
+from distill.quantization.methods.base import QuantizeStage
+from distill.section import Issues, Share
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from pathlib import Path
+
+    from distill.quantization.bench import Bench, Candidate
+    from distill.quantization.calibrate import Row
+    from distill.recipe.schema import Recipe
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+
+class NncfQuantize(QuantizeStage):
+    """SmoothQuant and calibrated int8 for OpenVINO."""
+
+    method: Literal["nncf"]
+    """SmoothQuant for OpenVINO."""
+    smooth: Share = 0.95
+    """SmoothQuant's alpha: how much of the activations' range moves into weights."""
+
+    def issues(self, recipe: Recipe) -> Issues:
+        """See :class:`QuantizeStage`."""
+        exports = [stage for stage in recipe.stages if stage.kind == "export"]
+        lacking = [name for name in ("openvino", "nncf") if importlib.util.find_spec(name) is None]
+        if lacking:
+            yield ("method",), f"nncf needs {' and '.join(lacking)}: pip install openvino nncf"
+        elif exports and not any(stage.exports("openvino") for stage in exports):
+            yield ("method",), "nncf makes an OpenVINO model: add it to export's formats"
+
+    def candidates(self, bench: Bench) -> list[Candidate]:
+        """See :class:`QuantizeStage`."""
+        return [nncf(bench, smooth=self.smooth, exclude=self.exclude)]
+
+
+def nncf(bench: Bench, *, smooth: float, exclude: list[str]) -> Candidate:
+    """Try SmoothQuant and calibrated int8 for OpenVINO."""
+    from distill.quantization.bench import excluded, int8_facts
+
+    bits = bench.config.weight_bits
+    return bench.try_out(
+        f"nncf, SmoothQuant {smooth:g}{excluded(exclude)}",
+        "openvino-int8",
+        lambda path: quantize_nncf(
+            bench.plain, path, rows=bench.rows, smooth=smooth, weight_bits=bits, exclude=exclude
+        ),
+        facts=int8_facts(bits),
+    )
 
 
 def quantize_nncf(
@@ -48,10 +90,13 @@ def quantize_nncf(
         UserError: OpenVINO or NNCF is not installed.
         DataError: there are no rows.
     """
+    from distill.errors import DataError
+    from distill.export.openvino import import_openvino, save_openvino
+    from distill.export.quiet import quiet
+
     if not rows:
         raise DataError("no rows to calibrate with")
-    openvino = import_openvino()
-    nncf = _import_nncf()
+    openvino, nncf = import_openvino(), _import_nncf()
     model = openvino.Core().read_model(str(source))
     names = [
         node.get_friendly_name()
@@ -88,6 +133,8 @@ def _import_nncf() -> Any:
     try:
         import nncf
     except ImportError as error:
+        from distill.errors import UserError
+
         raise UserError("this needs NNCF: pip install openvino nncf") from error
     nncf.set_log_level(logging.ERROR)
     return nncf

@@ -5,13 +5,13 @@ import onnx
 import pytest
 import torch
 
-from distill.compression.graph import load_graph
-from distill.compression.integer import fix_order
-from distill.compression.quantize import quantize_onnx
 from distill.errors import ModelError
 from distill.export.onnx import export_onnx
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import slice_model
+from distill.quantization.graph import Int8, load_graph
+from distill.quantization.integer import fix_order
+from distill.quantization.onnx_int8 import quantize_onnx
 from distill.runtime.session import OnnxSession
 
 
@@ -31,7 +31,7 @@ def run(path, model):
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_weights_and_embeddings_become_int8(model, plain, tmp_path, per_channel):
     target = tmp_path / "model.int8.onnx"
-    quantize_onnx(plain, target, per_channel=per_channel)
+    quantize_onnx(plain, target, Int8(per_channel=per_channel))
     graph = onnx.load(str(target)).graph
     large = [tensor for tensor in graph.initializer if np.prod(tensor.dims) >= 64 * 64]
     tables = [tensor for tensor in large if list(tensor.dims) == [3000, 64]]
@@ -71,7 +71,7 @@ def test_a_layer_with_nothing_left_is_quantised_too(model, tmp_path):
     )
     sliced = slice_model(model, masks)
     export_onnx(sliced, tmp_path / "model.onnx")
-    quantize_onnx(tmp_path / "model.onnx", tmp_path / "int8.onnx", per_channel=True)
+    quantize_onnx(tmp_path / "model.onnx", tmp_path / "int8.onnx")
     np.testing.assert_allclose(
         run(tmp_path / "int8.onnx", sliced), run(tmp_path / "model.onnx", sliced), atol=0.1
     )
@@ -79,14 +79,14 @@ def test_a_layer_with_nothing_left_is_quantised_too(model, tmp_path):
 
 def test_the_same_source_gives_the_same_bytes(plain, tmp_path):
     for name in ("a.onnx", "b.onnx"):
-        quantize_onnx(plain, tmp_path / name, per_channel=True)
+        quantize_onnx(plain, tmp_path / name)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
 def test_the_root_logger_is_left_alone(plain, tmp_path, capfd):
     handlers = list(logging.getLogger().handlers)
     filters = list(logging.getLogger().filters)
-    quantize_onnx(plain, tmp_path / "model.int8.onnx", per_channel=True)
+    quantize_onnx(plain, tmp_path / "model.int8.onnx")
     assert logging.getLogger().handlers == handlers
     assert logging.getLogger().filters == filters
     said = capfd.readouterr()
@@ -95,10 +95,10 @@ def test_the_root_logger_is_left_alone(plain, tmp_path, capfd):
 
 def test_what_cannot_be_quantised_is_told(tmp_path):
     with pytest.raises(ModelError, match="no such file"):
-        quantize_onnx(tmp_path / "none.onnx", tmp_path / "out.onnx", per_channel=True)
+        quantize_onnx(tmp_path / "none.onnx", tmp_path / "out.onnx")
     (tmp_path / "text.onnx").write_bytes(b"not a model")
     with pytest.raises(ModelError, match="not an ONNX model"):
-        quantize_onnx(tmp_path / "text.onnx", tmp_path / "out.onnx", per_channel=True)
+        quantize_onnx(tmp_path / "text.onnx", tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()
 
 
@@ -106,7 +106,7 @@ def test_seven_bits_are_smaller_numbers(plain, tmp_path):
     largest = {}
     for bits in (7, 8):
         target = tmp_path / f"{bits}.onnx"
-        quantize_onnx(plain, target, per_channel=True, weight_bits=bits)
+        quantize_onnx(plain, target, Int8(weight_bits=bits))
         weights = [
             onnx.numpy_helper.to_array(tensor)
             for tensor in onnx.load(str(target)).graph.initializer

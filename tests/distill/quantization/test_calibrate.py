@@ -6,13 +6,12 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from distill.compression.calibrate import _entropy, _percentile, scales_of
-from distill.compression.graph import load_graph, plain_products, products
-from distill.compression.sensitivity import by_sensitivity
-from distill.compression.static import calibrated, quantize_qdq
-from distill.compression.weights_only import quantize_embeddings, quantize_weights
 from distill.errors import DataError, ModelError
 from distill.export.onnx import export_onnx
+from distill.quantization.calibrate import _entropy, _percentile, calibrated, scales_of
+from distill.quantization.graph import Int8, load_graph, plain_products, products
+from distill.quantization.int8_fallback import by_sensitivity
+from distill.quantization.onnx_int8 import quantize_embeddings, quantize_qdq, quantize_weights
 from distill.runtime.session import OnnxSession
 
 LAYERS = [
@@ -56,7 +55,7 @@ def test_static_int8_is_near_torch(model, plain, rows, tmp_path, calibration, pe
     scales = calibrated(plain, rows, calibration=calibration)
     assert set(scales) == set(LAYERS)
     target = tmp_path / "int8.onnx"
-    quantize_qdq(plain, target, scales=scales, per_channel=per_channel)
+    quantize_qdq(plain, target, Int8(scales=scales, per_channel=per_channel))
     with torch.inference_mode():
         expected = np.concatenate(
             [model(*(torch.from_numpy(part) for part in row)).logits.numpy() for row in rows]
@@ -67,8 +66,8 @@ def test_static_int8_is_near_torch(model, plain, rows, tmp_path, calibration, pe
 
 def test_everything_large_is_int8_and_the_fixed_scales_stand_in_the_graph(plain, rows, tmp_path):
     scales = calibrated(plain, rows, calibration="minmax")
-    quantize_qdq(plain, tmp_path / "a.onnx", scales=scales, per_channel=True)
-    quantize_qdq(plain, tmp_path / "b.onnx", scales=scales, per_channel=True)
+    quantize_qdq(plain, tmp_path / "a.onnx", Int8(scales=scales))
+    quantize_qdq(plain, tmp_path / "b.onnx", Int8(scales=scales))
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
     graph = onnx.load(str(tmp_path / "a.onnx")).graph
     values = {tensor.name: tensor for tensor in graph.initializer}
@@ -95,7 +94,7 @@ def test_the_runtime_computes_the_products_in_int8(plain, rows, tmp_path):
     import onnxruntime as ort
 
     scales = calibrated(plain, rows, calibration="minmax")
-    quantize_qdq(plain, tmp_path / "int8.onnx", scales=scales, per_channel=True)
+    quantize_qdq(plain, tmp_path / "int8.onnx", Int8(scales=scales))
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -106,13 +105,11 @@ def test_the_runtime_computes_the_products_in_int8(plain, rows, tmp_path):
 
 def test_excluded_layers_stay_in_fp32(plain, rows, tmp_path):
     scales = calibrated(plain, rows, calibration="minmax")
-    quantize_qdq(
-        plain, tmp_path / "int8.onnx", scales=scales, per_channel=True, exclude=["classifier"]
-    )
+    quantize_qdq(plain, tmp_path / "int8.onnx", Int8(scales=scales, exclude=["classifier"]))
     assert [p.name for p in products(load_graph(tmp_path / "int8.onnx"))] == ["classifier"]
     partial = {name: scale for name, scale in scales.items() if name != "classifier"}
     with pytest.raises(ModelError, match="no scales for classifier"):
-        quantize_qdq(plain, tmp_path / "x.onnx", scales=partial, per_channel=True)
+        quantize_qdq(plain, tmp_path / "x.onnx", Int8(scales=partial))
 
 
 def test_without_rows_there_is_nothing_to_calibrate_with(plain):
@@ -168,7 +165,7 @@ def test_the_layer_that_int8_ruins_is_found(model, rows, tmp_path):
         broken.bert.encoder.layer[0].intermediate.dense.bias[5] = 0.0
         broken.bert.encoder.layer[0].output.dense.weight[:, 5] = 1e4  # times gelu(0) = 0
     export_onnx(broken, tmp_path / "broken.onnx")
-    ordered = by_sensitivity(tmp_path / "broken.onnx", rows[:6], per_channel=True)
+    ordered = by_sensitivity(tmp_path / "broken.onnx", rows[:6], Int8())
     assert sorted(name for name, _ in ordered) == sorted(LAYERS)
     assert ordered[0][0] == "bert.encoder.layer.0.output.dense"
     assert ordered[0][1] > 10 * ordered[1][1]

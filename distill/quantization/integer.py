@@ -10,14 +10,15 @@ Legend: B batch, L length, K inputs and N outputs of a product, H heads, d width
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnx
 from onnx import helper, numpy_helper
 
-from distill.compression.graph import (
+from distill.quantization.graph import (
+    Int8,
     Scales,
     add_constant,
     add_int8_weight,
@@ -30,14 +31,7 @@ _MIDDLE = 128  # the zero point of a symmetric grid in unsigned 8 bits
 _REACH = 127.0
 
 
-def integer_products(
-    model: Any,
-    names: Collection[str],
-    *,
-    scales: Mapping[str, Scales] | None,
-    per_channel: bool,
-    weight_bits: int = 7,
-) -> None:
+def integer_products(model: Any, names: Collection[str], int8: Int8) -> None:
     r"""Replace products by ``MatMulIntegerToFloat``, which multiplies 8 bits by 8 bits.
 
     With calibrated scales the product adds its bias too. With one scale for each token,
@@ -49,51 +43,36 @@ def integer_products(
     Args:
         model: changed in place; ``Gemm`` nodes must have been made plain.
         names: the products; others stay in fp32.
-        scales: of the activations by product name; ``None`` takes one for each token.
-        per_channel: one scale for each column of a weight, where ``Scales.weight`` has none.
-        weight_bits: 7 or 8; products with 8 overflow on x86 without VNNI.
+        int8: the scales.
     """
     graph = _Graph(model)
-    copies: dict[tuple[Any, ...], _Copy] = {}
-    merged: set[str] = set()
-    nodes: list[Any] = []
     for node in model.graph.node:
-        if node.output[0] in merged:
+        if node.output[0] in graph.merged:
             continue
-        if node.name not in names or node.op_type != "MatMul" or node.input[1] not in graph.values:
-            nodes.append(node)
-            continue
-        chosen = Scales(None, _MIDDLE) if scales is None else scales[node.name]
-        key = (node.input[0], chosen.scale, chosen.zero_point)
-        if key not in copies:
-            copies[key] = _quantized(model, nodes, node, chosen)
-        copy, out, bias = copies[key], node.output[0], ""
-        if copy.per_token is None and (sum_ := graph.bias_of(node)) is not None:
-            merged.add(sum_.output[0])
-            bias, out = next(name for name in sum_.input if name != out), sum_.output[0]
-        weight = add_int8_weight(
-            model,
-            node.name,
-            graph.values[node.input[1]],
-            chosen,
-            weight_bits=weight_bits,
-            per_channel=per_channel,
-        )
-        product = out if copy.per_token is None else f"{out}_scaled"
-        inputs = [copy.name, f"{weight}_int8", copy.scale, f"{weight}_scale", copy.zero, "", bias]
-        while not inputs[-1]:
-            inputs.pop()
-        nodes.append(
-            helper.make_node(
-                "MatMulIntegerToFloat", inputs, [product], name=node.name, domain=_DOMAIN
-            )
-        )
-        if copy.per_token is not None:
-            inputs = [product, copy.per_token]
-            nodes.append(helper.make_node("Mul", inputs, [out], name=f"{node.name}.rescale"))
-    replace_nodes(model, nodes)
+        if node.name in names and node.op_type == "MatMul" and node.input[1] in graph.values:
+            _integer_product(graph, node, int8)
+        else:
+            graph.nodes.append(node)
+    replace_nodes(model, graph.nodes)
     drop_unused(model)
     _import_domain(model)
+
+
+def _integer_product(graph: _Graph, node: Any, int8: Int8) -> None:
+    """Append what stands in a product's place, and its bias's where the kernel adds it."""
+    chosen = Scales(None, _MIDDLE) if int8.scales is None else int8.scales[node.name]
+    copy, out, bias = graph.quantized(node, chosen), node.output[0], ""
+    if copy.per_token is None and (sum_ := graph.bias_of(node)) is not None:
+        graph.merged.add(sum_.output[0])
+        bias, out = next(name for name in sum_.input if name != out), sum_.output[0]
+    weight = add_int8_weight(graph.model, node.name, graph.values[node.input[1]], int8)
+    product = out if copy.per_token is None else f"{out}_scaled"
+    inputs = [copy.name, f"{weight}_int8", copy.scale, f"{weight}_scale", copy.zero, "", bias]
+    while not inputs[-1]:
+        inputs.pop()
+    graph.add("MatMulIntegerToFloat", inputs, product, node.name, domain=_DOMAIN)
+    if copy.per_token is not None:
+        graph.add("Mul", [product, copy.per_token], out, f"{node.name}.rescale")
 
 
 def fix_order(model: Any) -> None:
@@ -131,6 +110,7 @@ def fix_order(model: Any) -> None:
     _import_domain(model)
 
 
+@dataclass(frozen=True)
 class _Copy:
     """The 8-bit copy of an activation: names of its values.
 
@@ -141,20 +121,31 @@ class _Copy:
         per_token: of the tokens' scales, (..., 1).
     """
 
-    def __init__(self, name: str, scale: str, zero: str, per_token: str | None) -> None:
-        self.name, self.scale, self.zero, self.per_token = name, scale, zero, per_token
+    name: str
+    scale: str
+    zero: str
+    per_token: str | None
 
 
 class _Graph:
-    """Constants and readers of a graph's values."""
+    """A graph that is written anew: its constants, the readers of its values, its new nodes."""
 
     def __init__(self, model: Any) -> None:
+        self.model = model
         self.values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        self.nodes: list[Any] = []
+        self.merged: set[str] = set()
+        self._copies: dict[tuple[Any, ...], _Copy] = {}
         self._readers: dict[str, list[Any]] = {}
         for node in model.graph.node:
             for name in node.input:
                 self._readers.setdefault(name, []).append(node)
         self._outputs = {value.name for value in model.graph.output}
+
+    def add(self, kind: str, inputs: list[str], out: str, name: str, **more: Any) -> str:
+        """Append a node; the name of its value."""
+        self.nodes.append(helper.make_node(kind, inputs, [out], name=name, **more))
+        return out
 
     def bias_of(self, node: Any) -> Any | None:
         """The sum with a bias (N,) that alone reads a product."""
@@ -166,40 +157,41 @@ class _Graph:
         width = (self.values[node.input[1]].shape[1],)
         return readers[0] if other in self.values and self.values[other].shape == width else None
 
+    def quantized(self, node: Any, chosen: Scales) -> _Copy:
+        """The 8-bit copy of a product's activation (..., K), made where there is none yet."""
+        tensor, prefix = node.input[0], f"{node.name}.input"
+        key = (tensor, chosen.scale, chosen.zero_point)
+        if key in self._copies:
+            return self._copies[key]
+        scale, zero = f"{prefix}_scale", f"{prefix}_zero"
+        add_constant(self.model, scale, np.float32(1.0 if chosen.scale is None else chosen.scale))
+        add_constant(self.model, zero, np.uint8(chosen.zero_point))
+        own: str | None = None
+        if chosen.scale is None:
+            own, tensor = self._scaled(tensor, prefix)
+        coded = self.add(
+            "QuantizeLinear", [tensor, scale, zero], f"{prefix}_uint8", f"{prefix}.quantize"
+        )
+        self._copies[key] = _Copy(coded, scale, zero, own)
+        return self._copies[key]
 
-def _quantized(model: Any, nodes: list[Any], node: Any, chosen: Scales) -> _Copy:
-    """Append what quantises a product's activation, (..., K)."""
-    tensor, prefix = node.input[0], f"{node.name}.input"
-    scale, zero, coded = f"{prefix}_scale", f"{prefix}_zero", f"{prefix}_uint8"
-    add_constant(model, scale, np.float32(1.0 if chosen.scale is None else chosen.scale))
-    add_constant(model, zero, np.uint8(chosen.zero_point))
-    own: str | None = None
-    if chosen.scale is None:
-        own, tensor = _scaled(model, nodes, tensor, prefix)
-    inputs = [tensor, scale, zero]
-    nodes.append(helper.make_node("QuantizeLinear", inputs, [coded], name=f"{prefix}.quantize"))
-    return _Copy(coded, scale, zero, own)
-
-
-def _scaled(model: Any, nodes: list[Any], tensor: str, prefix: str) -> tuple[str, str]:
-    """Append the scale of each token, (..., 1), and the tensor divided by it, (..., K)."""
-    axes, reach, least = f"{prefix}_axes", f"{prefix}_reach", f"{prefix}_least"
-    add_constant(model, axes, np.array([-1], dtype=np.int64))
-    add_constant(model, reach, np.float32(1.0 / _REACH))
-    add_constant(model, least, np.float32(np.finfo(np.float32).tiny * 256))
-    steps = [
-        ("Abs", [tensor], "size"),
-        ("ReduceMax", [f"{prefix}_size", axes], "largest"),
-        ("Mul", [f"{prefix}_largest", reach], "step"),
-        ("Max", [f"{prefix}_step", least], "token_scale"),  # a token of zeros
-        ("Div", [tensor, f"{prefix}_token_scale"], "scaled"),
-    ]
-    for kind, inputs, out in steps:
-        node = helper.make_node(kind, inputs, [f"{prefix}_{out}"], name=f"{prefix}.{out}")
-        nodes.append(node)
-    return f"{prefix}_token_scale", f"{prefix}_scaled"
+    def _scaled(self, tensor: str, prefix: str) -> tuple[str, str]:
+        """Append the scale of each token, (..., 1), and the tensor divided by it, (..., K)."""
+        axes, reach, least = f"{prefix}_axes", f"{prefix}_reach", f"{prefix}_least"
+        add_constant(self.model, axes, np.array([-1], dtype=np.int64))
+        add_constant(self.model, reach, np.float32(1.0 / _REACH))
+        add_constant(self.model, least, np.float32(np.finfo(np.float32).tiny * 256))
+        for kind, inputs, out in (
+            ("Abs", [tensor], "size"),
+            ("ReduceMax", [f"{prefix}_size", axes], "largest"),
+            ("Mul", [f"{prefix}_largest", reach], "step"),
+            ("Max", [f"{prefix}_step", least], "token_scale"),  # a token of zeros
+            ("Div", [tensor, f"{prefix}_token_scale"], "scaled"),
+        ):
+            self.add(kind, inputs, f"{prefix}_{out}", f"{prefix}.{out}")
+        return f"{prefix}_token_scale", f"{prefix}_scaled"
 
 
 def _import_domain(model: Any) -> None:
     if _DOMAIN not in {entry.domain for entry in model.opset_import}:
-        model.opset_import.append(onnx.helper.make_opsetid(_DOMAIN, 1))
+        model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))

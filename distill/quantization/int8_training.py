@@ -20,7 +20,7 @@ from __future__ import annotations
 import copy
 import itertools
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,15 +29,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from distill.compression.graph import Scales
-from distill.compression.qat_checkpoint import Int8Checkpoint
 from distill.console import Bar
 from distill.errors import DataError, ModelError
 from distill.export.quiet import quiet
 from distill.modules.base import Batch, LossOf, step_seed
 from distill.modules.interrupt import Interrupt
 from distill.modules.optimizer import rate_factor
-from distill.recipe.schema import TrainConfig
+from distill.quantization.graph import EVERY_TOKEN, Int8, Scales
+from distill.quantization.int8_checkpoint import Int8Checkpoint
+from distill.section import TrainConfig
 
 logger = logging.getLogger("distill")
 
@@ -50,7 +50,7 @@ class Trained:
 
     Args:
         model: with fp32 weights, ready to be exported.
-        scales: by layer name, as :func:`distill.compression.quantize.quantize_onnx` takes them.
+        scales: by layer name, as :class:`distill.quantization.graph.Int8` takes them.
         calibration: NNI's own record, as it came: layer, target (``weight``, ``_input_0``), facts.
     """
 
@@ -59,19 +59,32 @@ class Trained:
     calibration: dict[str, Any]
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Lessons:
+    """What a training for int8 learns from.
+
+    Args:
+        loss_of: ``loss_of(model, batch)``, a scalar.
+        batches: the batches of one epoch, the same ones each time; called with its number from 0.
+        steps: batches in an epoch.
+        seed: seeds dropout, each step by its number.
+        checkpoint: what a stopped training goes on from; ``None`` begins anew.
+    """
+
+    loss_of: LossOf
+    batches: Batches
+    steps: int
+    seed: int = 0
+    checkpoint: Int8Checkpoint | None = None
+
+
 def train_int8(
     model: PreTrainedModel,
+    lessons: Lessons,
     *,
-    loss_of: LossOf,
-    batches: Batches,
-    steps: int,
     config: TrainConfig,
     algorithm: str = "qat",
-    per_channel: bool = True,
-    weight_bits: int = 7,
-    exclude: Collection[str] = (),
-    seed: int = 0,
-    checkpoint: Int8Checkpoint | None = None,
+    int8: Int8 = EVERY_TOKEN,
 ) -> Trained:
     """Train a copy of a model with int8 simulated in its Linear layers.
 
@@ -79,17 +92,10 @@ def train_int8(
 
     Args:
         model: a model of ``transformers``, stock or pruned; left as it is.
-        loss_of: ``loss_of(model, batch)``, a scalar.
-        batches: gives the batches of one epoch, the same ones each time; called with its number
-            from 0.
-        steps: batches in an epoch.
+        lessons: what it learns from.
         config: epochs (or steps), learning rate, schedule, weight decay, clipping and dropout.
         algorithm: ``qat`` or ``lsq``.
-        per_channel: one scale for each output of a layer's weight, else one for each weight.
-        weight_bits: the grid of the weights, 7 or 8 bits.
-        exclude: names of layers that stay in fp32.
-        seed: seeds dropout, each step by its number.
-        checkpoint: what a stopped training goes on from; left out, it begins anew.
+        int8: the grid of the weights, without scales, which are what is learned.
 
     Raises:
         DataError: there are no batches.
@@ -97,13 +103,13 @@ def train_int8(
         ModelError: there is nothing to quantise, or training diverged.
         RunFolderError: the checkpoint is of another training.
     """
-    if steps < 1:
+    if lessons.steps < 1:
         raise DataError("no batches to train with")
     trained = copy.deepcopy(model).train()
     names = [
         name
         for name, module in trained.named_modules()
-        if isinstance(module, nn.Linear) and module.weight.numel() and name not in exclude
+        if isinstance(module, nn.Linear) and module.weight.numel() and name not in int8.exclude
     ]
     if not names:
         raise ModelError("no Linear layer to quantise")
@@ -114,16 +120,14 @@ def train_int8(
     plan = {
         "layers": names,
         "algorithm": algorithm,
-        "per_channel": per_channel,
-        "weight_bits": weight_bits,
-        "epoch": steps,
-        "steps": config.steps or config.epochs * steps,
-        "seed": seed,
+        "per_channel": int8.per_channel,
+        "weight_bits": int8.weight_bits,
+        "epoch": lessons.steps,
+        "steps": config.steps or config.epochs * lessons.steps,
+        "seed": lessons.seed,
     }
-    settings = _settings(names, algorithm, per_channel, weight_bits)
-    loop = _Loop(trained, loss_of, batches, config=config, plan=plan, checkpoint=checkpoint)
     with quiet("nni"), torch.random.fork_rng(devices=[]):
-        calibration = _compress(loop, settings, algorithm)
+        calibration = _compress(_Loop(trained, lessons, config=config, plan=plan))
     scales = {name: _scales(name, entry) for name, entry in calibration.items()}
     return Trained(trained.eval(), scales, calibration)
 
@@ -133,11 +137,14 @@ class _Loop:
     """The training itself, in the form in which NNI calls it."""
 
     model: PreTrainedModel
-    loss_of: LossOf
-    batches: Batches
+    lessons: Lessons
     config: TrainConfig
     plan: dict[str, Any]
-    checkpoint: Int8Checkpoint | None
+
+    @property
+    def checkpoint(self) -> Int8Checkpoint | None:
+        """What a stopped training goes on from."""
+        return self.lessons.checkpoint
 
     @property
     def total(self) -> int:
@@ -150,7 +157,7 @@ class _Loop:
         return self.checkpoint is not None and self.checkpoint.path.is_file()
 
     def step(self, batch: Batch) -> Tensor:
-        return self.loss_of(self.model, batch)
+        return self.lessons.loss_of(self.model, batch)
 
     def __call__(self, _: Any, optimizer: Any, step: Any, *__: Any, **___: Any) -> None:
         before = 0
@@ -172,7 +179,7 @@ class _Loop:
     def _rest(self, done: int) -> Iterator[Batch]:
         """The batches that were not trained on yet."""
         first, skipped = divmod(done, int(self.plan["epoch"]))
-        epochs = (self.batches(epoch) for epoch in itertools.count(first))
+        epochs = (self.lessons.batches(epoch) for epoch in itertools.count(first))
         left = itertools.islice(itertools.chain.from_iterable(epochs), skipped, None)
         return itertools.islice(left, self.total - done)
 
@@ -193,15 +200,13 @@ class _Loop:
             self.checkpoint.save(self.model, optimizer, done=done, plan=self.plan)
 
 
-def _settings(
-    names: list[str], algorithm: str, per_channel: bool, weight_bits: int
-) -> list[dict[str, Any]]:
+def _settings(plan: dict[str, Any]) -> list[dict[str, Any]]:
     """NNI's configuration: symmetric weights, inputs on the grid that the runtime has."""
-    symmetric = algorithm == "lsq"  # NNI learns symmetric scales only
+    symmetric = plan["algorithm"] == "lsq"  # NNI learns symmetric scales only
     weight = {
-        "quant_dtype": f"int{weight_bits}",
+        "quant_dtype": f"int{plan['weight_bits']}",
         "quant_scheme": "symmetric",
-        "granularity": "out_channel" if per_channel else "default",
+        "granularity": "out_channel" if plan["per_channel"] else "default",
     }
     incoming = {
         "quant_dtype": "int8" if symmetric else "uint8",
@@ -209,12 +214,12 @@ def _settings(
         "granularity": "default",
     }
     return [
-        {"op_names": names, "target_names": ["weight"], **weight},
-        {"op_names": names, "target_names": ["_input_"], **incoming},
+        {"op_names": plan["layers"], "target_names": ["weight"], **weight},
+        {"op_names": plan["layers"], "target_names": ["_input_"], **incoming},
     ]
 
 
-def _compress(loop: _Loop, settings: list[dict[str, Any]], algorithm: str) -> dict[str, Any]:
+def _compress(loop: _Loop) -> dict[str, Any]:
     nni, quantizers, evaluator_class = _import_nni()
     config, model = loop.config, loop.model
     groups = [
@@ -225,7 +230,7 @@ def _compress(loop: _Loop, settings: list[dict[str, Any]], algorithm: str) -> di
         groups, lr=config.lr, weight_decay=config.weight_decay, fused=True
     )
     evaluator = evaluator_class(loop, optimizer, loop.step)
-    quantizer = quantizers[algorithm](model, settings, evaluator)
+    quantizer = quantizers[loop.plan["algorithm"]](model, _settings(loop.plan), evaluator)
     if loop.goes_on:
         quantizer.is_init = True  # learned scales do not start again
     _, calibration = quantizer.compress(loop.total, None)

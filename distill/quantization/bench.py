@@ -1,0 +1,206 @@
+"""Ways to make a model int8, each written, scored, weighed and timed by the same code."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from transformers import PreTrainedModel
+
+from distill.evaluation.cost import bytes_of
+from distill.quantization.calibrate import Row, calibrated
+from distill.quantization.graph import Int8, Scales
+from distill.quantization.int8_training import Lessons
+from distill.quantization.methods.base import QuantizeStage
+from distill.quantization.onnx_int8 import quantize_onnx
+
+logger = logging.getLogger("distill")
+
+
+class Run(Protocol):
+    """Data, models and measurements, as a quantize stage offers them."""
+
+    @property
+    def name(self) -> str:
+        """The stage's."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """The stage's."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """The name of the score."""
+        ...
+
+    @property
+    def openvino(self) -> bool:
+        """Whether the bundle will hold OpenVINO's files."""
+        ...
+
+    def rows(self, count: int) -> list[Row]:
+        """Training rows, the same ones for the same seed."""
+        ...
+
+    def score(self, path: Path, format: str) -> float:
+        """The score of a file on the validation rows."""
+        ...
+
+    def milliseconds(self, files: Sequence[tuple[Path, str]]) -> list[float]:
+        """Medians of one row at the usual length, of files with their formats, in turns."""
+        ...
+
+    def student(self) -> PreTrainedModel:
+        """The student as it comes to the stage."""
+        ...
+
+    def lessons(self, batch_size: int) -> Lessons:
+        """What a training for int8 learns from."""
+        ...
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way that was tried.
+
+    Args:
+        what: in words, such as ``dynamic, per channel``.
+        format: a key of :data:`distill.runtime.backends.ENGINES`.
+        path: the file.
+        score: on the validation rows.
+        drop: how much lower that is than in fp32.
+        bytes: of the weights.
+        ms: median of one row at the usual length, where it was timed.
+        facts: what the bundle says of the format, such as ``activation_scales``.
+    """
+
+    what: str
+    format: str
+    path: Path
+    score: float
+    drop: float
+    bytes: int
+    ms: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def record(self) -> dict[str, Any]:
+        """For ``stage.json``."""
+        return {
+            key: value for key, value in asdict(self).items() if key not in ("path", "facts")
+        } | dict(self.facts)
+
+    def line(self, metric: str) -> str:
+        """In one line."""
+        time = "" if self.ms is None else f", {self.ms:.3g} ms"
+        size = f"{self.bytes / 1e6:.3g} MB"
+        return f"{self.what}: {metric} {self.score:.4f} ({0.0 - self.drop:+.4f}), {size}{time}"
+
+
+class Bench:
+    """Where candidates of one stage are made; keeps what was tried, in order.
+
+    Args:
+        config: the stage's configuration.
+        run: what the stage has of its run.
+        plain: the fp32 ``.onnx`` file.
+    """
+
+    def __init__(self, config: QuantizeStage, run: Run, plain: Path) -> None:
+        self.config = config
+        self.run = run
+        self.plain = plain
+        self.before = run.score(plain, "onnx")
+        self.tried: list[Candidate] = []
+        self.folder = run.folder / "tried"
+        # A stage that was killed begins anew: its candidates are not looked at.
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Training rows to calibrate with."""
+        return self.run.rows(self.config.calibration_rows)
+
+    @cached_property
+    def scales(self) -> Mapping[str, Scales]:
+        """Calibrated scales of the fp32 graph."""
+        return calibrated(self.plain, self.rows, calibration=self.config.calibration)
+
+    def try_int8(
+        self,
+        how: str,
+        int8: Int8,
+        *,
+        source: Path | None = None,
+        format: str = "onnx-int8",
+        write: Callable[[Path, Path, Int8], None] = quantize_onnx,
+        activation_scales: str = "calibrated",
+    ) -> Candidate:
+        """Try products in int8.
+
+        Args:
+            how: the method in words.
+            int8: the scales.
+            source: the fp32 file; ``None`` takes the stage's.
+            format: ``onnx-int8`` or ``openvino-int8``.
+            write: writes it.
+            activation_scales: what the bundle says of them.
+        """
+        channels = "per channel" if int8.per_channel else "per tensor"
+        engine = ", OpenVINO" if format == "openvino-int8" else ""
+        return self.try_out(
+            f"{how}, {channels}{excluded(int8.exclude)}{engine}",
+            format,
+            lambda path: write(source or self.plain, path, int8),
+            facts=int8_facts(int8.weight_bits, activation_scales),
+        )
+
+    def try_out(
+        self,
+        what: str,
+        format: str,
+        make: Callable[[Path], None],
+        *,
+        facts: Mapping[str, Any] = {},
+    ) -> Candidate:
+        """Write a candidate's file, score it, and say what came out."""
+        suffix = ".xml" if format.startswith("openvino") else ".onnx"
+        path = self.folder / f"{len(self.tried):02d}{suffix}"
+        make(path)
+        score = self.run.score(path, format)
+        drop = self.before - score
+        candidate = Candidate(what, format, path, score, drop, bytes_of(path), facts=facts)
+        self.tried.append(candidate)
+        logger.info("%s: %s", self.run.name, candidate.line(self.run.metric))
+        return candidate
+
+    def passes(self, candidate: Candidate) -> bool:
+        """Whether a candidate's score is near enough to that in fp32."""
+        return candidate.drop <= self.config.max_drop + 1e-9  # a difference of rounded scores
+
+    def time(self) -> None:
+        """Time everything that was tried, in turns."""
+        times = self.run.milliseconds([(one.path, one.format) for one in self.tried])
+        self.tried = [replace(one, ms=ms) for one, ms in zip(self.tried, times, strict=True)]
+        for one in self.tried:
+            logger.info("  %s", one.line(self.run.metric))
+
+
+def int8_facts(weight_bits: int, activation_scales: str = "calibrated") -> dict[str, Any]:
+    """What the bundle says of products in int8."""
+    return {"activation_scales": activation_scales, "weight_bits": weight_bits}
+
+
+def excluded(names: Collection[str]) -> str:
+    """Which layers are left out, in words; nothing where none is."""
+    if not names:
+        return ""
+    first = ", ".join(list(names)[:3]) + (", ..." if len(names) > 3 else "")
+    return f", {len(names)} {'layer' if len(names) == 1 else 'layers'} in fp32 ({first})"
