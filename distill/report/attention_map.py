@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import base64
 import html
-import struct
-import zlib
+import io
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.image import imsave
 
 _WIDTH = 490.0  # of a panel that stands beside another
 _SMALLEST, _LARGEST = 9.0, 24.0  # of a cell
 _LETTERS = 12  # of a token; longer ones are cut
 #: Between the light and the dark page's blue, so that one picture serves both.
-_INK = bytes((0x3F, 0x74, 0xF5))
+_INK = (0x3F, 0x74, 0xF5)
 
 
 def attention_svg(
@@ -85,21 +85,9 @@ def picture(values: npt.NDArray[np.float32]) -> str:
 
     The root makes small probabilities visible; ``(opacity / 255) ** 2`` gives them back.
     """
-    size = len(values)
-    shades = np.rint(255 * np.sqrt(np.clip(values, 0.0, 1.0))).astype(np.uint8)
-    rows = b"".join(b"\x00" + row.tobytes() for row in shades)  # each behind its filter's number
-    png = b"\x89PNG\r\n\x1a\n" + b"".join(
-        (
-            _chunk(b"IHDR", struct.pack(">IIBBBBB", size, size, 8, 3, 0, 0, 0)),
-            _chunk(b"PLTE", _INK * 256),
-            _chunk(b"tRNS", bytes(range(256))),
-            _chunk(b"IDAT", zlib.compress(rows, 9)),
-            _chunk(b"IEND", b""),
-        )
-    )
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    check = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+    pixels = np.empty((*values.shape, 4), dtype=np.uint8)  # (L, L, red green blue opacity)
+    pixels[..., :3] = _INK
+    pixels[..., 3] = np.rint(255 * np.sqrt(np.clip(values, 0.0, 1.0)))
+    file = io.BytesIO()
+    imsave(file, pixels, format="png")
+    return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
