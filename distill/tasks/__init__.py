@@ -61,9 +61,26 @@ def on_register(refresh: Callable[[], Any]) -> None:
     _on_register.append(refresh)
 
 
+def _part(kind: str, name: str) -> Any:
+    """A module of a kind's package.
+
+    Raises:
+        ModelError: a package from outside cannot be imported.
+    """
+    try:
+        return importlib.import_module(f"{KINDS[kind]}.{name}")
+    except ImportError as error:
+        if KINDS[kind].startswith(f"{__name__}."):
+            raise
+        raise ModelError(
+            f"task.kind: the package '{KINDS[kind]}' of the kind '{kind}' cannot be imported "
+            f"({error}); mend or uninstall it"
+        ) from error
+
+
 def config_class(kind: str) -> type[TaskSection]:
     """The ``task`` section of one of :data:`KINDS`."""
-    config: type[TaskSection] = importlib.import_module(f"{KINDS[kind]}.config").CONFIG
+    config: type[TaskSection] = _part(kind, "config").CONFIG
     return config
 
 
@@ -113,13 +130,13 @@ def make_decoder(
 
 def decoder_class(kind: str) -> type[Decoder]:
     """The decoder of one of :data:`KINDS`; what is known of it without a model."""
-    decoder: type[Decoder] = importlib.import_module(f"{KINDS[kind]}.decode").DECODER
+    decoder: type[Decoder] = _part(kind, "decode").DECODER
     return decoder
 
 
 def task_class(kind: str) -> type[Task]:
     """The task of one of :data:`KINDS`."""
-    task: type[Task] = importlib.import_module(f"{KINDS[kind]}.task").TASK
+    task: type[Task] = _part(kind, "task").TASK
     return task
 
 

@@ -83,14 +83,21 @@ def test_from_recipe_to_int8_bundle(tmp_path: Path, tiny_recipe: Path) -> None:
         assert one["label"] == LABELS[int((shares < 0.5).sum())]  # the median
 
 
-def test_an_installed_package_adds_its_kinds(tmp_path: Path, tiny_recipe: Path) -> None:
+@pytest.mark.parametrize("package", ["ordinal", "nowhere"])
+def test_an_installed_package_adds_its_kinds(
+    tmp_path: Path, tiny_recipe: Path, package: str
+) -> None:
     info = tmp_path / "site" / "ordinal-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ordinal\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[distill.tasks]\nordinal = ordinal\n")
+    (info / "entry_points.txt").write_text(f"[distill.tasks]\nordinal = {package}\n")
     path = os.pathsep.join([str(info.parent), str(FOLDER), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-m", "distill", "validate", str(recipe_for(tiny_recipe))]
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    if package == "ordinal":
+        assert done.returncode == 0, done.stderr
+    else:
+        assert done.returncode == 2
+        assert "the package 'nowhere' of the kind 'ordinal' cannot be imported" in done.stderr
