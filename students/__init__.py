@@ -1,9 +1,9 @@
 """Small architectures and how they are initialised.
 
-Importing this package makes the ``Auto*`` classes of ``transformers`` know pruned BERTs.
+Importing this package makes the ``Auto*`` classes of ``transformers`` know pruned models.
 """
 
-from students import pruned_bert as pruned_bert
+from students import pruned as pruned
 from students.build import build_student
 from students.sizes import Size, resolve_size
 

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import BertConfig, BertModel, PreTrainedModel
+from transformers import BertConfig, BertModel, PreTrainedConfig, PreTrainedModel
 
 from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run
+from students.family import FAMILIES
 from students.folder import check_folder, read_config
 from students.from_folder import load_encoder_into
 from students.from_teacher import choose_layers, copy_weights
-from students.heads import HEADS
+from students.heads import class_of
 from students.pooling import POOLING
 from students.sizes import Size
 
@@ -45,7 +46,8 @@ def build_student(
     value are kept. What is not copied is drawn from ``seed``, whatever was drawn before.
 
     Args:
-        teacher: a BERT; it is not changed.
+        teacher: a model of one of :data:`~students.family.FAMILIES`, whose family the student is
+            of; it is not changed.
         size: the student's size.
         init: ``teacher-layers``, ``random``, or the folder of a model, or of a run that made one,
             whose encoder is taken.
@@ -56,15 +58,16 @@ def build_student(
         own_vocabulary: whether the folder's vocabulary is taken instead of the teacher's.
 
     Raises:
-        ModelError: the teacher is no plain BERT, the student does not fit into it, or the folder
-            holds another size.
+        ModelError: the teacher is pruned or of another family, the student does not fit into it, or
+            the folder holds another size.
 
     Example:
         >>> build_student(teacher, resolve_size("3x384"), init="teacher-layers", seed=42)
     """
-    if teacher.config.model_type != "bert":
+    if teacher.config.model_type not in FAMILIES:
         raise ModelError(
-            f"a student is built from a BERT, not from a '{teacher.config.model_type}'"
+            f"a student is built from one of {', '.join(FAMILIES)}, not from a "
+            f"'{teacher.config.model_type}'"
         )
     config = _student_config(teacher, size)
     if own_vocabulary:
@@ -73,7 +76,7 @@ def build_student(
     # The constructor draws all weights; a generator of its own leaves the caller's alone.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        student = HEADS[head](config)
+        student = class_of(config, head)(config)
     config.architectures = [type(student).__name__]
     if init == "random":
         return student
@@ -85,21 +88,27 @@ def build_student(
     return student
 
 
-def _student_config(teacher: PreTrainedModel, size: Size) -> BertConfig:
+def _student_config(teacher: PreTrainedModel, size: Size) -> PreTrainedConfig:
     if size.hidden % size.heads:
         raise ModelError(f"size '{size.name}': {size.heads} heads do not divide {size.hidden}")
-    # What BERT's config knows, and no more: where the teacher came from, code that came with it
-    # and switches of old versions say nothing of the student.
-    known = BertConfig().to_dict().keys() | {"id2label", "label2id", "problem_type", POOLING}
+    # What the family's config knows, and no more: where the teacher came from, code that came with
+    # it and switches of old versions say nothing of the student.
+    kind: type[PreTrainedConfig] = type(teacher.config)
+    known = kind().to_dict().keys() | {"id2label", "label2id", "problem_type", POOLING}
     known -= {"_name_or_path", "architectures", "dtype", "transformers_version"}
     inherited = {name: value for name, value in teacher.config.to_dict().items() if name in known}
-    inherited |= {
+    config = kind.from_dict(inherited)
+    sizes = {
         "num_hidden_layers": size.layers,
         "hidden_size": size.hidden,
         "num_attention_heads": size.heads,
-        "intermediate_size": size.ffn,
+        FAMILIES[kind.model_type].ffn_size: size.ffn,
     }
-    return BertConfig.from_dict(inherited)
+    if getattr(teacher.config, "embedding_size", None) == teacher.config.hidden_size:
+        sizes["embedding_size"] = size.hidden
+    for name, value in sizes.items():
+        setattr(config, name, value)
+    return config
 
 
 def blank_encoder(size: Size, *, tokens: int, pad_id: int, seed: int) -> PreTrainedModel:

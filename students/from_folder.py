@@ -10,7 +10,9 @@ from transformers import AutoModel, PreTrainedModel
 
 from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run
+from students.family import family_of
 from students.folder import check_folder, loading, read_config
+from students.heads import masked_head
 from students.sizes import Size
 from students.weights import check_loaded
 
@@ -24,25 +26,24 @@ def load_encoder_into(student: PreTrainedModel, folder: Path, size: Size) -> Non
         size: the student's size, which the folder's model must have.
 
     Raises:
-        ModelError: the folder holds no BERT, one of another size, or one without all weights.
+        ModelError: the folder holds a model of another family, of another size, or one without all
+            weights.
     """
     folder = check_folder(model_of_run(folder))
     found = read_config(folder)
-    if found.get("model_type") != "bert":
+    config = student.config
+    if found.get("model_type") != config.model_type:
         raise ModelError(
-            f"student.init: {folder} holds a '{found.get('model_type')}'; it must be a BERT"
+            f"student.init: {folder} holds a '{found.get('model_type')}'; it must be a "
+            f"'{config.model_type}', as the teacher is"
         )
-    wanted = {
-        "num_hidden_layers": size.layers,
-        "hidden_size": size.hidden,
-        "num_attention_heads": size.heads,
-        "intermediate_size": size.ffn,
-        "vocab_size": student.config.vocab_size,
-    }
+    names = ("num_hidden_layers", "hidden_size", "num_attention_heads")
+    keys = {name: config.attribute_map.get(name, name) for name in names}
+    wanted = [*names, family_of(config.model_type).ffn_size, "vocab_size"]
     differs = [
-        f"{name} {found.get(name)} (wanted {value})"
-        for name, value in wanted.items()
-        if found.get(name) != value
+        f"{name} {found.get(keys.get(name, name))} (wanted {getattr(config, name)})"
+        for name in wanted
+        if found.get(keys.get(name, name)) != getattr(config, name)
     ]
     if differs:
         raise ModelError(
@@ -59,13 +60,14 @@ def load_encoder_into(student: PreTrainedModel, folder: Path, size: Size) -> Non
         raise ModelError(f"student.init: {error}") from error
     weights = {n: w for n, w in encoder.state_dict().items() if n not in info["missing_keys"]}
     student.base_model.load_state_dict(weights, strict=False)
-    if hasattr(student, "cls"):
+    if masked_head(student) is not None:
         _load_heads(student, folder)
 
 
 def _load_heads(student: PreTrainedModel, folder: Path) -> None:
     """Take the heads of pre-training too, where the folder has them."""
-    own = {name: w for name, w in student.state_dict().items() if name.startswith("cls.")}
+    encoder = f"{student.base_model_prefix}."
+    own = {name: w for name, w in student.state_dict().items() if not name.startswith(encoder)}
     for file in sorted(folder.glob("*.safetensors")):
         with loading(folder), safe_open(file, framework="pt") as content:
             for name in own.keys() & set(content.keys()):

@@ -13,35 +13,42 @@ from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from distill.errors import ModelError
-
-#: Which rows and columns of the weights below each module are cut, by the end of its name.
-_AXES: dict[str, tuple[str, ...]] = {
-    "word_embeddings": ("all", "hidden"),
-    "position_embeddings": ("all", "hidden"),
-    "token_type_embeddings": ("all", "hidden"),
-    "LayerNorm": ("hidden",),
-    "attention.self.query": ("heads", "hidden"),
-    "attention.self.key": ("heads", "hidden"),
-    "attention.self.value": ("heads", "hidden"),
-    "attention.output.dense": ("hidden", "heads"),
-    "intermediate.dense": ("ffn", "hidden"),
-    "output.dense": ("hidden", "ffn"),
-    "pooler.dense": ("hidden", "hidden"),
-    "classifier": ("all", "hidden"),
-    "qa_outputs": ("all", "hidden"),
-}
+from students.anatomy import anatomy
+from students.family import family_of
 
 
-def axes_of(module: str) -> tuple[str, ...]:
+def axes_of(model: PreTrainedModel, module: str) -> tuple[str, ...]:
     """What the rows and columns of a module's weight are: ``hidden``, ``heads``, ``ffn``, ``all``.
 
     A bias, and the gain of a LayerNorm, has the rows only.
 
     Args:
-        module: its name in a BERT.
+        model: a model of a known family.
+        module: the name of one of its modules.
     """
+    parts = anatomy(model)
+    family = parts.family
+    embedded = "hidden" if parts.projection is None else "all"
+    axes = {
+        "_embeddings": ("all", embedded),
+        "embeddings.LayerNorm": (embedded,),
+        family.projection: ("hidden", "all"),
+        family.query: ("heads", "hidden"),
+        family.key: ("heads", "hidden"),
+        family.value: ("heads", "hidden"),
+        family.out: ("hidden", "heads"),
+        family.out_norm: ("hidden",),
+        family.up: ("ffn", "hidden"),
+        family.down: ("hidden", "ffn"),
+        family.down_norm: ("hidden",),
+        "pooler.dense": ("hidden", "hidden"),
+        "classifier": ("all", "hidden"),
+        "qa_outputs": ("all", "hidden"),
+        family.dense: ("hidden", "hidden"),
+        family.classifier: ("all", "hidden"),
+    }
     # The longest name wins: 'attention.output.dense' ends in 'output.dense' too.
-    return _AXES[max((end for end in _AXES if module.endswith(end)), key=len)]
+    return axes[max((end for end in axes if module.endswith(end)), key=len)]
 
 
 @dataclass(frozen=True)
@@ -52,9 +59,9 @@ class _Cut:
     heads: Tensor
     ffn: Tensor
 
-    def of(self, weight: Tensor, module: str) -> Tensor:
-        """The student's part of a teacher's tensor that lies below ``module``."""
-        for dimension, axis in enumerate(axes_of(module)[: weight.dim()]):
+    def of(self, weight: Tensor, axes: Sequence[str]) -> Tensor:
+        """The student's part of a teacher's tensor with these dimensions."""
+        for dimension, axis in enumerate(axes[: weight.dim()]):
             if axis != "all":
                 weight = weight.index_select(dimension, getattr(self, axis))
         return weight
@@ -110,31 +117,35 @@ def choose_layers(
 def copy_weights(teacher: PreTrainedModel, student: PreTrainedModel, chosen: Sequence[int]) -> None:
     """Copy what the teacher has of the student's parameters, cut to the student's width."""
     cut = _cut(teacher.config, student.config)
+    layers = f"{family_of(teacher.config.model_type).layers}."
     source = {
         name.removeprefix(f"{teacher.base_model_prefix}."): parameter
         for name, parameter in teacher.named_parameters()
     }
     with torch.no_grad():
         for name, parameter in student.named_parameters():
-            place = _teacher_name(name.removeprefix(f"{student.base_model_prefix}."), chosen)
+            place = _teacher_name(
+                name.removeprefix(f"{student.base_model_prefix}."), chosen, layers=layers
+            )
             # A bare encoder has no classifier, and may have no pooler: those stay as drawn.
             if place in source:
-                module = place.rpartition(".")[0]
-                parameter.copy_(cut.of(source[place].detach(), module))
+                axes = axes_of(teacher, place.rpartition(".")[0])
+                parameter.copy_(cut.of(source[place].detach(), axes))
 
 
-def _teacher_name(name: str, chosen: Sequence[int]) -> str:
+def _teacher_name(name: str, chosen: Sequence[int], *, layers: str) -> str:
     """``encoder.layer.0.x`` of the student as the teacher names what it is copied from."""
-    parts = name.split(".")
-    if parts[:2] == ["encoder", "layer"]:
-        parts[2] = str(chosen[int(parts[2])] - 1)
-    return ".".join(parts)
+    if not name.startswith(layers):
+        return name
+    number, _, rest = name.removeprefix(layers).partition(".")
+    return f"{layers}{chosen[int(number)] - 1}.{rest}"
 
 
 def _cut(teacher: PreTrainedConfig, student: PreTrainedConfig) -> _Cut:
+    ffn = family_of(teacher.model_type).ffn_size
     for what, ours, theirs in (
         ("wide", student.hidden_size, teacher.hidden_size),
-        ("wide in its feed-forward part", student.intermediate_size, teacher.intermediate_size),
+        ("wide in its feed-forward part", getattr(student, ffn), getattr(teacher, ffn)),
     ):
         if ours > theirs:
             raise ModelError(
@@ -149,4 +160,4 @@ def _cut(teacher: PreTrainedConfig, student: PreTrainedConfig) -> _Cut:
         rows = rows.flatten()
     else:
         rows = hidden
-    return _Cut(hidden=hidden, heads=rows, ffn=torch.arange(student.intermediate_size))
+    return _Cut(hidden=hidden, heads=rows, ffn=torch.arange(getattr(student, ffn)))

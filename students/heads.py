@@ -9,30 +9,27 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import (
-    BertForMaskedLM,
-    BertForPreTraining,
-    BertForQuestionAnswering,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    BertModel,
-    PreTrainedConfig,
-    PreTrainedModel,
-)
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from distill.errors import ModelError
+from distill.recipe.known import usable_positions
+from students.anatomy import anatomy, inputs_of
+from students.family import PRUNED, family_of
 from students.pooling import DENSE, POOLING, sentence_vectors
+from students.pruned import AUTO, pruned_class
 
-#: What may stand on a student's encoder: the heads of tasks, nothing, or those of pre-training.
-HEADS: dict[str, type[PreTrainedModel]] = {
-    "classification": BertForSequenceClassification,
-    "tokens": BertForTokenClassification,
-    "spans": BertForQuestionAnswering,
-    "vectors": BertModel,
-    "none": BertModel,
-    "mlm": BertForMaskedLM,
-    "mlm+nsp": BertForPreTraining,
+#: What may stand on an encoder: the heads of tasks, nothing, or those of pre-training; and how the
+#: names of the classes of ``transformers`` end.
+HEADS = {
+    "classification": "ForSequenceClassification",
+    "tokens": "ForTokenClassification",
+    "spans": "ForQuestionAnswering",
+    "vectors": "Model",
+    "none": "Model",
+    "mlm": "ForMaskedLM",
+    "mlm+nsp": "ForPreTraining",
 }
 #: Heads that give an output for each token.
 TOKEN_LEVEL = ("tokens", "spans")
@@ -41,11 +38,71 @@ PARAMETERS = {"classification": "classifier", "tokens": "classifier", "spans": "
 #: Where older versions of sentence-transformers name the activation of a cross-encoder.
 _OLD_ACTIVATION = "sbert_ce_default_activation_function"
 _ACTIVATIONS = {"Sigmoid": "sigmoid", "Identity": "none"}
-_SUFFIXES = {
-    "ForSequenceClassification": "classification",
-    "ForTokenClassification": "tokens",
-    "ForQuestionAnswering": "spans",
-}
+_SUFFIXES = {HEADS[head]: head for head in PARAMETERS}
+
+
+def class_of(config: PreTrainedConfig, head: str) -> type[PreTrainedModel]:
+    """The class of a model with a head, stock or pruned as its config is.
+
+    Args:
+        config: the model's.
+        head: a key of :data:`HEADS`.
+
+    Raises:
+        ModelError: the family has no such class; that of a pruned model has the heads of tasks.
+    """
+    kind, end = config.model_type, HEADS[head]
+    family = family_of(kind)
+    if kind.startswith(PRUNED):
+        if end not in AUTO.values():
+            raise ModelError(f"a {kind} has no class for '{head}'")
+        return pruned_class(family.name, end)
+    found: type[PreTrainedModel] | None = getattr(transformers, f"{family.prefix}{end}", None)
+    lacks = {"mlm": family.mlm is None, "mlm+nsp": family.nsp is None}
+    if found is None or lacks.get(head, False):
+        raise ModelError(f"the family '{family.name}' has no head '{head}'")
+    return found
+
+
+def last_linear(model: PreTrainedModel) -> nn.Linear:
+    """The layer whose outputs are a model's logits."""
+    head = head_of(model)
+    path = anatomy(model).family.classifier if head == "classification" else PARAMETERS[head]
+    return cast(nn.Linear, model.get_submodule(path))
+
+
+def classify(model: PreTrainedModel, hidden: Tensor) -> Tensor:
+    """A sequence classifier's logits (B, C) from last hidden states, of which it reads the first.
+
+    Args:
+        model: the classifier.
+        hidden: (B, L, D), or those of the first token alone, (B, 1, D).
+    """
+    classifier: Any = model.get_submodule("classifier")
+    pooler = getattr(model.base_model, "pooler", None)
+    return cast(Tensor, classifier(hidden if pooler is None else pooler(hidden)))
+
+
+def positions_of(model: PreTrainedModel) -> int:
+    """How many tokens a model reads at most."""
+    return usable_positions(model.config.to_dict())
+
+
+def masked_head(model: nn.Module) -> nn.Module | None:
+    """The masked-language head: from hidden states (..., D) to logits (..., V)."""
+    return _inner(model, anatomy(model).family.mlm)
+
+
+def relation_head(model: nn.Module) -> nn.Module | None:
+    """The head that tells whether a text follows another: from the pooler (B, D) to (B, 2)."""
+    return _inner(model, anatomy(model).family.nsp)
+
+
+def _inner(model: nn.Module, path: str | None) -> nn.Module | None:
+    try:
+        return None if path is None else model.get_submodule(path)
+    except AttributeError:
+        return None
 
 
 def head_of(model: PreTrainedModel | PreTrainedConfig) -> str:
@@ -112,7 +169,7 @@ def logits_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
 
     Args:
         model: a model with a head, or a sentence encoder.
-        inputs: ``input_ids``, ``attention_mask`` and ``token_type_ids``, each (B, L).
+        inputs: a batch; what the model reads of it is given to it, each (B, L).
 
     Returns:
         - a classifier's logits, (B, C);
@@ -123,7 +180,7 @@ def logits_of(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
     Raises:
         ModelError: the model has no head.
     """
-    return read_logits(model, model(**inputs), inputs.get("attention_mask"))
+    return read_logits(model, model(**inputs_of(model, inputs)), inputs.get("attention_mask"))
 
 
 def read_logits(model: nn.Module, output: Any, mask: Tensor | None) -> Tensor:

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
+
+from students.family import Family
 
 #: A config's key that marks an encoder as a sentence encoder: one of :data:`POOLINGS`, or several
 #: with ``+`` between them.
@@ -109,20 +111,27 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 ACTIVATIONS = tuple(_ACTIVATIONS)
 
 
-class SentenceBert(BertModel):
-    """A BERT with layers behind its pooling, such as the Dense modules of sentence-transformers.
+class _Layers:
+    """Layers behind the pooling, such as the Dense modules of sentence-transformers."""
 
-    ``config.distill_dense`` holds ``in_features``, ``out_features``, ``bias`` and ``activation``
-    (one of :data:`ACTIVATIONS`) of each.
-    """
-
-    def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
-        super().__init__(config, add_pooling_layer=add_pooling_layer)
-        self.sentence_layers = nn.ModuleList(
+    def __init__(self, config: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)  # type: ignore[call-arg]
+        own: Any = self
+        own.sentence_layers = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(one["in_features"], one["out_features"], bias=one["bias"]),
                 _ACTIVATIONS[one["activation"]](),
             )
             for one in getattr(config, DENSE)
         )
-        self.post_init()
+        own.post_init()
+
+
+def sentence_class(family: Family) -> Any:
+    """The class of an encoder with layers behind its pooling.
+
+    ``config.distill_dense`` holds ``in_features``, ``out_features``, ``bias`` and ``activation``
+    (one of :data:`ACTIVATIONS`) of each.
+    """
+    stock = getattr(transformers, f"{family.prefix}Model")
+    return type(f"Sentence{family.prefix}Model", (_Layers, stock), {})

@@ -54,7 +54,7 @@ class SentenceModules:
 
     Args:
         pooling: as :func:`students.pooling.pool` takes it.
-        dense: the layers behind it, as :class:`students.pooling.SentenceBert` takes them.
+        dense: the layers behind it, as :func:`students.pooling.sentence_class` takes them.
         weights: the file with the weights of each.
         normalize: whether vectors get length 1.
         max_length: tokens kept of a text; ``None`` where nothing says so.

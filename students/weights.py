@@ -23,8 +23,8 @@ _TITLES = {"classifier": "classification", "qa_outputs": "question answering"}
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
 #: Parts of a checkpoint that a model with another head leaves aside: the pooler and the heads of
 #: pre-training.
-_OTHER_HEADS = ("pooler.", "cls.")
-_ENCODER = ("embeddings.", "encoder.")
+_OTHER_HEADS = ("pooler.", "cls.", "lm_head.", "generator_", "discriminator_predictions.")
+_ENCODER = ("embeddings.", "embeddings_project.", "encoder.")
 _LAYER = re.compile(r"(.*\blayer\.)(\d+)\.")
 _TAG = re.compile(r"O|[BIES]-.+")
 _GENERIC = re.compile(r"LABEL_\d+")
@@ -172,6 +172,8 @@ def find_head(folder: Path) -> str:
     names = weight_names(folder)
     if "qa_outputs.weight" in names:
         return "spans"
+    if "classifier.out_proj.weight" in names:
+        return "classification"
     if "classifier.weight" not in names:
         return encoder
     labels = [str(name) for name in (config.get("id2label") or {}).values()]

@@ -68,7 +68,7 @@ def freeze_lower(model: PreTrainedModel, layers: int) -> PreTrainedModel:
             f"freeze_layers: {layers} layers cannot be frozen: the teacher has {parts.depth}"
         )
     if layers:
-        parts.embeddings.requires_grad_(False)
+        parts.below.requires_grad_(False)
         for layer in parts.layers[:layers]:
             layer.requires_grad_(False)
     return model

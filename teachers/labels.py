@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from typing import cast
 
 import torch
-from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from distill.errors import ModelError
+from students.heads import last_linear
 
 logger = logging.getLogger("distill")
 
@@ -55,7 +55,7 @@ def align_labels(
             "outputs in order in teacher.labels, or add teacher.finetune"
         )
     if order != list(range(len(order))):
-        head = cast(nn.Linear, model.classifier)
+        head = last_linear(model)
         with torch.no_grad():
             head.weight.copy_(head.weight[order].clone())
             head.bias.copy_(head.bias[order].clone())

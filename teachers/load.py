@@ -25,10 +25,10 @@ from transformers.utils.hub import cached_file
 
 from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run, sentence_root
-from students.anatomy import FAMILIES
+from students.family import MODEL_TYPES, family_of
 from students.folder import check_folder, loading, read_config
-from students.heads import PARAMETERS, activation_of
-from students.pooling import DENSE, POOLING, SentenceBert
+from students.heads import PARAMETERS, activation_of, last_linear
+from students.pooling import DENSE, POOLING, sentence_class
 from students.sentence_modules import SentenceModules, prepared, read_modules
 from students.weights import check_loaded, find_head
 from teachers.case import case_warning
@@ -157,8 +157,8 @@ def load_teacher(
         problem_type: what transformers' config calls the task.
 
     Raises:
-        ModelError: the model cannot be loaded, is no BERT, has no head where one is needed, or
-            its labels are not the task's.
+        ModelError: the model cannot be loaded, is of no known family, has no head where one is
+            needed, or its labels are not the task's.
     """
     source = resolve_model(name, revision=revision)
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
@@ -182,7 +182,7 @@ def load_teacher(
     model, info = _read(source, config, options, head=head)
     optional = (f"{own}.", "pooler.")
     check_loaded(source, model, info, optional=optional, keeps_head=False)
-    _new_head(cast(nn.Linear, getattr(model, own)), config)
+    _new_head(last_linear(model), config)
     return cast(PreTrainedModel, model.eval())
 
 
@@ -203,7 +203,7 @@ def load_sentence_encoder(
         revision: the hub revision.
 
     Raises:
-        ModelError: the model cannot be loaded, is no BERT, or nothing says how it pools.
+        ModelError: the model cannot be loaded, is of no known family, or nothing says how it pools.
     """
     source = resolve_model(name, revision=revision)
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
@@ -243,7 +243,7 @@ def load_encoder(
         revision: the hub revision.
 
     Raises:
-        ModelError: the model cannot be loaded or is no BERT.
+        ModelError: the model cannot be loaded or is of no known family.
     """
     source = resolve_model(name, revision=revision)
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
@@ -281,10 +281,10 @@ def load_model(folder: Path, *, head: str | None = None) -> PreTrainedModel:
 def _load_config(source: str | Path, options: dict[str, Any]) -> PreTrainedConfig:
     with loading(source):
         config = AutoConfig.from_pretrained(source, **options)
-    if config.model_type not in FAMILIES:
+    if config.model_type not in MODEL_TYPES:
         raise ModelError(
-            f"{source} is a '{config.model_type}'; teachers and students are BERTs "
-            f"(model types that work: {', '.join(FAMILIES)})"
+            f"{source} is a '{config.model_type}', a family that is not known; model types that "
+            f"work: {', '.join(MODEL_TYPES)}"
         )
     return cast(PreTrainedConfig, config)
 
@@ -295,7 +295,7 @@ def _read(
     """Load a model with a head, and what there is to say of its weights."""
     made = _AUTO[head]
     if head == "vectors" and getattr(config, DENSE, None):
-        made = SentenceBert
+        made = sentence_class(family_of(config.model_type))
     with loading(source):
         model, info = made.from_pretrained(
             source,

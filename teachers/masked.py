@@ -10,12 +10,12 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedModel
 
 from distill.errors import ModelError
-from students.anatomy import FAMILIES
+from students.family import family_of
 from students.folder import loading
 from students.weights import check_loaded
 from teachers.resolve import resolve_model
 
-_HEAD = "cls.predictions."
+_KINDS = ("bert", "pruned_bert")
 
 
 def load_masked_model(
@@ -33,13 +33,14 @@ def load_masked_model(
     """
     source = resolve_model(name, revision=revision)
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
-    if _family(source, options) != "bert":
+    if _kind(source, options) != "bert":
         return None
     with loading(source), torch.random.fork_rng(devices=[]):
         model, info = AutoModelForMaskedLM.from_pretrained(
             source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
         )
-    if any(key.startswith(_HEAD) for key in info["missing_keys"]):
+    head = f"{family_of(model.config.model_type).mlm}."
+    if any(key.startswith(head) for key in info["missing_keys"]):
         return None
     check_loaded(source, model, info, keeps_head=False)
     return cast(PreTrainedModel, model.eval())
@@ -55,7 +56,7 @@ def load_embeddings(
     """
     source = resolve_model(name, revision=revision)
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
-    _family(source, options)
+    _kind(source, options)
     with loading(source), torch.random.fork_rng(devices=[]):
         model, info = AutoModel.from_pretrained(
             source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **options
@@ -64,12 +65,12 @@ def load_embeddings(
     return cast(Tensor, model.get_input_embeddings().weight.detach())
 
 
-def _family(source: str | Path, options: dict[str, Any]) -> str:
+def _kind(source: str | Path, options: dict[str, Any]) -> str:
     with loading(source):
-        family = str(AutoConfig.from_pretrained(source, **options).model_type)
-    if family not in FAMILIES:
+        kind = str(AutoConfig.from_pretrained(source, **options).model_type)
+    if kind not in _KINDS:
         raise ModelError(
-            f"{source} is a '{family}'; augmentation needs a BERT (model types that work: "
-            f"{', '.join(FAMILIES)})"
+            f"{source} is a '{kind}'; augmentation needs a BERT, whose vocabulary is one of "
+            f"WordPiece (model types that work: {', '.join(_KINDS)})"
         )
-    return family
+    return kind

@@ -27,6 +27,7 @@ from distill.runtime.backends import ENGINES, is_installed
 from distill.runtime.manifest import MANIFEST, Manifest, read_manifest
 from distill.runtime.rows import read_rows
 from distill.text.encoding import TextEncoder
+from students.heads import positions_of
 from teachers.load import load_model
 
 logger = logging.getLogger("distill")
@@ -191,7 +192,7 @@ def _bundle(manifest: Manifest, name: str, threads: int) -> Iterator[Candidate]:
             logger.info("%s/%s: left out, %s is not installed", name, format, ENGINES[format])
             continue
         manifest.file(format)  # raises where the copy is not whole
-        longest = manifest.max_length if model is None else _positions(model)
+        longest = manifest.max_length if model is None else positions_of(model)
         found = _file(folder / file, f"{name}/{format}", format, threads)
         yield replace(found, **_exported(model), longest=longest)
 
@@ -206,7 +207,7 @@ def _folder(path: Path, name: str, threads: int) -> Candidate:
         bytes=bytes_of(path),
         parameters=parameters(model),
         model=model,
-        longest=_positions(model),
+        longest=positions_of(model),
     )
 
 
@@ -218,10 +219,6 @@ def _file(path: Path, name: str, format: str, threads: int) -> Candidate:
 def _exported(model: Any) -> dict[str, Any]:
     """What is known of an exported file whose torch model lies beside it."""
     return {} if model is None else {"parameters": parameters(model), "model": model}
-
-
-def _positions(model: Any) -> int:
-    return int(model.config.max_position_embeddings)
 
 
 def _check_lengths(candidates: Sequence[Candidate], longest: int) -> None:

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from distill.errors import ModelError
+from students.anatomy import anatomy
 from students.heads import is_token_level
 
 _WEIGHTS = (".safetensors", ".onnx", ".onnx.data", ".xml", ".bin", ".pt2")
@@ -43,45 +44,33 @@ def macs(model: nn.Module, length: int) -> int:
     looks at every token all of them.
 
     Args:
-        model: a BERT of ``transformers``, with or without a head, stock or pruned; it may live on
+        model: a model of a known family, with or without a head, stock or pruned; it may live on
             the meta device.
         length: tokens, special tokens included.
 
     Raises:
-        ModelError: there is no ``encoder.layer`` in the model.
+        ModelError: the model is of no known family.
 
     Reference:
         Jiao et al. 2020 (TinyBERT), table 1: 22.5 G FLOPs for BERT-base at 128 tokens are 11.17 G
         multiply-accumulates.
     """
-    layers = _layers(model)
+    parts = anatomy(model)
     inside: set[int] = set()
     total = 0
-    for layer in layers:
-        for module in layer.modules():
+    for part in (*parts.layers, *([parts.projection] if parts.projection else ())):
+        for module in part.modules():
             inside.add(id(module))
             if isinstance(module, nn.Linear):
                 total += length * module.in_features * module.out_features
-        query = layer.get_submodule("attention.self.query")
-        if isinstance(query, nn.Linear):
-            total += 2 * length * length * query.out_features  # heads that are left * head size
+    for layer in parts.parts:
+        total += 2 * length * length * layer.query.out_features  # heads that are left * head size
     every = isinstance(model, PreTrainedModel) and is_token_level(model)
     positions = length if every else 1
     for module in model.modules():
         if isinstance(module, nn.Linear) and id(module) not in inside:
             total += positions * module.in_features * module.out_features
     return total
-
-
-def _layers(model: nn.Module) -> nn.ModuleList:
-    base = getattr(model, "base_model", model)
-    layers = getattr(getattr(base, "encoder", None), "layer", None)
-    if not isinstance(layers, nn.ModuleList):
-        raise ModelError(
-            f"{type(model).__name__}: cannot count multiply-accumulates of a model that has no "
-            "encoder.layer; BERT classifiers have one"
-        )
-    return layers
 
 
 def bytes_of(path: Path) -> int:

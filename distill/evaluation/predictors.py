@@ -16,10 +16,8 @@ import torch
 
 from distill.evaluation.machine import physical_cores
 from distill.runtime.backends import open_session
+from students.anatomy import INPUTS
 from students.heads import logits_of
-
-#: What a batch holds beside labels: integer arrays (B, L).
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 Batch = Mapping[str, npt.NDArray[Any]]
 Logits = npt.NDArray[np.float32]

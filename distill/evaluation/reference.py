@@ -10,7 +10,7 @@ from transformers import BertConfig
 from distill.evaluation.build import ModelFacts
 from distill.evaluation.cost import macs, parameters, parameters_no_embeddings
 from distill.evaluation.predictors import TorchPredictor
-from students.heads import HEADS
+from students.heads import class_of
 from students.pooling import POOLING
 
 #: Name in a recipe, and how the shape differs from that of ``BertConfig``: 12 layers of width 768.
@@ -50,7 +50,7 @@ def reference(
     config = BertConfig.from_dict(shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = HEADS[head](config)
+        model = class_of(config, head)(config)
     count = parameters(model)
     facts = ModelFacts(
         name=name,

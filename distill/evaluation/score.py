@@ -15,9 +15,10 @@ from distill.console import Bar
 from distill.data.batches import make_loader
 from distill.data.tokenized import TokenRows
 from distill.errors import DataError
-from distill.evaluation.predictors import INPUTS, Logits, Predictor, torch_threads
+from distill.evaluation.predictors import Logits, Predictor, torch_threads
 from distill.tasks.base import Task
 from distill.tasks.correlation import undefined, undefined_note
+from students.anatomy import INPUTS
 
 logger = logging.getLogger("distill")
 

@@ -145,8 +145,10 @@ def _entry(path: Path, file: str | None = None) -> dict[str, Any]:
 
 def _pad_id(tokenizer: Path) -> int:
     content = json.loads(tokenizer.read_text(encoding="utf-8"))
+    settings = tokenizer.with_name("tokenizer_config.json")
+    told = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
     for token in content.get("added_tokens", []):
-        if token.get("content") == "[PAD]":
+        if token.get("content") == told.get("pad_token", "[PAD]"):
             return int(token["id"])
     padding = content.get("padding") or {}
     return int(padding.get("pad_id", 0))

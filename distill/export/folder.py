@@ -16,7 +16,7 @@ from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
 from distill.quantization.onnx_int8 import quantize_onnx
 from distill.tasks import decoder_class, kind_of_model, predicting, task_class
-from students.heads import head_of
+from students.heads import head_of, positions_of
 from students.sentence_modules import SentenceModules
 from teachers.load import load_model, load_tokenizer, sentence_modules
 
@@ -75,7 +75,7 @@ def export_folder(
     task = task or _task_of(model, source)
     gives_vectors = decoder_class(task).gives_vectors
     tokenizer = load_tokenizer(source, for_vectors=gives_vectors)
-    longest = int(model.config.max_position_embeddings)
+    longest = positions_of(model)
     if max_length is not None and not 2 < max_length <= longest:
         raise ModelError(f"{source}: max_length is {max_length}; the model reads up to {longest}")
     names = {int(key): str(value) for key, value in (model.config.id2label or {}).items()}

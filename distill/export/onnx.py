@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,17 +34,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from transformers import PreTrainedModel
-from transformers.models.bert.modeling_bert import eager_attention_forward
 
 from distill.atomic import write_bytes
 from distill.errors import ModelError
 from distill.export.quiet import quiet
 from distill.runtime.session import OnnxSession
-from students.heads import PARAMETERS, head_of, logits_of
+from students.anatomy import INPUTS, Anatomy, anatomy, input_names
+from students.heads import PARAMETERS, classify, head_of, logits_of, positions_of
 from students.pooling import DENSE, POOLING, sentence_vectors
 
-#: Names of the graph's inputs, each an int64 tensor (B, L).
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 #: Largest difference of a logit from torch, relative to the largest logit where that is above 1.
 TOLERANCE = 1e-4
 
@@ -55,47 +53,42 @@ Arrays = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int6
 
 
 class _Logits(nn.Module):
-    """Any model with a head, called as it is."""
+    """Any model with a head, called as it is with what it reads, each (B, L)."""
 
     def __init__(self, model: PreTrainedModel) -> None:
         super().__init__()
         self.model: Any = model
 
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
-    ) -> torch.Tensor:
-        tensors = (input_ids, attention_mask, token_type_ids)
-        return logits_of(self.model, dict(zip(INPUTS, tensors, strict=True)))
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        return logits_of(self.model, self._inputs(tensors))
+
+    def _inputs(self, tensors: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+        return dict(zip(input_names(self.model), tensors, strict=True))
 
 
 class _FirstTokenLogits(_Logits):
-    """A BERT whose head reads the first token, so that the last layer computes that one only."""
+    """A model whose head reads the first token, so that the last layer computes that one only."""
 
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
-    ) -> torch.Tensor:
-        bert: Any = self.model.base_model
-        layers = list(bert.encoder.layer)
-        hidden, bias = _run(bert, layers[:-1], input_ids, attention_mask, token_type_ids)
-        first = _first_token(layers[-1], hidden, bias)  # (B, 1, D)
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        parts = anatomy(self.model)
+        hidden, bias = _run(parts, parts.layers[:-1], self._inputs(tensors))
+        last, first = parts.parts[-1], hidden[:, :1]  # (B, 1, D)
+        attended = last.attended(last.context(first, hidden, bias), first)
+        out = last.output(last.neurons(attended), attended)  # (B, 1, D)
         if head_of(self.model) == "vectors":
-            return first[:, 0]  # (B, D)
-        logits: torch.Tensor = self.model.classifier(bert.pooler(first))  # (B, C)
-        return logits
+            return out[:, 0]  # (B, D)
+        return classify(self.model, out)  # (B, C)
 
 
 class _EveryTokenLogits(_Logits):
-    """A BERT whose head reads every token: taggers, markers of spans, means of tokens."""
+    """A model whose head reads every token: taggers, markers of spans, means of tokens."""
 
-    def forward(
-        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor
-    ) -> torch.Tensor:
-        bert: Any = self.model.base_model
-        layers = list(bert.encoder.layer)
-        hidden, _ = _run(bert, layers, input_ids, attention_mask, token_type_ids)  # (B, L, D)
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        inputs, parts = self._inputs(tensors), anatomy(self.model)
+        hidden, _ = _run(parts, parts.layers, inputs)  # (B, L, D)
         head = head_of(self.model)
         if head == "vectors":
-            return sentence_vectors(self.model, hidden, attention_mask)  # (B, C)
+            return sentence_vectors(self.model, hidden, inputs["attention_mask"])  # (B, C)
         logits: torch.Tensor = getattr(self.model, PARAMETERS[head])(hidden)  # (B, L, C)
         return logits
 
@@ -125,40 +118,15 @@ def _wrapper_of(model: PreTrainedModel) -> type[_Logits]:
 
 
 def _run(
-    bert: Any,
-    layers: Sequence[Any],
-    input_ids: torch.Tensor,
-    attention_mask: torch.Tensor,
-    token_type_ids: torch.Tensor,
+    parts: Anatomy, layers: Iterable[Any], inputs: Mapping[str, torch.Tensor]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Hidden states (B, L, D) after some layers, and the mask as an additive (B, 1, 1, L) bias."""
-    padding = 1.0 - attention_mask[:, None, None, :].to(torch.float32)
+    padding = 1.0 - inputs["attention_mask"][:, None, None, :].to(torch.float32)
     bias = padding * torch.finfo(torch.float32).min
-    hidden = bert.embeddings(input_ids=input_ids, token_type_ids=token_type_ids)
+    hidden = parts.embed(inputs)
     for layer in layers:
         hidden = layer(hidden, bias)
     return hidden, bias
-
-
-def _first_token(layer: Any, hidden: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """What ``layer`` gives for the first token: (B, L, D) and (B, 1, 1, L) to (B, 1, D)."""
-    own, first = layer.attention.self, hidden[:, :1]
-    if own.num_attention_heads:
-        query = _heads(own, own.query(first))  # (B, H, 1, d)
-        key, value = _heads(own, own.key(hidden)), _heads(own, own.value(hidden))  # (B, H, L, d)
-        mixed, _ = eager_attention_forward(own, query, key, value, bias, scaling=own.scaling)
-        context = mixed.flatten(2)  # (B, 1, H*d)
-    else:
-        context = first  # a layer without heads has its output's bias only
-    attended = layer.attention.output(context, first)
-    out: torch.Tensor = layer.feed_forward_chunk(attended)  # (B, 1, D)
-    return out
-
-
-def _heads(own: Any, projected: Any) -> torch.Tensor:
-    size = int(own.attention_head_size)
-    split: torch.Tensor = projected.unflatten(-1, (projected.shape[-1] // size, size))
-    return split.transpose(1, 2)
 
 
 def export_onnx(
@@ -166,12 +134,12 @@ def export_onnx(
 ) -> None:
     """Write ``model`` as one ``.onnx`` file without external data.
 
-    Inputs are ``input_ids``, ``attention_mask`` and ``token_type_ids``, int64 (B, L) with both
-    axes dynamic; the output is ``logits``, float32, of the shape that
-    :func:`students.heads.logits_of` gives. The model itself is left as it is.
+    Inputs are ``input_ids``, ``attention_mask`` and, where the model tells types of tokens apart,
+    ``token_type_ids``, int64 (B, L) with both axes dynamic; the output is ``logits``, float32, of
+    the shape that :func:`students.heads.logits_of` gives. The model itself is left as it is.
 
     Args:
-        model: a model of ``transformers`` with a head, stock or pruned BERT.
+        model: a model of a known family with a head, stock or pruned.
         path: the file; written whole or not at all.
         opset: the ONNX operator set; 20 is the first with Gelu.
         samples: real batches that are checked beside the random ones.
@@ -191,7 +159,7 @@ def export_onnx(
 
 @contextmanager
 def exportable(model: PreTrainedModel) -> Iterator[nn.Module]:
-    """The module that is exported, called with (ids, mask, types) and giving logits.
+    """The module that is exported, called with :func:`input_names`, giving logits.
 
     Inside the block the model's attention is written out.
     """
@@ -205,19 +173,21 @@ def exportable(model: PreTrainedModel) -> Iterator[nn.Module]:
 
 def _graph(model: PreTrainedModel, opset: int) -> bytes:
     # Batch and length above 1: torch.export would take a 1 for a constant.
-    example = tuple(torch.from_numpy(array) for array in example_batch(model, batch=2, length=11))
+    names = input_names(model)
+    arrays = example_batch(model, batch=2, length=11)[: len(names)]
+    example = tuple(torch.from_numpy(array) for array in arrays)
     axes = {
         0: torch.export.Dim("batch"),
-        1: torch.export.Dim("length", max=int(model.config.max_position_embeddings)),
+        1: torch.export.Dim("length", max=positions_of(model)),
     }
     loud = ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript")
     with exportable(model) as wrapper, quiet(*loud):
         program = torch.onnx.export(
             wrapper,
             example,
-            input_names=list(INPUTS),
+            input_names=list(names),
             output_names=["logits"],
-            dynamic_shapes=dict.fromkeys(INPUTS, axes),
+            dynamic_shapes={"tensors": (axes,) * len(names)},
             opset_version=opset,
             dynamo=True,
             verbose=False,
@@ -260,7 +230,7 @@ def _check(
     model: PreTrainedModel, content: bytes, path: Path, samples: Sequence[Arrays] = ()
 ) -> None:
     session = OnnxSession(content, threads=1)
-    length = min(17, int(model.config.max_position_embeddings))
+    length = min(17, positions_of(model))
     shapes = ((1, length, False), (3, length, True), (1, 2, False))
     batches = [
         example_batch(model, batch=b, length=long, padded=padded) for b, long, padded in shapes
@@ -290,7 +260,7 @@ def example_batch(
     ids = random.integers(0, config.vocab_size, (batch, length), dtype=np.int64)
     mask = np.ones((batch, length), dtype=np.int64)
     types = np.zeros((batch, length), dtype=np.int64)
-    if config.type_vocab_size > 1:
+    if len(input_names(model)) == len(INPUTS):
         types[:, length // 2 :] = 1
     if padded:
         for row in range(1, batch):

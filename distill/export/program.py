@@ -5,6 +5,8 @@ It replaces TorchScript, which torch deprecates. Loading it needs torch and noth
     >>> program = torch.export.load("model.pt2").module()  # doctest: +SKIP
     >>> logits = program(input_ids, attention_mask, token_type_ids)  # doctest: +SKIP
 
+The types of tokens are left out of the call where the model tells none apart, as with RoBERTa.
+
 Legend: B batch, L length, C classes.
 """
 
@@ -22,21 +24,21 @@ from transformers import PreTrainedModel
 from distill.atomic import write_bytes
 from distill.errors import ModelError
 from distill.export.onnx import (
-    INPUTS,
     TOLERANCE,
     Arrays,
     example_batch,
     exportable,
 )
 from distill.export.quiet import quiet
-from students.heads import logits_of
+from students.anatomy import input_names
+from students.heads import logits_of, positions_of
 
 
 def export_program(model: PreTrainedModel, path: Path, *, samples: Sequence[Arrays] = ()) -> None:
     """Write ``model`` as a ``.pt2`` file with dynamic batch and length.
 
     Args:
-        model: a classifier of ``transformers``, stock or pruned BERT; left as it is.
+        model: a model of a known family with a head, stock or pruned; left as it is.
         path: the file; written whole or not at all.
         samples: real batches that are checked beside the random ones.
 
@@ -44,11 +46,14 @@ def export_program(model: PreTrainedModel, path: Path, *, samples: Sequence[Arra
         ModelError: the program's logits differ from the model's by more than ``TOLERANCE``.
     """
     plain = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()  # type: ignore[call-arg]
-    longest = int(plain.config.max_position_embeddings)
+    longest, names = positions_of(plain), input_names(plain)
     axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=longest)}
-    example = tuple(torch.from_numpy(a) for a in example_batch(plain, batch=2, length=11))
+    arrays = example_batch(plain, batch=2, length=11)[: len(names)]
+    example = tuple(torch.from_numpy(array) for array in arrays)
     with exportable(plain) as wrapper, quiet("torch.export"):
-        program = torch.export.export(wrapper, example, dynamic_shapes=dict.fromkeys(INPUTS, axes))
+        program = torch.export.export(
+            wrapper, example, dynamic_shapes={"tensors": (axes,) * len(names)}
+        )
         buffer = io.BytesIO()
         torch.export.save(program, buffer)
     content = buffer.getvalue()
@@ -60,10 +65,10 @@ def export_program(model: PreTrainedModel, path: Path, *, samples: Sequence[Arra
         *samples,
     ]
     for arrays in batches:
-        tensors = [torch.from_numpy(array) for array in arrays]
+        tensors = [torch.from_numpy(array) for array in arrays[: len(names)]]
         with torch.inference_mode():
             found = loaded(*tensors)
-            expected = logits_of(plain, dict(zip(INPUTS, tensors, strict=True)))
+            expected = logits_of(plain, dict(zip(names, tensors, strict=True)))
         error = float(np.abs((found - expected).numpy()).max())
         if not error <= TOLERANCE * max(1.0, float(expected.abs().max())):
             raise ModelError(f"{path}: logits differ from torch by {error:.1e}; not written")

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-import students.pruned_bert
+import students.family
+import students.pruned
 from distill.atomic import new_folder
-from students.pruned_bert import AUTO_MAP, PrunedBertConfig
+from students.family import PRUNED, family_of
 
 
 def save_transformers(
@@ -22,8 +21,8 @@ def save_transformers(
 ) -> None:
     """Write a folder that ``transformers`` loads; what lay there before is replaced as a whole.
 
-    A stock BERT loads with ``transformers`` alone. A pruned one comes with the file of its classes:
-    it loads after ``import students``, or anywhere with ``trust_remote_code=True``.
+    A stock model loads with ``transformers`` alone. A pruned one comes with the two files of its
+    classes: it loads after ``import students``, or anywhere with ``trust_remote_code=True``.
 
     Args:
         model: the model, with its labels in ``config.id2label``.
@@ -36,17 +35,19 @@ def save_transformers(
     with new_folder(folder) as temporary, _without_bars():
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
-        if isinstance(model.config, PrunedBertConfig):
+        if model.config.model_type.startswith(PRUNED):
             _carry_code(model.config, temporary)
 
 
-def _carry_code(config: PrunedBertConfig, folder: Path) -> None:
-    source = Path(str(sys.modules[students.pruned_bert.__name__].__file__))
-    shutil.copyfile(source, folder / "pruned_bert.py")
+def _carry_code(config: PreTrainedConfig, folder: Path) -> None:
+    for module in (students.family, students.pruned):
+        source = Path(str(module.__file__))
+        code = source.read_text("utf-8").replace("from students.family ", "from .family ")
+        (folder / source.name).write_text(code, "utf-8")
     # Written through a copy: the live config stays free of what is only true of a folder.
     told = type(config).from_dict(config.to_dict())
     told.architectures = config.architectures
-    told.auto_map = AUTO_MAP
+    told.auto_map = students.pruned.auto_map(family_of(config.model_type).name)
     told.save_pretrained(folder)
 
 

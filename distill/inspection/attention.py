@@ -6,11 +6,10 @@ Legend: H heads, L tokens.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from distill.inspection.result import Map
@@ -20,8 +19,7 @@ from students.anatomy import anatomy
 
 def heads_of(model: PreTrainedModel, layer: int) -> int:
     """How many heads a layer has; a pruned one may have none."""
-    attention = cast(nn.Module, anatomy(model).layers[layer - 1].attention)
-    return int(cast(int, cast(nn.Module, attention.self).num_attention_heads))
+    return anatomy(model).parts[layer - 1].heads
 
 
 @torch.no_grad()

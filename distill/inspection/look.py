@@ -23,8 +23,8 @@ from distill.inspection.subjects import Pairs, Subjects
 from distill.matching.layer_map import make_layer_map
 from distill.tasks import decoder_class
 from distill.tasks.explain import Choice, Read, Target
-from students.anatomy import anatomy
-from students.heads import logits_of
+from students.anatomy import anatomy, inputs_of
+from students.heads import logits_of, positions_of
 from teachers.load import load_model, load_tokenizer
 
 
@@ -158,13 +158,12 @@ def _check_texts(text: str, pair: str | None, wants_pair: bool | None) -> None:
 def _reader(role: str, folder: Path, max_length: int, text: str, pair: str | None) -> _Reader:
     model = load_model(folder).eval().requires_grad_(False)
     tokenizer = load_tokenizer(folder)
-    limit = min(max_length, int(model.config.max_position_embeddings))
+    limit = min(max_length, positions_of(model))
     whole = tokenizer(text, pair, verbose=False)
     encoded = tokenizer(
         text, pair, truncation="longest_first", max_length=limit, padding=False, return_tensors="pt"
     )
-    known = ("input_ids", "attention_mask", "token_type_ids")
-    batch = {key: encoded[key] for key in known if key in encoded}
+    batch = inputs_of(model, encoded)
     texts = (text,) if pair is None else (text, pair)
     length = sum(whole["attention_mask"])
     return _Reader(role, folder, model, tokenizer, texts, encoded, batch, length)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.errors import ModelError, quoted
+from distill.recipe.known import usable_positions
 from distill.recipe.plan import plan_stages
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import PruneStage, Recipe
@@ -74,7 +75,7 @@ def find_subjects(folder: Path, *, teacher: Path | None = None) -> Subjects:
     config = read_config(check_folder(folder))
     labels = config.get("id2label") or ()
     kind = kind_of_model(find_head(folder), config.get("problem_type"), len(labels))
-    limit = int(config.get("max_position_embeddings", _LENGTH))
+    limit = usable_positions(config)
     return Subjects(
         student=folder,
         teacher=None if teacher is None else check_folder(teacher),

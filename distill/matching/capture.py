@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -15,10 +15,8 @@ from transformers import PreTrainedModel
 from distill.errors import ModelError
 from distill.matching.collector import Collector, Complete, our_attention, register
 from distill.matching.signals import Signals
-from students.anatomy import Anatomy, anatomy
-from students.heads import read_logits
-
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+from students.anatomy import Anatomy, anatomy, inputs_of
+from students.heads import masked_head, read_logits
 
 
 class Capture:
@@ -29,7 +27,7 @@ class Capture:
     above the highest wanted signal, the pooler and the head do not run.
 
     Args:
-        model: a BERT or pruned BERT, with or without a head.
+        model: of a known family, stock or pruned, with or without a head.
         attention: layers whose scores are wanted, counted from 1.
         vectors: layers whose queries, keys and values are wanted, counted from 1.
         hidden: layers whose output is wanted, counted from 1.
@@ -104,7 +102,7 @@ class Capture:
         """
         if self.mlm is not None and "mlm_labels" not in batch:
             raise ModelError("objective 'mlm': the batch has no mlm_labels; give masked text")
-        inputs = {name: batch[name] for name in _INPUTS if name in batch}
+        inputs = inputs_of(self.model, batch)
         parts = anatomy(self.model)
         if self._ours and self.model.training and _recomputes(self.model):
             # It would run a layer again in the backward pass, when SDPA is back in its place.
@@ -114,8 +112,8 @@ class Capture:
                 "the attention and relations objectives out"
             )
         collector = Collector(
-            {_self_attention(parts, layer): layer for layer in self.attention},
-            {_self_attention(parts, layer): layer for layer in self.vectors},
+            {parts.parts[layer - 1].attention: layer for layer in self.attention},
+            {parts.parts[layer - 1].attention: layer for layer in self.vectors},
             pending=self._pending,
             stop=not self.logits,
         )
@@ -134,7 +132,7 @@ class Capture:
         """Hooks and, where scores are wanted, our attention function: for one forward pass."""
         with ExitStack() as stack:
             if self.embedding:
-                stack.enter_context(_hook(parts.embeddings, collector.saw_embedding))
+                stack.enter_context(_hook(parts.embedded, collector.saw_embedding))
             for layer in self.hidden:
                 stack.enter_context(_hook(parts.layers[layer - 1], collector.saw_hidden(layer)))
             if self.mlm is not None:
@@ -162,10 +160,6 @@ def _recomputes(model: nn.Module) -> bool:
     return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
-def _self_attention(parts: Anatomy, layer: int) -> nn.Module:
-    return cast(nn.Module, cast(nn.Module, parts.layers[layer - 1].attention).self)
-
-
 @contextmanager
 def _hook(module: nn.Module, function: Callable[..., None]) -> Iterator[None]:
     handle = module.register_forward_hook(function)
@@ -176,8 +170,8 @@ def _hook(module: nn.Module, function: Callable[..., None]) -> Iterator[None]:
 
 
 def _mlm_head(model: nn.Module) -> nn.Module:
-    head = getattr(getattr(model, "cls", None), "predictions", None)
-    if not isinstance(head, nn.Module):
+    head = masked_head(model)
+    if head is None:
         raise ModelError(
             f"objective 'mlm' needs a masked-language head, which a {type(model).__name__} does "
             "not have; give a BertForMaskedLM or a BertForPreTraining"

@@ -27,7 +27,6 @@ from students.heads import logits_of
 Batch = dict[str, Tensor]
 #: ``loss_of(model, batch)``: a scalar that parts of a model are judged by.
 LossOf = Callable[[nn.Module, Batch], Tensor]
-_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _MASK = (1 << 64) - 1
 
 
@@ -63,11 +62,6 @@ def attention_kernel(device: torch.device) -> AbstractContextManager[Any]:
     if device.type == "cpu" and torch.is_autocast_enabled("cpu"):
         return sdpa_kernel(SDPBackend.MATH)
     return nullcontext()
-
-
-def model_inputs(batch: Batch) -> Batch:
-    """The part of a batch that a model is called with."""
-    return {name: batch[name] for name in _INPUTS if name in batch}
 
 
 class TrainingModule(L.LightningModule):
@@ -109,7 +103,7 @@ class TrainingModule(L.LightningModule):
     def observe(self, batch: Batch) -> None:
         """Take a validation batch into the metrics."""
         if self.task is not None and self.metrics is not None:
-            logits = logits_of(self.model, model_inputs(batch))
+            logits = logits_of(self.model, batch)
             self.task.observe(self.metrics, logits.float(), batch)
 
     def scores(self) -> dict[str, float]:

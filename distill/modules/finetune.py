@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from distill.modules.base import Batch, TrainingModule, model_inputs
+from distill.modules.base import Batch, TrainingModule
 from distill.recipe.schema import TrainConfig
 from distill.tasks.base import Task
 from students.heads import logits_of
@@ -39,5 +39,5 @@ class FinetuneModule(TrainingModule):
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """The task's loss."""
-        logits = logits_of(self.model, model_inputs(batch))
+        logits = logits_of(self.model, batch)
         return {"loss": self.task.loss(logits.float(), batch["labels"])}

@@ -27,7 +27,7 @@ def make_optimizer(module: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         config: learning rate, weight decay and layer decay.
 
     Raises:
-        ModelError: there is a layer decay, and the model is not a BERT whose layers are known.
+        ModelError: there is a layer decay, and the model is of no family whose layers are known.
 
     Reference:
         Loshchilov and Hutter 2019, Decoupled Weight Decay Regularization. Howard and Ruder 2018,
@@ -55,7 +55,7 @@ def _by_rate(module: nn.Module, decay: float) -> list[tuple[float, list[nn.Param
         return [(1.0, trained)]
     parts = anatomy(getattr(module, "model", module))
     below: dict[int, int] = {}  # how far below the head a parameter stands
-    for steps, part in enumerate([*reversed(parts.layers), parts.embeddings], start=1):
+    for steps, part in enumerate([*reversed(parts.layers), parts.below], start=1):
         below |= {id(p): steps for p in part.parameters()}
     return [
         (decay**steps, [p for p in trained if below.get(id(p), 0) == steps])

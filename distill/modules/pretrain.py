@@ -14,8 +14,10 @@ from torchmetrics import MeanMetric
 from transformers import PreTrainedModel
 
 from distill.errors import ModelError
-from distill.modules.base import Batch, TrainingModule, model_inputs
+from distill.modules.base import Batch, TrainingModule
 from distill.recipe.schema import TrainConfig
+from students.anatomy import inputs_of
+from students.heads import masked_head, relation_head
 
 _IGNORED = -100
 
@@ -34,7 +36,7 @@ class PretrainModule(TrainingModule):
     masked tokens told right), and ``nsp_accuracy``. There is no score: the last weights are kept.
 
     Args:
-        model: ``BertForMaskedLM`` or, for pairs, ``BertForPreTraining``.
+        model: such as ``BertForMaskedLM`` or, for pairs, ``BertForPreTraining``.
         train: the optimiser's settings; left out, the defaults of a recipe.
         nsp: whether pairs are asked about.
         seed: seeds dropout.
@@ -55,9 +57,8 @@ class PretrainModule(TrainingModule):
         seed: int = 0,
     ) -> None:
         super().__init__(model, train=train or TrainConfig(), task=None, seed=seed)
-        heads = getattr(model, "cls", None)
-        if not hasattr(heads, "predictions") or (nsp and not hasattr(heads, "seq_relationship")):
-            wanted = "BertForPreTraining" if nsp else "BertForMaskedLM"
+        if masked_head(model) is None or (nsp and relation_head(model) is None):
+            wanted = "BertForPreTraining" if nsp else "BertForMaskedLM, or another family's"
             raise ModelError(f"a {type(model).__name__} has no heads to pre-train; take {wanted}")
         self.nsp = nsp
         self.measures = nn.ModuleDict(
@@ -114,9 +115,10 @@ class PretrainModule(TrainingModule):
     def _answers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         """Scores of masked positions (M, V), what stood there (M,), and of pairs (B, 2) or None."""
         encoder: Any = self.model.base_model
-        heads: Any = self.model.cls
-        output = encoder(**model_inputs(batch))
+        predict: Any = masked_head(self.model)
+        relate: Any = relation_head(self.model) if self.nsp else None
+        output = encoder(**inputs_of(self.model, batch))
         asked = batch["mlm_labels"] != _IGNORED  # (B, L)
-        tokens = heads.predictions(output.last_hidden_state[asked])  # (M, V)
-        relation = heads.seq_relationship(output.pooler_output).float() if self.nsp else None
+        tokens = predict(output.last_hidden_state[asked])  # (M, V)
+        relation = relate(output.pooler_output).float() if self.nsp else None
         return tokens.float(), batch["mlm_labels"][asked], relation

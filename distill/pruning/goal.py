@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
-from torch import nn
 from transformers import PreTrainedModel
 
-from distill.pruning.masks import Masks, encoder_layers, head_dim, layer_sizes
+from distill.pruning.masks import Masks, head_dim, layer_sizes
 from distill.pruning.search import (
     Cost,
     Counts,
@@ -22,6 +21,7 @@ from distill.pruning.search import (
     left_of,
     on_one_scale,
 )
+from students.anatomy import anatomy
 
 Schedule = Literal["one-shot", "linear", "agp"]
 
@@ -154,7 +154,5 @@ def parameters_cost(model: PreTrainedModel) -> LinearCost:
     hidden, width = int(model.config.hidden_size), head_dim(model)
     head, neuron = 4.0 * hidden * width + 3.0 * width, 2.0 * hidden + 1.0
     heads, ffn = layer_sizes(model)
-    total = sum(
-        parameter.numel() for parameter in nn.ModuleList(encoder_layers(model)).parameters()
-    )
+    total = sum(parameter.numel() for parameter in anatomy(model).layers.parameters())
     return LinearCost(head, neuron, fixed=total - head * sum(heads) - neuron * sum(ffn))

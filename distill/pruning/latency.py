@@ -37,15 +37,10 @@ from distill.pruning.masks import head_dim
 from distill.pruning.search import Counts
 from distill.quantization.graph import Int8
 from distill.quantization.onnx_int8 import quantize_onnx, timing_scales
-from students.heads import head_of
+from students.anatomy import anatomy
+from students.heads import class_of, head_of
 from students.pooling import POOLING
-from students.pruned_bert import (
-    PrunedBertConfig,
-    PrunedBertForQuestionAnswering,
-    PrunedBertForSequenceClassification,
-    PrunedBertForTokenClassification,
-    PrunedBertModel,
-)
+from students.pruned import pruned_config
 
 logger = logging.getLogger("distill")
 
@@ -54,12 +49,6 @@ _PARTS = (0.0, 0.5, 1.0)  # of the heads and of the neurons
 _LAYERS = 4  # measured at once, so that a layer of 50 us is not lost in the noise
 _VOCABULARY = 128  # looking a row up costs the same in any table
 _REPEATS = 60
-_CLASSES: dict[str, type[PreTrainedModel]] = {
-    "classification": PrunedBertForSequenceClassification,
-    "tokens": PrunedBertForTokenClassification,
-    "spans": PrunedBertForQuestionAnswering,
-    "vectors": PrunedBertModel,
-}
 
 
 @dataclass(frozen=True)
@@ -115,7 +104,7 @@ def latency_table(
     """Measure the table for models of this one's width, or read it where it was measured before.
 
     Args:
-        model: a BERT with a head; only its sizes count.
+        model: a model with a head; only its sizes count.
         length: tokens of the one text in a call.
         threads: threads of one call.
         per_channel: as the student will be quantised.
@@ -124,14 +113,17 @@ def latency_table(
     Raises:
         ModelError: the model has no head.
     """
+    if head_of(model) == "none":
+        raise ModelError(f"a {type(model).__name__} has no head, so its latency is not that of one")
     wanted = _key(model, length, threads)
     if file.is_file():
         content = json.loads(file.read_text(encoding="utf-8"))
         if content.pop("key") == wanted:
             return LatencyTable(**content)
+    neurons = int(getattr(model.config, anatomy(model).family.ffn_size))
     sizes = {
         "heads": sorted({round(part * int(model.config.num_attention_heads)) for part in _PARTS}),
-        "ffn": sorted({round(part * int(model.config.intermediate_size)) for part in _PARTS}),
+        "ffn": sorted({round(part * neurons) for part in _PARTS}),
     }
     models = {
         f"{heads} {ffn}": _uniform(model, _LAYERS, heads, ffn)
@@ -202,32 +194,26 @@ def _uniform(model: PreTrainedModel, layers: int, heads: int, ffn: int) -> PreTr
     A last layer that is exported for the first token alone does not stand for the others.
     """
     alone = layers == 1
-    config = PrunedBertConfig(
+    family = anatomy(model).family
+    own: Any = model.config
+    names = ["hidden_size", "num_attention_heads", "max_position_embeddings", "embedding_size"]
+    names += [family.ffn_size, family.act, "type_vocab_size"]
+    kind: Any = pruned_config(family.name)
+    config = kind(
         vocab_size=_VOCABULARY,
-        hidden_size=int(model.config.hidden_size),
-        num_hidden_layers=layers,
-        num_attention_heads=int(model.config.num_attention_heads),
-        intermediate_size=int(model.config.intermediate_size),
-        max_position_embeddings=int(model.config.max_position_embeddings),
-        hidden_act=model.config.hidden_act,
         head_dim=head_dim(model),
         heads_per_layer=[heads] * (layers - 1) + [heads if alone else 0],
         ffn_per_layer=[ffn] * (layers - 1) + [ffn if alone else 0],
+        **{own.attribute_map.get("num_hidden_layers", "num_hidden_layers"): layers},
+        **{own.attribute_map.get(k, k): getattr(own, k) for k in names if hasattr(own, k)},
     )
     config.num_labels = int(model.config.num_labels or 1)
     if (pooling := getattr(model.config, POOLING, None)) is not None:
         setattr(config, POOLING, pooling)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        built: PreTrainedModel = _class_of(model)(config).eval()
+        built: PreTrainedModel = class_of(config, head_of(model))(config).eval()
     return built
-
-
-def _class_of(model: PreTrainedModel) -> type[PreTrainedModel]:
-    head = head_of(model)
-    if head not in _CLASSES:
-        raise ModelError(f"a {type(model).__name__} has no head, so its latency is not that of one")
-    return _CLASSES[head]
 
 
 def _rising(rows: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -239,14 +225,15 @@ def _rising(rows: Sequence[Sequence[float]]) -> list[list[float]]:
 
 def _key(model: PreTrainedModel, length: int, threads: int) -> dict[str, Any]:
     """What the table hangs on, beside the machine: a run folder's stage stays on one."""
-    config = model.config
+    config, family = model.config, anatomy(model).family
     return {
         "version": _VERSION,
         "hidden": int(config.hidden_size),
         "heads": int(config.num_attention_heads),
-        "ffn": int(config.intermediate_size),
+        "ffn": int(getattr(config, family.ffn_size)),
         "head_dim": head_dim(model),
-        "act": str(config.hidden_act),
+        "act": str(getattr(config, family.act)),
+        "family": family.name,
         "head": head_of(model),
         "outputs": int(config.num_labels or 1),
         "pooling": getattr(config, POOLING, None),

@@ -20,7 +20,7 @@ from distill.console import Bar
 from distill.data.batches import to_device
 from distill.errors import DataError, ModelError
 from distill.modules.base import Batch, LossOf
-from distill.pruning.masks import encoder_layers
+from students.anatomy import anatomy
 
 _PER_LAYER = ("heads_per_layer", "ffn_per_layer")
 
@@ -50,7 +50,7 @@ def layers_to_keep(
         DataError: there are no batches.
         ModelError: no layer would be left.
     """
-    layers = encoder_layers(model)
+    layers = anatomy(model).layers
     if not 0 < remove < len(layers):
         raise ModelError(f"{remove} of {len(layers)} layers cannot be removed; one has to stay")
     chosen = list(itertools.islice(batches, steps))
@@ -88,13 +88,12 @@ def _mean_loss(model: PreTrainedModel, loss_of: LossOf, batches: Sequence[Batch]
 @contextmanager
 def only_layers(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[None]:
     """While the block lasts, the model has only these layers, counted from 0."""
-    encoder: Any = model.base_model.encoder
-    whole = encoder.layer
-    encoder.layer = nn.ModuleList(whole[index] for index in layers)
+    parts = anatomy(model)
+    parts.replace_layers(nn.ModuleList(parts.layers[index] for index in layers))
     try:
         yield
     finally:
-        encoder.layer = whole
+        parts.replace_layers(parts.layers)
 
 
 def keep_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
@@ -107,15 +106,16 @@ def keep_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     Raises:
         ModelError: there is no such layer, or they do not rise.
     """
-    count = len(encoder_layers(model))
+    count = anatomy(model).depth
     if not keep or list(keep) != sorted(set(keep)) or keep[0] < 1 or keep[-1] > count:
         raise ModelError(f"cannot keep layers {list(keep)}; they are 1 to {count}, each once")
     left: Any = copy.deepcopy(model)
-    encoder = left.base_model.encoder
-    encoder.layer = nn.ModuleList(encoder.layer[index - 1] for index in keep)
-    for index, layer in enumerate(encoder.layer):
-        layer.attention.self.layer_idx = index
-    configs = {id(part.config): part.config for part in (left, left.base_model, encoder)}
+    parts = anatomy(left)
+    parts.replace_layers(nn.ModuleList(parts.layers[index - 1] for index in keep))
+    for index, layer in enumerate(anatomy(left).parts):
+        if hasattr(layer.attention, "layer_idx"):
+            layer.attention.layer_idx = index
+    configs = {id(part.config): part.config for part in left.modules() if hasattr(part, "config")}
     for config in configs.values():
         config.num_hidden_layers = len(keep)
         for name in _PER_LAYER:

@@ -29,8 +29,9 @@ from distill.console import Bar
 from distill.data.batches import to_device
 from distill.errors import DataError, ModelError
 from distill.modules.base import Batch, LossOf
-from distill.pruning.masks import Masks, encoder_layers, head_dim, layer_sizes
+from distill.pruning.masks import Masks, head_dim, layer_sizes
 from distill.pruning.search import Scores
+from students.anatomy import anatomy
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,10 +149,10 @@ def times_masks(
         ffn: per layer (B, F) or (1, F).
     """
     with ExitStack() as stack:
-        for layer, own, neurons in zip(encoder_layers(model), heads, ffn, strict=True):
+        for layer, own, neurons in zip(anatomy(model).parts, heads, ffn, strict=True):
             for dense, mask, width in (
-                (layer.attention.output.dense, own, head_dim(model)),
-                (layer.output.dense, neurons, 1),
+                (layer.out, own, head_dim(model)),
+                (layer.down, neurons, 1),
             ):
                 stack.callback(dense.register_forward_pre_hook(_times(mask, width)).remove)
         yield
@@ -166,7 +167,7 @@ def _times(mask: torch.Tensor, width: int) -> Any:
 
 
 @contextmanager
-def frozen(model: PreTrainedModel, but: Iterable[nn.Parameter] = ()) -> Iterator[None]:
+def frozen(model: PreTrainedModel, but: Iterable[torch.Tensor] = ()) -> Iterator[None]:
     """Eval mode, and no gradients of weights but some: they are most of the work."""
     training, wanted = model.training, {id(weight) for weight in but}
     before = [(weight, weight.requires_grad) for weight in model.parameters()]

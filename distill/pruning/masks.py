@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import nn
 from transformers import PreTrainedModel
 
 from distill.errors import ModelError
+from students.anatomy import anatomy
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,24 +50,6 @@ class Masks:
                 raise ModelError(f"masks of the {name} must be bool tensors, True to keep")
 
 
-def encoder_layers(model: PreTrainedModel) -> list[Any]:
-    """The encoder layers of a BERT, stock or pruned, with whatever head.
-
-    Raises:
-        ModelError: the model is of another family.
-    """
-    layers = getattr(getattr(model.base_model, "encoder", None), "layer", None)
-    if not isinstance(layers, nn.ModuleList) or model.config.model_type not in (
-        "bert",
-        "pruned_bert",
-    ):
-        raise ModelError(
-            f"cannot prune a {type(model).__name__} ({model.config.model_type}); "
-            "only BERT and a BERT that was pruned before"
-        )
-    return list(layers)
-
-
 def head_dim(model: PreTrainedModel) -> int:
     """Features of one attention head; the same in every layer."""
     config = model.config
@@ -81,10 +62,8 @@ def layer_sizes(model: PreTrainedModel) -> tuple[list[int], list[int]]:
     Raises:
         ModelError: the model is of another family.
     """
-    layers = encoder_layers(model)
-    width = head_dim(model)
-    heads = [layer.attention.self.query.out_features // width for layer in layers]
-    return heads, [layer.intermediate.dense.out_features for layer in layers]
+    layers = anatomy(model).parts
+    return [layer.heads for layer in layers], [layer.up.out_features for layer in layers]
 
 
 def keep_best(scores: torch.Tensor, share: float) -> torch.Tensor:

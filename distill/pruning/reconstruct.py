@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -28,7 +28,8 @@ from transformers import PreTrainedModel
 from distill.console import Bar
 from distill.errors import DataError, ModelError
 from distill.modules.base import Batch
-from distill.pruning.masks import encoder_layers, head_dim
+from distill.pruning.masks import head_dim
+from students.anatomy import Layer, anatomy, inputs_of
 
 How = Literal["scale", "weights"]
 
@@ -70,7 +71,7 @@ def reconstruct(
         DataError: there are no batches.
         ModelError: the two have different depths.
     """
-    ours, theirs = encoder_layers(pruned.eval()), encoder_layers(original.eval())
+    ours, theirs = anatomy(pruned.eval()).parts, anatomy(original.eval()).parts
     if len(ours) != len(theirs):
         raise ModelError(f"a model of {len(ours)} layers cannot be fitted to {len(theirs)}")
     rows = _embedded(pruned, original, batches, tokens)
@@ -90,61 +91,39 @@ def _embedded(
     for batch in batches:
         if seen >= tokens:
             break
-        given = {
-            name: batch[name].to(pruned.device)
-            for name in ("input_ids", "token_type_ids")
-            if name in batch
-        }
+        given = {k: tensor.to(pruned.device) for k, tensor in inputs_of(pruned, batch).items()}
         real = batch["attention_mask"].to(pruned.device).bool()  # (B, L)
         bias = torch.zeros(real.shape, device=pruned.device, dtype=pruned.dtype)
         bias = bias.masked_fill(~real, torch.finfo(pruned.dtype).min)[:, None, None, :]
-        ours, theirs = (_base(model).embeddings(**given) for model in (pruned, original))
+        ours, theirs = (anatomy(model).embed(given) for model in (pruned, original))
         found.append(_Rows(real, bias, ours, theirs))
         seen += int(real.sum())
     return found
 
 
-def _base(model: PreTrainedModel) -> Any:
-    return model.base_model
-
-
-def _fit_layer(layer: Any, reference: Any, rows: list[_Rows], *, width: int, how: How) -> None:
+def _fit_layer(layer: Layer, reference: Layer, rows: list[_Rows], *, width: int, how: How) -> None:
     """Fit both halves of a layer and take every batch through it."""
     seen = [
-        (layer.attention.self(row.ours, row.bias)[0], row, row.ours)  # (B, L, K), ., (B, L, D)
+        (layer.context(row.ours, row.ours, row.bias), row, row.ours)  # (B, L, K), ., (B, L, D)
         for row in rows
     ]
     wanted = []
     for row in rows:
-        context = reference.attention.self(row.theirs, row.bias)[0]  # (B, L, K^)
-        wanted.append(_dense(reference.attention.output, context, row.theirs) + row.theirs)
-        row.theirs = reference.attention.output(context, row.theirs)  # (B, L, D)
-    _fit(layer.attention.output.dense, seen, wanted, width=width, how=how)
+        context = reference.context(row.theirs, row.theirs, row.bias)  # (B, L, K^)
+        wanted.append(reference.out(context) + row.theirs)
+        row.theirs = reference.attended(context, row.theirs)  # (B, L, D)
+    _fit(layer.out, seen, wanted, width=width, how=how)
     for context, row, _ in seen:
-        row.ours = layer.attention.output(context, row.ours)  # (B, L, D)
+        row.ours = layer.attended(context, row.ours)  # (B, L, D)
     seen, wanted = [], []
     for row in rows:
-        seen.append((_neurons(layer, row.ours), row, row.ours))
-        neurons = _neurons(reference, row.theirs)  # (B, L, F^)
-        wanted.append(_dense(reference.output, neurons, row.theirs) + row.theirs)
+        seen.append((layer.neurons(row.ours), row, row.ours))
+        neurons = reference.neurons(row.theirs)  # (B, L, F^)
+        wanted.append(reference.down(neurons) + row.theirs)
         row.theirs = reference.output(neurons, row.theirs)
-    _fit(layer.output.dense, seen, wanted, width=1, how=how)
+    _fit(layer.down, seen, wanted, width=1, how=how)
     for neurons, row, _ in seen:
         row.ours = layer.output(neurons, row.ours)
-
-
-def _neurons(layer: Any, hidden: torch.Tensor) -> torch.Tensor:
-    out: torch.Tensor = layer.intermediate(hidden)
-    return out
-
-
-def _dense(output: Any, inputs: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    """What an output block adds to the residual stream: its bias alone without inputs."""
-    if not output.dense.in_features:
-        empty: torch.Tensor = output.dense.bias.expand_as(like)
-        return empty
-    out: torch.Tensor = output.dense(inputs)
-    return out
 
 
 def _fit(

@@ -17,11 +17,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.nn import Parameter
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from distill.errors import ModelError
-from distill.pruning.masks import Masks, encoder_layers, head_dim
+from distill.pruning.masks import Masks, head_dim
+from students.anatomy import anatomy
 
 Counts = npt.NDArray[np.int64]
 #: Heads and neurons of every layer (two integer arrays) to what a model of these sizes costs;
@@ -53,17 +54,16 @@ def checked(scores: Scores) -> Scores:
     return scores
 
 
-def incoming_weights(model: PreTrainedModel) -> list[tuple[list[Parameter], Parameter]]:
+def incoming_weights(model: PreTrainedModel) -> list[tuple[list[Tensor], Tensor]]:
     """Per layer the weights of query, key and value, (H*d, D), and of the neurons, (F, D)."""
     found = []
-    for layer in encoder_layers(model):
-        own = layer.attention.self
-        parts = [own.query.weight, own.key.weight, own.value.weight]
-        found.append((parts, layer.intermediate.dense.weight))
+    for layer in anatomy(model).parts:
+        parts = [layer.query.weight, layer.key.weight, layer.value.weight]
+        found.append((parts, layer.up.weight))
     return found
 
 
-def by_rows(model: PreTrainedModel, worth: Callable[[Parameter], torch.Tensor]) -> Scores:
+def by_rows(model: PreTrainedModel, worth: Callable[[Tensor], Tensor]) -> Scores:
     """Scores of heads (over query, key and value together) and neurons from single weights.
 
     Args:

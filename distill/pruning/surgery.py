@@ -12,35 +12,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import transformers
 from torch import nn
-from transformers import (
-    BertConfig,
-    BertForQuestionAnswering,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-    BertModel,
-    PreTrainedModel,
-)
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from distill.errors import ModelError
-from distill.pruning.masks import Masks, encoder_layers, head_dim
-from students.pruned_bert import (
-    PrunedBertConfig,
-    PrunedBertForQuestionAnswering,
-    PrunedBertForSequenceClassification,
-    PrunedBertForTokenClassification,
-    PrunedBertModel,
-)
+from distill.pruning.masks import Masks, head_dim
+from students.anatomy import anatomy
+from students.heads import class_of, head_of
+from students.pruned import pruned_config
 
-# (stock class, class with sizes per layer)
-_CLASSES: tuple[tuple[type[PreTrainedModel], type[PreTrainedModel]], ...] = (
-    (BertModel, PrunedBertModel),
-    (BertForSequenceClassification, PrunedBertForSequenceClassification),
-    (BertForTokenClassification, PrunedBertForTokenClassification),
-    (BertForQuestionAnswering, PrunedBertForQuestionAnswering),
-)
 # Written anew for the sliced model, or true only of the file the old one came from.
-_DROPPED = ("model_type", "architectures", "auto_map", "heads_per_layer", "ffn_per_layer")
+_DROPPED = {"model_type", "architectures", "auto_map"}
+_DROPPED |= {"heads_per_layer", "ffn_per_layer", "head_dim"}
 
 
 def slice_model(model: PreTrainedModel, masks: Masks) -> PreTrainedModel:
@@ -49,12 +33,13 @@ def slice_model(model: PreTrainedModel, masks: Masks) -> PreTrainedModel:
     The given model is left as it is. It may have been pruned before.
 
     Args:
-        model: a BERT, stock or pruned.
+        model: of a known family, stock or pruned.
         masks: what is kept of each of its layers.
 
     Returns:
-        A stock BERT where every layer keeps all heads and the same number of neurons; otherwise a
-        ``PrunedBert*``. Device, dtype, training mode and attention implementation are the model's.
+        A stock model where every layer keeps all heads and the same number of neurons; otherwise
+        one of :mod:`students.pruned`. Device, dtype, training mode and attention implementation
+        are the model's.
 
     Raises:
         ModelError: the masks do not fit the model, or its class cannot be pruned.
@@ -65,7 +50,7 @@ def slice_model(model: PreTrainedModel, masks: Masks) -> PreTrainedModel:
 
 
 def rebuilt(
-    model: PreTrainedModel, config: BertConfig, weights: dict[str, torch.Tensor]
+    model: PreTrainedModel, config: PreTrainedConfig, weights: dict[str, torch.Tensor]
 ) -> PreTrainedModel:
     """A model of other sizes with given weights.
 
@@ -77,10 +62,9 @@ def rebuilt(
     Raises:
         ModelError: the model's class cannot be pruned.
     """
-    stock, pruned = _classes_of(model)
-    target = stock if type(config) is BertConfig else pruned
+    target = class_of(config, _head_of(model))
     extra: dict[str, Any] = {}
-    if issubclass(target, BertModel) and model.pooler is None:
+    if getattr(model, "pooler", model) is None:
         extra["add_pooling_layer"] = False
     with torch.random.fork_rng(devices=[]):  # the first weights are thrown away: draw none
         sliced = target(config, **extra)
@@ -104,12 +88,9 @@ def masked_forward(model: PreTrainedModel, masks: Masks) -> Iterator[PreTrainedM
     masks.check(model)
     handles = []
     try:
-        for layer, heads, ffn in zip(encoder_layers(model), masks.heads, masks.ffn, strict=True):
+        for layer, heads, ffn in zip(anatomy(model).parts, masks.heads, masks.ffn, strict=True):
             features = heads.repeat_interleave(head_dim(model))  # (H*d,)
-            for dense, keep in (
-                (layer.attention.output.dense, features),
-                (layer.output.dense, ffn),
-            ):
+            for dense, keep in ((layer.out, features), (layer.down, ffn)):
                 handles.append(dense.register_forward_pre_hook(_zeroing(keep)))
         yield model
     finally:
@@ -124,19 +105,21 @@ def _zeroing(keep: torch.Tensor) -> Any:
     return hook
 
 
-def _classes_of(model: PreTrainedModel) -> tuple[type[PreTrainedModel], type[PreTrainedModel]]:
-    for pair in _CLASSES:
-        if type(model) in pair:
-            return pair
-    known = ", ".join(stock.__name__ for stock, _ in _CLASSES)
-    raise ModelError(
-        f"cannot prune a {type(model).__name__}; known are {known} and their pruned kin"
-    )
+def _head_of(model: PreTrainedModel) -> str:
+    """A model's head, if a model with it can be pruned."""
+    head = head_of(model)
+    if type(model) is not class_of(model.config, head):
+        known = ", ".join(
+            class_of(model.config, one).__name__
+            for one in ("none", "classification", "tokens", "spans")
+        )
+        raise ModelError(f"cannot prune a {type(model).__name__}; known are {known}")
+    return head
 
 
 def config_of_sizes(
     model: PreTrainedModel, *, heads: list[int], ffn: list[int], hidden: int | None = None
-) -> BertConfig:
+) -> PreTrainedConfig:
     """The configuration of a model after surgery.
 
     Args:
@@ -146,34 +129,38 @@ def config_of_sizes(
         hidden: the hidden width; left out, as before.
 
     Returns:
-        A stock BERT's where every layer has the same sizes and its heads are as wide together as
+        A stock model's where every layer has the same sizes and its heads are as wide together as
         the hidden width; else a pruned one's.
     """
-    _classes_of(model)
-    given = {key: value for key, value in model.config.to_dict().items() if key not in _DROPPED}
-    given["hidden_size"] = width = hidden or int(model.config.hidden_size)
-    given.pop("head_dim", None)
+    _head_of(model)
+    parts, config = anatomy(model), model.config
+    given = {key: value for key, value in config.to_dict().items() if key not in _DROPPED}
+    width = hidden or parts.hidden
+    changed = {"hidden_size": width}
+    if parts.projection is None and "embedding_size" in given:
+        changed["embedding_size"] = width
     even = len(set(heads)) == 1 and len(set(ffn)) == 1 and ffn[0] > 0
     if even and heads[0] * head_dim(model) == width:
-        return BertConfig(**{**given, "intermediate_size": ffn[0], "num_attention_heads": heads[0]})
-    return PrunedBertConfig(
-        **given, head_dim=head_dim(model), heads_per_layer=heads, ffn_per_layer=ffn
-    )
+        changed |= {parts.family.ffn_size: ffn[0], "num_attention_heads": heads[0]}
+        kind: type[PreTrainedConfig] = getattr(transformers, f"{parts.family.prefix}Config")
+    else:
+        given |= {"head_dim": head_dim(model), "heads_per_layer": heads, "ffn_per_layer": ffn}
+        kind = pruned_config(parts.family.name)
+    return kind(**given | {config.attribute_map.get(key, key): changed[key] for key in changed})
 
 
 def _sliced_weights(model: PreTrainedModel, masks: Masks) -> dict[str, torch.Tensor]:
     weights = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
     names = {module: name for name, module in model.named_modules()}
-    for layer, heads, ffn in zip(encoder_layers(model), masks.heads, masks.ffn, strict=True):
+    for layer, heads, ffn in zip(anatomy(model).parts, masks.heads, masks.ffn, strict=True):
         features = heads.repeat_interleave(head_dim(model))  # (H*d,)
-        attention = layer.attention
-        rows = [(part, features) for part in (attention.self.query, attention.self.key)]
-        rows += [(attention.self.value, features), (layer.intermediate.dense, ffn)]
+        rows = [(part, features) for part in (layer.query, layer.key, layer.value)]
+        rows.append((layer.up, ffn))
         for module, keep in rows:
             for part in ("weight", "bias"):
                 name = f"{names[module]}.{part}"
                 weights[name] = weights[name][keep.to(weights[name].device)]
-        for module, keep in ((attention.output.dense, features), (layer.output.dense, ffn)):
+        for module, keep in ((layer.out, features), (layer.down, ffn)):
             name = f"{names[module]}.weight"
             weights[name] = weights[name][:, keep.to(weights[name].device)]
     return weights

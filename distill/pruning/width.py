@@ -3,7 +3,8 @@ r"""Hidden width: dimensions of the residual stream removed everywhere at once.
 A dimension of the hidden states runs through the whole model: embeddings, every LayerNorm, the
 columns of what reads them and the rows of what writes them. The pooler's outputs are a space of
 their own and are judged and cut by themselves, down to the same number, so that the model keeps
-BERT's form. Heads keep their width and neurons their number.
+its form; so are those of the dense layer that RoBERTa has in the head instead. Heads keep their
+width and neurons their number.
 
 Heads and neurons are summands, so that leaving them out is the same as cutting them out. A hidden
 dimension is not: LayerNorm takes mean and variance over all of them, and without some it divides by
@@ -26,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,9 @@ from distill.modules.base import Batch, LossOf
 from distill.pruning.mask_gradients import gathered
 from distill.pruning.masks import keep_best, layer_sizes
 from distill.pruning.surgery import config_of_sizes, rebuilt
+from students.anatomy import anatomy
 from students.from_teacher import axes_of
+from students.heads import head_of, last_linear
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +63,7 @@ class KeptWidth:
             ModelError: they are of another width, keep different numbers, or nothing.
         """
         width, left = int(model.config.hidden_size), int(self.hidden.sum())
-        pooler = getattr(model.base_model, "pooler", None)
-        wanted = [width] if pooler is None else [width, width]
+        wanted = [width, width] if _is_pooled(model) else [width]
         found = [mask.numel() for mask in (self.hidden, self.pooled) if mask is not None]
         if found != wanted:
             raise ModelError(f"masks of the width are for {found}, the model has {wanted}")
@@ -105,8 +107,7 @@ def width_scores(
         ModelError: the model is not a BERT, or a gradient is not a number.
     """
     layer_sizes(model)  # raises for another family
-    width, pooler = int(model.config.hidden_size), getattr(model.base_model, "pooler", None)
-    places = 1 if pooler is None else 2
+    width, places = int(model.config.hidden_size), 2 if _is_pooled(model) else 1
 
     def of_batch(batch: Batch) -> list[Tensor]:
         rows = len(batch["input_ids"])
@@ -114,10 +115,10 @@ def width_scores(
             torch.ones(rows, width, device=model.device, requires_grad=True) for _ in range(places)
         ]  # each (B, D): every example has factors of its own
         with ExitStack() as stack:
-            for norm in _norms(model):
-                stack.callback(norm.register_forward_hook(_times(masks[0][:, None, :])).remove)
-            if pooler is not None:
-                stack.callback(pooler.register_forward_hook(_times(masks[1])).remove)
+            for writer in (*_norms(model), *_projection(model)):
+                stack.callback(writer.register_forward_hook(_times(masks[0][:, None, :])).remove)
+            if places == 2:
+                stack.callback(_times_pooled(model, masks[1]).remove)
             loss = loss_of(model, batch) * rows
             # A sentence encoder has a pooler that its vectors do not come from: worth nothing.
             slopes = torch.autograd.grad(loss, masks, allow_unused=True, materialize_grads=True)
@@ -126,7 +127,7 @@ def width_scores(
     worth = [
         part.square().sum(0) for part in gathered(model, of_batch, batches=batches, samples=samples)
     ]
-    return WidthScores(worth[0], worth[1] if pooler is not None else None)
+    return WidthScores(worth[0], worth[1] if places == 2 else None)
 
 
 def slice_width(model: PreTrainedModel, kept: KeptWidth) -> PreTrainedModel:
@@ -137,8 +138,9 @@ def slice_width(model: PreTrainedModel, kept: KeptWidth) -> PreTrainedModel:
         kept: what stays.
 
     Returns:
-        A stock BERT where every layer has the same sizes and its heads are together as wide as
-        what is kept; otherwise a ``PrunedBert*`` whose heads are together wider or narrower.
+        A stock model where every layer has the same sizes and its heads are together as wide as
+        what is kept; otherwise one of :mod:`students.pruned` whose heads are together wider or
+        narrower.
 
     Raises:
         ModelError: the masks do not fit the model, or its class cannot be pruned.
@@ -150,18 +152,19 @@ def slice_width(model: PreTrainedModel, kept: KeptWidth) -> PreTrainedModel:
     for name, tensor in model.state_dict().items():
         module = name.rpartition(".")[0]
         weight = tensor.detach().clone()
-        for dimension, axis in enumerate(axes_of(module)[: weight.dim()]):
+        for dimension, axis in enumerate(axes_of(model, module)[: weight.dim()]):
             if axis == "hidden":
-                keep = _space(module, dimension, kept).to(weight.device)
+                keep = _space(model, module, dimension, kept).to(weight.device)
                 weight = weight.index_select(dimension, keep.nonzero().flatten())
         weights[name] = weight
     return rebuilt(model, config, weights)
 
 
-def _space(module: str, dimension: int, kept: KeptWidth) -> Tensor:
+def _space(model: PreTrainedModel, module: str, dimension: int, kept: KeptWidth) -> Tensor:
     """The mask of a side that is as wide as the hidden states: theirs, or the pooler's."""
-    reads_pooled = module.endswith("classifier") or (
-        module.endswith("pooler.dense") and dimension == 0
+    family = anatomy(model).family
+    reads_pooled = module == family.classifier or (
+        module.endswith(("pooler.dense", family.dense)) and dimension == 0
     )
     return kept.pooled if reads_pooled and kept.pooled is not None else kept.hidden
 
@@ -179,17 +182,45 @@ def narrow_forward(model: PreTrainedModel, kept: KeptWidth) -> Iterator[PreTrain
         ModelError: the masks do not fit the model.
     """
     kept.check(model)
-    pooler = getattr(model.base_model, "pooler", None)
     with ExitStack() as stack:
         for norm in _norms(model):
             stack.callback(norm.register_forward_hook(_normalised_over(kept.hidden)).remove)
-        if pooler is not None and kept.pooled is not None:
-            stack.callback(pooler.register_forward_hook(_times(kept.pooled)).remove)
+        for linear in _projection(model):
+            stack.callback(linear.register_forward_hook(_times(kept.hidden)).remove)
+        if kept.pooled is not None:
+            stack.callback(_times_pooled(model, kept.pooled).remove)
         yield model
 
 
-def _norms(model: PreTrainedModel) -> list[nn.LayerNorm]:
-    return [module for module in model.base_model.modules() if isinstance(module, nn.LayerNorm)]
+def _norms(model: PreTrainedModel) -> list[nn.Module]:
+    """The LayerNorms over hidden states."""
+    parts = anatomy(model)
+    first = [] if parts.projection else [cast(nn.Module, parts.embeddings.LayerNorm)]
+    return [*first, *(norm for layer in parts.parts for norm in (layer.out_norm, layer.down_norm))]
+
+
+def _projection(model: PreTrainedModel) -> list[nn.Module]:
+    """What writes the first hidden states where no LayerNorm does."""
+    projection = anatomy(model).projection
+    return [] if projection is None else [projection]
+
+
+def _is_pooled(model: PreTrainedModel) -> bool:
+    """Whether one vector of a text has dimensions of its own, in a pooler or in the head."""
+    if getattr(model.base_model, "pooler", None) is not None:
+        return True
+    return head_of(model) == "classification"
+
+
+def _times_pooled(model: PreTrainedModel, factors: Tensor) -> Any:
+    """Multiply those dimensions until the handle is removed."""
+    pooler = getattr(model.base_model, "pooler", None)
+    if pooler is not None:
+        return pooler.register_forward_hook(_times(factors))
+    times = _times(factors)
+    return last_linear(model).register_forward_pre_hook(
+        lambda module, inputs: (times(module, inputs, inputs[0]),)
+    )
 
 
 def _times(factors: Tensor) -> Any:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from distill.errors import DataError, ModelError
 from distill.files.lines import Lines
@@ -179,7 +181,10 @@ def vocabulary(model: str) -> dict[str, int] | None:
     try:
         if (folder / "tokenizer.json").is_file():
             content = json.loads((folder / "tokenizer.json").read_text("utf-8"))
-            return {str(token): int(number) for token, number in content["model"]["vocab"].items()}
+            tokens = content["model"]["vocab"]
+            if isinstance(tokens, list):  # of a Unigram model: tokens with their scores
+                return {str(token): number for number, (token, _) in enumerate(tokens)}
+            return {str(token): int(number) for token, number in tokens.items()}
         return {t: number for number, t in enumerate(vocabulary_lines(folder / "vocab.txt"))}
     except (OSError, DataError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # told by the loader of tokenizers
@@ -194,6 +199,18 @@ def vocabulary_lines(path: Path) -> list[str]:
     return [line.content for line in Lines(path).good()]
 
 
+#: Families whose position ids begin behind the padding token's id.
+_OFFSET = ("roberta", "xlm-roberta", "camembert")
+
+
+def usable_positions(config: Mapping[str, Any]) -> int:
+    """How many tokens a model reads at most, by the content of its ``config.json``."""
+    positions = int(config.get("max_position_embeddings", 512))
+    if str(config.get("model_type")).removeprefix("pruned_") in _OFFSET:
+        positions -= int(config.get("pad_token_id", 1)) + 1
+    return positions
+
+
 def _shape_of(config: Path) -> TeacherShape | None:
     try:
         content = json.loads(config.read_text("utf-8"))
@@ -203,7 +220,7 @@ def _shape_of(config: Path) -> TeacherShape | None:
             heads=int(content["num_attention_heads"]),
             ffn=int(content["intermediate_size"]),
             vocab=int(content["vocab_size"]),
-            positions=int(content.get("max_position_embeddings", 512)),
+            positions=usable_positions(content),
             types=int(content.get("type_vocab_size", 2)),
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

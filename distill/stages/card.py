@@ -8,8 +8,8 @@ from typing import Any
 from distill import atomic
 from distill.report.card import make_card
 from distill.stages.context import StageContext
+from students.family import PRUNED
 from students.folder import read_config
-from students.pruned_bert import PrunedBertConfig
 
 
 def write_card(context: StageContext, results: dict[str, Any] | None) -> None:
@@ -23,6 +23,6 @@ def write_card(context: StageContext, results: dict[str, Any] | None) -> None:
         labels=data.labels,
         formats=list(manifest["formats"]),
         pair=data.train.paired,
-        pruned=config["model_type"] == PrunedBertConfig.model_type,
+        pruned=config["model_type"].startswith(PRUNED),
     )
     atomic.write_text(bundle / "README.md", card)

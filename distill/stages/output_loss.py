@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from distill.modules.base import Batch, model_inputs
+from distill.modules.base import Batch
 from distill.objectives.logits import logits_loss
 from distill.objectives.vectors import similarity_loss
 from distill.tasks.base import Task
@@ -23,7 +23,7 @@ def output_loss(task: Task, targets: TeacherLogits) -> Callable[[nn.Module, Batc
     """
 
     def loss_of(model: nn.Module, batch: Batch) -> Tensor:
-        logits = logits_of(model, model_inputs(batch))
+        logits = logits_of(model, batch)
         teacher = look_up(targets, batch).to(logits.device)
         if task.objective == "similarity":
             return similarity_loss(logits, teacher)

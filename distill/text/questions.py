@@ -16,6 +16,7 @@ from tokenizers import Encoding, Tokenizer
 
 from distill.errors import DataError
 from distill.text.windows import windows
+from distill.text.words import without_space
 
 Ints = npt.NDArray[np.int32]
 
@@ -114,13 +115,17 @@ class WindowEncoder:
         """
         pairs = list(zip(self.cut(questions), contexts, strict=True))
         # Not encode_batch_fast: that one leaves the characters out.
-        return [self._windows(pair) for pair in self.tokenizer.encode_batch(pairs)]
+        encodings = self.tokenizer.encode_batch(pairs)
+        return [
+            self._windows(pair, context) for pair, context in zip(encodings, contexts, strict=True)
+        ]
 
-    def _windows(self, pair: Encoding) -> list[Window]:
+    def _windows(self, pair: Encoding, context: str) -> list[Window]:
         segments = pair.sequence_ids
         count = segments.count(1)
         first = segments.index(1) if count else len(segments)
-        offsets = np.array(pair.offsets[first : first + count], dtype=np.int32).reshape(count, 2)
+        spans = [without_space(context, span) for span in pair.offsets[first : first + count]]
+        offsets = np.array(spans, dtype=np.int32).reshape(count, 2)
         outside = len(segments) - count
         ids, types = pair.ids, pair.type_ids
         return [

@@ -1,7 +1,9 @@
 """The words of a text that are tagged: those that its tokenizer splits it into.
 
-A tokenizer splits a text at spaces and punctuation into words, and these into subwords. A word's
-tag is read at its first subword. The text alone says where its words are, so that a model is
+A tokenizer splits a text at spaces and punctuation into words, and these into subwords. Where it
+does not split at punctuation (XLM-RoBERTa's), a subword that begins or follows a punctuation mark
+begins a word too, so that "Paris," is two words in any case. A word's tag is read at its first
+subword. The text alone says where its words are, so that a model is
 trained, scored and served on the same ones.
 
 Legend: N subwords of a text without special tokens, W words.
@@ -80,11 +82,13 @@ def words_of(encoding: Encoding, text: str) -> Words:
     back = next((at for at, mask in enumerate(reversed(special)) if not mask), 0)
     stop = len(special) - back
     numbers = encoding.word_ids[front:stop]
-    offsets = encoding.offsets[front:stop]
+    offsets = [without_space(text, span) for span in encoding.offsets[front:stop]]
     firsts = [
         at
         for at, number in enumerate(numbers)
-        if number is not None and (at == 0 or number != numbers[at - 1])
+        if number is not None
+        and offsets[at][0] < offsets[at][1]
+        and (at == 0 or number != numbers[at - 1] or _parts(text, offsets, at))
     ]
     lasts = [first - 1 for first in firsts[1:]] + [len(numbers) - 1]
     return Words(
@@ -93,8 +97,34 @@ def words_of(encoding: Encoding, text: str) -> Words:
         suffix=encoding.ids[stop:],
         firsts=np.asarray(firsts, dtype=np.int64),
         starts=[offsets[first][0] for first in firsts],
-        ends=[_end(text, offsets[last][1]) for last in lasts[: len(firsts)]],
+        ends=[
+            _end(text, max(end for start, end in offsets[first : last + 1] if start < end))
+            for first, last in zip(firsts, lasts, strict=False)
+        ],
     )
+
+
+def without_space(text: str, span: tuple[int, int]) -> tuple[int, int]:
+    """A subword's characters without the space in front, which some tokenizers count to it."""
+    start, end = span
+    while start < end and text[start].isspace():
+        start += 1
+    return (start, end) if start < end else (span[0], span[0])
+
+
+def _parts(text: str, offsets: Sequence[tuple[int, int]], at: int) -> bool:
+    """Whether a punctuation mark parts a subword from the one before it in the same word."""
+    start, before = offsets[at][0], offsets[at - 1]
+    if before[0] == before[1]:
+        return True  # only a space: the word begins here
+    return before[1] <= start and (_is_mark(text[start]) or _is_mark(text[before[1] - 1]))
+
+
+def _is_mark(character: str) -> bool:
+    """As BERT's tokenizer tells punctuation: Unicode's, and all signs of ASCII."""
+    if character.isascii():
+        return character.isprintable() and not (character.isalnum() or character.isspace())
+    return unicodedata.category(character).startswith("P")
 
 
 def _end(text: str, end: int) -> int:

@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from distill.errors import ModelError
 from students.build import build_student
-from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
+from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 from students.sizes import Size
 
 

@@ -15,7 +15,7 @@ from distill.export.onnx import export_onnx
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import masked_forward, slice_model
 from distill.runtime.session import OnnxSession
-from students.heads import HEADS, head_of, is_token_level, logits_of, outputs_of
+from students.heads import class_of, head_of, is_token_level, logits_of, outputs_of
 from students.pooling import POOLING, pool
 from teachers.cache import cached_logits, compute_logits
 from teachers.load import load_model, load_sentence_encoder, load_teacher
@@ -39,7 +39,7 @@ def make(head: str, **changes: object) -> PreTrainedModel:
     for name, value in changes.items():
         setattr(config, name, value)
     torch.manual_seed(3)
-    model = HEADS[head](config).eval()
+    model = class_of(config, head)(config).eval()
     model.config.architectures = [type(model).__name__]
     return model
 

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from distill.errors import ModelError
-from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
+from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 from teachers.load import load_model, load_teacher, load_tokenizer
 from teachers.resolve import resolve_model
 
@@ -82,7 +82,7 @@ def test_truncated_weights_are_one_line(tiny_bert) -> None:
 def test_other_families_are_refused(tmp_path) -> None:
     model = DistilBertModel(DistilBertConfig(vocab_size=50, dim=32, n_layers=1, n_heads=4))
     model.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="is a 'distilbert'; teachers and students are BERTs"):
+    with pytest.raises(ModelError, match="is a 'distilbert', a family that is not known"):
         load_teacher(tmp_path, labels=["a", "b"], finetuned=False)
 
 

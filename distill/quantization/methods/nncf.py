@@ -108,7 +108,11 @@ def quantize_nncf(
         overflow_fix=fix,
         smooth_quant_alphas=nncf.AdvancedSmoothQuantParameters(matmul=smooth or -1.0),
     )
-    samples = [dict(zip(_INPUTS, row, strict=True)) for row in rows]
+    read = {value.any_name for value in model.inputs}
+    samples = [
+        {name: array for name, array in zip(_INPUTS, row, strict=True) if name in read}
+        for row in rows
+    ]
     with quiet("nncf", ""), contextlib.redirect_stdout(io.StringIO()):  # its bars
         quantised = nncf.quantize(
             model,

@@ -21,7 +21,7 @@ def parts(tmp_path):
     """A folder such as transformers writes, and two files that stand for ONNX models."""
     folder = tmp_path / "model"
     folder.mkdir()
-    for name in ("config.json", "model.safetensors", "tokenizer_config.json", "pruned_bert.py"):
+    for name in ("config.json", "model.safetensors", "tokenizer_config.json", "pruned.py"):
         (folder / name).write_text(name)
     tokens = [{"id": 1, "content": "[UNK]"}, {"id": 7, "content": "[PAD]"}]
     (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": tokens}))
@@ -56,7 +56,7 @@ def test_the_files_and_what_is_said_of_them(tmp_path, parts):
         "model.int8.onnx",
         "model.onnx",
         "model.safetensors",
-        "pruned_bert.py",
+        "pruned.py",
         "tokenizer.json",
         "tokenizer_config.json",
     ]

@@ -11,9 +11,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from distill.export.transformers_folder import save_transformers
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import slice_model
-from students.heads import HEADS as CLASSES
+from students.heads import class_of
 from students.pooling import POOLING
-from students.pruned_bert import PrunedBertForSequenceClassification
+from students.pruned import PrunedBertForSequenceClassification
 
 PIPELINE = """
 import json, sys
@@ -79,8 +79,9 @@ def test_a_pruned_model_brings_its_code_along(stock, tmp_path):
     save_transformers(model, tokenizer, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "config.json",
+        "family.py",
         "model.safetensors",
-        "pruned_bert.py",
+        "pruned.py",
         "tokenizer.json",
         "tokenizer_config.json",
     ]
@@ -117,7 +118,7 @@ def test_every_pruned_head_loads_from_its_folder_alone(stock, tmp_path):
         config.num_labels = 2 if head == "spans" else 3
         if head == "vectors":
             setattr(config, POOLING, "mean")
-        model = pruned(CLASSES[head](config).eval())
+        model = pruned(class_of(config, head)(config).eval())
         folder = tmp_path / head
         save_transformers(model, tokenizer, folder)
         words += [str(folder), auto]

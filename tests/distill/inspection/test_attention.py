@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from distill.inspection.attention import attention_of, heads_of
-from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
+from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 
 
 @pytest.fixture

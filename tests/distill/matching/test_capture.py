@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 from distill.errors import ModelError
 from distill.matching.capture import Capture
 from distill.matching.collector import ATTENTION
-from students.pruned_bert import PrunedBertConfig, PrunedBertForSequenceClassification
+from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 
 DEPTH = 4
 SIZES = {

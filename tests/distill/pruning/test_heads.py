@@ -19,7 +19,7 @@ from distill.pruning.subwords import trim_embeddings
 from distill.pruning.surgery import masked_forward, slice_model
 from distill.pruning.width import KeptWidth, narrow_forward, slice_width, width_scores
 from distill.runtime.session import OnnxSession
-from students.heads import HEADS, head_of, logits_of
+from students.heads import class_of, head_of, logits_of
 from students.pooling import POOLING
 from teachers.load import load_model
 
@@ -42,7 +42,7 @@ def make(task: str) -> PreTrainedModel:
     if head == "vectors":
         setattr(config, POOLING, "cls" if task.startswith("cls") else "mean")
     torch.manual_seed(2)
-    model = HEADS[head](config).eval()
+    model = class_of(config, head)(config).eval()
     for name, weight in model.named_parameters():
         if name.endswith("bias"):  # zero after initialisation: a lost bias would not be seen
             torch.nn.init.normal_(weight, std=0.3)

@@ -12,7 +12,7 @@ from distill.pruning.goal import BudgetGoal
 from distill.pruning.latency import LatencyTable, latency_table, measured_ms
 from distill.pruning.masks import layer_sizes
 from distill.pruning.search import Scores
-from students.heads import HEADS, head_of
+from students.heads import class_of, head_of
 from students.pooling import POOLING
 
 
@@ -63,7 +63,7 @@ def test_heads_that_read_every_token_have_a_whole_last_layer(
     config = copy.deepcopy(tiny.make_model().config)
     if pooling:
         setattr(config, POOLING, pooling)
-    model = HEADS[head](config)
+    model = class_of(config, head)(config)
     seen = []
 
     def measured(models, **rest):
@@ -90,10 +90,15 @@ def test_a_table_of_another_head_is_measured_anew(tiny, monkeypatch, tmp_path):
     monkeypatch.setattr(latency, "measured_ms", fake)
     assert latency_table(tiny.make_model(), length=8, threads=1, file=file).last_ms is not None
     monkeypatch.setattr(latency, "measured_ms", fake_of_every_token)
-    tagger = HEADS["tokens"](tiny.make_model().config)
+    tagger = class_of(tiny.make_model().config, "tokens")(tiny.make_model().config)
     assert latency_table(tagger, length=8, threads=1, file=file).last_ms is None
     with pytest.raises(ModelError, match="has no head"):
-        latency_table(HEADS["mlm"](tiny.make_model().config), length=8, threads=1, file=file)
+        latency_table(
+            class_of(tiny.make_model().config, "mlm")(tiny.make_model().config),
+            length=8,
+            threads=1,
+            file=file,
+        )
 
 
 def test_noise_does_not_make_more_take_less():

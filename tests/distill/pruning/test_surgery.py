@@ -12,7 +12,7 @@ from transformers import (
 from distill.errors import ModelError
 from distill.pruning.masks import Masks, keep_best, layer_sizes
 from distill.pruning.surgery import masked_forward, slice_model
-from students.pruned_bert import PrunedBertForSequenceClassification, PrunedBertModel
+from students.pruned import PrunedBertForSequenceClassification, PrunedBertModel
 
 HEADS, FFN, LAYERS = 4, 12, 3
 

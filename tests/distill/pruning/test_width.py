@@ -14,7 +14,7 @@ from distill.pruning.methods.units import width_left
 from distill.pruning.surgery import slice_model
 from distill.pruning.width import KeptWidth, narrow_forward, slice_width, width_scores
 from distill.runtime.session import OnnxSession
-from students.pruned_bert import PrunedBertForSequenceClassification
+from students.pruned import PrunedBertForSequenceClassification
 
 
 def kept(tiny, count, seed=0):

@@ -108,7 +108,7 @@ def make_model(kind: str, tokens: int, *, seed: int = 0, **changes: Any) -> Any:
     """A random model with the head of a task, whose outputs depend on what it reads."""
     from transformers import BertConfig
 
-    from students.heads import HEADS as CLASSES
+    from students.heads import class_of
     from students.pooling import POOLING
 
     layers, hidden, heads, ffn = SIZE
@@ -128,7 +128,7 @@ def make_model(kind: str, tokens: int, *, seed: int = 0, **changes: Any) -> Any:
         setattr(config, POOLING, changes.pop("pooling", "mean"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = CLASSES[HEADS[kind]](config).eval()
+        model = class_of(config, HEADS[kind])(config).eval()
         for name, weight in model.named_parameters():
             if name.endswith("bias"):  # zero after initialisation: a lost bias would not be seen
                 torch.nn.init.normal_(weight, std=0.2)

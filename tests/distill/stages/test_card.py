@@ -29,5 +29,5 @@ def test_only_a_pruned_student_needs_the_code_of_its_folder(tmp_path, model_type
     )
     write_card(context, None)
     card = (bundle / "README.md").read_text("utf-8")
-    assert ("pruned_bert.py" in card) == pruned
+    assert ("pruned.py" in card) == pruned
     assert ("trust_remote_code=True" in card) == pruned

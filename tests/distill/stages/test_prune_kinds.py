@@ -21,7 +21,6 @@ import students  # noqa: F401  (the Auto classes learn of pruned BERTs)
 from distill.data.token_id_remap import numbers_of
 from distill.evaluation.cost import parameters
 from distill.export.onnx import export_onnx
-from distill.modules.base import model_inputs
 from distill.pruning.masks import layer_sizes
 from distill.pruning.subwords import trim_embeddings
 from distill.runtime import load
@@ -244,6 +243,6 @@ def test_a_teacher_reads_the_pieces_of_a_student_without_rare_ones(of_kind, kind
     same = trim_embeddings(teacher, keep)
     with torch.no_grad():
         assert float(loss_of(same, batch)) < float(loss_of(after.load_student(), batch))
-        own, expected = logits_of(same, model_inputs(batch)), look_up(logits, batch)
+        own, expected = logits_of(same, batch), look_up(logits, batch)
     real = batch["attention_mask"].bool()
     torch.testing.assert_close(own[real], expected[real], atol=1e-5, rtol=1e-5)

@@ -1,14 +1,8 @@
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from transformers import AutoModel, AutoModelForSequenceClassification
 
-from students.pruned_bert import (
-    AUTO_MAP,
+from students.pruned import (
     PrunedBertConfig,
     PrunedBertForSequenceClassification,
     PrunedBertModel,
@@ -108,49 +102,3 @@ def test_registered_folders_load_to_equal_weights(tmp_path):
     ):
         assert torch.equal(here, there), name
     assert type(AutoModel.from_pretrained(tmp_path)) is PrunedBertModel
-
-
-ALONE = """
-import json, sys
-sys.modules["students"] = sys.modules["distill"] = None
-import torch
-import transformers
-found = {}
-for name in sys.argv[2:]:
-    kind = getattr(transformers, name)
-    model = kind.from_pretrained(sys.argv[1] + "/" + name, trust_remote_code=True)
-    assert type(model).__module__.startswith("transformers_modules"), type(model)
-    outputs = model.eval()(torch.arange(14).reshape(2, 7) + 5).to_tuple()
-    found[name] = torch.cat([one.flatten() for one in outputs]).tolist()
-print(json.dumps(found))
-"""
-
-
-def test_the_file_works_alone_by_trust_remote_code(tmp_path):
-    source = Path(sys.modules[PrunedBertConfig.__module__].__file__)
-    expected = {}
-    for name, path in AUTO_MAP.items():
-        if name == "AutoConfig":
-            continue
-        torch.manual_seed(0)
-        model = getattr(sys.modules[PrunedBertConfig.__module__], path.partition(".")[2])(
-            make(num_labels=2).config
-        ).eval()
-        model.config.auto_map = AUTO_MAP
-        model.save_pretrained(tmp_path / name)
-        (tmp_path / name / "pruned_bert.py").write_text(source.read_text())
-        outputs = model(torch.arange(14).reshape(2, 7) + 5).to_tuple()
-        expected[name] = torch.cat([one.flatten() for one in outputs])
-    assert len(expected) == 4
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", ALONE, str(tmp_path), *expected],
-        cwd=tmp_path,
-        env={"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    for name, outputs in expected.items():
-        torch.testing.assert_close(torch.tensor(found[name]), outputs, atol=1e-6, rtol=0)

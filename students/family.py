@@ -1,0 +1,94 @@
+"""The families of encoders: where the parts of a model lie, and what they are called there.
+
+Everything that needs a module of a model by its name takes the name from here, so that a family is
+one entry of :data:`FAMILIES`. All of them normalise behind each block (post-norm) and compute
+attention through ``transformers``' attention interface; their scores are ``q k^T / sqrt(d)``.
+
+The file needs nothing but Python: it is copied into saved folders beside ``pruned.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: What ``config.model_type`` of a pruned model begins with, in front of its family's name.
+PRUNED = "pruned_"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Names of a family's modules and settings.
+
+    Args:
+        name: ``config.model_type``.
+        prefix: what names of its classes in ``transformers`` begin with.
+        layers: the layers, in the encoder.
+        attention: the module that calls the attention function, in a layer, like all that follow.
+        query: the Linear layer of the queries.
+        key: of the keys.
+        value: of the values.
+        out: behind the heads.
+        out_norm: the LayerNorm behind it.
+        up: the first Linear layer of the feed-forward block.
+        activation: between the two.
+        down: the second one.
+        down_norm: the LayerNorm behind it.
+        head_count: the attribute of the attention module with the number of its heads.
+        ffn_size: the config's key for the number of feed-forward neurons.
+        act: the config's key for the activation.
+        dense: the Linear layer in front of a sequence classifier's last one, in the whole model;
+            its outputs are a space of their own.
+        classifier: the last Linear layer of a sequence classifier.
+        projection: in the encoder, the Linear layer from embeddings to hidden states, where their
+            widths differ.
+        mlm: the masked-language head, where it is one module.
+        nsp: the head that tells whether a text follows another.
+    """
+
+    name: str
+    prefix: str
+    layers: str = "encoder.layer"
+    attention: str = "attention.self"
+    query: str = "attention.self.query"
+    key: str = "attention.self.key"
+    value: str = "attention.self.value"
+    out: str = "attention.output.dense"
+    out_norm: str = "attention.output.LayerNorm"
+    up: str = "intermediate.dense"
+    activation: str = "intermediate.intermediate_act_fn"
+    down: str = "output.dense"
+    down_norm: str = "output.LayerNorm"
+    head_count: str = "num_attention_heads"
+    ffn_size: str = "intermediate_size"
+    act: str = "hidden_act"
+    dense: str = "pooler.dense"
+    classifier: str = "classifier"
+    projection: str = "embeddings_project"
+    mlm: str | None = None
+    nsp: str | None = None
+
+
+#: Sequence classifiers that have a dense layer in the head and no pooler.
+_OWN_DENSE = {"dense": "classifier.dense", "classifier": "classifier.out_proj"}
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("bert", "Bert", mlm="cls.predictions", nsp="cls.seq_relationship"),
+        Family("roberta", "Roberta", mlm="lm_head", **_OWN_DENSE),
+        Family("xlm-roberta", "XLMRoberta", mlm="lm_head", **_OWN_DENSE),
+        Family("camembert", "Camembert", mlm="lm_head", **_OWN_DENSE),
+        Family("electra", "Electra", **_OWN_DENSE),
+    )
+}
+#: Values of ``config.model_type`` that work, pruned models among them.
+MODEL_TYPES = (*FAMILIES, *(f"{PRUNED}{name}" for name in FAMILIES))
+
+
+def family_of(model_type: str) -> Family:
+    """The family of a model by its ``config.model_type``, pruned or not.
+
+    Raises:
+        KeyError: it is none of :data:`MODEL_TYPES`.
+    """
+    return FAMILIES[model_type.removeprefix(PRUNED)]
