@@ -12,13 +12,20 @@ import torch
 from torch import Tensor, distributed
 
 
+def world_size() -> int:
+    """How many processes train together, this one included."""
+    joined = distributed.is_available() and distributed.is_initialized()
+    return distributed.get_world_size() if joined else 1
+
+
+def rank() -> int:
+    """This process's number among them, from 0."""
+    return distributed.get_rank() if world_size() > 1 else 0
+
+
 def several() -> bool:
     """Whether this process trains together with others."""
-    return (
-        distributed.is_available()
-        and distributed.is_initialized()
-        and distributed.get_world_size() > 1
-    )
+    return world_size() > 1
 
 
 def shared(value: Tensor) -> Tensor:
@@ -35,7 +42,7 @@ def shared(value: Tensor) -> Tensor:
     if not total.is_floating_point():
         total = total.float()
     distributed.all_reduce(total)
-    return total / distributed.get_world_size()
+    return total / world_size()
 
 
 def weighted_mean(total: Tensor, count: Tensor) -> Tensor:
@@ -50,7 +57,7 @@ def weighted_mean(total: Tensor, count: Tensor) -> Tensor:
     """
     if not several():
         return total / count.clamp(min=1)
-    return total / shared(count).clamp(min=1 / distributed.get_world_size())
+    return total / shared(count).clamp(min=1 / world_size())
 
 
 def mean(values: Tensor) -> Tensor:

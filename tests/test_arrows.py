@@ -48,8 +48,8 @@ OWN = {
 }
 #: Single files that everyone may use; they use nothing of ours but each other.
 FOUNDATION = {"distill.atomic", "distill.cache", "distill.console", "distill.digest"}
-FOUNDATION |= {"distill.errors", "distill.hub", "distill.processor", "distill.ranks"}
-FOUNDATION |= {"distill.section", "distill"}
+FOUNDATION |= {"distill.errors", "distill.hub", "distill.messages", "distill.processor"}
+FOUNDATION |= {"distill.ranks", "distill.section", "distill"}
 HEAVY = {"torch", "transformers", "lightning", "nni", "datasets", "wandb", "onnx", "onnxruntime"}
 HEAVY |= {"openvino", "nncf"}
 

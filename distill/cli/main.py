@@ -23,6 +23,7 @@ from typer.core import TyperGroup
 
 import distill
 from distill.errors import UserError, full_disk
+from distill.messages import set_up_messages, take_down_messages
 
 #: Every command and its line in ``distill --help``; each is a function of that name in
 #: ``distill/cli/<name>.py``.
@@ -66,18 +67,6 @@ logger = logging.getLogger("distill")
 
 class _InterruptedError(Exception):
     """Ctrl-C on its way past typer, which would otherwise swallow what it carries."""
-
-
-class _Messages(logging.Handler):
-    """Writes log records as plain lines to whatever standard error is at that moment.
-
-    A running bar replaces standard error so that lines appear above it; a handler that kept the
-    first one would write through the bar.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        print(f"{prefix}{self.format(record)}", file=sys.stderr, flush=True)
 
 
 class Commands(TyperGroup):
@@ -153,22 +142,6 @@ def _group(
     set_up_messages(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     if ctx.invoked_subcommand is None:
         typer.echo(ctx.get_help())
-
-
-def set_up_messages(level: int) -> None:
-    """Send the ``distill`` logger's records from ``level`` up to standard error, once."""
-    take_down_messages()
-    logger.addHandler(_Messages())
-    logger.setLevel(level)
-    logger.propagate = False
-
-
-def take_down_messages() -> None:
-    """Undo :func:`set_up_messages`, for a program that calls :func:`main` and lives on."""
-    for handler in [found for found in logger.handlers if isinstance(found, _Messages)]:
-        logger.removeHandler(handler)
-    logger.setLevel(logging.NOTSET)
-    logger.propagate = True
 
 
 def main(args: Sequence[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -38,7 +39,12 @@ def run(
 
 
 def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
-    """Print a finished run's table, where its files lie, and the next command."""
+    """Print a finished run's table, where its files lie, and the next command.
+
+    Of several processes that ``torchrun`` or ``srun`` started, the first one does.
+    """
+    if (os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0") != "0":
+        return
     from distill.report.held_out import as_lines, as_plain
     from distill.report.ledger import plain_ledger
     from distill.report.table import print_table

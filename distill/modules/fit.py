@@ -5,28 +5,29 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import lightning as L
+import torch
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 from safetensors.torch import load_model
-from torch import distributed
 from torch.utils.data import DataLoader
 
+from distill import ranks
 from distill.console import Bar
 from distill.data.batches import make_collate, make_sampler
 from distill.data.text.rows import TextRows
 from distill.data.tokenized import TokenRows
+from distill.errors import ProcessError
 from distill.modules.base import Batch, TrainingModule
 from distill.modules.checkpoint import AtomicCheckpoint, FitState, is_whole, read_state
 from distill.modules.devices import on_gpu
 from distill.modules.interrupt import Interrupt
+from distill.modules.launch import share
 from distill.modules.precision import resolve_precision
-from distill.modules.processes import Backend, Processes
 from distill.modules.quiet import quiet_lightning
 from distill.modules.session import FitResult, FitSession
-from distill.modules.strategy import JoinedDDP
 from distill.modules.stream import EpochStream, Plan
 from distill.modules.watcher import Watcher
 from distill.recipe.schema import TrainConfig
@@ -70,12 +71,19 @@ def fit(
     """
     config = module.train_config
     sampler = make_sampler(
-        train, config.batch_size, seed=session.seed, world=session.trainer.devices
+        train, config.batch_size, seed=session.seed, world=session.trainer.processes
     )
     plan = Plan.of(config, len(sampler))
     state = _start(session, plan)
     module.total_steps, module.total_batches = plan.steps, plan.positions
-    job = _Job(module, train, validation, session, plan, state)
+    if session.trainer.processes != ranks.world_size():
+        raise ProcessError(
+            f"trainer: {session.trainer.processes} processes, and this is one of "
+            f"{ranks.world_size()}: call it in distill.modules.launch.on_devices"
+        )
+    shared_cores = 1 if on_gpu(session.trainer) else session.trainer.devices
+    threads = max(1, torch.get_num_threads() // shared_cores)
+    job = _Job(module, train, validation, session, plan, state, threads)
     with (
         quiet_lightning(),
         Interrupt() as interrupt,
@@ -83,8 +91,8 @@ def fit(
     ):
         watcher = job.watcher(bar, interrupt)
         try:
-            with _others(job):
-                _train(job, watcher)
+            share(_work_along, replace(job, session=replace(session, loggers=())))
+            _train(job, watcher)
         except SystemExit:
             # What Lightning makes of a second Ctrl-C.
             if not interrupt.asked:
@@ -107,6 +115,8 @@ class _Job:
     session: FitSession
     plan: Plan
     state: FitState
+    #: CPU threads of each process.
+    threads: int
 
     def watcher(self, bar: Bar, interrupt: Interrupt) -> Watcher:
         """What looks after the training in one process."""
@@ -124,18 +134,8 @@ class _Job:
         )
 
 
-def _others(job: _Job) -> AbstractContextManager[Any]:
-    """The other processes of the training, where it runs on several devices."""
-    config = job.session.trainer
-    if config.devices == 1:
-        return nullcontext()
-    silent = replace(job, session=replace(job.session, loggers=()))
-    backend: Backend = "nccl" if on_gpu(config) else "gloo"
-    return Processes(_work_along, silent, world=config.devices, backend=backend)
-
-
-def _work_along(job: _Job, _rank: int) -> None:
-    """A training in a process that neither tells nor writes anything."""
+def _work_along(job: _Job) -> None:
+    """A training in a process that neither logs nor writes anything."""
     bar = Bar(job.session.name, job.plan.steps)  # not entered: nothing is drawn
     with quiet_lightning():
         _train(job, job.watcher(bar, Interrupt()))
@@ -169,7 +169,8 @@ def _train(job: _Job, watcher: Watcher) -> None:
     trainer = L.Trainer(
         accelerator=session.trainer.accelerator,
         devices=session.trainer.devices,
-        strategy="auto" if session.trainer.devices == 1 else JoinedDDP(),
+        num_nodes=session.trainer.num_nodes,
+        strategy=_strategy(),
         precision=_PRECISIONS[resolve_precision(session.trainer)],
         max_epochs=1,  # of Lightning's: the stream holds all of ours
         accumulate_grad_batches=config.accumulate,
@@ -186,7 +187,23 @@ def _train(job: _Job, watcher: Watcher) -> None:
         default_root_dir=session.folder,
     )
     last = session.last if session.last.is_file() else None
-    trainer.fit(job.module, datamodule=batches, ckpt_path=last, weights_only=True)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(job.threads)
+    try:
+        trainer.fit(job.module, datamodule=batches, ckpt_path=last, weights_only=True)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _strategy() -> str | Strategy:
+    """One process, or the mean of the gradients of several.
+
+    Parameters without a gradient (a head, while inner layers are matched) are looked for in each
+    step; buffers never change and are not sent.
+    """
+    if not ranks.several():
+        return "auto"
+    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 
 
 def _result(module: TrainingModule, session: FitSession, watcher: Watcher) -> FitResult:
@@ -217,10 +234,12 @@ class _Batches(L.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The batches from where the training stands; none if it is at its end."""
-        rank = self.trainer.global_rank if self.trainer else 0
-        world = self.trainer.world_size if self.trainer else 1
         sampler = make_sampler(
-            self.rows, self.config.batch_size, seed=self.seed, rank=rank, world=world
+            self.rows,
+            self.config.batch_size,
+            seed=self.seed,
+            rank=ranks.rank(),
+            world=ranks.world_size(),
         )
         epochs = 0 if self.state.stopped else self.plan.epochs
         stream = EpochStream(
@@ -236,13 +255,12 @@ class _Rows:
         self.rows, self.batch_size = rows, batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        several = distributed.is_available() and distributed.is_initialized()
         sampler = make_sampler(
             self.rows,
             self.batch_size,
             seed=0,
             shuffle=False,
-            rank=distributed.get_rank() if several else 0,
-            world=distributed.get_world_size() if several else 1,
+            rank=ranks.rank(),
+            world=ranks.world_size(),
         )
         yield from DataLoader(self.rows, batch_sampler=sampler, collate_fn=make_collate(self.rows))

@@ -83,7 +83,7 @@ def measure(recipe: Recipe) -> tuple[int, dict[str, StageTime]]:
             step, validation = _read_times(folder.metrics, stage.name)
             plans = []
             for config in trainings(stage):
-                world = recipe.trainer.devices
+                world = recipe.trainer.processes
                 sampler = make_sampler(rows, config.batch_size, seed=recipe.seed, world=world)
                 plans.append(Plan.of(config, _copies(recipe, stage) * len(sampler)))
             times[stage.name] = StageTime(
@@ -134,7 +134,7 @@ def _short(recipe: Recipe) -> Recipe:
     first = {"finetune": teachers[0].finetune, "more": teachers[1:]}
     baseline = next((s.config for s in plan_stages(recipe) if s.kind == "baseline"), None)
     trained = [config for stage in plan_stages(recipe) for config in trainings(stage)]
-    rows = _STEPS * recipe.trainer.devices * max(c.batch_size * c.accumulate for c in trained)
+    rows = _STEPS * recipe.trainer.processes * max(c.batch_size * c.accumulate for c in trained)
     limit = min(rows, recipe.data.limit_train or rows)
     return recipe.model_copy(
         update={

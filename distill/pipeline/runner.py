@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,10 @@ def run(
         >>> results = run(load_recipe("quickstart", "student.size=3x384"))  # doctest: +SKIP
     """
     folder = RunFolder(Path(run_dir) if run_dir is not None else free_folder(recipe.name))
+    return _on_devices(recipe, _run, recipe, folder, list(reuse))
+
+
+def _run(recipe: Recipe, folder: RunFolder, reuse: list[Path]) -> dict[str, Any]:
     if folder.exists():
         folder.create(recipe)  # raises, saying what this folder holds
     workspace = prepare(recipe)
@@ -82,7 +86,12 @@ def go_on(
     Raises:
         UserError: what the recipe names cannot be used, or a stage's training came to nothing.
     """
-    folder = RunFolder(run_dir)
+    return _on_devices(recipe, _go_on, recipe, RunFolder(run_dir), until, list(reuse))
+
+
+def _go_on(
+    recipe: Recipe, folder: RunFolder, until: str | None, reuse: list[Path]
+) -> dict[str, Any]:
     workspace = prepare(recipe)
     folder.path.mkdir(parents=True, exist_ok=True)
     folder.write_recipe(recipe)
@@ -109,11 +118,26 @@ def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
     recipe = folder.read_recipe()
     if overrides:
         recipe = load_recipe(folder.recipe_file, *overrides)
+    return _on_devices(recipe, _resume, recipe, folder, bool(overrides))
+
+
+def _resume(recipe: Recipe, folder: RunFolder, changed: bool) -> dict[str, Any]:
     workspace = prepare(recipe)
-    if overrides:
+    if changed:
         folder.write_recipe(recipe)
     _work(folder, workspace)
     return folder.read_results()
+
+
+def _on_devices(recipe: Recipe, work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
+    """Do the work in the processes that the recipe asks for; nothing comes of it but in rank 0."""
+    # Heavy: torch comes with these.
+    from distill.evaluation.machine import physical_cores
+    from distill.modules.devices import check_devices
+    from distill.modules.launch import on_devices
+
+    check_devices(recipe.trainer, physical_cores())
+    return on_devices(recipe.trainer, work, *args) or {}
 
 
 def prepare(recipe: Recipe) -> Workspace:
@@ -124,14 +148,11 @@ def prepare(recipe: Recipe) -> Workspace:
             f"distill run RECIPE seed={recipe.seeds[0]})"
         )
     # Heavy: torch, transformers and lightning come with these.
-    from distill.evaluation.machine import physical_cores
-    from distill.modules.devices import check_devices
     from distill.stages.augment import check_source
     from distill.stages.workspace import Workspace
     from students.folder import check_folder
     from teachers.resolve import resolve_model
 
-    check_devices(recipe.trainer, physical_cores())
     workspace = Workspace(recipe)
     for teacher in recipe.teacher.all:
         resolve_model(teacher.model, revision=teacher.revision)
@@ -183,7 +204,7 @@ def _do_stages(
     until: str | None,
     reuse: list[Path],
 ) -> PlannedStage:
-    from distill.pipeline.process import keep_freed_memory, set_threads
+    from distill.modules.process import keep_freed_memory, set_threads
 
     stages = plan_stages(workspace.recipe)
     set_threads(workspace.recipe.trainer.threads)

@@ -19,9 +19,16 @@ class TrainerConfig(Section):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where it runs."""
     devices: PositiveInt = 1
-    """How many of them: GPUs, or processes on a CPU; each takes ``batch_size`` examples a step."""
+    """GPUs, or processes on a CPU, of a machine; each takes ``batch_size`` examples a step."""
+    num_nodes: PositiveInt = 1
+    """Machines; more than one are started with ``torchrun`` or ``srun``."""
     checkpoint_steps: PositiveInt = 200
     """Steps between checkpoints that a killed run resumes from."""
+
+    @property
+    def processes(self) -> int:
+        """Processes of a training: the devices of all machines."""
+        return self.devices * self.num_nodes
 
 
 class WandbConfig(Section):

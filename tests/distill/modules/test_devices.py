@@ -48,8 +48,12 @@ def test_no_gpu_at_all() -> None:
 
 
 def test_started_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ProcessError, match="num_nodes: 2 machines: start it on each of them"):
+        check_devices(TrainerConfig(num_nodes=2), cores=2)
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     check_devices(TrainerConfig(), cores=2)
-    with pytest.raises(ProcessError, match="one of 2 processes that torchrun"):
-        check_devices(TrainerConfig(devices=2), cores=2)
+    check_devices(TrainerConfig(devices=2), cores=2)
+    check_devices(TrainerConfig(num_nodes=2), cores=2)
+    with pytest.raises(ProcessError, match="devices: 2 on 2 machines, and torchrun or srun"):
+        check_devices(TrainerConfig(devices=2, num_nodes=2), cores=2)

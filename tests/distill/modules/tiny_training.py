@@ -28,6 +28,7 @@ from distill.modules.base import TrainingModule
 from distill.modules.distill import DistillModule
 from distill.modules.finetune import FinetuneModule
 from distill.modules.fit import FitResult, FitSession, fit
+from distill.modules.launch import on_devices
 from distill.recipe.schema import Objective, TrainConfig, TrainerConfig
 from distill.tasks.classification.task import Classification
 from distill.tracking.metrics_csv import MetricsCsv
@@ -114,7 +115,21 @@ def session(folder: Path, **trainer: Any) -> FitSession:
     )
 
 
-def train(
+def train(folder: Path, **settings: Any) -> tuple[Any, FitResult]:
+    """Train in a folder, or go on there, in the processes that ``trainer`` asks for."""
+    return _on_devices(_train, folder, settings)
+
+
+def _on_devices(function: Any, folder: Path, settings: dict[str, Any]) -> Any:
+    trainer = TrainerConfig(accelerator="cpu", **settings.get("trainer") or {})
+    return on_devices(trainer, function, folder, settings)
+
+
+def _train(folder: Path, settings: dict[str, Any]) -> tuple[Any, FitResult]:
+    return alone(folder, **settings)
+
+
+def alone(
     folder: Path,
     *,
     rows: int = 90,
@@ -124,7 +139,7 @@ def train(
     spoiled: str | None = None,
     **config: Any,
 ) -> tuple[Any, FitResult]:
-    """Train in a folder, or go on there: on labels, or with objectives on a teacher's signals."""
+    """The same in this process: on labels, or with objectives on a teacher's signals."""
     settings = {"epochs": 2, "batch_size": 8, "lr": 5e-3, "warmup": 0.1} | config
     task = Classification(LABELS)
     how = TrainConfig(**settings)
@@ -192,10 +207,14 @@ def die_at(event: str, count: int) -> None:
 
 def job(folder: Path, settings: dict[str, Any]) -> None:
     """Train, and leave ``final.safetensors`` and ``result.json`` in the folder."""
+    _on_devices(_job, folder, settings)
+
+
+def _job(folder: Path, settings: dict[str, Any]) -> None:
     death = settings.pop("death", None)
     if death is not None:
         die_at(*death)
-    model, result = train(folder, **settings)
+    model, result = alone(folder, **settings)
     save_file(model.state_dict(), folder / "final.safetensors")
     told = {"score": result.best_score, "step": result.best_step, "steps": result.steps}
     told |= {"stopped": result.stopped_early, "history": result.history}
