@@ -21,7 +21,7 @@ from transformers import BertConfig, BertForMaskedLM
 from distill.data.augmentation.masked import MaskedProposals
 from distill.data.augmentation.words import Reader, Sentence
 from distill.evaluation.machine import machine, physical_cores
-from distill.modules.precision import resolve_precision
+from distill.modules.devices import resolve_precision
 from distill.recipe.schema import DataConfig, TrainerConfig
 from distill.recipe.sizes import resolve_size
 from distill.tasks.classification.config import ClassificationTask

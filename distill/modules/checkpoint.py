@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,16 +12,99 @@ from typing import Any
 import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
-from distill import atomic
+from distill import atomic, ranks
 from distill.errors import RunFolderError
-from distill.modules.meter import Meter
-from distill.modules.selection import Selection
 from distill.modules.stream import Plan
 
 _KEY = "distill"
 #: What reading a damaged checkpoint raises.
 _DAMAGED = (OSError, KeyError, RuntimeError, EOFError, ValueError, TypeError, UnpicklingError)
+
+
+@dataclass
+class Selection:
+    """The best score so far.
+
+    A score must be strictly better to take the place of an earlier one, so that of equal ones the
+    first wins, whatever comes after it. A score that is not a number is never better, and one that
+    is not defined, which counts as 0, never better than one that is.
+
+    Args:
+        score: the best score, or ``None`` before the first evaluation.
+        step: the optimiser step it was reached at.
+        worse: evaluations since then.
+        defined: whether the best score is defined.
+    """
+
+    score: float | None = None
+    step: int = 0
+    worse: int = 0
+    defined: bool = False
+
+    def offer(self, score: float, step: int, *, defined: bool = True) -> bool:
+        """Take a score into account; whether it is the best so far."""
+        if not math.isnan(score) and (
+            self.score is None or (defined, score) > (self.defined, self.score)
+        ):
+            self.score, self.step, self.worse, self.defined = score, step, 0, defined
+            return True
+        self.worse += 1
+        return False
+
+    def is_out_of_patience(self, patience: int | None) -> bool:
+        """Whether so many evaluations have passed without a better score."""
+        return patience is not None and self.worse >= patience
+
+
+class Meter:
+    """Sums of named scalars.
+
+    Adding one neither copies it to the host nor waits for it; :meth:`take` fetches all means in
+    one transfer.
+    """
+
+    def __init__(self, sums: dict[str, Tensor] | None = None, count: int = 0) -> None:
+        self.sums: dict[str, Tensor] = sums or {}
+        self.count = count
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Add a step's values: scalars without gradient."""
+        for name, value in values.items():
+            sum_before = self.sums.get(name)
+            if sum_before is None:
+                self.sums[name] = value.float().clone()
+            else:
+                self.sums[name] = sum_before.to(value.device) + value
+        self.count += 1
+
+    def share(self) -> None:
+        """With several processes: replace the sums by their mean over them, the same on each."""
+        if self.sums and ranks.several():
+            means = ranks.shared(torch.stack([value.float() for value in self.sums.values()]))
+            self.sums = dict(zip(self.sums, means.unbind(), strict=True))
+
+    def take(self) -> dict[str, float]:
+        """The means since the last call; empty if nothing was added."""
+        if not self.count:
+            return {}
+        means = (torch.stack(list(self.sums.values())) / self.count).tolist()
+        found = dict(zip(self.sums, means, strict=True))
+        self.sums, self.count = {}, 0
+        return found
+
+    def as_plain(self) -> dict[str, Any]:
+        """The sums for a checkpoint."""
+        return {
+            "sums": {name: value.cpu() for name, value in self.sums.items()},
+            "count": self.count,
+        }
+
+    @classmethod
+    def of_plain(cls, plain: dict[str, Any]) -> Meter:
+        """The inverse of :meth:`as_plain`."""
+        return cls({name: value.clone() for name, value in plain["sums"].items()}, plain["count"])
 
 
 @dataclass

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,11 +24,9 @@ from distill.data.tokenized import TokenRows
 from distill.errors import ProcessError
 from distill.modules.base import Batch, TrainingModule
 from distill.modules.checkpoint import AtomicCheckpoint, FitState, is_whole, read_state
-from distill.modules.devices import on_gpu
+from distill.modules.devices import on_gpu, resolve_precision
 from distill.modules.interrupt import Interrupt
-from distill.modules.launch import share
-from distill.modules.precision import resolve_precision
-from distill.modules.quiet import quiet_lightning
+from distill.modules.launch import processes, shared
 from distill.modules.session import FitResult, FitSession
 from distill.modules.stream import EpochStream, Plan
 from distill.modules.watcher import Watcher
@@ -40,6 +40,7 @@ logger = logging.getLogger("distill")
 
 Rows = TokenRows | TextRows
 
+_TALKERS = ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
 _PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -76,10 +77,10 @@ def fit(
     plan = Plan.of(config, len(sampler))
     state = _start(session, plan)
     module.total_steps, module.total_batches = plan.steps, plan.positions
-    if session.trainer.processes != ranks.world_size():
+    if session.trainer.processes != processes():
         raise ProcessError(
-            f"trainer: {session.trainer.processes} processes, and this is one of "
-            f"{ranks.world_size()}: call it in distill.modules.launch.on_devices"
+            f"trainer: {session.trainer.processes} processes, and this is one of {processes()}: "
+            "call it in distill.modules.launch.on_devices"
         )
     shared_cores = 1 if on_gpu(session.trainer) else session.trainer.devices
     threads = max(1, torch.get_num_threads() // shared_cores)
@@ -91,8 +92,8 @@ def fit(
     ):
         watcher = job.watcher(bar, interrupt)
         try:
-            share(_work_along, replace(job, session=replace(session, loggers=())))
-            _train(job, watcher)
+            with shared(_work_along, replace(job, session=replace(session, loggers=()))):
+                _train(job, watcher)
         except SystemExit:
             # What Lightning makes of a second Ctrl-C.
             if not interrupt.asked:
@@ -172,6 +173,7 @@ def _train(job: _Job, watcher: Watcher) -> None:
         num_nodes=session.trainer.num_nodes,
         strategy=_strategy(),
         precision=_PRECISIONS[resolve_precision(session.trainer)],
+        deterministic=session.trainer.deterministic or None,
         max_epochs=1,  # of Lightning's: the stream holds all of ours
         accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.clip or None,
@@ -264,3 +266,26 @@ class _Rows:
             world=ranks.world_size(),
         )
         yield from DataLoader(self.rows, batch_sampler=sampler, collate_fn=make_collate(self.rows))
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Hide Lightning's tips, device lines and advice inside the block; errors still come through.
+
+    Advice concerns what is chosen here on purpose: no workers (batches are memory-mapped), no
+    validation loader (``fit`` evaluates by itself), folders that exist (a resumed run). Warnings
+    raised elsewhere are left alone.
+    """
+    loggers = [logging.getLogger(name) for name in _TALKERS]
+    levels = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            # Lightning's warnings carry the caller's module, so its own files are matched.
+            warnings.filterwarnings("ignore", module=r"lightning(_fabric|_utilities)?\b.*")
+            warnings.filterwarnings("ignore", message=r".*(DataLoader|dataloader|num_workers).*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,8 +1,8 @@
 """Several processes for one command, started by torch's elastic launcher, `torchrun` or `srun`.
 
 Every process (rank) enters the same function. Rank 0 does what it says: it walks the stages, writes
-and logs. The others wait for the trainings in it (:func:`share`) and take part in each. What is not
-training (which heads are pruned, which trial goes on) is thus decided once, not in every process.
+and logs. The others wait for the trainings in it (:func:`shared`) and take part in each. What is
+not training (which heads are pruned, which trial goes on) is thus decided once.
 """
 
 from __future__ import annotations
@@ -30,12 +30,11 @@ from torch import distributed
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch.distributed.rendezvous import rendezvous
 
-from distill import ranks
 from distill.errors import ProcessError, UserError
 from distill.messages import are_set_up, set_up_messages
-from distill.modules.devices import on_gpu, started_processes
-from distill.modules.process import keep_freed_memory
+from distill.modules.devices import keep_freed_memory, on_gpu, started_processes
 from distill.recipe.schema import TrainerConfig
 
 T = TypeVar("T")
@@ -74,57 +73,93 @@ def on_devices(trainer: TrainerConfig, function: Callable[..., T], *args: Any) -
     return _launch(trainer, function, args)
 
 
-def share(function: Callable[..., None], *args: Any) -> None:
+def processes() -> int:
+    """How many processes take part in a training of this one."""
+    return _team.world if _team else 1
+
+
+@contextmanager
+def shared(function: Callable[..., None], *args: Any) -> Iterator[None]:
     """Let the other ranks call a function while this one, rank 0, does its part of the same.
 
-    Arrays that are memory-mapped are not copied to them: each opens the file by itself.
+    Only inside the block are the processes a group: what rank 0 does alone (a score, a loss) must
+    not wait for the others. Arrays that are memory-mapped are not copied to them: each opens the
+    file by itself.
     """
-    if ranks.several():
-        distributed.broadcast_object_list([_pickled((function, args))], src=0)
+    if _team is None:
+        yield
+        return
+    _team.store.set(_team.next_key(), "train")
+    _team.join()
+    distributed.broadcast_object_list([_pickled((function, args))], src=0)
+    yield
+    distributed.destroy_process_group()
+
+
+class _Team:
+    """The processes of this run, and the store in which rank 0 says what comes next."""
+
+    calls = 0  # of this process: a launcher's store outlives a team
+
+    def __init__(self, backend: str) -> None:
+        self.store, self.rank, self.world = next(rendezvous("env://", timeout=_WAIT))
+        self.store.set_timeout(_WAIT)
+        self.backend = backend
+
+    def next_key(self) -> str:
+        _Team.calls += 1
+        return f"distill/{self.calls}"
+
+    def join(self) -> None:
+        """Make a group of the processes for one training."""
+        store = distributed.PrefixStore(f"distill/{self.calls}/group", self.store)  # type: ignore[attr-defined]
+        distributed.init_process_group(
+            self.backend, store=store, rank=self.rank, world_size=self.world
+        )
+
+    def follow(self) -> None:
+        """Take part in each training of rank 0, which alone decides about Ctrl-C and logs."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        logger.setLevel(logging.CRITICAL)
+        keep_freed_memory()
+        try:
+            while self.store.get(self.next_key()) == b"train":
+                self.join()
+                call: list[Any] = [None]
+                distributed.broadcast_object_list(call, src=0)
+                function, args = pickle.loads(call[0])  # written by rank 0 of this run
+                function(*args)
+                distributed.destroy_process_group()
+        except UserError:
+            time.sleep(_LAST_WORDS)  # rank 0 is likely to raise the same
+            raise
+        self.store.set(f"distill/{self.calls}/ended/{self.rank}", "")
+
+    def dismiss(self) -> None:
+        """Let the others end; the store, which may be in this process, stays until they did."""
+        self.store.set(self.next_key(), "end")
+        self.store.wait([f"distill/{self.calls}/ended/{r}" for r in range(1, self.world)])
+
+
+#: The processes that this one belongs to, while it is in :func:`on_devices`.
+_team: _Team | None = None
 
 
 def _take_part(trainer: TrainerConfig, function: Callable[..., T], args: Any) -> T | None:
-    backend = "cpu:gloo,cuda:nccl" if on_gpu(trainer) else "gloo"
-    distributed.init_process_group(backend, timeout=_WAIT)
+    global _team
+    _team = _Team("cpu:gloo,cuda:nccl" if on_gpu(trainer) else "gloo")
+    if _team.rank > 0:
+        _team.follow()
+        return None
     try:
-        if distributed.get_rank() > 0:
-            _follow()
-            return None
-        try:
-            result = function(*args)
-        except KeyboardInterrupt:
-            share(_dismiss)
-            raise
-        share(_dismiss)
-        return result
-    finally:
-        distributed.destroy_process_group()
-
-
-class _DismissedError(Exception):
-    """There is no further training."""
-
-
-def _dismiss() -> None:
-    raise _DismissedError
-
-
-def _follow() -> None:
-    """Take part in each training of rank 0, which alone decides about Ctrl-C and logs."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logger.setLevel(logging.CRITICAL)
-    keep_freed_memory()
-    try:
-        while True:
-            call: list[Any] = [None]
-            distributed.broadcast_object_list(call, src=0)
-            function, args = pickle.loads(call[0])  # written by rank 0 of this run
-            function(*args)
-    except _DismissedError:
-        return
-    except UserError:
-        time.sleep(_LAST_WORDS)  # rank 0 is likely to raise the same
+        result = function(*args)
+    except KeyboardInterrupt:
+        if not distributed.is_initialized():
+            _team.dismiss()
         raise
+    _team.dismiss()
+    _team = None
+    return result
 
 
 # Starting the processes of this machine.

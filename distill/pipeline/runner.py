@@ -204,7 +204,7 @@ def _do_stages(
     until: str | None,
     reuse: list[Path],
 ) -> PlannedStage:
-    from distill.modules.process import keep_freed_memory, set_threads
+    from distill.modules.devices import keep_freed_memory, set_threads
 
     stages = plan_stages(workspace.recipe)
     set_threads(workspace.recipe.trainer.threads)

@@ -22,7 +22,7 @@ from distill.data.augmentation.generate import AugmentedRow, augment
 from distill.data.augmentation.rows import ROWS, AugmentedSplit, read_rows, write_rows
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
-from distill.modules.precision import resolve_precision
+from distill.modules.devices import resolve_precision
 from distill.recipe.schema import AugmentStage
 from distill.stages.augmenter import check_source, find_candidates, method_of
 from distill.stages.context import StageContext, StageResult

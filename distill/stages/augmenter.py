@@ -20,7 +20,7 @@ from distill.data.augmentation.vectors import Embeddings, Glove, Neighbours
 from distill.data.augmentation.words import Reader
 from distill.data.split import Split
 from distill.errors import DataError, ModelError
-from distill.modules.precision import resolve_precision
+from distill.modules.devices import resolve_precision
 from distill.recipe.known import NO_HEAD, has_masked_head
 from distill.recipe.schema import AugmentStage, Recipe
 from teachers.cache import weights_digest

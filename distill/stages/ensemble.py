@@ -18,7 +18,7 @@ from distill.cache import cache_folder
 from distill.data.batches import make_loader
 from distill.data.split import Split
 from distill.data.tokenized import TokenRows
-from distill.modules.precision import resolve_precision
+from distill.modules.devices import resolve_precision
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
 from distill.tasks.base import Task

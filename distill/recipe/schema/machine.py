@@ -22,6 +22,8 @@ class TrainerConfig(Section):
     """GPUs, or processes on a CPU, of a machine; each takes ``batch_size`` examples a step."""
     num_nodes: PositiveInt = 1
     """Machines; more than one are started with ``torchrun`` or ``srun``."""
+    deterministic: bool = False
+    """Deterministic kernels only: slower, and needed for the same weights each time on a GPU."""
     checkpoint_steps: PositiveInt = 200
     """Steps between checkpoints that a killed run resumes from."""
 

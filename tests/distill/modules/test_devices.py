@@ -1,4 +1,4 @@
-"""What is asked of devices is looked at before anything is begun."""
+"""What is asked of devices is checked before anything begins; `auto` asks the processor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distill.errors import ProcessError
-from distill.modules.devices import check_devices, on_gpu
+from distill.modules.devices import check_devices, on_gpu, resolve_precision
 from distill.recipe.schema import TrainerConfig
 
 
@@ -57,3 +57,26 @@ def test_started_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     check_devices(TrainerConfig(num_nodes=2), cores=2)
     with pytest.raises(ProcessError, match="devices: 2 on 2 machines, and torchrun or srun"):
         check_devices(TrainerConfig(devices=2, num_nodes=2), cores=2)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({}, "fp32"),
+        ({"avx512_f": True}, "fp32"),
+        ({"avx512_bf16": True}, "bf16"),
+        ({"amx_bf16": True}, "bf16"),
+    ],
+)
+def test_auto_asks_the_processor(
+    monkeypatch: pytest.MonkeyPatch, found: dict[str, bool], expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    config = TrainerConfig(accelerator="cpu")
+    assert resolve_precision(config) == expected
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_is_said_is_done(precision: str) -> None:
+    config = TrainerConfig(precision=precision)  # type: ignore[arg-type]
+    assert resolve_precision(config) == precision

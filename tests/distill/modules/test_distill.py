@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from distill.errors import ModelError
 from distill.modules.distill import DistillModule
-from distill.modules.quiet import quiet_lightning
+from distill.modules.fit import quiet_lightning
 from distill.objectives import make_objectives
 from distill.recipe.schema import (
     EmbeddingObjective,

@@ -224,6 +224,16 @@ def test_nothing_is_written_elsewhere(
     }
 
 
+def test_deterministic_kernels_where_they_are_asked_for(
+    tiny: ModuleType, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.addfinalizer(lambda: torch.use_deterministic_algorithms(False))
+    for asked in (False, True):
+        folder = tmp_path / str(asked)
+        tiny.train(folder, rows=8, validation=None, trainer={"deterministic": asked})
+        assert torch.are_deterministic_algorithms_enabled() == asked
+
+
 def test_ctrl_c_is_given_back(tiny: ModuleType, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT)
     result: FitResult = tiny.train(tmp_path, epochs=1)[1]

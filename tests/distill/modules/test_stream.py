@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from itertools import chain, islice
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -58,11 +58,12 @@ class Rows:
     """Ten rows of one token each."""
 
     pad_id = 0
+    padded: ClassVar[dict[str, int]] = {}
     lengths = np.ones(10, dtype=np.int64)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         one = np.ones(1, dtype=np.int64)
-        return {"index": index, "input_ids": one, "token_type_ids": 0 * one, "label": 0}
+        return {"index": index, "input_ids": one, "token_type_ids": 0 * one, "labels": 0}
 
 
 def test_endless_batches_change_their_order_with_every_pass() -> None:

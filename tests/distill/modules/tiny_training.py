@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -42,6 +42,7 @@ class Rows(Dataset[dict[str, Any]]):
     """Rows that can be learned: the label says whether low or high tokens are more frequent."""
 
     pad_id = 0
+    padded: ClassVar[dict[str, int]] = {}
 
     def __init__(self, count: int, seed: int = 0) -> None:
         random = np.random.default_rng(seed)
@@ -60,7 +61,7 @@ class Rows(Dataset[dict[str, Any]]):
         return {
             "input_ids": self.rows[index],
             "token_type_ids": np.zeros_like(self.rows[index]),
-            "label": int(self.labels[index]),
+            "labels": int(self.labels[index]),
             "index": index,
         }
 
