@@ -29,19 +29,21 @@ def on_gpu(config: TrainerConfig) -> bool:
 
 def started_processes() -> int:
     """How many processes `torchrun` or `srun` started, this one among them; 1 if none did."""
-    if "RANK" not in os.environ and int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
-        # What srun says, in the names that torch reads.
-        slurm = SLURMEnvironment()
-        os.environ |= {
-            "RANK": str(slurm.global_rank()),
-            "LOCAL_RANK": str(slurm.local_rank()),
-            "GROUP_RANK": str(slurm.node_rank()),
-            "WORLD_SIZE": os.environ["SLURM_STEP_NUM_TASKS"],
-            "MASTER_ADDR": slurm.main_address,
-            "MASTER_PORT": str(slurm.main_port),
-            "TORCHELASTIC_RUN_ID": os.environ.get("SLURM_JOB_ID", "slurm"),
+    said = os.environ
+    if "RANK" not in said and int(said.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+        # What srun says, in the names that torch and Lightning read.
+        job = said.get("SLURM_JOB_ID", "0")
+        first = SLURMEnvironment.resolve_root_node_address(said["SLURM_STEP_NODELIST"])
+        said |= {
+            "RANK": said["SLURM_PROCID"],
+            "LOCAL_RANK": said["SLURM_LOCALID"],
+            "GROUP_RANK": said["SLURM_NODEID"],
+            "WORLD_SIZE": said["SLURM_STEP_NUM_TASKS"],
+            "MASTER_ADDR": said.get("MASTER_ADDR", first),
+            "MASTER_PORT": said.get("MASTER_PORT", str(15000 + int(job) % 10000)),
+            "TORCHELASTIC_RUN_ID": job,
         }
-    return int(os.environ.get("WORLD_SIZE") or "1") if "RANK" in os.environ else 1
+    return int(said.get("WORLD_SIZE") or "1") if "RANK" in said else 1
 
 
 def _machines(count: int) -> str:

@@ -67,9 +67,15 @@ def fit(
 
     Raises:
         KeyboardInterrupt: a person pressed Ctrl-C; a checkpoint was written first.
+        ProcessError: the session asks for another number of processes than there are.
         RunFolderError: the session's folder holds a checkpoint of another training.
         UserError: the loss is not a number.
     """
+    if session.trainer.processes != processes():
+        raise ProcessError(
+            f"trainer: {session.trainer.processes} processes, and this is one of {processes()}: "
+            "call it in distill.modules.launch.on_devices"
+        )
     config = module.train_config
     sampler = make_sampler(
         train, config.batch_size, seed=session.seed, world=session.trainer.processes
@@ -77,11 +83,6 @@ def fit(
     plan = Plan.of(config, len(sampler))
     state = _start(session, plan)
     module.total_steps, module.total_batches = plan.steps, plan.positions
-    if session.trainer.processes != processes():
-        raise ProcessError(
-            f"trainer: {session.trainer.processes} processes, and this is one of {processes()}: "
-            "call it in distill.modules.launch.on_devices"
-        )
     shared_cores = 1 if on_gpu(session.trainer) else session.trainer.devices
     threads = max(1, torch.get_num_threads() // shared_cores)
     job = _Job(module, train, validation, session, plan, state, threads)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import pickle
 import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -138,6 +142,31 @@ def test_resumed_is_bitwise_the_same(
     assert json.loads((whole / "result.json").read_text()) == json.loads(
         (broken / "result.json").read_text()
     )
+
+
+@pytest.mark.slow
+def test_processes_that_srun_started_train_together(tiny: ModuleType, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    settings = {"rows": 20, "epochs": 1, "validation": None, "dropout": 0.0}
+    one, _ = tiny.train(tmp_path / "one", batch_size=8, **settings)
+    both = settings | {"batch_size": 4, "trainer": {"num_nodes": 2}}
+    code = f"import tiny_training, pathlib; tiny_training.job(pathlib.Path('.'), {both!r})"
+    started = []
+    for rank in range(2):
+        said = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": str(rank), "SLURM_LOCALID": "0"}
+        said |= {"SLURM_NODEID": str(rank), "SLURM_STEP_NODELIST": "127.0.0.1"}
+        said |= {"SLURM_JOB_ID": "7", "MASTER_PORT": port, "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = os.environ | said
+        started.append(
+            subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment)
+        )
+    assert [process.wait(200) for process in started] == [0, 0]
+    found = load_file(tmp_path / "final.safetensors")
+    for name, value in one.state_dict().items():
+        if not name.endswith("attention.self.key.bias"):
+            assert (value - found[name]).norm() <= 1e-5 * (value.norm() + 0.01), name
 
 
 def test_memory_maps_go_by_name(tmp_path: Path) -> None:
