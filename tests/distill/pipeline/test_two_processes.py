@@ -33,6 +33,11 @@ def two_stages(tiny_recipe: Path) -> Path:
     return path
 
 
+def _heed_ctrl_c() -> None:
+    """A job in the background inherits an ignored Ctrl-C; here it must count."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _stopped(
     words: list[str], sign: Path, cwd: Path, number: signal.Signals
 ) -> tuple[int, str, list[psutil.Process]]:
@@ -43,7 +48,9 @@ def _stopped(
     """
     command = [sys.executable, "-m", "distill", *words]
     with (cwd / "stopped.txt").open("w") as file:
-        process = subprocess.Popen(command, cwd=cwd, stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, cwd=cwd, stdout=file, stderr=subprocess.STDOUT, preexec_fn=_heed_ctrl_c
+        )
     deadline = time.monotonic() + 400
     while not sign.exists():
         assert process.poll() is None
