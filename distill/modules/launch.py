@@ -44,6 +44,9 @@ _LAST_WORDS = 5.0
 #: The other processes wait for the next training for as long as rank 0 prunes or evaluates.
 _WAIT = timedelta(days=30)
 
+#: What is said of the processes is said here.
+_TALKERS = ("torch.distributed", "torch.multiprocessing")
+
 logger = logging.getLogger("distill")
 
 
@@ -247,7 +250,8 @@ def _surroundings() -> Iterator[None]:
         wanted["GLOO_SOCKET_IFNAME"] = "lo"
     added = [name for name in wanted if name not in os.environ]
     os.environ.update({name: wanted[name] for name in added})
-    talkers = [logging.getLogger(f"torch.{name}") for name in ("distributed", "multiprocessing")]
+    names = [*logging.root.manager.loggerDict]  # some of them have levels of their own
+    talkers = [logging.getLogger(name) for name in names if name.startswith(_TALKERS)]
     levels = [talker.level for talker in talkers]
     try:
         for talker in talkers:
