@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from torch import distributed
@@ -126,7 +126,7 @@ class _Team:
         logger.setLevel(logging.CRITICAL)
         keep_freed_memory()
         try:
-            while self.store.get(self.next_key()) == b"train":
+            while (word := self.store.get(self.next_key())) == b"train":
                 self.join()
                 call: list[Any] = [None]
                 distributed.broadcast_object_list(call, src=0)
@@ -137,10 +137,12 @@ class _Team:
             time.sleep(_LAST_WORDS)  # rank 0 is likely to raise the same
             raise
         self.store.set(f"distill/{self.calls}/ended/{self.rank}", "")
+        if word == b"stop":
+            os._exit(0)  # a launcher that was stopped waits for the process, not for its result
 
-    def dismiss(self) -> None:
+    def dismiss(self, word: Literal["end", "stop"]) -> None:
         """Let the others end; the store, which may be in this process, stays until they did."""
-        self.store.set(self.next_key(), "end")
+        self.store.set(self.next_key(), word)
         self.store.wait([f"distill/{self.calls}/ended/{r}" for r in range(1, self.world)])
 
 
@@ -158,9 +160,9 @@ def _take_part(trainer: TrainerConfig, function: Callable[..., T], args: Any) ->
         result = function(*args)
     except KeyboardInterrupt:
         if not distributed.is_initialized():
-            _team.dismiss()
+            _team.dismiss("stop")
         raise
-    _team.dismiss()
+    _team.dismiss("end")
     _team = None
     return result
 
