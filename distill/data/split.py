@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill import digest
+from distill.data.sources.columns import take
 from distill.data.tokenized import Texts, TokenRows, tokenize
 from distill.files.bad_rows import BadRow
 
@@ -121,7 +122,7 @@ class Split:
         kept: dict[str, Any] = {}
         for name in self.per_example:
             if values := getattr(self, name):  # pairs and similarities may not be known
-                kept[name] = [values[row] for row in rows]
+                kept[name] = take(values, rows)
         return replace(self, **kept)
 
     def renamed(self, name: str) -> Self:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from distill.data.bad_rows import BadRows
+from distill.data.sources.columns import Column, mapped_columns
 from distill.data.sources.table import Table
 from distill.errors import DataError, listed
 
@@ -43,10 +46,8 @@ def read_parquet(path: Path, wanted: Sequence[str], bad: BadRows | None = None) 
             present = [name for name in wanted if name in names]
             if twice := sorted({name for name in wanted if names.count(name) > 1}):
                 raise DataError(f"{path}: a column name stands twice: {listed(twice)}")
-            columns: dict[str, list[Any]] = {name: [] for name in present}
-            for batch in file.iter_batches(columns=present):
-                for name in present:
-                    columns[name].extend(batch.column(name).to_pylist())
+            schema = pa.schema([file.schema_arrow.field(name) for name in present])
+            columns = mapped_columns(schema, file.iter_batches(columns=present))
             rows = file.metadata.num_rows
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         what = " ".join(str(error).split())
@@ -127,8 +128,11 @@ def from_dataset(dataset: Dataset, place: str, wanted: Sequence[str]) -> Table:
     if len(dataset) == 0:
         raise DataError(f"{place}: no rows; it needs rows to learn from")
     present = [name for name in wanted if name in dataset.column_names]
-    plain = dataset.with_format(None).select_columns(present)
-    columns = {name: list(plain[name]) for name in present}
+    # Where rows were chosen or shuffled, `datasets` holds their numbers beside the file.
+    rows = (
+        None if dataset._indices is None else dataset._indices.column(0).to_numpy().astype(np.int64)
+    )
+    columns = {name: Column(dataset.data.column(name), rows=rows) for name in present}
     features = [dataset.features[name] for name in present]
     # Of a list of labels the names stand one level down.
     found = [getattr(getattr(one, "feature", one), "names", None) for one in features]

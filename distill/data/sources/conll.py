@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from distill.data.bad_rows import BadRows
+from distill.data.sources.columns import ColumnWriter
 from distill.data.sources.table import Table
 from distill.errors import DataError, listed
 from distill.files.lines import Lines
@@ -49,9 +51,9 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
             :class:`~distill.files.lines.Lines` raises.
     """
     bad = bad or BadRows()
-    columns: dict[str, list[list[str]]] = {name: [] for name in wanted}
+    columns = ColumnWriter(wanted)
     names: list[str] = []
-    lines: list[int] = []
+    lines = array("q")
     for sentence in _sentences(path):
         fault = _fault(sentence, len(names) - 2 if names else None)
         if fault is not None:
@@ -61,16 +63,15 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
             continue
         if not names:
             names = _names(len(sentence.rows[0]))
-            columns = {name: columns[name] for name in wanted if name in names}
-        lines.append(sentence.line)
-        for name, values in columns.items():
-            place = names.index(name)
             # The last two names are those of the first and the last column.
-            place = {len(names) - 2: 0, len(names) - 1: -1}.get(place, place)
-            values.append([row[place] for row in sentence.rows])
+            places = {**{name: place for place, name in enumerate(names)}, TOKENS: 0, TAGS: -1}
+            present = [name for name in wanted if name in places]
+        lines.append(sentence.line)
+        columns.append({one: [row[places[one]] for row in sentence.rows] for one in present})
     if not lines and not bad.of(str(path)):
         raise DataError(f"{path}: no sentences; it needs rows to learn from")
-    return Table(str(path), dict(columns), names, lines, word_lines=True)
+    there = {name: values for name, values in columns.columns().items() if name in names}
+    return Table(str(path), there, names, lines, word_lines=True)
 
 
 def _names(fields: int) -> list[str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from distill.data.bad_rows import BadRows
 from distill.data.sources.columnar import (
@@ -15,6 +15,7 @@ from distill.data.sources.columnar import (
     saved_splits,
     split_for,
 )
+from distill.data.sources.columns import ColumnWriter
 from distill.data.sources.conll import read_conll
 from distill.data.sources.squad import read_squad
 from distill.data.sources.table import Table
@@ -43,21 +44,20 @@ def read_rows(
     bad = bad or BadRows()
     kind = file_kind(path)
     rows = Rows(path, kind, wanted=wanted, delimiter=delimiter)
-    columns: dict[str, list[Any]] = {name: [] for name in wanted}
-    lines: list[int] = []
+    columns = ColumnWriter(wanted)
+    lines = array("q")
     for row in rows:
         if row.fault is not None:
             bad.add(str(path), f"{path}:{row.line}", row.fault, row.text)
             continue
         lines.append(row.line)
-        for name, values in columns.items():
-            values.append(row.values.get(name))
+        columns.append(row.values)
     if not lines and not bad.of(str(path)):
         what = "only blank lines" if kind == JSONL else "a header and no rows"
         raise DataError(f"{path}: {what}; it needs rows to learn from")
     there = {
         name: values
-        for name, values in columns.items()
+        for name, values in columns.columns().items()
         if name in rows.columns or (kind == JSONL and not lines)
     }
     notes = (rows.note,) if rows.note else ()

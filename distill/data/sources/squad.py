@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill.data.bad_rows import BadRows
+from distill.data.sources.columns import ColumnWriter
 from distill.data.sources.table import Table
 from distill.errors import DataError
 from distill.files.lines import Lines
@@ -34,7 +35,8 @@ def read_squad(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
             :class:`~distill.files.lines.Lines` raises.
     """
     bad = bad or BadRows()
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
+    columns = ColumnWriter(COLUMNS)
+    present: set[str] = set()
     names: list[str] = []
     seen: set[str] = set()
     for place, context, question in _questions(path, _parsed(path), bad):
@@ -51,11 +53,12 @@ def read_squad(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
         seen.add(str(name))
         names.append(place if name is None else told)
         values = (name, question.get("question"), context, answers)
-        for column, value in zip(COLUMNS, values, strict=True):
-            columns[column].append(value)
+        row = dict(zip(COLUMNS, values, strict=True))
+        present |= {column for column, value in row.items() if value is not None}
+        columns.append(row)
     if not names and not bad.of(str(path)):
         raise DataError(f"{path}: no questions; it needs rows to learn from")
-    there = {n: v for n, v in columns.items() if any(value is not None for value in v)}
+    there = {name: values for name, values in columns.columns().items() if name in present}
     return Table(str(path), there, list(there), names=names)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from distill.data.sources.columns import take
 from distill.errors import DataError, listed, nearest
 
 #: What to do about a text that says nothing, for errors.
@@ -29,7 +30,7 @@ class Table:
     """
 
     place: str
-    columns: dict[str, list[Any]]
+    columns: Mapping[str, Sequence[Any]]
     available: Sequence[str]
     lines: Sequence[int] | None = None
     label_names: tuple[str, ...] | None = None
@@ -66,13 +67,13 @@ class Table:
         numbers = range(len(self)) if self.numbers is None else self.numbers
         return replace(
             self,
-            columns={name: [values[row] for row in rows] for name, values in self.columns.items()},
+            columns={name: take(values, rows) for name, values in self.columns.items()},
             lines=None if self.lines is None else [self.lines[row] for row in rows],
             names=None if self.names is None else [self.names[row] for row in rows],
             numbers=[numbers[row] for row in rows],
         )
 
-    def column(self, name: str, key: str) -> list[Any]:
+    def column(self, name: str, key: str) -> Sequence[Any]:
         """A column's values.
 
         Args:

@@ -33,7 +33,7 @@ def fault(path, policy="refuse", **named):
 
 
 def all_texts(found):
-    return sorted(found.train.texts + found.validation.texts)
+    return sorted([*found.train.texts, *found.validation.texts])
 
 
 def jsonl(tmp_path, bad, good=GOOD):

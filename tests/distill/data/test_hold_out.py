@@ -74,7 +74,7 @@ def test_every_label_is_in_both_parts_in_its_share(sizes: list[int], seed: int) 
         return
     train, held, notes = parts(split, [f"'{n}'" for n in range(len(sizes))], seed)
     left, out = Counter(train.labels), Counter(held.labels)
-    assert sorted(train.texts + held.texts) == sorted(split.texts)
+    assert sorted([*train.texts, *held.texts]) == sorted(split.texts)
     for label, size in enumerate(sizes):
         assert left[label] >= 1
         assert out[label] >= (size > 1)
@@ -178,7 +178,7 @@ def test_another_process_holds_the_same_rows_out(tmp_path: Path) -> None:
         "from distill.recipe.schema import DataConfig\n"
         "from distill.tasks.multi_label.config import MultiLabelTask\n"
         "data = DataConfig(source='files', train=sys.argv[1])\n"
-        "print(load(data, MultiLabelTask(kind='multi_label'), seed=3).validation.texts)"
+        "print(list(load(data, MultiLabelTask(kind='multi_label'), seed=3).validation.texts))"
     )
     seen = {
         subprocess.run(

@@ -73,7 +73,7 @@ def test_hold_out_is_a_tenth_in_order_seeded_and_told(files):
     assert len(first.validation) == 4
     assert first == again
     assert first.validation.texts != other.validation.texts
-    assert sorted(first.train.texts + first.validation.texts) == sorted(whole)
+    assert sorted([*first.train.texts, *first.validation.texts]) == sorted(whole)
     for split in (first.train, first.validation):
         assert split.texts == [text for text in whole if text in split.texts]
     assert first.validation.name == "validation"

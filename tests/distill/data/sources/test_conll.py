@@ -27,7 +27,7 @@ def test_words_and_tags_are_the_first_and_last_column(tmp_path: Path) -> None:
         "tokens": [["EU", "rejects"], ["Peter"]],
         "tags": [["B-ORG", "O"], ["B-PER"]],
     }
-    assert table.lines == [3, 7]
+    assert list(table.lines) == [3, 7]
     assert table.at(0, 1).endswith("rows.conll:4")
 
 
@@ -73,7 +73,7 @@ def test_a_line_with_a_tag_is_a_word(tmp_path: Path, word: str, separator: str) 
     text = "".join(f"{a}{separator if b else ''}{b}\n" for a, b in lines)
     table = read_conll(write(tmp_path, text), WANTED)
     assert table.columns["tokens"] == [[word, "by"], [word]]
-    assert table.lines == [1, 4]
+    assert list(table.lines) == [1, 4]
     if word != "-DOCSTART-":  # with this tag it parts documents, as in CoNLL's own files
         assert read_conll(write(tmp_path, f"{word}{separator}O\n"), WANTED).columns["tags"] == [
             ["O"]
