@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+
+if TYPE_CHECKING:
+    from distill.recipe.schema import Recipe
+    from distill.recipe.schema.before import Before
 
 Name = Annotated[
     StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", description="Lower-case name, no spaces.")
@@ -24,6 +28,19 @@ class Section(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
     )
+
+
+class StageSection(Section):
+    """Base of every stage."""
+
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
+        """What cannot be in this section.
+
+        Args:
+            recipe: the whole, which satisfies the schema.
+            before: what the stage finds when it begins.
+        """
+        yield from ()
 
 
 def default_method(method: str) -> BeforeValidator:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from distill.errors import ModelError
-from distill.recipe.checks import INITS, Findings
+from distill.recipe.checks import Findings
 from distill.recipe.known import (
     NO_HEAD,
     PACKAGED,
@@ -21,6 +21,7 @@ from distill.recipe.known import (
 )
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import AugmentStage, Recipe
+from distill.recipe.schema.models import INITS
 from distill.recipe.yaml_lines import Loc
 
 

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool
 
-from distill.section import Issues, Name, PositiveInt, Section, TrainConfig
+from distill.section import Issues, Name, PositiveInt, StageSection, TrainConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from distill.pruning.bench import Bench, Pruned
+    from distill.recipe.schema import Recipe
+    from distill.recipe.schema.before import Before
     from distill.recipe.shapes import Shape
 
 Part = Annotated[float, Field(gt=0, lt=1)]
 TRIES = 3
 
 
-class PruneStage(Section):
+class PruneStage(StageSection):
     """Remove parts of the student, then recover by distillation."""
 
     kind: Literal["prune"]
@@ -71,12 +73,8 @@ class PruneStage(Section):
         """The student's shape afterwards; what only a measurement can tell stays as it is."""
         return shape
 
-    def issues(self, layers: int | None) -> Issues:
-        """What cannot be in this section.
-
-        Args:
-            layers: the student's depth as it comes to the stage, where it is known.
-        """
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
+        """See :class:`distill.section.StageSection`."""
         if self.tries is not None and self.max_drop is None:
             yield ("tries",), "are for max_drop, which is not set; give both or neither"
 

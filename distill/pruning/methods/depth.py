@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from distill.pruning.bench import Bench, Pruned
+    from distill.recipe.schema import Recipe
+    from distill.recipe.schema.before import Before
     from distill.recipe.shapes import Shape
 
 STEPS = 50
@@ -39,9 +41,9 @@ class DepthPrune(Recovered):
         """See :class:`PruneStage`."""
         return replace(shape, layers=self.layers_left(shape.layers))
 
-    def issues(self, layers: int | None) -> Issues:
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
         """See :class:`PruneStage`."""
-        yield from super().issues(layers)
+        yield from super().issues(recipe, before)
         if (self.layers is None) == (self.keep is None):
             yield (
                 ("method",),
@@ -49,7 +51,7 @@ class DepthPrune(Recovered):
             )
         if self.keep is not None and self.keep != sorted(set(self.keep)):
             yield ("keep",), "layers stay in their order, each once, such as [1, 3, 6]"
-        if layers is None:
+        if (layers := before.layers) is None:
             return
         if self.layers is not None and self.layers >= layers:
             yield ("layers",), f"the student has {layers} layers then; at least one must stay"

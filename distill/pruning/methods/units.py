@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from distill.pruning.bench import Bench, Pruned
     from distill.pruning.units import Judged
     from distill.pruning.width import WidthScores
+    from distill.recipe.schema import Recipe
+    from distill.recipe.schema.before import Before
     from distill.recipe.shapes import Shape
 
 #: What is removed where neither shares nor a budget are given.
@@ -119,9 +121,9 @@ class UnitPrune(Recovered):
             heads = ffn = 1 - (self.budget.macs or self.budget.parameters or 1.0)
         return replace(shape.pruned(heads, ffn), hidden=self.width_left(shape.hidden))
 
-    def issues(self, layers: int | None) -> Issues:
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
         """See :class:`PruneStage`."""
-        yield from super().issues(layers)
+        yield from super().issues(recipe, before)
         if self.budget is not None:
             for key in ("heads", "ffn"):
                 if getattr(self, key) is not None:
@@ -192,9 +194,9 @@ class InRounds(UnitPrune):
         """See :class:`PruneStage`."""
         return 1 if self.schedule == "one-shot" else self.steps or ROUNDS
 
-    def issues(self, layers: int | None) -> Issues:
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
         """See :class:`PruneStage`."""
-        yield from super().issues(layers)
+        yield from super().issues(recipe, before)
         if self.schedule == "one-shot" and self.steps is not None:
             yield ("steps",), "are the rounds of a schedule; write schedule: linear or agp"
         if self.schedule != "one-shot" and self.recover is None:

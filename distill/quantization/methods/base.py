@@ -11,16 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StrictBool
 
-from distill.section import Issues, Name, PositiveInt, Section
+from distill.section import Name, PositiveInt, StageSection
 
 if TYPE_CHECKING:
     from distill.quantization.bench import Bench, Candidate
-    from distill.recipe.schema import Recipe
 
 Calibration = Literal["minmax", "percentile", "entropy"]
 
 
-class QuantizeStage(Section):
+class QuantizeStage(StageSection):
     """Make the weights int8 and score the model again; step back where it loses too much."""
 
     kind: Literal["quantize"]
@@ -43,14 +42,6 @@ class QuantizeStage(Section):
     """How a calibrated scale is chosen from the values of an activation."""
     calibration_rows: PositiveInt = 512
     """Training rows that scales are calibrated on."""
-
-    def issues(self, recipe: Recipe) -> Issues:
-        """What cannot be in this section.
-
-        Args:
-            recipe: the whole, which satisfies the schema.
-        """
-        yield from ()
 
     def candidates(self, bench: Bench) -> list[Candidate]:
         """Try what the section asks for.

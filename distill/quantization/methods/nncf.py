@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from distill.quantization.bench import Bench, Candidate
     from distill.quantization.calibrate import Row
     from distill.recipe.schema import Recipe
+    from distill.recipe.schema.before import Before
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -37,8 +38,8 @@ class NncfQuantize(QuantizeStage):
     smooth: Share = 0.95
     """SmoothQuant's alpha: how much of the activations' range moves into weights."""
 
-    def issues(self, recipe: Recipe) -> Issues:
-        """See :class:`QuantizeStage`."""
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
+        """See :class:`distill.section.StageSection`."""
         exports = [stage for stage in recipe.stages if stage.kind == "export"]
         lacking = [name for name in ("openvino", "nncf") if importlib.util.find_spec(name) is None]
         if lacking:

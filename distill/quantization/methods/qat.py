@@ -12,6 +12,7 @@ from distill.section import Issues, TrainConfig
 if TYPE_CHECKING:
     from distill.quantization.bench import Bench, Candidate
     from distill.recipe.schema import Recipe
+    from distill.recipe.schema.before import Before
 
 
 class QatQuantize(QuantizeStage):
@@ -26,8 +27,8 @@ class QatQuantize(QuantizeStage):
     train: TrainConfig = TrainConfig(epochs=1, lr=2e-5)
     """Distillation of the logits with int8 simulated."""
 
-    def issues(self, recipe: Recipe) -> Issues:
-        """See :class:`QuantizeStage`."""
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
+        """See :class:`distill.section.StageSection`."""
         for key in ("accumulate", "patience", "evaluations_per_epoch", "layer_decay"):
             if getattr(self.train, key) != TrainConfig.model_fields[key].default:
                 yield ("train", key), "does nothing here: training for int8 is one short pass"

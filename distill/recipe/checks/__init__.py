@@ -9,32 +9,15 @@ from collections.abc import Callable
 
 from distill.errors import ModelError
 from distill.recipe.checks.findings import Findings
-from distill.recipe.checks.inputs import (
-    columns,
-    data_section,
-    one_seed_or_several,
-    teacher_labels,
-)
+from distill.recipe.checks.inputs import columns, data_section, teacher_labels
 from distill.recipe.checks.labels import labels_loss
-from distill.recipe.checks.matching import (
-    explicit_student_layers,
-    layer_search,
-    masked_text,
-    matching,
-    own_vocabulary,
-    pruning,
-    reference,
-    tokens,
-)
-from distill.recipe.checks.order import RESERVED, augmentation, stage_names, stage_order
-from distill.recipe.checks.quantisation import drops, quantisation
-from distill.recipe.checks.shapes import INITS, initialisation, lengths
 from distill.recipe.known import TeacherShape, teacher_shape
 from distill.recipe.schema import Recipe
+from distill.recipe.schema.before import Before
 from distill.recipe.sizes import Size, resolve_size
 from distill.recipe.yaml_lines import Loc
 
-__all__ = ["INITS", "RESERVED", "Findings", "check", "student_size"]
+__all__ = ["Findings", "check", "student_size"]
 
 
 def check(recipe: Recipe) -> list[tuple[Loc, str]]:
@@ -46,33 +29,29 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
     teacher = teacher_shape(recipe.teacher.model)
     size, findings = _size(recipe, teacher)
     rules: list[Callable[[Recipe], Findings]] = [
-        one_seed_or_several,
+        Recipe.issues,
         data_section,
         columns,
         labels_loss,
         teacher_labels,
-        stage_names,
-        stage_order,
-        quantisation,
-        drops,
-        layer_search,
-        reference,
-        own_vocabulary,
-        augmentation,
-        masked_text,
-        tokens,
     ]
     for rule in rules:
         findings.extend(rule(recipe))
     findings.extend(recipe.task.issues(recipe, None if size is None else size.hidden))
-    findings.extend(pruning(recipe, size))
-    if size is not None:
-        findings.extend(explicit_student_layers(recipe, size))
     if teacher is not None:
-        findings.extend(lengths(recipe, teacher))
+        if recipe.data.max_length > teacher.positions:
+            message = f"the teacher reads at most {teacher.positions} tokens"
+            findings.append((("data", "max_length"), message))
+        for loc, message in recipe.teacher.issues(recipe.data.max_length):
+            findings.append((("teacher", *loc), message))
         if size is not None:
-            findings.extend(initialisation(recipe, size, teacher))
-            findings.extend(matching(recipe, size, teacher))
+            for loc, message in recipe.student.issues(size, teacher):
+                findings.append((("student", *loc), message))
+    before = Before(size, teacher)
+    for index, stage in enumerate(recipe.stages):
+        for loc, message in stage.issues(recipe, before):
+            findings.append((("stages", index, *loc), message))
+        before = before.after(stage)
     return findings
 
 

@@ -8,12 +8,6 @@ from distill.recipe.yaml_lines import Loc
 from distill.tasks import KINDS, config_class
 
 
-def one_seed_or_several(recipe: Recipe) -> Findings:
-    """``seeds`` stand in the place of ``seed``."""
-    if recipe.seeds is not None and "seed" in recipe.model_fields_set:
-        yield ("seed",), "given beside 'seeds'; leave one of them out"
-
-
 def data_section(recipe: Recipe) -> Findings:
     """What the data section lacks, and columns named twice."""
     data = recipe.data

@@ -17,6 +17,11 @@ from distill.recipe.schema.data import (
     Columns,
     DataConfig,
 )
+from distill.recipe.schema.distill import (
+    DistillStage,
+    LayerMapKind,
+    LayerSearch,
+)
 from distill.recipe.schema.machine import (
     TrackConfig,
     TrainerConfig,
@@ -54,11 +59,8 @@ from distill.recipe.schema.recipe import (
 )
 from distill.recipe.schema.stages import (
     AugmentStage,
-    DistillStage,
     EvaluateStage,
     ExportStage,
-    LayerMapKind,
-    LayerSearch,
     PretrainStage,
     Stage,
 )

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterator
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from distill.section import PositiveInt, Section, TrainConfig, Weight
+from distill.errors import ModelError
+from distill.recipe.known import TeacherShape, local_folder, teacher_shape
+from distill.recipe.run_models import is_run, model_of_run
+from distill.recipe.sizes import Size
+from distill.section import Issues, PositiveInt, Section, TrainConfig, Weight
+
+#: Ways to initialise the student that are no folder.
+INITS = ("teacher-layers", "random")
 
 
 class FinetuneConfig(TrainConfig):
@@ -45,6 +54,23 @@ class TeacherConfig(TeacherModel):
         own = {name: getattr(self, name) for name in TeacherModel.model_fields}
         return [TeacherModel(**own), *self.more]
 
+    def issues(self, max_length: int) -> Issues:
+        """What asks for more tokens or layers than a teacher has.
+
+        Args:
+            max_length: tokens kept of an example.
+        """
+        for number, one in enumerate(self.all):
+            loc: tuple[str | int, ...] = ("more", number - 1) if number else ()
+            if (shape := teacher_shape(one.model)) is None:
+                continue
+            if number and max_length > shape.positions:
+                message = f"reads at most {shape.positions} tokens; see data.max_length"
+                yield (*loc, "model"), message
+            if one.finetune is not None and one.finetune.freeze_layers > shape.layers:
+                where = (*loc, "finetune", "freeze_layers")
+                yield where, f"the teacher has only {shape.layers} layers"
+
 
 class BaselineConfig(TrainConfig):
     """How the baseline (the student trained on labels only) is trained."""
@@ -59,3 +85,63 @@ class StudentConfig(Section):
     """``teacher-layers`` (copied, sliced where narrower), ``random``, or the folder of a model."""
     init_layers: Literal["uniform", "first", "last"] | list[PositiveInt] = "uniform"
     """Which teacher layers are copied; a list counts them from 1."""
+
+    def issues(self, size: Size, teacher: TeacherShape) -> Issues:
+        """What keeps the student from starting where the section says.
+
+        Args:
+            size: its shape.
+            teacher: the teacher's.
+        """
+        if self.init not in INITS:
+            yield from ((("init",), message) for message in _init_folder(self.init, size))
+        elif self.init == "teacher-layers":
+            yield from self._copy_rules(size, teacher)
+
+    def _copy_rules(self, size: Size, teacher: TeacherShape) -> Issues:
+        for what, small, large in (
+            ("wide", size.hidden, teacher.hidden),
+            ("wide in the feed-forward block", size.ffn, teacher.ffn),
+        ):
+            if small > large:
+                yield (
+                    ("size",),
+                    f"the student is {small} {what} and the teacher {large}: its layers cannot be "
+                    "copied; choose a narrower student or `init: random`",
+                )
+                break
+        layers, loc = self.init_layers, ("init_layers",)
+        if isinstance(layers, list):
+            if len(layers) != size.layers:
+                yield loc, f"names {len(layers)} layers and the student has {size.layers}"
+            for layer in sorted({layer for layer in layers if layer > teacher.layers}):
+                yield loc, f"there is no teacher layer {layer}; they are 1 to {teacher.layers}"
+        elif size.layers > teacher.layers:
+            yield (
+                ("size",),
+                f"the student has {size.layers} layers and the teacher only {teacher.layers}; "
+                "choose a shallower student, `init: random`, or a list of `init_layers`",
+            )
+
+
+def _init_folder(init: str, size: Size) -> Iterator[str]:
+    """What keeps a model from being where a student starts."""
+    near = difflib.get_close_matches(init, INITS, n=1)
+    if near and local_folder(init) is None:
+        yield f"found '{init}'; did you mean '{near[0]}'?"
+        return
+    folder = local_folder(init)
+    if folder is not None and is_run(folder):
+        try:
+            model_of_run(folder)
+        except ModelError as error:
+            yield str(error)
+            return
+    shape = teacher_shape(init)
+    wanted = (size.layers, size.hidden, size.heads, size.ffn)
+    if shape and (shape.layers, shape.hidden, shape.heads, shape.ffn) != wanted:
+        there = f"{shape.layers}x{shape.hidden}/{shape.heads}/{shape.ffn}"
+        yield (
+            f"the model there is {there} and the student "
+            f"{'{}x{}/{}/{}'.format(*wanted)}; write student.size: {there}"
+        )

@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
 
+from distill.pruning.methods import PruneStage
 from distill.recipe.schema.data import DataConfig
+from distill.recipe.schema.distill import DistillStage
 from distill.recipe.schema.machine import TrackConfig, TrainerConfig
 from distill.recipe.schema.models import BaselineConfig, StudentConfig, TeacherConfig
 from distill.recipe.schema.stages import Stage
 from distill.recipe.schema.task import Task
-from distill.section import Name, Section
+from distill.section import Issues, Name, Section
 from distill.tasks import on_register
+
+#: Names in the run folder and in the results that are not a stage's to take.
+_TEACHERS = re.compile(r"teachers|teacher-\d+")
+RESERVED = (
+    "teacher",
+    "baseline",
+    "onnx",
+    "onnx-int8",
+    "onnx-int4",
+    "openvino",
+    "openvino-int8",
+    "torch-export",
+)
+#: Metrics between -1 and 1; the others lie between 0 and 1.
+_CORRELATIONS = ("pearson", "spearman", "mcc")
 
 
 def _all_different(seeds: list[int]) -> list[int]:
@@ -61,6 +79,50 @@ class Recipe(Section):
     def with_seed(self, seed: int) -> Recipe:
         """The same recipe for one seed alone."""
         return self.model_copy(update={"seed": seed, "seeds": None})
+
+    def issues(self) -> Issues:
+        """What its sections say of each other: seeds, names and order of stages, ``max_drop``."""
+        if self.seeds is not None and "seed" in self.model_fields_set:
+            yield ("seed",), "given beside 'seeds'; leave one of them out"
+        first: dict[str, int] = {}
+        for index, stage in enumerate(self.stages):
+            loc = ("stages", index, "name")
+            if stage.name in RESERVED or _TEACHERS.fullmatch(stage.name):
+                yield loc, f"'{stage.name}' is taken; choose another name"
+            elif stage.name in first:
+                other = f"stages[{first[stage.name]}]"
+                yield loc, f"'{stage.name}' is the name of {other} too; give each its own"
+            first.setdefault(stage.name, index)
+            if message := self._misplaced(index):
+                yield ("stages", index, "kind"), message
+            most, metric = getattr(stage, "max_drop", None), self.task.metric
+            if most is not None and most > 1 and metric not in _CORRELATIONS:
+                message = f"is {most:g}, but {metric} can fall by no more than 1"
+                yield ("stages", index, "max_drop"), message
+
+    def _misplaced(self, index: int) -> str | None:
+        """distill, prune, ... then quantize, export, evaluate, each at most once."""
+        kind, earlier = self.stages[index].kind, {stage.kind for stage in self.stages[:index]}
+        if kind in earlier and kind in ("quantize", "export", "evaluate"):
+            return f"a second '{kind}' stage; keep one"
+        if "evaluate" in earlier:
+            return "nothing comes after 'evaluate', which is the last stage"
+        if kind != "evaluate" and "export" in earlier:
+            return f"'{kind}' comes before 'export', which gathers the final model"
+        if kind in ("augment", "distill", "prune") and "quantize" in earlier:
+            return f"'{kind}' comes before 'quantize': int8 weights are not trained"
+        if kind == "augment" and not any(map(_learns_augmented, self.stages[index + 1 :])):
+            return "no 'distill' stage after it learns from its rows; put it before one"
+        if kind in ("prune", "quantize", "export") and "distill" not in earlier:
+            return f"'{kind}' needs a trained student: put a 'distill' stage before it"
+        return None
+
+
+def _learns_augmented(stage: Stage) -> bool:
+    """Whether a stage trains on augmented rows."""
+    if isinstance(stage, PruneStage):
+        return stage.learns_augmented
+    return isinstance(stage, DistillStage) and stage.augmented
 
 
 def json_schema() -> dict[str, Any]:

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import importlib.util
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictStr
 
 from distill.pruning.methods import AnyPrune
 from distill.quantization.methods import AnyQuantize
-from distill.recipe.schema.objectives import LayerPair, Objective
-from distill.section import Name, PositiveInt, Section, TrainConfig
+from distill.recipe.schema.distill import DistillStage
+from distill.section import Issues, Name, PositiveInt, StageSection, TrainConfig
 
-LayerMapKind = Literal["uniform", "first", "last", "skip"]
-
-
-class LayerSearch(Section):
-    """Choosing a layer map by a short training with each of several."""
-
-    candidates: (
-        Annotated[
-            list[LayerMapKind | Annotated[list[LayerPair], Field(min_length=1)]],
-            Field(min_length=1),
-        ]
-        | None
-    ) = None
-    """Kinds, or lists of [student, teacher]; left out, every kind that fits the two depths."""
-    steps: PositiveInt = 100
-    """Optimiser steps of each candidate on this stage's objectives, then as many on the logits."""
+if TYPE_CHECKING:
+    from distill.recipe.schema.before import Before
+    from distill.recipe.schema.recipe import Recipe
 
 
-class AugmentStage(Section):
+class AugmentStage(StageSection):
     """Make more training rows by replacing words: TinyBERT's data augmentation.
 
     The distill stages after it learn from the original and the augmented rows, with the teacher's
@@ -65,29 +53,16 @@ class AugmentStage(Section):
     """Keep only rows that get the same label from the teacher as their original; a number is the
     least probability of that label."""
 
-
-class DistillStage(TrainConfig):
-    """Train the student to match the teacher's signals."""
-
-    kind: Literal["distill"]
-    name: Name = "distill"
-    """The stage's name: its folder, its curves, and the key of overrides."""
-    objectives: Annotated[list[Objective], Field(min_length=1)]
-    """What is matched; the losses are added up by weight."""
-    layer_map: Literal["uniform", "first", "last", "skip", "search"] | list[LayerPair] = "uniform"
-    """Which teacher layer each student layer learns from; a list of [student, teacher] from 1;
-    ``search`` tries several and takes the one with the best validation score."""
-    search: LayerSearch | None = None
-    """How ``layer_map: search`` searches; left out, its defaults."""
-    mode: Literal["masked", "reference"] = "masked"
-    """``masked``: the mean over real tokens; ``reference``: TinyBERT's code, padding included."""
-    projection: Literal["shared", "per_layer"] | None = None
-    """To the teacher's width: one for all, or each its own. Left out: shared in reference only."""
-    augmented: StrictBool = True
-    """Learn from the rows of an augment stage before it too, where there is one."""
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
+        """See :class:`StageSection`."""
+        if self.pair_columns == "text_pair" and recipe.data.columns.text_pair is None:
+            yield (
+                ("pair_columns",),
+                "the data have no second text; name its column in data.columns.text_pair",
+            )
 
 
-class PretrainStage(TrainConfig):
+class PretrainStage(TrainConfig, StageSection):
     """Train an encoder on unlabelled text: masked tokens, and whether sentences go together."""
 
     kind: Literal["pretrain"]
@@ -101,7 +76,7 @@ class PretrainStage(TrainConfig):
     """Read pairs of segments and ask whether the second continues the first (BERT did)."""
 
 
-class ExportStage(Section):
+class ExportStage(StageSection):
     """Gather the final model into a bundle: a folder that is ready to deploy."""
 
     kind: Literal["export"]
@@ -126,8 +101,17 @@ class ExportStage(Section):
     max_drop: Annotated[float, Field(ge=0, le=2)] = 0.01
     """Largest loss of score (absolute) of an exported format against the torch model."""
 
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
+        """See :class:`StageSection`."""
+        if self.exports("openvino") and importlib.util.find_spec("openvino") is None:
+            yield ("formats",), "openvino needs openvino: pip install openvino nncf"
+        quantised = any(stage.kind == "quantize" for stage in recipe.stages)
+        for name in self.formats:
+            if name.endswith("-int8") and not quantised:
+                yield ("formats",), f"'{name}' needs a 'quantize' stage before"
 
-class EvaluateStage(Section):
+
+class EvaluateStage(StageSection):
     """Score, time and weigh every model on the way."""
 
     kind: Literal["evaluate"]
@@ -146,6 +130,12 @@ class EvaluateStage(Section):
     """A second model to be faster than: BERT-base's shape with random weights in PyTorch eager."""
     memory: StrictBool = False
     """Also measure the peak memory of a fresh process for each model."""
+
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
+        """See :class:`StageSection`."""
+        most = before.teacher.positions if before.teacher else None
+        if most and any(length != "real" and length > most for length in self.lengths):
+            yield ("lengths",), f"the teacher reads at most {most} tokens"
 
 
 Stage = Annotated[
