@@ -147,8 +147,10 @@ def _pad_id(tokenizer: Path) -> int:
     content = json.loads(tokenizer.read_text(encoding="utf-8"))
     settings = tokenizer.with_name("tokenizer_config.json")
     told = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    pad = told.get("pad_token", "[PAD]")
+    pad = pad["content"] if isinstance(pad, dict) else pad  # with its settings, in older files
     for token in content.get("added_tokens", []):
-        if token.get("content") == told.get("pad_token", "[PAD]"):
+        if token.get("content") == pad:
             return int(token["id"])
     padding = content.get("padding") or {}
     return int(padding.get("pad_id", 0))
