@@ -28,8 +28,7 @@ def test_shares_average_to_the_mean_over_all(monkeypatch: pytest.MonkeyPatch) ->
     def exchange(total: torch.Tensor) -> None:
         total.copy_(torch.tensor(4.0))  # the counts of both
 
-    monkeypatch.setattr(ranks, "several", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    monkeypatch.setattr(ranks, "world_size", lambda: 2)
     monkeypatch.setattr(torch.distributed, "all_reduce", exchange)
     shares = [ranks.mean(part) for part in parts]
     assert sum(share.item() for share in shares) / 2 == 4.0  # not (3 + 7) / 2

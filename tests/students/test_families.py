@@ -156,7 +156,7 @@ def test_the_graph_gives_what_the_model_gives(kind, pruned, tmp_path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_students_are_of_the_teachers_family_and_know_what_it_knows(kind) -> None:
     teacher = make(kind)
-    same = build_student(teacher, Size(2, 16, 4, 12, "same"))
+    same = build_student(teacher, Size(2, 16, 4, 12, "same")).eval()
     inputs = batch(teacher)
     with torch.no_grad():
         assert_close(logits_of(same, inputs), logits_of(teacher, inputs), atol=1e-6, rtol=0)

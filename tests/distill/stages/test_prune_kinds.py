@@ -18,7 +18,7 @@ from transformers import (
 )
 
 import students  # noqa: F401  (the Auto classes learn of pruned BERTs)
-from distill.data.token_id_remap import numbers_of
+from distill.data.token_id_remap import remap_of
 from distill.evaluation.cost import parameters
 from distill.export.onnx import export_onnx
 from distill.pruning.masks import layer_sizes
@@ -239,7 +239,7 @@ def test_a_teacher_reads_the_pieces_of_a_student_without_rare_ones(of_kind, kind
     loss_of = output_loss(workspace.task, logits)
     batch = next(StageBench(after, after.folder).batches(4))
     # With the teacher's own weights, read through the trimmed table, nothing is left to learn.
-    keep = numbers_of(workspace.tokenizer, context.workspace.tokenizer).tolist()
+    keep = remap_of(workspace.tokenizer, context.workspace.tokenizer).tolist()
     same = trim_embeddings(teacher, keep)
     with torch.no_grad():
         assert float(loss_of(same, batch)) < float(loss_of(after.load_student(), batch))
