@@ -117,7 +117,7 @@ def test_the_bundle_says_what_transformers_says(run: Path, real_data: Path) -> N
     model = load(run, format="onnx")
     found = model.predict(texts, pairs)
     assert len(found) == ROWS
-    if model.task == "regression":
+    if model.manifest.task == "regression":
         assert np.allclose([row["score"] for row in found], logits[:, 0].clip(0, 5), atol=1e-4)
         return
     shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
