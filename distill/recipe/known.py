@@ -34,6 +34,9 @@ class TeacherShape:
         vocab: rows of the word embeddings.
         positions: longest input in tokens.
         types: rows of the token type embeddings.
+        unread_positions: rows of the position embeddings that no token is given.
+        embedding: width of the embeddings where it is their own; 0 if it is that of the hidden
+            states.
     """
 
     layers: int
@@ -43,6 +46,8 @@ class TeacherShape:
     vocab: int
     positions: int = 512
     types: int = 2
+    unread_positions: int = 0
+    embedding: int = 0
 
 
 _BASE = TeacherShape(12, 768, 12, 3072, 30522)
@@ -205,23 +210,29 @@ _OFFSET = ("roberta", "xlm-roberta", "camembert")
 
 def usable_positions(config: Mapping[str, Any]) -> int:
     """How many tokens a model reads at most, by the content of its ``config.json``."""
-    positions = int(config.get("max_position_embeddings", 512))
-    if str(config.get("model_type")).removeprefix("pruned_") in _OFFSET:
-        positions -= int(config.get("pad_token_id", 1)) + 1
-    return positions
+    return int(config.get("max_position_embeddings", 512)) - _unread_positions(config)
+
+
+def _unread_positions(config: Mapping[str, Any]) -> int:
+    offset = str(config.get("model_type")).removeprefix("pruned_") in _OFFSET
+    return int(config.get("pad_token_id", 1)) + 1 if offset else 0
 
 
 def _shape_of(config: Path) -> TeacherShape | None:
     try:
         content = json.loads(config.read_text("utf-8"))
+        hidden = int(content["hidden_size"])
+        embedding = int(content.get("embedding_size", hidden))
         return TeacherShape(
             layers=int(content["num_hidden_layers"]),
-            hidden=int(content["hidden_size"]),
+            hidden=hidden,
             heads=int(content["num_attention_heads"]),
             ffn=int(content["intermediate_size"]),
             vocab=int(content["vocab_size"]),
             positions=usable_positions(content),
             types=int(content.get("type_vocab_size", 2)),
+            unread_positions=_unread_positions(content),
+            embedding=0 if embedding == hidden else embedding,
         )
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None  # told by the loader of models, which knows what it needs

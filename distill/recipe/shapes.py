@@ -19,7 +19,7 @@ _BYTES = 4
 
 @dataclass(frozen=True)
 class Shape:
-    """The shape of a BERT classifier, stock or pruned alike in every layer.
+    """The shape of a classifier of one of BERT's families, stock or pruned alike in every layer.
 
     Args:
         layers: number of layers.
@@ -31,6 +31,7 @@ class Shape:
         positions: rows of the position embeddings.
         types: rows of the token type embeddings.
         labels: C.
+        embedding: width of the embeddings where it is their own; 0 if it is D.
     """
 
     layers: int
@@ -42,6 +43,7 @@ class Shape:
     positions: int
     types: int
     labels: int
+    embedding: int = 0
 
     @classmethod
     def of_teacher(cls, teacher: TeacherShape, labels: int) -> Shape:
@@ -53,9 +55,10 @@ class Shape:
             head_dim=teacher.hidden // teacher.heads,
             ffn=teacher.ffn,
             vocab=teacher.vocab,
-            positions=teacher.positions,
+            positions=teacher.positions + teacher.unread_positions,
             types=teacher.types,
             labels=labels,
+            embedding=teacher.embedding,
         )
 
     def student(self, size: Size) -> Shape:
@@ -76,7 +79,7 @@ class Shape:
     @property
     def embedding_parameters(self) -> int:
         """Numbers in the three embedding tables."""
-        return (self.vocab + self.positions + self.types) * self.hidden
+        return (self.vocab + self.positions + self.types) * (self.embedding or self.hidden)
 
     @property
     def parameters(self) -> int:
@@ -86,7 +89,9 @@ class Shape:
         feed_forward = 2 * self.hidden * self.ffn + self.ffn + self.hidden
         layer = attention + feed_forward + 4 * self.hidden
         head = (self.hidden + 1) * (self.hidden + self.labels)
-        return self.embedding_parameters + 2 * self.hidden + self.layers * layer + head
+        norm = 2 * (self.embedding or self.hidden)
+        projected = (self._projected + 1) * self.hidden if self._projected else 0
+        return self.embedding_parameters + norm + projected + self.layers * layer + head
 
     @property
     def bytes_fp32(self) -> int:
@@ -98,7 +103,13 @@ class Shape:
         width = self.heads * self.head_dim
         layer = length * (4 * self.hidden * width + 2 * self.hidden * self.ffn)
         layer += 2 * length * length * width
-        return self.layers * layer + self.hidden * (self.hidden + self.labels)
+        head = self.hidden * (self.hidden + self.labels)
+        return length * self._projected * self.hidden + self.layers * layer + head
+
+    @property
+    def _projected(self) -> int:
+        """Width of what a Linear layer brings to D in front of the first layer; 0: none does."""
+        return self.embedding if self.embedding != self.hidden else 0
 
 
 def _kept(count: int, removed: float) -> int:

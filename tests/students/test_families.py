@@ -18,6 +18,8 @@ from distill.pruning.masks import Masks
 from distill.pruning.reconstruct import reconstruct
 from distill.pruning.surgery import masked_forward, slice_model
 from distill.pruning.width import KeptWidth, narrow_forward, slice_width
+from distill.recipe.known import teacher_shape
+from distill.recipe.shapes import Shape
 from distill.recipe.sizes import Size
 from distill.runtime.session import OnnxSession
 from students.build import build_student
@@ -206,3 +208,14 @@ def test_a_classifier_without_architectures_is_known_by_its_weights(tmp_path) ->
     text = (tmp_path / "config.json").read_text()
     (tmp_path / "config.json").write_text(text.replace('"architectures"', '"no_architectures"'))
     assert type(load_model(tmp_path)) is type(loaded)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_plan_counts_what_there_is(kind, tmp_path) -> None:
+    model = make(kind)
+    model.config.save_pretrained(tmp_path)
+    teacher = Shape.of_teacher(teacher_shape(str(tmp_path)), labels=3)
+    size = Size(1, 8, 2, 6, "small")
+    assert teacher.macs(7) == macs(model, 7)
+    for shape, built in ((teacher, model), (teacher.student(size), build_student(model, size))):
+        assert shape.parameters == sum(parameter.numel() for parameter in built.parameters())

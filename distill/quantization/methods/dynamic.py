@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import StrictBool
 
 from distill.quantization.methods.base import QuantizeStage
+from distill.section import Issues
 
 if TYPE_CHECKING:
     from distill.quantization.bench import Bench, Candidate
+    from distill.recipe.schema import Recipe
+    from distill.recipe.schema.before import Before
 
 logger = logging.getLogger("distill")
 
@@ -27,6 +30,12 @@ class DynamicQuantize(QuantizeStage):
     the answer to a text depends on the texts beside it and on padding."""
     per_channel: StrictBool = True
     """One scale for each output channel of a weight; otherwise one for each tensor."""
+
+    def issues(self, recipe: Recipe, before: Before) -> Issues:
+        """See :class:`distill.section.StageSection`."""
+        del recipe, before
+        if "calibration" in self.model_fields_set:
+            yield ("calibration",), "scales of dynamic int8 are not calibrated; leave it out"
 
     def candidates(self, bench: Bench) -> list[Candidate]:
         """See :class:`QuantizeStage`."""

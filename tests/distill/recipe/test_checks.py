@@ -315,6 +315,7 @@ def test_a_student_from_a_folder_has_that_folder_s_size(
         ("method: qat, train: {steps: 20}", ""),
         ("method: weights_only, bits: 4", ""),
         ("method: static, calibration: entropy, exclude: [classifier]", ""),
+        ("method: dynamic, calibration: entropy", "scales of dynamic int8 are not calibrated"),
     ],
 )
 def test_settings_of_quantisation(write: Write, faults: Faults, stage: str, said: str) -> None:

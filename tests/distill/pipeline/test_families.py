@@ -1,0 +1,113 @@
+"""Every family goes the whole way: teacher, student, pruning, int8, and served without torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+import yaml
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from transformers import PreTrainedTokenizerFast
+
+from distill.pipeline.runner import run
+from distill.recipe.loader import load_recipe
+from distill.runtime import load
+from students.family import FAMILIES, PRUNED
+from students.heads import logits_of
+from teachers.load import load_model, load_tokenizer
+
+pytestmark = pytest.mark.slow
+
+FIRST, PAD, LAST, UNKNOWN = "<s>", "<pad>", "</s>", "<unk>"
+
+
+def tokenizer_of(family: str, texts: list[str]) -> PreTrainedTokenizerFast:
+    """Byte-level BPE, Unigram or WordPiece, as the family has it, of some sentences."""
+    special: dict[str, Any] = {"special_tokens": [FIRST, PAD, LAST, UNKNOWN], "vocab_size": 300}
+    made: Tokenizer
+    if family == "roberta":
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer: Any = trainers.BpeTrainer(initial_alphabet=alphabet, **special)
+    elif family == "electra":
+        made = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        trainer = trainers.WordPieceTrainer(**special)
+    else:
+        made = Tokenizer(models.Unigram())
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.UnigramTrainer(unk_token=UNKNOWN, show_progress=False, **special)
+    made.train_from_iterator(texts, trainer)
+    made.post_processor = processors.TemplateProcessing(
+        single=f"{FIRST} $A {LAST}",
+        pair=f"{FIRST} $A {LAST} {LAST} $B {LAST}",
+        special_tokens=[(token, made.token_to_id(token)) for token in (FIRST, LAST)],
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        cls_token=FIRST,
+        sep_token=LAST,
+        pad_token=PAD,
+        unk_token=UNKNOWN,
+        model_max_length=64,
+    )
+
+
+def teacher(family: str, folder: Path, texts: list[str]) -> Path:
+    """A folder with a small random model and its tokenizer."""
+    tokenizer = tokenizer_of(family, texts)
+    prefix = FAMILIES[family].prefix
+    config = getattr(transformers, f"{prefix}Config")(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=66,
+        pad_token_id=tokenizer.pad_token_id,
+        type_vocab_size=2 if family == "electra" else 1,
+        id2label={0: "negative", 1: "positive"},
+        label2id={"negative": 0, "positive": 1},
+        initializer_range=0.1,
+        **({"embedding_size": 16} if family == "electra" else {}),
+    )
+    torch.manual_seed(0)
+    getattr(transformers, f"{prefix}ForSequenceClassification")(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "bert"])
+def test_from_recipe_to_int8(family: str, tmp_path: Path, tiny_recipe: Path, sentences) -> None:
+    texts = sentences[0]
+    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+    recipe["teacher"]["model"] = str(teacher(family, tmp_path / "teacher", texts))
+    recipe["track"] = {}
+    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    results = run(load_recipe(tiny_recipe), tmp_path / "run")
+    rows = {row["name"]: row for row in results["models"]}
+    assert list(rows)[-2:] == ["onnx", "onnx-int8"]
+    assert rows["prune"]["parameters"] < rows["prediction"]["parameters"]
+    bundle = tmp_path / "run" / "bundle"
+    config = json.loads((bundle / "config.json").read_text("utf-8"))
+    assert config["model_type"] == PRUNED + family
+
+    # One by one in transformers: nothing is padded there.
+    tokenizer, model = load_tokenizer(bundle), load_model(bundle).eval()
+    cut = {"truncation": True, "max_length": recipe["data"]["max_length"]}
+    with torch.inference_mode():
+        expected = [
+            logits_of(model, dict(tokenizer(text, **cut, return_tensors="pt")))[0].numpy()
+            for text in texts
+        ]
+    served = load(bundle, format="onnx")
+    np.testing.assert_allclose(served.logits(texts), np.array(expected), atol=1e-4)
+    alone = [load(bundle).logits([text])[0] for text in texts[:3]]
+    np.testing.assert_allclose(load(bundle).logits(texts)[:3], alone, atol=1e-6)
