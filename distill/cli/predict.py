@@ -80,7 +80,6 @@ def predict(
       distill predict runs/stsb-vectors --file sentences.txt --npy vectors.npy
     """
     from distill.runtime import load
-    from distill.runtime.job_facts import WINDOW
 
     skip_bad = _skips(on_bad_row)
     target = _target(out, npy)
@@ -90,24 +89,16 @@ def predict(
         raise DataError("--npy holds vectors and nothing else; leave --keep and --no-text out")
     if file is None and (keep or resume or npy):
         raise DataError("--keep, --resume and --npy need a --file")
-    waiting: list[Row] = []
-
-    def answer() -> None:
-        """Print predictions for the rows that have come."""
-        for row, prediction in _predictions(model, waiting, batch_size) if waiting else ():
-            line = _json_line(row, prediction) if as_json else _plain_line(model, row, prediction)
-            typer.echo(line)
-        waiting.clear()
-
+    model = load(folder, format=format, threads=threads)
+    answers = _Answers(model, batch_size, as_json=as_json)
     rows = _rows(
         texts,
         pair,
         file=file,
         columns=(column, pair_column, delimiter),
         # A pipe is answered before it is waited on; of a file as many rows as make full batches.
-        before_read=answer if file == "-" and out is None else None,
+        before_read=answers.print if file == "-" and out is None else None,
     )
-    model = load(folder, format=format, threads=threads)
     _check_pairs(model, given=bool(pair or pair_column), from_file=file is not None)
     if target is not None and file is not None:
         from distill.runtime.job_files import Job
@@ -132,10 +123,32 @@ def predict(
         _write_few(out, _predictions(model, list(rows), batch_size), texts=not no_text)
         return
     for row in rows:
-        waiting.append(row)
-        if len(waiting) == WINDOW:
-            answer()
-    answer()
+        answers.add(row)
+    answers.print()
+
+
+class _Answers:
+    """Predictions that are printed once enough rows for full batches have come, or when asked."""
+
+    def __init__(self, model: BundleModel, batch_size: int | None, *, as_json: bool) -> None:
+        self.model, self.batch_size, self.as_json = model, batch_size, as_json
+        self.waiting: list[Row] = []
+
+    def add(self, row: Row) -> None:
+        from distill.runtime.job_facts import WINDOW
+
+        self.waiting.append(row)
+        if len(self.waiting) == WINDOW:
+            self.print()
+
+    def print(self) -> None:
+        """Predict for the rows that have come."""
+        if not self.waiting:
+            return
+        for row, found in _predictions(self.model, self.waiting, self.batch_size):
+            line = _json_line(row, found) if self.as_json else _plain_line(self.model, row, found)
+            typer.echo(line)
+        self.waiting.clear()
 
 
 def _skips(on_bad_row: str) -> bool:

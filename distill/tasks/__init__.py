@@ -1,14 +1,16 @@
 """Tasks: one package for each kind, with everything that is special about it.
 
 Each has ``config.py`` (the ``task`` section of a recipe and its rules) with its ``CONFIG``,
-``task.py`` (head, loss, metrics and error analysis, in torch) with its ``TASK``, and ``decode.py``
-(logits to predictions, in numpy) with its ``DECODER``; unlabelled text has a ``config.py`` alone.
+``task.py`` (head, loss, metrics and error analysis, in torch) with its ``TASK``, ``decode.py``
+(logits to predictions, in numpy) with its ``DECODER``, and ``data.py`` (examples and labels) with
+its ``READER``; unlabelled text has a ``config.py`` alone.
 They are imported when they are needed: recipes are read, and bundles served, without torch.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from distill.errors import ModelError
 
 if TYPE_CHECKING:
+    from distill.data.reader import Reader
     from distill.tasks.base import Task
     from distill.tasks.config import TaskSection
     from distill.tasks.decoder import Decoder
@@ -33,9 +36,13 @@ KINDS: dict[str, str] = {
 }
 #: Installed packages add kinds by entry points of this group: ``kind = "package"``.
 ENTRY_POINTS = "distill.tasks"
-KINDS |= {
-    entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS) if entry.name not in KINDS
-}
+for _entry in entry_points(group=ENTRY_POINTS):
+    if KINDS.setdefault(_entry.name, _entry.value) != _entry.value:
+        logging.getLogger("distill").warning(
+            "task kind '%s' of '%s' is left out: there is one of that name already",
+            _entry.name,
+            _entry.value,
+        )
 _on_register: list[Callable[[], Any]] = []
 
 
@@ -44,7 +51,7 @@ def register(kind: str, package: str) -> None:
 
     Args:
         kind: what recipes and bundles call it.
-        package: the name of a package with ``config.py``, ``task.py`` and ``decode.py``.
+        package: the name of a package with the four files.
 
     Raises:
         ValueError: there is another of that name.
@@ -138,6 +145,12 @@ def task_class(kind: str) -> type[Task]:
     """The task of one of :data:`KINDS`."""
     task: type[Task] = _part(kind, "task").TASK
     return task
+
+
+def reader_class(kind: str) -> Callable[..., Reader]:
+    """What reads and checks the examples of one of :data:`KINDS`."""
+    reader: Callable[..., Reader] = _part(kind, "data").READER
+    return reader
 
 
 def kind_of_model(head: str, problem: str | None, outputs: int) -> str | None:

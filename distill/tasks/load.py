@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 
 from distill.data.load import load_data
 from distill.data.reader import Reader
 from distill.data.split import TaskData
 from distill.recipe.schema import Columns, DataConfig
-from distill.tasks import KINDS
+from distill.tasks import reader_class
 from distill.tasks.config import TaskSection
 
 
@@ -20,8 +19,7 @@ def make_reader(task: TaskSection, columns: Columns) -> Reader:
         task: the recipe's ``task`` section.
         columns: which columns of the data hold what.
     """
-    reader: Reader = importlib.import_module(f"{KINDS[task.kind]}.data").READER(columns, task)
-    return reader
+    return reader_class(task.kind)(columns, task)
 
 
 def load_task_data(
