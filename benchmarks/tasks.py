@@ -22,8 +22,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.console import clock
-from distill.errors import RecipeError, UserError
 from distill.evaluation.cells import latency_cell
 from distill.evaluation.results import ModelRow, Results
 from distill.recipe.catalog import names
@@ -35,6 +33,8 @@ from distill.report.html import machine_facts
 from distill.report.run_data import RunData, read_run
 from distill.report.table import below, caption
 from distill.run_folder import RunFolder
+from distill.system.console import clock
+from distill.system.errors import RecipeError, UserError
 
 
 @dataclass(frozen=True)

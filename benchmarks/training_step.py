@@ -26,11 +26,11 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
-from distill.modules.distill import DistillModule
-from distill.modules.optimizer import make_optimizer
 from distill.objectives.attention import attention_loss
 from distill.objectives.base import masked_mse
 from distill.recipe.schema import TrainConfig
+from distill.training.distill import DistillModule
+from distill.training.optimizer import make_optimizer
 
 Batch = dict[str, Tensor]
 

@@ -6,9 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from distill.modules.distill import DistillModule
     from distill.pipeline.runner import resume, run
     from distill.recipe.loader import load_recipe
+    from distill.training.distill import DistillModule
 
 __version__ = "0.1.0"
 __all__ = ["DistillModule", "__version__", "load_recipe", "resume", "run"]
@@ -16,7 +16,7 @@ __all__ = ["DistillModule", "__version__", "load_recipe", "resume", "run"]
 # Public names and where they live: imported when first asked for, so that `import distill`
 # costs nothing and the light commands never load torch.
 _LAZY = {
-    "DistillModule": "distill.modules.distill",
+    "DistillModule": "distill.training.distill",
     "load_recipe": "distill.recipe.loader",
     "resume": "distill.pipeline.runner",
     "run": "distill.pipeline.runner",

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill import atomic, digest
-from distill.errors import RunFolderError, quoted
 from distill.recipe.anchor import anchored
 from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.run_models import trial_of_study
 from distill.recipe.schema import Recipe
+from distill.system import atomic, digest
+from distill.system.errors import RunFolderError, quoted
 
 #: What only an unfinished stage needs: checkpoints, and models on their way.
 LEFTOVERS = ("checkpoint", "sliced", "tried", "round-*", "try-*")

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.models.bert.modeling_bert import eager_attention_forward
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.family import MODEL_TYPES, Family, family_of
 
 #: What a model may be called with.

@@ -9,8 +9,8 @@ from typing import Literal
 import torch
 from transformers import BertConfig, BertModel, PreTrainedConfig, PreTrainedModel
 
-from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run
+from distill.system.errors import ModelError
 from students.family import FAMILIES
 from students.folder import check_folder, read_config
 from students.from_folder import load_encoder_into

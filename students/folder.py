@@ -12,8 +12,8 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
-from distill.errors import ModelError
-from distill.recipe.known import did_you_mean
+from distill.recipe.model_shapes import did_you_mean
+from distill.system.errors import ModelError
 
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 _LONGEST = 300

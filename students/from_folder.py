@@ -8,8 +8,8 @@ import torch
 from safetensors import safe_open
 from transformers import AutoModel, PreTrainedModel
 
-from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run
+from distill.system.errors import ModelError
 from students.family import family_of
 from students.folder import check_folder, loading, read_config
 from students.heads import masked_head

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.anatomy import anatomy
 from students.family import family_of
 

@@ -13,8 +13,8 @@ import transformers
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from distill.errors import ModelError
-from distill.recipe.known import usable_positions
+from distill.recipe.model_shapes import usable_positions
+from distill.system.errors import ModelError
 from students.anatomy import anatomy, inputs_of
 from students.family import PRUNED, family_of
 from students.pooling import DENSE, POOLING, sentence_vectors

@@ -15,7 +15,7 @@ from typing import Any
 from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.folder import first_line
 from students.pooling import ACTIVATIONS
 

@@ -13,7 +13,7 @@ import torch
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.folder import loading, read_config
 from students.heads import PARAMETERS, head_named
 from students.pooling import POOLING

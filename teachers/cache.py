@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from distill import digest
-from distill.atomic import write_bytes, write_json
-from distill.console import Bar
-from distill.errors import ModelError
+from distill.system import digest
+from distill.system.atomic import write_bytes, write_json
+from distill.system.console import Bar
+from distill.system.errors import ModelError
 from students.heads import head_of, is_token_level, logits_of, outputs_of
 from students.pooling import DENSE, POOLING
 from teachers.ragged import RaggedLogits, TeacherLogits

@@ -7,7 +7,7 @@ from typing import TypeVar
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.anatomy import anatomy
 
 Model = TypeVar("Model", bound=nn.Module)

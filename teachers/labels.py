@@ -10,7 +10,7 @@ from typing import cast
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.heads import last_linear
 
 logger = logging.getLogger("distill")

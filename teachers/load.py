@@ -23,8 +23,8 @@ from transformers import (
 )
 from transformers.utils.hub import cached_file
 
-from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run, sentence_root
+from distill.system.errors import ModelError
 from students.family import MODEL_TYPES, family_of
 from students.folder import check_folder, loading, read_config
 from students.heads import PARAMETERS, activation_of, last_linear

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModel, AutoModelForMaskedLM, PreTrainedModel
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.family import family_of
 from students.folder import loading
 from students.weights import check_loaded

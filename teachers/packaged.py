@@ -6,9 +6,9 @@ import importlib.util
 from functools import lru_cache
 from pathlib import Path
 
-from distill import digest
-from distill.errors import ModelError
-from distill.hub import unreachable
+from distill.system import digest
+from distill.system.errors import ModelError
+from distill.system.hub import unreachable
 from students.folder import check_folder, first_line
 
 #: Its name in a recipe.

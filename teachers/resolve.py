@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from distill.errors import ModelError
-from distill.hub import unreachable
-from distill.recipe.known import did_you_mean, is_mistyped
+from distill.recipe.model_shapes import did_you_mean, is_mistyped
 from distill.recipe.run_models import model_of_run
+from distill.system.errors import ModelError
+from distill.system.hub import unreachable
 from students.folder import check_folder
 from teachers.packaged import PACKAGED, packaged
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distill.cli import options
-from distill.errors import UserError
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import AugmentStage, Recipe
+from distill.system.errors import UserError
 
 if TYPE_CHECKING:
     from distill.stages.augment import Tally

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from distill.errors import UserError, quoted
+from distill.system.errors import UserError, quoted
 
 
 def benchmark(

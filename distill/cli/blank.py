@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from distill.errors import quoted
+from distill.system.errors import quoted
 
 
 def blank(
@@ -29,8 +29,8 @@ def blank(
     """
     from distill.data.text.documents import FileSource, find_files
     from distill.data.text.vocabulary import learn_vocabulary, make_tokenizer, read_vocabulary
-    from distill.errors import DataError
     from distill.export.transformers_folder import save_transformers
+    from distill.system.errors import DataError
     from students.build import blank_encoder
     from students.sizes import resolve_size
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distill.errors import quoted
+from distill.system.errors import quoted
 
 if TYPE_CHECKING:
     from distill.evaluation.results import Results
@@ -24,8 +24,8 @@ def compare(
 
     Example: distill compare runs/quickstart runs/quickstart-2
     """
-    from distill.errors import UserError
     from distill.report.compare import compare_table, comparison
+    from distill.system.errors import UserError
 
     if len(runs) < 2:
         raise UserError("compare: one run alone; name two or more: distill compare RUN RUN")

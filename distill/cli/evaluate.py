@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from distill.cli import options
-from distill.errors import UserError, quoted
+from distill.system.errors import UserError, quoted
 
 
 def evaluate(
@@ -100,8 +100,8 @@ def _tell_held_out(run: Path, *, as_json: bool) -> bool:
 
 def _measure_again(run: Path) -> None:
     """Every model of a finished run, scored and timed again."""
-    from distill.errors import RunFolderError
     from distill.evaluation.results import read_results
+    from distill.system.errors import RunFolderError
 
     try:
         read_results(run)

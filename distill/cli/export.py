@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from distill.errors import ModelError, quoted
 from distill.recipe.run_models import trial_of_study
+from distill.system.errors import ModelError, quoted
 
 if TYPE_CHECKING:
     from distill.export.folder import Known

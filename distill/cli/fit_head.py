@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from distill.errors import ModelError, quoted
+from distill.system.errors import ModelError, quoted
 
 logger = logging.getLogger("distill")
 

@@ -48,7 +48,7 @@ def inspect(
       distill inspect runs/mrpc "He left." --pair "He went away." --out page.html
       distill inspect runs/squad "Where is Normandy?" --pair "Normandy is in France."
     """
-    from distill.inspection.look import inspect_text
+    from distill.inspection.inspect_text import inspect_text
     from distill.inspection.subjects import find_subjects
     from distill.report.inspect_page import write_page
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from distill.errors import RunFolderError, quoted
+from distill.system.errors import RunFolderError, quoted
 
 
 def _near_name(path: Path) -> Path:

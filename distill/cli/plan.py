@@ -11,12 +11,12 @@ import typer
 from distill.cli import options
 from distill.cli.study import plan_lines as study_lines
 from distill.cli.study import plan_object
-from distill.errors import UserError
 from distill.pipeline.plan import make_plan
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import Recipe
 from distill.recipe.study import is_study, load_study
 from distill.report.plan import plan_lines
+from distill.system.errors import UserError
 
 
 def plan(
@@ -70,7 +70,7 @@ def _measured(recipe: Recipe) -> dict[str, Any]:
 
     from distill.evaluation.machine import physical_cores
     from distill.pipeline.measure import MEASURED_STEPS, measure
-    from distill.processor import processor
+    from distill.system.processor import processor
 
     rows, times = measure(recipe)
     threads = recipe.trainer.threads or physical_cores()

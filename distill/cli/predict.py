@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distill.cli import options
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 if TYPE_CHECKING:
     from distill.runtime import BundleModel
@@ -166,8 +166,8 @@ def _target(out: Path | None, npy: Path | None) -> Path | None:
 
 def _run(model: BundleModel, job: Job) -> None:
     """Predict for a file, with a bar, and say what came of it."""
-    from distill.console import Bar, clock
     from distill.runtime.job import run_job
+    from distill.system.console import Bar, clock
 
     bar: Bar | None = None
     start, first = time.monotonic(), 0
@@ -212,8 +212,8 @@ def _again() -> str:
 
 def _write_few(out: Path, predictions: list[tuple[Row, dict[str, Any]]], *, texts: bool) -> None:
     """Write the predictions for texts of the command line."""
-    from distill import atomic
     from distill.runtime.results import Results
+    from distill.system import atomic
 
     rows, found = [row for row, _ in predictions], [one for _, one in predictions]
     atomic.write_bytes(out, Results(out, texts=texts).lines(rows, found))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from distill.cli import options
-from distill.errors import quoted
+from distill.system.errors import quoted
 
 
 def report(
@@ -25,9 +25,9 @@ def report(
 
     Example: distill report runs/quickstart --markdown ledger.md
     """
-    from distill import atomic
     from distill.evaluation.study import read_study
     from distill.report.html import render_report
+    from distill.system import atomic
 
     if study := read_study(run):
         from distill.report.study import markdown as markdown_tables

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from distill.cli import options
-from distill.errors import quoted
+from distill.system.errors import quoted
 
 if TYPE_CHECKING:
     from distill.run_folder import RunFolder

@@ -76,9 +76,9 @@ def study(
 
 def tell(folder: Path, results: StudyResults, *, as_json: bool) -> None:
     """Print a study's tables, write its page, and name the next command."""
-    from distill.errors import quoted
     from distill.report.study import print_study
     from distill.report.study_page import write_page
+    from distill.system.errors import quoted
 
     page = write_page(folder, results)
     if as_json:
@@ -126,7 +126,7 @@ def _wanted(loaded: LoadedStudy, only: str | None, task: str | None) -> Callable
 
 
 def _chosen(option: str, text: str | None, known: list[str]) -> list[str]:
-    from distill.errors import UserError
+    from distill.system.errors import UserError
 
     if text is None:
         return known

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from distill.errors import DataError, ModelError
+from distill.system.errors import DataError, ModelError
 
 _STDIN = "-"
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from distill.cli import options
-from distill.errors import DataError, quoted
+from distill.system.errors import DataError, quoted
 
 _ROWS = 2000  # read from a file; lengths of real rows are what matters
 

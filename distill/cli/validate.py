@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from distill.cli import options
-from distill.errors import Fault, RecipeError
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import read_recipe
 from distill.recipe.study import is_study, load_study
+from distill.system.errors import Fault, RecipeError
 
 
 def validate(

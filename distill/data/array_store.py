@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill import digest
-from distill.atomic import new_folder, write_json
-from distill.cache import cache_folder
-from distill.errors import DataError
+from distill.system import digest
+from distill.system.atomic import new_folder, write_json
+from distill.system.cache import cache_folder
+from distill.system.errors import DataError
 
 logger = logging.getLogger("distill")
 

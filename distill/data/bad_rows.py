@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from distill import atomic
 from distill.data.sources.table import Table
-from distill.errors import DataError
 from distill.files.bad_rows import BadRow, BadRowError, bad_line
+from distill.system import atomic
+from distill.system.errors import DataError
 
 #: The file in the run folder that bad rows are set aside in.
 BAD_ROWS = "bad_rows.jsonl"

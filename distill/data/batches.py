@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from distill.data.tokenized import TokenRows
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.text.padding import attention_mask, pad
 
 #: Batches over which rows are sorted by length: wide enough for little padding, narrow enough

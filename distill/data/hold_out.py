@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from distill.data.split import Group, Split
-from distill.errors import DataError, listed
+from distill.system.errors import DataError, listed
 
 #: One row in so many is held out.
 SHARE = 10

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from distill.data.bad_rows import BadRows
 from distill.data.labels import Label, as_integer, label_names, looks_like_integer
 from distill.data.sources.table import Table
-from distill.errors import DataError, listed, nearest
+from distill.system.errors import DataError, listed, nearest
 
 _SHOWN = 6
 

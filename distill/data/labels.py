@@ -10,7 +10,7 @@ from typing import Any
 
 from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 #: A label as data have it.
 Label = str | int

@@ -16,9 +16,9 @@ from distill.data.sources.files import MORE, read_files
 from distill.data.sources.hub import read_hub
 from distill.data.sources.table import Table
 from distill.data.split import Split, TaskData, shared_with_training
-from distill.errors import DataError
 from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import DataConfig
+from distill.system.errors import DataError
 
 # A stream of random numbers that a seed gives; 0 is the hold-out's.
 _LIMIT = 1

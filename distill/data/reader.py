@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 from distill.data.bad_rows import BadRows
 from distill.data.sources.table import ADVICE, Table, id_faults, text_faults
 from distill.data.split import Split, named
-from distill.errors import DataError
 from distill.recipe.schema import Columns
+from distill.system.errors import DataError
 
 Tables = dict[str, Table]
 

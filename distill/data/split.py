@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from distill import digest
 from distill.data.sources.columns import take
 from distill.data.tokenized import Texts, TokenRows, tokenize
 from distill.files.bad_rows import BadRow
+from distill.system import digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

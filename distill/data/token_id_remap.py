@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from distill import digest
 from distill.data.tokenized import TokenRows
-from distill.errors import ModelError
+from distill.system import digest
+from distill.system.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

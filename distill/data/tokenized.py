@@ -12,11 +12,11 @@ import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 from torch.utils.data import Dataset
 
-from distill import digest
-from distill.console import Bar
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.text_loss import UnknownSubwords, cut_facts, cut_note, unknown_note
-from distill.errors import DataError
+from distill.system import digest
+from distill.system.console import Bar
+from distill.system.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from distill.errors import DataError, ModelError
 from distill.evaluation.cells import REAL, latency_cell, throughput_cell
 from distill.evaluation.cost import bytes_of, macs, parameters
 from distill.evaluation.lengths import random_batch, summarise
@@ -26,6 +25,7 @@ from distill.export.bundle import MODEL_FILES
 from distill.runtime.backends import ENGINES, is_installed
 from distill.runtime.manifest import MANIFEST, Manifest, read_manifest
 from distill.runtime.rows import read_rows
+from distill.system.errors import DataError, ModelError
 from distill.text.encoding import TextEncoder
 from students.heads import positions_of
 from teachers.load import load_model

@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.anatomy import anatomy
 from students.heads import is_token_level
 

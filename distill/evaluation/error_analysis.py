@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from distill import atomic
-from distill.errors import RunFolderError, quoted
 from distill.evaluation.parts import Bin, Calibration, Confusion, Disagreement, LabelScore
 from distill.evaluation.results import TEACHER
+from distill.system import atomic
+from distill.system.errors import RunFolderError, quoted
 
 if TYPE_CHECKING:
     from distill.tasks.analysis import Analysis

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 
-from distill.processor import processor
+from distill.system.processor import processor
 
 _LIBRARIES = (
     "torch",

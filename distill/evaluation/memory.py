@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from distill.errors import UserError
+from distill.system.errors import UserError
 
 
 def peak_memory_mb(format: str, path: Path, *, length: int, threads: int) -> float:

@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from distill import atomic
-from distill.errors import RunFolderError, quoted
 from distill.evaluation.parts import Calibration, Confusion, Disagreement, LabelScore, Part
 from distill.recipe.run_models import has_stage, trial_of_study
+from distill.system import atomic
+from distill.system.errors import RunFolderError, quoted
 
 #: The row of what needs no neural network: nothing below it is worth shipping.
 LINEAR = "linear"

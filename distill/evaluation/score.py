@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from distill.console import Bar
 from distill.data.batches import make_loader
 from distill.data.tokenized import TokenRows
-from distill.errors import DataError
 from distill.evaluation.predictors import Logits, Predictor, torch_threads
+from distill.system.console import Bar
+from distill.system.errors import DataError
 from distill.tasks.base import Task
 from distill.tasks.correlation import undefined, undefined_note
 from students.anatomy import INPUTS

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 import psutil
 
-from distill.console import Bar
 from distill.evaluation.cells import REAL, cell_name
 from distill.evaluation.lengths import Inputs, nearest_rows, random_batch, real_batches
 from distill.evaluation.predictors import Predictor, torch_threads
+from distill.system.console import Bar
 
 logger = logging.getLogger("distill")
 

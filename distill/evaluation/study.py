@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from distill import atomic
-from distill.errors import RunFolderError
 from distill.evaluation.over_seeds import ModelTable, mean_and_deviation
 from distill.evaluation.parts import Part
 from distill.recipe.run_models import STUDY
+from distill.system import atomic
+from distill.system.errors import RunFolderError
 
 
 class TrialResult(Part):

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distill import digest
-from distill.atomic import new_folder, write_json
-from distill.errors import ModelError
-from distill.processor import processor
 from distill.runtime.manifest import MANIFEST, RUNNABLE, SCHEMA
+from distill.system import digest
+from distill.system.atomic import new_folder, write_json
+from distill.system.errors import ModelError
+from distill.system.processor import processor
 
 #: Formats beside ``transformers`` and where their files lie inside a bundle.
 MODEL_FILES = {

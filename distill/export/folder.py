@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill.errors import ModelError
 from distill.export.bundle import MODEL_FILES, write_bundle
 from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
 from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
 from distill.quantization.onnx_int8 import quantize_onnx
+from distill.system.errors import ModelError
 from distill.tasks import decoder_class, kind_of_model, predicting, task_class
 from students.heads import head_of, positions_of
 from students.sentence_modules import SentenceModules

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill import digest
-from distill.atomic import new_folder, write_bytes, write_json
-from distill.console import Bar
 from distill.data.split import Split, TaskData
-from distill.errors import DataError, ModelError
 from distill.runtime import BundleModel, load
 from distill.runtime.manifest import MANIFEST, find_bundle
+from distill.system import digest
+from distill.system.atomic import new_folder, write_bytes, write_json
+from distill.system.console import Bar
+from distill.system.errors import DataError, ModelError
 from distill.tasks.vectors.whitening import Vectors
 
 logger = logging.getLogger("distill")

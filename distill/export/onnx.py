@@ -35,10 +35,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.atomic import write_bytes
-from distill.errors import ModelError
 from distill.export.quiet import quiet
 from distill.runtime.session import OnnxSession
+from distill.system.atomic import write_bytes
+from distill.system.errors import ModelError
 from students.anatomy import INPUTS, Anatomy, anatomy, input_names
 from students.heads import PARAMETERS, classify, head_of, logits_of, positions_of
 from students.pooling import DENSE, POOLING, sentence_vectors

@@ -6,8 +6,8 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from distill.atomic import write_bytes
-from distill.errors import ModelError, UserError
+from distill.system.atomic import write_bytes
+from distill.system.errors import ModelError, UserError
 
 _INSTALL = "pip install openvino nncf"
 

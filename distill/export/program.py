@@ -21,8 +21,6 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from distill.atomic import write_bytes
-from distill.errors import ModelError
 from distill.export.onnx import (
     TOLERANCE,
     Arrays,
@@ -30,6 +28,8 @@ from distill.export.onnx import (
     exportable,
 )
 from distill.export.quiet import quiet
+from distill.system.atomic import write_bytes
+from distill.system.errors import ModelError
 from students.anatomy import input_names
 from students.heads import logits_of, positions_of
 

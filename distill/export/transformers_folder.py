@@ -12,7 +12,7 @@ from transformers.utils import logging as transformers_logging
 
 import students.family
 import students.pruned
-from distill.atomic import new_folder
+from distill.system.atomic import new_folder
 from students.family import PRUNED, family_of
 
 

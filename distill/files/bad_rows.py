@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 
 class BadRowError(DataError):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 #: The name that stands for standard input.
 STDIN = "-"

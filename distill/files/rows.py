@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from distill.errors import DataError, listed
 from distill.files.lines import Line, Lines
+from distill.system.errors import DataError, listed
 
 #: Kinds of files whose rows have columns.
 CSV, TSV, JSONL = ".csv", ".tsv", ".jsonl"

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from distill.capture.capture import Capture
 from distill.inspection.result import Map
-from distill.matching.capture import Capture
 from students.anatomy import anatomy
 
 

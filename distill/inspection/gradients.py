@@ -22,8 +22,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from distill.console import Bar
 from distill.inspection.result import Attribution
+from distill.system.console import Bar
 from students.anatomy import anatomy
 
 #: Points of the path, doubled until the sum is right.

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill.errors import ModelError, quoted
-from distill.recipe.known import usable_positions
+from distill.recipe.model_shapes import usable_positions
 from distill.recipe.plan import plan_stages
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import PruneStage, Recipe
 from distill.run_folder import RunFolder
 from distill.runtime.manifest import MANIFEST, read_manifest
+from distill.system.errors import ModelError, quoted
 from distill.tasks import decoder_class, kind_of_model, make_task, predicting
 from students.folder import check_folder, read_config
 from students.weights import find_head

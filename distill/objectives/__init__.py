@@ -6,7 +6,6 @@ import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from distill.errors import ModelError
 from distill.objectives.attention import AttentionMatch
 from distill.objectives.base import Mode, Objective, Project
 from distill.objectives.cls import ClsMatch
@@ -20,6 +19,7 @@ from distill.objectives.relations import RelationsMatch
 from distill.objectives.standardized import StandardizedMatch
 from distill.objectives.vectors import SimilarityMatch, VectorMatch
 from distill.recipe import schema
+from distill.system.errors import ModelError
 
 __all__ = ["KINDS", "REFERENCE", "Mode", "Objective", "Project", "make_objectives"]
 

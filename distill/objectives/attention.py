@@ -10,14 +10,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from distill import ranks
-from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.signals import Signals
 from distill.objectives.base import Mode, Objective, Project, full, wanted
 from distill.objectives.distributions import log_probabilities, row_kl
 from distill.objectives.reference import reference_attention
 from distill.recipe.schema import AttentionObjective, WeightSchedule
+from distill.system import distributed
+from distill.system.errors import ModelError
 
 
 def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -38,7 +38,9 @@ def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     difference = full(student) - full(teacher)  # (B, H, L, L)
     valid = mask.to(difference)  # (B, L)
     pairs = valid[:, None, :, None] * valid[:, None, None, :]  # (B, 1, L, L)
-    return ranks.weighted_mean((difference * pairs).square().sum(), student.shape[1] * pairs.sum())
+    return distributed.weighted_mean(
+        (difference * pairs).square().sum(), student.shape[1] * pairs.sum()
+    )
 
 
 def probabilities_loss(

@@ -12,11 +12,11 @@ from typing import ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
-from distill import ranks
-from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.signals import Signals
 from distill.recipe.schema import WeightSchedule
+from distill.system import distributed
+from distill.system.errors import ModelError
 
 Mode = Literal["masked", "reference"]
 
@@ -40,7 +40,7 @@ class Objective(ABC):
     kind: ClassVar[str]
     """The name recipes and metrics use."""
     needs: ClassVar[frozenset[str]]
-    """Signals it reads: names of the fields of :class:`~distill.matching.signals.Signals`."""
+    """Signals it reads: names of the fields of :class:`~distill.capture.signals.Signals`."""
 
     labels: ClassVar[str] = "labels"
     """The key of the batch under which its labels stand."""
@@ -206,7 +206,7 @@ def masked_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     same_shape(student, teacher)
     squares = (full(student) - full(teacher)).square().mean(dim=-1)  # (B, L)
     valid = mask.to(squares)  # (B, L)
-    return ranks.weighted_mean((squares * valid).sum(), valid.sum())
+    return distributed.weighted_mean((squares * valid).sum(), valid.sum())
 
 
 def same_shape(student: Tensor, teacher: Tensor) -> None:

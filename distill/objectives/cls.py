@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill import ranks
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.signals import Signals
 from distill.objectives.base import Objective, Project, full, hidden_pairs, same_shape
 from distill.recipe.schema import ClsObjective
+from distill.system import distributed
 
 
 def cls_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def cls_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     ours, theirs = (F.normalize(full(x[:, 0]), dim=-1) for x in (student, teacher))  # (B, D)
     squares = (ours - theirs).square().mean(dim=-1)  # (B,)
     valid = mask[:, 0].to(squares)  # (B,)
-    return ranks.weighted_mean((squares * valid).sum(), valid.sum())
+    return distributed.weighted_mean((squares * valid).sum(), valid.sum())
 
 
 class ClsMatch(Objective):

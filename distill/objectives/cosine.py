@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill import ranks
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.signals import Signals
 from distill.objectives.base import Objective, Project, full, hidden_pairs, same_shape
 from distill.recipe.schema import CosineObjective
+from distill.system import distributed
 
 
 def cosine_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def cosine_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     same_shape(student, teacher)
     apart = 1 - F.cosine_similarity(full(student), full(teacher), dim=-1)  # (B, L)
     valid = mask.to(apart)  # (B, L)
-    return ranks.weighted_mean((apart * valid).sum(), valid.sum())
+    return distributed.weighted_mean((apart * valid).sum(), valid.sum())
 
 
 class CosineMatch(Objective):

@@ -10,11 +10,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from distill import ranks
-from distill.errors import ModelError
 from distill.objectives.base import LogitsComparison, full
 from distill.objectives.logits import same_classes
 from distill.recipe.schema import DecoupledObjective, WeightSchedule
+from distill.system import distributed
+from distill.system.errors import ModelError
 
 
 def decoupled_loss(
@@ -54,7 +54,7 @@ def decoupled_loss(
     ours, theirs = (_parts(x, labels, temperature) for x in (student, teacher))
     target = _kl(ours[0], theirs[0])  # (B,)
     others = _kl(ours[1], theirs[1])  # (B,)
-    return ranks.mean(alpha * target + beta * others) * temperature**2
+    return distributed.mean(alpha * target + beta * others) * temperature**2
 
 
 def _parts(logits: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from distill import ranks
 from distill.objectives.base import full
+from distill.system import distributed
 
 
 def log_probabilities(scores: Tensor, mask: Tensor) -> Tensor:
@@ -39,4 +39,4 @@ def row_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     gap = (teacher - student).masked_fill(padded, 0.0)  # (B, H, L, L)
     rows = (teacher.exp() * gap).sum(dim=-1)  # (B, H, L)
     valid = mask.to(rows)[:, None, :]  # (B, 1, L)
-    return ranks.weighted_mean((rows * valid).sum(), student.shape[1] * valid.sum())
+    return distributed.weighted_mean((rows * valid).sum(), student.shape[1] * valid.sum())

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.signals import Signals
 from distill.objectives.base import Mode, Objective, Project, masked_mse, wanted
 from distill.objectives.reference import reference_mse
 from distill.recipe.schema import EmbeddingObjective, WeightSchedule

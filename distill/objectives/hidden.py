@@ -7,8 +7,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.signals import Signals
 from distill.objectives.base import Mode, Objective, Project, hidden_pairs, masked_mse
 from distill.objectives.reference import reference_mse
 from distill.recipe.schema import HiddenObjective, WeightSchedule

@@ -11,11 +11,11 @@ from typing import ClassVar, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill import ranks
-from distill.errors import ModelError
 from distill.objectives.base import LogitsComparison, Mode, full
 from distill.objectives.reference import reference_soft_ce
 from distill.recipe.schema import LogitsObjective, WeightSchedule
+from distill.system import distributed
+from distill.system.errors import ModelError
 
 #: Of logits (M, K) and true labels (M,), a scalar.
 HardLoss = Callable[[Tensor, Tensor], Tensor]
@@ -36,7 +36,7 @@ def soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tenso
     """
     target = F.softmax(full(teacher) / temperature, dim=-1)  # (B, C)
     logs = F.log_softmax(full(student) / temperature, dim=-1)  # (B, C)
-    return -ranks.mean((target * logs).sum(dim=-1)) * temperature**2
+    return -distributed.mean((target * logs).sum(dim=-1)) * temperature**2
 
 
 def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -51,7 +51,7 @@ def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """
     target = F.log_softmax(full(teacher) / temperature, dim=-1)  # (B, C)
     logs = F.log_softmax(full(student) / temperature, dim=-1)  # (B, C)
-    return ranks.mean((target.exp() * (target - logs)).sum(dim=-1)) * temperature**2
+    return distributed.mean((target.exp() * (target - logs)).sum(dim=-1)) * temperature**2
 
 
 def mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -63,7 +63,7 @@ def mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         temperature: taken so that the three losses are called alike.
     """
     del temperature
-    return ranks.mean((full(student) - full(teacher)).square())
+    return distributed.mean((full(student) - full(teacher)).square())
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
@@ -110,9 +110,9 @@ def logits_loss(
     if hard_loss is not None:
         hard = hard_loss(full(student), labels)
     elif labels.is_floating_point():
-        hard = ranks.mean((full(student).squeeze(-1) - labels).square())
+        hard = distributed.mean((full(student).squeeze(-1) - labels).square())
     else:
-        hard = ranks.mean(F.cross_entropy(full(student), labels, reduction="none"))
+        hard = distributed.mean(F.cross_entropy(full(student), labels, reduction="none"))
     return (1 - hard_weight) * soft + hard_weight * hard
 
 

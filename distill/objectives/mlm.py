@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill import ranks
-from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.signals import Signals
 from distill.objectives.base import Objective, Project, full, wanted
 from distill.recipe.schema import MlmObjective
+from distill.system import distributed
+from distill.system.errors import ModelError
 
 #: The label of tokens that are not to be told.
 IGNORED = -100
@@ -38,7 +38,7 @@ def mlm_loss(predictions: Tensor, labels: Tensor) -> Tensor:
             f"objective 'mlm': {len(predictions)} predictions for {len(told)} masked tokens"
         )
     total = F.cross_entropy(full(predictions), told, reduction="sum")
-    return ranks.weighted_mean(total, torch.tensor(float(len(told)), device=total.device))
+    return distributed.weighted_mean(total, torch.tensor(float(len(told)), device=total.device))
 
 
 class MlmMatch(Objective):

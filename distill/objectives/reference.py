@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill import ranks
 from distill.objectives.base import full, same_shape
+from distill.system import distributed
 
 #: Added to the scores of padded keys.
 _PENALTY = -10_000.0
@@ -40,7 +40,7 @@ def reference_attention(student: Tensor, teacher: Tensor, mask: Tensor) -> Tenso
     added = (1 - mask.to(student.device).float())[:, None, None, :] * _PENALTY  # (B, 1, 1, L)
     ours, theirs = full(student) + added, full(teacher) + added  # (B, H, L, L)
     ours, theirs = (torch.where(x <= _MASKED, 0.0, x) for x in (ours, theirs))
-    return ranks.mean((ours - theirs).square())
+    return distributed.mean((ours - theirs).square())
 
 
 def reference_mse(student: Tensor, teacher: Tensor) -> Tensor:
@@ -54,7 +54,7 @@ def reference_mse(student: Tensor, teacher: Tensor) -> Tensor:
         ModelError: the shapes differ.
     """
     same_shape(student, teacher)
-    return ranks.mean((full(student) - full(teacher)).square())
+    return distributed.mean((full(student) - full(teacher)).square())
 
 
 def reference_soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -66,4 +66,4 @@ def reference_soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0
         temperature: T.
     """
     target = F.softmax(full(teacher) / temperature, dim=-1)  # (B, C)
-    return ranks.mean(-target * F.log_softmax(full(student) / temperature, dim=-1))
+    return distributed.mean(-target * F.log_softmax(full(student) / temperature, dim=-1))

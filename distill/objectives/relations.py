@@ -11,12 +11,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.signals import Signals
 from distill.objectives.base import Objective, Project, full, wanted
 from distill.objectives.distributions import log_probabilities, row_kl
 from distill.recipe.schema import RelationsObjective, WeightSchedule
+from distill.system.errors import ModelError
 
 #: More relation heads than this do not help (MiniLMv2, table 5: 48 of a BERT-base).
 MOST_HEADS = 48

@@ -9,10 +9,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from distill.errors import ModelError
 from distill.objectives.base import LogitsComparison, full
 from distill.objectives.logits import kl, same_classes
 from distill.recipe.schema import StandardizedObjective, WeightSchedule
+from distill.system.errors import ModelError
 
 #: Keeps the division from failing where all logits are equal.
 _EPSILON = 1e-7

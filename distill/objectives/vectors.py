@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill import ranks
-from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.signals import Signals
 from distill.objectives.base import LogitsComparison, Objective, Project, full, wanted
 from distill.recipe.schema import SimilarityObjective, VectorObjective, WeightSchedule
+from distill.system import distributed
+from distill.system.errors import ModelError
 
 #: The name of the projection of sentence vectors, where hidden states have the layer's number.
 VECTOR = -1
@@ -48,7 +48,7 @@ def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
         ours, theirs = (F.normalize(full(x), dim=-1) for x in (student, teacher))
         difference = ours @ ours.T - theirs @ theirs.T  # (B, B)
     others = 1.0 - torch.eye(len(difference), device=difference.device, dtype=difference.dtype)
-    return ranks.weighted_mean((difference * others).square().sum(), others.sum())
+    return distributed.weighted_mean((difference * others).square().sum(), others.sum())
 
 
 def vector_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -66,7 +66,7 @@ def vector_loss(student: Tensor, teacher: Tensor) -> Tensor:
             f"objective 'vector': the student's vectors are {tuple(student.shape)} and the "
             f"teacher's {tuple(teacher.shape)}; where the widths differ, take 'similarity'"
         )
-    return ranks.mean(1 - F.cosine_similarity(full(student), full(teacher), dim=-1))
+    return distributed.mean(1 - F.cosine_similarity(full(student), full(teacher), dim=-1))
 
 
 class SimilarityMatch(LogitsComparison):

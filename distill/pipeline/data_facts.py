@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from distill import atomic
 from distill.data.bad_rows import write_bad_rows
 from distill.run_folder import RunFolder
+from distill.system import atomic
 
 if TYPE_CHECKING:
     from distill.stages.workspace import Workspace

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill import digest
 from distill.recipe.plan import PlannedStage
 from distill.recipe.run_models import model_of_run, sentence_root
 from distill.run_folder import RunFolder
+from distill.system import digest
 
 if TYPE_CHECKING:
     from distill.stages.workspace import Workspace

@@ -13,9 +13,6 @@ from pathlib import Path
 from statistics import fmean
 
 from distill.data.batches import make_sampler
-from distill.errors import UserError
-from distill.modules.stream import Plan
-from distill.modules.watcher import LOG_STEPS
 from distill.pipeline.runner import go_on, prepare
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import (
@@ -29,7 +26,10 @@ from distill.recipe.schema import (
     TrainConfig,
 )
 from distill.run_folder import RunFolder
+from distill.system.errors import UserError
 from distill.tasks import task_class
+from distill.training.stream import Plan
+from distill.training.watcher import LOG_STEPS
 
 #: Steps that are timed, and as many before them that are not: the first ones are slow.
 MEASURED_STEPS = LOG_STEPS

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from distill.matching.layer_map import LayerMap, candidates, make_layer_map
+from distill.capture.layer_map import LayerMap, candidates, make_layer_map
 from distill.recipe.checks import student_size
-from distill.recipe.in_words import in_words
-from distill.recipe.known import teacher_shape
+from distill.recipe.describe import describe
+from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import DistillStage, LayerSearch, PruneStage, Recipe, TeacherModel
 from distill.recipe.shapes import EXAMPLE_LENGTH, Shape, shapes_by_stage
@@ -50,7 +50,7 @@ def _stage(stage: PlannedStage) -> dict[str, Any]:
         "name": stage.name,
         "kind": stage.kind,
         "folder": stage.folder,
-        "what": in_words(stage),
+        "what": describe(stage),
     }
 
 

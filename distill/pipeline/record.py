@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from distill import atomic
 from distill.run_folder import RunFolder
+from distill.system import atomic
 
 logger = logging.getLogger("distill")
 

@@ -10,9 +10,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from distill import atomic
 from distill.recipe.plan import PlannedStage
 from distill.run_folder import LEFTOVERS, RunFolder
+from distill.system import atomic
 
 
 def take_over(

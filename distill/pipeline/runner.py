@@ -8,9 +8,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill import atomic
-from distill.console import clock
-from distill.errors import DiskFullError, UserError, full_disk, quoted
 from distill.pipeline.inputs import inputs_digest
 from distill.pipeline.record import logged, record_environment
 from distill.pipeline.reuse import take_over
@@ -19,6 +16,9 @@ from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.run_models import model_of_run
 from distill.recipe.schema import AugmentStage, Recipe
 from distill.run_folder import RunFolder, free_folder
+from distill.system import atomic
+from distill.system.console import clock
+from distill.system.errors import DiskFullError, UserError, full_disk, quoted
 
 if TYPE_CHECKING:
     from distill.stages.workspace import Workspace
@@ -133,8 +133,8 @@ def _on_devices(recipe: Recipe, work: Callable[..., dict[str, Any]], *args: Any)
     """Do the work in the processes that the recipe asks for; nothing comes of it but in rank 0."""
     # Heavy: torch comes with these.
     from distill.evaluation.machine import physical_cores
-    from distill.modules.devices import check_devices
-    from distill.modules.launch import on_devices
+    from distill.training.devices import check_devices
+    from distill.training.launch import on_devices
 
     check_devices(recipe.trainer, physical_cores())
     return on_devices(recipe.trainer, work, *args) or {}
@@ -204,7 +204,7 @@ def _do_stages(
     until: str | None,
     reuse: list[Path],
 ) -> PlannedStage:
-    from distill.modules.devices import keep_freed_memory, set_threads
+    from distill.training.devices import keep_freed_memory, set_threads
 
     stages = plan_stages(workspace.recipe)
     set_threads(workspace.recipe.trainer.threads)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-from distill import digest
 from distill.evaluation.study import TrialResult
 from distill.recipe.trial import Trial
+from distill.system import digest
 
 
 class Strategy(Protocol):

@@ -19,8 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from distill.console import Board, clock
-from distill.errors import DiskFullError
 from distill.evaluation.machine import physical_cores
 from distill.evaluation.study import StudyResults
 from distill.pipeline.record import logged
@@ -30,6 +28,8 @@ from distill.pipeline.trial import as_line
 from distill.recipe.study import LoadedStudy
 from distill.recipe.trial import Trial
 from distill.run_folder import RunFolder
+from distill.system.console import Board, clock
+from distill.system.errors import DiskFullError
 
 logger = logging.getLogger("distill")
 
@@ -96,7 +96,7 @@ def default_jobs(trials: Sequence[Trial]) -> int:
     if any(trial.evaluates for trial in trials):
         return 1
     if any(trainer.accelerator != "cpu" for trainer in trainers):
-        from distill.modules.devices import on_gpu
+        from distill.training.devices import on_gpu
 
         if any(map(on_gpu, trainers)):
             return 1

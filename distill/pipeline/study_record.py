@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distill import digest
-from distill.errors import RunFolderError
 from distill.evaluation.over_seeds import model_table
 from distill.evaluation.results import Results, read_results
 from distill.evaluation.study import (
@@ -25,6 +23,8 @@ from distill.recipe.loader import resolved
 from distill.recipe.schema import Recipe
 from distill.recipe.study import LoadedStudy
 from distill.recipe.trial import Trial
+from distill.system import digest
+from distill.system.errors import RunFolderError
 
 
 class StudyRecord:

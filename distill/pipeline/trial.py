@@ -27,10 +27,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distill.errors import DiskFullError, UserError
 from distill.recipe.loader import resolved
 from distill.recipe.schema import Recipe
 from distill.run_folder import RunFolder
+from distill.system.errors import DiskFullError, UserError
 
 
 def as_line(recipe: Recipe, folder: Path, stage: str, reuse: list[Path]) -> str:

@@ -10,8 +10,8 @@ from typing import Any, Literal, Protocol
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from distill.modules.base import Batch
 from distill.section import TrainConfig
+from distill.training.base import Batch
 
 
 class Bench(Protocol):

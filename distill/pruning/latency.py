@@ -27,9 +27,6 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from distill import atomic
-from distill.console import Bar
-from distill.errors import ModelError
 from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.speed import measure
 from distill.export.onnx import export_onnx, reads_first_token
@@ -37,6 +34,9 @@ from distill.pruning.masks import head_dim
 from distill.pruning.search import Counts
 from distill.quantization.graph import Int8
 from distill.quantization.onnx_int8 import quantize_onnx, timing_scales
+from distill.system import atomic
+from distill.system.console import Bar
+from distill.system.errors import ModelError
 from students.anatomy import anatomy
 from students.heads import class_of, head_of
 from students.pooling import POOLING

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.console import Bar
 from distill.data.batches import to_device
-from distill.errors import DataError, ModelError
-from distill.modules.base import Batch, LossOf
+from distill.system.console import Bar
+from distill.system.errors import DataError, ModelError
+from distill.training.base import Batch, LossOf
 from students.anatomy import anatomy
 
 _PER_LAYER = ("heads_per_layer", "ffn_per_layer")

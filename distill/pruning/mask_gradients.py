@@ -25,12 +25,12 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.console import Bar
 from distill.data.batches import to_device
-from distill.errors import DataError, ModelError
-from distill.modules.base import Batch, LossOf
 from distill.pruning.masks import Masks, head_dim, layer_sizes
 from distill.pruning.search import Scores
+from distill.system.console import Bar
+from distill.system.errors import DataError, ModelError
+from distill.training.base import Batch, LossOf
 from students.anatomy import anatomy
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.anatomy import anatomy
 
 

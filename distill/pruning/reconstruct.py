@@ -25,10 +25,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.console import Bar
-from distill.errors import DataError, ModelError
-from distill.modules.base import Batch
 from distill.pruning.masks import head_dim
+from distill.system.console import Bar
+from distill.system.errors import DataError, ModelError
+from distill.training.base import Batch
 from students.anatomy import Layer, anatomy, inputs_of
 
 How = Literal["scale", "weights"]

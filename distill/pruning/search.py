@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from distill.errors import ModelError
 from distill.pruning.masks import Masks, head_dim
+from distill.system.errors import ModelError
 from students.anatomy import anatomy
 
 Counts = npt.NDArray[np.int64]

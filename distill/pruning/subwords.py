@@ -26,9 +26,9 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
-from distill.atomic import write_text
-from distill.console import Bar
-from distill.errors import ModelError
+from distill.system.atomic import write_text
+from distill.system.console import Bar
+from distill.system.errors import ModelError
 
 _CHUNK = 1000
 

@@ -16,8 +16,8 @@ import transformers
 from torch import nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from distill.errors import ModelError
 from distill.pruning.masks import Masks, head_dim
+from distill.system.errors import ModelError
 from students.anatomy import anatomy
 from students.heads import class_of, head_of
 from students.pruned import pruned_config

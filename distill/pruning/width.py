@@ -34,11 +34,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from distill.errors import ModelError
-from distill.modules.base import Batch, LossOf
 from distill.pruning.mask_gradients import gathered
 from distill.pruning.masks import keep_best, layer_sizes
 from distill.pruning.surgery import config_of_sizes, rebuilt
+from distill.system.errors import ModelError
+from distill.training.base import Batch, LossOf
 from students.anatomy import anatomy
 from students.from_teacher import axes_of
 from students.heads import head_of, last_linear

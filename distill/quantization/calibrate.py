@@ -15,11 +15,11 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
-from distill.console import Bar
-from distill.errors import DataError
 from distill.quantization.graph import Scales, products
 from distill.quantization.onnx_int8 import plain_graph
 from distill.runtime.session import OnnxSession
+from distill.system.console import Bar
+from distill.system.errors import DataError
 
 _BINS = 2048
 _LEVELS = 128  # of the quantised histogram, entropy

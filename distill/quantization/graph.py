@@ -15,8 +15,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
-from distill.atomic import write_bytes
-from distill.errors import ModelError
+from distill.system.atomic import write_bytes
+from distill.system.errors import ModelError
 
 #: Largest value of a weight by its bits. x86 without VNNI adds pairs of 8-bit products in 16 bits:
 #: 2 * 255 * 63 fits, 2 * 255 * 127 does not.

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from distill.errors import RunFolderError
-from distill.modules.checkpoint import AtomicCheckpoint
+from distill.system.errors import RunFolderError
+from distill.training.checkpoint import AtomicCheckpoint
 
 #: What torch raises for a file that it did not write, or whose content is not what is looked for.
 _UNREADABLE = (

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from distill.console import Bar
 from distill.quantization.bench import Bench, Candidate
 from distill.quantization.calibrate import Row
 from distill.quantization.graph import Int8, products
@@ -21,6 +20,7 @@ from distill.quantization.methods.dynamic import DynamicQuantize, dynamic
 from distill.quantization.methods.weights_only import weights_only
 from distill.quantization.onnx_int8 import plain_graph, quantize_embeddings, quantize_onnx
 from distill.runtime.session import OnnxSession
+from distill.system.console import Bar
 
 logger = logging.getLogger("distill")
 

@@ -29,15 +29,15 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from distill.console import Bar
-from distill.errors import DataError, ModelError
 from distill.export.quiet import quiet
-from distill.modules.base import Batch, LossOf, step_seed
-from distill.modules.interrupt import Interrupt
-from distill.modules.optimizer import rate_factor
 from distill.quantization.graph import EVERY_TOKEN, Int8, Scales
 from distill.quantization.int8_checkpoint import Int8Checkpoint
 from distill.section import TrainConfig
+from distill.system.console import Bar
+from distill.system.errors import DataError, ModelError
+from distill.training.base import Batch, LossOf, step_seed
+from distill.training.interrupt import Interrupt
+from distill.training.optimizer import rate_factor
 
 logger = logging.getLogger("distill")
 

@@ -16,8 +16,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distill.atomic import write_bytes
-from distill.errors import ModelError
 from distill.export.quiet import quiet
 from distill.quantization.graph import (
     EVERY_TOKEN,
@@ -31,6 +29,8 @@ from distill.quantization.graph import (
     save_graph,
 )
 from distill.quantization.integer import fix_order, integer_products
+from distill.system.atomic import write_bytes
+from distill.system.errors import ModelError
 
 # Gather is the embedding tables: in a small BERT two thirds of the parameters, which MatMul alone
 # would leave in fp32 (43.6 MB instead of 14.5 MB for 4 layers of 312).

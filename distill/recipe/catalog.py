@@ -7,8 +7,8 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
-from distill.errors import Fault, RecipeError
 from distill.recipe.yaml_lines import one_line
+from distill.system.errors import Fault, RecipeError
 
 _SUFFIXES = (".yaml", ".yml")
 

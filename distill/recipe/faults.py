@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from distill.errors import Fault
 from distill.recipe.schema import json_schema
 from distill.recipe.yaml_lines import Loc, Value, dotted, one_line
+from distill.system.errors import Fault
 from distill.tasks import KINDS, config_class
 
 _EXPECTED = {

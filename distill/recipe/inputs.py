@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill.errors import ModelError
 from distill.recipe.checks import Findings
-from distill.recipe.known import (
+from distill.recipe.model_shapes import (
     NO_HEAD,
     PACKAGED,
     did_you_mean,
@@ -23,6 +22,7 @@ from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import AugmentStage, Recipe
 from distill.recipe.schema.models import INITS
 from distill.recipe.yaml_lines import Loc
+from distill.system.errors import ModelError
 
 
 def missing_inputs(recipe: Recipe) -> list[tuple[Loc, str]]:

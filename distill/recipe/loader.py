@@ -10,7 +10,6 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from distill.errors import Fault, RecipeError, quoted
 from distill.recipe import catalog
 from distill.recipe.checks import check
 from distill.recipe.faults import fault_at, translate
@@ -18,6 +17,7 @@ from distill.recipe.merge import read_tree
 from distill.recipe.overrides import apply_overrides
 from distill.recipe.schema import Recipe, Section
 from distill.recipe.yaml_lines import RESOLVERS, Loc, Value
+from distill.system.errors import Fault, RecipeError, quoted
 
 
 @dataclass(frozen=True)

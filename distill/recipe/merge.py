@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill.errors import Fault, RecipeError
 from distill.recipe import catalog
 from distill.recipe.overrides import apply_setting, give_way
 from distill.recipe.yaml_lines import Value, one_line, read
+from distill.system.errors import Fault, RecipeError
 
 
 def merge(below: Value, above: Value) -> Value:

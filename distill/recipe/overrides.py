@@ -16,8 +16,8 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 from typing import Any
 
-from distill.errors import Fault, RecipeError
 from distill.recipe.yaml_lines import Loc, Place, Value, one_line, parse
+from distill.system.errors import Fault, RecipeError
 
 _BRACKETS = tuple("[{\"'")
 #: What YAML takes for a tag, an anchor, an alias or a comment.

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from distill.errors import ModelError, quoted
+from distill.system.errors import ModelError, quoted
 
 #: The file that holds everything known of a study's trials; what has it is a study's folder.
 STUDY = "study.json"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from distill.recipe.known import TeacherShape
+from distill.recipe.model_shapes import TeacherShape
 from distill.recipe.plan import PlannedStage
 from distill.recipe.schema import PruneStage
 from distill.recipe.sizes import Size

@@ -6,7 +6,7 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from distill.errors import Fault, RecipeError, quoted
 from distill.recipe import catalog
 from distill.recipe.checks import check
 from distill.recipe.faults import fault_at, translate
@@ -35,6 +34,7 @@ from distill.recipe.schema import (
 )
 from distill.recipe.trial import Trial
 from distill.recipe.yaml_lines import Loc, Value, one_line, read
+from distill.system.errors import Fault, RecipeError, quoted
 
 _FOLDERS = "folders."
 

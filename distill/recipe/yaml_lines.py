@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from distill.errors import Fault, RecipeError
+from distill.system.errors import Fault, RecipeError
 
 Loc = tuple[str | int, ...]
 

@@ -9,7 +9,6 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from distill import atomic
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import TEACHER, Results
 from distill.report import numbers
@@ -22,6 +21,7 @@ from distill.report.page import render_page
 from distill.report.run_data import RunData, StageFacts, read_run
 from distill.report.summary import conditions, notes, summary
 from distill.report.table import below, caption, cells
+from distill.system import atomic
 
 _LEGEND = {
     "linear": "linear: needs no neural network",

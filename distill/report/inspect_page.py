@@ -8,11 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from distill import atomic
 from distill.inspection.result import Attribution, Inspection, Reading
 from distill.report import numbers
 from distill.report.attention_map import attention_svg
 from distill.report.page import render_page
+from distill.system import atomic
 from distill.tasks import decoder_class
 
 _MOST_LABELS = 6

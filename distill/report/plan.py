@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from distill.console import clock
 from distill.recipe.shapes import EXAMPLE_LENGTH
 from distill.report.columns import align
+from distill.system.console import clock
 
 
 def plan_lines(content: dict[str, Any]) -> list[str]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill.errors import RunFolderError, quoted
 from distill.evaluation.results import Results, read_results
+from distill.system.errors import RunFolderError, quoted
 
 Curve = list[tuple[float, float]]
 

@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from distill import atomic
 from distill.evaluation.over_seeds import ModelSpread, ModelTable
 from distill.evaluation.results import BASELINE, LINEAR, is_teacher
 from distill.evaluation.study import StudyResults, TrialResult, differences, lines
@@ -24,6 +23,7 @@ from distill.report.study import measured, reference_title
 from distill.report.study import tables as text_tables
 from distill.report.study_words import change, notes, score_text, summary
 from distill.report.svg import INKS, chart_style, inline_svg
+from distill.system import atomic
 
 _ROW_INCHES = 0.42
 #: Points of one row are set apart by so much of its height, so that equal scores all show.

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from distill.errors import ModelError, UserError
 from distill.runtime.openvino_session import OpenVinoSession
 from distill.runtime.session import SLOW_OPTIMIZERS, OnnxSession
+from distill.system.errors import ModelError, UserError
 
 #: Formats that the runtime can run, as a rule the fastest first, and the engine of each.
 ENGINES = {

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from distill.errors import DataError
 from distill.files.bad_rows import BadRow, BadRowError
 from distill.files.lines import STDIN
 from distill.runtime.job_facts import WINDOW, Predictor, job_facts, look_at
@@ -24,6 +23,7 @@ from distill.runtime.job_files import Done, Job, Writer, begun, held, remove, ta
 from distill.runtime.results import Results
 from distill.runtime.rows import Row, read_rows
 from distill.runtime.vector_file import VectorFile
+from distill.system.errors import DataError
 
 # Rows after which more bad ones than good ones mean that it is not the rows that are wrong.
 _LOOKED_AT = 1000

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from distill import digest
 from distill.files.lines import opened
 from distill.files.rows import CSV, TSV, file_kind
 from distill.runtime.job_files import Job
 from distill.runtime.manifest import MANIFEST, Manifest
+from distill.system import digest
 from distill.tasks.decoder import Decoder, Logits
 
 #: Rows that are sorted by length and computed together: enough to pad little, few enough that the

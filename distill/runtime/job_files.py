@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from distill import atomic
-from distill.errors import DataError
 from distill.files.bad_rows import BadRow, bad_line
 from distill.runtime.results import Results
 from distill.runtime.vector_file import VectorFile
+from distill.system import atomic
+from distill.system.errors import DataError
 
 #: How often what is written is made safe.
 SAVE_SECONDS = 2.0

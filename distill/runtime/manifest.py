@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distill import atomic, digest
-from distill.errors import ModelError, quoted
 from distill.runtime.backends import ENGINES
+from distill.system import atomic, digest
+from distill.system.errors import ModelError, quoted
 
 #: The file that makes a folder a bundle.
 MANIFEST = "distill.json"

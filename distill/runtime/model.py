@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.errors import DataError
-from distill.processor import processor
 from distill.runtime.backends import ENGINES, choose, is_installed, open_session
 from distill.runtime.manifest import Manifest
 from distill.runtime.workers import BATCH_SIZE, Tuned, Workers
+from distill.system.errors import DataError
+from distill.system.processor import processor
 from distill.tasks import make_decoder
 from distill.tasks.decoder import unit
 from distill.text.encoding import Encoded, TextEncoder

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.errors import ModelError, UserError
-from distill.processor import usable_cores
+from distill.system.errors import ModelError, UserError
+from distill.system.processor import usable_cores
 
 Ids = npt.NDArray[np.integer[Any]]
 Logits = npt.NDArray[np.float32]

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distill.errors import DataError
 from distill.files.bad_rows import json_line
 from distill.runtime.rows import Row
+from distill.system.errors import DataError
 
 #: What a kept column is called where the prediction has a field of its name.
 INPUT = "input."

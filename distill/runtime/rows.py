@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from distill.errors import DataError, listed, nearest
 from distill.files.bad_rows import BadRow, BadRowError, is_unicode
 from distill.files.lines import STDIN, Lines
 from distill.files.rows import CSV, JSONL, TSV, FileRow, Rows, file_kind
+from distill.system.errors import DataError, listed, nearest
 
 #: Names under which a text column is found where none is named.
 TEXT_COLUMNS = ("text", "sentence")

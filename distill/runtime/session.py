@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.errors import ModelError, UserError
+from distill.system.errors import ModelError, UserError
 
 #: Graph optimisers of ONNX Runtime that make BERT slower on a CPU.
 SLOW_OPTIMIZERS = ("SkipLayerNormFusion",)

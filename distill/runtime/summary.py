@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.text.sentences import sentence_spans, tidy, words_in
 
 Floats = npt.NDArray[np.floating[Any]]

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from distill.processor import processor, usable_cores
 from distill.runtime.backends import ENGINES, Session, is_installed, open_session
 from distill.runtime.manifest import Manifest
 from distill.runtime.session import SLOW_OPTIMIZERS
 from distill.runtime.workers import Workers
+from distill.system.processor import processor, usable_cores
 from distill.text.encoding import Encoded, TextEncoder
 
 _PAUSE_SECONDS = 0.06

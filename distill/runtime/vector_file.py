@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from numpy.lib import format as npy
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 if TYPE_CHECKING:
     from distill.runtime.job_facts import Predictor

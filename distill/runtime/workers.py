@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.processor import usable_cores
 from distill.runtime.backends import ENGINES, Session, is_installed
 from distill.runtime.manifest import Manifest
+from distill.system.processor import usable_cores
 from distill.text.encoding import Encoded, TextEncoder
 
 #: Rows computed at once where nothing else is said.

@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.cache import cache_folder
 from distill.data.augmentation.generate import AugmentedRow, augment
 from distill.data.augmentation.rows import ROWS, AugmentedSplit, read_rows, write_rows
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
-from distill.modules.devices import resolve_precision
 from distill.recipe.schema import AugmentStage
 from distill.stages.augmenter import check_source, find_candidates, method_of
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
+from distill.system.cache import cache_folder
+from distill.training.devices import resolve_precision
 from teachers.cache import remember_logits
 
 __all__ = ["Tally", "augment_stage", "check_source", "facts_of"]

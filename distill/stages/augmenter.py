@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from distill import digest
-from distill.cache import cache_folder
 from distill.data.augmentation.candidates import Candidates
 from distill.data.augmentation.generate import Method, changed_texts
 from distill.data.augmentation.masked import MaskedProposals
 from distill.data.augmentation.vectors import Embeddings, Glove, Neighbours
 from distill.data.augmentation.words import Reader
 from distill.data.split import Split
-from distill.errors import DataError, ModelError
-from distill.modules.devices import resolve_precision
-from distill.recipe.known import NO_HEAD, has_masked_head
+from distill.recipe.model_shapes import NO_HEAD, has_masked_head
 from distill.recipe.schema import AugmentStage, Recipe
+from distill.system import digest
+from distill.system.cache import cache_folder
+from distill.system.errors import DataError, ModelError
+from distill.training.devices import resolve_precision
 from teachers.cache import weights_digest
 from teachers.load import load_tokenizer
 from teachers.masked import load_embeddings, load_masked_model

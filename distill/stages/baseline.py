@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from distill.modules.finetune import FinetuneModule
-from distill.modules.fit import fit
 from distill.recipe.schema import BaselineConfig
 from distill.stages.context import StageContext, StageResult
 from distill.stages.teacher import pretrained
+from distill.training.finetune import FinetuneModule
+from distill.training.fit import fit
 
 
 def baseline_stage(config: BaselineConfig, context: StageContext) -> StageResult:

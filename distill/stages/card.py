@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from distill import atomic
 from distill.report.card import make_card
 from distill.stages.context import StageContext
+from distill.system import atomic
 from students.family import PRUNED
 from students.folder import read_config
 

@@ -11,19 +11,19 @@ import torch
 from lightning.pytorch.loggers import Logger
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from distill.errors import RunFolderError
 from distill.evaluation.predictors import TorchPredictor
 from distill.evaluation.score import score_and_choose
 from distill.export.transformers_folder import save_transformers
-from distill.modules.fit import FitResult, FitSession
-from distill.recipe.known import has_masked_head
+from distill.recipe.model_shapes import has_masked_head
 from distill.recipe.plan import PlannedStage
 from distill.recipe.schema import Recipe, TeacherModel
 from distill.run_folder import RunFolder
 from distill.stages.workspace import Workspace
+from distill.system.errors import RunFolderError
 from distill.tasks.base import Task
 from distill.tracking.metrics_csv import MetricsCsv
 from distill.tracking.weights_biases import wandb_logger
+from distill.training.fit import FitResult, FitSession
 from students.build import build_student
 from students.sizes import resolve_size
 from teachers.load import load_encoder, load_model

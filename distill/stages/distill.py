@@ -7,14 +7,14 @@ from typing import Any
 
 from transformers import PreTrainedModel
 
-from distill.modules.distill import DistillModule
-from distill.modules.fit import FitResult, Rows, fit
 from distill.recipe.schema import DistillStage, TrainConfig
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
 from distill.stages.masked_text import masked_text
 from distill.stages.search import search_layer_map
 from distill.stages.training_rows import training_rows, with_teacher_labels
+from distill.training.distill import DistillModule
+from distill.training.fit import FitResult, Rows, fit
 from teachers.ragged import TeacherLogits
 
 

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from distill.cache import cache_folder
 from distill.data.batches import make_loader
 from distill.data.split import Split
 from distill.data.tokenized import TokenRows
-from distill.modules.devices import resolve_precision
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
+from distill.system.cache import cache_folder
 from distill.tasks.base import Task
+from distill.training.devices import resolve_precision
 from teachers.cache import cached_logits
 from teachers.ragged import RaggedLogits, TeacherLogits, look_up
 

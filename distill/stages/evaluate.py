@@ -11,7 +11,6 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from distill.data.split import Split
-from distill.errors import RunFolderError, quoted
 from distill.evaluation.build import ModelFacts, build_results
 from distill.evaluation.cells import REAL
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
@@ -44,6 +43,7 @@ from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import ensemble_scores
 from distill.stages.linear import linear_model
 from distill.stages.workspace import Workspace
+from distill.system.errors import RunFolderError, quoted
 from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
 from distill.tracking.weights_biases import log_results

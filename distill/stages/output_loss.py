@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from distill.modules.base import Batch
 from distill.objectives.logits import logits_loss
 from distill.objectives.vectors import similarity_loss
 from distill.tasks.base import Task
+from distill.training.base import Batch
 from students.heads import logits_of
 from teachers.ragged import TeacherLogits, look_up
 

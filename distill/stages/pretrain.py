@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from distill.modules.fit import fit
-from distill.modules.pretrain import PretrainModule
 from distill.recipe.schema import PretrainStage
 from distill.stages.context import StageContext, StageResult
 from distill.stages.masked_text import masked_text
+from distill.training.fit import fit
+from distill.training.pretrain import PretrainModule
 
 
 def pretrain_stage(config: PretrainStage, context: StageContext) -> StageResult:

@@ -13,11 +13,6 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from distill import atomic
-from distill.modules.base import Batch
-from distill.modules.checkpoint import is_whole
-from distill.modules.session import FitResult
-from distill.modules.stream import endless_batches
 from distill.pruning.bench import Pruned
 from distill.pruning.masks import layer_sizes
 from distill.pruning.methods.base import TRIES, PruneStage
@@ -26,6 +21,11 @@ from distill.section import TrainConfig
 from distill.stages.context import StageContext, StageResult
 from distill.stages.distill import distil_logits, teacher_logits
 from distill.stages.output_loss import output_loss
+from distill.system import atomic
+from distill.training.base import Batch
+from distill.training.checkpoint import is_whole
+from distill.training.session import FitResult
+from distill.training.stream import endless_batches
 from teachers.load import load_model, load_tokenizer
 
 logger = logging.getLogger("distill")

@@ -15,15 +15,12 @@ from transformers import PreTrainedModel
 
 from distill.data.batches import make_loader
 from distill.data.split import Split
-from distill.errors import ModelError
 from distill.evaluation.machine import physical_cores
 from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES
 from distill.export.onnx import export_onnx
 from distill.export.openvino import is_installed, weights_of
-from distill.modules.base import Batch
-from distill.processor import processor
 from distill.quantization.bench import Bench, Candidate
 from distill.quantization.calibrate import Row
 from distill.quantization.graph import products
@@ -36,6 +33,9 @@ from distill.stages.context import StageContext, StageResult
 from distill.stages.distill import teacher_logits
 from distill.stages.output_loss import output_loss
 from distill.stages.score_gate import pass_gate, scored_file
+from distill.system.errors import ModelError
+from distill.system.processor import processor
+from distill.training.base import Batch
 from teachers.load import load_model
 
 logger = logging.getLogger("distill")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from distill.errors import GateError, quoted
 from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.score import score
 from distill.stages.context import StageContext
+from distill.system.errors import GateError, quoted
 
 logger = logging.getLogger("distill")
 

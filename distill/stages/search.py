@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distill import atomic
-from distill.matching.layer_map import Candidate, candidates
-from distill.modules.distill import DistillModule
-from distill.modules.fit import fit
+from distill.capture.layer_map import Candidate, candidates
 from distill.objectives import make_objectives
 from distill.recipe.schema import DistillStage, LayerSearch
 from distill.run_folder import read_mapping
 from distill.stages.context import StageContext
+from distill.system import atomic
+from distill.training.distill import DistillModule
+from distill.training.fit import fit
 from teachers.ragged import TeacherLogits
 
 logger = logging.getLogger("distill")

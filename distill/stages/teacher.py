@@ -7,10 +7,10 @@ import logging
 import torch
 from transformers import PreTrainedModel
 
-from distill.modules.finetune import FinetuneModule
-from distill.modules.fit import fit
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext, StageResult
+from distill.training.finetune import FinetuneModule
+from distill.training.fit import fit
 from teachers.freeze import freeze_lower
 from teachers.load import load_encoder, load_sentence_encoder, load_teacher
 from teachers.resolve import resolve_model

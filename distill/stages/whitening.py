@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from distill import digest
-from distill.console import Bar
 from distill.data.batches import make_loader
-from distill.errors import ModelError
 from distill.evaluation.predictors import Batch, FilePredictor, Logits
 from distill.evaluation.score import score
 from distill.runtime.backends import ENGINES
 from distill.stages.context import StageContext
+from distill.system import digest
+from distill.system.console import Bar
+from distill.system.errors import ModelError
 from distill.tasks.vectors.finish import Finish
 from distill.tasks.vectors.whitening import WHITENING, fit_whitening
 from students.anatomy import INPUTS

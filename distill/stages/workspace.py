@@ -15,14 +15,14 @@ from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.tokenized import TokenRows
-from distill.errors import DataError, ModelError
-from distill.modules.fit import Rows
-from distill.recipe.known import TOKENIZER_FILES, local_folder, teacher_shape
+from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder, teacher_shape
 from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
+from distill.system.errors import DataError, ModelError
 from distill.tasks import make_task
 from distill.tasks.base import Task
 from distill.tasks.load import load_task_data
 from distill.tasks.weights import weights_note
+from distill.training.fit import Rows
 from students.heads import TOKEN_LEVEL
 from students.pooling import POOLING
 from students.sentence_modules import SentenceModules

@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 
 if TYPE_CHECKING:
     from distill.data.reader import Reader

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from distill.errors import DataError, ModelError
+from distill.system.errors import DataError, ModelError
 from distill.tasks.explain import Choice, Read, Target, choose_label
 from distill.text.encoding import Encoded, TextEncoder
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 
 
 @dataclass(frozen=True)

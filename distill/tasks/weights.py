@@ -9,7 +9,7 @@ import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.tasks.base import Task
 
 _SHOWN = 8

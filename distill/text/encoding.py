@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
-from distill.errors import DataError, ModelError
 from distill.files.bad_rows import is_unicode
+from distill.system.errors import DataError, ModelError
 from distill.text.padding import attention_mask, pad
 
 Ids = npt.NDArray[np.int64]

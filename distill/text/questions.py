@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.text.windows import windows
 from distill.text.words import without_space
 

@@ -14,7 +14,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
-from distill import atomic
+from distill.system import atomic
 
 COLUMNS = ("stage", "step", "epoch", "metric", "value", "seconds")
 

@@ -11,12 +11,12 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from distill import digest
-from distill.errors import UserError
 from distill.evaluation.ledger import ledger
 from distill.evaluation.results import as_results
 from distill.recipe.run_models import STUDY
 from distill.recipe.schema import WandbConfig
+from distill.system import digest
+from distill.system.errors import UserError
 
 logger = logging.getLogger("distill")
 

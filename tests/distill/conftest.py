@@ -63,11 +63,11 @@ def _export_vectors(
     import numpy as np
     from transformers import AutoTokenizer
 
-    from distill import digest
     from distill.export.bundle import write_bundle
     from distill.export.onnx import export_onnx
     from distill.export.transformers_folder import save_transformers
     from distill.quantization.onnx_int8 import quantize_onnx
+    from distill.system import digest
     from distill.tasks.vectors.whitening import WHITENING, fit_whitening
     from teachers.load import load_sentence_encoder
 

@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from distill.errors import RunFolderError
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import Recipe
 from distill.run_folder import RunFolder, free_folder
+from distill.system.errors import RunFolderError
 
 
 def _recipe(**changes):

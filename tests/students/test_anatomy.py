@@ -13,7 +13,7 @@ from transformers import (
     DistilBertModel,
 )
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.anatomy import anatomy, encoder_of
 from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 

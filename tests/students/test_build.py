@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.build import build_student
 from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 from students.sizes import Size

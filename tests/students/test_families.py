@@ -9,19 +9,19 @@ import transformers
 from torch.testing import assert_close
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
+from distill.capture.capture import Capture
 from distill.evaluation.cost import macs
 from distill.export.onnx import export_onnx
-from distill.matching.capture import Capture
-from distill.modules.pretrain import PretrainModule
 from distill.pruning.layers import keep_layers
 from distill.pruning.masks import Masks
 from distill.pruning.reconstruct import reconstruct
 from distill.pruning.surgery import masked_forward, slice_model
 from distill.pruning.width import KeptWidth, narrow_forward, slice_width
-from distill.recipe.known import teacher_shape
+from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.shapes import Shape
 from distill.recipe.sizes import Size
 from distill.runtime.session import OnnxSession
+from distill.training.pretrain import PretrainModule
 from students.build import build_student
 from students.family import FAMILIES, PRUNED
 from students.heads import class_of, last_linear, logits_of, positions_of

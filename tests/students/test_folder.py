@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from transformers import BertForQuestionAnswering, BertForTokenClassification
 from transformers.utils import logging as transformers_logging
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.folder import check_folder, loading
 from teachers.load import load_model
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.from_teacher import choose_layers
 
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from transformers import BertConfig, PreTrainedModel
 
-from distill.errors import ModelError
 from distill.evaluation.cost import macs
 from distill.export.onnx import export_onnx
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import masked_forward, slice_model
 from distill.runtime.session import OnnxSession
+from distill.system.errors import ModelError
 from students.heads import class_of, head_of, is_token_level, logits_of, outputs_of
 from students.pooling import POOLING, pool
 from teachers.cache import cached_logits, compute_logits

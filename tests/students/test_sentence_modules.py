@@ -13,9 +13,9 @@ from safetensors.numpy import load_file, save_file
 from transformers import AutoTokenizer, BertModel
 
 from distill.cli.main import main
-from distill.errors import ModelError
 from distill.recipe.run_models import model_of_run
 from distill.runtime import load
+from distill.system.errors import ModelError
 from students.heads import outputs_of
 from students.sentence_modules import read_modules
 from teachers.load import (

@@ -20,7 +20,7 @@ from transformers import (
     BertForTokenClassification,
 )
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.from_folder import load_encoder_into
 from students.sizes import resolve_size
 from students.weights import find_head

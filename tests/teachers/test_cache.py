@@ -11,7 +11,7 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 import teachers.cache as cache_module
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from teachers.cache import cached_logits, compute_logits, weights_digest
 from teachers.freeze import freeze
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from teachers.freeze import freeze, freeze_lower
 
 

@@ -16,7 +16,7 @@ from transformers import (
     DistilBertModel,
 )
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 from teachers.load import load_model, load_teacher, load_tokenizer
 from teachers.resolve import resolve_model

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from teachers import packaged
 from teachers.resolve import resolve_model
 

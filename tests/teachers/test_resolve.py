@@ -10,7 +10,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 from teachers import resolve
 from teachers.resolve import resolve_model
 
@@ -64,7 +64,7 @@ def test_without_a_network_what_the_cache_has_is_taken(monkeypatch, tiny_bert) -
 
 def test_the_hub_is_given_up_after_a_few_seconds() -> None:
     code = (
-        "import time; from distill.hub import unreachable; start = time.monotonic();"
+        "import time; from distill.system.hub import unreachable; start = time.monotonic();"
         "assert 'http://127.0.0.1:9 cannot be reached' in unreachable();"
         "print(time.monotonic() - start)"
     )

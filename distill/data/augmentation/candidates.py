@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from distill.atomic import write_bytes
-from distill.console import Bar
 from distill.data.augmentation.masked import MaskedProposals
 from distill.data.augmentation.vectors import Neighbours
 from distill.data.augmentation.words import Reader, Sentence, Word
+from distill.system.atomic import write_bytes
+from distill.system.console import Bar
 
 logger = logging.getLogger("distill")
 

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill import atomic, digest
 from distill.data.augmentation.generate import AugmentedRow
 from distill.data.split import Split, named
 from distill.data.tokenized import Texts
+from distill.system import atomic, digest
 
 ROWS = "rows.jsonl.gz"
 

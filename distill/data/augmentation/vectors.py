@@ -20,8 +20,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from distill.data.augmentation.words import Reader, Sentence, Word
-from distill.errors import DataError
 from distill.files.lines import Lines
+from distill.system.errors import DataError
 
 logger = logging.getLogger("distill")
 

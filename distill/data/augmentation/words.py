@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tokenizers import Tokenizer
 
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 
 if TYPE_CHECKING:
     from tokenizers import Encoding

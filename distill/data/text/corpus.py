@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from distill import digest
-from distill.console import Bar
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.text.documents import Document, TextSource
 from distill.data.tokenized import bare_engine
-from distill.errors import DataError
+from distill.system import digest
+from distill.system.console import Bar
+from distill.system.errors import DataError
 from distill.text.sentences import sentence_spans
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from distill import digest
-from distill.errors import DataError, listed
 from distill.files.lines import Lines
 from distill.files.rows import JSONL, FileRow, Rows, file_kind
+from distill.system import digest
+from distill.system.errors import DataError, listed
 
 #: Lines after which a document is parted.
 LINES = 100

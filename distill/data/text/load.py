@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill import digest
 from distill.data.sources.builtin import read_builtin
 from distill.data.sources.columnar import split_for
 from distill.data.sources.hub import load_splits
@@ -14,8 +13,9 @@ from distill.data.text.corpus import Corpus, tokenize_text
 from distill.data.text.documents import FileSource, RowSource, TextSource, find_files
 from distill.data.text.packing import pack
 from distill.data.text.rows import Marks, TextRows
-from distill.errors import DataError, listed
 from distill.recipe.schema import DataConfig
+from distill.system import digest
+from distill.system.errors import DataError, listed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.data.text.rows import Key, TextRows
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill import digest
-from distill.console import Bar
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.text.corpus import Corpus
-from distill.errors import DataError
+from distill.system import digest
+from distill.system.console import Bar
+from distill.system.errors import DataError
 
 #: One document of so many is held out where no validation text is named.
 HELD_OUT = 50

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
 
-from distill import digest
 from distill.data.batches import BucketSampler
 from distill.data.text.corpus import Corpus
-from distill.errors import DataError
+from distill.system import digest
+from distill.system.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

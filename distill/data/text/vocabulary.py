@@ -17,10 +17,10 @@ from tokenizers import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from distill.console import Bar
 from distill.data.text.documents import TextSource
-from distill.errors import DataError
-from distill.recipe.known import vocabulary_lines
+from distill.recipe.model_shapes import vocabulary_lines
+from distill.system.console import Bar
+from distill.system.errors import DataError
 
 #: In the order of their ids in a vocabulary that is learned here.
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from distill.modules.base import Batch, LossOf
     from distill.pruning.bench import Bench
     from distill.pruning.search import Scores
     from distill.pruning.units import Judged
+    from distill.training.base import Batch, LossOf
 
 _LR, _SCORES_LR = 5e-5, 1e-2
 #: Share of the units of a layer that is masked at the end, and when masking begins and ends.
@@ -80,12 +80,12 @@ def movement_scores(
     """
     import torch
 
-    from distill.console import Bar
     from distill.data.batches import to_device
-    from distill.errors import DataError
     from distill.pruning.mask_gradients import times_masks
     from distill.pruning.masks import layer_sizes
     from distill.pruning.search import Scores, checked
+    from distill.system.console import Bar
+    from distill.system.errors import DataError
 
     chosen = list(itertools.islice(batches, steps))
     if not chosen:

@@ -12,11 +12,11 @@ from distill.section import PositiveInt
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from distill.modules.base import Batch, LossOf
     from distill.pruning.bench import Bench
     from distill.pruning.search import Scores
     from distill.pruning.units import Judged
     from distill.pruning.width import WidthScores
+    from distill.training.base import Batch, LossOf
 
 #: Batches that parts are judged on where the recipe does not say.
 STEPS = 50
@@ -75,11 +75,11 @@ def taylor_scores(
     """
     import torch
 
-    from distill.console import Bar
     from distill.data.batches import to_device
-    from distill.errors import DataError
     from distill.pruning.mask_gradients import frozen
     from distill.pruning.search import by_rows, incoming_weights
+    from distill.system.console import Bar
+    from distill.system.errors import DataError
 
     chosen = list(itertools.islice(batches, steps))
     if not chosen:

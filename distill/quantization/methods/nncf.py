@@ -91,9 +91,9 @@ def quantize_nncf(
         UserError: OpenVINO or NNCF is not installed.
         DataError: there are no rows.
     """
-    from distill.errors import DataError
     from distill.export.openvino import import_openvino, save_openvino
     from distill.export.quiet import quiet
+    from distill.system.errors import DataError
 
     if not rows:
         raise DataError("no rows to calibrate with")
@@ -138,7 +138,7 @@ def _import_nncf() -> Any:
     try:
         import nncf
     except ImportError as error:
-        from distill.errors import UserError
+        from distill.system.errors import UserError
 
         raise UserError("this needs NNCF: pip install openvino nncf") from error
     nncf.set_log_level(logging.ERROR)

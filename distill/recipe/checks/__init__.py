@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from distill.errors import ModelError
 from distill.recipe.checks.findings import Findings
 from distill.recipe.checks.inputs import columns, data_section, teacher_labels
 from distill.recipe.checks.labels import labels_loss
-from distill.recipe.known import TeacherShape, teacher_shape
+from distill.recipe.model_shapes import TeacherShape, teacher_shape
 from distill.recipe.schema import Recipe
 from distill.recipe.schema.before import Before
 from distill.recipe.sizes import Size, resolve_size
 from distill.recipe.yaml_lines import Loc
+from distill.system.errors import ModelError
 
 __all__ = ["Findings", "check", "student_size"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from distill.pruning.methods import PruneStage
-from distill.recipe.known import TeacherShape
+from distill.recipe.model_shapes import TeacherShape
 from distill.recipe.sizes import Size
 
 

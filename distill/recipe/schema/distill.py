@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from distill.recipe.known import TeacherShape, vocabulary
+from distill.recipe.model_shapes import TeacherShape, vocabulary
 from distill.recipe.schema.objectives import (
     AttentionObjective,
     LayerPair,

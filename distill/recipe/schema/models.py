@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from distill.errors import ModelError
-from distill.recipe.known import TeacherShape, local_folder, teacher_shape
+from distill.recipe.model_shapes import TeacherShape, local_folder, teacher_shape
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.sizes import Size
 from distill.section import Issues, PositiveInt, Section, TrainConfig, Weight
+from distill.system.errors import ModelError
 
 #: Ways to initialise the student that are no folder.
 INITS = ("teacher-layers", "random")

@@ -20,10 +20,10 @@ from torchmetrics.classification import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
-from distill.errors import DataError
+from distill.system import distributed
+from distill.system.errors import DataError
 from distill.tasks.base import ProblemType, Task
 from distill.tasks.classification.analysis import LabelAnalysis
 from distill.tasks.classification.config import ClassificationTask
@@ -142,7 +142,7 @@ class Classification(Task):
         )  # (B,)
         if self.weights is not None:
             rows = rows * torch.tensor(self.weights, device=rows.device)[labels]
-        return ranks.mean(rows)
+        return distributed.mean(rows)
 
     @property
     def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:

@@ -13,8 +13,8 @@ from distill.data.label_index import index_labels
 from distill.data.labels import Label, clean
 from distill.data.reader import Tables, TextReader
 from distill.data.sources.table import Table
-from distill.errors import DataError
 from distill.recipe.schema import Columns
+from distill.system.errors import DataError
 from distill.tasks.multi_label.config import MultiLabelTask
 
 

@@ -21,10 +21,10 @@ from torchmetrics.classification import (
 )
 from transformers import PreTrainedTokenizerFast
 
-from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
-from distill.errors import DataError
+from distill.system import distributed
+from distill.system.errors import DataError
 from distill.tasks.base import ProblemType, Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.floors.linear import linear_floor
@@ -136,7 +136,7 @@ class MultiLabel(Task):
         found = F.binary_cross_entropy_with_logits(
             logits.float(), labels.float(), reduction="none", pos_weight=weights
         )
-        return ranks.mean(found)
+        return distributed.mean(found)
 
     @property
     def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:

@@ -12,9 +12,9 @@ from distill.data.bad_rows import BadRows
 from distill.data.reader import Reader, Tables, keep_more
 from distill.data.sources.table import Table, id_faults, text_fault
 from distill.data.split import Split
-from distill.errors import DataError, listed
 from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import Columns
+from distill.system.errors import DataError, listed
 from distill.tasks.ner.config import NerTask
 from distill.tasks.ner.tag_names import RawTag, make_tag_set, no_tag, tag_index
 from distill.tasks.ner.tokens import TaggedSplit, tagged

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from distill.errors import DataError, ModelError
+from distill.system.errors import DataError, ModelError
 from distill.tasks.decoder import Decoder, Inputs, Logits, Shares, Wording, softmax
 from distill.tasks.explain import Choice, Read, Target, choose_label
 from distill.text.encoding import TextEncoder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distill.data.label_index import LabelIndex
 from distill.data.sources.table import Table
-from distill.errors import DataError, listed
+from distill.system.errors import DataError, listed
 from distill.text.tags import OUTSIDE, SCHEMES, TagSet, split_tag, tags_of
 
 #: A file beside the data that names the tags in the order of their integers: a JSON list.

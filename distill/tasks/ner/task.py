@@ -14,10 +14,10 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from transformers import PreTrainedTokenizerFast
 
-from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
-from distill.errors import DataError, ModelError
+from distill.system import distributed
+from distill.system.errors import DataError, ModelError
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.ner.analysis import EntityAnalysis
@@ -91,7 +91,9 @@ class Ner(Task):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy over the labelled tokens of logits (B, L, C) and labels (B, L)."""
         kept = labels != _IGNORED  # (B, L)
-        return ranks.mean(F.cross_entropy(logits[kept].float(), labels[kept], reduction="none"))
+        return distributed.mean(
+            F.cross_entropy(logits[kept].float(), labels[kept], reduction="none")
+        )
 
     def floor(self, data: TaskData) -> Floor | None:
         """Every word's most frequent tag; see :meth:`Task.floor`."""

@@ -18,12 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from distill import digest
-from distill.console import Bar
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.split import Group, Split
 from distill.data.tokenized import StoredRows, bare_engine, check_rows, padding_id
-from distill.errors import DataError
+from distill.system import digest
+from distill.system.console import Bar
+from distill.system.errors import DataError
 from distill.text.tags import Span, TagSet
 from distill.text.words import Words, WordWindow, default_stride, room, word_windows, words_of
 

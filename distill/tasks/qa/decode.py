@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from distill.errors import DataError
 from distill.files.bad_rows import is_unicode
+from distill.system.errors import DataError
 from distill.tasks.decoder import Decoder, Inputs, Logits, Wording, softmax
 from distill.tasks.explain import Choice, Read, Target
 from distill.text.encoding import TextEncoder

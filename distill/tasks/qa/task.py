@@ -17,9 +17,9 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 from transformers import PreTrainedTokenizerFast
 
-from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
+from distill.system import distributed
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.qa.analysis import AnswerAnalysis
@@ -174,7 +174,7 @@ class QuestionAnswering(Task):
         """
         rows = _distributions(logits.float(), labels)  # (2B, L)
         places = _places(labels)  # (2B,)
-        return ranks.mean(F.cross_entropy(rows, places, reduction="none"))
+        return distributed.mean(F.cross_entropy(rows, places, reduction="none"))
 
     def decide(self, logits: Tensor) -> Tensor:
         """The likeliest start and end of each window, (B, 2), without regard to each other."""

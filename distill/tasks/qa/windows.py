@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from distill import digest
-from distill.console import Bar
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.split import Group, Split
 from distill.data.tokenized import StoredRows, check_rows, padding_id
+from distill.system import digest
+from distill.system.console import Bar
 from distill.text.questions import Limits, Window, WindowEncoder, token_span
 
 if TYPE_CHECKING:

@@ -13,10 +13,10 @@ from torchmetrics import MetricCollection
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 from transformers import PreTrainedTokenizerFast
 
-from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
-from distill.errors import DataError, ModelError
+from distill.system import distributed
+from distill.system.errors import DataError, ModelError
 from distill.tasks.base import LogitsLoss, ProblemType, Task
 from distill.tasks.correlation import Correlation
 from distill.tasks.floors.base import Floor
@@ -100,7 +100,7 @@ class Regression(Task):
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean squared error of logits (B, 1) and numbers (B,) in fp32."""
-        return ranks.mean((logits.float().squeeze(-1) - labels.float()).square())
+        return distributed.mean((logits.float().squeeze(-1) - labels.float()).square())
 
     def _metrics(self) -> dict[str, Any]:
         return {

@@ -20,8 +20,8 @@ from distill.data.reader import Reader, Tables, as_number
 from distill.data.sources.table import ADVICE, Table, text_faults
 from distill.data.split import Group, Split
 from distill.data.tokenized import TokenizedDataset, tokenize
-from distill.errors import DataError
 from distill.recipe.schema import Columns
+from distill.system.errors import DataError
 from distill.tasks.vectors.config import VectorsTask
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.tasks.correlation import CorrelationMetric, Kind
 
 

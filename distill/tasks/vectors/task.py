@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.vectors.analysis import CosineAnalysis

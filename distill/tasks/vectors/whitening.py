@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.atomic import write_bytes
-from distill.errors import DataError, ModelError
+from distill.system.atomic import write_bytes
+from distill.system.errors import DataError, ModelError
 
 Vectors = npt.NDArray[np.float32]
 

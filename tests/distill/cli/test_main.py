@@ -13,7 +13,7 @@ import typer
 
 import distill
 from distill.cli.main import COMMANDS, main
-from distill.errors import DataError, Fault, RecipeError
+from distill.system.errors import DataError, Fault, RecipeError
 
 Install = Callable[[Callable[..., None]], None]
 

@@ -12,8 +12,8 @@ import pytest
 
 from distill.data.bad_rows import HINT
 from distill.data.split import TaskData
-from distill.errors import DataError
 from distill.recipe.schema import DataConfig
+from distill.system.errors import DataError
 from distill.tasks.load import load_task_data
 from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.windows import QuestionSplit

@@ -7,9 +7,9 @@ import pytest
 
 from distill.data.bad_rows import HINT, BadRows, write_bad_rows
 from distill.data.sources.table import Table
-from distill.errors import DataError
 from distill.files.bad_rows import BadRow, BadRowError
 from distill.recipe.schema import Columns, DataConfig
+from distill.system.errors import DataError
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.load import load_task_data
 

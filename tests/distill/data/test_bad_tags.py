@@ -12,8 +12,8 @@ import pytest
 
 from distill.data.bad_rows import HINT
 from distill.data.split import TaskData
-from distill.errors import DataError
 from distill.recipe.schema import Columns, DataConfig
+from distill.system.errors import DataError
 from distill.tasks.load import load_task_data
 from distill.tasks.ner.config import NerTask
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from distill.data.batches import BucketSampler, Collate, make_loader
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 lengths_of = st.lists(st.integers(1, 64), max_size=400)
 sizes = st.integers(1, 40)

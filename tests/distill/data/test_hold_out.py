@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from distill.data.hold_out import hold_out
 from distill.data.split import Split, TaskData
-from distill.errors import DataError
 from distill.recipe.schema import DataConfig
+from distill.system.errors import DataError
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.config import TaskSection
 from distill.tasks.load import load_task_data

@@ -13,7 +13,7 @@ from distill.data.labels import (
     label_names,
 )
 from distill.data.sources.table import Table
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 
 def table(labels, names=None, lines=None):

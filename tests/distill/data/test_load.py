@@ -4,8 +4,8 @@ import json
 import pytest
 
 from distill.data.bad_rows import HINT
-from distill.errors import DataError
 from distill.recipe.schema import Columns, DataConfig
+from distill.system.errors import DataError
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.load import load_task_data
 

@@ -6,8 +6,8 @@ import pytest
 
 from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table
-from distill.errors import DataError
 from distill.recipe.schema import Columns
+from distill.system.errors import DataError
 from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.data import QuestionReader
 

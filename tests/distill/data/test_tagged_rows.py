@@ -9,8 +9,8 @@ import pytest
 from distill.data.bad_rows import BadRows
 from distill.data.sources.conll import read_conll
 from distill.data.sources.table import Table
-from distill.errors import DataError
 from distill.recipe.schema import Columns
+from distill.system.errors import DataError
 from distill.tasks.ner.config import NerTask
 from distill.tasks.ner.data import TagReader
 

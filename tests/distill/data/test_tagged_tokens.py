@@ -10,7 +10,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_collate
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit, tag_tokens, tagged
 from distill.text.tags import TagSet, tags_of
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distill.errors import DataError
 from distill.recipe.schema import Columns, DataConfig
+from distill.system.errors import DataError
 from distill.tasks.load import load_task_data
 from distill.tasks.multi_label.config import MultiLabelTask
 from distill.tasks.regression.config import RegressionTask

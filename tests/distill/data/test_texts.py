@@ -3,7 +3,7 @@ import math
 import pytest
 
 from distill.data.sources.table import Table, id_faults, text_fault, text_faults
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 
 @pytest.mark.parametrize(

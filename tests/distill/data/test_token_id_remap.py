@@ -11,8 +11,8 @@ from transformers import AutoTokenizer
 from distill.data.split import Split
 from distill.data.token_id_remap import RemappedRows, remap_of, token_for_token
 from distill.data.tokenized import tokenize
-from distill.errors import ModelError
 from distill.pruning.subwords import ids_to_keep, trim_tokenizer
+from distill.system.errors import ModelError
 
 SPLIT = Split("train", ["the best film", "a bad film", "the worst"], [0, 1, 1])
 

@@ -8,7 +8,7 @@ import pytest
 from distill.data.split import Split
 from distill.data.text_loss import unknown_note
 from distill.data.tokenized import tokenize
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 from transformers import AutoTokenizer
 
 from distill.data.split import TaskData
-from distill.errors import DataError
 from distill.recipe.schema import Columns, DataConfig
+from distill.system.errors import DataError
 from distill.tasks.load import load_task_data
 from distill.tasks.vectors.config import VectorsTask
 from distill.tasks.vectors.data import PairSampler, SentenceRows, VectorSplit

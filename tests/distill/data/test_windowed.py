@@ -10,7 +10,7 @@ import torch
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.tasks.qa.windows import END, INSIDE, OUTSIDE, START, QuestionSplit, window
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from distill.errors import ModelError
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
+from distill.system.errors import ModelError
 from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from distill.errors import RunFolderError
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import Results, read_results, write_results
+from distill.system.errors import RunFolderError
 
 KEYS = {"schema", "recipe", "task", "metric", "split", "machine", "models"}
 KEYS |= {"real_lengths", "reference", "confusion", "disagreement", "changes"}

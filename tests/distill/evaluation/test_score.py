@@ -11,10 +11,10 @@ from transformers import AutoTokenizer, BertForSequenceClassification
 
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
-from distill.errors import DataError
 from distill.evaluation.predictors import FilePredictor, TorchPredictor, torch_threads
 from distill.evaluation.score import score
 from distill.export.onnx import export_onnx
+from distill.system.errors import DataError
 from distill.tasks.classification.task import Classification
 from distill.tasks.regression.task import Regression
 

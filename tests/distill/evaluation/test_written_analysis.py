@@ -11,13 +11,13 @@ from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
 from distill.data.split import Split
-from distill.errors import RunFolderError
 from distill.evaluation.error_analysis import (
     of_final,
     of_model,
     read_predictions,
     write_analysis,
 )
+from distill.system.errors import RunFolderError
 from distill.tasks.classification.task import Classification
 from distill.tasks.ner.task import Ner
 from distill.tasks.ner.tokens import tag_tokens, tagged

@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from distill.errors import ModelError
 from distill.export.bundle import add_numbers, write_bundle
 from distill.runtime.manifest import read_manifest
+from distill.system.errors import ModelError
 
 INFO = {
     "name": "tiny",

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from distill.data.split import Split, TaskData
-from distill.errors import DataError, ModelError
 from distill.export.head import fit_head, fit_head_bundle
 from distill.runtime import load
+from distill.system.errors import DataError, ModelError
 
 
 def clusters(classes: int, rows: int = 90) -> tuple[np.ndarray, list[int]]:

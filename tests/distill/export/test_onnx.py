@@ -8,11 +8,11 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertForMaskedLM
 
 import distill.export.onnx as room
-from distill.errors import ModelError
 from distill.export.onnx import INPUTS, export_onnx
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import slice_model
 from distill.runtime.session import OnnxSession
+from distill.system.errors import ModelError
 
 
 @pytest.fixture

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from distill.data.sources.files import read_files
 from distill.data.text.documents import FileSource
-from distill.errors import DataError
 from distill.recipe.schema import DataConfig
 from distill.runtime.rows import read_rows
+from distill.system.errors import DataError
 
 #: What readers have taken for something else: missing values, comments, numbers, headers, marks.
 AWKWARD = [

@@ -13,10 +13,10 @@ import pytest
 
 from distill.data.sources.files import read_files
 from distill.data.text.documents import FileSource
-from distill.errors import DataError
 from distill.files.bad_rows import BadRow
 from distill.recipe.schema import DataConfig
 from distill.runtime.rows import read_rows
+from distill.system.errors import DataError
 
 Reader = Callable[..., list[str]]
 

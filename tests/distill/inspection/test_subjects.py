@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from distill.errors import ModelError, RunFolderError
 from distill.inspection.subjects import find_subjects
+from distill.system.errors import ModelError, RunFolderError
 
 
 def test_a_run_gives_teacher_student_and_the_map_that_was_matched(tiny_run):

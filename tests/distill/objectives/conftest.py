@@ -12,7 +12,7 @@ import pytest
 @pytest.fixture(scope="session")
 def tiny() -> ModuleType:
     """The functions of ``tiny_training.py``, among them ``bert``."""
-    path = Path(__file__).parents[1] / "modules" / "tiny_training.py"
+    path = Path(__file__).parents[1] / "training" / "tiny_training.py"
     spec = importlib.util.spec_from_file_location("tiny_models", path)
     assert spec is not None
     assert spec.loader is not None

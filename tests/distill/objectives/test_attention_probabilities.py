@@ -9,12 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.signals import Signals
 from distill.objectives import make_objectives
 from distill.objectives.attention import AttentionMatch, probabilities_loss
 from distill.recipe.schema import AttentionObjective
+from distill.system.errors import ModelError
 
 CASES = st.tuples(
     st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 4), st.integers(0, 10_000)

@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.modules.distill import DistillModule
 from distill.objectives.cls import cls_loss
 from distill.objectives.cosine import cosine_loss
+from distill.training.distill import DistillModule
 
 CASES = st.tuples(
     st.lists(st.integers(1, 5), min_size=1, max_size=3), st.integers(0, 4), st.integers(0, 10_000)

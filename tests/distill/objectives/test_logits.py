@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distill.errors import ModelError
-from distill.matching.signals import Signals
+from distill.capture.signals import Signals
 from distill.objectives.logits import LogitsMatch, kl, logits_loss, mse, soft_ce
+from distill.system.errors import ModelError
 
 
 def logits(seed: int, scale: float = 2.0) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,12 +7,12 @@ from typing import get_args
 
 import pytest
 
-from distill.errors import ModelError
-from distill.matching.signals import Signals
+from distill.capture.signals import Signals
 from distill.objectives import KINDS, REFERENCE, make_objectives
 from distill.objectives.attention import AttentionMatch
 from distill.objectives.logits import LogitsMatch
 from distill.recipe import schema
+from distill.system.errors import ModelError
 
 #: The parts of a recipe that are objectives.
 PARTS = get_args(get_args(schema.Objective)[0])

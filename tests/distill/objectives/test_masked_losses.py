@@ -7,14 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.projection import Projections
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.projection import Projections
+from distill.capture.signals import Signals
 from distill.objectives.attention import AttentionMatch, attention_loss
 from distill.objectives.base import masked_mse
 from distill.objectives.embedding import EmbeddingMatch
 from distill.objectives.hidden import HiddenMatch
+from distill.system.errors import ModelError
 
 
 @torch.no_grad()

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining
 
-from distill.errors import ModelError
-from distill.modules.distill import DistillModule
 from distill.objectives.mlm import mlm_loss
+from distill.system.errors import ModelError
+from distill.training.distill import DistillModule
 
 SIZES = {"vocab_size": 50, "num_attention_heads": 2, "intermediate_size": 32}
 

@@ -7,13 +7,13 @@ import math
 import pytest
 import torch
 
-from distill.errors import ModelError
-from distill.matching.signals import Signals
+from distill.capture.signals import Signals
 from distill.objectives import make_objectives
 from distill.objectives.decoupled import DecoupledMatch, decoupled_loss
 from distill.objectives.logits import kl
 from distill.objectives.standardized import standardized, standardized_loss
 from distill.recipe.schema import DecoupledObjective, StandardizedObjective
+from distill.system.errors import ModelError
 
 
 def draw(classes: int = 4, dtype=torch.float32):

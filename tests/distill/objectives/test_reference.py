@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from distill.modules.distill import DistillModule
 from distill.objectives.reference import reference_attention, reference_mse, reference_soft_ce
+from distill.training.distill import DistillModule
 
 LAYERS = {"teacher": 4, "student": 2}
 HEADS, WIDTHS = 2, {"teacher": 24, "student": 16}

@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.modules.distill import DistillModule
+from distill.capture.layer_map import LayerMap
 from distill.objectives import make_objectives
 from distill.objectives.relations import RelationsMatch, relation_heads, relation_loss
 from distill.recipe.schema import RelationsObjective
+from distill.system.errors import ModelError
+from distill.training.distill import DistillModule
 
 
 def plain(student, teacher, lengths, heads) -> float:

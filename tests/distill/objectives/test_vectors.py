@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from distill.errors import ModelError
-from distill.matching.layer_map import LayerMap
-from distill.matching.projection import Projections
-from distill.matching.signals import Signals
+from distill.capture.layer_map import LayerMap
+from distill.capture.projection import Projections
+from distill.capture.signals import Signals
 from distill.objectives import make_objectives
 from distill.objectives.vectors import VECTOR, VectorMatch, similarity_loss, vector_loss
+from distill.system.errors import ModelError
 
 
 def cosine(a: Tensor, b: Tensor) -> float:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from distill.cache import cache_folder
 from distill.cli.main import main
+from distill.system.cache import cache_folder
 
 STAGES = ["intermediate", "prediction"]
 

@@ -13,8 +13,8 @@ import yaml
 from safetensors.numpy import load_file
 
 from distill import load_recipe, run
-from distill.errors import ModelError
 from distill.pipeline.runner import go_on, resume
+from distill.system.errors import ModelError
 
 MATCH = "objectives: [{kind: hidden}, {kind: mlm, weight: 2}]"
 LEARNS = f"{{kind: distill, name: first, steps: 40, batch_size: 8, lr: 5e-3, {MATCH}}}"
@@ -95,11 +95,11 @@ def test_heads_are_learned_kept_and_dropped(tmp_path: Path, masked: Path) -> Non
 def test_student_and_teacher_read_the_same_masked_tokens(
     tmp_path: Path, masked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from distill.capture.capture import Capture
     from distill.data.text.masking import MaskedRows
-    from distill.matching.capture import Capture
-    from distill.modules.distill import DistillModule
-    from distill.modules.fit import fit
     from distill.stages import distill as stage
+    from distill.training.distill import DistillModule
+    from distill.training.fit import fit
 
     read: dict[str, list[torch.Tensor]] = {"BertModel": [], "BertForMaskedLM": []}
     batches: list[dict[str, torch.Tensor]] = []
@@ -155,7 +155,7 @@ def test_student_and_teacher_read_the_same_masked_tokens(
 def test_a_stopped_run_ends_the_same(
     tmp_path: Path, masked: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
-    from distill.modules import watcher
+    from distill.training import watcher
 
     stages = (
         f"[{{{SHORT}, name: a, {MATCH}}}, {{{SHORT}, name: b, objectives: [{{kind: cosine}}]}}]"

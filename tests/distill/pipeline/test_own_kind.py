@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import yaml
 
-from distill.errors import RecipeError
 from distill.evaluation.error_analysis import read_predictions
-from distill.inspection.look import inspect_text
+from distill.inspection.inspect_text import inspect_text
 from distill.inspection.subjects import find_subjects
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import Recipe, json_schema
 from distill.runtime import load
+from distill.system.errors import RecipeError
 from distill.tasks import KINDS, register
 
 #: The folder that holds the package ``ordinal``.

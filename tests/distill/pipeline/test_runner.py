@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from distill.cli.main import main
-from distill.errors import UserError
+from distill.system.errors import UserError
 
 STAGES = [
     "01-teacher",
@@ -187,7 +187,7 @@ def test_wrong_inputs_are_one_line_and_nothing_is_written(
 
 def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, tiny_recipe, monkeypatch):
     from distill import load_recipe, resume, run
-    from distill.modules import checkpoint
+    from distill.training import checkpoint
 
     recipe = load_recipe(_first_stage_only(tiny_recipe))
     folder = tmp_path / "run"

@@ -13,7 +13,7 @@ import yaml
 from sklearn.metrics import f1_score
 
 from distill.evaluation.error_analysis import read_predictions
-from distill.inspection.look import inspect_text
+from distill.inspection.inspect_text import inspect_text
 from distill.inspection.subjects import find_subjects
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe

@@ -11,8 +11,8 @@ import yaml
 from safetensors.numpy import load_file
 
 from distill import load_recipe, run
-from distill.errors import UserError
 from distill.pipeline.runner import resume
+from distill.system.errors import UserError
 
 WORDS = ["the", "film", "was", "good", "bad", "a", "story", "of", "love", "and", "time", "life"]
 
@@ -80,7 +80,7 @@ def test_a_random_student_learns_from_text(tmp_path: Path, general: Path) -> Non
 
 
 def test_a_training_that_was_stopped_ends_the_same(tmp_path, general, monkeypatch) -> None:
-    from distill.modules import watcher
+    from distill.training import watcher
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(load_recipe(general), whole)
@@ -179,7 +179,7 @@ def test_an_encoder_goes_on_learning_with_heads(tmp_path: Path, general: Path) -
 
 
 def test_a_stopped_pre_training_ends_the_same(tmp_path, general, monkeypatch) -> None:
-    from distill.modules import watcher
+    from distill.training import watcher
 
     stages = "stages=[{kind: pretrain, nsp: true, steps: 12, batch_size: 8}]"
     recipe = load_recipe(general, stages, "student={size: 1x32/2/64, init: random}")

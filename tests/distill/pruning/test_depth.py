@@ -5,10 +5,10 @@ import itertools
 import pytest
 import torch
 
-from distill.errors import DataError, ModelError
 from distill.pruning.layers import keep_layers, layers_to_keep, only_layers
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.surgery import slice_model
+from distill.system.errors import DataError, ModelError
 
 
 def own_loss(tiny, model, batches):

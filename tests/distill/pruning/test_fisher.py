@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from distill.errors import DataError, ModelError
 from distill.pruning.mask_gradients import MaskGradients, mask_gradients, rearrange
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import slice_model
+from distill.system.errors import DataError, ModelError
 
 
 def one_by_one(tiny, model, batches, layer: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from distill.errors import ModelError
 from distill.pruning import latency
 from distill.pruning.goal import BudgetGoal
 from distill.pruning.latency import LatencyTable, latency_table, measured_ms
 from distill.pruning.masks import layer_sizes
 from distill.pruning.search import Scores
+from distill.system.errors import ModelError
 from students.heads import class_of, head_of
 from students.pooling import POOLING
 

@@ -41,8 +41,6 @@ def test_half_the_work_goes_without_training(real_data, tmp_path):
     from distill.data.tokenized import tokenize
     from distill.evaluation.predictors import TorchPredictor
     from distill.evaluation.score import score
-    from distill.modules.finetune import FinetuneModule
-    from distill.modules.fit import FitSession, fit
     from distill.pruning.goal import BudgetGoal, macs_cost
     from distill.pruning.mask_gradients import mask_gradients, rearrange
     from distill.pruning.masks import layer_sizes
@@ -52,6 +50,8 @@ def test_half_the_work_goes_without_training(real_data, tmp_path):
     from distill.recipe.schema import TrainConfig
     from distill.stages.output_loss import output_loss
     from distill.tasks.classification.task import Classification
+    from distill.training.finetune import FinetuneModule
+    from distill.training.fit import FitSession, fit
     from students.build import build_student
     from students.sizes import resolve_size
     from teachers.cache import compute_logits

@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from distill.errors import DataError, ModelError
 from distill.pruning.masks import Masks
 from distill.pruning.reconstruct import reconstruct
 from distill.pruning.surgery import slice_model
+from distill.system.errors import DataError, ModelError
 
 
 def cut(tiny, model, heads: int, ffn: int):

@@ -4,13 +4,13 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-from distill.errors import DataError, ModelError
 from distill.pruning.mask_gradients import mask_gradients
 from distill.pruning.masks import Masks
 from distill.pruning.methods.l1 import l1_scores
 from distill.pruning.methods.movement import movement_scores
 from distill.pruning.methods.taylor import taylor_scores
 from distill.pruning.surgery import slice_model
+from distill.system.errors import DataError, ModelError
 
 HEADS, HEAD_DIM, HIDDEN, FFN, LAYERS = 4, 3, 12, 10, 2
 

@@ -8,7 +8,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.errors import ModelError
 from distill.evaluation.cost import macs
 from distill.pruning.goal import (
     BudgetGoal,
@@ -27,6 +26,7 @@ from distill.pruning.search import (
     on_one_scale,
 )
 from distill.pruning.surgery import slice_model
+from distill.system.errors import ModelError
 
 
 def scores(heads: list[list[float]], ffn: list[list[float]]) -> Scores:

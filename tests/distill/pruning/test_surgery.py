@@ -9,9 +9,9 @@ from transformers import (
     BertModel,
 )
 
-from distill.errors import ModelError
 from distill.pruning.masks import Masks, keep_best, layer_sizes
 from distill.pruning.surgery import masked_forward, slice_model
+from distill.system.errors import ModelError
 from students.pruned import PrunedBertForSequenceClassification, PrunedBertModel
 
 HEADS, FFN, LAYERS = 4, 12, 3

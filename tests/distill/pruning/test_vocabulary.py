@@ -6,7 +6,6 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from distill.errors import ModelError
 from distill.pruning.subwords import (
     count_pieces,
     coverage,
@@ -14,6 +13,7 @@ from distill.pruning.subwords import (
     trim_embeddings,
     trim_tokenizer,
 )
+from distill.system.errors import ModelError
 
 TRAIN = ["the good film", "a funny story, loved it", "bad acting (long)", ""]
 OTHER = ["the worst plot", "zebra 42 ★", "learning"]

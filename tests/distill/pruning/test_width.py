@@ -6,7 +6,6 @@ from transformers import (
     BertModel,
 )
 
-from distill.errors import DataError, ModelError
 from distill.export.onnx import export_onnx
 from distill.export.transformers_folder import save_transformers
 from distill.pruning.masks import Masks, layer_sizes
@@ -14,6 +13,7 @@ from distill.pruning.methods.units import width_left
 from distill.pruning.surgery import slice_model
 from distill.pruning.width import KeptWidth, narrow_forward, slice_width, width_scores
 from distill.runtime.session import OnnxSession
+from distill.system.errors import DataError, ModelError
 from students.pruned import PrunedBertForSequenceClassification
 
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from onnx import numpy_helper
 
-from distill.errors import DataError, ModelError
 from distill.export.onnx import export_onnx
 from distill.quantization.calibrate import _entropy, _percentile, calibrated, scales_of
 from distill.quantization.graph import Int8, load_graph, plain_products, products
 from distill.quantization.int8_fallback import by_sensitivity
 from distill.quantization.onnx_int8 import quantize_embeddings, quantize_qdq, quantize_weights
 from distill.runtime.session import OnnxSession
+from distill.system.errors import DataError, ModelError
 
 LAYERS = [
     "bert.encoder.layer.0.attention.self.query",

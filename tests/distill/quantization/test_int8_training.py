@@ -8,7 +8,6 @@ from onnx import numpy_helper
 from torch.nn import functional as F
 from transformers import BertConfig, BertForSequenceClassification
 
-from distill.errors import DataError, RunFolderError
 from distill.export.onnx import INPUTS, export_onnx
 from distill.quantization.graph import Int8
 from distill.quantization.int8_checkpoint import Int8Checkpoint
@@ -16,6 +15,7 @@ from distill.quantization.int8_training import Lessons, train_int8
 from distill.quantization.onnx_int8 import quantize_onnx
 from distill.recipe.schema import TrainConfig
 from distill.runtime.session import OnnxSession
+from distill.system.errors import DataError, RunFolderError
 
 CONFIG = TrainConfig(epochs=3, lr=3e-4, dropout=0.0)
 

@@ -5,7 +5,6 @@ import onnx
 import pytest
 import torch
 
-from distill.errors import ModelError
 from distill.export.onnx import export_onnx
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import slice_model
@@ -13,6 +12,7 @@ from distill.quantization.graph import Int8, load_graph
 from distill.quantization.integer import fix_order
 from distill.quantization.onnx_int8 import quantize_onnx
 from distill.runtime.session import OnnxSession
+from distill.system.errors import ModelError
 
 
 @pytest.fixture(scope="module")

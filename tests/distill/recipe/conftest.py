@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from distill.errors import RecipeError
 from distill.recipe.loader import load_recipe
+from distill.system.errors import RecipeError
 
 #: A small recipe that is right; tests change single lines of it.
 RECIPE = """\

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from distill.errors import RecipeError
 from distill.recipe import catalog
+from distill.system.errors import RecipeError
 
 
 def test_names_are_recipes_and_not_their_parts() -> None:

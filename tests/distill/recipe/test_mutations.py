@@ -10,10 +10,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.errors import RecipeError
 from distill.recipe.catalog import find
 from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.merge import read_tree
+from distill.system.errors import RecipeError
 
 SCALARS = st.one_of(
     st.none(),

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from distill.cli.main import main
-from distill.errors import ModelError, RecipeError
 from distill.recipe.loader import load_recipe, resolved, resolved_yaml
 from distill.recipe.run_models import model_of_run
+from distill.system.errors import ModelError, RecipeError
 
 RECIPE = """\
 recipe: 1

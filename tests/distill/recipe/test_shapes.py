@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from distill.pruning.methods.taylor import TaylorPrune
-from distill.recipe.known import teacher_shape
+from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.shapes import Shape
 from distill.recipe.sizes import resolve_size
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from distill.errors import ModelError
 from distill.recipe.sizes import NAMED, Size, resolve_size
+from distill.system.errors import ModelError
 
 
 @pytest.mark.parametrize(

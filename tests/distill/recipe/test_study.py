@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from distill.errors import RecipeError
 from distill.pipeline.strategy import stage_keys
 from distill.recipe import catalog
 from distill.recipe.study import is_study, load_study
 from distill.recipe.trial import Trial
+from distill.system.errors import RecipeError
 
 STUDY = """\
 study: 1

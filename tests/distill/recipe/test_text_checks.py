@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from distill.errors import ModelError
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import baseline_config, plan_stages
 from distill.recipe.run_models import model_of_run
+from distill.system.errors import ModelError
 
 Write = Callable[..., Path]
 Faults = Callable[..., list[str]]

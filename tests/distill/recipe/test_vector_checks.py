@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from distill.errors import RecipeError
 from distill.recipe.loader import load_recipe
+from distill.system.errors import RecipeError
 
 
 @pytest.mark.parametrize(

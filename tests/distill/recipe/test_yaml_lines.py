@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from distill.errors import RecipeError
 from distill.recipe.yaml_lines import Value, dotted, one_line, parse, read
+from distill.system.errors import RecipeError
 
 
 def plain(text: str) -> object:

@@ -10,9 +10,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from distill.errors import RunFolderError
 from distill.report.html import render_report
 from distill.report.run_data import read_curves, read_run
+from distill.system.errors import RunFolderError
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "use", "circle", "line"}
 

@@ -8,13 +8,13 @@ import re
 import pytest
 from rich.console import Console
 
-from distill.errors import RunFolderError
 from distill.evaluation.over_seeds import model_table
 from distill.evaluation.results import Results
 from distill.evaluation.study import StudyResults, differences, lines, read_study, write_study
 from distill.report.study import markdown, plain_tables, print_study
 from distill.report.study_page import difference_chart, models_chart, render_study
 from distill.report.study_words import notes, summary
+from distill.system.errors import RunFolderError
 
 SCORES = {
     ("full", "a", 1): 0.80, ("full", "b", 1): 0.60, ("full", "b", 2): 0.64,

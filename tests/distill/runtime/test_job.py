@@ -10,11 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from distill.errors import DataError
 from distill.runtime import job as jobs
 from distill.runtime import job_files
 from distill.runtime.job import run_job
 from distill.runtime.job_files import Job
+from distill.system.errors import DataError
 
 ROWS = 200
 WINDOW = 16

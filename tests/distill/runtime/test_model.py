@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from distill.errors import DataError, ModelError
 from distill.runtime import load
+from distill.system.errors import DataError, ModelError
 from distill.tasks.decoder import softmax
 
 TEXTS = [

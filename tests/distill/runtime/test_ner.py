@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForTokenClassification, BertTokenizerFast
 
-from distill.errors import DataError, ModelError
 from distill.export.folder import export_folder
 from distill.runtime import BundleModel, load
+from distill.system.errors import DataError, ModelError
 from distill.text.tags import tags_of
 
 LABELS = tags_of(["person", "place"], "bio")

@@ -5,9 +5,9 @@ import logging
 
 import pytest
 
-from distill import processor
 from distill.runtime import load
 from distill.runtime import model as module
+from distill.system import processor
 
 VNNI = processor.Processor("new", ("avx2", "fma", "avx512f", "avx512_vnni"), known=True)
 AVX2 = processor.Processor("old", ("avx2", "fma"), known=True)

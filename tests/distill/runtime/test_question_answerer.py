@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForQuestionAnswering
 
-from distill.errors import DataError
 from distill.export.bundle import write_bundle
 from distill.export.onnx import export_onnx
 from distill.export.transformers_folder import save_transformers
 from distill.runtime import load
+from distill.system.errors import DataError
 from distill.tasks.qa.task import QuestionAnswering
 from distill.text.spans import best_spans, window_spans
 from students.heads import logits_of

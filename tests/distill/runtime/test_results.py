@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from distill.errors import DataError
 from distill.files.bad_rows import BadRow, bad_line
 from distill.runtime.results import Results, fields, flattened
 from distill.runtime.rows import Row
+from distill.system.errors import DataError
 
 PREDICTION = {"label": "a", "probabilities": {"a": 0.75, "b": 0.25}}
 

@@ -4,8 +4,8 @@ import tracemalloc
 
 import pytest
 
-from distill.errors import DataError
 from distill.runtime.rows import Row, read_rows
+from distill.system.errors import DataError
 
 
 def write(tmp_path, name, content):

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from distill.errors import DataError
 from distill.runtime import summary
 from distill.runtime.summary import centralities, choose, summarise
+from distill.system.errors import DataError
 
 THEMES = {"ships": 0, "storm": 0, "sea": 0, "bread": 1, "butter": 1, "law": 2}
 

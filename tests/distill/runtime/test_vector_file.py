@@ -10,12 +10,12 @@ import sys
 import numpy as np
 import pytest
 
-from distill.errors import DataError
 from distill.runtime import job as jobs
 from distill.runtime import job_files, load
 from distill.runtime.job import run_job
 from distill.runtime.job_files import Job
 from distill.runtime.vector_file import header
+from distill.system.errors import DataError
 
 WINDOW = 8
 TEXTS = [f"the film number {number} {'good ' * (number % 5)}" for number in range(30)]

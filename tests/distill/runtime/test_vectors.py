@@ -10,8 +10,8 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from distill.errors import DataError, ModelError
 from distill.runtime import BundleModel, load
+from distill.system.errors import DataError, ModelError
 from distill.tasks.vectors.whitening import Whitening
 
 TEXTS = ["the best film", "bad", "a very long and dull story of the old year", ""]

@@ -7,11 +7,11 @@ import onnx
 import pytest
 import torch
 
-from distill.errors import GateError, ModelError
 from distill.export.openvino import is_installed
 from distill.quantization.graph import products
 from distill.stages.export import export_stage
 from distill.stages.quantize import quantize_stage
+from distill.system.errors import GateError, ModelError
 
 
 def openvino(test):

@@ -11,7 +11,6 @@ import onnx
 import pytest
 import torch
 
-from distill import digest
 from distill.evaluation.predictors import FilePredictor
 from distill.export.openvino import is_installed
 from distill.pruning.masks import Masks, layer_sizes
@@ -21,6 +20,7 @@ from distill.runtime import load
 from distill.stages import quantize as stage
 from distill.stages.export import export_stage
 from distill.stages.quantize import quantize_stage
+from distill.system import digest
 from distill.tasks.qa.answers import best_of
 
 TRAIN = {"epochs": 1, "batch_size": 16}

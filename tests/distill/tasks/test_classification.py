@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.tasks import make_task
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.classification.task import Classification

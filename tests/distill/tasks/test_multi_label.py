@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import f1_score
 
-from distill.errors import DataError
 from distill.objectives.logits import kl, logits_loss, soft_ce
+from distill.system.errors import DataError
 from distill.tasks.multi_label.task import MultiLabel
 
 LABELS = ["a", "b", "c"]

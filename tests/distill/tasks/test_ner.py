@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.tasks import make_task
 from distill.tasks.ner.config import NerTask
 from distill.tasks.ner.task import Ner

@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy import stats
 
-from distill.errors import DataError
 from distill.objectives import make_objectives
 from distill.objectives.logits import LogitsMatch, logits_loss
+from distill.system.errors import DataError
 from distill.tasks import make_task
 from distill.tasks.regression.config import RegressionTask
 from distill.tasks.regression.task import Regression

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 from torchmetrics import MetricCollection
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.tasks.vectors.similarity import PairCorrelation
 
 

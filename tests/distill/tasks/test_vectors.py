@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.tasks import make_task
 from distill.tasks.vectors.config import VectorsTask
 from distill.tasks.vectors.task import Vectors, cosent_loss

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from distill.errors import DataError
 from distill.objectives.logits import logits_loss
+from distill.system.errors import DataError
 from distill.tasks import make_task
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.classification.task import Classification

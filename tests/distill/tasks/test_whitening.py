@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distill.errors import DataError, ModelError
+from distill.system.errors import DataError, ModelError
 from distill.tasks.vectors.whitening import Whitening, fit_whitening
 
 

@@ -7,7 +7,7 @@ import itertools
 import pytest
 from tokenizers import Tokenizer
 
-from distill.errors import DataError
+from distill.system.errors import DataError
 from distill.text.questions import Limits, WindowEncoder, token_span
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from lightning.pytorch.loggers import WandbLogger
 
-from distill.errors import UserError
 from distill.recipe.schema import WandbConfig
+from distill.system.errors import UserError
 from distill.tracking.weights_biases import finish, log_results, wandb_logger
 
 RECIPE = {"name": "tiny", "stages": [{"kind": "distill", "lr": 5e-5}]}
@@ -160,7 +160,7 @@ def test_results_table_and_one_model_artifact(
 def test_online_without_a_key_is_one_line_and_no_prompt(run_folder: Path, tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
-from distill.errors import UserError
+from distill.system.errors import UserError
 from distill.recipe.schema import WandbConfig
 from distill.tracking.weights_biases import wandb_logger
 try:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from distill.data.augmentation.vectors import Embeddings, Glove, read_glove
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 ODD = (
     "4 3\n"  # word2vec's counts

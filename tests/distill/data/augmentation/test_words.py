@@ -5,7 +5,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.augmentation.words import Reader, is_stop_word, written_like
-from distill.errors import ModelError
+from distill.system.errors import ModelError
 
 
 def _words(reader: Reader, text: str) -> list[str]:

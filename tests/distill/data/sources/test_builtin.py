@@ -8,8 +8,8 @@ import pandas
 import pytest
 
 from distill.data.sources import builtin, docstrings
-from distill.errors import DataError
 from distill.recipe.schema import DataConfig
+from distill.system.errors import DataError
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.load import load_task_data
 from distill.tasks.multi_label.config import MultiLabelTask

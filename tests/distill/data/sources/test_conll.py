@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from distill.data.sources.conll import read_conll
-from distill.errors import DataError
 from distill.recipe.schema import DataConfig
+from distill.system.errors import DataError
 from distill.tasks.load import load_task_data
 from distill.tasks.ner.config import NerTask
 

@@ -4,8 +4,8 @@ import json
 import pytest
 
 from distill.data.sources.files import read_files
-from distill.errors import DataError
 from distill.recipe.schema import DataConfig
+from distill.system.errors import DataError
 
 WANTED = ["text", "label"]
 ROWS = [("a good film", "pos"), ('he said "no, never"', "neg"), ("ein schöner Tag — 好", "pos")]

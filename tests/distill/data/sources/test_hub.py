@@ -8,8 +8,8 @@ import datasets
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
-from distill.errors import DataError
 from distill.recipe.schema import Columns, DataConfig
+from distill.system.errors import DataError
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.load import load_task_data
 
@@ -111,7 +111,8 @@ def test_broken_data_set_is_one_line(hub_folder):
 def test_without_a_network_the_hub_is_not_asked_for_a_minute():
     code = (
         "import time; from distill.data.sources.hub import load_splits\n"
-        "from distill.errors import DataError; from distill.recipe.schema import DataConfig\n"
+        "from distill.system.errors import DataError\n"
+        "from distill.recipe.schema import DataConfig\n"
         "import datasets; start = time.monotonic()\n"
         "try: load_splits(DataConfig(source='hub', path='some/data'))\n"
         "except DataError as error: print(error, round(time.monotonic() - start), sep='\\n')"

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from distill.data.sources.squad import read_squad
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 ARTICLE = {
     "title": "Normans",

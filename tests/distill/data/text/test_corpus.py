@@ -10,7 +10,7 @@ import pytest
 
 from distill.data.text.corpus import tokenize_text
 from distill.data.text.documents import FileSource
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 #: Tokenises, packs and reads a text; prints its rows and the memory (MB) that it took beyond what
 #: a small text took. Pages of mapped files do not count: the machine takes them back at will.

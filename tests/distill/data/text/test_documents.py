@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from distill.data.text.documents import LINES, FileSource, RowSource, find_files
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 
 def documents(source: FileSource | RowSource) -> list[list[str]]:

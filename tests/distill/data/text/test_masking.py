@@ -9,7 +9,7 @@ from distill.data.batches import make_collate
 from distill.data.text.masking import IGNORED, MaskedRows, Masking
 from distill.data.text.packing import pack
 from distill.data.text.rows import Marks, TextRows
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from numpy.random import default_rng
 
 from distill.data.text.packing import HELD_OUT, held_out_of, pack, pack_document
-from distill.errors import DataError
+from distill.system.errors import DataError
 
 
 @pytest.mark.parametrize(

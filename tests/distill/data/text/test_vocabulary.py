@@ -7,8 +7,8 @@ import pytest
 from distill.cli.main import main
 from distill.data.text.documents import FileSource
 from distill.data.text.vocabulary import SPECIAL, learn_vocabulary, make_tokenizer, read_vocabulary
-from distill.errors import DataError
-from distill.recipe.known import vocabulary
+from distill.recipe.model_shapes import vocabulary
+from distill.system.errors import DataError
 
 
 def source(tmp_path: Path, text: str) -> FileSource:

@@ -8,9 +8,9 @@ from torch import Tensor
 from torchmetrics import MeanMetric, MetricCollection
 from transformers import PreTrainedTokenizerFast
 
-from distill import ranks
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
+from distill.system import distributed
 from distill.tasks.analysis import Analysis
 from distill.tasks.base import ProblemType, Task
 from distill.tasks.classification.analysis import LabelAnalysis
@@ -31,7 +31,7 @@ class Ordinal(Task):
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean of the squared differences of the distributions' cumulative sums."""
         true = F.one_hot(labels, self.num_outputs).cumsum(-1)  # (B, C)
-        return ranks.mean((logits.float().softmax(-1).cumsum(-1) - true).square().sum(-1))
+        return distributed.mean((logits.float().softmax(-1).cumsum(-1) - true).square().sum(-1))
 
     def decide(self, logits: Tensor) -> Tensor:
         return (logits.float().softmax(-1).cumsum(-1) < 0.5).sum(-1)

@@ -1,0 +1,239 @@
+"""Looks at one text with a teacher and its student.
+
+Legend: L tokens, C outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor
+from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerFast
+
+from distill.capture.layer_map import make_layer_map
+from distill.files.bad_rows import is_unicode
+from distill.inspection.attention import attention_of
+from distill.inspection.gradients import TOLERANCE, integrated_gradients
+from distill.inspection.result import Attribution, Inspection, Reading
+from distill.inspection.subjects import Pairs, Subjects
+from distill.system.errors import DataError, ModelError
+from distill.tasks import decoder_class
+from distill.tasks.explain import Choice, Read, Target
+from students.anatomy import anatomy, inputs_of
+from students.heads import logits_of, positions_of
+from teachers.load import load_model, load_tokenizer
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A model with its tokenizer, and the text as it reads it.
+
+    Args:
+        role: ``teacher`` or ``student``.
+        folder: where it lies.
+        model: in eval mode, its weights not learned.
+        tokenizer: its own.
+        texts: the text, and the second one where there is one.
+        encoded: both as tokens.
+        batch: the same, each (1, L).
+        length: tokens of the text before it was cut.
+    """
+
+    role: str
+    folder: Path
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    texts: tuple[str, ...]
+    encoded: BatchEncoding
+    batch: dict[str, Tensor]
+    length: int
+
+    @property
+    def labels(self) -> list[str]:
+        """Names of the outputs in order."""
+        names = cast("dict[int, str]", self.model.config.id2label)
+        return [str(names[number]) for number in sorted(names)]
+
+    def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Logits of some texts: (S, C), or (S, L, C) of a model that looks at tokens."""
+        return logits_of(self.model, batch)
+
+    def target(self, subjects: Subjects, asked: Choice, word: str | None = None) -> Target:
+        """What it says, and what of that is explained."""
+        with torch.no_grad():
+            logits = self.logits(self.batch)[0].numpy()
+        own = subjects.teacher_settings if self.folder == subjects.teacher else None
+        read = Read(
+            self.texts,
+            self.encoded,
+            logits,
+            self.labels,
+            settings=subjects.settings if own is None else own,
+            where=str(self.folder),
+        )
+        return decoder_class(subjects.task).explain(read, asked, word)
+
+    def masked(self) -> Tensor:
+        """The text's ids (1, L) with every word masked; special tokens stay what they are."""
+        ids = self.batch["input_ids"]
+        mask = self.tokenizer.mask_token_id
+        blank = self.tokenizer.pad_token_id if mask is None else mask
+        special = torch.tensor(sorted(set(self.tokenizer.all_special_ids)))
+        unknown = ids == (-1 if (unk := self.tokenizer.unk_token_id) is None else unk)
+        return torch.where(torch.isin(ids, special) & ~unknown, ids, torch.full_like(ids, blank))
+
+
+def inspect_text(
+    subjects: Subjects,
+    text: str,
+    *,
+    pair: str | None = None,
+    label: str | None = None,
+    word: str | None = None,
+) -> Inspection:
+    """Read a text with the student and the teacher: predictions, attributions, attention.
+
+    Args:
+        subjects: from :func:`distill.inspection.subjects.find_subjects`.
+        text: the text.
+        pair: the second one, for models of pairs; of a question the text that answers it.
+        word: of a model that tags tokens, the word whose tag is explained; left out, the surest.
+        label: the label that is explained; left out, the student's choice. Both models are
+            explained for the same one.
+
+    Raises:
+        ModelError: a model cannot be loaded, or has no output to explain.
+        DataError: a second text is missing or too much, a text is empty or no Unicode, or the
+            word is not there.
+    """
+    decoder = decoder_class(subjects.task)
+    if not decoder.explains:
+        raise ModelError(
+            f"{subjects.student}: a model of task.kind '{subjects.task}' has no output to explain"
+        )
+    _check_texts(text, pair, subjects.pair)
+    student = _reader("student", subjects.student, subjects.max_length, text, pair)
+    folder = subjects.teacher
+    teacher = folder and _reader("teacher", folder, subjects.max_length, text, pair)
+    same = sorted(teacher.labels) == sorted(student.labels) if teacher else True
+    if teacher and decoder.named_outputs and not same:
+        raise ModelError(
+            f"{teacher.folder}: its labels are {', '.join(teacher.labels)}, the student's "
+            f"{', '.join(student.labels)}; give a teacher of the same task"
+        )
+    layers, notes = _layers(subjects.layer_map, student, teacher or None)
+    chosen = student.target(subjects, Choice(label or ""), word)
+    read = {"student": _read(student, chosen, _layers_of("student", layers))}
+    if teacher:
+        theirs = teacher.target(subjects, chosen.choice)
+        read["teacher"] = _read(teacher, theirs, _layers_of("teacher", layers))
+    return Inspection(
+        text=text,
+        pair=pair,
+        task=subjects.task,
+        explained=chosen.words,
+        student=read["student"],
+        teacher=read.get("teacher"),
+        layers=layers,
+        notes=(*subjects.notes, *notes, *_cut(student, subjects), *_about(read)),
+    )
+
+
+def _check_texts(text: str, pair: str | None, wants_pair: bool | None) -> None:
+    if wants_pair and pair is None:
+        raise DataError("this model reads two texts; give the second with --pair")
+    if wants_pair is False and pair is not None:
+        raise DataError("this model takes single texts; leave --pair out")
+    for one in (text, pair):
+        if one is not None and not one.strip():
+            raise DataError("the text is empty; give some words in quotes")
+        if one is not None and not is_unicode(one):
+            raise DataError("the text holds half of a character, which is not Unicode")
+
+
+def _reader(role: str, folder: Path, max_length: int, text: str, pair: str | None) -> _Reader:
+    model = load_model(folder).eval().requires_grad_(False)
+    tokenizer = load_tokenizer(folder)
+    limit = min(max_length, positions_of(model))
+    whole = tokenizer(text, pair, verbose=False)
+    encoded = tokenizer(
+        text, pair, truncation="longest_first", max_length=limit, padding=False, return_tensors="pt"
+    )
+    batch = inputs_of(model, encoded)
+    texts = (text,) if pair is None else (text, pair)
+    length = sum(whole["attention_mask"])
+    return _Reader(role, folder, model, tokenizer, texts, encoded, batch, length)
+
+
+def _layers(
+    layer_map: Pairs | None, student: _Reader, teacher: _Reader | None
+) -> tuple[tuple[tuple[int, int | None], ...], tuple[str, ...]]:
+    """Which layers are shown beside each other, and what is to be said of that."""
+    own = anatomy(student.model).depth
+    if teacher is None:
+        return tuple((layer, None) for layer in range(1, own + 1)), ()
+    theirs = anatomy(teacher.model).depth
+    if layer_map and all(s <= own and t <= theirs for s, t in layer_map):
+        return layer_map, ()
+    if own <= theirs:
+        kind = "uniform" if theirs % own == 0 else "skip"
+        note = f"no map of these layers is told; they stand beside each other by a {kind} map"
+        return make_layer_map(kind, own, theirs).pairs, (note,)
+    pairs = tuple((layer, max(1, round(layer * theirs / own))) for layer in range(1, own + 1))
+    return pairs, ("the student is deeper than the teacher; layers stand by their height",)
+
+
+def _layers_of(role: str, layers: tuple[tuple[int, int | None], ...]) -> list[int]:
+    at = 0 if role == "student" else 1
+    return sorted({layer for pair in layers if (layer := pair[at]) is not None})
+
+
+def _read(reader: _Reader, target: Target, layers: list[int]) -> Reading:
+    ids = reader.batch["input_ids"]
+    found: Attribution = integrated_gradients(
+        reader.model,
+        reader.batch,
+        lambda batch: target.number(reader.logits(batch)),
+        baseline_ids=reader.masked(),
+        name=f"{reader.role}: attributions",
+    )
+    types = reader.batch.get("token_type_ids", torch.zeros_like(ids))
+    return Reading(
+        role=reader.role,
+        folder=str(reader.folder),
+        tokens=tuple(reader.tokenizer.convert_ids_to_tokens(ids[0].tolist())),
+        segments=tuple(types[0].tolist()),
+        outputs=target.outputs,
+        predicted=target.predicted,
+        attribution=found,
+        attention=attention_of(reader.model, reader.batch, layers),
+        depth=anatomy(reader.model).depth,
+    )
+
+
+def _cut(student: _Reader, subjects: Subjects) -> tuple[str, ...]:
+    kept = student.batch["input_ids"].size(1)
+    if kept >= student.length:
+        return ()
+    return (
+        f"the text has {student.length} tokens and was cut to the first {kept}, as the models "
+        "were trained with no more",
+    )
+
+
+def _about(read: dict[str, Reading]) -> tuple[str, ...]:
+    """What is to be said of what was found."""
+    notes = []
+    if "teacher" in read and read["teacher"].tokens != read["student"].tokens:
+        notes.append("teacher and student read other tokens, so that they do not compare by token")
+    for role, one in read.items():
+        if abs(one.attribution.gap) > max(2 * TOLERANCE * abs(one.attribution.difference), 0.02):
+            notes.append(
+                f"the {role}'s attributions are {one.attribution.gap:+.3f} off their sum after "
+                f"{one.attribution.steps} steps: take them as rough"
+            )
+    return tuple(notes)

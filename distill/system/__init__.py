@@ -1,0 +1,1 @@
+"""Files, console, errors, processor and processes: what every room stands on."""
