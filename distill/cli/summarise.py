@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 import sys
-import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from distill.files.lines import NOT_GZIP, not_gzip
 from distill.system.errors import DataError, ModelError
 
 _STDIN = "-"
@@ -75,5 +75,5 @@ def _read(file: str) -> str:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: not UTF-8 (byte {error.start + 1}); convert the file") from error
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{file}: not a whole gzip file ({error})") from error
+    except NOT_GZIP as error:
+        raise not_gzip(file, error) from error

@@ -21,11 +21,18 @@ _START = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 # UTF-32's marks begin with UTF-16's, so they are looked for first.
 _MARKS = {
-    b"\xff\xfe\0\0": "UTF-32",
-    b"\0\0\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
+    b"\xff\xfe\0\0": "UTF-32, not UTF-8; save the file as UTF-8",
+    b"\0\0\xfe\xff": "UTF-32, not UTF-8; save the file as UTF-8",
+    b"\xff\xfe": "UTF-16, not UTF-8; save the file as UTF-8",
+    b"\xfe\xff": "UTF-16, not UTF-8; save the file as UTF-8",
+    b"\x1f\x8b": "a gzip file, whose name must end in .gz",
+    b"PK\x03\x04": "a zip archive or a spreadsheet, not text; unpack it, or save it as CSV",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet or an Office file, not text; save it as CSV",
+    b"PAR1": "a parquet file, whose name must end in .parquet",
+    b"%PDF-": "a PDF, not text",
 }
+#: What unpacking raises for a file that is cut, damaged or not packed at all.
+NOT_GZIP = (EOFError, zlib.error, gzip.BadGzipFile)
 #: Bytes that hardly stand in text; of UTF-16's and UTF-32's bytes they are a third and more.
 _CONTROLS = bytes({*range(0x20)} - {*b"\t\n\v\f\r\x1b"})
 
@@ -91,7 +98,7 @@ class Lines:
             with opened(self._source) as (raw, file):
                 start = _beginning(file)
                 if what := _other_encoding(start):
-                    raise DataError(f"{self.place}:1: {what}; save the file as UTF-8")
+                    raise DataError(f"{self.place}:1: {what}")
                 offset = len(_BOM) if start.startswith(_BOM) else 0
                 rest = _rejoined(start[offset:], file, self._before_read)
                 self._raw = raw
@@ -100,9 +107,8 @@ class Lines:
                     offset += len(content)
                     number += content.endswith((b"\n", b"\r"))
                 self._raw = None
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            place = f"{self.place}:{number}"
-            raise DataError(f"{place}: not a whole gzip file ({error}); copy it again") from error
+        except NOT_GZIP as error:
+            raise not_gzip(f"{self.place}:{number}", error) from error
         except OSError as error:
             raise DataError(f"{self.place}: cannot be read: {error.strerror or error}") from error
 
@@ -152,6 +158,11 @@ def opened(source: str) -> Iterator[tuple[BinaryIO, io.BufferedIOBase]]:
         yield raw, gzip.GzipFile(fileobj=raw) if packed else raw
 
 
+def not_gzip(place: str, error: Exception) -> DataError:
+    """The error for a file that does not unpack."""
+    return DataError(f"{place}: not a whole gzip file ({error}); copy it again")
+
+
 def _beginning(file: io.BufferedIOBase) -> bytes:
     """A line and what came along with it: a pipe is not waited on for more than its first line."""
     start = file.read1(_START)
@@ -187,15 +198,15 @@ def _rejoined(start: bytes, rest: io.BufferedIOBase, before_read: Callable[[], N
 
 
 def _other_encoding(start: bytes) -> str | None:
-    """What a file is in that is not UTF-8 text, told from its first bytes."""
-    marked = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
-    if marked:
-        return f"{marked}, not UTF-8"
+    """What a file is that is not UTF-8 text, by its first bytes, and what to do."""
+    for mark, what in _MARKS.items():
+        if start.startswith(mark):
+            return what
     controls = len(start) - len(start.translate(None, _CONTROLS))
     if controls < 4 or 3 * controls <= len(start):
         return None
     found = "NUL bytes" if b"\0" in start else "control characters"
-    return f"not UTF-8 text ({found}: UTF-16 or UTF-32, or no text at all)"
+    return f"not UTF-8 text ({found}: UTF-16 or UTF-32, or no text at all); save the file as UTF-8"
 
 
 def _ends_in_cr(start: bytes, *, quoted: bool) -> bool:

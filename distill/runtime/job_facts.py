@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from distill.files.lines import opened
+from distill.files.lines import NOT_GZIP, not_gzip, opened
 from distill.files.rows import CSV, TSV, file_kind
 from distill.runtime.job_files import Job
 from distill.runtime.manifest import MANIFEST, Manifest
@@ -54,11 +54,18 @@ class Input:
 
 
 def look_at(source: str) -> Input:
-    """Hash a file and count its lines; the header of a table is none of them."""
+    """Hash a file and count its lines; the header of a table is none of them.
+
+    Raises:
+        DataError: the file is missing, or a damaged gzip file.
+    """
     lines = 0
-    with opened(source) as (_, file):
-        while chunk := file.read(_CHUNK):
-            lines += chunk.count(b"\n")
+    try:
+        with opened(source) as (_, file):
+            while chunk := file.read(_CHUNK):
+                lines += chunk.count(b"\n")
+    except NOT_GZIP as error:
+        raise not_gzip(source, error) from error
     path = Path(source)
     rows = lines - (file_kind(source) in (CSV, TSV))
     return Input(path.stat().st_size, digest.of_file(path), max(rows, 1))

@@ -1,5 +1,6 @@
 """Jobs over files: streamed, and after a kill the same bytes as if there had been none."""
 
+import gzip
 import json
 import signal
 import subprocess
@@ -259,3 +260,12 @@ def test_memory_does_not_grow_with_the_file(model, tmp_path, monkeypatch):
         tracemalloc.stop()
         model.calls = []
     assert peaks[1] < peaks[0] * 1.1
+
+
+@pytest.mark.parametrize("content", [b"not packed", gzip.compress(b"many words\n" * 999)[:-9]])
+def test_a_damaged_gzip_file_is_one_line(tmp_path, model, content):
+    path = tmp_path / "in.txt.gz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"in\.txt\.gz: not a whole gzip file .*; copy it again"):
+        run_job(model, Job(str(path), tmp_path / "out.jsonl"))
+    assert not (tmp_path / "out.jsonl").exists()
