@@ -111,7 +111,7 @@ def _context(options: argparse.Namespace, place: Path) -> StageContext:
     recipe = run.read_recipe()
     stages = plan_stages(recipe)
     steps = max(1, options.qat_steps)
-    train = TrainConfig(steps=steps, lr=2e-5, dropout=0.0)
+    train = TrainConfig(max_steps=steps, lr=2e-5, dropout=0.0)
     config = QatQuantize(
         kind="quantize", method="qat", calibration_rows=options.rows, train=train, max_drop=1.0
     )

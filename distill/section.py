@@ -59,13 +59,13 @@ class TrainConfig(Section):
 
     epochs: PositiveInt = 3
     """Passes over the training rows."""
-    steps: PositiveInt | None = None
+    max_steps: PositiveInt | None = None
     """Optimiser steps of the whole training, in place of ``epochs``."""
     lr: Annotated[float, Field(gt=0, lt=1)] = 5e-5
     """Peak learning rate of AdamW."""
     batch_size: PositiveInt = 32
     """Examples of a step on one device; with several devices, so many times more in all."""
-    accumulate: PositiveInt = 1
+    accumulate_grad_batches: PositiveInt = 1
     """Batches whose gradients are added up for one optimiser step."""
     warmup: Share = 0.1
     """Share of the steps over which the learning rate rises to its peak."""
@@ -76,12 +76,12 @@ class TrainConfig(Section):
     layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Factor of the learning rate from each layer to the one below it: the head has ``lr``, the
     topmost layer ``lr`` times it, and the embeddings the least. 1: all the same."""
-    clip: Annotated[float, Field(ge=0)] = 1.0
+    gradient_clip_val: Annotated[float, Field(ge=0)] = 1.0
     """Largest global gradient norm; 0 does not clip."""
     dropout: Share | None = None
     """Dropout while training; left out, the model's own. Drawing it takes time on a CPU."""
     evaluations_per_epoch: PositiveInt = 1
-    """How often an epoch (with ``steps``: the training) is scored on the validation rows, evenly
-    spaced."""
+    """How often an epoch (with ``max_steps``: the training) is scored on the validation rows,
+    evenly spaced."""
     patience: PositiveInt | None = None
     """Stop after so many evaluations without a better score; left out, never."""

@@ -112,7 +112,7 @@ def trainings(stage: PlannedStage) -> list[TrainConfig]:
 
 def _short(recipe: Recipe) -> Recipe:
     """The recipe with every training cut short, and without what trains nothing."""
-    cut = {"steps": _STEPS, "evaluations_per_epoch": 1, "patience": None}
+    cut = {"max_steps": _STEPS, "evaluations_per_epoch": 1, "patience": None}
     learned = "logits" if recipe.task.learns_text else task_class(recipe.task.kind).objective
     kept: list[TrainConfig] = []
     for stage in recipe.stages:
@@ -134,7 +134,11 @@ def _short(recipe: Recipe) -> Recipe:
     first = {"finetune": teachers[0].finetune, "more": teachers[1:]}
     baseline = next((s.config for s in plan_stages(recipe) if s.kind == "baseline"), None)
     trained = [config for stage in plan_stages(recipe) for config in trainings(stage)]
-    rows = _STEPS * recipe.trainer.processes * max(c.batch_size * c.accumulate for c in trained)
+    rows = (
+        _STEPS
+        * recipe.trainer.processes
+        * max(c.batch_size * c.accumulate_grad_batches for c in trained)
+    )
     limit = min(rows, recipe.data.limit_train or rows)
     return recipe.model_copy(
         update={

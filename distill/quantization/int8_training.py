@@ -123,7 +123,7 @@ def train_int8(
         "per_channel": int8.per_channel,
         "weight_bits": int8.weight_bits,
         "epoch": lessons.steps,
-        "steps": config.steps or config.epochs * lessons.steps,
+        "steps": config.max_steps or config.epochs * lessons.steps,
         "seed": lessons.seed,
     }
     with quiet("nni"), torch.random.fork_rng(devices=[]):
@@ -188,8 +188,8 @@ class _Loop:
         optimizer.zero_grad(set_to_none=True)
         loss: Tensor = step(batch)
         loss.backward()
-        if self.config.clip:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        if self.config.gradient_clip_val:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip_val)
         optimizer.step()
         return loss
 

@@ -63,9 +63,10 @@ def _search(config: DistillStage) -> str:
 def _training(config: TrainConfig | None) -> str:
     if config is None:
         return ""
-    if config.steps is not None:
-        epochs = f"{config.steps:,} steps"
+    if config.max_steps is not None:
+        epochs = f"{config.max_steps:,} steps"
     else:
         epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
     falling = f" (x {config.layer_decay:g} a layer)" if config.layer_decay < 1 else ""
-    return f"{epochs}, lr {config.lr:g}{falling}, batch {config.batch_size * config.accumulate}"
+    batch = config.batch_size * config.accumulate_grad_batches
+    return f"{epochs}, lr {config.lr:g}{falling}, batch {batch}"

@@ -80,13 +80,13 @@ def baseline_config(recipe: Recipe) -> BaselineConfig:
         for name, value in distilled[-1].model_dump().items()
         if name in BaselineConfig.model_fields and name != "dropout"
     }
-    steps = [stage.steps for stage in distilled if stage.steps is not None]
-    epochs = [stage.epochs for stage in distilled if stage.steps is None]
+    steps = [stage.max_steps for stage in distilled if stage.max_steps is not None]
+    epochs = [stage.epochs for stage in distilled if stage.max_steps is None]
     return BaselineConfig(
         **{
             **shared,
             "epochs": sum(epochs) or distilled[-1].epochs,
-            "steps": None if epochs else sum(steps),
+            "max_steps": None if epochs else sum(steps),
         }
     )
 

@@ -155,7 +155,7 @@ class TrainingModule(L.LightningModule):
 
         The trainer divides each loss by ``accumulate``, of which the last step may have fewer.
         """
-        wanted = self.train_config.accumulate
+        wanted = self.train_config.accumulate_grad_batches
         if self.total_batches is None or position // wanted < self.total_batches // wanted:
             return 1.0
         return wanted / (self.total_batches % wanted)

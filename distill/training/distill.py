@@ -173,7 +173,7 @@ class DistillModule(TrainingModule):
         if not any(isinstance(objective.weight, WeightSchedule) for objective in self.objectives):
             return 0.0
         if self.position is not None and self.total_steps:
-            return self.position // self.train_config.accumulate / self.total_steps
+            return self.position // self.train_config.accumulate_grad_batches / self.total_steps
         if self._trainer is None:
             return 0.0
         total = self.total_steps or self.trainer.estimated_stepping_batches

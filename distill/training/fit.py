@@ -176,8 +176,8 @@ def _train(job: _Job, watcher: Watcher) -> None:
         precision=_PRECISIONS[resolve_precision(session.trainer)],
         deterministic=session.trainer.deterministic or None,
         max_epochs=1,  # of Lightning's: the stream holds all of ours
-        accumulate_grad_batches=config.accumulate,
-        gradient_clip_val=config.clip or None,
+        accumulate_grad_batches=config.accumulate_grad_batches,
+        gradient_clip_val=config.gradient_clip_val or None,
         limit_val_batches=0,  # the watcher scores
         num_sanity_val_steps=0,
         enable_progress_bar=False,

@@ -40,10 +40,14 @@ class Plan:
     def of(cls, config: TrainConfig, batches: int) -> Plan:
         """The plan of a training with so many batches in an epoch."""
         epochs = config.epochs
-        if config.steps is not None:
-            epochs = math.ceil(config.steps * config.accumulate / max(batches, 1))
+        if config.max_steps is not None:
+            epochs = math.ceil(config.max_steps * config.accumulate_grad_batches / max(batches, 1))
         return cls(
-            batches, epochs, config.accumulate, config.evaluations_per_epoch, limit=config.steps
+            batches,
+            epochs,
+            config.accumulate_grad_batches,
+            config.evaluations_per_epoch,
+            limit=config.max_steps,
         )
 
     @property

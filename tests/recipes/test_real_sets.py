@@ -66,7 +66,7 @@ def blank_chinese(folder: Path, data: Path) -> list[str]:
     words = ["run", "pretrain", "teacher.model=zh", "student.size=2x64"]
     words += [f"data.train={data / 'chnsenticorp_zh' / 'train.jsonl.gz'}", "data.limit_train=200"]
     words += ["data.limit_validation=8", "data.max_length=32", "stages.pretrain.nsp=false"]
-    words += ["stages.pretrain.steps=3", "stages.pretrain.batch_size=8"]
+    words += ["stages.pretrain.max_steps=3", "stages.pretrain.batch_size=8"]
     distill(folder, *words, "--run-dir", "pretrained")
     return ["teacher.model=pretrained", "student.size=1x64"]
 

@@ -17,10 +17,10 @@ from distill.pipeline.runner import go_on, resume
 from distill.system.errors import ModelError
 
 MATCH = "objectives: [{kind: hidden}, {kind: mlm, weight: 2}]"
-LEARNS = f"{{kind: distill, name: first, steps: 40, batch_size: 8, lr: 5e-3, {MATCH}}}"
-PRETRAIN = "{kind: pretrain, steps: 20, batch_size: 8, lr: 5e-3}"
-PRETRAIN_PAIRS = "{kind: pretrain, steps: 20, batch_size: 8, nsp: true}"
-SHORT = "kind: distill, steps: 6, batch_size: 8"
+LEARNS = f"{{kind: distill, name: first, max_steps: 40, batch_size: 8, lr: 5e-3, {MATCH}}}"
+PRETRAIN = "{kind: pretrain, max_steps: 20, batch_size: 8, lr: 5e-3}"
+PRETRAIN_PAIRS = "{kind: pretrain, max_steps: 20, batch_size: 8, nsp: true}"
+SHORT = "kind: distill, max_steps: 6, batch_size: 8"
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_heads_are_learned_kept_and_dropped(tmp_path: Path, masked: Path) -> Non
     from transformers import AutoModelForMaskedLM
 
     more = f"{{{SHORT}, name: more, {MATCH}}}"
-    pretrain = "{kind: pretrain, name: heads, steps: 2, batch_size: 8}"
+    pretrain = "{kind: pretrain, name: heads, max_steps: 2, batch_size: 8}"
     plain = f"{{{SHORT}, name: plain, objectives: [{{kind: hidden}}]}}"
     again = f"{{{SHORT}, name: again, {MATCH}}}"
     recipe = load_recipe(masked, f"stages=[{LEARNS}, {more}, {pretrain}, {plain}, {again}]")
@@ -220,7 +220,7 @@ def test_masks_need_a_mask_token(tmp_path: Path, masked: Path, tiny_bert) -> Non
 @pytest.mark.timeout(300)
 def test_two_devices_end_as_one_with_the_same_batch(tmp_path: Path, masked: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
-    shared = ["stages.first.steps=10", "stages.first.dropout=0"]
+    shared = ["stages.first.max_steps=10", "stages.first.dropout=0"]
     run(load_recipe(masked, *shared, "stages.first.batch_size=16"), one)
     run(load_recipe(masked, *shared, "trainer.devices=2"), two)
     weights = [

@@ -44,7 +44,7 @@ def general(tmp_path: Path, tiny_bert, text: Path) -> Path:
             {
                 "kind": "distill",
                 "name": "general",
-                "steps": 40,
+                "max_steps": 40,
                 "batch_size": 8,
                 "lr": 5e-3,
                 "evaluations_per_epoch": 2,
@@ -154,8 +154,8 @@ def test_what_a_person_sees(tmp_path, general, distill) -> None:
 def test_an_encoder_goes_on_learning_with_heads(tmp_path: Path, general: Path) -> None:
     from transformers import AutoModelForMaskedLM, BertForPreTraining
 
-    pretrain = "{kind: pretrain, name: heads, nsp: true, steps: 60, lr: 5e-3, batch_size: 16}"
-    more = "{kind: pretrain, name: more, whole_words: true, steps: 5, batch_size: 8}"
+    pretrain = "{kind: pretrain, name: heads, nsp: true, max_steps: 60, lr: 5e-3, batch_size: 16}"
+    more = "{kind: pretrain, name: more, whole_words: true, max_steps: 5, batch_size: 8}"
     stages = f"stages=[{pretrain}, {more}]"
     recipe = load_recipe(general, stages, "student={size: 2x32/2/64, init: teacher-layers}")
     run(recipe, tmp_path / "run")
@@ -181,7 +181,7 @@ def test_an_encoder_goes_on_learning_with_heads(tmp_path: Path, general: Path) -
 def test_a_stopped_pre_training_ends_the_same(tmp_path, general, monkeypatch) -> None:
     from distill.training import watcher
 
-    stages = "stages=[{kind: pretrain, nsp: true, steps: 12, batch_size: 8}]"
+    stages = "stages=[{kind: pretrain, nsp: true, max_steps: 12, batch_size: 8}]"
     recipe = load_recipe(general, stages, "student={size: 1x32/2/64, init: random}")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(recipe, whole)

@@ -312,7 +312,7 @@ def test_a_student_from_a_folder_has_that_folder_s_size(
         ("activation_scales: per_batch", "is for method dynamic; 'static' has no use for it"),
         ("method: dynamic, activation_scales: per_batch", ""),
         ("max_drop: 1.5", "stages[2].max_drop: is 1.5, but accuracy can fall by no more than 1"),
-        ("method: qat, train: {steps: 20}", ""),
+        ("method: qat, train: {max_steps: 20}", ""),
         ("method: weights_only, bits: 4", ""),
         ("method: static, calibration: entropy, exclude: [classifier]", ""),
         ("method: dynamic, calibration: entropy", "scales of dynamic int8 are not calibrated"),

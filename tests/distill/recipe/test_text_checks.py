@@ -24,7 +24,7 @@ teacher: {model: minilm-l6}
 student: {size: 3x384, init: random}
 stages:
   - kind: distill
-    steps: 100
+    max_steps: 100
     objectives: [{kind: attention}, {kind: hidden}]
 """
 
@@ -64,7 +64,10 @@ def test_masked_words_go_beside_what_the_teacher_gives(write: Write, faults: Fau
         ),
         ("data.train=[]", "data.train: "),
         ("task.labels=[a, b]", "task.labels: only for task.kind: classification, multi_label, ner"),
-        ("stages.distill.steps=0", "stages.distill.steps: found the number 0, expected at least 1"),
+        (
+            "stages.distill.max_steps=0",
+            "stages.distill.max_steps: found the number 0, expected at least 1",
+        ),
     ],
 )
 def test_what_text_has_no_use_for(write: Write, faults: Faults, override: str, said: str) -> None:
@@ -79,11 +82,13 @@ def test_a_list_of_files_is_for_text(write: Write, faults: Faults) -> None:
 
 
 def test_the_baseline_counts_what_the_student_counts(write: Write) -> None:
-    both = load_recipe(write(), "stages.intermediate.steps=100", "stages.prediction.steps=50")
+    both = load_recipe(
+        write(), "stages.intermediate.max_steps=100", "stages.prediction.max_steps=50"
+    )
     config = baseline_config(both)
-    assert config.steps == 150
-    one = baseline_config(load_recipe(write(), "stages.intermediate.steps=100"))
-    assert (one.steps, one.epochs) == (None, 3)
+    assert config.max_steps == 150
+    one = baseline_config(load_recipe(write(), "stages.intermediate.max_steps=100"))
+    assert (one.max_steps, one.epochs) == (None, 3)
 
 
 def test_files_and_patterns_that_are_not_there(write: Write, tmp_path, monkeypatch) -> None:

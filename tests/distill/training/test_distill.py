@@ -135,7 +135,9 @@ def moving(first: float, to: float, **share: float) -> WeightSchedule:
 
 def test_weights_move_with_the_optimiser_steps(pair: tuple[Any, Any]) -> None:
     hidden = HiddenObjective(kind="hidden", weight=moving(0.0, 2.0, start=0.2, end=0.6))
-    module = DistillModule(*pair, [hidden, "embedding"], train=TrainConfig(epochs=1, accumulate=2))
+    module = DistillModule(
+        *pair, [hidden, "embedding"], train=TrainConfig(epochs=1, accumulate_grad_batches=2)
+    )
     module.total_steps = 10
     weights = []
     for position in range(20):

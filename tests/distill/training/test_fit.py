@@ -103,7 +103,7 @@ def test_evaluations_are_evenly_spaced_and_end_every_epoch(
     expected: list[int],
 ) -> None:
     _, result = tiny.train(
-        tmp_path, rows=count, evaluations_per_epoch=per_epoch, accumulate=accumulate
+        tmp_path, rows=count, evaluations_per_epoch=per_epoch, accumulate_grad_batches=accumulate
     )
     assert [entry["step"] for entry in result.history] == expected
     assert list(rows(tmp_path, "validation/accuracy")) == expected
@@ -291,9 +291,17 @@ def test_accumulated_batches_are_one_big_batch(
     tiny: ModuleType, tmp_path: Path, count: int, accumulate: int
 ) -> None:
     """By the optimiser's first mean of the gradient; of 5 and 8 batches there are not as many."""
-    same = {"rows": count, "epochs": 1, "dropout": 0.0, "validation": None, "clip": 0.0}
+    same = {
+        "rows": count,
+        "epochs": 1,
+        "dropout": 0.0,
+        "validation": None,
+        "gradient_clip_val": 0.0,
+    }
     big, _ = tiny.train(tmp_path / "big", batch_size=count, **same)
-    parts, result = tiny.train(tmp_path / "parts", batch_size=4, accumulate=accumulate, **same)
+    parts, result = tiny.train(
+        tmp_path / "parts", batch_size=4, accumulate_grad_batches=accumulate, **same
+    )
     assert result.steps == 1
     states = [
         torch.load(tmp_path / name / "01-tiny" / "checkpoint" / "last.ckpt", weights_only=True)
@@ -313,7 +321,7 @@ def test_accumulated_batches_are_one_big_batch(
 def test_large_gradients_are_clipped_to_the_norm(tiny: ModuleType, tmp_path: Path) -> None:
     def norm(clip: float) -> float:
         folder = tmp_path / f"clip-{clip}"
-        tiny.train(folder, rows=8, epochs=1, validation=None, clip=clip)
+        tiny.train(folder, rows=8, epochs=1, validation=None, gradient_clip_val=clip)
         path = folder / "01-tiny" / "checkpoint" / "last.ckpt"
         state = torch.load(path, weights_only=True)["optimizer_states"][0]["state"]
         # The first mean is a tenth of the gradient.

@@ -55,7 +55,11 @@ def assert_alike(one: Any, two: Any, *, tolerance: float) -> None:
         # 85 rows in batches of 16 or 2 x 8: parts of different sizes, with different tokens.
         pytest.param(["embedding", "attention", "hidden"], {}, 1e-5, id="layers"),
         pytest.param(
-            ["hidden", "logits"], {"accumulate": 4}, 1e-5, id="logits", marks=pytest.mark.slow
+            ["hidden", "logits"],
+            {"accumulate_grad_batches": 4},
+            1e-5,
+            id="logits",
+            marks=pytest.mark.slow,
         ),
         pytest.param(None, {}, 1e-5, id="labels", marks=pytest.mark.slow),
         pytest.param(

@@ -19,7 +19,7 @@ from distill.system.errors import RunFolderError
 #: 90 rows in batches of 8 are 12 batches an epoch; 2 epochs, scored 3 times each.
 PLAIN: dict[str, Any] = {"evaluations_per_epoch": 3}
 #: Three batches a step: neither the epoch nor the training is a multiple of it at 5 batches.
-ACCUMULATED: dict[str, Any] = {"accumulate": 5, "trainer": {"checkpoint_steps": 1}}
+ACCUMULATED: dict[str, Any] = {"accumulate_grad_batches": 5, "trainer": {"checkpoint_steps": 1}}
 BF16: dict[str, Any] = {"trainer": {"precision": "bf16"}}
 DISTILLED: dict[str, Any] = {"objectives": ["embedding", "attention", "hidden", "logits"]}
 SCHEDULED: dict[str, Any] = {

@@ -69,7 +69,7 @@ def test_a_blank_model_is_pre_trained(tmp_path: Path, capsys, monkeypatch) -> No
     words = ["blank", "own", "--text", "text.txt", "--tokens", "100", "--size", "1x16/2/32"]
     assert main(words) == 0
     assert "next: distill run pretrain teacher.model=own" in capsys.readouterr().out
-    changes = ["stages.pretrain.steps=4", "stages.pretrain.batch_size=8", "data.max_length=16"]
+    changes = ["stages.pretrain.max_steps=4", "stages.pretrain.batch_size=8", "data.max_length=16"]
     run = ["run", "pretrain", "teacher.model=own", "student.size=1x16/2/32", "data.train=text.txt"]
     assert main([*run, *changes, "--run-dir", "run"]) == 0
     assert "mlm_loss" in capsys.readouterr().out
