@@ -5,7 +5,8 @@ BIN    := $(VENV)/bin
 # These skip themselves where neither DISTILL_TEST_DATA nor ../shared/data is there.
 REAL   := realdata
 # One thread for each of two workers: the tests' models are too small to share a step among cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+# A worker that is done takes over what the other has left, so that neither waits for a long file.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-slow test-real check bench clean
