@@ -38,11 +38,14 @@ class Family:
         act: the config's key for the activation.
         dense: the Linear layer in front of a sequence classifier's last one, in the whole model;
             its outputs are a space of their own.
+        dense_act: what stands behind it, a function of ``torch``, where the classifier's module
+            has neither of them.
         classifier: the last Linear layer of a sequence classifier.
         projection: in the encoder, the Linear layer from embeddings to hidden states, where their
             widths differ.
         mlm: the masked-language head, where it is one module.
         nsp: the head that tells whether a text follows another.
+        pretraining: what names of weights of its heads of pre-training begin with.
     """
 
     name: str
@@ -62,10 +65,12 @@ class Family:
     ffn_size: str = "intermediate_size"
     act: str = "hidden_act"
     dense: str = "pooler.dense"
+    dense_act: str | None = None
     classifier: str = "classifier"
     projection: str = "embeddings_project"
     mlm: str | None = None
     nsp: str | None = None
+    pretraining: tuple[str, ...] = ("lm_head.",)
 
 
 #: Sequence classifiers that have a dense layer in the head and no pooler.
@@ -74,21 +79,56 @@ _OWN_DENSE = {"dense": "classifier.dense", "classifier": "classifier.out_proj"}
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        Family("bert", "Bert", mlm="cls.predictions", nsp="cls.seq_relationship"),
+        Family(
+            "bert",
+            "Bert",
+            mlm="cls.predictions",
+            nsp="cls.seq_relationship",
+            pretraining=("cls.",),
+        ),
         Family("roberta", "Roberta", mlm="lm_head", **_OWN_DENSE),
         Family("xlm-roberta", "XLMRoberta", mlm="lm_head", **_OWN_DENSE),
         Family("camembert", "Camembert", mlm="lm_head", **_OWN_DENSE),
-        Family("electra", "Electra", **_OWN_DENSE),
+        Family(
+            "electra",
+            "Electra",
+            pretraining=("generator_", "discriminator_predictions."),
+            **_OWN_DENSE,
+        ),
+        Family(
+            "distilbert",
+            "DistilBert",
+            layers="transformer.layer",
+            attention="attention",
+            query="attention.q_lin",
+            key="attention.k_lin",
+            value="attention.v_lin",
+            out="attention.out_lin",
+            out_norm="sa_layer_norm",
+            up="ffn.lin1",
+            activation="ffn.activation",
+            down="ffn.lin2",
+            down_norm="output_layer_norm",
+            head_count="n_heads",
+            ffn_size="hidden_dim",
+            act="activation",
+            dense="pre_classifier",
+            dense_act="relu",
+            pretraining=("vocab_transform.", "vocab_layer_norm.", "vocab_projector."),
+        ),
     )
 }
 #: Values of ``config.model_type`` that work, pruned models among them.
 MODEL_TYPES = (*FAMILIES, *(f"{PRUNED}{name}" for name in FAMILIES))
 
 
+#: A model of another family: nothing is known of its parts.
+_OTHER = Family("", "", layers="", attention="", dense="", classifier="", pretraining=())
+
+
 def family_of(model_type: str) -> Family:
     """The family of a model by its ``config.model_type``, pruned or not.
 
-    Raises:
-        KeyError: it is none of :data:`MODEL_TYPES`.
+    Of one that is none of :data:`MODEL_TYPES` all paths are empty.
     """
-    return FAMILIES[model_type.removeprefix(PRUNED)]
+    return FAMILIES.get(model_type.removeprefix(PRUNED), _OTHER)

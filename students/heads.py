@@ -79,6 +79,10 @@ def classify(model: PreTrainedModel, hidden: Tensor) -> Tensor:
         hidden: (B, L, D), or those of the first token alone, (B, 1, D).
     """
     classifier: Any = model.get_submodule("classifier")
+    family = anatomy(model).family
+    if family.dense_act is not None:
+        dense = model.get_submodule(family.dense)(hidden[:, 0])  # (B, D)
+        return cast(Tensor, classifier(getattr(torch, family.dense_act)(dense)))
     pooler = getattr(model.base_model, "pooler", None)
     return cast(Tensor, classifier(hidden if pooler is None else pooler(hidden)))
 

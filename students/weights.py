@@ -14,6 +14,7 @@ from safetensors import safe_open
 from transformers import PreTrainedModel
 
 from distill.system.errors import ModelError
+from students.family import family_of
 from students.folder import loading, read_config
 from students.heads import PARAMETERS, head_named
 from students.pooling import POOLING
@@ -21,11 +22,6 @@ from students.pooling import POOLING
 _TITLES = {"classifier": "classification", "qa_outputs": "question answering"}
 #: Buffers that older versions of transformers saved, and that follow from the config.
 _BUFFERS = ("embeddings.position_ids", "embeddings.token_type_ids")
-#: Parts of a checkpoint that a model with another head leaves aside: the pooler and the heads of
-#: pre-training.
-_OTHER_HEADS = ("pooler.", "cls.", "lm_head.", "generator_", "discriminator_predictions.")
-_ENCODER = ("embeddings.", "embeddings_project.", "encoder.")
-_LAYER = re.compile(r"(.*\blayer\.)(\d+)\.")
 _TAG = re.compile(r"O|[BIES]-.+")
 _GENERIC = re.compile(r"LABEL_\d+")
 
@@ -59,7 +55,7 @@ def check_loaded(
         for name in sorted({*missing, *mismatched})
         if not name.removeprefix(prefix).startswith(tuple(optional))
     ]
-    if lacking and (extra := _renamed(lacking, unexpected, prefix)):
+    if lacking and (extra := _renamed(lacking, unexpected, model)):
         raise ModelError(_advice(source, extra))
     heads = tuple(f"{name}." for name in PARAMETERS.values())
     for name in sorted(lacking, key=lambda one: not one.startswith(heads)):
@@ -87,21 +83,23 @@ def _check_unexpected(
     *,
     keeps_head: bool,
 ) -> None:
+    family = family_of(model.config.model_type)
+    numbered = re.compile(rf"(.*\b{family.layers.rpartition('.')[2]}\.)(\d+)\.")
     for name in unexpected:
         bare = name.removeprefix(prefix)
-        if bare in _BUFFERS or bare.startswith(_OTHER_HEADS):
+        if bare in _BUFFERS or bare.startswith(("pooler.", *family.pretraining)):
             continue
-        if not bare.startswith(_ENCODER):
+        if not bare.startswith(_encoder(model)):
             if not keeps_head:
                 continue
             raise ModelError(
                 f"{source}: it has weights '{name}' that a {type(model).__name__} would drop; "
                 "give a model that transformers saved with this head"
             )
-        layer = _LAYER.match(name)
+        layer = numbered.match(name)
         depth = int(model.config.num_hidden_layers)
         if layer and int(layer[2]) >= depth:
-            last = max(int(m[2]) for m in map(_LAYER.match, unexpected) if m)
+            last = max(int(m[2]) for m in map(numbered.match, unexpected) if m)
             raise ModelError(
                 f"{source}: its weights have {last + 1} layers ({layer[1]}{depth} to "
                 f"{layer[1]}{last} would be dropped) and its config.json says "
@@ -113,9 +111,18 @@ def _check_unexpected(
         )
 
 
-def _renamed(lacking: Sequence[str], unexpected: Sequence[str], prefix: str) -> str | None:
+def _encoder(model: PreTrainedModel) -> tuple[str, ...]:
+    """What names of weights of the encoder begin with, its pooler left out."""
+    parts = [name for name, _ in model.base_model.named_children()]
+    return tuple(f"{name}." for name in parts if not name.startswith("pooler"))
+
+
+def _renamed(
+    lacking: Sequence[str], unexpected: Sequence[str], model: PreTrainedModel
+) -> str | None:
     """What stands before all names of the checkpoint, such as ``module.``; ``None`` for nothing."""
-    inner = next((one for one in lacking if one.removeprefix(prefix).startswith(_ENCODER)), None)
+    prefix, parts = f"{model.base_model_prefix}.", _encoder(model)
+    inner = next((one for one in lacking if one.removeprefix(prefix).startswith(parts)), None)
     if inner is None:
         return None
     bare = inner.removeprefix(prefix)
@@ -172,7 +179,7 @@ def find_head(folder: Path) -> str:
     names = weight_names(folder)
     if "qa_outputs.weight" in names:
         return "spans"
-    if "classifier.out_proj.weight" in names:
+    if f"{family_of(str(config.get('model_type'))).dense}.weight" in names:
         return "classification"
     if "classifier.weight" not in names:
         return encoder

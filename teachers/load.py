@@ -178,9 +178,9 @@ def load_teacher(
         raise ModelError(f"{source}: a new head needs the task's labels")
     name_labels(config, labels)
     config.problem_type = problem_type
-    own = PARAMETERS[head]
+    dense = family_of(config.model_type).dense.partition(".")[0]
     model, info = _read(source, config, options, head=head)
-    optional = (f"{own}.", "pooler.")
+    optional = (f"{PARAMETERS[head]}.", "pooler.", f"{dense}.")
     check_loaded(source, model, info, optional=optional, keeps_head=False)
     _new_head(last_linear(model), config)
     return cast(PreTrainedModel, model.eval())

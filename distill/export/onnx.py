@@ -110,7 +110,7 @@ def reads_first_token(model: PreTrainedModel) -> bool:
 
 
 def _wrapper_of(model: PreTrainedModel) -> type[_Logits]:
-    if model.config.is_decoder:
+    if getattr(model.config, "is_decoder", False):
         return _Logits
     if reads_first_token(model):
         return _FirstTokenLogits

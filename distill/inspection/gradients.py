@@ -24,7 +24,6 @@ from transformers import PreTrainedModel
 
 from distill.inspection.result import Attribution
 from distill.system.console import Bar
-from students.anatomy import anatomy
 
 #: Points of the path, doubled until the sum is right.
 FIRST_STEPS, MOST_STEPS = 16, 256
@@ -59,7 +58,7 @@ def integrated_gradients(
     Returns:
         The attribution of each token; that of a token which is its own baseline is 0.
     """
-    words = cast(nn.Module, anatomy(model).embeddings.word_embeddings)
+    words = cast(nn.Module, model.get_input_embeddings())
     with torch.no_grad():
         start, end = words(baseline_ids), words(batch["input_ids"])  # (1, L, D)
         before, after = (float(_at(words, vectors, batch, output)[0]) for vectors in (start, end))

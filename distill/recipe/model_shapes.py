@@ -214,13 +214,29 @@ def usable_positions(config: Mapping[str, Any]) -> int:
 
 
 def _unread_positions(config: Mapping[str, Any]) -> int:
-    offset = str(config.get("model_type")).removeprefix("pruned_") in _OFFSET
-    return int(config.get("pad_token_id", 1)) + 1 if offset else 0
+    return int(config.get("pad_token_id", 1)) + 1 if _family(config) in _OFFSET else 0
+
+
+def _family(config: Mapping[str, Any]) -> str:
+    return str(config.get("model_type")).removeprefix("pruned_")
+
+
+#: What a config calls what others call otherwise.
+_RENAMED = {
+    "dim": "hidden_size",
+    "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads",
+    "hidden_dim": "intermediate_size",
+}
+#: Families that tell no types of tokens apart and whose configs say nothing of them.
+_TYPELESS = ("distilbert",)
 
 
 def _shape_of(config: Path) -> TeacherShape | None:
     try:
-        content = json.loads(config.read_text("utf-8"))
+        read = json.loads(config.read_text("utf-8"))
+        content = {_RENAMED.get(key, key): value for key, value in read.items()}
+        types = 0 if _family(content) in _TYPELESS else 2
         hidden = int(content["hidden_size"])
         embedding = int(content.get("embedding_size", hidden))
         return TeacherShape(
@@ -230,9 +246,9 @@ def _shape_of(config: Path) -> TeacherShape | None:
             ffn=int(content["intermediate_size"]),
             vocab=int(content["vocab_size"]),
             positions=usable_positions(content),
-            types=int(content.get("type_vocab_size", 2)),
+            types=int(content.get("type_vocab_size", types)),
             unread_positions=_unread_positions(content),
             embedding=0 if embedding == hidden else embedding,
         )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # told by the loader of models, which knows what it needs

@@ -35,7 +35,7 @@ def tokenizer_of(family: str, texts: list[str]) -> PreTrainedTokenizerFast:
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer: Any = trainers.BpeTrainer(initial_alphabet=alphabet, **special)
-    elif family == "electra":
+    elif family in ("electra", "distilbert"):
         made = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
         made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         trainer = trainers.WordPieceTrainer(**special)
@@ -62,20 +62,22 @@ def tokenizer_of(family: str, texts: list[str]) -> PreTrainedTokenizerFast:
 def teacher(family: str, folder: Path, texts: list[str]) -> Path:
     """A folder with a small random model and its tokenizer."""
     tokenizer = tokenizer_of(family, texts)
+    own: dict[str, dict[str, int]] = {"electra": {"embedding_size": 16}, "distilbert": {}}
     prefix = FAMILIES[family].prefix
     config = getattr(transformers, f"{prefix}Config")(
         vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
+        **{
+            "hidden_size": 32,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            FAMILIES[family].ffn_size: 64,
+        },
         max_position_embeddings=66,
         pad_token_id=tokenizer.pad_token_id,
-        type_vocab_size=2 if family == "electra" else 1,
         id2label={0: "negative", 1: "positive"},
         label2id={"negative": 0, "positive": 1},
         initializer_range=0.1,
-        **({"embedding_size": 16} if family == "electra" else {}),
+        **own.get(family, {"type_vocab_size": 1}),
     )
     torch.manual_seed(0)
     getattr(transformers, f"{prefix}ForSequenceClassification")(config).save_pretrained(folder)
