@@ -10,6 +10,7 @@ The file needs nothing but Python: it is copied into saved folders beside ``prun
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 #: What ``config.model_type`` of a pruned model begins with, in front of its family's name.
 PRUNED = "pruned_"
@@ -74,7 +75,7 @@ class Family:
 
 
 #: Sequence classifiers that have a dense layer in the head and no pooler.
-_OWN_DENSE = {"dense": "classifier.dense", "classifier": "classifier.out_proj"}
+_OWN_DENSE: dict[str, Any] = {"dense": "classifier.dense", "classifier": "classifier.out_proj"}
 
 FAMILIES: dict[str, Family] = {
     family.name: family
@@ -120,7 +121,6 @@ FAMILIES: dict[str, Family] = {
 }
 #: Values of ``config.model_type`` that work, pruned models among them.
 MODEL_TYPES = (*FAMILIES, *(f"{PRUNED}{name}" for name in FAMILIES))
-
 
 #: A model of another family: nothing is known of its parts.
 _OTHER = Family("", "", layers="", attention="", dense="", classifier="", pretraining=())

@@ -9,8 +9,8 @@ from transformers import (
     BertForMaskedLM,
     BertForSequenceClassification,
     BertModel,
-    DistilBertConfig,
-    DistilBertModel,
+    XLMConfig,
+    XLMModel,
 )
 
 from distill.system.errors import ModelError
@@ -46,8 +46,8 @@ def test_pruned_bert() -> None:
 
 
 def test_other_families_are_refused_by_name() -> None:
-    model = DistilBertModel(DistilBertConfig(vocab_size=50, dim=32, n_layers=1, n_heads=4))
-    with pytest.raises(ModelError, match=r"'distilbert'.*bert, .*pruned_bert"):
+    model = XLMModel(XLMConfig(vocab_size=50, emb_dim=32, n_layers=1, n_heads=4))
+    with pytest.raises(ModelError, match=r"'xlm'.*bert, .*pruned_bert"):
         anatomy(model)
     with pytest.raises(ModelError, match="Linear is not a transformers model"):
         encoder_of(torch.nn.Linear(1, 1))

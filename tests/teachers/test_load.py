@@ -12,8 +12,8 @@ from transformers import (
     BertConfig,
     BertForSequenceClassification,
     BertModel,
-    DistilBertConfig,
-    DistilBertModel,
+    XLMConfig,
+    XLMModel,
 )
 
 from distill.system.errors import ModelError
@@ -80,9 +80,9 @@ def test_truncated_weights_are_one_line(tiny_bert) -> None:
 
 
 def test_other_families_are_refused(tmp_path) -> None:
-    model = DistilBertModel(DistilBertConfig(vocab_size=50, dim=32, n_layers=1, n_heads=4))
+    model = XLMModel(XLMConfig(vocab_size=50, emb_dim=32, n_layers=1, n_heads=4))
     model.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="is a 'distilbert', a family that is not known"):
+    with pytest.raises(ModelError, match="is a 'xlm', a family that is not known"):
         load_teacher(tmp_path, labels=["a", "b"], finetuned=False)
 
 
