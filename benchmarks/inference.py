@@ -20,7 +20,7 @@ from distill.evaluation.machine import machine, physical_cores
 from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
 from distill.evaluation.speed import measure
 from distill.report import numbers
-from distill.report.columns import align
+from distill.report.numbers import align
 
 VOCABULARY = 30522
 

@@ -39,7 +39,7 @@ from distill.quantization.methods.weights_only import weights_only
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import TrainConfig
 from distill.report import numbers
-from distill.report.columns import align
+from distill.report.numbers import align
 from distill.run_folder import RunFolder
 from distill.stages.context import StageContext, Workspace
 from distill.stages.quantize import StageRun

@@ -28,8 +28,8 @@ from distill.recipe.catalog import names
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import Recipe
 from distill.report import numbers
-from distill.report.columns import align
 from distill.report.html import machine_facts
+from distill.report.numbers import align
 from distill.report.run_data import RunData, read_run
 from distill.report.table import below, caption
 from distill.run_folder import RunFolder

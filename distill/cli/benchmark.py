@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from distill.evaluation.cells import latency_cell, split_cell, throughput_cell, told_length
+from distill.report import numbers
 from distill.system.errors import UserError, quoted
 
 
@@ -48,9 +51,8 @@ def benchmark(
         raise UserError(f"--against: found '{against}'; known: bert-base")
     from distill.evaluation.benchmark import benchmark as run_benchmark
     from distill.evaluation.machine import physical_cores
-    from distill.report.benchmark import plain_benchmark
 
-    found = run_benchmark(
+    content = run_benchmark(
         models,
         lengths=asked,
         batch_sizes=sizes,
@@ -60,9 +62,9 @@ def benchmark(
         rows=rows,
     )
     if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    typer.echo(plain_benchmark(found))
+    typer.echo(_table(content))
     typer.echo(_next(models))
 
 
@@ -78,6 +80,52 @@ def _whole(text: str, option: str) -> list[int]:
     if not all(word.isdecimal() and int(word) > 0 for word in words):
         raise UserError(f"{option}: found '{text}'; write whole numbers such as 1,32")
     return [int(word) for word in words]
+
+
+def _table(content: Mapping[str, Any]) -> str:
+    """The result of :func:`distill.evaluation.benchmark.benchmark` as plain lines."""
+    models = content["models"]
+    cells = list(models[0]["latency_ms"])
+    alone, many = latency_cell(cells), throughput_cell(cells)
+    rest = [cell for cell in cells if cell != alone]
+    header = ["model", "format", "params M", "MACs M", "size MB", f"p50 ms {alone}", "p95 ms"]
+    header += [f"p50 ms {cell}" for cell in rest] + [f"ex/s {many}", "faster", "smaller"]
+    rows = [_row(model, alone or "", many or "", rest) for model in models]
+    return "\n".join([*numbers.align([header, *rows]), "", *_conditions(content)])
+
+
+def _row(model: Mapping[str, Any], alone: str, many: str, rest: list[str]) -> list[str]:
+    times = model["latency_ms"]
+    return [
+        model["name"],
+        model["format"],
+        numbers.millions(model["parameters"]) if model["parameters"] is not None else "-",
+        numbers.millions(model["macs"]) if model["macs"] is not None else "-",
+        numbers.megabytes(model["bytes"]),
+        numbers.milliseconds(times[alone]["p50"]),
+        numbers.milliseconds(times[alone]["p95"]),
+        *(numbers.milliseconds(times[cell]["p50"]) for cell in rest),
+        numbers.rate(model["throughput"][many]),
+        numbers.times(model["faster"]),
+        numbers.times(model["smaller"]),
+    ]
+
+
+def _conditions(content: Mapping[str, Any]) -> list[str]:
+    machine, real = content["machine"], content["real_lengths"]
+    alone = latency_cell(list(content["models"][0]["latency_ms"])) or ""
+    text = f"1x: {content['one']}; faster at batch {split_cell(alone)[0]}, {told_length(alone)}"
+    if real:
+        text += f" ({real['mean']:.0f} tokens in the mean, {real['p95']} at most in 95 %)"
+    threads = machine["threads"]
+    isa = ", ".join(machine["isa"])
+    versions = machine["versions"]
+    names = ("torch", "transformers", "onnxruntime", "openvino")
+    return [
+        f"{text}; {threads} thread{'s' if threads != 1 else ''}",
+        f"{machine['cpu']} ({isa})",
+        ", ".join(f"{name} {versions[name]}" for name in names if name in versions),
+    ]
 
 
 def _next(models: list[Path]) -> str:

@@ -85,13 +85,13 @@ def _tell_study(folder: Path, *, rerun: bool, as_json: bool) -> None:
 
 def _tell_held_out(run: Path, *, as_json: bool) -> bool:
     """Print what a run over unlabelled text gained; whether this is one."""
-    from distill.report.held_out import as_lines, as_plain
+    from distill.report.run_data import held_out_lines, held_out_object
 
     if not (run / "recipe.yaml").is_file() or (run / "results.json").is_file():
         return False
-    lines = as_lines(run)
+    lines = held_out_lines(run)
     if as_json and lines:
-        typer.echo(json.dumps(as_plain(run), indent=2))
+        typer.echo(json.dumps(held_out_object(run), indent=2))
     elif lines:
         for line in [*lines, f"next: distill run RECIPE student.init={quoted(run)}"]:
             typer.echo(line)

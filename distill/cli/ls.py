@@ -10,7 +10,7 @@ import typer
 
 from distill.recipe import catalog
 from distill.recipe.merge import read_tree
-from distill.report.columns import align
+from distill.report.numbers import align
 
 
 def ls(

@@ -45,20 +45,22 @@ def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
     """
     if (os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or "0") != "0":
         return
-    from distill.report.held_out import as_lines, as_plain
+    from distill.evaluation.results import read_results
     from distill.report.ledger import plain_ledger
+    from distill.report.run_data import held_out_lines, held_out_object
     from distill.report.table import print_table
 
     if as_json:
-        content = results or as_plain(folder.path)
+        content = results or held_out_object(folder.path)
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    lines = [] if results else as_lines(folder.path)
+    lines = [] if results else held_out_lines(folder.path)
     for line in lines:
         typer.echo(line)
     if results:
-        print_table(results)
-        typer.echo(f"\n{plain_ledger(results)}\n")
+        read = read_results(folder.path)
+        print_table(read)
+        typer.echo(f"\n{plain_ledger(read)}\n")
     if folder.report.is_file():
         typer.echo(f"report: {folder.report}")
     if folder.bundle.is_dir():

@@ -98,7 +98,7 @@ def tell(folder: Path, results: StudyResults, *, as_json: bool) -> None:
 
 def plan_lines(loaded: LoadedStudy) -> list[str]:
     """A study's trials with the stages that each does, and the variants that are skipped."""
-    from distill.report.columns import align
+    from distill.report.numbers import align
 
     rows = [["trial", "stages"]]
     for trial in loaded.trials:

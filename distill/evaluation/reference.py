@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from transformers import BertConfig
 
-from distill.evaluation.build import ModelFacts
 from distill.evaluation.cost import macs, parameters, parameters_no_embeddings
 from distill.evaluation.predictors import TorchPredictor
+from distill.evaluation.results import Reference
 from students.heads import class_of
 from students.pooling import POOLING
 
@@ -27,7 +27,7 @@ def reference(
     longest: int = _POSITIONS,
     labels: int = 2,
     head: str = "classification",
-) -> tuple[TorchPredictor, ModelFacts]:
+) -> tuple[TorchPredictor, Reference]:
     """A model of a known shape with random weights in PyTorch eager, and what it costs.
 
     It has no score: only its speed and size mean anything.
@@ -52,11 +52,9 @@ def reference(
         torch.manual_seed(0)
         model = class_of(config, head)(config)
     count = parameters(model)
-    facts = ModelFacts(
+    facts = Reference(
         name=name,
-        stage=name,
         format=TorchPredictor.format,
-        scores={},
         parameters=count,
         parameters_no_embeddings=parameters_no_embeddings(model),
         macs=macs(model, length),

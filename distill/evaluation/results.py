@@ -1,13 +1,12 @@
 """``results.json``: one set of numbers behind the table, the report and the model card.
 
-The format is told in ``docs/results.md``. Importing this module loads neither torch nor numpy.
+The format is described in ``docs/results.md``. Importing this module loads neither torch nor numpy.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,9 +52,9 @@ class Ratios(Part):
 
     size: float
     """The teacher's bytes by the model's: 6.0 is six times smaller."""
-    latency: float | None
+    latency: float | None = None
     """The teacher's median latency by the model's, where :func:`latency_cell` says."""
-    throughput: float | None
+    throughput: float | None = None
     """The model's throughput by the teacher's, where :func:`throughput_cell` says."""
 
 
@@ -89,9 +88,9 @@ class Reference(Part):
     """As of a model, at the same length."""
     bytes: int
     """Of its weights in fp32."""
-    latency_ms: dict[str, Latency]
+    latency_ms: dict[str, Latency] = Field(default_factory=dict)
     """By cell."""
-    throughput: dict[str, float]
+    throughput: dict[str, float] = Field(default_factory=dict)
     """By cell."""
 
 
@@ -109,7 +108,7 @@ class ModelRow(Part):
     """The task's metric on ``split``."""
     interval: tuple[float, float] | None = None
     """The 95 % interval of ``score`` over other rows of the same kind, by the bootstrap."""
-    retention: float | None
+    retention: float | None = None
     """``score`` by the teacher's; ``None`` where the teacher's is not above 0."""
     scores: dict[str, float]
     """Every metric of the task."""
@@ -124,11 +123,11 @@ class ModelRow(Part):
     FLOPs are twice that."""
     bytes: int
     """Size of the weight file."""
-    ratios: Ratios
+    ratios: Ratios = Ratios(size=1.0)
     """Against the teacher."""
-    latency_ms: dict[str, Latency]
+    latency_ms: dict[str, Latency] = Field(default_factory=dict)
     """By cell: ``b1_l32`` is batch size 1 at 32 tokens."""
-    throughput: dict[str, float]
+    throughput: dict[str, float] = Field(default_factory=dict)
     """Examples per second by cell: at the median, or over all calls at real lengths."""
     memory_mb: float | None = None
     """Peak resident memory of a fresh process that loads it and predicts, where it was measured."""
@@ -166,7 +165,7 @@ class Change(Part):
 class Results(Part):
     """All models of a run."""
 
-    version: Literal[1, 2] = Field(alias="schema", description="The version of this format.")
+    version: Literal[2] = Field(2, alias="schema", description="The version of this format.")
     recipe: str
     """The recipe's name."""
     task: str
@@ -229,14 +228,9 @@ class Results(Part):
         )
 
 
-def as_results(results: Results | Mapping[str, Any]) -> Results:
-    """Results as their model, whichever way they came."""
-    return results if isinstance(results, Results) else Results.model_validate(results)
-
-
-def write_results(path: Path, results: Results | Mapping[str, Any]) -> None:
-    """Check results and write them whole or not at all."""
-    atomic.write_json(path, as_results(results).model_dump(by_alias=True, mode="json"))
+def write_results(path: Path, results: Results) -> None:
+    """Write results whole or not at all."""
+    atomic.write_json(path, results.model_dump(by_alias=True, mode="json"))
 
 
 def read_results(run: Path) -> Results:
@@ -263,12 +257,12 @@ def read_results(run: Path) -> Results:
     try:
         return Results.model_validate(json.loads(path.read_text("utf-8")))
     except (ValueError, ValidationError) as error:
-        fault = str(error).splitlines()[0]
+        issue = str(error).splitlines()[0]
         if isinstance(error, ValidationError):
             first = error.errors()[0]
-            fault = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+            issue = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         raise RunFolderError(
-            f"{path}: not a results file of this version ({fault}); "
+            f"{path}: not a results file of this version ({issue}); "
             f"measure again: distill evaluate {quoted(run)} --rerun"
         ) from None
 

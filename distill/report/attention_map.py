@@ -36,7 +36,7 @@ def attention_svg(
         label: what it shows, for those who do not see it.
     """
     size = len(tokens)
-    letters = [told(token) for token in tokens]
+    letters = [shortened(token) for token in tokens]
     longest = max(len(text) for text in letters)
     cell = min(_LARGEST, max(_SMALLEST, (_WIDTH - 7.0 * longest) / size))
     font = min(12.0, cell * 0.95)
@@ -66,7 +66,7 @@ def attention_svg(
     )
 
 
-def told(token: str) -> str:
+def shortened(token: str) -> str:
     """A token for the margin, cut where it is very long."""
     return token if len(token) <= _LETTERS else f"{token[: _LETTERS - 1]}\u2026"
 

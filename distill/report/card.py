@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-import distill
-from distill.evaluation.results import Results, as_results, is_teacher
+from distill.evaluation.results import Results, is_teacher
 from distill.recipe.schema import DataConfig, Recipe
-from distill.report.summary import conditions, notes, summary
-from distill.report.table import INTERVAL, below, caption, cells
+from distill.report.page import fill
+from distill.report.summary import notes, summary
+from distill.report.table import INTERVAL, below, caption, models_table
 from distill.tasks import decoder_class
 
 #: Hub names of teachers that recipes name otherwise.
@@ -20,7 +18,7 @@ _HUB_NAMES = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
 
 
 def make_card(
-    results: Results | Mapping[str, Any] | None,
+    results: Results | None,
     recipe: Recipe,
     *,
     labels: Sequence[str] = (),
@@ -39,17 +37,10 @@ def make_card(
         pruned: whether layers have sizes of their own, so that ``transformers`` needs the code
             that lies in the folder.
     """
-    environment = Environment(
-        loader=PackageLoader("distill.report", "."),
-        autoescape=False,  # Markdown, not HTML
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
     decoder = decoder_class(recipe.task.kind)
-    known = None if results is None else as_results(results)
-    return environment.get_template("card.md.j2").render(
-        version=distill.__version__,
+    return fill(
+        "card.md.j2",
+        escape=False,  # Markdown, not HTML
         name=recipe.name,
         description=recipe.description,
         task=recipe.task,
@@ -58,32 +49,28 @@ def make_card(
         student=recipe.student,
         init=PurePath(recipe.student.init).name,  # cards travel, paths do not
         stages=[f"{stage.name} ({stage.kind})" for stage in recipe.stages],
-        data=_told_data(recipe.data),
+        data=_describe_data(recipe.data),
         max_length=recipe.data.max_length,
         words=decoder.words,
         gives=decoder.gives(labels or recipe.task.labels or ()),
         formats=list(formats),
         pair=pair,
         pruned=pruned,
-        numbers=_numbers(known),
+        numbers=_numbers(results),
     )
 
 
 def _numbers(results: Results | None) -> dict[str, Any] | None:
     if results is None:
         return None
-    content = cells(results)
-    words = [title in ("model", "format") for title in content.header]
+    table = models_table(results)
     return {
         "summary": summary(results),
         "caption": caption(results),
-        "header": content.header,
-        "align": ["---" if word else "---:" for word in words],
-        "rows": content.rows,
+        "table": table.markdown(),
         "notes": notes(results),
-        "conditions": conditions(results),
         "below": below(results),
-        "intervals": INTERVAL in content.header,
+        "intervals": INTERVAL in table.header,
         "versions": results.machine.get("versions", {}),
         "split": results.split,
         "has_student": not is_teacher(results.final.name),
@@ -103,7 +90,7 @@ def _base_model(recipe: Recipe) -> str | None:
     return None if is_path else name
 
 
-def _told_data(data: DataConfig) -> str:
+def _describe_data(data: DataConfig) -> str:
     if data.source == "files":
         named = (data.train, data.validation, data.test)
         names = [PurePath(file).name for file in named if isinstance(file, str)]

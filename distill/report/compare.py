@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import ModelRow, Results
 from distill.report import numbers
-from distill.report.columns import align
+from distill.report.numbers import align
 
 Runs = Mapping[str, Results]
 

@@ -12,15 +12,28 @@ from markupsafe import Markup
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import TEACHER, Results
 from distill.report import numbers
-from distill.report.charts import kind_of, latency_chart, loss_chart, score_chart, size_chart
-from distill.report.held_out import held_out, table
-from distill.report.layer_map import draw_maps
-from distill.report.ledger import ledger_cells, told_conditions
-from distill.report.mistakes import mistakes
+from distill.report.error_tables import error_sections
+from distill.report.figures import (
+    far_below,
+    kind_of,
+    latency_chart,
+    layer_map_chart,
+    loss_chart,
+    score_chart,
+    size_chart,
+)
+from distill.report.ledger import ledger_conditions, ledger_table
 from distill.report.page import render_page
-from distill.report.run_data import RunData, StageFacts, read_run
+from distill.report.run_data import (
+    LayerPairs,
+    RunData,
+    StageFacts,
+    held_out,
+    held_out_table,
+    read_run,
+)
 from distill.report.summary import conditions, notes, summary
-from distill.report.table import below, caption, cells
+from distill.report.table import below, caption, models_table
 from distill.system import atomic
 
 _LEGEND = {
@@ -60,24 +73,30 @@ def render(run: RunData) -> str:
         **_data(run),
         **_training(run),
         **_measured(run),
-        **mistakes(run),
+        **error_sections(run),
     )
 
 
 def _recipe(run: RunData) -> dict[str, Any]:
     recipe = yaml.safe_load(run.recipe)
     recipe = recipe if isinstance(recipe, dict) else {}
-    run_name = run.path.resolve().name
+    name = run.path.resolve().name
+    losses = held_out(run)
+    evaluates = "evaluate" in _kinds(recipe)
+    then = "evaluate" if losses else f"compare {name}" if evaluates else "report"
+    again = f"distill run recipe.yaml --run-dir {name}-again\ndistill {then} {name}-again"
+    commands = [("Save the recipe below as recipe.yaml, then:", again)]
+    if (run.path / "bundle" / "distill.json").is_file():
+        commands.append(("Use the bundle:", f'distill predict {name}/bundle "some text"'))
     return {
-        "name": recipe.get("name", run_name),
+        "name": recipe.get("name", name),
         "description": recipe.get("description", ""),
         "recipe": run.recipe,
-        "run_name": run_name,
-        "again_name": f"{run_name}-again",
+        "run_name": name,
+        "commands": commands,
         "results": run.results,
-        "evaluates": any(kind == "evaluate" for kind in _kinds(recipe)),
-        "held_out": table(held_out(run)) if held_out(run) else [],
-        "bundle": "bundle" if (run.path / "bundle" / "distill.json").is_file() else "",
+        "evaluates": evaluates,
+        "held_out": held_out_table(losses) if losses else [],
     }
 
 
@@ -89,7 +108,7 @@ def _kinds(recipe: dict[str, Any]) -> list[str]:
 
 
 def _data(run: RunData) -> dict[str, Any]:
-    """How many rows there are, how many of them are cut, and what was noted."""
+    """How many rows there are, how many of them are cut, and notes on them."""
     cut = run.data.get("cut", {})
     rows = [
         (
@@ -117,11 +136,11 @@ def _training(run: RunData) -> dict[str, Any]:
     losses = [(stage, loss_chart(stage, curves)) for stage, curves in run.curves.items()]
     seconds = [stage.seconds for stage in run.stages if stage.seconds is not None]
     return {
-        "score_chart": _markup(scores),
-        "loss_charts": [(stage, _markup(chart)) for stage, chart in losses if chart],
+        "score_chart": scores,
+        "loss_charts": [(stage, chart) for stage, chart in losses if chart],
         "stages": [_stage(stage) for stage in run.stages],
         "total_seconds": numbers.seconds(sum(seconds)) if seconds else "",
-        "maps": draw_maps(run.stages),
+        "maps": _layer_maps(run.stages),
         "examples": [example for stage in run.stages for example in stage.examples],
     }
 
@@ -133,9 +152,15 @@ def _logged_metric(run: RunData) -> str:
     return str(task.get("metric", "accuracy")) if isinstance(task, dict) else "accuracy"
 
 
-def _markup(svg: str | None) -> Markup | None:
-    # Drawn by this package, with every name in it escaped.
-    return None if svg is None else Markup(svg)
+def _layer_maps(stages: Iterable[StageFacts]) -> list[tuple[list[str], Markup]]:
+    """Every distinct layer map with the stages that use it."""
+    groups: dict[tuple[LayerPairs, int, int], list[str]] = {}
+    for stage in stages:
+        if stage.layer_map:
+            teacher = max(stage.teacher_layers or 0, *(t for _, t in stage.layer_map))
+            student = max(stage.student_layers or 0, *(s for s, _ in stage.layer_map))
+            groups.setdefault((stage.layer_map, teacher, student), []).append(stage.name)
+    return [(names, layer_map_chart(*drawn)) for drawn, names in groups.items()]
 
 
 def _stage(stage: StageFacts) -> dict[str, str]:
@@ -154,26 +179,26 @@ def _measured(run: RunData) -> dict[str, Any]:
         return {"facts": [], "machine": list(machine_facts(run.machine)), "notes": []}
     kinds = [kind_of(row) for row in results.models]
     latency = latency_chart(results)
-    hidden = latency[1] if latency else []
+    hidden = far_below(results) if latency else []
     return {
         "summary": summary(results),
         "notes": notes(results),
         "below": below(results),
         "facts": headline(results),
-        "table": cells(results),
-        "ledger": ledger_cells(results),
-        "ledger_conditions": list(told_conditions(results)),
+        "table": models_table(results),
+        "ledger": ledger_table(results),
+        "ledger_conditions": list(ledger_conditions(results)),
         "caption": caption(results)[0].upper() + caption(results)[1:],
         "conditions": conditions(results)[0].upper() + conditions(results)[1:],
         "kinds": kinds,
         "legend": [(kind, text) for kind, text in _LEGEND.items() if kind in kinds],
-        "latency_chart": Markup(latency[0]) if latency else None,
+        "latency_chart": latency,
         "left_out": [
             f"{row.name} ({numbers.score(row.score)})"
             for row in results.models
             if row.name in hidden
         ],
-        "size_chart": _markup(size_chart(results)),
+        "size_chart": size_chart(results),
         "machine": list(machine_facts(results.machine)),
     }
 
@@ -216,7 +241,7 @@ def machine_facts(machine: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     titles = {"cpu": "processor", "isa": "instruction sets", "memory_gb": "memory, GiB"}
     for key, value in machine.items():
         if key == "fewer_calls" or value in (None, "", [], {}):
-            continue  # told in the notes
+            continue  # in the notes
         if isinstance(value, Mapping):
             text = ", ".join(f"{name} {entry}" for name, entry in value.items())
         elif isinstance(value, list):

@@ -32,7 +32,6 @@ def render(found: Inspection) -> str:
     """The page as text."""
     return render_page(
         "inspect.html.j2",
-        styles=("report.css", "inspect.css"),
         found=found,
         facts=_facts(found),
         readings=[_reading(one) for one in found.readings],
@@ -60,7 +59,7 @@ def _facts(found: Inspection) -> list[dict[str, str]]:
 
 
 def _fact(name: str, value: str, detail: str) -> dict[str, str]:
-    return {"name": name, "value": value, "detail": detail}
+    return {"name": name, "value": value, "detail": detail, "tone": ""}
 
 
 def _sureness(reading: Reading, task: str) -> str:

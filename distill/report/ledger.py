@@ -1,23 +1,21 @@
-"""The ledger in words: a table for the console, the report and Markdown, from the same cells."""
+"""The ledger as a table for the console, the report and Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from distill.evaluation.cells import latency_cell, split_cell, throughput_cell, told_length
 from distill.evaluation.ledger import Step, ledger
-from distill.evaluation.results import Reference, Results, as_results
+from distill.evaluation.results import Reference, Results
 from distill.report import numbers
-from distill.report.columns import align
 from distill.report.summary import measured_on
-from distill.report.table import Cells, caption
+from distill.report.table import Table, caption
 
 TITLE = "ledger: what each step paid and brought"
 
 
-def ledger_cells(results: Results) -> Cells:
-    """The ledger as text, a row a step; the reference, where there is one, comes first."""
+def ledger_table(results: Results) -> Table:
+    """A row for each step; the reference, where there is one, comes first."""
     header = [
         "step",
         "from",
@@ -33,10 +31,14 @@ def ledger_cells(results: Results) -> Cells:
     other = results.reference
     if other is not None:
         header.append(f"faster than {other.name}")
-    header.append("")
     rows = [_reference_row(other, results)] if other is not None else []
-    rows += [_row(step, other is not None) for step in ledger(results)]
-    return Cells(header, rows)
+    steps = ledger(results)
+    rows += [_row(step, other is not None) for step in steps]
+    if any(step.verdict for step in steps):
+        header.append("note")
+        verdicts = [""] * (len(rows) - len(steps)) + [step.verdict for step in steps]
+        rows = [[*row, verdict] for row, verdict in zip(rows, verdicts, strict=True)]
+    return Table(header, rows)
 
 
 def _row(step: Step, compared: bool) -> list[str]:
@@ -57,15 +59,14 @@ def _row(step: Step, compared: bool) -> list[str]:
         numbers.times(step.total_faster),
         numbers.times(step.total_smaller),
         *([numbers.times(step.against)] if compared else []),
-        step.verdict,
     ]
 
 
 def _change(step: Step) -> str:
     """The score's change in points; with a tilde what may be chance."""
-    told = numbers.points(-step.drop)
-    sure = step.change is None or step.change.beyond_noise or told == "0.0"
-    return told if sure else f"~{told}"
+    points = numbers.points(-step.drop)
+    sure = step.change is None or step.change.beyond_noise or points == "0.0"
+    return points if sure else f"~{points}"
 
 
 def _reference_row(other: Reference, results: Results) -> list[str]:
@@ -91,42 +92,29 @@ def _reference_row(other: Reference, results: Results) -> list[str]:
         numbers.times(base.p50 / latency.p50 if base and latency else None),
         numbers.times(teacher.bytes / other.bytes),
         numbers.times(1.0 if latency else None),
-        "",
     ]
 
 
-def plain_ledger(results: Results | Mapping[str, Any]) -> str:
+def plain_ledger(results: Results) -> str:
     """Title, table and conditions as plain lines."""
-    results = as_results(results)
-    content = ledger_cells(results)
-    lines = align([content.header, *content.rows])
-    return "\n".join([TITLE, "", *lines, "", *told_conditions(results)])
+    return "\n".join([TITLE, "", *ledger_table(results).lines(), "", *ledger_conditions(results)])
 
 
-def told_conditions(results: Results) -> Iterator[str]:
+def ledger_conditions(results: Results) -> Iterator[str]:
     """What was measured how and on what, a line each."""
-    yield caption(results) + _told_batches(results)
+    cell = latency_cell(set(results.teacher.latency_ms))
+    latency = f"; latency at batch {split_cell(cell)[0]}, {told_length(cell)}" if cell else ""
+    yield caption(results) + latency
     if results.changes:
         yield "change: points of score against the step before; ~: within the noise (95 %)"
     yield measured_on(results.machine)
     versions = results.machine.get("versions") or {}
     wanted = ("torch", "transformers", "onnxruntime", "openvino")
-    if told := ", ".join(f"{name} {versions[name]}" for name in wanted if name in versions):
-        yield told
+    if named := ", ".join(f"{name} {versions[name]}" for name in wanted if name in versions):
+        yield named
 
 
-def _told_batches(results: Results) -> str:
-    cell = latency_cell(set(results.teacher.latency_ms))
-    if cell is None:
-        return ""
-    return f"; latency at batch {split_cell(cell)[0]}, {told_length(cell)}"
-
-
-def markdown_ledger(results: Results | Mapping[str, Any]) -> str:
+def markdown_ledger(results: Results) -> str:
     """The ledger as a Markdown table with its conditions below, to be put into a document."""
-    results = as_results(results)
-    content = ledger_cells(results)
-    header = [*content.header[:-1], "note"]
-    rule = ["---", "---", *["---:"] * (len(header) - 3), "---"]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in [header, rule, *content.rows])
-    return f"{table}\n\n" + "\n".join(f"- {line}" for line in told_conditions(results)) + "\n"
+    conditions = "\n".join(f"- {line}" for line in ledger_conditions(results))
+    return f"{ledger_table(results).markdown()}\n\n{conditions}\n"

@@ -1,6 +1,8 @@
-"""Numbers as people read them; every output of the report writes them the same way."""
+"""Numbers, and text in columns, as people read them; every table is written the same way."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 
 def millions(count: float) -> str:
@@ -87,3 +89,15 @@ def seconds(value: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {left} s" if minutes else f"{left} s"
+
+
+def align(rows: Sequence[Sequence[str]], words: int = 2) -> list[str]:
+    """Rows of text in columns: the first ``words`` columns to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        "  ".join(
+            text.ljust(width) if i < words else text.rjust(width)
+            for i, (text, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

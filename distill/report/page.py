@@ -1,8 +1,7 @@
-"""Pages: a template filled in, with styles and version in it, and nothing loaded from elsewhere."""
+"""Templates filled in: pages that load nothing from elsewhere, and the model card."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
@@ -12,22 +11,30 @@ from markupsafe import Markup
 import distill
 
 
-def render_page(template: str, *, styles: Sequence[str] = ("report.css",), **values: Any) -> str:
+def render_page(template: str, **values: Any) -> str:
     """A page as text; every value is escaped but those that are marked as markup.
 
     Args:
         template: a template's name in this package.
-        styles: names of the style sheets in this package.
         **values: what the template asks for; ``css`` and ``version`` are added.
+    """
+    css = resources.files("distill.report").joinpath("report.css").read_text("utf-8")
+    return fill(template, escape=True, css=Markup(css), **values)  # our own file
+
+
+def fill(template: str, *, escape: bool, **values: Any) -> str:
+    """A template with values in it, and ``version``.
+
+    Args:
+        template: a template's name in this package.
+        escape: whether it is HTML, so that values are escaped.
+        **values: what the template asks for.
     """
     environment = Environment(
         loader=PackageLoader("distill.report", "."),
-        autoescape=True,
+        autoescape=escape,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    files = resources.files("distill.report")
-    css = "".join(files.joinpath(name).read_text("utf-8") for name in styles)
-    given = {"css": Markup(css), "version": distill.__version__, **values}  # our own files
-    return environment.get_template(template).render(**given)
+    return environment.get_template(template).render(version=distill.__version__, **values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from distill.recipe.shapes import EXAMPLE_LENGTH
-from distill.report.columns import align
+from distill.report.numbers import align
 from distill.system.console import clock
 
 

@@ -6,14 +6,17 @@ import csv
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from distill.evaluation.results import Results, read_results
+from distill.report.numbers import align
 from distill.system.errors import RunFolderError, quoted
 
 Curve = list[tuple[float, float]]
+#: (student layer, teacher layer), counted from 1.
+LayerPairs = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class StageFacts:
     seconds: float | None = None
     score: float | None = None
     notes: tuple[str, ...] = ()
-    layer_map: tuple[tuple[int, int], ...] = ()
+    layer_map: LayerPairs = ()
     student_layers: int | None = None
     teacher_layers: int | None = None
     examples: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -123,7 +126,7 @@ def _data(run: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((run / "data.json").read_text("utf-8")))
     except (OSError, ValueError, TypeError):
-        return {}  # of a run before there was such a file, or one over text
+        return {}  # a run over text has none
 
 
 def _stages(run: Path) -> Iterable[StageFacts]:
@@ -214,3 +217,62 @@ def read_curves(path: Path) -> dict[str, dict[str, Curve]]:
         stage: {metric: sorted(points.items()) for metric, points in metrics.items()}
         for stage, metrics in found.items()
     }
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """One measure of one stage on held-out text.
+
+    Args:
+        stage: the stage's name.
+        steps: optimiser steps of its training.
+        measure: such as ``loss``.
+        before: before the first step.
+        after: after the last one.
+    """
+
+    stage: str
+    steps: int
+    measure: str
+    before: float
+    after: float
+
+
+def held_out(run: RunData) -> list[HeldOut]:
+    """The measures of all finished stages, in order; empty for a run with a score."""
+    return [
+        HeldOut(stage.name, stage.steps or 0, measure, before, stage.after[measure])
+        for stage in run.stages
+        for measure, before in stage.before.items()
+        if measure in stage.after
+    ]
+
+
+def held_out_table(rows: list[HeldOut]) -> list[list[str]]:
+    """The measures as rows of text, titles first."""
+    titles = ["stage", "steps", "held-out", "before", "after", "change"]
+    return [titles] + [
+        [
+            row.stage,
+            f"{row.steps:,}",
+            row.measure,
+            f"{row.before:.4f}",
+            f"{row.after:.4f}",
+            f"{row.after / row.before - 1:+.1%}" if row.before else "-",
+        ]
+        for row in rows
+    ]
+
+
+def held_out_object(run: Path) -> dict[str, Any]:
+    """The measures of a run as plain values."""
+    return {"schema": 1, "held_out": [asdict(row) for row in held_out(read_run(run))]}
+
+
+def held_out_lines(run: Path) -> list[str]:
+    """The measures of a run as aligned lines; none for a run with a score."""
+    rows = held_out(read_run(run))
+    if not rows:
+        return []
+    cells = held_out_table(rows)
+    return align(cells, words=len(cells[0]))

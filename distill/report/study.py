@@ -1,45 +1,18 @@
-"""A study's tables: variants on tasks in points (hundredths), and every model over the seeds."""
+"""A study's tables: variants on tasks in points (hundredths), every model over the seeds; notes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
 
 from distill.evaluation.cells import split_cell, told_length
-from distill.evaluation.over_seeds import ModelTable
+from distill.evaluation.over_seeds import ModelSpread, ModelTable, Spread
+from distill.evaluation.results import is_teacher
 from distill.evaluation.study import Entry, Line, StudyResults, lines
 from distill.report import numbers
-from distill.report.columns import align
-from distill.report.study_words import (
-    change,
-    gain_text,
-    notes,
-    score_text,
-    share_text,
-    summary,
-)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as text, the same on the console, in Markdown and on the page.
-
-    Args:
-        title: what it shows, in one line.
-        header: the columns' titles.
-        rows: one for each variant or model.
-        words: how many columns are words; the others are numbers.
-        marked: the row that stands out: what is compared to, or the final model.
-    """
-
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-    words: int
-    marked: int
+from distill.report.summary import scored_rows
+from distill.report.table import Table, print_lines
 
 
 def tables(results: StudyResults) -> list[Table]:
@@ -61,7 +34,8 @@ def _variants_table(results: StudyResults) -> Table:
     if len(found) > 1:
         header.append(f"to {reference_title(results)}")
         rows = [[*r, _difference(results, line)] for r, line in zip(rows, found, strict=True)]
-    return Table(conditions(results), header, rows, 1, names.index(results.compare_to))
+    marked = names.index(results.compare_to)
+    return Table(header, rows, 1, conditions(results), marked)
 
 
 def _models_table(results: StudyResults, table: ModelTable) -> Table:
@@ -90,7 +64,7 @@ def _models_table(results: StudyResults, table: ModelTable) -> Table:
         if row.name == one and row.title
     )
     title = f"{name}: {_models_caption(table)}"
-    return Table(title, header, rows, 2, table.models.index(table.final))
+    return Table(header, rows, 2, title, table.models.index(table.final))
 
 
 def _models_caption(table: ModelTable) -> str:
@@ -101,8 +75,10 @@ def _models_caption(table: ModelTable) -> str:
     )
     if table.cell is None:
         return f"{text}; speed not measured"
-    told = told_length(table.cell)
-    return f"{text}; sizes and times are means, times at batch {split_cell(table.cell)[0]}, {told}"
+    length = told_length(table.cell)
+    return (
+        f"{text}; sizes and times are means, times at batch {split_cell(table.cell)[0]}, {length}"
+    )
 
 
 def _points(value: float | None) -> str:
@@ -150,7 +126,7 @@ def plain_tables(results: StudyResults) -> str:
     """The tables as aligned text, with what to know of them."""
     out = [_title(results)]
     for table in tables(results):
-        out += ["", table.title, "", *align([table.header, *table.rows], words=table.words)]
+        out += ["", table.title, "", *table.lines()]
     return "\n".join([*out, "", summary(results), *(f"note: {note}" for note in notes(results))])
 
 
@@ -160,40 +136,24 @@ def print_study(results: StudyResults, console: Console | None = None) -> None:
     if not console.is_terminal:
         console.file.write(plain_tables(results) + "\n")
         return
-
-    def say(text: str, style: str) -> None:
-        console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-    say(_title(results), "bold")
+    print_lines(console, [_title(results)], "bold")
     for table in tables(results):
-        drawn = RichTable(
-            caption=table.title, box=None, header_style="bold cyan", caption_style="dim",
-            padding=(0, 2, 0, 0),
-        )  # fmt: skip
-        for index, title in enumerate(table.header):
-            drawn.add_column(title, justify="left" if index < table.words else "right")
-        for index, row in enumerate(table.rows):
-            drawn.add_row(*map(escape, row), style="bold" if index == table.marked else "")
-        console.print(drawn)
-    say(summary(results), "bold green")
-    for note in notes(results):
-        say(f"note: {note}", "yellow")
+        console.print(table.printable())
+    print_lines(console, [summary(results)], "bold green")
+    print_lines(console, (f"note: {note}" for note in notes(results)), "yellow")
 
 
 def markdown(results: StudyResults) -> str:
     """The tables as Markdown, with the command that made them."""
     text = [f"# {_title(results)}", "", f"```\n{results.command}\n```"]
     for table in tables(results):
-        text += ["", "| " + " | ".join(map(_escape, table.header)) + " |"]
-        text.append("|---" * table.words + "|---:" * (len(table.header) - table.words) + "|")
-        for index, row in enumerate(table.rows):
-            cells = list(map(_escape, row))
-            if index == table.marked:
-                cells[0] = f"**{cells[0]}**"
-            text.append("| " + " | ".join(cells) + " |")
-        text += ["", f"- {_escape(table.title)}"]
-    found = [*notes(results), *([measured(results)] if results.trials else [])]
-    return "\n".join([*text, *(f"- {_escape(note)}" for note in found), ""])
+        rows = [
+            [f"**{row[0]}**", *row[1:]] if number == table.marked else row
+            for number, row in enumerate(table.rows)
+        ]
+        text += ["", replace(table, rows=rows).markdown(), "", f"- {table.title}"]
+    lines = [*notes(results), *([measured(results)] if results.trials else [])]
+    return "\n".join([*text, *(f"- {line}" for line in lines), ""])
 
 
 def measured(results: StudyResults) -> str:
@@ -207,5 +167,103 @@ def _title(results: StudyResults) -> str:
     return f"{results.name}: {results.description}".removesuffix(": ")
 
 
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")
+def change(value: float | None) -> str:
+    """A difference of scores in points, with its sign."""
+    # Adding zero turns what rounds to minus zero into plus zero.
+    return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def score_text(value: Spread | None) -> str:
+    """A score's mean and standard deviation, with four decimals."""
+    return "-" if value is None else numbers.plus_minus(value.mean, value.deviation, 4)
+
+
+def share_text(value: Spread | None) -> str:
+    """A share's mean and standard deviation in percent: ``96.4 ± 0.4 %``."""
+    if value is None:
+        return "-"
+    deviation = None if value.deviation is None else 100 * value.deviation
+    return f"{numbers.plus_minus(100 * value.mean, deviation, 1)} %"
+
+
+def gain_text(value: Spread | None) -> str:
+    """A difference of scores, with its sign."""
+    return "-" if value is None else f"{'+' if value.mean >= 0 else ''}{score_text(value)}"
+
+
+def summary(results: StudyResults) -> str:
+    """The one thing to take away: what a change costs, or what the final model keeps."""
+    if len(results.variants) == 1:
+        return "; ".join(_kept(table.final, table.metric) for table in results.models)
+    found = [
+        line
+        for line in lines(results)
+        # The teacher is what is aimed at, and no change of the student.
+        if line.difference and line.average is not None and not is_teacher(line.row.name)
+    ]
+    if not found:
+        return "No two variants have been tried on every task yet"
+    found.sort(key=lambda line: line.difference or 0.0)
+    parts = []
+    if (found[0].difference or 0) < 0:
+        parts.append(f"{found[0].row.title} costs most ({change(found[0].difference)} points)")
+    if (found[-1].difference or 0) > 0:
+        parts.append(f"{found[-1].row.title} gains most ({change(found[-1].difference)} points)")
+    return "; ".join(parts)
+
+
+def _kept(final: ModelSpread, metric: str) -> str:
+    if is_teacher(final.name):
+        return f"{final.name}: {metric} {score_text(final.score)}; no student yet"
+    kept = f"{metric} {score_text(final.score)}"
+    if final.retention is not None:
+        kept = f"{share_text(final.retention)} of the teacher"
+    text = f"{final.name}: {kept} (n = {final.score.n})"
+    if final.gain is not None:
+        text += f", {gain_text(final.gain)} to the baseline, seed by seed"
+    return text
+
+
+def notes(results: StudyResults) -> list[str]:
+    """What the tables leave open: trials to be done, failures, and what to know of the numbers."""
+    asked = sum(
+        len(task.seeds)
+        for row in results.variants
+        for task in results.tasks
+        if task.name in row.tasks and not row.skipped
+    )
+    done = sum(trial.status == "done" for trial in results.trials)
+    found = [] if done == asked else [f"{done} of {asked} trials done"]
+    found += [f"{r.title} was not run: {r.skipped}" for r in results.variants if r.skipped]
+    for trial in results.failures():
+        parts = (trial.variant, trial.task, f"seed {trial.seed}")
+        name = ", ".join(part for part in parts if part)
+        found.append(f"{name} failed: {' '.join(trial.reason.split())}")
+    for table in results.models:
+        found += _models_notes(table)
+    if any(task.examples_by_seed for task in results.tasks):
+        found.append(
+            "each seed drew its own examples to be scored on, which is part of the spread; "
+            "differences, retention and gains are of models on the same examples"
+        )
+    return list(dict.fromkeys(found))
+
+
+def _models_notes(table: ModelTable) -> list[str]:
+    found = []
+    for row in table.models:
+        if row.score.n < len(table.seeds):
+            made = ", ".join(map(str, row.score.values))
+            found.append(f"{row.name} was made with seed {made} only")
+    final = table.final
+    if final.gain is not None:
+        below = [str(seed) for seed, value in final.gain.values.items() if value < 0]
+        if below:
+            found.append(f"{final.name} is below the baseline with seed {', '.join(below)}")
+    if table.disturbed:
+        seeds = ", ".join(map(str, table.disturbed))
+        found.append(
+            f"timing was disturbed with seed {seeds}; on an idle machine: distill evaluate STUDY "
+            "--rerun"
+        )
+    return found + scored_rows(table.split)

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from distill.evaluation.over_seeds import ModelSpread, ModelTable
-from distill.evaluation.results import BASELINE, LINEAR, is_teacher
+from distill.evaluation.over_seeds import ModelTable
 from distill.evaluation.study import StudyResults, TrialResult, differences, lines
 from distill.report import numbers
+from distill.report.figures import COLORS, as_image, kind_of, styled
 from distill.report.html import machine_facts
 from distill.report.page import render_page
-from distill.report.study import measured, reference_title
+from distill.report.study import (
+    change,
+    measured,
+    notes,
+    reference_title,
+    score_text,
+    summary,
+)
 from distill.report.study import tables as text_tables
-from distill.report.study_words import change, notes, score_text, summary
-from distill.report.svg import INKS, chart_style, inline_svg
 from distill.system import atomic
 
 _ROW_INCHES = 0.42
-#: Points of one row are set apart by so much of its height, so that equal scores all show.
-_APART = 0.5
-#: Letters of a line of a row's name in the picture, and how many lines it may have.
-_LETTERS, _LINES = 34, 2
 
 
 def write_page(folder: Path, results: StudyResults) -> Path:
@@ -42,16 +41,16 @@ def write_page(folder: Path, results: StudyResults) -> Path:
 def render_study(results: StudyResults) -> str:
     """The page as text."""
     lead, comparison = summary(results), difference_chart(results)
-    charts = [models_chart(table, f"models-{n}") for n, table in enumerate(results.models)]
     tables = text_tables(results)
+    charts: list[Markup | None] = [None] * (len(tables) - len(results.models))
+    charts += [models_chart(table) for table in results.models]
     return render_page(
         "study.html.j2",
         results=results,
         lead=lead[:1].upper() + lead[1:],
-        tables=tables,
-        # Every name in a picture is escaped.
-        charts=[None] * (len(tables) - len(charts)) + [Markup(chart) for chart in charts],
-        comparison=None if comparison is None else Markup(comparison),
+        # The table of variants, where there is one, comes first; its chart has a section.
+        tables=list(zip(tables, charts, strict=True)),
+        comparison=comparison,
         compared=reference_title(results) if len(results.variants) > 1 else "",
         notes=notes(results),
         trials=[_trial(trial, results) for trial in results.trials],
@@ -71,98 +70,77 @@ def _trial(trial: TrialResult, results: StudyResults) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True)
-class _Bar:
-    """A row of a picture: its values, and how it is drawn."""
-
-    values: Sequence[float]
-    ink: str
-
-
-def _draw(axes: Axes, bars: Sequence[_Bar], start: float | None) -> None:
+def _draw(axes: Axes, y: int, values: Sequence[float], color: str, start: float | None) -> None:
     """A point for each value, and a bar from ``start`` (or a line) to their mean."""
-    for place, bar in enumerate(bars):
-        if not bar.values:
-            continue
-        color, mean = INKS[bar.ink], sum(bar.values) / len(bar.values)
-        if start is None:
-            axes.plot([mean, mean], [place - 0.36, place + 0.36], color=color, linewidth=2.4)
-        else:
-            axes.barh(place, mean - start, left=start, height=0.62, color=color, alpha=0.35)
-        shifts = [_APART * ((n + 0.5) / len(bar.values) - 0.5) for n in range(len(bar.values))]
-        axes.scatter(
-            bar.values, [place + shift for shift in shifts], s=30, color=color,
-            edgecolors=INKS["card"], linewidths=0.9, zorder=3,
-        )  # fmt: skip
-    axes.grid(visible=False, axis="y")
-    axes.xaxis.set_major_locator(MaxNLocator(4, prune="both"))
+    if not values:
+        return
+    mean = sum(values) / len(values)
+    if start is None:
+        axes.plot([mean, mean], [y - 0.36, y + 0.36], color=color, linewidth=2.4)
+    else:
+        axes.barh(y, mean - start, left=start, height=0.62, color=color, alpha=0.35)
+    # Points of a row are set apart, so that equal scores all show.
+    apart = [y + 0.5 * ((n + 0.5) / len(values) - 0.5) for n in range(len(values))]
+    axes.scatter(values, apart, s=30, color=color, edgecolors="white", linewidths=0.9, zorder=3)
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    folded = [textwrap.fill(n, _LETTERS, max_lines=_LINES, placeholder=" ...") for n in names]
+    folded = [textwrap.fill(n, 34, max_lines=2, placeholder=" ...") for n in names]
     axes.set_yticks(range(len(names)), folded)
     axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
 
 
-def models_chart(table: ModelTable, name: str) -> str:
+@styled()
+def models_chart(table: ModelTable) -> Markup:
     """The models' scores: a point for each seed, a line at their mean.
 
     What is trained further is left out: far below the others it would push them together.
     """
     shown = [row for row in table.models if not row.superseded]
-    with chart_style(name):
-        height = 1.2 + _ROW_INCHES * len(shown)
-        figure = Figure(figsize=(9.6, height), layout="constrained")
-        axes = figure.subplots()
-        _draw(axes, [_Bar(list(row.score.values.values()), _ink(row)) for row in shown], None)
-        _name_rows(axes, [row.name for row in shown])
-        axes.set_xlabel(f"{table.metric} on the {table.split} examples")
-        told = "; ".join(f"{row.name} {score_text(row.score)}" for row in shown)
-        return inline_svg(figure, name, f"{table.metric} over seeds: {told}")
+    figure = Figure(figsize=(9.6, 1.2 + _ROW_INCHES * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    for y, row in enumerate(shown):
+        _draw(axes, y, list(row.score.values.values()), COLORS[kind_of(row)], None)
+    _name_rows(axes, [row.name for row in shown])
+    axes.set_xlabel(f"{table.metric} on the {table.split} examples")
+    scores = "; ".join(f"{row.name} {score_text(row.score)}" for row in shown)
+    return as_image(figure, f"{table.metric} over seeds: {scores}")
 
 
-def difference_chart(results: StudyResults) -> str | None:
+@styled()
+def difference_chart(results: StudyResults) -> Markup | None:
     """Bars of every variant's mean difference on every task, with a point for each seed.
 
     The shaded band is the standard deviation of the variant compared to over its seeds: what
     differs by less may be chance. ``None`` while there is nothing to compare.
     """
-    found = {
+    every = {
         row.name: [differences(results, row.name, task) for task in results.tasks]
         for row in results.variants
         if row.name != results.compare_to
     }
-    shown = [row for row in results.variants if any(found.get(row.name, []))]
+    shown = [row for row in results.variants if any(every.get(row.name, []))]
     if not shown:
         return None
-    of_reference = next(x for x in lines(results) if x.row.name == results.compare_to)
-    with chart_style("differences"):
-        size = (15.6, 1.3 + _ROW_INCHES * len(shown))
-        figure = Figure(figsize=size, layout="constrained")
-        panels: Any = figure.subplots(1, len(results.tasks), sharey=True, squeeze=False)[0]
-        for number, (axes, task) in enumerate(zip(panels, results.tasks, strict=True)):
-            if deviation := of_reference.entries[number].deviation:
-                reach = 100 * deviation
-                axes.axvspan(-reach, reach, color=INKS["muted"], alpha=0.14, linewidth=0)
-            axes.axvline(0, color=INKS["muted"], linewidth=1.2)
-            points = [[100 * value for value in found[row.name][number]] for row in shown]
-            inks = ["student" if sum(values) >= 0 else "baseline" for values in points]
-            _draw(axes, [_Bar(*one) for one in zip(points, inks, strict=True)], 0.0)
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:+g}" if x else "0"))
-            axes.set_title(task.title, color=INKS["ink"], fontsize=12)
-            axes.set_xlabel(f"{task.metric}, points")
-        _name_rows(panels[0], [row.title for row in shown])
-        label = "; ".join(
-            f"{line.row.title} {change(line.difference)}"
-            for line in lines(results)
-            if line.row in shown and line.difference is not None
-        )
-        return inline_svg(figure, "differences", f"Difference in points: {label}")
-
-
-def _ink(row: ModelSpread) -> str:
-    if is_teacher(row.name):
-        return "teacher"
-    if row.name in (LINEAR, BASELINE):
-        return row.name
-    return "student" if row.format == "transformers" else "export"
+    table = lines(results)
+    reference = next(line for line in table if line.row.name == results.compare_to)
+    figure = Figure(figsize=(15.0, 1.3 + _ROW_INCHES * len(shown)), layout="constrained")
+    panels: Any = figure.subplots(1, len(results.tasks), sharey=True, squeeze=False)[0]
+    for number, (axes, task) in enumerate(zip(panels, results.tasks, strict=True)):
+        if deviation := reference.entries[number].deviation:
+            reach = 100 * deviation
+            axes.axvspan(-reach, reach, color=COLORS["muted"], alpha=0.14, linewidth=0)
+        axes.axvline(0, color=COLORS["muted"], linewidth=1.2)
+        for y, row in enumerate(shown):
+            points = [100 * value for value in every[row.name][number]]
+            _draw(axes, y, points, COLORS["student" if sum(points) >= 0 else "baseline"], 0.0)
+        axes.set_title(task.title, fontsize=12)
+        axes.set_xlabel(f"{task.metric}, points")
+    _name_rows(panels[0], [row.title for row in shown])
+    label = "; ".join(
+        f"{line.row.title} {change(line.difference)}"
+        for line in table
+        if line.row in shown and line.difference is not None
+    )
+    return as_image(figure, f"Difference in points: {label}")

@@ -15,7 +15,6 @@ from distill.evaluation.results import (
     Change,
     ModelRow,
     Results,
-    as_results,
     is_student,
     is_teacher,
 )
@@ -37,14 +36,13 @@ _SETS = {
 }
 
 
-def summary(results: Results | Mapping[str, Any]) -> str:
+def summary(results: Results) -> str:
     """One sentence: what the final model keeps, and how much smaller and faster it is.
 
     Example:
         ``onnx-int8: 96.4 % of the teacher at 6.2x smaller and 12.3x faster (batch 1, length 32,
         2 threads)``
     """
-    results = as_results(results)
     final = results.final
     if is_teacher(final.name):
         return f"{final.name}: {results.metric} {numbers.score(final.score)}; no student yet"
@@ -70,7 +68,7 @@ def _compared(ratio: float, better: str, worse: str) -> str:
 
 
 def conditions(results: Results) -> str:
-    """Under what the told latency was measured, such as ``batch 1, length 32, 2 threads``."""
+    """Under what the latency was measured, such as ``batch 1, length 32, 2 threads``."""
     cell = latency_cell(set(results.teacher.latency_ms))
     if cell is None:
         return "speed not measured"
@@ -80,13 +78,12 @@ def conditions(results: Results) -> str:
     return f"batch {batch}, {told_length(cell)}{tail}"
 
 
-def changes(results: Results | Mapping[str, Any]) -> str:
+def changes(results: Results) -> str:
     """What each step cost in score, in one line; empty where it is not known.
 
     Example:
         ``in points of accuracy: prediction -1.9 (beyond noise), prune -0.7 (within noise)``
     """
-    results = as_results(results)
     told = [
         f"{step.model.name} {numbers.points(step.change.change)} ({_noise(step.change)})"
         for step in ledger(results)
@@ -119,9 +116,8 @@ def measured_on(machine: Mapping[str, Any]) -> str:
     return told + (f"; {threads} thread{'s' if threads != 1 else ''}" if threads else "")
 
 
-def notes(results: Results | Mapping[str, Any]) -> list[str]:
+def notes(results: Results) -> list[str]:
     """What a reader should not overlook, one line each; an empty list where all is well."""
-    results = as_results(results)
     students = [row for row in results.models if is_student(row.name)]
     found = _against_floor(results)
     for after, before in steps(results):

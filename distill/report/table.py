@@ -1,18 +1,19 @@
-"""The results as a table on the console: rich on a terminal, plain aligned text elsewhere."""
+"""Tables as text, and that of a run's models: rich on a terminal, plain aligned text elsewhere."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Table as RichTable
 
 from distill.evaluation.cells import latency_cell, split_cell, throughput_cell
-from distill.evaluation.results import ModelRow, Results, as_results, is_student
+from distill.evaluation.results import ModelRow, Results, is_student
 from distill.report import numbers
-from distill.report.columns import align
+from distill.report.numbers import align
 from distill.report.summary import changes, measured_on, notes, summary
 
 #: The column of half the width of the score's 95 % interval.
@@ -20,21 +21,60 @@ INTERVAL = "±95 %"
 
 
 @dataclass(frozen=True)
-class Cells:
-    """The results as text.
+class Table:
+    """A table as text, the same on the console, in Markdown and on a page.
 
     Args:
-        header: the columns' titles; the first two columns are words, the others numbers.
-        rows: one for each model.
+        header: the columns' titles.
+        rows: one for each model, step or variant.
+        words: how many columns are words; the others are numbers.
+        title: what it shows, in one line.
+        marked: the row that stands out; -1: none does.
     """
 
     header: list[str]
     rows: list[list[str]]
+    words: int = 2
+    title: str = ""
+    marked: int = -1
+
+    def lines(self) -> list[str]:
+        """The table as aligned lines."""
+        return align([self.header, *self.rows], words=self.words)
+
+    def markdown(self) -> str:
+        """The table as Markdown."""
+        rule = ["---"] * self.words + ["---:"] * (len(self.header) - self.words)
+        rows = [[text.replace("|", "\\|") for text in row] for row in (self.header, *self.rows)]
+        return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
+
+    def printable(self, styles: Sequence[str] = ()) -> RichTable:
+        """The table for a terminal.
+
+        Args:
+            styles: of each row; left out, the marked one is bold.
+        """
+        table = RichTable(
+            caption=self.title, box=None, caption_style="dim", header_style="bold cyan",
+            padding=(0, 2, 0, 0),
+        )  # fmt: skip
+        for number, title in enumerate(self.header):
+            justify: Literal["left", "right"] = "left" if number < self.words else "right"
+            table.add_column(title, justify=justify, no_wrap=self.words == 2)
+        for number, row in enumerate(self.rows):
+            usual = "bold" if number == self.marked else ""
+            table.add_row(*map(escape, row), style=styles[number] if styles else usual)
+        return table
 
 
-def cells(results: Results | Mapping[str, Any]) -> Cells:
-    """Every number of the table as text, so that all outputs show the same."""
-    results = as_results(results)
+def print_lines(console: Console, lines: Iterable[str], style: str) -> None:
+    """Print lines as they are, in one style, on a terminal."""
+    for line in lines:
+        console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def models_table(results: Results) -> Table:
+    """All models of a run with every number as text."""
     alone = latency_cell(set(results.teacher.latency_ms))
     many = throughput_cell(set(results.teacher.throughput))
     sets = list(results.teacher.more_scores)
@@ -53,7 +93,7 @@ def cells(results: Results | Mapping[str, Any]) -> Cells:
         score, *others = _row(row, results.metric, alone, many)
         width = [numbers.half_width(row.interval)] if INTERVAL in header else []
         rows.append([row.name, row.format, score, *width, *others])
-    return Cells(header, rows)
+    return Table(header, rows, title=caption(results), marked=len(rows) - 1)
 
 
 def _row(row: ModelRow, metric: str, alone: str | None, many: str | None) -> list[str]:
@@ -89,48 +129,28 @@ def caption(results: Results) -> str:
         return f"{text}; speed not measured"
     threads = results.machine.get("threads")
     counted = f", {threads} threads" if threads and threads != 1 else ", 1 thread" * bool(threads)
-    return f"{text}; MACs and speed at {_told_tokens(results, alone)}{counted}"
+    return f"{text}; MACs and speed at {_tokens(results, alone)}{counted}"
 
 
-def _told_tokens(results: Results, cell: str) -> str:
+def _tokens(results: Results, cell: str) -> str:
     length, real = split_cell(cell)[1], results.real_lengths
     if length:
         return f"{length} tokens"
     return f"real lengths ({real.mean:.0f} tokens in the mean)" if real else "real lengths"
 
 
-def print_table(results: Results | Mapping[str, Any], console: Console | None = None) -> None:
+def print_table(results: Results, console: Console | None = None) -> None:
     """Print title, table, summary and notes to standard output (or ``console``)."""
-    results = as_results(results)
     console = console or Console(highlight=False)
     if not console.is_terminal:
         console.file.write(plain_table(results) + "\n")
         return
-    content = _fitting(cells(results), console.width)
-    table = Table(
-        title=results.recipe,
-        caption=caption(results),
-        box=None,
-        title_style="bold",
-        caption_style="dim",
-        header_style="bold cyan",
-        padding=(0, 2, 0, 0),
-    )
-    for title in content.header:
-        table.add_column(title, justify="left" if title in _WORDS else "right", no_wrap=True)
-    for row, model in zip(content.rows, results.models, strict=True):
-        table.add_row(*row, style=_style(model, results))
-    console.print(table)
-    console.print()
-    console.print(
-        summary(results), style="bold green", markup=False, highlight=False, soft_wrap=True
-    )
-    for line in below(results):
-        console.print(line, style="dim", markup=False, highlight=False, soft_wrap=True)
-    for note in notes(results):
-        console.print(
-            f"note: {note}", style="yellow", markup=False, highlight=False, soft_wrap=True
-        )
+    print_lines(console, [results.recipe], "bold")
+    table = _fitting(models_table(results), console.width)
+    console.print(table.printable([_style(model, results) for model in results.models]))
+    print_lines(console, ["", summary(results)], "bold green")
+    print_lines(console, below(results), "dim")
+    print_lines(console, (f"note: {note}" for note in notes(results)), "yellow")
 
 
 def below(results: Results) -> list[str]:
@@ -138,7 +158,6 @@ def below(results: Results) -> list[str]:
     return [line for line in (changes(results), measured_on(results.machine)) if line]
 
 
-_WORDS = ("model", "format")
 #: What a narrow terminal is not shown, in the order in which it goes; the report has it all.
 _DISPENSABLE = (
     "p95 ms",
@@ -153,16 +172,19 @@ _DISPENSABLE = (
 )
 
 
-def _fitting(content: Cells, width: int) -> Cells:
+def _fitting(table: Table, width: int) -> Table:
     """The columns that fit the terminal."""
     for title in _DISPENSABLE:
-        if max(len(line) for line in align([content.header, *content.rows])) + 2 <= width:
+        if max(map(len, table.lines())) + 2 <= width:
             break
-        keep = [i for i, name in enumerate(content.header) if not name.startswith(title)]
-        content = Cells(
-            [content.header[i] for i in keep], [[row[i] for i in keep] for row in content.rows]
+        keep = [i for i, name in enumerate(table.header) if not name.startswith(title)]
+        table = replace(
+            table,
+            header=[table.header[i] for i in keep],
+            rows=[[row[i] for i in keep] for row in table.rows],
+            words=table.words - (title == "format"),
         )
-    return content
+    return table
 
 
 def _style(model: ModelRow, results: Results) -> str:
@@ -171,11 +193,8 @@ def _style(model: ModelRow, results: Results) -> str:
     return "bold" if model.name == results.final.name else ""
 
 
-def plain_table(results: Results | Mapping[str, Any]) -> str:
+def plain_table(results: Results) -> str:
     """Title, table, summary and notes as plain lines."""
-    results = as_results(results)
-    content = cells(results)
-    lines = [f"{results.recipe}: {caption(results)}", ""]
-    lines += align([content.header, *content.rows])
+    lines = [f"{results.recipe}: {caption(results)}", "", *models_table(results).lines()]
     lines += ["", summary(results), *below(results)]
     return "\n".join(lines + [f"note: {note}" for note in notes(results)])

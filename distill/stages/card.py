@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
+from distill.evaluation.results import Results
 from distill.report.card import make_card
 from distill.stages.context import StageContext
 from distill.system import atomic
@@ -12,7 +12,7 @@ from students.family import PRUNED
 from students.folder import read_config
 
 
-def write_card(context: StageContext, results: dict[str, Any] | None) -> None:
+def write_card(context: StageContext, results: Results | None) -> None:
     """Write the bundle's ``README.md``, with numbers once there are any."""
     bundle, data = context.run.bundle, context.workspace.data
     config = read_config(context.trained_student_folder())

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from transformers import PreTrainedModel
 
 from distill.data.split import Split
-from distill.evaluation.build import ModelFacts, build_results
+from distill.evaluation.build import build_results
 from distill.evaluation.cells import REAL
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
 from distill.evaluation.error_analysis import of_final, of_model, write_analysis
@@ -24,7 +22,8 @@ from distill.evaluation.reference import REFERENCE_VOCABULARY, reference
 from distill.evaluation.results import (
     MAJORITY,
     TEACHERS,
-    as_results,
+    ModelRow,
+    Results,
     is_student,
     is_teacher,
     write_results,
@@ -85,34 +84,35 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
     render_report(context.run.path)
     bundle = context.run.bundle if context.run.holds_bundle() else None
     if bundle is not None:
-        exported = [
-            m for m in results["models"] if is_student(m["name"]) and m["format"] != "transformers"
-        ]
-        add_numbers(bundle, {m["format"]: {key: m[key] for key in _NUMBERS} for m in exported})
+        exported = {
+            row.format: row.model_dump(mode="json", include=set(_NUMBERS))
+            for row in results.models
+            if is_student(row.name) and row.format != "transformers"
+        }
+        add_numbers(bundle, exported)
         write_card(context, results)
     log_results(context.recipe.track.wandb, context.run.path, results, bundle)
-    return StageResult(outputs=[context.run.results, *kept], facts={"split": results["split"]})
+    return StageResult(outputs=[context.run.results, *kept], facts={"split": results.split})
 
 
-def _measured(
-    config: EvaluateStage, context: StageContext, analysis: Analysis | None
-) -> dict[str, Any]:
-    threads = config.threads or physical_cores()
+def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis | None) -> Results:
+    """Score, weigh and time every model of the run."""
     workspace, split = context.workspace, context.workspace.final_split
+    threads = config.threads or physical_cores()
     rows = workspace.tokenized(split).lengths
-    entries = _entries(context, threads)
-    fixed = [int(length) for length in config.lengths if length != REAL]
     real = summarise(rows) if REAL in config.lengths else None
+    fixed = [int(length) for length in config.lengths if length != REAL]
     length = max(1, round(real["mean"])) if real is not None else min(fixed)
-    floor, floor_facts = linear_model(context, analysis)
-    facts = [] if floor_facts is None else [floor_facts]
+    entries = _entries(context, threads)
+    floor, floor_row = linear_model(context, analysis)
+    models = [] if floor_row is None else [floor_row]
     for entry in entries:
         memory = entry.memory_mb(length, threads) if config.memory else None
-        facts.append(_facts(entry, context, analysis, length=length, memory_mb=memory))
+        models.append(_row(entry, context, analysis, length=length, memory_mb=memory))
     predictors: dict[str, Predictor] = {entry.name: entry.predictor for entry in entries}
     if floor is not None:
         predictors[floor.name] = floor
-    vocabularies = [entry.model.config.vocab_size for entry in entries]
+    vocabulary = min(entry.model.config.vocab_size for entry in entries)
     other = None
     if config.against is not None:
         predictors[config.against], other = reference(
@@ -123,44 +123,40 @@ def _measured(
             labels=workspace.task.num_outputs,
             head=workspace.task.head,
         )
-        vocabularies.append(REFERENCE_VOCABULARY)
+        vocabulary = min(vocabulary, REFERENCE_VOCABULARY)
     speed = measure(
         predictors,
         batch_sizes=config.batch_sizes,
         lengths=config.lengths,
         threads=threads,
         repeats=config.repeats,
-        vocab_size=min(vocabularies),
+        vocab_size=vocabulary,
         seed=context.recipe.seed,
         row_lengths=rows.tolist(),
     )
     results = build_results(
-        [*facts, *_ensemble(facts, context)],
+        [*models, *_ensemble(models, context)],
         speed,
+        machine=machine() | {"threads": threads},
+        reference=other,
         recipe=context.recipe.name,
         task=context.recipe.task.kind,
         metric=workspace.task.primary,
         split=split.name,
-        machine=machine() | {"threads": threads},
         real_lengths=real,
-        reference=other,
         **of_final(analysis),
     )
     return _with_noise(results, context, analysis)
 
 
-def _with_noise(
-    results: Mapping[str, Any], context: StageContext, analysis: Analysis | None
-) -> dict[str, Any]:
+def _with_noise(results: Results, context: StageContext, analysis: Analysis | None) -> Results:
     """The results with intervals and differences, of the predictions that were kept."""
-    found = as_results(results)
-    if analysis is not None:
-        scorers = {name: analysis.scorer(name) for name in analysis.models}
-        scorers[MAJORITY] = analysis.majority(context.workspace.data.train)
-        known = {name: scorer for name, scorer in scorers.items() if scorer is not None}
-        if known:
-            found = with_noise(found, known, len(analysis))
-    return found.model_dump(by_alias=True, mode="json")
+    if analysis is None:
+        return results
+    scorers = {name: analysis.scorer(name) for name in analysis.models}
+    scorers[MAJORITY] = analysis.majority(context.workspace.data.train)
+    known = {name: scorer for name, scorer in scorers.items() if scorer is not None}
+    return with_noise(results, known, len(analysis)) if known else results
 
 
 def _scores(
@@ -172,22 +168,23 @@ def _scores(
     return score(entry.predictor, rows, entry.task, seen=seen)
 
 
-def _facts(
+def _row(
     entry: _Entry,
     context: StageContext,
     analysis: Analysis | None,
     *,
     length: int,
     memory_mb: float | None,
-) -> ModelFacts:
+) -> ModelRow:
     """What a model scores, weighs and costs; how fast it is comes later, of all models at once."""
     workspace = context.workspace
     scores = _scores(entry, workspace.final_split, context, analysis)
     more = workspace.data.more
-    return ModelFacts(
+    return ModelRow(
         name=entry.name,
         stage=entry.stage,
         format=entry.predictor.format,
+        score=scores[workspace.task.primary],
         scores=scores,
         **of_model(analysis, entry.name),
         more_scores={name: _scores(entry, split, context) for name, split in more.items()},
@@ -233,18 +230,20 @@ def _entries(context: StageContext, threads: int) -> list[_Entry]:
     return found
 
 
-def _ensemble(facts: list[ModelFacts], context: StageContext) -> list[ModelFacts]:
+def _ensemble(models: list[ModelRow], context: StageContext) -> list[ModelRow]:
     """The row of several teachers' average: what it scores, and what all of them cost together."""
-    teachers = [one for one in facts if is_teacher(one.name)]
+    teachers = [one for one in models if is_teacher(one.name)]
     data = context.workspace.data
     if len(teachers) < 2:
         return []
+    scores = ensemble_scores(context, data.test or data.validation)
     return [
-        ModelFacts(
+        ModelRow(
             name=TEACHERS,
             stage=teachers[-1].stage,
             format="transformers",
-            scores=ensemble_scores(context, data.test or data.validation),
+            score=scores[context.workspace.task.primary],
+            scores=scores,
             more_scores={name: ensemble_scores(context, one) for name, one in data.more.items()},
             parameters=sum(one.parameters for one in teachers),
             parameters_no_embeddings=sum(one.parameters_no_embeddings for one in teachers),
@@ -264,11 +263,8 @@ def _formats(context: StageContext) -> list[str]:
     return sorted(usable, key=lambda name: name == manifest.default)
 
 
-def evaluate_run(run: Path) -> dict[str, Any]:
+def evaluate_run(run: Path) -> None:
     """Score and time the models of a finished run again, and write its results and report anew.
-
-    Returns:
-        The content of ``results.json``.
 
     Raises:
         RunFolderError: not a run folder, its recipe has no evaluate stage, or the stages before
@@ -282,7 +278,7 @@ def evaluate_run(run: Path) -> dict[str, Any]:
             with folder.held():
                 evaluate_stage(stage.config, StageContext(folder, stage, stages, Workspace(recipe)))
                 folder.mark_again(stage)
-            return folder.read_results()
+            return
         if not folder.is_marked_done(stage):
             raise RunFolderError(
                 f"{run}: stage '{stage.name}' is not done: distill resume {quoted(run)}"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from distill.data.split import Split
-from distill.evaluation.build import ModelFacts
 from distill.evaluation.error_analysis import of_model
 from distill.evaluation.floor import FloorPredictor
-from distill.evaluation.results import LINEAR
+from distill.evaluation.results import LINEAR, ModelRow
 from distill.evaluation.score import Seen, score, score_and_choose
 from distill.stages.context import StageContext
 from distill.tasks.analysis import Analysis
@@ -16,7 +15,7 @@ from distill.tasks.floors.base import Floor
 
 def linear_model(
     context: StageContext, analysis: Analysis | None
-) -> tuple[FloorPredictor, ModelFacts] | tuple[None, None]:
+) -> tuple[FloorPredictor, ModelRow] | tuple[None, None]:
     """Fit the floor on the training rows and score it as every model is scored.
 
     Args:
@@ -37,10 +36,11 @@ def linear_model(
     task = workspace.task.settled(chosen)
     seen = None if analysis is None else analysis.keeper(LINEAR, task, workspace.tokenized(split))
     scores = _scores(floor, split, task, context, seen)
-    facts = ModelFacts(
+    facts = ModelRow(
         name=LINEAR,
         stage=context.stage.name,
         format=floor.format,
+        score=scores[task.primary],
         scores=scores,
         **of_model(analysis, LINEAR),
         more_scores={

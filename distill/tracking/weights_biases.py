@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from distill.evaluation.ledger import ledger
-from distill.evaluation.results import as_results
+from distill.evaluation.results import ModelRow, Results
 from distill.recipe.run_models import STUDY
 from distill.recipe.schema import WandbConfig
 from distill.system import digest
@@ -116,29 +116,27 @@ def finish(loggers: Iterable[Logger]) -> None:
 
 
 def log_results(
-    config: WandbConfig | None, run_folder: Path, results: dict[str, Any], bundle: Path | None
+    config: WandbConfig | None, run_folder: Path, results: Results, bundle: Path | None
 ) -> None:
     """Add the final table and the model to W&B, as a run of the group of their own.
 
     Args:
         config: the recipe's ``track.wandb``.
         run_folder: the run folder.
-        results: the content of ``results.json``.
+        results: all models of the run.
         bundle: the folder that becomes the one model artifact.
 
     Raises:
         UserError: the mode is online and there is no API key.
     """
-    about: dict[str, Any] = {
-        name: results[name] for name in ("recipe", "task", "metric") if name in results
-    }
+    about = {"recipe": results.recipe, "task": results.task, "metric": results.metric}
     target = wandb_logger(config, recipe=about, run_folder=run_folder, stage="results")
     if target is None:
         return
     import wandb
 
     run = target.experiment
-    columns, rows = _table(results["models"])
+    columns, rows = _table(results.models)
     run.log({"results": wandb.Table(columns=[*columns], data=rows)})
     steps = _ledger(results)
     run.log({"ledger": wandb.Table(columns=[*steps[0]], data=[[*row.values()] for row in steps])})
@@ -157,7 +155,7 @@ def log_results(
     finish([target])
 
 
-def _ledger(results: dict[str, Any]) -> list[dict[str, Any]]:
+def _ledger(results: Results) -> list[dict[str, Any]]:
     """What each step paid and brought, a mapping a row."""
     return [
         {
@@ -178,19 +176,17 @@ def _ledger(results: dict[str, Any]) -> list[dict[str, Any]]:
             "faster_than_reference": step.against,
             "note": step.verdict,
         }
-        for step in ledger(as_results(results))
+        for step in ledger(results)
     ]
 
 
-def _table(models: list[dict[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+def _table(models: list[ModelRow]) -> tuple[list[str], list[list[Any]]]:
     """Columns and rows of the results: facts, then speed by cell (``b1_l32``)."""
     flat = []
     for model in models:
-        row = {name: model.get(name) for name in _COLUMNS}
-        for cell, found in model.get("latency_ms", {}).items():
-            row[f"latency_ms/{cell}"] = found["p50"]
-        for cell, value in model.get("throughput", {}).items():
-            row[f"throughput/{cell}"] = value
+        row = {name: getattr(model, name) for name in _COLUMNS}
+        row |= {f"latency_ms/{cell}": found.p50 for cell, found in model.latency_ms.items()}
+        row |= {f"throughput/{cell}": value for cell, value in model.throughput.items()}
         flat.append(row)
     columns = list(dict.fromkeys(name for row in flat for name in row))
     return columns, [[row.get(name) for name in columns] for row in flat]

@@ -8,8 +8,8 @@ import math
 import random
 from pathlib import Path
 
-from distill.evaluation.build import ModelFacts, build_results
-from distill.evaluation.results import write_results
+from distill.evaluation.build import build_results
+from distill.evaluation.results import ModelRow, Reference, Results, write_results
 
 RECIPE = """\
 recipe: 1
@@ -63,12 +63,19 @@ REFERENCE = ("bert-base", "", "transformers", None, 109.5e6, 85.6e6, 2.7e9, 438e
 def build_sample(
     models=MODELS, *, timed: bool = True, split: str = "test", reference: bool = False, **changes
 ):
-    facts, speed = [], {}
+    """The content of ``results.json``."""
+    rows, speed, other = [], {}, None
     others = [REFERENCE] if reference else []
     for name, stage, kind, score, params, bare, macs, size, one, many in [*models, *others]:
-        scores = {} if score is None else {"accuracy": score, "macro_f1": score - 0.01}
-        costs = (int(params), int(bare), int(macs), int(size))
-        facts.append(ModelFacts(name, stage, kind, scores, *costs))
+        facts = {
+            "name": name, "format": kind, "parameters": int(params),
+            "parameters_no_embeddings": int(bare), "macs": int(macs), "bytes": int(size),
+        }  # fmt: skip
+        if score is None:
+            other = Reference(**facts)
+        else:
+            scores = {"accuracy": score, "macro_f1": score - 0.01}
+            rows.append(ModelRow(stage=stage, score=score, scores=scores, **facts))
         speed[name] = {
             "latency_ms": {
                 "b1_l32": {"p50": one, "p95": one * 1.09},
@@ -81,8 +88,8 @@ def build_sample(
         "recipe": "quickstart", "task": "classification", "metric": "accuracy",
         "split": split, "machine": MACHINE,
     }  # fmt: skip
-    head["reference"] = facts.pop() if reference else None
-    return build_results(facts, speed if timed else {}, **(head | changes))
+    results = build_results(rows, speed if timed else {}, reference=other, **(head | changes))
+    return results.model_dump(by_alias=True, mode="json")
 
 
 def write_curves(path: Path) -> None:
@@ -135,7 +142,7 @@ def write_run(run: Path) -> Path:
     """Write a finished run's files into a new folder."""
     run.mkdir()
     (run / "recipe.yaml").write_text(RECIPE, "utf-8")
-    write_results(run / "results.json", build_sample())
+    write_results(run / "results.json", Results.model_validate(build_sample()))
     write_curves(run / "metrics.csv")
     for folder, kind, seconds, score, facts in STAGES:
         (run / folder).mkdir()

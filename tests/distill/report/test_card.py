@@ -5,9 +5,16 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from distill.evaluation.results import Results
 from distill.recipe.schema import Recipe
 from distill.report.card import make_card
 from distill.report.summary import summary
+
+
+@pytest.fixture
+def sample_results(sample_results):
+    """Results, not their file's content."""
+    return lambda *given, **changes: Results.model_validate(sample_results(*given, **changes))
 
 
 @pytest.fixture

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import pytest
+
 from distill.cli.main import main
 from distill.evaluation.results import Results
-from distill.report.ledger import ledger_cells, markdown_ledger, plain_ledger
+from distill.report.ledger import ledger_table, markdown_ledger, plain_ledger
+
+
+@pytest.fixture
+def sample_results(sample_results):
+    """Results, not their file's content."""
+    return lambda *given, **changes: Results.model_validate(sample_results(*given, **changes))
 
 
 def test_rows_and_the_second_1x(sample_results):
-    content = ledger_cells(Results.model_validate(sample_results(reference=True)))
-    assert content.header[-2:] == ["faster than bert-base", ""]
+    content = ledger_table(sample_results(reference=True))
+    assert content.header[-1] == "faster than bert-base"
     rows = {row[0]: dict(zip(content.header, row, strict=True)) for row in content.rows}
     assert next(iter(rows)) == "bert-base"
     assert rows["bert-base"]["accuracy"] == "-"
@@ -17,6 +25,13 @@ def test_rows_and_the_second_1x(sample_results):
     assert rows["onnx-int8"]["faster than bert-base"] == "79.0x"
     assert rows["teacher"]["faster than bert-base"] == "6.4x"
     assert {len(row) for row in content.rows} == {len(content.header)}
+
+
+def test_a_step_that_did_not_help_has_a_note(sample_results, sample_models):
+    *rest, last = sample_models
+    content = ledger_table(sample_results([*rest, (*last[:7], 70e6, 2.0, last[9])]))
+    assert content.header[-1] == "note"
+    assert [row[-1] for row in content.rows if row[-1]] == ["did not help: slower and larger"]
 
 
 def test_conditions_are_told(sample_results):

@@ -35,3 +35,11 @@ def test_the_others():
         "6.6 s", "1 min 0 s", "12 min 34 s", "2 h 1 min",
     ]  # fmt: skip
     assert numbers.score(0.80129) == "0.8013"
+
+
+def test_words_go_left_and_numbers_right():
+    assert numbers.align([["a", "b", "c"], ["long", "x", "10"]]) == ["a     b   c", "long  x  10"]
+
+
+def test_lines_have_no_blanks_at_the_end():
+    assert numbers.align([["a", "b"], ["long", ""]], words=2) == ["a     b", "long"]

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from distill.report.summary import changes, measured_on, notes, summary
+from distill.evaluation.results import Results
+from distill.report import summary as words
+from distill.report.summary import measured_on
+
+
+def summary(content):
+    return words.summary(Results.model_validate(content))
+
+
+def notes(content):
+    return words.notes(Results.model_validate(content))
+
+
+def changes(content):
+    return words.changes(Results.model_validate(content))
 
 
 def changed(models, name, **columns):

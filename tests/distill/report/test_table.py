@@ -7,7 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from distill.report.table import cells, plain_table, print_table
+from distill.evaluation.results import Results
+from distill.report.table import models_table, plain_table, print_table
 
 HEADER = [
     "model", "format", "accuracy", "retention", "params M", "MACs M", "size MB",
@@ -15,8 +16,14 @@ HEADER = [
 ]  # fmt: skip
 
 
+@pytest.fixture
+def sample_results(sample_results):
+    """Results, not their file's content."""
+    return lambda *given, **changes: Results.model_validate(sample_results(*given, **changes))
+
+
 def test_every_number_of_a_row(sample_results):
-    content = cells(sample_results())
+    content = models_table(sample_results())
     assert content.header == HEADER
     assert content.rows[-1] == [
         "onnx-int8", "onnx-int8", "0.8013", "96.4 %", "15.1", "101", "15.3",
@@ -25,7 +32,7 @@ def test_every_number_of_a_row(sample_results):
 
 
 def test_without_timing_the_columns_of_speed_are_left_out(sample_results):
-    content = cells(sample_results(timed=False))
+    content = models_table(sample_results(timed=False))
     assert content.header == [*HEADER[:7], "smaller"]
     assert {len(row) for row in content.rows} == {8}
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from lightning.pytorch.loggers import WandbLogger
 
+from distill.evaluation.results import Results
 from distill.recipe.schema import WandbConfig
 from distill.system.errors import UserError
 from distill.tracking.weights_biases import finish, log_results, wandb_logger
@@ -35,7 +36,7 @@ MODEL = {
     "throughput": {"b32_l32": 400.0},
 }
 HEAD = {"schema": 2, "recipe": "tiny", "task": "classification", "metric": "accuracy"}
-RESULTS = {**HEAD, "split": "test", "machine": {}, "models": [MODEL]}
+RESULTS = Results.model_validate({**HEAD, "split": "test", "machine": {}, "models": [MODEL]})
 
 
 def records(path: Path) -> Iterator[Any]:
@@ -161,6 +162,7 @@ def test_online_without_a_key_is_one_line_and_no_prompt(run_folder: Path, tmp_pa
     code = f"""
 from pathlib import Path
 from distill.system.errors import UserError
+from distill.evaluation.results import Results
 from distill.recipe.schema import WandbConfig
 from distill.tracking.weights_biases import wandb_logger
 try:

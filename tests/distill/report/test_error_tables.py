@@ -1,4 +1,4 @@
-"""The report's mistakes: drawn from what was kept, in the way that fits the labels."""
+"""The report's error analysis: drawn from what was kept, in the way that fits the labels."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def test_few_labels_are_a_table_with_every_count(measured):
             count = int(((found.targets == true) & (chosen == said)).sum())
             kind = "right" if true == said else "wrong"
             assert re.search(rf'<td class="{kind}" style="[^"]*" title="[^"]*">{count}</td>', page)
-    assert 'class="confusion"' not in page
+    assert 'alt="Confusion matrix' not in page
     assert "Confused most" not in page  # two labels: the table says it all
 
 
 def test_more_labels_are_a_map_with_the_worst_pairs_beside_it(measured):
     found = kept(tuple(f"label{k}" for k in range(20)), 900)
     page = measured(found)
-    assert 'class="confusion"' in page
+    assert 'alt="Confusion matrix of 20 labels' in page
     assert "Confused most" in page
     told = of_final(found)["confusion"]
     worst = max(
@@ -91,7 +91,7 @@ def test_more_labels_are_a_map_with_the_worst_pairs_beside_it(measured):
 
 def test_very_many_labels_are_the_worst_pairs_and_the_worst_labels(measured):
     page = measured(kept(tuple(f"label{k}" for k in range(80)), 2000))
-    assert 'class="confusion"' not in page
+    assert 'alt="Confusion matrix' not in page
     assert "The 24 of 80 labels with the lowest F1" in page
     assert page.count('scope="row">label') == 24 + 12
 
@@ -103,7 +103,7 @@ def test_every_model_has_its_calibration_error(measured):
     for name in found.models:
         ece = of_model(found, name)["calibration"].ece
         assert re.search(rf"</span>{name}</th><td>{ece:.4f}</td>", body), name
-    assert 'aria-label="Reliability, calibration errors: teacher' in body
+    assert 'alt="Reliability, calibration errors: teacher' in body
 
 
 def test_disagreements_have_text_label_and_both_answers(measured):
@@ -139,7 +139,7 @@ def test_numbers_are_points(measured):
 
 def test_runs_measured_before_have_none_of_it(finished_run):
     page = render_report(finished_run).read_text("utf-8")
-    for section in ("mistakes", "calibration", "disagreements"):
+    for section in ("errors", "calibration", "disagreements"):
         assert f'id="{section}"' not in page
 
 

@@ -1,7 +1,6 @@
-"""What the report tells of mistakes: confusions, scores by label, calibration, disagreements.
+"""The report's error analysis: confusions, scores by label, calibration, disagreements.
 
-Everything is made of ``results.json`` and of the files that the evaluate stage left; a run that was
-measured before these were kept has none of it.
+Everything is made of ``results.json`` and of the files that the evaluate stage left.
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ from typing import Any
 
 from markupsafe import Markup
 
+from distill.evaluation.error_analysis import read_predictions
 from distill.evaluation.parts import Confusion, Disagreement, LabelScore
 from distill.evaluation.results import BASELINE, TEACHER, ModelRow, Results, is_teacher
 from distill.report import numbers
-from distill.report.charts import kind_of
-from distill.report.mistake_charts import confusion_map, reliability_chart, scatter_chart
+from distill.report.error_figures import confusion_chart, reliability_chart, scatter_chart
+from distill.report.figures import kind_of
 from distill.report.run_data import RunData
 from distill.tasks import decoder_class
 
@@ -29,16 +29,17 @@ _MOST_LABELS = 24
 _SHOWN, _BEFORE = 320, 100
 
 
-def mistakes(run: RunData) -> dict[str, Any]:
-    """What the template needs; every entry is empty where there is nothing to tell."""
+def error_sections(run: RunData) -> dict[str, Any]:
+    """What the template needs; every entry is empty where there is nothing to show."""
     results = run.results
     if results is None:
-        return dict.fromkeys(("confusions", "by_label", "honest", "differ", "scatter", "words"))
+        names = ("confusions", "by_label", "calibration", "differ", "scatter", "words")
+        return dict.fromkeys(names)
     return {
         "words": decoder_class(results.task).words,
         "confusions": _confusions(results),
         "by_label": _by_label(results),
-        "honest": _calibrations(results),
+        "calibration": _calibrations(results),
         "differ": _disagreements(results, run.disagreements),
         "scatter": _scatter(run),
     }
@@ -49,17 +50,17 @@ def _confusions(results: Results) -> dict[str, Any] | None:
     if found is None:
         return None
     labels = list(results.final.label_scores) or list(found.rows)
-    # What is said in the place of entities is not only their types.
+    # What is predicted in the place of entities is not only their types.
     others = {name for true, row in found.rows.items() for name in (true, *row)} - set(labels)
     labels += sorted(others)
-    matrix = [[found.rows.get(true, {}).get(said, 0) for said in labels] for true in labels]
+    matrix = [[found.rows.get(true, {}).get(guess, 0) for guess in labels] for true in labels]
     numbered = len(labels) <= _NUMBERED
     drawn = not numbered and len(labels) <= _DRAWN
     rows = [_row(true, matrix[at], at) for at, true in enumerate(labels)]
     return {
         "labels": labels if numbered else [],
         "rows": rows if numbered else [],
-        "map": Markup(confusion_map(matrix, labels)) if drawn else None,
+        "chart": confusion_chart(matrix, labels) if drawn else None,
         "pairs": _pairs(found) if len(labels) > 2 else [],
         "count": len(labels),
     }
@@ -73,11 +74,11 @@ def _row(true: str, counts: Sequence[int], at: int) -> dict[str, Any]:
         "cells": [
             {
                 "count": f"{count:,}" if count else "",
-                "kind": "right" if said == at else "wrong",
-                "color": _color(count / whole if whole else 0.0, right=said == at),
-                "told": f"{count / whole:.1%}" if whole else "",
+                "kind": "right" if guess == at else "wrong",
+                "color": _color(count / whole if whole else 0.0, right=guess == at),
+                "share": f"{count / whole:.1%}" if whole else "",
             }
-            for said, count in enumerate(counts)
+            for guess, count in enumerate(counts)
         ],
     }
 
@@ -91,15 +92,15 @@ def _color(share: float, *, right: bool) -> str:
 def _pairs(found: Confusion) -> list[list[str]]:
     """The pairs of labels that are confused most."""
     every = [
-        (count, true, said, sum(row.values()))
+        (count, true, guess, sum(row.values()))
         for true, row in found.rows.items()
-        for said, count in row.items()
-        if said != true
+        for guess, count in row.items()
+        if guess != true
     ]
     every.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
     return [
-        [true, said, f"{count:,}", numbers.percent(count / whole)]
-        for count, true, said, whole in every[:_MOST_PAIRS]
+        [true, guess, f"{count:,}", numbers.percent(count / whole)]
+        for count, true, guess, whole in every[:_MOST_PAIRS]
     ]
 
 
@@ -107,18 +108,18 @@ def _by_label(results: Results) -> dict[str, Any] | None:
     scores = results.final.label_scores
     if not scores:
         return None
-    teacher = results.teacher.label_scores
-    bars = results.final.thresholds
+    teacher = results.teacher.label_scores if results.final.name != TEACHER else {}
+    thresholds = results.final.thresholds
     ordered = sorted(scores, key=lambda label: scores[label].f1)
     shown = ordered[:_MOST_LABELS] if len(scores) > _MOST_LABELS else list(scores)
+    header = ["precision", "recall", "F1", *(["F1 - teacher's"] if teacher else [])]
     return {
-        "model": results.final.name,
         "cut": len(scores) > _MOST_LABELS,
         "count": len(scores),
-        "compared": bool(teacher) and results.final.name != TEACHER,
-        "bars": bool(bars),
+        "header": [*header, *(["given above"] if thresholds else [])],
         "rows": [
-            _label_row(label, scores, teacher) + ([f"{bars[label]:.2f}"] if bars else [])
+            _label_row(label, scores, teacher)
+            + ([f"{thresholds[label]:.2f}"] if thresholds else [])
             for label in shown
         ],
     }
@@ -139,12 +140,13 @@ def _calibrations(results: Results) -> dict[str, Any] | None:
         return None
     drawn = [row for row in rows if _is_drawn(results, row)]
     return {
+        "kinds": [kind_of(row) for row in rows],
         "rows": [
-            [kind_of(row), row.name, numbers.score(row.calibration.ece), *_sureness(row)]
+            [row.name, numbers.score(row.calibration.ece), *_sureness(row)]
             for row in rows
             if row.calibration is not None
         ],
-        "chart": Markup(reliability_chart(drawn)),
+        "chart": reliability_chart(drawn),
     }
 
 
@@ -170,7 +172,7 @@ def _disagreements(results: Results, rows: Sequence[dict[str, Any]]) -> dict[str
         return None
     return {
         "model": results.final.name,
-        "told": _told(found) if found else "",
+        "counts": _counts(found) if found else "",
         "rows": [
             {
                 "text": " | ".join(_texts(row)),
@@ -198,7 +200,7 @@ def _texts(row: Mapping[str, Any]) -> list[str]:
     return [*texts, f"{before}{pair[first:last]}{after}"]
 
 
-def _told(found: Disagreement) -> str:
+def _counts(found: Disagreement) -> str:
     if not found.rows:
         return "Teacher and final model agree on every row"
     return (
@@ -225,7 +227,5 @@ def _scatter(run: RunData) -> Markup | None:
     scatter = decoder_class(run.results.task).words.scatter
     if scatter is None:
         return None
-    from distill.evaluation.error_analysis import read_predictions
-
     predictions = read_predictions(run.predictions)
-    return Markup(scatter_chart(predictions, run.results.final.name, scatter))
+    return scatter_chart(predictions, run.results.final.name, scatter)
