@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.models.bert.modeling_bert import eager_attention_forward
 
 from distill.system.errors import ModelError
-from students.family import MODEL_TYPES, Family, family_of
+from students.family import FAMILIES, MODEL_TYPES, TEACHERS, Family, family_of
 
 #: What a model may be called with.
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -118,8 +118,39 @@ class Anatomy:
 
     @property
     def parts(self) -> list[Layer]:
-        """The layers by what their parts do."""
+        """The layers by what their parts do.
+
+        Raises:
+            ModelError: the family only teaches.
+        """
+        if self.family.name in TEACHERS:
+            raise ModelError(
+                f"a {type(self.encoder).__name__} can teach, and is not pruned or rebuilt itself; "
+                f"model types that are: {', '.join(FAMILIES)}"
+            )
         return [Layer(layer, self.family) for layer in self.layers]
+
+    @property
+    def attentions(self) -> list[nn.Module]:
+        """The self-attention module of each layer; layers may share one."""
+        return [layer.get_submodule(self.family.attention) for layer in self.layers]
+
+    @property
+    def outputs(self) -> list[nn.Module]:
+        """The module whose output is the hidden state of each layer; layers may share one."""
+        found = list(self.layers)
+        for number, path in self.family.behind:
+            module = inner(self.encoder, path)
+            if module is not None:
+                found[number - 1 if number > 0 else number] = module
+        return found
+
+    @property
+    def heads_left(self) -> list[int]:
+        """Attention heads of each layer; a pruned one may have fewer than the config says."""
+        if self.family.name in TEACHERS:
+            return [self.heads] * self.depth
+        return [layer.heads for layer in self.parts]
 
     def replace_layers(self, layers: nn.ModuleList) -> None:
         """Put others in the place of the encoder's layers."""
@@ -135,6 +166,14 @@ class Anatomy:
         given = {name: tensor for name, tensor in inputs.items() if name != "attention_mask"}
         embedded = self.embeddings(**given)
         return cast(Tensor, embedded if self.projection is None else self.projection(embedded))
+
+
+def inner(module: nn.Module, path: str | None) -> nn.Module | None:
+    """A module inside another by its path; ``None`` where there is none."""
+    try:
+        return module.get_submodule(path) if path else None
+    except AttributeError:
+        return None
 
 
 def _linear(layer: nn.Module, path: str) -> nn.Linear:
@@ -174,11 +213,14 @@ def anatomy(model: nn.Module) -> Anatomy:
     encoder = encoder_of(model)
     family = family_of(encoder.config.model_type)
     layers = cast(nn.ModuleList, encoder.get_submodule(family.layers))
+    if family.shared:
+        depth, groups = int(encoder.config.num_hidden_layers), list(layers)
+        layers = nn.ModuleList([groups[i * len(groups) // depth] for i in range(depth)])
     return Anatomy(
         family=family,
         encoder=encoder,
         embeddings=cast(nn.Module, encoder.embeddings),
-        projection=getattr(encoder, family.projection, None),
+        projection=inner(encoder, family.projection),
         layers=layers,
         depth=len(layers),
         hidden=encoder.config.hidden_size,

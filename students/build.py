@@ -9,9 +9,10 @@ from typing import Literal
 import torch
 from transformers import BertConfig, BertModel, PreTrainedConfig, PreTrainedModel
 
+from distill.recipe.model_shapes import student_positions
 from distill.recipe.run_models import model_of_run
 from distill.system.errors import ModelError
-from students.family import FAMILIES
+from students.family import FAMILIES, PRUNED, TEACHERS, family_of
 from students.folder import check_folder, read_config
 from students.from_folder import load_encoder_into
 from students.from_teacher import choose_layers, copy_weights
@@ -39,6 +40,8 @@ def build_student(
 ) -> PreTrainedModel:
     """A model of ``size`` with the teacher's vocabulary, labels and problem type.
 
+    It is of the teacher's family, or a BERT where that family only teaches.
+
     ``teacher-layers`` copies embeddings, chosen layers, pooler and classifier. Where the student
     is narrower, leading dimensions are kept: of the hidden width, of the feed-forward neurons,
     and inside each head (312 of 384 with 12 heads keeps 26 of each head's 32); LayerNorm gains
@@ -46,8 +49,7 @@ def build_student(
     value are kept. What is not copied is drawn from ``seed``, whatever was drawn before.
 
     Args:
-        teacher: a model of one of :data:`~students.family.FAMILIES`, whose family the student is
-            of; it is not changed.
+        teacher: an unpruned model; it is not changed.
         size: the student's size.
         init: ``teacher-layers``, ``random``, or the folder of a model, or of a run that made one,
             whose encoder is taken.
@@ -58,18 +60,21 @@ def build_student(
         own_vocabulary: whether the folder's vocabulary is taken instead of the teacher's.
 
     Raises:
-        ModelError: the teacher is pruned or of another family, the student does not fit into it, or
-            the folder holds another size.
+        ModelError: the teacher is pruned, the student does not fit into it, or the folder holds
+            another size.
 
     Example:
         >>> build_student(teacher, resolve_size("3x384"), init="teacher-layers", seed=42)
     """
-    if teacher.config.model_type not in FAMILIES:
+    kind = teacher.config.model_type
+    if kind.startswith(PRUNED):
         raise ModelError(
-            f"a student is built from one of {', '.join(FAMILIES)}, not from a "
-            f"'{teacher.config.model_type}'"
+            f"a student is built from one of {', '.join((*FAMILIES, *TEACHERS))}, not from a "
+            f"'{kind}'"
         )
-    config = _student_config(teacher, size)
+    if size.hidden % size.heads:
+        raise ModelError(f"size '{size.name}': {size.heads} heads do not divide {size.hidden}")
+    config = (_student_config if kind in FAMILIES else _bert_config)(teacher, size)
     if own_vocabulary:
         found = read_config(check_folder(model_of_run(Path(init))))
         config.update({name: found[name] for name in _VOCABULARY if name in found})
@@ -81,16 +86,33 @@ def build_student(
     if init == "random":
         return student
     if init == "teacher-layers":
-        chosen = choose_layers(layers, size.layers, teacher.config.num_hidden_layers)
+        depth = teacher.config.num_hidden_layers
+        chosen = choose_layers(layers, size.layers, depth) if family_of(kind).up else None
         copy_weights(teacher, student, chosen)
         return student
     load_encoder_into(student, Path(init), size)
     return student
 
 
+def _bert_config(teacher: PreTrainedModel, size: Size) -> PreTrainedConfig:
+    """The config of a BERT that reads a teacher's tokens."""
+    theirs = teacher.config.to_dict()
+    names = ("id2label", "label2id", "problem_type", POOLING, "pad_token_id", "hidden_act")
+    return BertConfig.from_dict(
+        {name: theirs[name] for name in names if theirs.get(name) is not None}
+        | {
+            "vocab_size": teacher.get_input_embeddings().num_embeddings,
+            "type_vocab_size": max(1, int(theirs.get("type_vocab_size") or 0)),
+            "max_position_embeddings": student_positions(theirs),
+            "num_hidden_layers": size.layers,
+            "hidden_size": size.hidden,
+            "num_attention_heads": size.heads,
+            "intermediate_size": size.ffn,
+        }
+    )
+
+
 def _student_config(teacher: PreTrainedModel, size: Size) -> PreTrainedConfig:
-    if size.hidden % size.heads:
-        raise ModelError(f"size '{size.name}': {size.heads} heads do not divide {size.hidden}")
     # What the family's config knows, and no more: where the teacher came from, code that came with
     # it and switches of old versions say nothing of the student.
     kind: type[PreTrainedConfig] = type(teacher.config)

@@ -1,8 +1,9 @@
 """The families of encoders: where the parts of a model lie, and what they are called there.
 
 Everything that needs a module of a model by its name takes the name from here, so that a family is
-one entry of :data:`FAMILIES`. All of them normalise behind each block (post-norm) and compute
-attention through ``transformers``' attention interface; their scores are ``q k^T / sqrt(d)``.
+one entry. Those of :data:`FAMILIES` are teachers and students: they normalise behind each block
+(post-norm) and compute attention through ``transformers``' attention interface; their scores are
+``q k^T / sqrt(d)``. Those of :data:`TEACHERS` are built otherwise; their students are BERTs.
 
 The file needs nothing but Python: it is copied into saved folders beside ``pruned.py``.
 """
@@ -19,6 +20,8 @@ PRUNED = "pruned_"
 @dataclass(frozen=True)
 class Family:
     """Names of a family's modules and settings.
+
+    An empty path means that there is no such part, or none that means what it does in the others.
 
     Args:
         name: ``config.model_type``.
@@ -47,6 +50,15 @@ class Family:
         mlm: the masked-language head, where it is one module.
         nsp: the head that tells whether a text follows another.
         pretraining: what names of weights of its heads of pre-training begin with.
+        words: the table of word embeddings, in the encoder, like all that follow.
+        positions: of positions.
+        types: of types of tokens.
+        embedding_norm: the LayerNorm over their sum.
+        shared: whether ``layers`` are fewer than the config's layers, which take turns in them.
+        behind: modules that belong to a layer, where there are, by its number from 1 or -1 for the
+            last: their output is its hidden state.
+        scores: where the model does not go through the attention interface, how it computes
+            scores: a key of :data:`students.scores.SCORES`.
     """
 
     name: str
@@ -72,6 +84,13 @@ class Family:
     mlm: str | None = None
     nsp: str | None = None
     pretraining: tuple[str, ...] = ("lm_head.",)
+    words: str = "embeddings.word_embeddings"
+    positions: str = "embeddings.position_embeddings"
+    types: str = "embeddings.token_type_embeddings"
+    embedding_norm: str = "embeddings.LayerNorm"
+    shared: bool = False
+    behind: tuple[tuple[int, str], ...] = ()
+    scores: str | None = None
 
 
 #: Sequence classifiers that have a dense layer in the head and no pooler.
@@ -119,8 +138,77 @@ FAMILIES: dict[str, Family] = {
         ),
     )
 }
-#: Values of ``config.model_type`` that work, pruned models among them.
-MODEL_TYPES = (*FAMILIES, *(f"{PRUNED}{name}" for name in FAMILIES))
+#: What a model that normalises in front of each block and gates its neurons has otherwise.
+_OWN_LAYERS: dict[str, Any] = dict.fromkeys(
+    ("query", "key", "value", "out", "out_norm", "up", "activation", "down", "down_norm"), ""
+)
+#: Families that teach all signals; their students are of the family :data:`STUDENT`.
+TEACHERS: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family(
+            "mpnet",
+            "MPNet",
+            scores="position_bias",
+            attention="attention.attn",
+            query="attention.attn.q",
+            key="attention.attn.k",
+            value="attention.attn.v",
+            out="attention.attn.o",
+            out_norm="attention.LayerNorm",
+            **_OWN_DENSE,
+        ),
+        Family(
+            "albert",
+            "Albert",
+            layers="encoder.albert_layer_groups",
+            shared=True,
+            attention="albert_layers.0.attention",
+            query="albert_layers.0.attention.query",
+            key="albert_layers.0.attention.key",
+            value="albert_layers.0.attention.value",
+            out="albert_layers.0.attention.dense",
+            out_norm="albert_layers.0.attention.LayerNorm",
+            up="albert_layers.0.ffn",
+            activation="albert_layers.0.activation",
+            down="albert_layers.0.ffn_output",
+            down_norm="albert_layers.0.full_layer_layer_norm",
+            dense="pooler",
+            projection="encoder.embedding_hidden_mapping_in",
+            embedding_norm="",  # over the narrow embeddings, in front of the projection
+            pretraining=("predictions.", "sop_classifier."),
+        ),
+        Family(
+            "deberta-v2",
+            "DebertaV2",
+            scores="disentangled",
+            query="attention.self.query_proj",
+            key="attention.self.key_proj",
+            value="attention.self.value_proj",
+            dense="",  # has another activation behind it than a BERT's
+            behind=((1, "encoder.conv"),),
+            pretraining=("cls.", "lm_predictions.", "mask_predictions.", "lm_head."),
+        ),
+        Family(
+            "modernbert",
+            "ModernBert",
+            layers="layers",
+            attention="attn",
+            **_OWN_LAYERS,
+            dense="",
+            words="embeddings.tok_embeddings",
+            positions="",
+            types="",
+            embedding_norm="embeddings.norm",
+            behind=((-1, "final_norm"),),
+            pretraining=("head.", "decoder."),
+        ),
+    )
+}
+#: The family of students whose teacher is of none of :data:`FAMILIES`.
+STUDENT = "bert"
+#: Values of ``config.model_type`` whose signals can be captured, pruned models among them.
+MODEL_TYPES = (*FAMILIES, *(f"{PRUNED}{name}" for name in FAMILIES), *TEACHERS)
 
 #: A model of another family: nothing is known of its parts.
 _OTHER = Family("", "", layers="", attention="", dense="", classifier="", pretraining=())
@@ -131,4 +219,4 @@ def family_of(model_type: str) -> Family:
 
     Of one that is none of :data:`MODEL_TYPES` all paths are empty.
     """
-    return FAMILIES.get(model_type.removeprefix(PRUNED), _OTHER)
+    return {**TEACHERS, **FAMILIES}.get(model_type.removeprefix(PRUNED), _OTHER)

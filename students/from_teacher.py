@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from distill.recipe.model_shapes import unread_positions
 from distill.system.errors import ModelError
-from students.anatomy import anatomy
-from students.family import family_of
+from students.anatomy import anatomy, inner
+from students.family import Family, family_of
 
 
 def axes_of(model: PreTrainedModel, module: str) -> tuple[str, ...]:
@@ -114,40 +116,92 @@ def choose_layers(
     )
 
 
-def copy_weights(teacher: PreTrainedModel, student: PreTrainedModel, chosen: Sequence[int]) -> None:
-    """Copy what the teacher has of the student's parameters, cut to the student's width."""
+def copy_weights(
+    teacher: PreTrainedModel, student: PreTrainedModel, chosen: Sequence[int] | None
+) -> None:
+    """Copy what the teacher has of the student's parameters, cut to the student's width.
+
+    Args:
+        teacher: left as it is.
+        student: changed in place.
+        chosen: the teacher's layer, counted from 1, for each of the student's; ``None`` copies no
+            layers.
+    """
     cut = _cut(teacher.config, student.config)
-    layers = f"{family_of(teacher.config.model_type).layers}."
-    source = {
-        name.removeprefix(f"{teacher.base_model_prefix}."): parameter
-        for name, parameter in teacher.named_parameters()
-    }
+    theirs, ours = family_of(teacher.config.model_type), family_of(student.config.model_type)
     with torch.no_grad():
         for name, parameter in student.named_parameters():
-            place = _teacher_name(
-                name.removeprefix(f"{student.base_model_prefix}."), chosen, layers=layers
-            )
-            # A bare encoder has no classifier, and may have no pooler: those stay as drawn.
-            if place in source:
-                axes = axes_of(teacher, place.rpartition(".")[0])
-                parameter.copy_(cut.of(source[place].detach(), axes))
+            place, _, kind = name.removeprefix(f"{student.base_model_prefix}.").rpartition(".")
+            source = _source(teacher, place, chosen, ours=ours)
+            weight = getattr(source, kind, None)
+            # A bare encoder has no classifier, and may have no pooler: those stay as drawn, and so
+            # does what the teacher's family does not have or has in another shape.
+            if not isinstance(weight, Tensor):
+                continue
+            weight = weight.detach()
+            if place == ours.positions:
+                weight = _read_positions(weight, teacher, student)
+            if theirs is not ours and place in (ours.words, ours.positions, ours.types):
+                weight = _at_full_width(weight, teacher)
+            found = cut.of(weight, axes_of(student, place))
+            if found.shape == parameter.shape:
+                parameter.copy_(found)
 
 
-def _teacher_name(name: str, chosen: Sequence[int], *, layers: str) -> str:
-    """``encoder.layer.0.x`` of the student as the teacher names what it is copied from."""
-    if not name.startswith(layers):
-        return name
-    number, _, rest = name.removeprefix(layers).partition(".")
-    return f"{layers}{chosen[int(number)] - 1}.{rest}"
+#: What a layer of every family has, where its family names it.
+_PARTS = ("query", "key", "value", "out", "out_norm", "up", "down", "down_norm")
+
+
+def _source(
+    teacher: PreTrainedModel, place: str, chosen: Sequence[int] | None, *, ours: Family
+) -> nn.Module | None:
+    """The teacher's module that does what the student's at ``place`` does.
+
+    Args:
+        teacher: whose.
+        place: a module's path in the student, without the encoder's own name.
+        chosen: see :func:`copy_weights`.
+        ours: the student's family.
+    """
+    theirs = family_of(teacher.config.model_type)
+    if place.startswith(f"{ours.layers}."):
+        if chosen is None:
+            return None
+        number, _, path = place.removeprefix(f"{ours.layers}.").partition(".")
+        known = {getattr(ours, part): getattr(theirs, part) for part in _PARTS}
+        layer = anatomy(teacher).layers[chosen[int(number)] - 1]
+        return inner(layer, known.get(path))
+    outside = ("positions", "types", "embedding_norm", "dense", "classifier")
+    if place == ours.words:
+        return teacher.get_input_embeddings()
+    known = {getattr(ours, part): getattr(theirs, part) for part in outside}
+    path = known.get(place, place)
+    return inner(teacher.base_model, path) or inner(teacher, path)
+
+
+def _read_positions(table: Tensor, teacher: PreTrainedModel, student: PreTrainedModel) -> Tensor:
+    """The rows of a teacher's table of positions that stand for the student's."""
+    first = sum(
+        sign * unread_positions(model.config.to_dict())
+        for sign, model in ((1, teacher), (-1, student))
+    )
+    return table[max(first, 0) :][: student.config.max_position_embeddings]
+
+
+def _at_full_width(table: Tensor, teacher: PreTrainedModel) -> Tensor:
+    """Narrow embeddings (V, E) brought to the hidden width, as the teacher does; (V, D)."""
+    projection = anatomy(teacher).projection
+    return table if projection is None else table @ cast(Tensor, projection.weight).T
 
 
 def _cut(teacher: PreTrainedConfig, student: PreTrainedConfig) -> _Cut:
-    ffn = family_of(teacher.model_type).ffn_size
-    for what, ours, theirs in (
-        ("wide", student.hidden_size, teacher.hidden_size),
-        ("wide in its feed-forward part", getattr(student, ffn), getattr(teacher, ffn)),
+    ffn = int(getattr(student, family_of(student.model_type).ffn_size))
+    family = family_of(teacher.model_type)
+    for what, ours, theirs, copied in (
+        ("wide", student.hidden_size, teacher.hidden_size, True),
+        ("wide in its feed-forward part", ffn, getattr(teacher, family.ffn_size), bool(family.up)),
     ):
-        if ours > theirs:
+        if ours > theirs and copied:
             raise ModelError(
                 f"student.init: a student {ours} {what} cannot be cut from a teacher {theirs} "
                 f"{what}; use at most {theirs}, init: random, or a folder"
@@ -160,4 +214,4 @@ def _cut(teacher: PreTrainedConfig, student: PreTrainedConfig) -> _Cut:
         rows = rows.flatten()
     else:
         rows = hidden
-    return _Cut(hidden=hidden, heads=rows, ffn=torch.arange(getattr(student, ffn)))
+    return _Cut(hidden=hidden, heads=rows, ffn=torch.arange(ffn))

@@ -15,7 +15,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from distill.recipe.model_shapes import usable_positions
 from distill.system.errors import ModelError
-from students.anatomy import anatomy, inputs_of
+from students.anatomy import anatomy, inner, inputs_of
 from students.family import PRUNED, family_of
 from students.pooling import DENSE, POOLING, sentence_vectors
 from students.pruned import AUTO, pruned_class
@@ -94,19 +94,12 @@ def positions_of(model: PreTrainedModel) -> int:
 
 def masked_head(model: nn.Module) -> nn.Module | None:
     """The masked-language head: from hidden states (..., D) to logits (..., V)."""
-    return _inner(model, anatomy(model).family.mlm)
+    return inner(model, anatomy(model).family.mlm)
 
 
 def relation_head(model: nn.Module) -> nn.Module | None:
     """The head that tells whether a text follows another: from the pooler (B, D) to (B, 2)."""
-    return _inner(model, anatomy(model).family.nsp)
-
-
-def _inner(model: nn.Module, path: str | None) -> nn.Module | None:
-    try:
-        return None if path is None else model.get_submodule(path)
-    except AttributeError:
-        return None
+    return inner(model, anatomy(model).family.nsp)
 
 
 def head_of(model: PreTrainedModel | PreTrainedConfig) -> str:

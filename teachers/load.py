@@ -27,7 +27,7 @@ from distill.recipe.run_models import model_of_run, sentence_root
 from distill.system.errors import ModelError
 from students.family import MODEL_TYPES, family_of
 from students.folder import check_folder, loading, read_config
-from students.heads import PARAMETERS, activation_of, last_linear
+from students.heads import activation_of, last_linear
 from students.pooling import DENSE, POOLING, sentence_class
 from students.sentence_modules import SentenceModules, prepared, read_modules
 from students.weights import check_loaded, find_head
@@ -178,9 +178,9 @@ def load_teacher(
         raise ModelError(f"{source}: a new head needs the task's labels")
     name_labels(config, labels)
     config.problem_type = problem_type
-    dense = family_of(config.model_type).dense.partition(".")[0]
     model, info = _read(source, config, options, head=head)
-    optional = (f"{PARAMETERS[head]}.", "pooler.", f"{dense}.")
+    heads = [name for name, _ in model.named_children() if name != model.base_model_prefix]
+    optional = ("pooler.", *(f"{name}." for name in heads))
     check_loaded(source, model, info, optional=optional, keeps_head=False)
     _new_head(last_linear(model), config)
     return cast(PreTrainedModel, model.eval())

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from distill.capture.collector import Collector, Complete, our_attention, register
+from distill.capture.collector import Collector, Complete, heard, register, turns
 from distill.capture.signals import Signals
 from distill.system.errors import ModelError
 from students.anatomy import Anatomy, anatomy, inputs_of
@@ -112,8 +112,9 @@ class Capture:
                 "the attention and relations objectives out"
             )
         collector = Collector(
-            {parts.parts[layer - 1].attention: layer for layer in self.attention},
-            {parts.parts[layer - 1].attention: layer for layer in self.vectors},
+            parts.attentions,
+            attention=self.attention,
+            vectors=self.vectors,
             pending=self._pending,
             stop=not self.logits,
         )
@@ -133,14 +134,13 @@ class Capture:
         with ExitStack() as stack:
             if self.embedding:
                 stack.enter_context(_hook(parts.embedded, collector.saw_embedding))
-            for layer in self.hidden:
-                stack.enter_context(_hook(parts.layers[layer - 1], collector.saw_hidden(layer)))
+            for module, layers in turns(parts.outputs).items() if self.hidden else ():
+                stack.enter_context(_hook(module, collector.saw_hidden(layers, self.hidden)))
             if self.mlm is not None:
                 stack.enter_context(_only_masked(self.mlm, masked))
                 stack.enter_context(_hook(self.mlm, collector.saw_mlm))
             if self._ours:
-                stack.enter_context(collector.listening())
-                stack.enter_context(our_attention(self.model))
+                stack.enter_context(heard(parts, collector))
             yield
 
     def _checked(self, signals: Signals, output: Any, mask: Tensor | None) -> Signals:

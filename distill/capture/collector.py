@@ -3,26 +3,28 @@
 Scores come through transformers' attention registry: the function registered here calls SDPA for
 the output and works out ``q k^T * scale`` where a score is wanted, so that logits stay what they
 are with SDPA. ``output_attentions`` would not do: it gives probabilities, of every layer, from
-the slow eager path.
+the slow eager path. What does not go through the registry is heard with hooks on its q, k and v.
 
 Legend: B batch, L length, H heads, d head width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import inspect
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from distill.capture.signals import Signals
-from students.anatomy import encoder_of
+from students.anatomy import Anatomy
+from students.scores import SCORES
 
 #: The name of our attention function in transformers' registry.
 ATTENTION = "distill_scores"
@@ -36,21 +38,24 @@ class Collector:
     """Gathers the signals of one forward pass and ends it when none is missing.
 
     Args:
-        attention: the self-attention modules whose scores are wanted, and their layer.
-        vectors: those whose queries, keys and values are wanted, and their layer.
+        modules: the self-attention module of each layer; layers may share one.
+        attention: layers, counted from 1, whose scores are wanted.
+        vectors: layers whose queries, keys and values are wanted.
         pending: how many signals are still to come.
         stop: end the forward pass when none is.
     """
 
     def __init__(
         self,
-        attention: Mapping[nn.Module, int],
-        vectors: Mapping[nn.Module, int],
+        modules: Sequence[nn.Module],
         *,
+        attention: Collection[int],
+        vectors: Collection[int],
         pending: int,
         stop: bool,
     ) -> None:
         self.signals = Signals()
+        self._turns = turns(modules)
         self._attention = attention
         self._vectors = vectors
         self._pending = pending
@@ -75,43 +80,62 @@ class Collector:
         self.signals.embedding = output
         self._arrived()
 
-    def saw_hidden(self, layer: int) -> Callable[[nn.Module, Any, Any], None]:
-        """A hook that takes the output of a layer."""
+    def saw_hidden(
+        self, layers: Iterator[int], wanted: Collection[int]
+    ) -> Callable[[nn.Module, Any, Any], None]:
+        """A hook that takes the outputs of a module.
+
+        Args:
+            layers: the layer that each of its calls is the output of.
+            wanted: layers whose output is taken.
+        """
 
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
-            self.signals.hidden[layer] = output[0] if isinstance(output, tuple) else output
-            self._arrived()
+            layer = next(layers)
+            if layer in wanted:
+                self.signals.hidden[layer] = output[0] if isinstance(output, tuple) else output
+                self._arrived()
 
         return hook
 
-    def saw_vectors(self, module: nn.Module, query: Tensor, key: Tensor, value: Tensor) -> None:
-        """Take queries, keys and values, if they are wanted of this module."""
-        layer = self._vectors.get(module)
-        if layer is None:
-            return
-        self.signals.queries[layer] = query  # (B, H, L, d)
-        self.signals.keys[layer] = key
-        self.signals.values[layer] = value
-        self._arrived()
-
     def saw_attention(
-        self, module: nn.Module, query: Tensor, key: Tensor, scaling: float | None
+        self,
+        module: nn.Module,
+        vectors: tuple[Tensor, Tensor, Tensor],
+        scores: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
-        """Work out the scores, if they are wanted of this module."""
-        layer = self._attention.get(module)
-        if layer is None:
-            return
-        scale = query.size(-1) ** -0.5 if scaling is None else scaling
-        # In fp32 whatever autocast says: a difference of two scores near 10 is what is learned.
-        with torch.autocast(query.device.type, enabled=False):
-            scores = torch.matmul(query.float() * scale, key.float().transpose(2, 3))
-        self.signals.attention[layer] = scores  # (B, H, L, L)
-        self._arrived()
+        """Take what is wanted of a call of an attention module.
+
+        Args:
+            module: which.
+            vectors: queries, keys and values, each (B, H, L, d).
+            scores: from queries and keys to scores, (B, H, L, L).
+        """
+        layer = next(self._turns[module])
+        query, key, value = vectors
+        if layer in self._vectors:
+            self.signals.queries[layer] = query
+            self.signals.keys[layer] = key
+            self.signals.values[layer] = value
+            self._arrived()
+        if layer in self._attention:
+            # In fp32 whatever autocast says: a difference of two scores near 10 is what is learned.
+            with torch.autocast(query.device.type, enabled=False):
+                self.signals.attention[layer] = scores(query.float(), key.float())
+            self._arrived()
 
     def _arrived(self) -> None:
         self._pending -= 1
         if self._stop and self._pending == 0:
             raise Complete
+
+
+def turns(modules: Sequence[nn.Module]) -> dict[nn.Module, Iterator[int]]:
+    """For each module the layers, counted from 1, that its calls in a forward pass are."""
+    layers: dict[nn.Module, list[int]] = {}
+    for layer, module in enumerate(modules, start=1):
+        layers.setdefault(module, []).append(layer)
+    return {module: iter(numbers) for module, numbers in layers.items()}
 
 
 _current: ContextVar[Collector | None] = ContextVar("distill_collector", default=None)
@@ -128,8 +152,10 @@ def _attention_with_scores(
 ) -> tuple[Tensor, None]:
     collector = _current.get()
     if collector is not None:
-        collector.saw_vectors(module, query, key, value)
-        collector.saw_attention(module, query, key, scaling)
+        scale = query.size(-1) ** -0.5 if scaling is None else scaling
+        collector.saw_attention(
+            module, (query, key, value), lambda q, k: torch.matmul(q * scale, k.transpose(2, 3))
+        )
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, scaling=scaling, **rest
     )
@@ -144,12 +170,58 @@ def register() -> None:
 
 
 @contextmanager
-def our_attention(model: PreTrainedModel) -> Iterator[None]:
-    """Let every layer of ``model`` use our attention function, and put back what was there."""
-    config = encoder_of(model).config
+def heard(parts: Anatomy, collector: Collector) -> Iterator[None]:
+    """Let a collector see what every attention module of a model computes.
+
+    Through our attention function, which is put in the place of the model's and taken back; of a
+    model that does not go through the attention interface with hooks on its q, k and v.
+    """
+    if parts.family.scores is not None:
+        with ExitStack() as stack:
+            for module in dict.fromkeys(parts.attentions):
+                stack.callback(_hear(module, parts, collector))
+            yield
+        return
+    config = parts.encoder.config
     before = config._attn_implementation
     config._attn_implementation = ATTENTION
     try:
-        yield
+        with collector.listening():
+            yield
     finally:
         config._attn_implementation = before
+
+
+def _hear(module: nn.Module, parts: Anatomy, collector: Collector) -> Callable[[], None]:
+    """Hooks on an attention module; what is returned removes them."""
+    family = parts.family
+    inside = family.attention + "."
+    paths = [path.removeprefix(inside) for path in (family.query, family.key, family.value)]
+    scores = SCORES[family.scores or ""]
+    seen: dict[str, Tensor] = {}  # the first output of each since the module was called
+
+    def saw(path: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def hook(_module: nn.Module, _args: Any, output: Tensor) -> None:
+            seen.setdefault(path, output)
+
+        return hook
+
+    def called(_: nn.Module, args: Any, kwargs: dict[str, Any], _output: Any) -> None:
+        call = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+        query, key, value = (
+            seen[path].unflatten(-1, (parts.heads, -1)).transpose(1, 2)  # (B, H, L, d)
+            for path in paths
+        )
+        seen.clear()
+        collector.saw_attention(
+            module, (query, key, value), lambda q, k: scores(module, q, k, call)
+        )
+
+    handles = [module.get_submodule(path).register_forward_hook(saw(path)) for path in paths]
+    handles.append(module.register_forward_hook(called, with_kwargs=True))
+
+    def remove() -> None:
+        for handle in handles:
+            handle.remove()
+
+    return remove

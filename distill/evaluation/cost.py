@@ -63,8 +63,8 @@ def macs(model: nn.Module, length: int) -> int:
             inside.add(id(module))
             if isinstance(module, nn.Linear):
                 total += length * module.in_features * module.out_features
-    for layer in parts.parts:
-        total += 2 * length * length * layer.query.out_features  # heads that are left * head size
+    head_dim = int(getattr(parts.encoder.config, "head_dim", 0) or parts.hidden // parts.heads)
+    total += 2 * length * length * sum(parts.heads_left) * head_dim
     every = isinstance(model, PreTrainedModel) and is_token_level(model)
     positions = length if every else 1
     for module in model.modules():

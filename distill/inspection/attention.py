@@ -19,7 +19,7 @@ from students.anatomy import anatomy
 
 def heads_of(model: PreTrainedModel, layer: int) -> int:
     """How many heads a layer has; a pruned one may have none."""
-    return anatomy(model).parts[layer - 1].heads
+    return anatomy(model).heads_left[layer - 1]
 
 
 @torch.no_grad()

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import cast
 
 import numpy as np
 import torch
@@ -58,7 +57,7 @@ def integrated_gradients(
     Returns:
         The attribution of each token; that of a token which is its own baseline is 0.
     """
-    words = cast(nn.Module, model.get_input_embeddings())
+    words = model.get_input_embeddings()
     with torch.no_grad():
         start, end = words(baseline_ids), words(batch["input_ids"])  # (1, L, D)
         before, after = (float(_at(words, vectors, batch, output)[0]) for vectors in (start, end))

@@ -37,6 +37,8 @@ class TeacherShape:
         unread_positions: rows of the position embeddings that no token is given.
         embedding: width of the embeddings where it is their own; 0 if it is that of the hidden
             states.
+        groups: sets of weights that the layers share; 0 if each has its own.
+        family: its ``model_type``, without what a pruned model's begins with.
     """
 
     layers: int
@@ -48,6 +50,28 @@ class TeacherShape:
     types: int = 2
     unread_positions: int = 0
     embedding: int = 0
+    groups: int = 0
+    family: str = "bert"
+
+    @property
+    def teaches_signals(self) -> bool:
+        """Whether more than logits can be captured."""
+        return self.family in STUDENTS or self.family in TEACHERS
+
+    @property
+    def has_students(self) -> bool:
+        """Whether students are of this family; those of others are BERTs."""
+        return self.family in STUDENTS
+
+    @property
+    def student_positions(self) -> int:
+        """Longest input of its students in tokens."""
+        return _student_positions(self.positions, self.family)
+
+    @property
+    def gives_layers(self) -> bool:
+        """Whether a student's layers can be copied from it."""
+        return self.teaches_signals and self.family not in _OWN_LAYERS
 
 
 _BASE = TeacherShape(12, 768, 12, 3072, 30522)
@@ -205,20 +229,38 @@ def vocabulary_lines(path: Path) -> list[str]:
 
 
 #: Families whose position ids begin behind the padding token's id.
-_OFFSET = ("roberta", "xlm-roberta", "camembert")
+_OFFSET = ("roberta", "xlm-roberta", "camembert", "mpnet")
+#: Families that are teachers and students, and those that teach all signals to a BERT; where their
+#: parts lie is in ``students/family.py``.
+STUDENTS = ("bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert")
+TEACHERS = ("mpnet", "albert", "deberta-v2", "modernbert")
+#: Those of them whose layers are too different to begin a BERT's.
+_OWN_LAYERS = ("modernbert",)
+#: Tokens that a BERT reads at most where its teacher, of another family, reads more.
+_LONGEST_STUDENT = 512
 
 
 def usable_positions(config: Mapping[str, Any]) -> int:
     """How many tokens a model reads at most, by the content of its ``config.json``."""
-    return int(config.get("max_position_embeddings", 512)) - _unread_positions(config)
+    return int(config.get("max_position_embeddings", 512)) - unread_positions(config)
 
 
-def _unread_positions(config: Mapping[str, Any]) -> int:
+def student_positions(config: Mapping[str, Any]) -> int:
+    """How many tokens a student of a teacher reads at most, by the teacher's ``config.json``."""
+    return _student_positions(usable_positions(config), _family(config))
+
+
+def _student_positions(positions: int, family: str) -> int:
+    return positions if family in STUDENTS else min(positions, _LONGEST_STUDENT)
+
+
+def unread_positions(config: Mapping[str, Any]) -> int:
+    """Rows of the table of positions that no token is given."""
     return int(config.get("pad_token_id", 1)) + 1 if _family(config) in _OFFSET else 0
 
 
 def _family(config: Mapping[str, Any]) -> str:
-    return str(config.get("model_type")).removeprefix("pruned_")
+    return str(config.get("model_type", "bert")).removeprefix("pruned_")
 
 
 #: What a config calls what others call otherwise.
@@ -229,7 +271,7 @@ _RENAMED = {
     "hidden_dim": "intermediate_size",
 }
 #: Families that tell no types of tokens apart and whose configs say nothing of them.
-_TYPELESS = ("distilbert",)
+_TYPELESS = ("distilbert", "mpnet", "modernbert")
 
 
 def _shape_of(config: Path) -> TeacherShape | None:
@@ -247,8 +289,10 @@ def _shape_of(config: Path) -> TeacherShape | None:
             vocab=int(content["vocab_size"]),
             positions=usable_positions(content),
             types=int(content.get("type_vocab_size", types)),
-            unread_positions=_unread_positions(content),
+            unread_positions=unread_positions(content),
             embedding=0 if embedding == hidden else embedding,
+            groups=int(content.get("num_hidden_groups", 0)),
+            family=_family(content),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None  # told by the loader of models, which knows what it needs

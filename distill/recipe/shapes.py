@@ -32,6 +32,9 @@ class Shape:
         types: rows of the token type embeddings.
         labels: C.
         embedding: width of the embeddings where it is their own; 0 if it is D.
+        groups: sets of weights that the layers share; 0 if each has its own.
+        bert: positions and types of students that are BERTs, where they are not of the
+            teacher's family.
     """
 
     layers: int
@@ -44,6 +47,8 @@ class Shape:
     types: int
     labels: int
     embedding: int = 0
+    groups: int = 0
+    bert: tuple[int, int] | None = None
 
     @classmethod
     def of_teacher(cls, teacher: TeacherShape, labels: int) -> Shape:
@@ -59,12 +64,20 @@ class Shape:
             types=teacher.types,
             labels=labels,
             embedding=teacher.embedding,
+            groups=teacher.groups,
+            bert=None
+            if teacher.has_students
+            else (teacher.student_positions, max(1, teacher.types)),
         )
 
     def student(self, size: Size) -> Shape:
         """A student of a size, with this teacher's vocabulary."""
+        shape = self
+        if self.bert is not None:
+            positions, types = self.bert
+            shape = replace(self, positions=positions, types=types, embedding=0, groups=0)
         return replace(
-            self,
+            shape,
             layers=size.layers,
             hidden=size.hidden,
             heads=size.heads,
@@ -91,7 +104,8 @@ class Shape:
         head = (self.hidden + 1) * (self.hidden + self.labels)
         norm = 2 * (self.embedding or self.hidden)
         projected = (self._projected + 1) * self.hidden if self._projected else 0
-        return self.embedding_parameters + norm + projected + self.layers * layer + head
+        layers = (self.groups or self.layers) * layer
+        return self.embedding_parameters + norm + projected + layers + head
 
     @property
     def bytes_fp32(self) -> int:

@@ -95,7 +95,7 @@ class StudentConfig(Section):
         """
         if self.init not in INITS:
             yield from ((("init",), message) for message in _init_folder(self.init, size))
-        elif self.init == "teacher-layers":
+        elif self.init == "teacher-layers" and teacher.gives_layers:
             yield from self._copy_rules(size, teacher)
 
     def _copy_rules(self, size: Size, teacher: TeacherShape) -> Issues:

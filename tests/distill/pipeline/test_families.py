@@ -17,12 +17,19 @@ from transformers import PreTrainedTokenizerFast
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
 from distill.runtime import load
-from students.family import FAMILIES, PRUNED
+from students.family import FAMILIES, PRUNED, STUDENT, TEACHERS, family_of
 from students.heads import logits_of
 from teachers.load import load_model, load_tokenizer
 
 pytestmark = pytest.mark.slow
 
+#: Settings of families that are not those of the others.
+OWN: dict[str, dict[str, Any]] = {
+    "electra": {"embedding_size": 16},
+    "albert": {"embedding_size": 16},
+    "deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
+    **{name: {} for name in ("distilbert", "mpnet", "modernbert")},
+}
 FIRST, PAD, LAST, UNKNOWN = "<s>", "<pad>", "</s>", "<unk>"
 
 
@@ -30,12 +37,12 @@ def tokenizer_of(family: str, texts: list[str]) -> PreTrainedTokenizerFast:
     """Byte-level BPE, Unigram or WordPiece, as the family has it, of some sentences."""
     special: dict[str, Any] = {"special_tokens": [FIRST, PAD, LAST, UNKNOWN], "vocab_size": 300}
     made: Tokenizer
-    if family == "roberta":
+    if family in ("roberta", "modernbert"):
         made = Tokenizer(models.BPE())
         made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer: Any = trainers.BpeTrainer(initial_alphabet=alphabet, **special)
-    elif family in ("electra", "distilbert"):
+    elif family in ("electra", "distilbert", "mpnet"):
         made = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
         made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         trainer = trainers.WordPieceTrainer(**special)
@@ -62,22 +69,22 @@ def tokenizer_of(family: str, texts: list[str]) -> PreTrainedTokenizerFast:
 def teacher(family: str, folder: Path, texts: list[str]) -> Path:
     """A folder with a small random model and its tokenizer."""
     tokenizer = tokenizer_of(family, texts)
-    own: dict[str, dict[str, int]] = {"electra": {"embedding_size": 16}, "distilbert": {}}
-    prefix = FAMILIES[family].prefix
+    parts = family_of(family)
+    prefix = parts.prefix
     config = getattr(transformers, f"{prefix}Config")(
         vocab_size=len(tokenizer),
         **{
             "hidden_size": 32,
             "num_hidden_layers": 2,
             "num_attention_heads": 2,
-            FAMILIES[family].ffn_size: 64,
+            parts.ffn_size: 64,
         },
         max_position_embeddings=66,
         pad_token_id=tokenizer.pad_token_id,
         id2label={0: "negative", 1: "positive"},
         label2id={"negative": 0, "positive": 1},
         initializer_range=0.1,
-        **own.get(family, {"type_vocab_size": 1}),
+        **OWN.get(family, {"type_vocab_size": 1}),
     )
     torch.manual_seed(0)
     getattr(transformers, f"{prefix}ForSequenceClassification")(config).save_pretrained(folder)
@@ -86,7 +93,7 @@ def teacher(family: str, folder: Path, texts: list[str]) -> Path:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "bert"])
+@pytest.mark.parametrize("family", [name for name in (*FAMILIES, *TEACHERS) if name != "bert"])
 def test_from_recipe_to_int8(family: str, tmp_path: Path, tiny_recipe: Path, sentences) -> None:
     texts = sentences[0]
     recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
@@ -99,7 +106,7 @@ def test_from_recipe_to_int8(family: str, tmp_path: Path, tiny_recipe: Path, sen
     assert rows["prune"]["parameters"] < rows["prediction"]["parameters"]
     bundle = tmp_path / "run" / "bundle"
     config = json.loads((bundle / "config.json").read_text("utf-8"))
-    assert config["model_type"] == PRUNED + family
+    assert config["model_type"] == PRUNED + (family if family in FAMILIES else STUDENT)
 
     # One by one in transformers: nothing is padded there.
     tokenizer, model = load_tokenizer(bundle), load_model(bundle).eval()
