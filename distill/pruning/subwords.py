@@ -1,9 +1,15 @@
 """Vocabulary trimming: subwords that the task's texts do not need leave the embedding table.
 
 In a small BERT two thirds of the parameters are word embeddings. Kept are the pieces that the
-training texts are made of, the special tokens, and every single character with its continuation,
-so that any word that could be spelled still can. On texts whose pieces are all kept the trimmed
-tokenizer gives the same pieces: longest-match-first finds the same match in a subset that holds it.
+training texts are made of, the special tokens, every single character (or byte) with its
+continuation, and the bytes that unknown characters fall back to, so that any word that could be
+spelled still can. On texts whose pieces are all kept the trimmed tokenizer gives the same pieces:
+
+- WordPiece: longest-match-first finds the same match in a subset that holds it.
+- BPE: the pieces that a kept one is merged from stay, with all merges among what stays. A merge
+  that is done is the first of all that can be, hence the first of those that are left.
+- Unigram: the best segmentation stays the best of those that are left. The piece with the lowest
+  score stays, because the score of an unknown character is counted from it.
 
 Legend: V pieces, D hidden.
 
@@ -13,10 +19,13 @@ Reference: Yang et al. 2022, TextPruner, section 3.1.
 from __future__ import annotations
 
 import copy
+import itertools
 import json
+import math
+import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -74,20 +83,45 @@ def coverage(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Covera
 
 
 def ids_to_keep(tokenizer: PreTrainedTokenizerFast, used: Iterable[int]) -> list[int]:
-    """Ids that stay, rising: used ones, special tokens, single characters and continuations.
+    """Ids that stay, rising: used ones, what they are made of, special tokens, characters, bytes.
 
     Raises:
-        ModelError: the tokenizer has no WordPiece vocabulary.
+        ModelError: the tokenizer's vocabulary is of a type that is not known.
     """
     content = json.loads(tokenizer.backend_tokenizer.to_str())
-    prefix = _word_pieces(content)["continuing_subword_prefix"]
-    single = [
+    model = _model(content)
+    pieces = _ids(model)
+    prefix = model.get("continuing_subword_prefix") or ""
+    keep = {
         index
-        for piece, index in content["model"]["vocab"].items()
-        if len(piece.removeprefix(prefix)) == 1
-    ]
-    added = [int(token["id"]) for token in content.get("added_tokens", [])]
-    return sorted({*used, *single, *added, *map(int, tokenizer.all_special_ids)})
+        for piece, index in pieces.items()
+        if len(piece.removeprefix(prefix)) == 1 or _BYTE.fullmatch(piece)
+    }
+    keep.update(int(token["id"]) for token in content.get("added_tokens", []))
+    keep.update(map(int, tokenizer.all_special_ids))
+    used = set(used)
+    if model["type"] == "BPE":
+        ranks = {pair: rank for rank, pair in enumerate(_merges(model))}
+        names = {index: piece for piece, index in pieces.items()}
+        for piece in (names[index] for index in used - keep if index in names):
+            keep.update(pieces[part] for part in _merged_from(piece, ranks))
+    if model["type"] == "Unigram":
+        keep.update({model["unk_id"]} - {None})
+        keep.add(min(range(len(model["vocab"])), key=lambda index: model["vocab"][index][1]))
+    return sorted(used | keep)
+
+
+def _merged_from(piece: str, ranks: Mapping[tuple[str, str], int]) -> set[str]:
+    """The pieces that BPE makes on the way from a piece's characters to it."""
+    parts, made = list(piece), set(piece)
+    while len(parts) > 1:
+        pairs = list(itertools.pairwise(parts))
+        first = min(range(len(pairs)), key=lambda at: ranks.get(pairs[at], math.inf))
+        if pairs[first] not in ranks:
+            break
+        parts[first : first + 2] = ["".join(pairs[first])]
+        made.add(parts[first])
+    return made if len(parts) == 1 else set(piece)
 
 
 def trim_tokenizer(
@@ -96,14 +130,15 @@ def trim_tokenizer(
     """A tokenizer with some of the pieces; piece ``keep[i]`` gets the id ``i``.
 
     Args:
-        tokenizer: a fast WordPiece tokenizer; left as it is.
+        tokenizer: a fast tokenizer (WordPiece, BPE or Unigram); left as it is.
         keep: ids that stay, rising; special tokens among them.
 
     Raises:
-        ModelError: the tokenizer has no WordPiece vocabulary, or a special token would go.
+        ModelError: the tokenizer's vocabulary is of a type that is not known, or a special token
+            would go.
     """
     content = json.loads(tokenizer.backend_tokenizer.to_str())
-    model = _word_pieces(content)
+    model = _model(content)
     new = {old: index for index, old in enumerate(keep)}
     try:
         for token in content.get("added_tokens", []):
@@ -111,18 +146,16 @@ def trim_tokenizer(
         _renumber(content.get("post_processor"), new)
     except KeyError as error:
         raise ModelError(f"the special token with id {error} has to stay") from error
-    model["vocab"] = {
-        piece: new[index]
-        for piece, index in sorted(model["vocab"].items(), key=lambda entry: int(entry[1]))
-        if index in new
-    }
+    _trim_model(model, new)
     if content.get("padding"):
         content["padding"]["pad_id"] = new[int(content["padding"]["pad_id"])]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         tokenizer.save_pretrained(folder)
         write_text(folder / "tokenizer.json", json.dumps(content, ensure_ascii=False))
-        (folder / "vocab.txt").unlink(missing_ok=True)
+        for old in ("vocab.txt", "vocab.json", "merges.txt", "*.model"):
+            for path in folder.glob(old):
+                path.unlink()
         _without_ids(folder / "tokenizer_config.json")
         trimmed: Any = AutoTokenizer.from_pretrained(folder)
     if len(trimmed) != len(keep):
@@ -131,13 +164,55 @@ def trim_tokenizer(
     return found
 
 
-def _word_pieces(content: dict[str, Any]) -> dict[str, Any]:
+#: What a character that is not in the vocabulary is spelled with where it falls back to bytes.
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+
+
+def _model(content: dict[str, Any]) -> dict[str, Any]:
+    """The part of a tokenizer that has the vocabulary."""
     model: dict[str, Any] = content["model"]
-    if model.get("type") != "WordPiece":
+    kind = model.get("type")
+    if kind not in ("WordPiece", "BPE", "Unigram"):
         raise ModelError(
-            f"a vocabulary of type {model.get('type')} cannot be trimmed; only WordPiece, BERT's"
+            f"a vocabulary of type {kind} cannot be trimmed; known are WordPiece, BPE and Unigram"
+        )
+    if kind == "BPE" and (model["continuing_subword_prefix"] or model["end_of_word_suffix"]):
+        raise ModelError(
+            "a BPE vocabulary that marks the inside or the end of words cannot be trimmed; known "
+            "are byte-level BPE and BPE over whole texts"
         )
     return model
+
+
+def _ids(model: dict[str, Any]) -> dict[str, int]:
+    """Pieces and their ids."""
+    if model["type"] == "Unigram":
+        return {piece: index for index, (piece, _) in enumerate(model["vocab"])}
+    return {piece: int(index) for piece, index in model["vocab"].items()}
+
+
+def _merges(model: dict[str, Any]) -> list[tuple[str, str]]:
+    """BPE's merges, the first to be done first; older files have them as text."""
+    pairs = (one.split(" ") if isinstance(one, str) else one for one in model["merges"])
+    return [(left, right) for left, right in pairs]
+
+
+def _trim_model(model: dict[str, Any], new: Mapping[int, int]) -> None:
+    """Leave the pieces with ids in ``new`` in a vocabulary, under their new ids."""
+    kept = sorted((index, piece) for piece, index in _ids(model).items() if index in new)
+    if model["type"] == "Unigram":
+        model["vocab"] = [model["vocab"][index] for index, _ in kept]
+        if model["unk_id"] is not None:
+            model["unk_id"] = new[model["unk_id"]]
+        return
+    if model["type"] == "BPE":
+        pieces = {piece for _, piece in kept}
+        model["merges"] = [
+            [left, right]
+            for left, right in _merges(model)
+            if left in pieces and right in pieces and left + right in pieces
+        ]
+    model["vocab"] = {piece: new[index] for index, piece in kept}
 
 
 def _renumber(processor: dict[str, Any] | None, new: dict[int, int]) -> None:

@@ -43,10 +43,13 @@ class VocabularyPrune(PruneStage):
             trim_embeddings,
             trim_tokenizer,
         )
+        from distill.recipe.model_shapes import unread_positions
 
         tokenizer, least = bench.tokenizer, self.min_count or 1
         counts = count_pieces(tokenizer, bench.texts("train"))
         keep = ids_to_keep(tokenizer, (piece for piece, count in counts.items() if count >= least))
+        # Where positions are counted from the padding token's id, that id stays as it is.
+        keep = sorted({*keep, *range(unread_positions(student.config.to_dict()))})
         known = set(keep)
         others = [index for index in range(len(tokenizer)) if index not in known]
         keep = sorted([*keep, *others[: round(len(others) * (1.0 - ease))]])

@@ -99,11 +99,13 @@ def test_from_recipe_to_int8(family: str, tmp_path: Path, tiny_recipe: Path, sen
     recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
     recipe["teacher"]["model"] = str(teacher(family, tmp_path / "teacher", texts))
     recipe["track"] = {}
+    recipe["stages"].insert(3, {"kind": "prune", "name": "words", "method": "vocabulary"})
     tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
     results = run(load_recipe(tiny_recipe), tmp_path / "run")
     rows = {row["name"]: row for row in results["models"]}
     assert list(rows)[-2:] == ["onnx", "onnx-int8"]
     assert rows["prune"]["parameters"] < rows["prediction"]["parameters"]
+    assert rows["words"]["score"] == rows["prune"]["score"]
     bundle = tmp_path / "run" / "bundle"
     config = json.loads((bundle / "config.json").read_text("utf-8"))
     assert config["model_type"] == PRUNED + (family if family in FAMILIES else STUDENT)

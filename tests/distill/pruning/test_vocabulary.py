@@ -1,10 +1,20 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    RobertaForSequenceClassification,
+    RobertaTokenizer,
+    XLMRobertaTokenizer,
+)
 
 from distill.pruning.subwords import (
     count_pieces,
@@ -85,3 +95,87 @@ def test_what_cannot_be_trimmed_is_told(parts):
         trim_tokenizer(tokenizer, list(range(20, 40)))
     with pytest.raises(ModelError, match="word embeddings"):
         trim_embeddings(model, [0, 10**6])
+
+
+# --- byte-level BPE and Unigram ---------------------------------------------------------------
+
+SPECIAL = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+CORPUS = [*TRAIN, *OTHER, "lower lowest slow slower", "naïve café — 北京", "an announcement"]
+
+
+def trained(kind: str) -> PreTrainedTokenizerFast:
+    """A tokenizer learned from a few texts, as its family has it."""
+    known = {"special_tokens": SPECIAL, "vocab_size": 400, "show_progress": False}
+    if kind == "bpe":
+        made = Tokenizer(models.BPE())
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        made.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer: Any = trainers.BpeTrainer(initial_alphabet=alphabet, **known)
+    else:
+        made = Tokenizer(models.Unigram())
+        made.pre_tokenizer = pre_tokenizers.Metaspace()
+        trainer = trainers.UnigramTrainer(unk_token="<unk>", **known)
+    made.train_from_iterator(CORPUS * 3, trainer)
+    made.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=made,
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        unk_token="<unk>",
+        mask_token="<mask>",
+    )
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_other_vocabularies_give_the_same_pieces_and_logits(kind, named, tmp_path):
+    tokenizer = trained(kind)
+    if named:  # a family's own class, which makes its tokenizer of pieces and merges
+        content = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+        tokenizer = (
+            RobertaTokenizer(vocab=content["vocab"], merges=[tuple(m) for m in content["merges"]])
+            if kind == "bpe"
+            else XLMRobertaTokenizer(vocab=[tuple(entry) for entry in content["vocab"]])
+        )
+    keep = ids_to_keep(tokenizer, count_pieces(tokenizer, TRAIN))
+    short = trim_tokenizer(tokenizer, keep)
+    assert len(short) == len(keep) < len(tokenizer)
+    for text, pair in zip(TRAIN, reversed(TRAIN), strict=True):
+        for given in ((text,), (text, pair)):
+            after = short(*given)["input_ids"]
+            assert [keep[index] for index in after] == tokenizer(*given)["input_ids"]
+    config = RobertaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2
+    )
+    torch.manual_seed(0)
+    model = RobertaForSequenceClassification(config).eval()
+    small = trim_embeddings(model, keep)
+    with torch.no_grad():
+        expected = model(**tokenizer(TRAIN, padding=True, return_tensors="pt")).logits
+        found = small(**short(TRAIN, padding=True, return_tensors="pt")).logits
+    assert torch.equal(found, expected)
+    short.save_pretrained(tmp_path)
+    assert AutoTokenizer.from_pretrained(tmp_path)(TRAIN)["input_ids"] == short(TRAIN)["input_ids"]
+
+
+def test_bpe_still_spells_everything_and_merges_nothing_that_it_lacks():
+    tokenizer = trained("bpe")
+    short = trim_tokenizer(tokenizer, ids_to_keep(tokenizer, count_pieces(tokenizer, TRAIN)))
+    for text in OTHER:
+        assert short.decode(short(text, add_special_tokens=False)["input_ids"]) == text
+    content = json.loads(short.backend_tokenizer.to_str())["model"]
+    assert {left + right for left, right in content["merges"]} <= content["vocab"].keys()
+
+
+def test_bytes_that_unknown_characters_fall_back_to_stay():
+    pieces = [("<unk>", 0.0), ("▁a", -1.0), ("▁b", -2.0), ("c", -3.0)]
+    pieces += [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
+    made = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=True))
+    made.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, unk_token="<unk>", pad_token="<unk>")
+    short = trim_tokenizer(tokenizer, ids_to_keep(tokenizer, count_pieces(tokenizer, ["a"])))
+    assert "▁b" not in short.get_vocab()
+    assert short.tokenize("a ★") == tokenizer.tokenize("a ★")
+    assert short.tokenize("★")[-1] == "<0x85>"
