@@ -15,6 +15,33 @@ Bundle = Callable[..., Path]
 
 
 @pytest.fixture(scope="session")
+def _graphs() -> dict[str, bytes]:
+    return {}
+
+
+@pytest.fixture
+def exported_once(_graphs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that an earlier test exported gets the same graph again: making it takes seconds.
+
+    Only for tests whose point is not the exporter; the graph is checked against torch every time.
+    """
+    from distill.export import onnx
+    from distill.system import digest
+
+    make = onnx._graph  # behind it stands the check, which is to be done
+
+    def once(model: Any, opset: int) -> bytes:
+        weights = [(n, str(w.dtype), w.numpy().tobytes().hex()) for n, w in
+                   model.state_dict().items()]  # fmt: skip
+        key = digest.of_json([type(model).__name__, model.config.to_json_string(), opset, weights])
+        if key not in _graphs:
+            _graphs[key] = make(model, opset)
+        return _graphs[key]
+
+    monkeypatch.setattr(onnx, "_graph", once)
+
+
+@pytest.fixture(scope="session")
 def _bundle_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("bundles")
 

@@ -16,7 +16,7 @@ Distill = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def tiny_recipe(tmp_path: Path, tiny_bert, sentences) -> Path:
+def tiny_recipe(tmp_path: Path, tiny_bert, sentences, exported_once) -> Path:
     """A recipe file over 64 sentences and a random 2-layer teacher; every stage kind is in it."""
     texts, labels = sentences
     names = ("negative", "positive")

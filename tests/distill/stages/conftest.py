@@ -16,7 +16,7 @@ LABELS = ("negative", "positive")
 
 
 @pytest.fixture
-def prepared(tmp_path: Path, tiny_bert, sentences) -> Callable[..., Any]:
+def prepared(tmp_path: Path, tiny_bert, sentences, exported_once) -> Callable[..., Any]:
     """A factory: the context of a quantize stage whose student gives every row its own label.
 
     ``prepared(change=None, formats=("transformers", "onnx"), stage=None, trainer=None,
@@ -105,7 +105,7 @@ def kinds() -> ModuleType:
 
 
 @pytest.fixture
-def of_kind(tmp_path: Path, tiny_bert, sentences, kinds) -> Callable[..., Any]:
+def of_kind(tmp_path: Path, tiny_bert, sentences, kinds, exported_once) -> Callable[..., Any]:
     """A factory: the context of a stage of a task of any kind, behind a student that is there.
 
     ``of_kind(kind, stage, *more, change=None, formats=("transformers", "onnx"))``: teacher and
