@@ -7,10 +7,14 @@ a row is never mended in silence.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
+
+from distill.data.sources.columns import Column, stored
 from distill.data.sources.table import Table
 from distill.files.bad_rows import BadRow, BadRowError, bad_line
 from distill.system import atomic
@@ -77,7 +81,40 @@ class BadRows:
         for row in order:
             content = {name: values[row] for name, values in table.columns.items()}
             self.rows.append(BadRow(table.at(row), faults[row], content, table.place))
-        return table.take([row for row in range(len(table)) if row not in faults])
+        return table.take(np.delete(np.arange(len(table)), order))
+
+    def read(
+        self,
+        table: Table,
+        values: Iterable[Any],
+        kind: pa.DataType,
+        decode: Callable[[Any], Any] | None = None,
+    ) -> tuple[Table, Column]:
+        """Keep what was read of each row, and take out the rows that it could not be read of.
+
+        Args:
+            table: the rows.
+            values: what was read of each; a ``str`` is what is wrong with the row.
+            kind: how the values are stored.
+            decode: see :class:`~distill.data.sources.columns.Column`.
+
+        Returns:
+            The table without bad rows, and the values of the others.
+
+        Raises:
+            BadRowError: there are bad rows, and they are refused.
+        """
+        faults: dict[int, str] = {}
+
+        def good() -> Iterator[Any]:
+            for row, value in enumerate(values):
+                if isinstance(value, str):
+                    faults[row] = value
+                else:
+                    yield value
+
+        column = stored(good(), kind, decode)
+        return self.sift(table, faults), column
 
     def of(self, source: str) -> list[BadRow]:
         """The rows of one source that were set aside."""

@@ -5,7 +5,8 @@ Legend: N training rows.
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -58,23 +59,24 @@ def hold_out(
     if groups is not None and labels:
         _check_labels(train, groups, held, labels, place)
         notes += _missing(groups, held, labels, place)
-    out = set(held)
-    rest = [row for row in range(len(train)) if row not in out]
+    rest = np.delete(np.arange(len(train)), held)
     return train.take(rest), train.take(held).renamed("validation")
 
 
 def _by_label(groups: Sequence[Group], random: np.random.Generator) -> list[int]:
     """Draw rows label by label, the rarest first, and leave each label a row to learn from."""
-    rows: dict[int, list[int]] = {}
-    for row in random.permutation(len(groups)).tolist():
-        for label in groups[row] or (_NONE,):
-            rows.setdefault(label, []).append(row)
+    rows: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
+    for row, group in enumerate(groups):
+        for label in group or (_NONE,):
+            rows[label].append(row)
+    turn = np.argsort(random.permutation(len(groups)))  # when each row is drawn
     left = {label: len(own) for label, own in rows.items()}
     wanted = _wanted(left, max(1, len(groups) // SHARE) / len(groups))
     held: set[int] = set()
     drawn: Counter[int] = Counter()
     for label in sorted(rows, key=lambda one: (len(rows[one]), one)):
-        for row in rows[label]:
+        own_rows = np.asarray(rows[label])
+        for row in own_rows[np.argsort(turn[own_rows])].tolist():
             if drawn[label] >= wanted[label]:
                 break
             own = groups[row] or (_NONE,)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
+
+import pyarrow as pa
 
 from distill.data.bad_rows import BadRows
 from distill.data.labels import Label, as_integer, label_names, looks_like_integer
+from distill.data.sources.columns import Column
 from distill.data.sources.table import Table
 from distill.system.errors import DataError, listed, nearest
 
@@ -124,13 +129,14 @@ class LabelIndex:
 
 def index_labels(
     tables: Mapping[str, Table],
-    raw: Mapping[str, list[list[Label]]],
+    raw: Mapping[str, Sequence[Sequence[Label]]],
     given: Sequence[str] | None,
     notes: list[str],
     bad: BadRows,
     *,
     unseen: bool,
-) -> tuple[dict[str, Table], dict[str, list[list[int]]], tuple[str, ...]]:
+    several: bool,
+) -> tuple[dict[str, Table], dict[str, Column], tuple[str, ...]]:
     """The indices of the labels of each row of every split.
 
     Args:
@@ -140,26 +146,31 @@ def index_labels(
         notes: gets sentences on integers, and on labels that training lacks.
         bad: what to do with rows whose labels are not the task's.
         unseen: whether splits may have labels that stand in no training row.
+        several: whether a row may have several labels, or none.
 
     Returns:
-        The rows that are left, their indices, and the names of the labels.
+        The rows that are left, the index of each (of several labels a tuple of ascending ones), and
+        the names of the labels.
     """
-    values = {role: [value for row in rows for value in row] for role, rows in raw.items()}
+    values = {role: Counter(chain.from_iterable(rows)) for role, rows in raw.items()}
     labels = label_names(values["train"], tables["train"], given=given)
-    left, found = {}, {}
+    left: dict[str, Table] = {}
+    found: dict[str, Column] = {}
     seen: set[int] = set()
     for role in sorted(tables, key=lambda role: role != "train"):
         index = LabelIndex(labels, values[role], tables[role])
-        known = {value: index.find(value) for value in set(values[role])}
+        known = {value: index.find(value) for value in values[role]}
         if role != "train" and not unseen:
             known = {value: _seen(one, seen, labels) for value, one in known.items()}
-        read = [_indices(row, known) for row in raw[role]]
-        wrong = {row: fault for row, fault in enumerate(read) if isinstance(fault, str)}
-        left[role] = bad.sift(tables[role], wrong)
-        found[role] = [indices for indices in read if not isinstance(indices, str)]
+        read = (_indices(row, known) for row in raw[role])
+        if several:
+            left[role], found[role] = bad.read(tables[role], read, pa.list_(pa.int32()), tuple)
+        else:
+            one = (indices if isinstance(indices, str) else indices[0] for indices in read)
+            left[role], found[role] = bad.read(tables[role], one, pa.int32())
         notes += [index.note] if index.note else []
         if role == "train":
-            seen = {one for row in found[role] for one in row}
+            seen = set(chain.from_iterable(found[role]) if several else found[role])
             notes += _unseen(left[role], labels, seen)
     return {role: left[role] for role in tables}, {role: found[role] for role in tables}, labels
 
@@ -177,7 +188,7 @@ def _unseen(table: Table, labels: Sequence[str], seen: set[int]) -> list[str]:
     return [f"{table.place}: no row has the label {names}"] if names else []
 
 
-def _indices(values: list[Label], known: dict[Label, int | str]) -> list[int] | str:
+def _indices(values: Sequence[Label], known: dict[Label, int | str]) -> list[int] | str:
     """A row's labels as indices, or what is wrong with them."""
     found: list[int] = []
     for value in values:
@@ -187,4 +198,4 @@ def _indices(values: list[Label], known: dict[Label, int | str]) -> list[int] | 
         if index in found:
             return f"the label '{value}' stands twice in the row"
         found.append(index)
-    return found
+    return sorted(found)

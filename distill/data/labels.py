@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table
 from distill.system.errors import DataError
 
@@ -79,17 +78,6 @@ def label_faults(
     return found
 
 
-def clean_column(table: Table, column: str, *, known: Sequence[str] | None = None) -> list[Label]:
-    """The labels of all rows.
-
-    Raises:
-        DataError: see :func:`label_faults`; the first one is told.
-    """
-    BadRows().sift(table, label_faults(table, column, known=known))
-    found = (clean(raw) for raw in table.column(column, "data.columns.label"))
-    return [value for value in found if value is not None]
-
-
 def is_unlabelled(table: Table, column: str, *, known: Sequence[str] | None = None) -> bool:
     """Whether no row of a split has a label: no such column, or nothing but -1 or gaps.
 
@@ -128,7 +116,7 @@ def looks_like_integer(name: str) -> bool:
 
 
 def label_names(
-    values: Sequence[Label], table: Table, *, given: Sequence[str] | None
+    counts: Counter[Label], table: Table, *, given: Sequence[str] | None
 ) -> tuple[str, ...]:
     """The task's label names, in the order of their integers.
 
@@ -136,7 +124,7 @@ def label_names(
     training labels: 0 to C-1 where all are integers, names in alphabetical order otherwise.
 
     Args:
-        values: the training labels.
+        counts: how often each of the training labels stands in the data.
         table: the training table.
         given: ``task.labels``.
 
@@ -144,19 +132,19 @@ def label_names(
         DataError: fewer than two labels are in use, the integers are not 0 to C-1, or there are
             so many different ones that they cannot be labels.
     """
-    counts = Counter(values)
+    total = counts.total()
     if len(counts) < 2:
         raise DataError(
-            f"{table.place}: all {len(values):,} rows have the label {next(iter(counts))!r}; "
+            f"{table.place}: all {total:,} rows have the label {next(iter(counts))!r}; "
             "there must be at least two to tell apart"
         )
     if given is not None:
         return tuple(given)
     if table.label_names is not None:
         return table.label_names
-    if len(values) >= _MANY and len(counts) > len(values) // 2:
+    if total >= _MANY and len(counts) > total // 2:
         raise DataError(
-            f"{table.place}: {len(counts):,} different labels in {len(values):,} rows; is "
+            f"{table.place}: {len(counts):,} different labels in {total:,} rows; is "
             "data.columns.label the right column?"
         )
     integers = {as_integer(value) for value in counts}

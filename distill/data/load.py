@@ -101,7 +101,7 @@ def _limited(split: Split, limit: int, seed: int, notes: list[str]) -> Split:
     random = np.random.default_rng([seed, _LIMIT, role])
     rows = np.sort(random.choice(len(split), limit, replace=False))
     notes.append(f"{split.name}: {limit:,} of {len(split):,} rows are used, drawn by the seed")
-    return split.take(rows.tolist())
+    return split.take(rows)
 
 
 def _hold_out(

@@ -90,7 +90,7 @@ class TextReader(Reader):
     @abstractmethod
     def labels(
         self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Tables, dict[str, list[Any]], tuple[str, ...]]:
+    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
         """The rows that are left, the labels of each role, and the names of the outputs.
 
         Args:

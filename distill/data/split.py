@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 import numpy.typing as npt
 
-from distill.data.sources.columns import take
+from distill.data.sources.columns import mapped, take
 from distill.data.tokenized import Texts, TokenRows, tokenize
 from distill.files.bad_rows import BadRow
 from distill.system import digest
@@ -18,6 +19,8 @@ from distill.system import digest
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+#: Labels that are read at a time.
+_CHUNK = 4096
 #: What an example is drawn by where some are held out: the numbers of its labels.
 Group = tuple[int, ...]
 
@@ -40,7 +43,7 @@ class Split:
 
     name: str
     texts: Sequence[str]
-    labels: list[Any]
+    labels: Sequence[Any]
     pairs: Sequence[str] | None = None
     outputs: int | None = None
 
@@ -63,19 +66,20 @@ class Split:
         it is 0 and 1 for each of them, float32 (N, C).
         """
         if self.outputs is None:
-            numbers = any(isinstance(label, float) for label in self.labels)
-            return np.asarray(self.labels, dtype=np.float32 if numbers else np.int64)
+            return np.asarray(self.labels, dtype=np.float32 if self._numbers else np.int64)
         found = np.zeros((len(self), self.outputs), dtype=np.float32)
         for row, indices in enumerate(self.labels):
             found[row, list(indices)] = 1
         return found
 
     @property
-    def groups(self) -> list[Group] | None:
+    def _numbers(self) -> bool:
+        return len(self.labels) > 0 and isinstance(self.labels[0], float)
+
+    @property
+    def groups(self) -> Sequence[Group] | None:
         """The labels of each example, or ``None`` where examples have a number each."""
-        if any(isinstance(label, float) for label in self.labels):
-            return None
-        return [label if isinstance(label, tuple) else (label,) for label in self.labels]
+        return None if self._numbers else mapped(self.labels, _group)
 
     def group_names(self, labels: Sequence[str]) -> Sequence[str]:
         """The names of the groups; empty where they have none.
@@ -111,13 +115,15 @@ class Split:
 
     @cached_property
     def _digest(self) -> str:
-        return digest.of_json([self.text_digest, self.labels])
+        starts = range(0, len(self.labels), _CHUNK)
+        parts = (json.dumps(list(self.labels[start : start + _CHUNK])) for start in starts)
+        return digest.of_json([self.text_digest, digest.of_texts(parts)])
 
     def digest(self) -> str:
         """SHA-256 (hex) of texts, pairs and labels; the name does not count."""
         return self._digest
 
-    def take(self, rows: Sequence[int]) -> Self:
+    def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Self:
         """The examples with these numbers, in the order given."""
         kept: dict[str, Any] = {}
         for name in self.per_example:
@@ -128,6 +134,10 @@ class Split:
     def renamed(self, name: str) -> Self:
         """The same examples under another name."""
         return replace(self, name=name)
+
+
+def _group(label: Any) -> Group:
+    return label if isinstance(label, tuple) else (label,)
 
 
 def named(label: Any, names: Sequence[str]) -> Any:
@@ -145,10 +155,10 @@ def shared_with_training(splits: Mapping[str, Split]) -> list[str]:
     Args:
         splits: by role; ``train`` is what the others are compared with.
     """
-    train = set(_keys(splits["train"]))
+    train = _keys(splits["train"])
     notes = []
     for role, split in splits.items():
-        count = 0 if role == "train" else sum(key in train for key in _keys(split))
+        count = 0 if role == "train" else int(np.isin(_keys(split), train).sum())
         if count:
             notes.append(
                 f"{split.name}: {count:,} of {len(split):,} rows stand in the training rows too "
@@ -157,10 +167,10 @@ def shared_with_training(splits: Mapping[str, Split]) -> list[str]:
     return notes
 
 
-def _keys(split: Split) -> Iterator[int]:
+def _keys(split: Split) -> npt.NDArray[np.int64]:
     # Hashes stand for the texts: a set of texts would be large.
     both = split.texts if split.pairs is None else zip(split.texts, split.pairs, strict=True)
-    return map(hash, both)
+    return np.fromiter(map(hash, both), dtype=np.int64, count=len(split))
 
 
 @dataclass(frozen=True)

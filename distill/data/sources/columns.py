@@ -9,7 +9,8 @@ import json
 import mmap
 import operator
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, overload
 
 import numpy as np
@@ -33,7 +34,7 @@ class Column(Sequence[Any]):
 
     Args:
         values: the values as they are stored.
-        encoded: whether they are strings that may stand for other values.
+        decode: makes a value of what is stored; left out, that is the value.
         rows: the numbers of the rows that the column has; ``None`` for all.
     """
 
@@ -43,10 +44,10 @@ class Column(Sequence[Any]):
         self,
         values: pa.ChunkedArray,
         *,
-        encoded: bool = False,
+        decode: Callable[[Any], Any] | None = None,
         rows: npt.NDArray[np.int64] | None = None,
     ) -> None:
-        self._values, self._encoded, self._rows = values, encoded, rows
+        self._values, self._decode, self._rows = values, decode, rows
 
     def __len__(self) -> int:
         return len(self._values) if self._rows is None else len(self._rows)
@@ -63,7 +64,8 @@ class Column(Sequence[Any]):
             return [self[place] for place in range(start, stop, step)]
         place = range(len(self))[operator.index(index)]  # negative ones, and what is outside
         row = place if self._rows is None else int(self._rows[place])
-        return self._decoded(self._values[row].as_py())
+        value = self._values[row].as_py()
+        return value if self._decode is None else self._decode(value)
 
     def __iter__(self) -> Iterator[Any]:
         for start in range(0, len(self), _CHUNK):
@@ -78,11 +80,25 @@ class Column(Sequence[Any]):
         # Another process gets the values: the file has no name.
         return list, (list(self),)
 
-    def take(self, rows: Sequence[int]) -> Column:
+    def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Column:
         """The column of the rows with these numbers, in the order given."""
         chosen = np.asarray(rows, dtype=np.int64)
         own = chosen if self._rows is None else self._rows[chosen]
-        return Column(self._values, encoded=self._encoded, rows=own)
+        return Column(self._values, decode=self._decode, rows=own)
+
+    def mapped(self, function: Callable[[Any], Any]) -> Column:
+        """The column of what a function makes of each value when it is asked for."""
+        first = self._decode
+        both = function if first is None else lambda value: function(first(value))
+        return Column(self._values, decode=both, rows=self._rows)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Numbers as they are stored, for ``np.asarray``; other values one by one."""
+        del copy
+        if self._decode is not None or not pa.types.is_primitive(self._values.type):
+            return np.array(list(self), dtype=dtype)
+        found: npt.NDArray[Any] = self._values.to_numpy()
+        return (found if self._rows is None else found[self._rows]).astype(dtype or found.dtype)
 
     def _read(self, start: int, stop: int) -> list[Any]:
         if stop <= start:
@@ -97,15 +113,17 @@ class Column(Sequence[Any]):
                 values = [part[row] for row in (rows - low).tolist()]
             else:
                 values = [self._values[row].as_py() for row in rows.tolist()]
-        return list(map(self._decoded, values)) if self._encoded else values
-
-    def _decoded(self, value: Any) -> Any:
-        return json.loads(value[1:]) if self._encoded and value.startswith(_JSON) else value
+        return values if self._decode is None else list(map(self._decode, values))
 
 
-def take(values: Sequence[Any], rows: Sequence[int]) -> Sequence[Any]:
+def take(values: Sequence[Any], rows: Sequence[int] | npt.NDArray[np.int64]) -> Sequence[Any]:
     """The values of the rows with these numbers, in the order given."""
     return values.take(rows) if isinstance(values, Column) else [values[row] for row in rows]
+
+
+def mapped(values: Sequence[Any], function: Callable[[Any], Any]) -> Sequence[Any]:
+    """What a function makes of each value; of a column when it is asked for."""
+    return values.mapped(function) if isinstance(values, Column) else [*map(function, values)]
 
 
 class ColumnWriter:
@@ -140,7 +158,28 @@ class ColumnWriter:
         """All columns, once every row is written."""
         self._flush()
         table = self._file.mapped()
-        return {name: Column(table[name], encoded=True) for name in self._waiting}
+        return {name: Column(table[name], decode=_decoded) for name in self._waiting}
+
+
+def stored(
+    values: Iterable[Any], kind: pa.DataType, decode: Callable[[Any], Any] | None = None
+) -> Column:
+    """Values as a column; they are taken from the iterable some thousand at a time.
+
+    Args:
+        values: what the column has.
+        kind: how they are stored.
+        decode: see :class:`Column`.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    left = iter(values)
+    schema = pa.schema([("value", kind)])
+    file = _MappedFile(schema)
+    while part := list(islice(left, _CHUNK)):
+        file.write(pa.record_batch([pa.array(part, kind)], schema=schema))
+    return Column(file.mapped()["value"], decode=decode)
 
 
 def mapped_columns(
@@ -191,6 +230,10 @@ def _encoded(value: Any) -> str:
     if isinstance(value, str) and not value.startswith(_JSON) and is_unicode(value):
         return value
     return _JSON + json.dumps(value)
+
+
+def _decoded(value: str) -> Any:
+    return json.loads(value[1:]) if value.startswith(_JSON) else value
 
 
 def _not_written(error: OSError) -> DataError:

@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from distill.data.sources.columns import take
 from distill.system.errors import DataError, listed, nearest
 
@@ -32,11 +35,11 @@ class Table:
     place: str
     columns: Mapping[str, Sequence[Any]]
     available: Sequence[str]
-    lines: Sequence[int] | None = None
+    lines: Sequence[int] | npt.NDArray[np.int64] | None = None
     label_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     names: Sequence[str] | None = None
-    numbers: Sequence[int] | None = None
+    numbers: npt.NDArray[np.int64] | None = None
     word_lines: bool = False
 
     def __len__(self) -> int:
@@ -62,15 +65,16 @@ class Table:
         number = row if self.numbers is None else self.numbers[row]
         return f"{self.place} row {number + 1}"
 
-    def take(self, rows: Sequence[int]) -> Table:
+    def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Table:
         """The rows with these indices, which keep their places."""
-        numbers = range(len(self)) if self.numbers is None else self.numbers
+        rows = np.asarray(rows, dtype=np.int64)
+        numbers = np.arange(len(self)) if self.numbers is None else self.numbers
         return replace(
             self,
             columns={name: take(values, rows) for name, values in self.columns.items()},
-            lines=None if self.lines is None else [self.lines[row] for row in rows],
+            lines=None if self.lines is None else np.asarray(self.lines)[rows],
             names=None if self.names is None else [self.names[row] for row in rows],
-            numbers=[numbers[row] for row in rows],
+            numbers=numbers[rows],
         )
 
     def column(self, name: str, key: str) -> Sequence[Any]:

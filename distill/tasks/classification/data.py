@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from distill.data.bad_rows import BadRows
 from distill.data.label_index import index_labels
-from distill.data.labels import clean_column, label_faults
+from distill.data.labels import clean, label_faults
 from distill.data.reader import Tables, TextReader
+from distill.data.sources.columns import mapped
 from distill.data.sources.table import Table
 from distill.recipe.schema import Columns
 from distill.tasks.classification.config import ClassificationTask
@@ -30,16 +32,18 @@ class LabelReader(TextReader):
 
     def labels(
         self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Tables, dict[str, list[Any]], tuple[str, ...]]:
+    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
         """See :meth:`TextReader.labels`."""
         raw = {
-            role: [[value] for value in clean_column(table, self.columns.label, known=self.known)]
+            role: mapped(table.columns[self.columns.label], lambda value: [clean(value)])
             for role, table in tables.items()
         }
         # Labels that the recipe or the data name may stand in validation alone: that was declared.
         declared = self.known is not None or tables["train"].label_names is not None
-        left, found, labels = index_labels(tables, raw, self.known, notes, bad, unseen=declared)
-        return left, {role: [row[0] for row in rows] for role, rows in found.items()}, labels
+        left, found, labels = index_labels(
+            tables, raw, self.known, notes, bad, unseen=declared, several=False
+        )
+        return left, dict(found), labels
 
 
 READER = LabelReader

@@ -112,7 +112,7 @@ def _fewer(train: Split) -> Split:
         return train
     logger.info("linear: fitted on %s of %s training rows", f"{count:,}", f"{len(train):,}")
     rows = np.random.default_rng(0).choice(len(train), count, replace=False)
-    return train.take(np.sort(rows).tolist())
+    return train.take(np.sort(rows))
 
 
 def _score(task: Task, logits: Logits, split: Split) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from distill.data.bad_rows import BadRows
 from distill.data.label_index import index_labels
 from distill.data.labels import Label, clean
 from distill.data.reader import Tables, TextReader
+from distill.data.sources.columns import mapped
 from distill.data.sources.table import Table
 from distill.recipe.schema import Columns
 from distill.system.errors import DataError
@@ -33,32 +35,30 @@ class MultiLabelReader(TextReader):
 
     def label_faults(self, table: Table) -> dict[int, str]:
         """Rows whose labels are missing, or no list of names."""
-        cells = _cells(table, self.columns)
-        return {row: fault for row, fault in enumerate(cells) if isinstance(fault, str)}
+        cells = enumerate(self._cells(table))
+        return {row: fault for row, fault in cells if isinstance(fault, str)}
 
     def labels(
         self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Tables, dict[str, list[Any]], tuple[str, ...]]:
+    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
         """See :meth:`TextReader.labels`."""
-        raw = {
-            role: [cell for cell in _cells(table, self.columns) if not isinstance(cell, str)]
-            for role, table in tables.items()
-        }
+        raw = {role: self._cells(table) for role, table in tables.items()}
         train = tables["train"]
         if not any(raw["train"]):
             raise DataError(f"{train.place}: no row has a label in '{self.columns.label}'")
-        left, found, labels = index_labels(tables, raw, self.known, notes, bad, unseen=True)
-        indices = {role: [tuple(sorted(row)) for row in rows] for role, rows in found.items()}
-        return left, indices, labels
+        left, found, labels = index_labels(
+            tables, raw, self.known, notes, bad, unseen=True, several=True
+        )
+        return left, dict(found), labels
+
+    def _cells(self, table: Table) -> Sequence[Any]:
+        """Of each row its labels, or what is wrong with the cell."""
+        separator, column = self.columns.separator, self.columns.label
+        values = table.column(column, "data.columns.label")
+        return mapped(values, lambda value: _labels(value, separator, column))
 
 
 READER = MultiLabelReader
-
-
-def _cells(table: Table, columns: Columns) -> list[list[Label] | str]:
-    """Of each row its labels, or what is wrong with the cell."""
-    values = table.column(columns.label, "data.columns.label")
-    return [_labels(value, columns.separator, columns.label) for value in values]
 
 
 def _labels(value: Any, separator: str | None, column: str) -> list[Label] | str:

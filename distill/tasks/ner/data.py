@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, ClassVar
 
 import numpy as np
+import pyarrow as pa
 
 from distill.data.bad_rows import BadRows
 from distill.data.reader import Reader, Tables, keep_more
+from distill.data.sources.columns import stored
 from distill.data.sources.table import Table, id_faults, text_fault
 from distill.data.split import Split
 from distill.files.bad_rows import BadRowError
@@ -22,7 +25,7 @@ from distill.text.tags import TagSet, split_tag
 
 #: What is wrong with rows: the word's number from 0, where it is one word's fault, and why.
 _Faults = dict[int, tuple[int | None, str]]
-_Tags = list[list[RawTag]]
+_MEND = "; mend it, or let task.repair: true take it as conlleval does"
 
 
 class TagReader(Reader):
@@ -60,35 +63,59 @@ class TagReader(Reader):
         whole = {role: _whole(table, columns, task, bad, notes) for role, table in tables.items()}
         bad.check({table.place: len(table) for table in whole.values()})
         train = whole["train"]
-        tag_set = make_tag_set(
-            _tags(train, columns), train, given=task.labels, scheme=task.scheme, notes=notes
-        )
-        splits = {
-            role: self._tagged(role, table, tag_set, notes, bad) for role, table in whole.items()
+        there = {
+            role: dict.fromkeys(chain.from_iterable(_tags(table, columns)))
+            for role, table in whole.items()
         }
+        tag_set = make_tag_set(
+            there["train"], train, given=task.labels, scheme=task.scheme, notes=notes
+        )
+        splits = {}
+        for role, table in whole.items():
+            index, note = tag_index(there[role], table, tag_set)
+            notes += [note] if note else []
+            splits[role] = self._tagged(role, table, index, tag_set, notes, bad)
         _check_seen(splits["train"], train, notes)
         return splits, tag_set.labels
 
     def _tagged(
-        self, role: str, table: Table, tag_set: TagSet, notes: list[str], bad: BadRows
+        self,
+        role: str,
+        table: Table,
+        index: Mapping[RawTag, int | str],
+        tag_set: TagSet,
+        notes: list[str],
+        bad: BadRows,
     ) -> TaggedSplit:
-        columns, task = self.columns, self.task
-        index, note = tag_index(_tags(table, columns), table, tag_set)
-        notes += [note] if note else []
-        known = _sift(table, _unknown(_tags(table, columns), index), bad)
-        read = ([index[tag] for tag in row] for row in _tags(known, columns))
-        tags = [[tag for tag in row if isinstance(tag, int)] for row in read]  # all of them
-        repaired = _repair(tags, tag_set) if task.repair else 0
+        columns, repair = self.columns, self.task.repair
+        unknown: _Faults = {}
+        illegal: _Faults = {}
+        repaired = 0
+
+        def good() -> Iterator[list[int]]:
+            nonlocal repaired
+            for row, tags in enumerate(_tags(table, columns)):
+                found = [index[tag] for tag in tags]
+                known = [tag for tag in found if isinstance(tag, int)]
+                if len(known) < len(found):
+                    unknown[row] = next(
+                        (place, why) for place, why in enumerate(found) if isinstance(why, str)
+                    )
+                elif (fault := tag_set.fault(known)) is None:
+                    yield known
+                elif repair:
+                    repaired += 1
+                    yield tag_set.write(tag_set.read(known, strict=False), len(known))
+                else:
+                    illegal[row] = (fault.word, fault.why + _MEND)
+
+        tags = stored(good(), pa.list_(pa.int32()))
         if repaired:
             notes.append(f"{table.place}: illegal tags of {repaired:,} rows are repaired")
-        wrong = {row: fault for row, one in enumerate(tags) if (fault := tag_set.fault(one))}
-        advice = "; mend it, or let task.repair: true take it as conlleval does"
-        legal = _sift(
-            known, {row: (fault.word, fault.why + advice) for row, fault in wrong.items()}, bad
-        )
-        tags = [one for row, one in enumerate(tags) if row not in wrong]
-        words = [_list(cell) or [] for cell in legal.columns[columns.tokens]]
-        return tagged(role, words, tags, tag_set, stride=task.stride)
+        # Of rows that are refused, those with unknown tags are the graver ones.
+        table = _sift(table, unknown | illegal if bad.skips else unknown or illegal, bad)
+        words = stored(map(_list, table.columns[columns.tokens]), pa.list_(pa.string()))
+        return tagged(role, words, tags, tag_set, stride=self.task.stride)
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
         """See :meth:`Reader.check`: training examples must have an entity."""
@@ -191,34 +218,10 @@ def _tag_fault(tag: Any, scheme: str) -> str | None:
     return f"the tag is {shown}; a name or an integer is expected"
 
 
-def _tags(table: Table, columns: Columns) -> _Tags:
+def _tags(table: Table, columns: Columns) -> Iterator[list[RawTag]]:
     """The tags of rows that were looked at: names without white space around them, or integers."""
-    return [
-        [tag.strip() if isinstance(tag, str) else int(tag) for tag in _list(cell) or []]
-        for cell in table.columns[columns.tags]
-    ]
-
-
-def _unknown(rows: _Tags, index: Mapping[RawTag, int | str]) -> _Faults:
-    """Rows with a tag that the task has not."""
-    found: _Faults = {}
-    for row, tags in enumerate(rows):
-        wrong = ((place, index[tag]) for place, tag in enumerate(tags))
-        fault = next(((place, why) for place, why in wrong if isinstance(why, str)), None)
-        if fault is not None:
-            found[row] = fault
-    return found
-
-
-def _repair(tags: list[list[int]], tag_set: TagSet) -> int:
-    """Make sequences allowed; gives the number of those that were not."""
-    repaired = 0
-    for row, sequence in enumerate(tags):
-        if tag_set.fault(sequence) is not None:
-            spans = tag_set.read(sequence, strict=False)
-            tags[row] = tag_set.write(spans, len(sequence))
-            repaired += 1
-    return repaired
+    for cell in table.columns[columns.tags]:
+        yield [tag.strip() if isinstance(tag, str) else int(tag) for tag in _list(cell) or []]
 
 
 def _check_seen(train: TaggedSplit, table: Table, notes: list[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from distill.data.label_index import LabelIndex
@@ -19,7 +19,7 @@ RawTag = str | int
 
 
 def make_tag_set(
-    raw: Sequence[Sequence[RawTag]],
+    found: Collection[RawTag],
     table: Table,
     *,
     given: Sequence[str] | None,
@@ -34,7 +34,7 @@ def make_tag_set(
     splits may need them.
 
     Args:
-        raw: the training rows' tags.
+        found: the tags that stand in the training rows.
         table: the training table.
         given: ``task.labels``.
         scheme: ``task.scheme``.
@@ -43,10 +43,9 @@ def make_tag_set(
     Raises:
         DataError: a name is no tag of the scheme, or integers have no names.
     """
-    names = own_names(raw, table) if given is None else given
+    names = own_names(found, table) if given is None else given
     where = table.place if given is None else "task.labels"
     if names is None:
-        found = {tag for row in raw for tag in row}
         if any(isinstance(tag, int) for tag in found):
             raise DataError(
                 f"{table.place}: tags are integers without names; name them in their order with "
@@ -64,11 +63,11 @@ def make_tag_set(
     return TagSet([*names, *added], scheme)
 
 
-def own_names(raw: Sequence[Sequence[RawTag]], table: Table) -> Sequence[str] | None:
+def own_names(tags: Collection[RawTag], table: Table) -> Sequence[str] | None:
     """The names that a table's integers have: those it carries, or those of ``labels.json``.
 
     Args:
-        raw: the tags of the table's rows.
+        tags: those that stand in the table.
         table: the table; the file is looked for beside it where tags are integers.
 
     Raises:
@@ -77,7 +76,7 @@ def own_names(raw: Sequence[Sequence[RawTag]], table: Table) -> Sequence[str] | 
     if table.label_names is not None:
         return table.label_names
     beside = Path(table.place).parent / NAMES
-    if not any(isinstance(tag, int) for row in raw for tag in row) or not beside.is_file():
+    if not any(isinstance(tag, int) for tag in tags) or not beside.is_file():
         return None
     try:
         found = json.loads(beside.read_text(encoding="utf-8"))
@@ -113,21 +112,19 @@ def no_tag(name: str, scheme: str) -> str:
 
 
 def tag_index(
-    raw: Sequence[Sequence[RawTag]], table: Table, tag_set: TagSet
+    tags: Collection[RawTag], table: Table, tag_set: TagSet
 ) -> tuple[dict[RawTag, int | str], str | None]:
     """The index of each tag of a table, or what is wrong with it; and a note on integers.
 
     Args:
-        raw: the tags of the table's rows: names or integers.
+        tags: those that stand in the table: names or integers.
         table: where they stand.
         tag_set: the task's tags.
 
     Raises:
         DataError: the table carries names for its integers that are not the task's.
     """
-    different = sorted({tag for row in raw for tag in row}, key=str)
-    own = own_names(raw, table)
+    own = own_names(tags, table)
     choices = f"types are {listed(tag_set.types)}"
-    choices = f"types are {listed(tag_set.types)}"
-    index = LabelIndex(tag_set.labels, different, table, own=own, what="tag", choices=choices)
-    return {tag: index.find(tag) for tag in different}, index.note
+    index = LabelIndex(tag_set.labels, tags, table, own=own, what="tag", choices=choices)
+    return {tag: index.find(tag) for tag in tags}, index.note

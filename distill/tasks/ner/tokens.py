@@ -7,6 +7,7 @@ in one of them. Legend: F windows of all rows, B windows of a batch, L length, W
 from __future__ import annotations
 
 import bisect
+import json
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -16,9 +17,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from tokenizers import Tokenizer
 
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
+from distill.data.sources.columns import mapped, stored
 from distill.data.split import Group, Split
 from distill.data.tokenized import StoredRows, bare_engine, check_rows, padding_id
 from distill.system import digest
@@ -54,7 +57,7 @@ class TaggedSplit(Split):
         stride: pieces that neighbouring windows of a long row share; ``None`` for the default.
     """
 
-    words: list[list[str]] = field(default_factory=list)
+    words: Sequence[Sequence[str]] = ()
     tag_set: TagSet = field(default_factory=lambda: TagSet(["O"], "bio"))
     stride: int | None = None
 
@@ -64,7 +67,7 @@ class TaggedSplit(Split):
     @property
     def targets(self) -> npt.NDArray[Any]:
         """How many words each row has, (N,); tags are made labels of tokens with the tokens."""
-        return np.asarray([len(words) for words in self.words], dtype=np.int64)
+        return np.fromiter(map(len, self.words), dtype=np.int64, count=len(self))
 
     def digest(self) -> str:
         """SHA-256 (hex) of words, tags, labels and stride; the name does not count."""
@@ -72,15 +75,15 @@ class TaggedSplit(Split):
 
     @cached_property
     def _own_digest(self) -> str:
-        words = digest.of_json([digest.of_texts(words) for words in self.words])
+        words, tags = (digest.of_texts(map(json.dumps, of)) for of in (self.words, self.labels))
         labels, scheme = list(self.tag_set.labels), self.tag_set.scheme
-        return digest.of_json([words, self.labels, labels, scheme, self.stride])
+        return digest.of_json([words, tags, labels, scheme, self.stride])
 
     @property
-    def groups(self) -> list[Group]:
+    def groups(self) -> Sequence[Group]:
         """The types of each example's entities."""
         read = self.tag_set.read
-        return [tuple(sorted({span.type for span in read(tags)})) for tags in self.labels]
+        return mapped(self.labels, lambda tags: tuple(sorted({span.type for span in read(tags)})))
 
     def group_names(self, labels: Sequence[str]) -> Sequence[str]:
         """The types of entities."""
@@ -100,8 +103,8 @@ class TaggedSplit(Split):
 
 def tagged(
     name: str,
-    words: list[list[str]],
-    tags: list[list[int]],
+    words: Sequence[Sequence[str]],
+    tags: Sequence[Sequence[int]],
     tag_set: TagSet,
     *,
     stride: int | None = None,
@@ -115,7 +118,7 @@ def tagged(
         tag_set: the tags and their scheme.
         stride: pieces that neighbouring windows of a long row share; ``None`` for the default.
     """
-    texts = [join(row)[0] for row in words]
+    texts = stored((join(row)[0] for row in words), pa.string())
     return TaggedSplit(name, texts, tags, words=words, tag_set=tag_set, stride=stride)
 
 

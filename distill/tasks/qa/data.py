@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from distill.data.bad_rows import BadRows
 from distill.data.reader import Reader, Tables
+from distill.data.sources.columns import mapped
 from distill.data.sources.table import ADVICE, Table, id_faults, text_faults
 from distill.data.split import Split
 from distill.recipe.schema import Columns
@@ -62,14 +65,14 @@ class QuestionReader(Reader):
         if column is not None:
             table = bad.sift(table, id_faults(table, column))
         read = _all_answers(table, columns, self.task.no_answer)
-        faults = {row: fault for row, fault in enumerate(read) if isinstance(fault, str)}
-        table = bad.sift(table, faults)
+        table, answers = bad.read(table, read, _STORED, _as_answers)
+        ids: Sequence[Any] = table.columns[column] if column else range(len(table))
         return QuestionSplit(
             role,
             texts=table.columns[columns.question],
-            labels=[answers for answers in read if not isinstance(answers, str)],
+            labels=answers,
             pairs=table.columns[columns.context],
-            ids=[str(i) for i in (table.columns[column] if column else range(len(table)))],
+            ids=mapped(ids, str),
             stride=self.task.stride,
             max_question=self.task.max_question_length,
         )
@@ -78,19 +81,27 @@ class QuestionReader(Reader):
 READER = QuestionReader
 
 
-def _all_answers(table: Table, columns: Columns, no_answer: bool) -> list[tuple[Answer, ...] | str]:
+#: How the answers of a question are stored.
+_STORED = pa.list_(pa.struct([("text", pa.string()), ("start", pa.int64())]))
+
+
+def _as_answers(stored: list[dict[str, Any]]) -> tuple[Answer, ...]:
+    return tuple((one["text"], one["start"]) for one in stored)
+
+
+def _all_answers(
+    table: Table, columns: Columns, no_answer: bool
+) -> Iterator[list[dict[str, Any]] | str]:
     """Of each row its answers, or what is wrong with them."""
     values = table.column(columns.answers, "data.columns.answers")
     starts = table.columns.get(START, [None] * len(values))
-    rows = zip(values, starts, table.columns[columns.context], strict=True)
-    read = [_answers(*cells) for cells in rows]
-    if no_answer:
-        return read
     said = "no answer; where a text need not answer its question, write task.no_answer: true"
-    return [found or said for found in read]
+    for cells in zip(values, starts, table.columns[columns.context], strict=True):
+        found = _answers(*cells)
+        yield found if found or no_answer else said
 
 
-def _answers(value: Any, start: Any, context: str) -> tuple[Answer, ...] | str:
+def _answers(value: Any, start: Any, context: str) -> list[dict[str, Any]] | str:
     """A row's answers, each checked against the context, or what is wrong with one."""
     if value is None:
         return "answers are missing; write an empty list where nothing answers"
@@ -104,8 +115,8 @@ def _answers(value: Any, start: Any, context: str) -> tuple[Answer, ...] | str:
         one = _checked(text, offset, context)
         if isinstance(one, str):
             return one
-        found.append(one)
-    return tuple(found)
+        found.append(dict(zip(("text", "start"), one, strict=True)))
+    return found
 
 
 def _cell(value: str, start: Any) -> Any:

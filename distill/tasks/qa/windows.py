@@ -8,7 +8,7 @@ Legend: W windows, L length of a window, K tokens of the context among them, B w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
+from distill.data.sources.columns import mapped
 from distill.data.split import Group, Split
 from distill.data.tokenized import StoredRows, check_rows, padding_id
 from distill.system import digest
@@ -61,7 +62,7 @@ class QuestionSplit(Split):
         max_question: tokens kept of a question; ``None`` takes the usual number.
     """
 
-    ids: list[str] = field(default_factory=list)
+    ids: Sequence[str] = ()
     stride: int | None = None
     max_question: int | None = None
 
@@ -78,14 +79,14 @@ class QuestionSplit(Split):
         return self.pairs or []
 
     @property
-    def answers(self) -> list[tuple[Answer, ...]]:
+    def answers(self) -> Sequence[tuple[Answer, ...]]:
         """The answers of each."""
         return self.labels
 
     @property
-    def groups(self) -> list[Group]:
+    def groups(self) -> Sequence[Group]:
         """Whether each question has an answer."""
-        return [(int(not answers),) for answers in self.answers]
+        return mapped(self.answers, lambda answers: (int(not answers),))
 
     def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> WindowedDataset:
         """The questions as windows; see :func:`window`."""
@@ -202,9 +203,10 @@ class WindowedDataset(StoredRows):
         spans = np.zeros((len(self), 2), dtype=np.int32)  # (W, 2)
         rows = self.rows
         for index, row in enumerate(rows):
-            if not self.split.answers[row]:
+            answers = self.split.answers[row]
+            if not answers:
                 continue
-            text, start = self.split.answers[row][0]
+            text, start = answers[0]
             start += len(text) - len(text.lstrip())
             end = start + len(text.strip())
             first = index == 0 or rows[index - 1] != row

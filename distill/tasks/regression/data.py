@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
+
+import pyarrow as pa
 
 from distill.data.bad_rows import BadRows
 from distill.data.reader import Tables, TextReader, as_number
+from distill.data.sources.columns import stored
 from distill.data.sources.table import Table
 from distill.recipe.schema import Columns
 from distill.tasks.regression.config import RegressionTask
@@ -44,12 +48,12 @@ class NumberReader(TextReader):
 
     def labels(
         self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Tables, dict[str, list[Any]], tuple[str, ...]]:
+    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
         """See :meth:`TextReader.labels`."""
         del notes, bad
         column = self.columns.label
-        numbers = {
-            role: [float(value) for value in table.columns[column]]
+        numbers: dict[str, Sequence[Any]] = {
+            role: stored(map(float, table.columns[column]), pa.float64())
             for role, table in tables.items()
         }
         return tables, numbers, ()

@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from distill.data.array_store import ArrayStore
 from distill.data.bad_rows import BadRows
 from distill.data.batches import BucketSampler
 from distill.data.reader import Reader, Tables, as_number
+from distill.data.sources.columns import stored
 from distill.data.sources.table import ADVICE, Table, text_faults
 from distill.data.split import Group, Split
 from distill.data.tokenized import TokenizedDataset, tokenize
@@ -45,7 +48,7 @@ class VectorSplit(Split):
         return False
 
     @property
-    def groups(self) -> list[Group] | None:
+    def groups(self) -> Sequence[Group] | None:
         """None, unless nothing is known of the similarities."""
         return super().groups if self.labels else [()] * len(self)
 
@@ -70,9 +73,9 @@ class VectorSplit(Split):
         similarity = self.labels or [math.nan] * len(self)
         if self.pairs is None:
             return Split(self.name, self.texts, similarity)
-        both = zip(self.texts, self.pairs, strict=True)
-        texts = [text for pair in both for text in pair]
-        return Split(self.name, texts, [one for one in similarity for _ in range(2)])
+        texts = stored(chain.from_iterable(zip(self.texts, self.pairs, strict=True)), pa.string())
+        twice = stored((one for one in similarity for _ in range(2)), pa.float64())
+        return Split(self.name, texts, twice)
 
 
 class SentenceRows(TokenizedDataset):
@@ -165,7 +168,7 @@ class SimilarityReader(Reader):
         return VectorSplit(
             role,
             table.columns[columns.text],
-            [float(one) for one in table.columns[columns.label]] if scored else [],
+            stored(map(float, table.columns[columns.label]), pa.float64()) if scored else [],
             table.columns[str(second)] if paired else None,
         )
 

@@ -117,7 +117,7 @@ def test_a_bad_question_is_refused_or_set_aside(
     found = load(path, "skip")
     assert isinstance(found.train, QuestionSplit)
     assert isinstance(found.validation, QuestionSplit)
-    assert sorted(found.train.ids + found.validation.ids) == sorted(str(r["id"]) for r in GOOD)
+    assert sorted([*found.train.ids, *found.validation.ids]) == sorted(str(r["id"]) for r in GOOD)
     assert [bad.place for bad in found.bad] == [place]
     assert said in found.bad[0].reason
     kept = found.bad[0].content

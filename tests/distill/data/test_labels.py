@@ -6,14 +6,12 @@ from hypothesis import strategies as st
 
 from distill.data.bad_rows import BadRows
 from distill.data.label_index import LabelIndex
-from distill.data.labels import (
-    clean,
-    clean_column,
-    is_unlabelled,
-    label_names,
-)
+from distill.data.labels import clean, is_unlabelled
 from distill.data.sources.table import Table
+from distill.recipe.schema import Columns
 from distill.system.errors import DataError
+from distill.tasks.classification.config import ClassificationTask
+from distill.tasks.classification.data import LabelReader
 
 
 def table(labels, names=None, lines=None):
@@ -22,12 +20,11 @@ def table(labels, names=None, lines=None):
 
 def integers(labels, given=None, names=None):
     found = table(labels, names)
-    values = clean_column(found, "label")
-    known = label_names(values, found, given=given)
-    index = LabelIndex(known, values, found)
-    read = [index.find(value) for value in values]
-    BadRows().sift(found, {row: fault for row, fault in enumerate(read) if isinstance(fault, str)})
-    return known, read
+    task = ClassificationTask.model_construct(kind="classification", labels=given)
+    reader, bad = LabelReader(Columns(), task), BadRows()
+    bad.sift(found, reader.label_faults(found))
+    _, indices, known = reader.labels({"train": found}, [], bad)
+    return known, list(indices["train"])
 
 
 def fault(labels, given=None, names=None):
