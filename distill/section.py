@@ -80,8 +80,8 @@ class TrainConfig(Section):
     """Largest global gradient norm; 0 does not clip."""
     dropout: Share | None = None
     """Dropout while training; left out, the model's own. Drawing it takes time on a CPU."""
-    evaluations_per_epoch: PositiveInt = 1
-    """How often an epoch (with ``max_steps``: the training) is scored on the validation rows,
-    evenly spaced."""
+    val_check_interval: PositiveInt | Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Scored on the validation rows after this share of an epoch (``0.25``: four times in each), or
+    after so many batches (an integer); the end of a training always is."""
     patience: PositiveInt | None = None
     """Stop after so many evaluations without a better score; left out, never."""

@@ -28,8 +28,8 @@ from distill.recipe.schema import (
 from distill.run_folder import RunFolder
 from distill.system.errors import UserError
 from distill.tasks import task_class
-from distill.training.stream import Plan
-from distill.training.watcher import LOG_STEPS
+from distill.training.callbacks import LOG_STEPS
+from distill.training.data import total_steps, total_validations
 
 #: Steps that are timed, and as many before them that are not: the first ones are slow.
 MEASURED_STEPS = LOG_STEPS
@@ -81,17 +81,14 @@ def measure(recipe: Recipe) -> tuple[int, dict[str, StageTime]]:
         go_on(_short(recipe), folder.path, until=stages[-1].name)
         for stage in stages:
             step, validation = _read_times(folder.metrics, stage.name)
-            plans = []
+            steps = validations = 0
             for config in trainings(stage):
                 world = recipe.trainer.processes
                 sampler = make_sampler(rows, config.batch_size, seed=recipe.seed, world=world)
-                plans.append(Plan.of(config, _copies(recipe, stage) * len(sampler)))
-            times[stage.name] = StageTime(
-                sum(plan.steps for plan in plans),
-                step,
-                sum(len(plan.evaluation_steps()) for plan in plans) if validation else 0,
-                validation,
-            )
+                batches = _copies(recipe, stage) * len(sampler)
+                steps += total_steps(config, batches)
+                validations += total_validations(config, batches)
+            times[stage.name] = StageTime(steps, step, validations if validation else 0, validation)
     return len(rows), times
 
 
@@ -112,7 +109,7 @@ def trainings(stage: PlannedStage) -> list[TrainConfig]:
 
 def _short(recipe: Recipe) -> Recipe:
     """The recipe with every training cut short, and without what trains nothing."""
-    cut = {"max_steps": _STEPS, "evaluations_per_epoch": 1, "patience": None}
+    cut = {"max_steps": _STEPS, "val_check_interval": 1.0, "patience": None}
     learned = "logits" if recipe.task.learns_text else task_class(recipe.task.kind).objective
     kept: list[TrainConfig] = []
     for stage in recipe.stages:

@@ -13,8 +13,9 @@ from distill.stages.ensemble import average_logits
 from distill.stages.masked_text import masked_text
 from distill.stages.search import search_layer_map
 from distill.stages.training_rows import training_rows, with_teacher_labels
+from distill.training.data import Rows
 from distill.training.distill import DistillModule
-from distill.training.fit import FitResult, Rows, fit
+from distill.training.fit import FitResult, fit
 from teachers.ragged import TeacherLogits
 
 

@@ -24,8 +24,8 @@ from distill.stages.output_loss import output_loss
 from distill.system import atomic
 from distill.training.base import Batch
 from distill.training.checkpoint import is_whole
+from distill.training.data import endless_batches
 from distill.training.session import FitResult
-from distill.training.stream import endless_batches
 from teachers.load import load_model, load_tokenizer
 
 logger = logging.getLogger("distill")

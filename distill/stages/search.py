@@ -82,7 +82,7 @@ def _try(
     task = workspace.task
     search = config.search or LayerSearch()
     train = config.model_copy(
-        update={"max_steps": search.steps, "evaluations_per_epoch": 1, "patience": None}
+        update={"max_steps": search.steps, "val_check_interval": 1.0, "patience": None}
     )
     student, steps, score = context.load_student(), 0, -1.0
     for part, objectives in (

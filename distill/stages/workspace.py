@@ -22,7 +22,7 @@ from distill.tasks import make_task
 from distill.tasks.base import Task
 from distill.tasks.load import load_task_data
 from distill.tasks.weights import weights_note
-from distill.training.fit import Rows
+from distill.training.data import Rows
 from students.heads import TOKEN_LEVEL
 from students.pooling import POOLING
 from students.sentence_modules import SentenceModules

@@ -1,10 +1,11 @@
-"""What every training has in common: optimiser, seeded steps, losses told without waiting.
+"""What every training has in common: optimiser, seeded steps, losses kept without waiting.
 
 Legend: B batch, L length, C classes.
 """
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -27,6 +28,8 @@ from students.heads import logits_of
 Batch = dict[str, Tensor]
 #: ``loss_of(model, batch)``: a scalar that parts of a model are judged by.
 LossOf = Callable[[nn.Module, Batch], Tensor]
+#: What the weights are chosen by, as Lightning's callbacks see it.
+SELECTION = "selection"
 _MASK = (1 << 64) - 1
 
 
@@ -85,12 +88,10 @@ class TrainingModule(L.LightningModule):
         self.train_config = train
         self.task = task
         self.seed = seed
-        #: Optimiser steps of the whole training; ``fit`` sets it, else the trainer is asked.
-        self.total_steps: int | None = None
-        #: Batches of the whole training; ``fit`` sets it.
-        self.total_batches: int | None = None
-        #: Batches trained on so far; ``fit`` sets it, else the trainer is asked.
-        self.position: int | None = None
+        #: Whether every step logs its losses; ``fit`` has curves of its own instead.
+        self.logs_losses = True
+        #: The scores of the last validation, by name.
+        self.validation_scores: dict[str, float] = {}
         #: The scores of the last validation that were not defined and count as 0.
         self.undefined: list[str] = []
         self.metrics: MetricCollection | None = task.metrics() if task is not None else None
@@ -139,34 +140,42 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """One batch: seeded, and its losses kept on the device."""
-        position = self.position
-        if position is None:
-            position = self.trainer.fit_loop.total_batch_idx
+        position = self.trainer.fit_loop.total_batch_idx
         torch.manual_seed(step_seed(self.seed, position, self.global_rank))
         with attention_kernel(self.device):
             losses = self.losses(batch)
         kept = {name: value.detach() for name, value in losses.items()}
-        if self.position is None:
+        if self.logs_losses:
             self.log_dict(kept, batch_size=len(batch["input_ids"]))
-        return {"loss": losses["loss"] * self._lift(position), "losses": kept}
+        return {"loss": losses["loss"] * self._lift(batch_idx), "losses": kept}
 
-    def _lift(self, position: int) -> float:
-        """Makes the training's last step the mean over its batches, as every step is.
+    def _lift(self, batch_idx: int) -> float:
+        """Makes an epoch's last step the mean over its batches, as every step is.
 
-        The trainer divides each loss by ``accumulate``, of which the last step may have fewer.
+        The trainer divides each loss by ``accumulate_grad_batches``, of which that step may have
+        fewer.
         """
-        wanted = self.train_config.accumulate_grad_batches
-        if self.total_batches is None or position // wanted < self.total_batches // wanted:
+        wanted, batches = self.trainer.accumulate_grad_batches, self.trainer.num_training_batches
+        if math.isinf(batches) or batch_idx // wanted < batches // wanted:
             return 1.0
-        return wanted / (self.total_batches % wanted)
+        return wanted / (batches % wanted)
+
+    def on_validation_start(self) -> None:
+        """Forget what a validation that was broken off has observed."""
+        self.reset_scores()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Take a batch into the metrics."""
         self.observe(batch)
 
     def on_validation_epoch_end(self) -> None:
-        """Tell the metrics as ``validation/NAME``."""
-        self.log_dict({f"validation/{name}": value for name, value in self.scores().items()})
+        """Log the metrics as ``validation/NAME``, and as :data:`SELECTION` what chooses."""
+        self.validation_scores = scores = self.scores()
+        self.log_dict({f"validation/{name}": value for name, value in scores.items()})
+        if (name := self.chooses_by) is not None:
+            # A score that is not defined counts as 0 and is never better than one that is.
+            chosen = -math.inf if name in self.undefined else scores[name]
+            self.log(SELECTION, chosen, logger=False)
 
     def configure_gradient_clipping(
         self,
@@ -189,7 +198,7 @@ class TrainingModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW and the schedule over the whole training."""
         optimizer = make_optimizer(self, self.train_config)
-        total = self.total_steps or int(self.trainer.estimated_stepping_batches)
+        total = int(self.trainer.estimated_stepping_batches)
         return {
             "optimizer": optimizer,
             "lr_scheduler": make_schedule(optimizer, self.train_config, total),

@@ -172,12 +172,9 @@ class DistillModule(TrainingModule):
         """The share of the optimiser steps that are done: a function of the position alone."""
         if not any(isinstance(objective.weight, WeightSchedule) for objective in self.objectives):
             return 0.0
-        if self.position is not None and self.total_steps:
-            return self.position // self.train_config.accumulate_grad_batches / self.total_steps
         if self._trainer is None:
             return 0.0
-        total = self.total_steps or self.trainer.estimated_stepping_batches
-        return self.trainer.global_step / total
+        return self.trainer.global_step / self.trainer.estimated_stepping_batches
 
     def observe(self, batch: Batch) -> None:
         """Take a validation batch into the task's metrics or, without logits, into the loss."""

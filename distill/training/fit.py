@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,33 +11,27 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy, Strategy
-from safetensors.torch import load_model
-from torch.utils.data import DataLoader
 
-from distill.data.batches import make_collate, make_sampler
-from distill.data.text.rows import TextRows
-from distill.data.tokenized import TokenRows
-from distill.recipe.schema import TrainConfig
+from distill.data.batches import make_sampler
 from distill.system import distributed
 from distill.system.console import Bar
 from distill.system.errors import ProcessError
 from distill.tracking.metrics_csv import MetricsCsv
 from distill.tracking.weights_biases import finish
-from distill.training.base import Batch, TrainingModule
-from distill.training.checkpoint import AtomicCheckpoint, FitState, is_whole, read_state
+from distill.training.base import SELECTION, TrainingModule
+from distill.training.callbacks import Curves, LastCheckpoint
+from distill.training.checkpoint import AtomicCheckpoint, clear, damaged_best, read_states
+from distill.training.data import Rows, TrainingData, batches_between_validations, total_steps
 from distill.training.devices import on_gpu, resolve_precision
 from distill.training.interrupt import Interrupt
 from distill.training.launch import processes, shared
 from distill.training.session import FitResult, FitSession
-from distill.training.stream import EpochStream, Plan
-from distill.training.watcher import Watcher
 
 __all__ = ["FitResult", "FitSession", "fit"]
 
 logger = logging.getLogger("distill")
-
-Rows = TokenRows | TextRows
 
 _TALKERS = ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
 _PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
@@ -77,34 +70,31 @@ def fit(
             "call it in distill.training.launch.on_devices"
         )
     config = module.train_config
-    sampler = make_sampler(
-        train, config.batch_size, seed=session.seed, world=session.trainer.processes
+    batches = len(
+        make_sampler(train, config.batch_size, seed=session.seed, world=session.trainer.processes)
     )
-    plan = Plan.of(config, len(sampler))
-    state = _start(session, plan)
-    module.total_steps, module.total_batches = plan.steps, plan.positions
     shared_cores = 1 if on_gpu(session.trainer) else session.trainer.devices
     threads = max(1, torch.get_num_threads() // shared_cores)
-    job = _Job(module, train, validation, session, plan, state, threads)
+    job = _Job(module, train, validation, session, batches, threads)
+    done = _go_on(job)
     with (
         quiet_lightning(),
         Interrupt() as interrupt,
-        Bar(session.name, plan.steps, done=state.step) as bar,
+        Bar(session.name, job.steps, done=done) as bar,
     ):
-        watcher = job.watcher(bar, interrupt)
         try:
-            with shared(_work_along, replace(job, session=replace(session, loggers=()))):
-                _train(job, watcher)
+            with shared(_take_part, replace(job, session=replace(session, loggers=()))):
+                curves = Curves(session, bar)
+                trainer = _train(job, curves, interrupt)
         except SystemExit:
             # What Lightning makes of a second Ctrl-C.
             if not interrupt.asked:
                 raise
         finally:
             finish(session.loggers)
-            module.total_steps = module.total_batches = module.position = None
     if interrupt.asked:
         raise KeyboardInterrupt
-    return _result(module, session, watcher)
+    return _result(module, trainer, curves)
 
 
 @dataclass(frozen=True)
@@ -115,59 +105,65 @@ class _Job:
     train: Rows
     validation: Rows | None
     session: FitSession
-    plan: Plan
-    state: FitState
+    #: Batches of an epoch.
+    batches: int
     #: CPU threads of each process.
     threads: int
 
-    def watcher(self, bar: Bar, interrupt: Interrupt) -> Watcher:
-        """What looks after the training in one process."""
+    @property
+    def steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return total_steps(self.module.train_config, self.batches)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a training must have in common with this one to go on from it."""
         config = self.module.train_config
-        rows = self.validation
-        return Watcher(
-            self.session,
-            plan=self.plan,
-            state=self.state,
-            validation=_Rows(rows, config.batch_size) if rows is not None else None,
-            at_start=self.module.chooses_by is None,
-            patience=config.patience,
-            bar=bar,
-            interrupt=interrupt,
-        )
+        return {
+            "batches": self.batches,
+            "steps": self.steps,
+            "accumulate_grad_batches": config.accumulate_grad_batches,
+            "val_check_interval": config.val_check_interval,
+            "seed": self.session.seed,
+        }
 
 
-def _work_along(job: _Job) -> None:
+def _take_part(job: _Job) -> None:
     """A training in a process that neither logs nor writes anything."""
-    bar = Bar(job.session.name, job.plan.steps)  # not entered: nothing is drawn
+    bar = Bar(job.session.name, job.steps)  # not entered: nothing is drawn
     with quiet_lightning():
-        _train(job, job.watcher(bar, Interrupt()))
+        _train(job, Curves(job.session, bar), Interrupt())
 
 
-def _start(session: FitSession, plan: Plan) -> FitState:
-    """The state to start from, with the folder and the curves brought back to it."""
-    session.checkpoints.mkdir(parents=True, exist_ok=True)
-    for leftover in session.checkpoints.glob(".*"):
-        leftover.unlink()  # half-written files of a killed process
-    state = read_state(session.last, plan, session.seed)
-    best = session.best(state.selection.step)
-    if state.selection.score is not None and not is_whole(best):
+def _go_on(job: _Job) -> int:
+    """Bring the folder and the curves back to where the training was stopped; the steps done."""
+    session = job.session
+    clear(session.checkpoints, everything=False)
+    states = read_states(session.last, job.fingerprint)
+    if states and (best := damaged_best(states, session.checkpoints)):
         logger.warning(
             "%s: %s is missing or damaged; the training begins again", session.name, best
         )
-        shutil.rmtree(session.checkpoints)
-        session.checkpoints.mkdir()
-        state = FitState()
-    if state.step:
-        logger.info("%s: goes on from step %d of %d", session.name, state.step, plan.steps)
+        clear(session.checkpoints, everything=True)
+        states = None
+    step, seconds, scored = 0, 0.0, False
+    if states:
+        step, seconds = states["step"], states["Curves"]["seconds"]
+        history = states["Curves"]["history"]
+        scored = bool(history) and history[-1]["step"] == step
+        logger.info("%s: goes on from step %d of %d", session.name, step, job.steps)
     for target in session.loggers:
         if isinstance(target, MetricsCsv):
-            target.go_on(state.step, seconds=state.seconds, scored=state.evaluated())
-    return state
+            target.go_on(step, seconds=seconds, scored=scored)
+    return step
 
 
-def _train(job: _Job, watcher: Watcher) -> None:
-    config, session = job.module.train_config, job.session
-    batches = _Batches(job.train, config, job.plan, seed=session.seed, state=job.state)
+def _train(job: _Job, curves: Curves, interrupt: Interrupt) -> L.Trainer:
+    module, session, config = job.module, job.session, job.module.train_config
+    data = TrainingData(job.train, job.validation, batch_size=config.batch_size, seed=session.seed)
+    module.logs_losses = False
+    by_steps = config.max_steps is not None
+    across_epochs = isinstance(config.val_check_interval, int)
     trainer = L.Trainer(
         accelerator=session.trainer.accelerator,
         devices=session.trainer.devices,
@@ -175,17 +171,20 @@ def _train(job: _Job, watcher: Watcher) -> None:
         strategy=_strategy(),
         precision=_PRECISIONS[resolve_precision(session.trainer)],
         deterministic=session.trainer.deterministic or None,
-        max_epochs=1,  # of Lightning's: the stream holds all of ours
+        max_epochs=-1 if by_steps else config.epochs,
+        max_steps=config.max_steps or -1,
         accumulate_grad_batches=config.accumulate_grad_batches,
         gradient_clip_val=config.gradient_clip_val or None,
-        limit_val_batches=0,  # the watcher scores
-        num_sanity_val_steps=0,
-        enable_progress_bar=False,
+        val_check_interval=batches_between_validations(config, job.batches),
+        check_val_every_n_epoch=None if across_epochs else 1,
+        limit_val_batches=0 if job.validation is None else None,
+        # What has no score is measured before the first step too.
+        num_sanity_val_steps=-1 if module.chooses_by is None else 0,
+        enable_progress_bar=False,  # Curves draws ours
         enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        logger=list(session.loggers) or False,
-        callbacks=[watcher],
+        use_distributed_sampler=False,  # the batches are divided already
+        logger=False,  # Curves has them
+        callbacks=[curves, *_callbacks(job, interrupt)],
         plugins=[AtomicCheckpoint()],
         default_root_dir=session.folder,
     )
@@ -193,9 +192,42 @@ def _train(job: _Job, watcher: Watcher) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(job.threads)
     try:
-        trainer.fit(job.module, datamodule=batches, ckpt_path=last, weights_only=True)
+        trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     finally:
         torch.set_num_threads(threads)
+    return trainer
+
+
+def _callbacks(job: _Job, interrupt: Interrupt) -> list[L.Callback]:
+    session, patience = job.session, job.module.train_config.patience
+    callbacks: list[L.Callback] = []
+    if job.validation is not None and job.module.chooses_by is not None:
+        if patience is not None:
+            callbacks.append(
+                EarlyStopping(
+                    SELECTION,
+                    mode="max",
+                    patience=patience,
+                    check_finite=False,
+                    check_on_train_epoch_end=False,
+                )
+            )
+        callbacks.append(
+            ModelCheckpoint(
+                session.checkpoints,
+                filename="best-{step}",
+                auto_insert_metric_name=False,
+                monitor=SELECTION,
+                mode="max",
+                save_weights_only=True,
+                save_on_train_epoch_end=False,
+                enable_version_counter=False,
+                # Not 1: the weights that the last checkpoint names must outlive better ones until
+                # the next checkpoint is written.
+                save_top_k=2,
+            )
+        )
+    return [*callbacks, LastCheckpoint(session, interrupt, job.fingerprint)]
 
 
 def _strategy() -> str | Strategy:
@@ -209,73 +241,36 @@ def _strategy() -> str | Strategy:
     return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 
 
-def _result(module: TrainingModule, session: FitSession, watcher: Watcher) -> FitResult:
-    state = watcher.state
-    chosen = state.selection.score is not None
-    if chosen:
-        load_model(module.model, session.best(state.selection.step))
+def _result(module: TrainingModule, trainer: L.Trainer, curves: Curves) -> FitResult:
+    best_score, best_step = None, trainer.global_step
+    chosen, early = trainer.checkpoint_callback, trainer.early_stopping_callback
+    if isinstance(chosen, ModelCheckpoint) and chosen.best_model_path:
+        best = AtomicCheckpoint().load_checkpoint(chosen.best_model_path)
+        module.load_state_dict(best["state_dict"])
+        best_step = best["global_step"]
+        best_score = next(
+            entry["metrics"][module.chooses_by]
+            for entry in curves.history
+            if entry["step"] == best_step
+        )
     module.model.eval()
     return FitResult(
-        best_score=state.selection.score,
-        best_step=state.selection.step if chosen else state.step,
-        steps=state.step,
-        seconds=watcher.seconds,
-        stopped_early=state.stopped,
-        history=state.history,
+        best_score=best_score,
+        best_step=best_step,
+        steps=trainer.global_step,
+        seconds=curves.seconds,
+        stopped_early=isinstance(early, EarlyStopping) and early.wait_count >= early.patience,
+        history=curves.history,
     )
-
-
-class _Batches(L.LightningDataModule):
-    """The rest of a training's batches, for the process that asks."""
-
-    def __init__(
-        self, rows: Rows, config: TrainConfig, plan: Plan, *, seed: int, state: FitState
-    ) -> None:
-        super().__init__()
-        self.rows, self.config, self.plan = rows, config, plan
-        self.seed, self.state = seed, state
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """The batches from where the training stands; none if it is at its end."""
-        sampler = make_sampler(
-            self.rows,
-            self.config.batch_size,
-            seed=self.seed,
-            rank=distributed.rank(),
-            world=distributed.world_size(),
-        )
-        epochs = 0 if self.state.stopped else self.plan.epochs
-        stream = EpochStream(
-            sampler, epochs=epochs, start=self.state.position, end=self.plan.positions
-        )
-        return DataLoader(self.rows, batch_sampler=stream, collate_fn=make_collate(self.rows))
-
-
-class _Rows:
-    """Validation batches: every row once, divided among the processes there are when asked."""
-
-    def __init__(self, rows: Rows, batch_size: int) -> None:
-        self.rows, self.batch_size = rows, batch_size
-
-    def __iter__(self) -> Iterator[Batch]:
-        sampler = make_sampler(
-            self.rows,
-            self.batch_size,
-            seed=0,
-            shuffle=False,
-            rank=distributed.rank(),
-            world=distributed.world_size(),
-        )
-        yield from DataLoader(self.rows, batch_sampler=sampler, collate_fn=make_collate(self.rows))
 
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Hide Lightning's tips, device lines and advice inside the block; errors still come through.
 
-    Advice concerns what is chosen here on purpose: no workers (batches are memory-mapped), no
-    validation loader (``fit`` evaluates by itself), folders that exist (a resumed run). Warnings
-    raised elsewhere are left alone.
+    Advice concerns what is chosen here on purpose: no workers (batches are memory-mapped), folders
+    that exist (a resumed run), a loader that Lightning cannot see to be resumable. Warnings raised
+    elsewhere are left alone.
     """
     loggers = [logging.getLogger(name) for name in _TALKERS]
     levels = [logger.level for logger in loggers]

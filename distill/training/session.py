@@ -40,10 +40,6 @@ class FitSession:
         """The checkpoint that a stopped training goes on from."""
         return self.checkpoints / "last.ckpt"
 
-    def best(self, step: int) -> Path:
-        """Where the weights of a step lie while they are the best."""
-        return self.checkpoints / f"best-{step}.safetensors"
-
 
 @dataclass(frozen=True)
 class FitResult:

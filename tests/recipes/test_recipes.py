@@ -91,7 +91,7 @@ def shortened(recipe: Recipe) -> list[str]:
     for stage in recipe.stages:
         at = f"stages.{stage.name}"
         if isinstance(stage, DistillStage | PretrainStage):
-            found += [f"{at}.epochs=1", f"{at}.batch_size=8", f"{at}.evaluations_per_epoch=1"]
+            found += [f"{at}.epochs=1", f"{at}.batch_size=8", f"{at}.val_check_interval=1.0"]
             found += [f"{at}.max_steps=2"] * (stage.max_steps is not None)
         if isinstance(stage, DistillStage):
             found += [f"{at}.layer_map=uniform"] * isinstance(stage.layer_map, list)

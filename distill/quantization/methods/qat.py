@@ -29,7 +29,7 @@ class QatQuantize(QuantizeStage):
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
         """See :class:`distill.section.StageSection`."""
-        for key in ("accumulate_grad_batches", "patience", "evaluations_per_epoch", "layer_decay"):
+        for key in ("accumulate_grad_batches", "patience", "val_check_interval", "layer_decay"):
             if getattr(self.train, key) != TrainConfig.model_fields[key].default:
                 yield ("train", key), "does nothing here: training for int8 is one short pass"
 

@@ -155,7 +155,7 @@ def test_student_and_teacher_read_the_same_masked_tokens(
 def test_a_stopped_run_ends_the_same(
     tmp_path: Path, masked: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
-    from distill.training import watcher
+    from distill.training.callbacks import Curves
 
     stages = (
         f"[{{{SHORT}, name: a, {MATCH}}}, {{{SHORT}, name: b, objectives: [{{kind: cosine}}]}}]"
@@ -163,7 +163,7 @@ def test_a_stopped_run_ends_the_same(
     recipe = load_recipe(masked, f"stages={stages}")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(recipe, whole)
-    count, original = 0, watcher.Watcher.on_train_batch_start
+    count, original = 0, Curves.on_train_batch_start
 
     def dying(self: Any, *args: Any) -> None:
         nonlocal count
@@ -172,7 +172,7 @@ def test_a_stopped_run_ends_the_same(
             raise RuntimeError("power cut")
         original(self, *args)
 
-    monkeypatch.setattr(watcher.Watcher, "on_train_batch_start", dying)
+    monkeypatch.setattr(Curves, "on_train_batch_start", dying)
     with pytest.raises(RuntimeError, match="power cut"):
         run(recipe, broken)
     torch.rand(7)  # another process stands elsewhere in torch's own stream of numbers

@@ -20,7 +20,7 @@ def recipe_file(tiny_recipe: Path):
 
     def put(name: str, **data: object) -> Path:
         recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-        prediction = recipe["stages"][1] | {"evaluations_per_epoch": 3}
+        prediction = recipe["stages"][1] | {"val_check_interval": 0.34}
         recipe |= {"baseline": False, "track": {}, "stages": [prediction, recipe["stages"][-1]]}
         recipe["data"] |= data
         path = tiny_recipe.with_name(f"{name}.yaml")

@@ -47,7 +47,7 @@ def general(tmp_path: Path, tiny_bert, text: Path) -> Path:
                 "max_steps": 40,
                 "batch_size": 8,
                 "lr": 5e-3,
-                "evaluations_per_epoch": 2,
+                "val_check_interval": 20,
                 "objectives": [{"kind": "embedding"}, {"kind": "attention"}, {"kind": "hidden"}],
             }
         ],
@@ -80,12 +80,12 @@ def test_a_random_student_learns_from_text(tmp_path: Path, general: Path) -> Non
 
 
 def test_a_training_that_was_stopped_ends_the_same(tmp_path, general, monkeypatch) -> None:
-    from distill.training import watcher
+    from distill.training.callbacks import Curves
 
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(load_recipe(general), whole)
     count = 0
-    original = watcher.Watcher.on_train_batch_start
+    original = Curves.on_train_batch_start
 
     def dying(self, *args):
         nonlocal count
@@ -94,7 +94,7 @@ def test_a_training_that_was_stopped_ends_the_same(tmp_path, general, monkeypatc
             raise RuntimeError("power cut")
         original(self, *args)
 
-    monkeypatch.setattr(watcher.Watcher, "on_train_batch_start", dying)
+    monkeypatch.setattr(Curves, "on_train_batch_start", dying)
     with pytest.raises(RuntimeError, match="power cut"):
         run(load_recipe(general), broken)
     resume(broken)
@@ -179,14 +179,14 @@ def test_an_encoder_goes_on_learning_with_heads(tmp_path: Path, general: Path) -
 
 
 def test_a_stopped_pre_training_ends_the_same(tmp_path, general, monkeypatch) -> None:
-    from distill.training import watcher
+    from distill.training.callbacks import Curves
 
     stages = "stages=[{kind: pretrain, nsp: true, max_steps: 12, batch_size: 8}]"
     recipe = load_recipe(general, stages, "student={size: 1x32/2/64, init: random}")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(recipe, whole)
     count = 0
-    original = watcher.Watcher.on_train_batch_start
+    original = Curves.on_train_batch_start
 
     def dying(self, *args):
         nonlocal count
@@ -195,7 +195,7 @@ def test_a_stopped_pre_training_ends_the_same(tmp_path, general, monkeypatch) ->
             raise RuntimeError("power cut")
         original(self, *args)
 
-    monkeypatch.setattr(watcher.Watcher, "on_train_batch_start", dying)
+    monkeypatch.setattr(Curves, "on_train_batch_start", dying)
     with pytest.raises(RuntimeError, match="power cut"):
         run(recipe, broken)
     resume(broken)

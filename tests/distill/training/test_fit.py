@@ -15,7 +15,8 @@ import pytest
 import torch
 
 from distill.system.errors import UserError
-from distill.training import watcher
+from distill.training import callbacks
+from distill.training.callbacks import Curves
 from distill.training.fit import FitResult
 
 
@@ -56,13 +57,13 @@ def test_keeps_the_weights_of_the_strictly_better_score(
     tiny: ModuleType, tmp_path: Path, scores: Any
 ) -> None:
     seen = scores([0.5, 0.7, 0.7, 0.6])
-    model, result = tiny.train(tmp_path, epochs=2, evaluations_per_epoch=2)
+    model, result = tiny.train(tmp_path, epochs=2, val_check_interval=0.5)
     assert (result.best_score, result.best_step, result.steps) == (0.7, 12, 24)
     assert torch.equal(model.classifier.weight, seen[1])
     assert not torch.equal(seen[1], seen[2])
     assert not model.training
     kept = {path.name for path in (tmp_path / "01-tiny" / "checkpoint").iterdir()}
-    assert kept == {"best-12.safetensors", "last.ckpt"}
+    assert kept == {"best-12.ckpt", "best-18.ckpt", "last.ckpt"}
 
 
 def test_a_score_that_is_no_number_is_never_best(
@@ -85,26 +86,28 @@ def test_stops_when_patience_runs_out(tiny: ModuleType, tmp_path: Path, scores: 
 
 
 @pytest.mark.parametrize(
-    ("count", "per_epoch", "accumulate", "expected"),
+    ("count", "interval", "settings", "expected"),
     [
-        (90, 1, 1, [12, 24]),
-        (90, 3, 1, [4, 8, 12, 16, 20, 24]),
-        (80, 3, 1, [3, 7, 10, 13, 17, 20]),
-        (80, 1, 4, [3, 5]),
-        (8, 3, 1, [1, 2]),
+        (90, 1.0, {}, [12, 24]),
+        (90, 0.34, {}, [4, 8, 12, 16, 20, 24]),
+        (80, 0.34, {}, [3, 6, 9, 13, 16, 19, 20]),
+        (90, 9, {}, [9, 18, 24]),
+        (80, 1.0, {"accumulate_grad_batches": 4}, [3, 6]),
+        (80, 1.0, {"max_steps": 7}, [7]),
+        (80, 1.0, {"max_steps": 14}, [10, 14]),
+        (80, 4, {"max_steps": 14}, [4, 8, 12, 14]),
+        (8, 0.1, {}, [1, 2]),
     ],
 )
-def test_evaluations_are_evenly_spaced_and_end_every_epoch(
+def test_scored_when_due_and_at_the_end(
     tiny: ModuleType,
     tmp_path: Path,
     count: int,
-    per_epoch: int,
-    accumulate: int,
+    interval: float,
+    settings: dict[str, int],
     expected: list[int],
 ) -> None:
-    _, result = tiny.train(
-        tmp_path, rows=count, evaluations_per_epoch=per_epoch, accumulate_grad_batches=accumulate
-    )
+    _, result = tiny.train(tmp_path, rows=count, val_check_interval=interval, **settings)
     assert [entry["step"] for entry in result.history] == expected
     assert list(rows(tmp_path, "validation/accuracy")) == expected
     assert result.steps == expected[-1]
@@ -122,13 +125,13 @@ def test_curves_are_means_over_the_steps_between(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     single: list[float] = []
-    original = watcher.Watcher.on_train_batch_end
+    original = Curves.on_train_batch_end
 
     def noting(self: Any, trainer: Any, module: Any, outputs: Any, *rest: Any) -> None:
         single.append(float(outputs["losses"]["loss"]))
         original(self, trainer, module, outputs, *rest)
 
-    monkeypatch.setattr(watcher.Watcher, "on_train_batch_end", noting)
+    monkeypatch.setattr(Curves, "on_train_batch_end", noting)
     tiny.train(tmp_path)
     logged = rows(tmp_path, "loss")
     assert list(logged) == [20, 24]
@@ -160,11 +163,12 @@ def test_steps_do_not_wait_for_the_device(
     def count(steps: int) -> Counter[str]:
         calls.clear()
         trainer = {"checkpoint_steps": 10_000}
-        tiny.train(tmp_path / str(steps), rows=8, validation=None, epochs=steps, trainer=trainer)
+        folder = tmp_path / str(steps)
+        tiny.train(folder, rows=8 * steps, validation=None, epochs=1, trainer=trainer)
         return calls.copy()
 
-    monkeypatch.setattr(watcher, "LOG_STEPS", 10_000)
-    monkeypatch.setattr(watcher.Watcher, "_tell", lambda *_: None)
+    monkeypatch.setattr(callbacks, "LOG_STEPS", 10_000)
+    monkeypatch.setattr(Curves, "_report", lambda *_: None)
     assert count(30) == count(5)
 
 
@@ -261,8 +265,7 @@ def test_full_disk_leaves_the_old_checkpoint(
         tiny.train(tmp_path)
     checkpoints = tmp_path / "01-tiny" / "checkpoint"
     assert [path.name for path in checkpoints.iterdir()] == ["last.ckpt"]
-    state = torch.load(checkpoints / "last.ckpt", weights_only=True)["distill"]["state"]
-    assert state["step"] == 6
+    assert torch.load(checkpoints / "last.ckpt", weights_only=True)["global_step"] == 6
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut", "empty"])
@@ -271,7 +274,7 @@ def test_best_weights_that_are_gone_are_noticed_before_training_goes_on(
 ) -> None:
     model, result = tiny.train(tmp_path)
     curve = rows(tmp_path, "loss")
-    best = tmp_path / "01-tiny" / "checkpoint" / f"best-{result.best_step}.safetensors"
+    best = tmp_path / "01-tiny" / "checkpoint" / f"best-{result.best_step}.ckpt"
     content = best.read_bytes()
     best.write_bytes(content[:-100] if damage == "cut" else b"")
     if damage == "missing":

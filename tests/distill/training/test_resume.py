@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from distill.system.errors import RunFolderError
 
 #: 90 rows in batches of 8 are 12 batches an epoch; 2 epochs, scored 3 times each.
-PLAIN: dict[str, Any] = {"evaluations_per_epoch": 3}
+PLAIN: dict[str, Any] = {"val_check_interval": 0.34}
 #: Three batches a step: neither the epoch nor the training is a multiple of it at 5 batches.
 ACCUMULATED: dict[str, Any] = {"accumulate_grad_batches": 5, "trainer": {"checkpoint_steps": 1}}
 BF16: dict[str, Any] = {"trainer": {"precision": "bf16"}}
@@ -27,6 +27,9 @@ SCHEDULED: dict[str, Any] = {
 }
 PATIENT: dict[str, Any] = {"epochs": 6, "patience": 2, "lr": 1e-6}
 DECAYED: dict[str, Any] = {"layer_decay": 0.7}
+BATCHES: dict[str, Any] = {"val_check_interval": 5, "accumulate_grad_batches": 2}
+STEPS: dict[str, Any] = {"max_steps": 26, "val_check_interval": 4}
+LAYERS: dict[str, Any] = {"objectives": ["hidden"]}
 LAST_KEPT: dict[str, Any] = {"validation": None}
 
 
@@ -90,6 +93,11 @@ def whole(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         pytest.param(SCHEDULED, [("step", 8)], id="weights-that-move"),
         pytest.param(DECAYED, [("step", 8)], id="rates-by-layer"),
         pytest.param(LAST_KEPT, [("step", 17)], id="without-validation"),
+        pytest.param(LAST_KEPT, [("saved", 4), ("step", 1)], id="at-the-end-of-an-epoch"),
+        pytest.param(BATCHES, [("saved", 3), ("saved", 2)], id="scored-every-five-batches"),
+        pytest.param(STEPS, [("saved", 4), ("step", 3)], id="by-steps"),
+        pytest.param(STEPS, [("saved", 6)], id="by-steps-at-the-end-of-an-epoch"),
+        pytest.param(LAYERS, [("step", 9), ("saved", 6)], id="scored-before-the-first-step"),
     ],
 )
 def test_killed_and_resumed_is_bitwise_the_same(
@@ -117,9 +125,9 @@ def test_interrupted_saves_a_checkpoint_and_raises(
     assert start(folder, PLAIN | rare | {"death": (event, count)}) == 1
     assert said(folder).rstrip().endswith("KeyboardInterrupt")
     last = folder / "01-tiny" / "checkpoint" / "last.ckpt"
-    found = torch.load(last, weights_only=True)["distill"]["state"]
-    assert found["position"] == position
-    # The scoring that was broken off is done first; a kill right after it must not count it twice.
+    found = torch.load(last, weights_only=True)["loops"]["fit_loop"]
+    assert found["epoch_loop.batch_progress"]["total"]["completed"] == position
+    # A kill right after going on must count nothing twice.
     assert start(folder, PLAIN | rare | {"death": ("step", 1)}) == -signal.SIGKILL
     assert start(folder, PLAIN | rare) == 0, said(folder)
     assert_same(folder, whole(PLAIN))
@@ -152,4 +160,3 @@ def test_checkpoint_is_plain_and_holds_the_model_only(tiny: ModuleType, tmp_path
     model, _ = tiny.train(tmp_path, rows=16, validation=None, epochs=1)
     found = torch.load(tmp_path / "01-tiny" / "checkpoint" / "last.ckpt", weights_only=True)
     assert set(found["state_dict"]) == {f"model.{name}" for name in model.state_dict()}
-    assert "loops" not in found

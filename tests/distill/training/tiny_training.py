@@ -170,36 +170,35 @@ def die_at(event: str, count: int) -> None:
             validation batch) send SIGINT instead.
         count: from 1.
     """
-    from distill.training import checkpoint, watcher
+    from distill.training.callbacks import Curves
+    from distill.training.checkpoint import AtomicCheckpoint
 
     seen = 0
     # A background job inherits an ignored Ctrl-C; here it must count.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     number = signal.SIGINT if event in {"interrupt", "ask"} else signal.SIGKILL
 
-    def after(owner: Any, name: str, *, before: bool = False) -> None:
+    def after(owner: Any, name: str, file: str = "") -> None:
         original = getattr(owner, name)
 
         def counting(*args: Any, **kwargs: Any) -> Any:
             nonlocal seen
-            seen += 1
-            if before and seen == count:
-                os.kill(os.getpid(), number)
             result = original(*args, **kwargs)
-            if not before and seen == count:
+            seen += not file or Path(args[2]).name.startswith(file)
+            if seen == count:
                 os.kill(os.getpid(), number)
             return result
 
         setattr(owner, name, counting)
 
     if event in {"step", "interrupt"}:
-        after(watcher.Watcher, "on_train_batch_start")
+        after(Curves, "on_train_batch_start")
     elif event == "saved":
-        after(checkpoint.AtomicCheckpoint, "save_checkpoint")
+        after(AtomicCheckpoint, "save_checkpoint", "last")
     elif event == "saving":
         after(torch, "save")
     elif event == "best":
-        after(watcher, "save_model")
+        after(AtomicCheckpoint, "save_checkpoint", "best")
     elif event in {"scored", "ask"}:
         after(TrainingModule, "observe")
     else:
