@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,27 +54,65 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+#: In a pytest that another one started: the file for how its tests ended.
+_ENDED = "DISTILL_TEST_ENDED"
+#: Tests that are started together, so that their libraries are loaded once.
+_TOGETHER = 6
+_endings: dict[str, str] = {}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test marked ``own_process`` in a pytest of its own, and say how that ended.
+    """Run a test marked ``own_process`` in another pytest, and say how that ended.
 
     A native library whose threads outlive a test can end the process in the middle of another one;
-    here it ends its own, and the status tells what did it.
+    here it ends no process but its own. Those that come next in the file are run along with it, and
+    again by themselves where a process with several ended otherwise than pytest ends it.
     """
-    if "own_process" not in pyfuncitem.keywords or "DISTILL_TEST_OWN_PROCESS" in os.environ:
+    if "own_process" not in pyfuncitem.keywords or _ENDED in os.environ:
         return None
-    test = f"{pyfuncitem.path}::{pyfuncitem.nodeid.partition('::')[2]}"
-    quick = ["-p", "no:xdist", "-p", "no:cacheprovider"]
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *quick, test],
-        cwd=ROOT,
-        env=os.environ | {"DISTILL_TEST_OWN_PROCESS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    test, said = _name(pyfuncitem), ""
+    if test not in _endings:
+        own = [_name(one) for one in pyfuncitem.session.items if "own_process" in one.keywords]
+        file = test.partition("::")[0]
+        rest = [one for one in own[own.index(test) :] if one.partition("::")[0] == file]
+        said = _run_elsewhere(rest[:_TOGETHER])
+    if test not in _endings:
+        said = _run_elsewhere([test])
+    assert _endings.get(test, said) == "passed", _endings.get(test, said)
     return True
+
+
+def _name(item: pytest.Item) -> str:
+    return f"{item.path}::{item.nodeid.partition('::')[2]}"
+
+
+def _run_elsewhere(tests: list[str]) -> str:
+    """Run tests in a pytest of their own; gives what it printed."""
+    quick = ["-p", "no:xdist", "-p", "no:cacheprovider"]
+    with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *quick, *tests],
+            cwd=ROOT,
+            env=os.environ | {_ENDED: file.name},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode in (0, 1):  # else the process did not end as pytest ends it
+            _endings.update(json.loads(line) for line in file)
+    return f"ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Write down how a test ended that another pytest asked for."""
+    report = yield
+    if _ENDED in os.environ and (report.when == "call" or report.failed):
+        said = str(report.longrepr) if report.failed else "passed"
+        with Path(os.environ[_ENDED]).open("a", encoding="utf-8") as file:
+            print(json.dumps([_name(item), said]), file=file)
+    return report
 
 
 @pytest.fixture(autouse=True)
