@@ -72,7 +72,22 @@ def tiny_recipe(tmp_path: Path, tiny_bert, sentences, exported_once) -> Path:
 
 
 @pytest.fixture
-def distill(tmp_path: Path) -> Distill:
+def distill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> Distill:
+    """The command line in this process, which has imported everything; as ``distill_process``."""
+    from distill.cli.main import main
+
+    def call(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(tmp_path)
+        capfd.readouterr()
+        code = main([*map(str, words)])
+        said = capfd.readouterr()
+        return subprocess.CompletedProcess(words, code, said.out, said.err)
+
+    return call
+
+
+@pytest.fixture
+def distill_process(tmp_path: Path) -> Distill:
     """The command line in a process of its own, from a folder that is not the project's."""
 
     def call(*words: str | Path, **rest: object) -> subprocess.CompletedProcess[str]:

@@ -99,9 +99,9 @@ def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(tmp_path, tiny_rec
 
 
 @pytest.mark.slow
-def test_a_run_through_the_command_line(tmp_path, tiny_recipe, distill):
+def test_a_run_through_the_command_line(tmp_path, tiny_recipe, distill, distill_process):
     run = tmp_path / "run"
-    done = distill("run", tiny_recipe, "--run-dir", run)
+    done = distill_process("run", tiny_recipe, "--run-dir", run)
     assert done.returncode == 0, done.stderr
     assert "onnx-int8" in done.stdout
     assert f"next: distill predict {run}/bundle" in done.stdout
