@@ -25,7 +25,6 @@ from distill.recipe.schema import AugmentStage
 from distill.stages.augmenter import check_source, find_candidates, method_of
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
-from distill.system.cache import cache_folder
 from distill.training.devices import resolve_precision
 from teachers.cache import remember_logits
 
@@ -159,7 +158,6 @@ def _remember(context: StageContext, every: Path, path: Path, kept: npt.NDArray[
         context.load_teacher(),
         rows,
         logits[np.concatenate([np.ones(len(train), dtype=bool), kept])],
-        folder=cache_folder() / "logits",
         precision=resolve_precision(context.recipe.trainer),
     )
 

@@ -19,7 +19,6 @@ from distill.data.split import Split
 from distill.data.tokenized import TokenRows
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
-from distill.system.cache import cache_folder
 from distill.tasks.base import Task
 from distill.training.devices import resolve_precision
 from teachers.cache import cached_logits
@@ -55,7 +54,6 @@ def average_logits(
         logits = cached_logits(
             model,
             rows(teacher),
-            folder=cache_folder() / "logits",
             precision=resolve_precision(context.recipe.trainer),
         )
         if len(teachers) == 1:

@@ -169,7 +169,7 @@ class Rows:
 @pytest.mark.parametrize("head", ["tokens", "spans"])
 def test_a_taggers_logits_are_cached_token_by_token(head: str, tmp_path: Path) -> None:
     model, rows = make(head), Rows()
-    found = cached_logits(model, rows, folder=tmp_path)
+    found = cached_logits(model, rows)
     assert isinstance(found, RaggedLogits)
     assert found.shape == (3, 7, outputs_of(model))
     for row in range(3):
@@ -181,7 +181,7 @@ def test_a_taggers_logits_are_cached_token_by_token(head: str, tmp_path: Path) -
     looked = look_up(found, {"index": torch.tensor([2, 0]), "input_ids": torch.zeros(2, 8)})
     assert looked.shape == (2, 8, outputs_of(model))
     assert not looked[0, 2:].any()
-    again = cached_logits(model, rows, folder=tmp_path)
+    again = cached_logits(model, rows)
     assert isinstance(again, RaggedLogits)
     assert np.array_equal(again.flat, found.flat)
     uncached = compute_logits(model, rows)

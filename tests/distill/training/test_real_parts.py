@@ -36,7 +36,7 @@ def test_teacher_then_student(
     result = fit(taught, rows, validation=rows, session=tiny.session(tmp_path / "teacher"))
     assert result.best_score is not None
     assert result.best_score > 0.9
-    logits = cached_logits(taught.model, rows, folder=tmp_path / "logits", precision="fp32")
+    logits = cached_logits(taught.model, rows, precision="fp32")
     objectives = ["attention", "logits"]
     student = load_model(tiny_bert(layers=2, seed=1))
     module = DistillModule(
