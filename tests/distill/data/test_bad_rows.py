@@ -67,6 +67,10 @@ JSONL_FAULTS = [
     (row(text="half \ud83d"), "column 'text' holds half a surrogate pair"),
     (row(id=3), "the id 3 stands twice, first at {path}:4"),
     (row(id=None), "the id is missing in column 'id'"),
+    (row(id=["x"]), "the id is list; a name or a number is expected"),
+    (row(text=["a"]), "column 'text' holds list instead of text"),
+    (row(text=" \t\n"), "column 'text' is empty"),
+    (row(text=5), "column 'text' holds int instead of text"),
 ]
 
 
@@ -141,6 +145,12 @@ def test_labels_that_training_lacks_are_bad_rows_of_validation(tmp_path):
     found = load_task_data(data, ClassificationTask(kind="classification"), seed=0)
     assert len(found.validation) == 20
     assert [bad.place for bad in found.bad] == [f"{tmp_path / 'dev.jsonl'}:21"]
+
+
+def test_a_column_of_ids_that_is_not_there(tmp_path):
+    told = fault(jsonl(tmp_path, []), id="key")
+    assert "no column 'key'" in told
+    assert "choose one with data.columns.id" in told
 
 
 @pytest.mark.parametrize("kind", ["text", "lines"])

@@ -43,6 +43,16 @@ FAULTS: list[tuple[dict[str, Any], int, str]] = [
     ({"id": "r3"}, 0, "the id 'r3' stands twice, first at "),
     ({"id": None}, 0, "the id is missing in column 'id'"),
 ]
+#: What a column of one type cannot hold.
+MIXED: list[tuple[dict[str, Any], int, str]] = [
+    ({"tokens": ["Ann", " "]}, 2, "the word is empty"),
+    ({"tokens": ["Ann", "\ud83d"]}, 2, "the word holds half a surrogate pair"),
+    ({"tokens": ["Ann", 3]}, 2, "the word holds int instead of text"),
+    ({"tags": ["O", 2.5]}, 2, "the tag is 2.5; a name or an integer is expected"),
+    ({"tags": ["O", 1]}, 2, "the tag '1' is unknown; types are 'person'"),
+    ({"tokens": "Ann Lee"}, 0, "column 'tokens' holds 'Ann Lee'; a list with one entry for"),
+    ({"tokens": "[1"}, 0, "column 'tokens' holds '[1'"),
+]
 
 
 def write_jsonl(path: Path, bad: dict[str, Any]) -> str:
@@ -66,12 +76,17 @@ def load(path: Path, policy: str, **columns: str) -> TaskData:
     return load_task_data(data, NerTask(kind="ner", labels=["person"]), seed=0)
 
 
-@pytest.mark.parametrize(("ending", "write"), [("jsonl", write_jsonl), ("parquet", write_parquet)])
-@pytest.mark.parametrize(("change", "word", "said"), FAULTS)
+@pytest.mark.parametrize(
+    ("write", "change", "word", "said"),
+    [
+        *((write_jsonl, *fault) for fault in [*FAULTS, *MIXED]),
+        *((write_parquet, *fault) for fault in FAULTS),
+    ],
+)
 def test_a_bad_row_is_refused_or_set_aside(
-    tmp_path: Path, ending: str, write: Any, change: dict[str, Any], word: int, said: str
+    tmp_path: Path, write: Any, change: dict[str, Any], word: int, said: str
 ) -> None:
-    path = tmp_path / f"rows.{ending}"
+    path = tmp_path / ("rows.jsonl" if write is write_jsonl else "rows.parquet")
     place = write(path, row(**change))
     at = f"{place}, word {word}" if word else place
     with pytest.raises(DataError) as error:

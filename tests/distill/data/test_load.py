@@ -149,28 +149,19 @@ def test_missing_columns(files):
     assert fault(data).endswith("choose one with data.columns.label")
 
 
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        (["fine", "", " \t"], ":2: column 'text' is empty (and 1 more row)"),
-        (["fine", "", "", ""], ":2: column 'text' is empty (and 2 more rows)"),
-        (["fine", None], ":2: column 'text' is missing"),
-        (["fine", 5], ":2: column 'text' holds int instead of text"),
-        (["fine", "a\0b"], ":2: column 'text' holds a NUL character"),
-        (["fine", "half \ud83d"], ":2: column 'text' holds half a surrogate pair"),
-    ],
-)
-def test_texts_that_say_nothing(files, tmp_path, values, expected):
+def test_texts_that_say_nothing_are_counted(files, tmp_path):
     path = tmp_path / "train.jsonl"
-    lines = [json.dumps({"text": text, "label": n % 2}) for n, text in enumerate(values)]
-    path.write_text("\n".join(lines))
-    message = f"{path}{expected}; every row needs a text, so mend or remove it"
-    assert fault(files, train=str(path)) == message
+    values = ["fine", "", None, " "]
+    path.write_text("\n".join(json.dumps({"text": text, "label": 0}) for text in values))
+    assert fault(files, train=str(path)) == (
+        f"{path}:2: column 'text' is empty (and 2 more rows); every row needs a text, so mend or "
+        "remove it"
+    )
 
 
 def test_emoji_and_other_scripts_are_fine(files, tmp_path):
     path = tmp_path / "train.jsonl"
-    texts = ["\U0001f600", "好的", "naïve", "\u200b word"]
+    texts = ["\U0001f600", "好的", "naïve", "\u200b word", "\u200f\u05e9\u05dc", "x" * 100_000]
     lines = [json.dumps({"text": text, "label": str(n % 2)}) for n, text in enumerate(texts)]
     path.write_text("\n".join(lines))
     found = load(files, validation=str(path), train=str(path))

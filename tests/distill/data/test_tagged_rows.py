@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from distill.data.bad_rows import BadRows
-from distill.data.sources.conll import read_conll
 from distill.data.sources.table import Table
 from distill.recipe.schema import Columns
 from distill.system.errors import DataError
@@ -137,46 +136,6 @@ def test_cells_may_hold_lists_as_text() -> None:
     assert read(table([('["Ann"]', '["B-person"]')])).words == [["Ann"]]
 
 
-@pytest.mark.parametrize(
-    ("row", "task", "where", "what"),
-    [
-        ((["a", "b"], ["O"]), {}, ":2", "2 words in 'tokens', but 1 tags in 'tags'"),
-        ((["a", "b"], ["O", "I-person"]), {}, ":2, word 2", "'I-person' follows 'O'"),
-        ((["a"], ["I-person"]), {}, ":2, word 1", "comes first"),
-        ((["a", ""], ["O", "O"]), {}, ":2, word 2", "the word is empty"),
-        ((["a", " "], ["O", "O"]), {}, ":2, word 2", "the word is empty"),
-        ((["a\0"], ["O"]), {}, ":2, word 1", "holds a NUL character"),
-        ((["\ud83d"], ["O"]), {}, ":2, word 1", "holds half a surrogate pair"),
-        (([None], ["O"]), {}, ":2, word 1", "the word is missing"),
-        (([3], ["O"]), {}, ":2, word 1", "holds int instead of text"),
-        ((["a"], [None]), {}, ":2, word 1", "the tag is missing"),
-        ((["a"], [2.5]), {}, ":2, word 1", "the tag is 2.5"),
-        ((["a"], [1]), {"labels": ["person"]}, ":2, word 1", "the tag '1' is unknown; types are"),
-        ((["a"], ["B-persn"]), {"labels": ["person"]}, ":2, word 1", "did you mean 'B-person'?"),
-        ((["a"], ["E-person"]), {"labels": ["person"]}, ":2, word 1", "task.scheme: bioes"),
-        ((["a"], ["person"]), {"labels": ["person"]}, ":2, word 1", "no tag of the scheme bio"),
-        (("a b", ["O", "O"]), {}, ":2", "column 'tokens' holds 'a b'"),
-        ((["a"], None), {}, ":2", "column 'tags' is missing"),
-        (("[1", ["O"]), {}, ":2", "column 'tokens' holds '[1'"),
-    ],
-)
-def test_faults_are_told_with_their_place(
-    row: tuple[Any, Any], task: dict[str, Any], where: str, what: str
-) -> None:
-    with pytest.raises(DataError) as error:
-        read(table([GOOD, row]), **task)
-    assert str(error.value).startswith(f"rows.jsonl{where}: ")
-    assert what in str(error.value)
-
-
-def test_a_column_file_tells_the_line_of_the_word(tmp_path: Path) -> None:
-    path = tmp_path / "rows.conll"
-    path.write_text("Ann\tB-person\n\na\tO\nb\tI-person\n", encoding="utf-8")
-    with pytest.raises(DataError) as error:
-        read(read_conll(path, ["tokens", "tags"]))
-    assert str(error.value).startswith(f"{path}:4: 'I-person' follows 'O'")
-
-
 def test_illegal_sequences_are_repaired_where_asked() -> None:
     notes: list[str] = []
     found = read(table([(["Ann", "Lee"], ["I-person", "I-person"]), GOOD]), notes, repair=True)
@@ -208,16 +167,3 @@ def test_types_that_training_lacks_are_unknown() -> None:
 def test_emoji_and_right_to_left_words_are_words() -> None:
     rows = [(["😂", "שלום", "é", "\u202eabc"], ["O", "B-person", "I-person", "O"])]
     assert read(table(rows)).words == [rows[0][0]]
-
-
-def test_bad_rows_are_set_aside_where_asked() -> None:
-    rows = [GOOD, (["a", "b"], ["O", "I-person"]), (["a"], []), GOOD, (["a"], ["B-x"]), GOOD]
-    bad, notes = BadRows("skip"), list[str]()
-    task = NerTask(kind="ner", labels=["person"])
-    found = splits_of({"train": table(rows)}, task, notes, bad)["train"]
-    assert len(found) == len(found.words) == len(found.labels) == 3
-    assert {row.place: row.reason.partition(";")[0] for row in bad.rows} == {
-        "rows.jsonl:2": "word 2: 'I-person' follows 'O', but goes on with an entity",
-        "rows.jsonl:3": "1 words in 'tokens', but 0 tags in 'tags'",
-        "rows.jsonl:5": "word 1: the tag 'B-x' is unknown",
-    }
