@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill.recipe.anchor import anchored
+from distill.recipe.inputs import anchored
 from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.run_models import trial_of_study
@@ -55,7 +55,7 @@ class RunFolder:
 
     @property
     def log(self) -> Path:
-        """What was said during the run."""
+        """Messages of the run."""
         return self.path / "log.txt"
 
     @property
@@ -65,7 +65,7 @@ class RunFolder:
 
     @property
     def data(self) -> Path:
-        """What is told of the rows: how many, which were cut, what was noted."""
+        """Facts of the rows: how many, how many were cut, notes."""
         return self.path / "data.json"
 
     @property

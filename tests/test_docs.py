@@ -15,7 +15,7 @@ from distill.cli.main import COMMANDS, app
 from distill.recipe import catalog
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import study_schema
-from distill.recipe.schema.file_schema import file_schema
+from distill.recipe.schema.recipe import file_schema
 from distill.recipe.study import is_study
 from distill.recipe.yaml_lines import read
 

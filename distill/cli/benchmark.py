@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from distill.evaluation.cells import latency_cell, split_cell, throughput_cell, told_length
+from distill.evaluation.cells import describe_length, latency_cell, split_cell, throughput_cell
 from distill.report import numbers
 from distill.system.errors import UserError, quoted
 
@@ -114,7 +114,7 @@ def _row(model: Mapping[str, Any], alone: str, many: str, rest: list[str]) -> li
 def _conditions(content: Mapping[str, Any]) -> list[str]:
     machine, real = content["machine"], content["real_lengths"]
     alone = latency_cell(list(content["models"][0]["latency_ms"])) or ""
-    text = f"1x: {content['one']}; faster at batch {split_cell(alone)[0]}, {told_length(alone)}"
+    text = f"1x: {content['one']}; faster at batch {split_cell(alone)[0]}, {describe_length(alone)}"
     if real:
         text += f" ({real['mean']:.0f} tokens in the mean, {real['p95']} at most in 95 %)"
     threads = machine["threads"]

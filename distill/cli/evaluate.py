@@ -34,9 +34,9 @@ def evaluate(
             raise UserError(
                 f"evaluate: the ledger is of one run: distill evaluate {trial} --ledger"
             )
-        _tell_study(run, rerun=rerun, as_json=as_json)
+        _print_study(run, rerun=rerun, as_json=as_json)
         return
-    if _tell_held_out(run, as_json=as_json):
+    if _print_held_out(run, as_json=as_json):
         return
     if rerun:
         _measure_again(run)
@@ -61,9 +61,9 @@ def evaluate(
         typer.echo(f"next: distill report {quoted(run)}")
 
 
-def _tell_study(folder: Path, *, rerun: bool, as_json: bool) -> None:
+def _print_study(folder: Path, *, rerun: bool, as_json: bool) -> None:
     """Print a study's tables, with what its trials measured read anew."""
-    from distill.cli.study import tell
+    from distill.cli.study import print_results
     from distill.evaluation.study import read_study, write_study
     from distill.pipeline.study_record import gathered
 
@@ -80,10 +80,10 @@ def _tell_study(folder: Path, *, rerun: bool, as_json: bool) -> None:
                     evaluate_run(folder / trial.folder)
             results = gathered(folder, results)
             write_study(folder, results)
-    tell(folder, results, as_json=as_json)
+    print_results(folder, results, as_json=as_json)
 
 
-def _tell_held_out(run: Path, *, as_json: bool) -> bool:
+def _print_held_out(run: Path, *, as_json: bool) -> bool:
     """Print what a run over unlabelled text gained; whether this is one."""
     from distill.report.run_data import held_out_lines, held_out_object
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from distill.recipe import catalog
-from distill.recipe.merge import read_tree
+from distill.recipe.overrides import read_tree
 from distill.report.numbers import align
 
 

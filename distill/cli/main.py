@@ -1,6 +1,6 @@
 """The console entry: finds the command, sets up messages, and turns errors into exit codes.
 
-Exit codes: 0 done; 2 a mistake of the user's, told in plain lines; 130 interrupted; 1 a fault of
+Exit codes: 0 done; 2 a mistake of the user's, printed in plain lines; 130 interrupted; 1 a fault of
 ours, with its traceback. A command's file is imported only when that command is called.
 """
 
@@ -30,9 +30,9 @@ from distill.system.messages import set_up_messages, take_down_messages
 COMMANDS: dict[str, str] = {
     "ls": "List the recipes and studies that come along.",
     "show": "Print a recipe with everything filled in.",
-    "validate": "Check a recipe and tell every fault at once.",
+    "validate": "Check a recipe and print every error at once.",
     "schema": "Print the JSON schema of a recipe, or of a study.",
-    "plan": "Tell what a run would do and cost, without doing it.",
+    "plan": "Print what a run would do and cost, without doing it.",
     "run": "Run a recipe from its start to a bundle and a report.",
     "resume": "Go on with a run that was interrupted.",
     "evaluate": "Print a run's results, or measure them again.",

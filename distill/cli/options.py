@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, said in the same words."""
+"""Arguments and options that several commands share, in the same words."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ Column = Annotated[
 ]
 Delimiter = Annotated[
     str | None,
-    typer.Option(help="What separates a table's fields; else told by its name and header."),
+    typer.Option(help="What separates a table's fields; else its name and header decide."),
 ]
 PairColumn = Annotated[str | None, typer.Option(help="The column with the second text.")]

@@ -1,4 +1,4 @@
-"""``distill predict``: what a bundle's model says of texts; needs no torch."""
+"""``distill predict``: a bundle's predictions for texts; needs no torch."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,7 @@ from distill.system.errors import DataError
 
 if TYPE_CHECKING:
     from distill.runtime import BundleModel
-    from distill.runtime.job_files import Job
+    from distill.runtime.job import Job
     from distill.runtime.rows import Row
 
 
@@ -81,27 +82,20 @@ def predict(
     """
     from distill.runtime import load
 
-    skip_bad = _skips(on_bad_row)
     target = _target(out, npy)
-    if target is None and (keep or no_text or resume or skip_bad):
-        raise DataError("--keep, --no-text, --resume and --on-bad-row skip need an --out FILE")
-    if npy is not None and (keep or no_text):
-        raise DataError("--npy holds vectors and nothing else; leave --keep and --no-text out")
-    if file is None and (keep or resume or npy):
-        raise DataError("--keep, --resume and --npy need a --file")
+    source = _Source(file, column, pair_column, delimiter)
+    given = {
+        "--keep": bool(keep), "--no-text": no_text, "--resume": resume,
+        "--on-bad-row skip": _skips(on_bad_row),
+    }  # fmt: skip
+    _check_options(given, file=file, target=target, npy=npy)
     model = load(folder, format=format, threads=threads)
     answers = _Answers(model, batch_size, as_json=as_json)
-    rows = _rows(
-        texts,
-        pair,
-        file=file,
-        columns=(column, pair_column, delimiter),
-        # A pipe is answered before it is waited on; of a file as many rows as make full batches.
-        before_read=answers.print if file == "-" and out is None else None,
-    )
+    # A pipe is answered before it is waited on; of a file as many rows as make full batches.
+    rows = source.rows(texts, pair, answers.print if file == "-" and out is None else None)
     _check_pairs(model, given=bool(pair or pair_column), from_file=file is not None)
     if target is not None and file is not None:
-        from distill.runtime.job_files import Job
+        from distill.runtime.job import Job
 
         job = Job(
             source=file,
@@ -114,17 +108,77 @@ def predict(
             batch_size=batch_size,
             threads=threads,
             vectors=npy is not None,
-            skip_bad=skip_bad,
+            skip_bad=given["--on-bad-row skip"],
             resume=resume,
         )
         _run(model, job)
-        return
-    if out is not None:
+    elif out is not None:
         _write_few(out, _predictions(model, list(rows), batch_size), texts=not no_text)
-        return
-    for row in rows:
-        answers.add(row)
-    answers.print()
+    else:
+        for row in rows:
+            answers.add(row)
+        answers.print()
+
+
+def _check_options(
+    given: Mapping[str, bool], *, file: str | None, target: Path | None, npy: Path | None
+) -> None:
+    """Refuse options that do nothing without another one."""
+    if target is None and any(given.values()):
+        raise DataError("--keep, --no-text, --resume and --on-bad-row skip need an --out FILE")
+    if npy is not None and (given["--keep"] or given["--no-text"]):
+        raise DataError("--npy holds vectors and nothing else; leave --keep and --no-text out")
+    if file is None and (given["--keep"] or given["--resume"] or npy):
+        raise DataError("--keep, --resume and --npy need a --file")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where rows come from: a file with its columns, or the command line."""
+
+    file: str | None
+    column: str | None
+    pair_column: str | None
+    delimiter: str | None
+
+    def rows(
+        self,
+        texts: list[str] | None,
+        pairs: list[str] | None,
+        before_read: Callable[[], None] | None,
+    ) -> Iterator[Row]:
+        """The rows; errors of the command line are raised at once."""
+        from distill.runtime.rows import Row, read_rows
+
+        if self.file is not None:
+            if texts or pairs:
+                raise DataError("give texts on the command line or a --file, not both")
+            return read_rows(
+                self.file,
+                column=self.column,
+                pair_column=self.pair_column,
+                delimiter=self.delimiter,
+                on_note=_print_note,
+                before_read=before_read,
+            )
+        if not texts:
+            raise DataError(
+                "nothing to predict; give texts in quotes, or --file FILE (- for stdin)"
+            )
+        if self.column or self.pair_column or self.delimiter:
+            raise DataError(
+                "--column, --pair-column and --delimiter are for a --file; there is none"
+            )
+        if pairs and len(texts) == 1:
+            texts = texts * len(pairs)
+        if pairs and len(pairs) != len(texts):
+            raise DataError(
+                f"{len(texts)} texts but {len(pairs)} --pair; give one for each text, or one text "
+                "with as many as you like"
+            )
+        return itertools.starmap(
+            Row, zip(texts, pairs or itertools.repeat(None, len(texts)), strict=True)
+        )
 
 
 class _Answers:
@@ -135,7 +189,7 @@ class _Answers:
         self.waiting: list[Row] = []
 
     def add(self, row: Row) -> None:
-        from distill.runtime.job_facts import WINDOW
+        from distill.runtime.job import WINDOW
 
         self.waiting.append(row)
         if len(self.waiting) == WINDOW:
@@ -165,7 +219,7 @@ def _target(out: Path | None, npy: Path | None) -> Path | None:
 
 
 def _run(model: BundleModel, job: Job) -> None:
-    """Predict for a file, with a bar, and say what came of it."""
+    """Predict for a file, with a bar, and print a summary."""
     from distill.runtime.job import run_job
     from distill.system.console import Bar, clock
 
@@ -189,18 +243,18 @@ def _run(model: BundleModel, job: Job) -> None:
             if job.state.is_file():
                 stop.resume_command = _again()  # type: ignore[union-attr]
             raise
-    told = f"{clock(report.seconds)}, {report.per_second:,.0f} rows/s"
+    speed = f"{clock(report.seconds)}, {report.per_second:,.0f} rows/s"
     if report.before:
-        told = f"{report.before:,} of them before; {told}"
+        speed = f"{report.before:,} of them before; {speed}"
     what = "vectors" if job.vectors else "predictions"
-    print(f"{report.rows} {what} written to {job.out} ({told})", file=sys.stderr)
+    print(f"{report.rows} {what} written to {job.out} ({speed})", file=sys.stderr)
     for note in report.notes:
-        _say(note)
+        _print_note(note)
     if report.bad:
         print(f"{report.bad} bad rows set aside in {job.bad}", file=sys.stderr)
 
 
-def _say(note: str) -> None:
+def _print_note(note: str) -> None:
     print(note, file=sys.stderr)
 
 
@@ -219,44 +273,6 @@ def _write_few(out: Path, predictions: list[tuple[Row, dict[str, Any]]], *, text
     atomic.write_bytes(out, Results(out, texts=texts).lines(rows, found))
     what = "prediction" if len(rows) == 1 else "predictions"
     print(f"{len(rows)} {what} written to {out}", file=sys.stderr)
-
-
-def _rows(
-    texts: list[str] | None,
-    pairs: list[str] | None,
-    *,
-    file: str | None,
-    columns: tuple[str | None, str | None, str | None],
-    before_read: Callable[[], None] | None,
-) -> Iterator[Row]:
-    from distill.runtime.rows import Row, read_rows
-
-    if file is not None:
-        if texts or pairs:
-            raise DataError("give texts on the command line or a --file, not both")
-        column, pair_column, delimiter = columns
-        return read_rows(
-            file,
-            column=column,
-            pair_column=pair_column,
-            delimiter=delimiter,
-            on_note=_say,
-            before_read=before_read,
-        )
-    if not texts:
-        raise DataError("nothing to predict; give texts in quotes, or --file FILE (- for stdin)")
-    if any(columns):
-        raise DataError("--column, --pair-column and --delimiter are for a --file; there is none")
-    if pairs and len(texts) == 1:
-        texts = texts * len(pairs)
-    if pairs and len(pairs) != len(texts):
-        raise DataError(
-            f"{len(texts)} texts but {len(pairs)} --pair; give one for each text, or one text "
-            "with as many as you like"
-        )
-    return itertools.starmap(
-        Row, zip(texts, pairs or itertools.repeat(None, len(texts)), strict=True)
-    )
 
 
 def _check_pairs(model: BundleModel, *, given: bool, from_file: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from distill.cli import options
-from distill.cli.run import tell
+from distill.cli.run import print_run
 
 
 def resume(
@@ -26,4 +26,4 @@ def resume(
     from distill.run_folder import RunFolder
 
     results = resume_run(run, *(overrides or []))
-    tell(RunFolder(run), results, as_json=as_json)
+    print_run(RunFolder(run), results, as_json=as_json)

@@ -35,10 +35,10 @@ def run(
     loaded = load_recipe(recipe, *(overrides or []))
     folder = run_dir if run_dir is not None else free_folder(loaded.name)
     results = run_recipe(loaded, folder)
-    tell(RunFolder(folder), results, as_json=as_json)
+    print_run(RunFolder(folder), results, as_json=as_json)
 
 
-def tell(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
+def print_run(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
     """Print a finished run's table, where its files lie, and the next command.
 
     Of several processes that ``torchrun`` or ``srun`` started, the first one does.

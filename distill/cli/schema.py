@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from distill.recipe.schema import study_schema
-from distill.recipe.schema.file_schema import file_schema
+from distill.recipe.schema.recipe import file_schema
 
 
 def schema(

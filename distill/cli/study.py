@@ -69,12 +69,12 @@ def study(
         results = run_study(
             loaded, folder, wanted=wanted, command=command, keep_models=keep_models, jobs=jobs
         )
-    tell(folder, results, as_json=as_json)
+    print_results(folder, results, as_json=as_json)
     if results.failures():
         raise typer.Exit(1)
 
 
-def tell(folder: Path, results: StudyResults, *, as_json: bool) -> None:
+def print_results(folder: Path, results: StudyResults, *, as_json: bool) -> None:
     """Print a study's tables, write its page, and name the next command."""
     from distill.report.study import print_study
     from distill.report.study_page import write_page

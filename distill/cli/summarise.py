@@ -57,7 +57,7 @@ def summarise(
         diversity=diversity,
     )
     for one in found:
-        typer.echo(json.dumps(one.told(), ensure_ascii=False) if as_json else one.text)
+        typer.echo(json.dumps(one.as_dict(), ensure_ascii=False) if as_json else one.text)
 
 
 def _read(file: str) -> str:

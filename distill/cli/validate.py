@@ -24,7 +24,7 @@ def validate(
 ) -> None:
     """Check a recipe or a study, and that the files and folders it names are there.
 
-    Every fault is told at once, each with its file and line; the exit code is then 2.
+    Every error is printed at once, each with its file and line; the exit code is then 2.
 
     Example:
       distill validate quickstart

@@ -83,7 +83,7 @@ def benchmark(
         repeats: timed calls per model, batch size and length.
         against: ``bert-base``: a BERT of that shape with random weights, which is 1x then;
             otherwise the first model is.
-        rows: a file of rows whose lengths are the real ones; left out, a bundle tells those of its
+        rows: a file of rows whose lengths are the real ones; left out, a bundle holds those of its
             own task's rows.
 
     Returns:
@@ -93,7 +93,7 @@ def benchmark(
 
     Raises:
         ModelError: a target is no model, or reads fewer tokens than a length.
-        DataError: real lengths are asked for and nothing tells them.
+        DataError: real lengths are asked for and nothing holds them.
     """
     candidates = list(_named(candidate for path in targets for candidate in _open(path, threads)))
     fixed = [int(length) for length in lengths if length != REAL]
@@ -232,9 +232,9 @@ def _check_lengths(candidates: Sequence[Candidate], longest: int) -> None:
         try:
             candidate.predictor(random_batch(1, longest, vocab_size=_VOCABULARY, seed=0))
         except Exception as error:  # each engine has errors of its own
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ModelError(
-                f"{candidate.path}: does not answer to {longest} tokens ({said})"
+                f"{candidate.path}: does not answer to {longest} tokens ({reason})"
             ) from error
 
 

@@ -26,14 +26,14 @@ def split_cell(cell: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or 0)
 
 
-def told_length(cell: str) -> str:
+def describe_length(cell: str) -> str:
     """A cell's length in words: ``length 32`` or ``real lengths``."""
     length = split_cell(cell)[1]
     return f"length {length}" if length else "real lengths"
 
 
 def latency_cell(cells: Sequence[str] | set[str]) -> str | None:
-    """The cell that latencies are told at: the smallest batch size at the smallest length.
+    """The cell that latencies are reported at: the smallest batch size at the smallest length.
 
     Real lengths come before every number of tokens.
     """
@@ -41,7 +41,7 @@ def latency_cell(cells: Sequence[str] | set[str]) -> str | None:
 
 
 def throughput_cell(cells: Sequence[str] | set[str]) -> str | None:
-    """The cell that throughputs are told at: as for latencies, with the largest batch size."""
+    """The cell that throughputs are reported at: as for latencies, with the largest batch size."""
 
     def order(cell: str) -> tuple[int, int]:
         batch, length = split_cell(cell)

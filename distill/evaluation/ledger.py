@@ -112,14 +112,14 @@ def _verdict(faster: float | None, smaller: float, change: Change | None) -> str
     """What a step did not do that it is there for: one of the two it must."""
     speed = faster if faster is not None else 1.0
     if speed < NO_GAIN and smaller < NO_GAIN:
-        told = "neither faster nor smaller" if faster is not None else "not smaller"
+        neither = "neither faster nor smaller" if faster is not None else "not smaller"
         worse = [w for w, r in (("slower", speed), ("larger", smaller)) if r < 1 / NO_GAIN]
         if change is not None and change.low > 0:
-            return "better, but " + (" and ".join(worse) if worse else told)
+            return "better, but " + (" and ".join(worse) if worse else neither)
         lost = ""
         if change is not None and change.high < 0:
             lost = f", and lost {-100 * change.change:.1f} points beyond noise"
-        return "did not help: " + (" and ".join(worse) if worse else told) + lost
+        return "did not help: " + (" and ".join(worse) if worse else neither) + lost
     if speed < 1 / NO_GAIN:
         return "smaller, but slower"
     if smaller < 1 / NO_GAIN:

@@ -169,7 +169,7 @@ def _row(name: str, found: Mapping[int, Results], cell: str | None) -> ModelSpre
 
 
 def _is_disturbed(results: Results) -> bool:
-    # Real rows are of many lengths: there a long call tells nothing.
+    # Real rows are of many lengths: there a long call means nothing.
     cell = latency_cell({cell for cell in results.teacher.latency_ms if split_cell(cell)[1]})
     times = [row.latency_ms[cell] for row in results.models if cell in row.latency_ms]
     return any(time.p95 > DISTURBED * time.p50 for time in times)

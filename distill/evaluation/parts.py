@@ -1,4 +1,4 @@
-"""Parts of ``results.json`` that tell how a model goes wrong: by label, by confidence, by pair."""
+"""Parts of ``results.json`` that describe a model's errors: by label, by confidence, by pair."""
 
 from __future__ import annotations
 

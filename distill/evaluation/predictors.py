@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,9 @@ import numpy.typing as npt
 import torch
 
 from distill.evaluation.machine import physical_cores
+from distill.evaluation.results import LINEAR
 from distill.runtime.backends import open_session
+from distill.tasks.floors.base import Answer
 from students.anatomy import INPUTS
 from students.heads import logits_of
 
@@ -117,3 +120,24 @@ def torch_threads(threads: int | None = None) -> Iterator[None]:
     finally:
         if torch.get_num_threads() != before:
             torch.set_num_threads(before)
+
+
+@dataclass
+class FloorPredictor:
+    """What answers to the rows that a batch's ``index`` names, from their texts.
+
+    Its time thus holds what reading the texts takes, which that of a model on token ids does not.
+
+    Args:
+        answer: what the floor answers to rows of one split.
+        format: what it is.
+        name: what tables call it.
+    """
+
+    answer: Answer
+    format: str
+    name: str = LINEAR
+
+    def __call__(self, batch: Batch) -> Logits:
+        """Give logits; see :class:`Predictor`."""
+        return self.answer(batch["index"], batch["input_ids"].shape[1])

@@ -99,7 +99,7 @@ def measure(
 
 
 def _told(seconds: Sequence[float], batch: int, length: int | str) -> dict[str, Any]:
-    """What is told of one model's calls at one batch size and length."""
+    """Statistics of one model's calls at one batch size and length."""
     p50, p95 = (float(value) for value in np.percentile(seconds, (50, 95)))
     usual = float(np.mean(seconds)) if length == REAL else p50
     return {

@@ -67,8 +67,10 @@ def write_bundle(
     """
     unknown = sorted(set(models) - set(MODEL_FILES))
     if unknown or not (models or transformers_folder):
-        said = f"unknown format '{unknown[0]}'" if unknown else "no format to put into the bundle"
-        raise ModelError(f"{folder}: {said}; known are transformers, {', '.join(MODEL_FILES)}")
+        problem = (
+            f"unknown format '{unknown[0]}'" if unknown else "no format to put into the bundle"
+        )
+        raise ModelError(f"{folder}: {problem}; known are transformers, {', '.join(MODEL_FILES)}")
     if not (tokenizer_folder / "tokenizer.json").is_file():
         raise ModelError(f"{tokenizer_folder}: no tokenizer.json; save the fast tokenizer there")
     with new_folder(folder) as temporary:
@@ -146,8 +148,8 @@ def _entry(path: Path, file: str | None = None) -> dict[str, Any]:
 def _pad_id(tokenizer: Path) -> int:
     content = json.loads(tokenizer.read_text(encoding="utf-8"))
     settings = tokenizer.with_name("tokenizer_config.json")
-    told = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
-    pad = told.get("pad_token", "[PAD]")
+    config = json.loads(settings.read_text(encoding="utf-8")) if settings.is_file() else {}
+    pad = config.get("pad_token", "[PAD]")
     pad = pad["content"] if isinstance(pad, dict) else pad  # with its settings, in older files
     for token in content.get("added_tokens", []):
         if token.get("content") == pad:

@@ -66,11 +66,7 @@ def export_folder(
     Raises:
         ModelError: a format is unknown, or the model cannot be loaded or exported.
     """
-    unknown = [name for name in formats if name not in FORMATS]
-    if unknown:
-        raise ModelError(f"unknown format '{unknown[0]}'; there are: {', '.join(FORMATS)}")
-    if task is not None and task not in predicting():
-        raise ModelError(f"unknown task '{task}'; there are: {', '.join(predicting())}")
+    _check_names(formats, task)
     model = load_model(source, head=None if task is None else task_class(task).head)
     task = task or _task_of(model, source)
     gives_vectors = decoder_class(task).gives_vectors
@@ -78,13 +74,7 @@ def export_folder(
     longest = positions_of(model)
     if max_length is not None and not 2 < max_length <= longest:
         raise ModelError(f"{source}: max_length is {max_length}; the model reads up to {longest}")
-    names = {int(key): str(value) for key, value in (model.config.id2label or {}).items()}
-    try:
-        labels, settings = task_class(task).of_model(
-            [names[number] for number in sorted(names)], model.config
-        )
-    except ModelError as error:
-        raise ModelError(f"{source}: {error}") from error
+    labels, settings = _labels_and_settings(model, task, source)
     modules = sentence_modules(source) if gives_vectors else None
     if modules is not None and modules.dense and "transformers" in formats:
         raise ModelError(
@@ -113,6 +103,24 @@ def export_folder(
             facts={"onnx-int8": {"activation_scales": "per_token", "weight_bits": 7}},
         )
     return [name for name in FORMATS if name in formats]
+
+
+def _check_names(formats: Sequence[str], task: str | None) -> None:
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown:
+        raise ModelError(f"unknown format '{unknown[0]}'; there are: {', '.join(FORMATS)}")
+    if task is not None and task not in predicting():
+        raise ModelError(f"unknown task '{task}'; there are: {', '.join(predicting())}")
+
+
+def _labels_and_settings(model: Any, task: str, source: Path) -> tuple[Any, dict[str, Any]]:
+    """What a model's config tells of its task."""
+    names = {int(key): str(value) for key, value in (model.config.id2label or {}).items()}
+    ordered = [names[number] for number in sorted(names)]
+    try:
+        return task_class(task).of_model(ordered, model.config)
+    except ModelError as error:
+        raise ModelError(f"{source}: {error}") from error
 
 
 def _task_of(model: Any, source: Path) -> str:

@@ -45,10 +45,10 @@ def _carry_code(config: PreTrainedConfig, folder: Path) -> None:
         code = source.read_text("utf-8").replace("from students.family ", "from .family ")
         (folder / source.name).write_text(code, "utf-8")
     # Written through a copy: the live config stays free of what is only true of a folder.
-    told = type(config).from_dict(config.to_dict())
-    told.architectures = config.architectures
-    told.auto_map = students.pruned.auto_map(family_of(config.model_type).name)
-    told.save_pretrained(folder)
+    copied = type(config).from_dict(config.to_dict())
+    copied.architectures = config.architectures
+    copied.auto_map = students.pruned.auto_map(family_of(config.model_type).name)
+    copied.save_pretrained(folder)
 
 
 @contextmanager

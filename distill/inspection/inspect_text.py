@@ -1,24 +1,25 @@
 """Looks at one text with a teacher and its student.
 
-Legend: L tokens, C outputs.
+Legend: H heads, L tokens, C outputs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerFast
 
+from distill.capture.capture import Capture
 from distill.capture.layer_map import make_layer_map
 from distill.files.bad_rows import is_unicode
-from distill.inspection.attention import attention_of
 from distill.inspection.gradients import TOLERANCE, integrated_gradients
-from distill.inspection.result import Attribution, Inspection, Reading
+from distill.inspection.result import Attribution, Inspection, Map, Reading
 from distill.inspection.subjects import Pairs, Subjects
 from distill.system.errors import DataError, ModelError
 from distill.tasks import decoder_class
@@ -172,7 +173,7 @@ def _reader(role: str, folder: Path, max_length: int, text: str, pair: str | Non
 def _layers(
     layer_map: Pairs | None, student: _Reader, teacher: _Reader | None
 ) -> tuple[tuple[tuple[int, int | None], ...], tuple[str, ...]]:
-    """Which layers are shown beside each other, and what is to be said of that."""
+    """Which layers are shown beside each other, with a note on that."""
     own = anatomy(student.model).depth
     if teacher is None:
         return tuple((layer, None) for layer in range(1, own + 1)), ()
@@ -226,7 +227,7 @@ def _cut(student: _Reader, subjects: Subjects) -> tuple[str, ...]:
 
 
 def _about(read: dict[str, Reading]) -> tuple[str, ...]:
-    """What is to be said of what was found."""
+    """What a reader should know of the result."""
     notes = []
     if "teacher" in read and read["teacher"].tokens != read["student"].tokens:
         notes.append("teacher and student read other tokens, so that they do not compare by token")
@@ -237,3 +238,33 @@ def _about(read: dict[str, Reading]) -> tuple[str, ...]:
                 f"{one.attribution.steps} steps: take them as rough"
             )
     return tuple(notes)
+
+
+def heads_of(model: PreTrainedModel, layer: int) -> int:
+    """How many heads a layer has; a pruned one may have none."""
+    return anatomy(model).heads_left[layer - 1]
+
+
+@torch.no_grad()
+def attention_of(
+    model: PreTrainedModel, batch: Mapping[str, Tensor], layers: Iterable[int]
+) -> dict[int, Map]:
+    """Attention probabilities of one text, which has no padding.
+
+    Args:
+        model: a BERT, stock or pruned, in eval mode.
+        batch: the text's inputs, each (1, L).
+        layers: which layers, counted from 1.
+
+    Returns:
+        Layer to (H, L, L), each row with the sum 1; (0, L, L) of a layer without heads.
+    """
+    wanted = sorted(set(layers))
+    with_heads = [layer for layer in wanted if heads_of(model, layer)]
+    length = batch["input_ids"].size(1)
+    found = dict.fromkeys(wanted, np.zeros((0, length, length), np.float32))
+    if with_heads:
+        signals = Capture(model, attention=with_heads)(batch)
+        for layer, scores in signals.attention.items():
+            found[layer] = scores[0].softmax(dim=-1).numpy()  # (H, L, L)
+    return found

@@ -38,7 +38,7 @@ class Subjects:
         max_length: tokens kept of a text.
         pair: whether an input is two texts; ``None`` where nothing says so.
         layer_map: pairs (student layer, teacher layer) that distillation matched; ``None`` where
-            none is told.
+            none is known.
         settings: the task's, with what was chosen for the student.
         teacher_settings: with what was chosen for the teacher, where it has its own.
         notes: what a reader should know.

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.pipeline.inputs import inputs_digest
-from distill.pipeline.record import logged, record_environment
-from distill.pipeline.reuse import take_over
+from distill.pipeline.environment import logged, record_environment, write_data_facts
+from distill.pipeline.stage_cache import inputs_digest, take_over
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.run_models import model_of_run
@@ -174,8 +173,6 @@ def _work(
     reuse: Iterable[Path] = (),
 ) -> PlannedStage:
     """Do the stages, up to one of them; the last one done is returned."""
-    from distill.pipeline.data_facts import write_data_facts
-
     with folder.held(), logged(folder.log):
         record_environment(folder)
         try:
@@ -247,5 +244,5 @@ def _do_stage(
     folder.finish(stage, inputs, result.outputs)
     folder.tidy(stage)
     score = facts.get("score")
-    told = f", validation {workspace.task.primary} {score:.4f}" if score is not None else ""
-    return f"{clock(seconds)}{told}"
+    validation = f", validation {workspace.task.primary} {score:.4f}" if score is not None else ""
+    return f"{clock(seconds)}{validation}"

@@ -21,7 +21,7 @@ from typing import Any
 
 from distill.evaluation.machine import physical_cores
 from distill.evaluation.study import StudyResults
-from distill.pipeline.record import logged
+from distill.pipeline.environment import logged
 from distill.pipeline.strategy import Grid, Strategy, stage_keys
 from distill.pipeline.study_record import StudyRecord
 from distill.pipeline.trial import as_line
@@ -172,17 +172,17 @@ class _Pool:
         if result.status == "failed":
             logger.warning("%s: failed: %s", trial.name, result.reason)
         else:
-            told = "" if result.score is None else f"{result.score:.4f} "
+            text = "" if result.score is None else f"{result.score:.4f} "
             logger.info(
-                "%s: %safter %s; %s", trial.name, told, clock(result.seconds), self._whole()
+                "%s: %safter %s; %s", trial.name, text, clock(result.seconds), self._whole()
             )
 
     def _whole(self) -> str:
         """One line about all trials."""
         gone = time.monotonic() - self._start
         left = gone / self._done * (self._total - self._done) if self._done else None
-        told = "" if left is None else f", about {clock(left)} left"
-        return f"{self._done} of {self._total} trials done, {clock(gone)} gone{told}"
+        text = "" if left is None else f", about {clock(left)} left"
+        return f"{self._done} of {self._total} trials done, {clock(gone)} gone{text}"
 
     def _stop(self) -> None:
         """Let every worker stop with a checkpoint; end those that take too long."""
@@ -226,7 +226,7 @@ class _Worker:
     def give(self, trial: Trial, run: Path, line: str) -> None:
         """Have a trial done."""
         self.trial, self._run = trial, run
-        with suppress(OSError):  # it has died, which its closed output tells
+        with suppress(OSError):  # it has died, which its closed output shows
             self._stdin.write(line + "\n")
             self._stdin.flush()
 

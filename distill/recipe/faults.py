@@ -1,4 +1,4 @@
-"""pydantic's findings in plain words: where, what was found, and what to write instead."""
+"""pydantic's errors in plain words: where, what was found, and what to write instead."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def translate(
     """Every finding of ``error`` as a fault, in the order of the keys.
 
     Args:
-        error: what pydantic said about ``tree.plain()``.
+        error: pydantic's error about ``tree.plain()``.
         tree: the recipe with its lines.
         schema: the JSON schema of what was read; left out, a recipe's.
     """

@@ -1,12 +1,13 @@
-"""What a recipe names on this machine: is it there?
+"""The files and folders that a recipe names: whether they are there, and their absolute paths.
 
-Asked by ``validate``; loading a recipe does not look, because a recipe may be written, shown or
-planned where its data are not.
+A recipe may be loaded where they are not: written, shown or planned elsewhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 from distill.recipe.checks import Findings
 from distill.recipe.model_shapes import (
@@ -19,10 +20,12 @@ from distill.recipe.model_shapes import (
     local_folder,
 )
 from distill.recipe.run_models import is_run, model_of_run
-from distill.recipe.schema import AugmentStage, Recipe
+from distill.recipe.schema import AugmentStage, DataConfig, Recipe, Section
 from distill.recipe.schema.models import INITS
 from distill.recipe.yaml_lines import Loc
 from distill.system.errors import ModelError
+
+_Part = TypeVar("_Part", bound=Section)
 
 
 def missing_inputs(recipe: Recipe) -> list[tuple[Loc, str]]:
@@ -118,3 +121,55 @@ def _folder(loc: Loc, folder: Path) -> Findings:
         yield loc, f"{folder} is no model: it has no config.json"
     elif not any(folder.glob("*.safetensors")):
         yield loc, f"{folder} has no *.safetensors weights (pickled weights are not loaded)"
+
+
+def anchored(recipe: Recipe) -> Recipe:
+    """The recipe with paths that start from the current folder written in full.
+
+    Names of the model hub, and of models and data sets that come along, stay as they are.
+    """
+    teacher, student = recipe.teacher, recipe.student
+    more = [_with(one, model=_model) for one in teacher.more]
+    return recipe.model_copy(
+        update={
+            "data": _anchored_data(recipe.data),
+            "teacher": _with(teacher, model=_model).model_copy(update={"more": more}),
+            "student": _with(student, init=_model),
+            "stages": [
+                _with(stage, glove=_absolute, model=_model)
+                if isinstance(stage, AugmentStage)
+                else stage
+                for stage in recipe.stages
+            ],
+        }
+    )
+
+
+def _anchored_data(data: DataConfig) -> DataConfig:
+    if data.source != "files":
+        return data
+    more = {name: _absolute(path) for name, path in data.more.items()}
+    return _with(data, train=_absolute, validation=_absolute, test=_absolute).model_copy(
+        update={"more": more}
+    )
+
+
+def _with(section: _Part, **ways: Callable[[str], str]) -> _Part:
+    """A section whose settings of these names are made absolute, each in its own way."""
+    found: dict[str, Any] = {}
+    for name, way in ways.items():
+        value = getattr(section, name)
+        if isinstance(value, list):
+            found[name] = [way(one) for one in value]
+        elif value is not None:
+            found[name] = way(value)
+    return section.model_copy(update=found)
+
+
+def _absolute(name: str) -> str:
+    return str(Path(name).expanduser().absolute())
+
+
+def _model(name: str) -> str:
+    """A model's folder; a name that is no folder here is one of the hub's."""
+    return _absolute(name) if Path(name).expanduser().is_dir() else name

@@ -13,8 +13,7 @@ from pydantic_core import PydanticUndefined
 from distill.recipe import catalog
 from distill.recipe.checks import check
 from distill.recipe.faults import fault_at, translate
-from distill.recipe.merge import read_tree
-from distill.recipe.overrides import apply_overrides
+from distill.recipe.overrides import apply_overrides, read_tree
 from distill.recipe.schema import Recipe, Section
 from distill.recipe.yaml_lines import RESOLVERS, Loc, Value
 from distill.system.errors import Fault, RecipeError, quoted
@@ -74,7 +73,7 @@ def load_recipe(source: str | Path, *overrides: str) -> Recipe:
 def resolved(recipe: Recipe) -> dict[str, Any]:
     """The recipe as plain values with every default filled in.
 
-    What is ``None`` because nobody said otherwise is left out, and ``seed`` where ``seeds`` stand
+    What is ``None`` because it was left out is left out, and ``seed`` where ``seeds`` stand
     in its place.
     """
     plain = _section(recipe)

@@ -1,4 +1,4 @@
-"""Dotted settings, from the command line or a file: ``stages.prediction.epochs=1``.
+"""What is laid over a recipe: a file over its base, and settings: ``stages.prediction.epochs=1``.
 
 A list's items are addressed by their name (a stage's ``name``), by their kind where only one has
 it, or by their number from 0. An item set to nothing is removed
@@ -14,9 +14,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence, Set
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from distill.recipe.yaml_lines import Loc, Place, Value, one_line, parse
+from distill.recipe import catalog
+from distill.recipe.yaml_lines import Loc, Place, Value, one_line, parse, read
 from distill.system.errors import Fault, RecipeError
 
 _BRACKETS = tuple("[{\"'")
@@ -61,7 +63,7 @@ def give_way(tree: Value, keys: Set[str]) -> None:
     """Take out of ``tree``, in place, what stands in the way of keys that are laid over it.
 
     ``seed`` and ``seeds`` say the same thing in two ways: the later one counts. Both at once stay,
-    and are told as a fault.
+    and are an error.
 
     Args:
         tree: a recipe; it is changed.
@@ -133,7 +135,7 @@ def _put(tree: Value, steps: list[str], value: Value, place: Place) -> None:
         at = below
     if value.content is None and isinstance(at.content, list) and isinstance(step, int):
         del at.content[step]
-        if not at.content:  # then it is this setting that is told of the empty list
+        if not at.content:  # then this setting is named in the error
             at.place = replace(place, depth=len(loc) - 1)
         return
     _set(at, step, _placed(value, replace(place, depth=len(loc))))
@@ -153,14 +155,8 @@ def _insert(at: Value, steps: list[str], value: Value) -> None:
 
 
 def _placed(value: Value, place: Place) -> Value:
-    if place.path is not None:
-        return value  # from a file: every part has a line of its own
-    content = value.content
-    if isinstance(content, dict):
-        return Value({key: _placed(below, place) for key, below in content.items()}, place)
-    if isinstance(content, list):
-        return Value([_placed(below, place) for below in content], place)
-    return Value(content, place)
+    # From a file every part has a line of its own.
+    return value if place.path is not None else value.mapped(lambda content: content, place)
 
 
 def _set(at: Value, step: str | int, value: Value) -> None:
@@ -204,3 +200,83 @@ def _name(item: Value) -> str | None:
 def _text(item: Value, key: str) -> str | None:
     below = item.child(key)
     return below.content if below is not None and isinstance(below.content, str) else None
+
+
+def merge(below: Value, above: Value) -> Value:
+    """``above`` laid over ``below``: mappings merge key by key, everything else replaces."""
+    if not (isinstance(below.content, dict) and isinstance(above.content, dict)):
+        return above
+    merged = dict(below.content)
+    for key, value in above.content.items():
+        merged[key] = merge(merged[key], value) if key in merged else value
+    return Value(merged, above.place)
+
+
+def read_tree(path: Path) -> Value:
+    """Read a recipe with its bases merged below it.
+
+    ``base:`` is a path relative to the file it stands in, or the name of a recipe that comes along.
+    ``set:`` beside it holds dotted settings (``stages.intermediate.epochs: 50``) for what merging
+    does not reach, as lists are replaced whole; they come last.
+
+    Raises:
+        RecipeError: a file cannot be read, the bases go round in a circle, or a setting names
+            nothing.
+    """
+    return _read_tree(path, ())
+
+
+def _read_tree(path: Path, above: tuple[Path, ...]) -> Value:
+    tree = read(path)
+    content = tree.content
+    if not isinstance(content, dict):
+        return tree
+    base, settings = content.pop("base", None), content.pop("set", None)
+    if base is None:
+        if settings is not None:
+            message = "lays settings over a base, and there is none; write them where they belong"
+            raise RecipeError([Fault(path, settings.place.line, "set", message)])
+        return tree
+    if not isinstance(base.content, str) or not base.content:
+        message = "expected the path of a recipe, relative to this file"
+        raise RecipeError([Fault(path, base.place.line, "base", message)])
+    chain = (*above, path.resolve())
+    try:
+        below = recipe_file(path, base.content)
+        if below.resolve() in chain:
+            round_trip = " -> ".join([*(link.name for link in chain), below.name])
+            message = f"bases go round in a circle: {round_trip}"
+            raise RecipeError([Fault(path, base.place.line, "base", message)])
+        if not below.is_file():
+            message = f"no such file: {one_line(str(below), 200)}"
+            raise RecipeError([Fault(path, base.place.line, "base", message)])
+    except (OSError, ValueError):
+        message = f"'{one_line(base.content)}' is not a path"
+        raise RecipeError([Fault(path, base.place.line, "base", message)]) from None
+    lower = _read_tree(below, chain)
+    give_way(lower, content.keys())
+    merged = merge(lower, tree)
+    if settings is not None:
+        _apply(settings, merged, path)
+    return merged
+
+
+def _apply(settings: Value, tree: Value, path: Path) -> None:
+    if not isinstance(settings.content, dict):
+        message = "expected dotted keys and values, such as stages.prediction.epochs: 1"
+        raise RecipeError([Fault(path, settings.place.line, "set", message)])
+    give_way(tree, settings.content.keys())
+    faults = [
+        fault
+        for key, value in settings.content.items()
+        for fault in apply_setting(tree, key, value)
+    ]
+    if faults:
+        raise RecipeError(faults)
+
+
+def recipe_file(path: Path, base: str) -> Path:
+    """What a file names: a recipe that comes along, or a path relative to that file."""
+    if Path(base).suffix not in (".yaml", ".yml") and base in catalog.names():
+        return catalog.find(base)
+    return path.parent / Path(base).expanduser()

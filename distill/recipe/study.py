@@ -8,6 +8,7 @@ trial, and a variant stays what it is. A recipe with ``seeds`` is a study of one
 from __future__ import annotations
 
 import copy
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,13 @@ from distill.recipe.checks import check
 from distill.recipe.faults import fault_at, translate
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import read_recipe
-from distill.recipe.merge import merge, read_tree, recipe_file
-from distill.recipe.overrides import apply_overrides, apply_setting
-from distill.recipe.placeholders import filled, placeholders
+from distill.recipe.overrides import (
+    apply_overrides,
+    apply_setting,
+    merge,
+    read_tree,
+    recipe_file,
+)
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import (
     EvaluateStage,
@@ -37,6 +42,8 @@ from distill.recipe.yaml_lines import Loc, Value, one_line, read
 from distill.system.errors import Fault, RecipeError, quoted
 
 _FOLDERS = "folders."
+#: A folder that the file leaves open.
+_OPEN = re.compile(r"\$\{([^{}]*)\}")
 
 
 @dataclass(frozen=True)
@@ -250,11 +257,11 @@ class _Reader:
         part = copy.deepcopy(self._part(loc))
         merged, settings = part.child("merge"), part.child("set")
         if merged is not None:
-            tree = merge(tree, filled(merged, self.folders))
+            tree = merge(tree, self._filled(merged))
         faults: list[Fault] = []
         if settings is not None and isinstance(settings.content, dict):
             for key, value in settings.content.items():
-                faults += apply_setting(tree, key, filled(value, self.folders))
+                faults += apply_setting(tree, key, self._filled(value))
         return tree, faults
 
     def _needs(self, loc: Loc) -> Iterator[tuple[Loc, str]]:
@@ -262,7 +269,18 @@ class _Reader:
         for key in ("merge", "set"):
             value = self._part(loc).child(key)
             if value is not None:
-                yield from placeholders((*loc, key), value)
+                for at, text in value.texts((*loc, key)):
+                    yield from ((at, name) for name in _OPEN.findall(text))
+
+    def _filled(self, value: Value) -> Value:
+        """A value with the folders in the place of their names."""
+        return value.mapped(
+            lambda content: (
+                _OPEN.sub(lambda match: self.folders[match[1]], content)
+                if isinstance(content, str)
+                else content
+            )
+        )
 
     def _part(self, loc: Loc) -> Value:
         """A task or a variant of the file; an empty one where the file has none."""

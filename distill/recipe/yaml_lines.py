@@ -3,14 +3,14 @@
 Differences from PyYAML's ``safe_load``, each because a recipe would otherwise mean something else
 than it says: ``5e-5`` is a number; only ``true`` and ``false`` are booleans (a label may be
 ``no``); only decimal digits are integers; dates stay text; a key that stands twice, a tag, a merge
-key and a number that is not finite are faults.
+key and a number that is not finite are errors.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,7 @@ from distill.system.errors import Fault, RecipeError
 
 Loc = tuple[str | int, ...]
 
-_MOST_BYTES = 1 << 20
 _MOST_VALUES = 20_000
-_MOST_DEPTH = 50
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -101,6 +99,29 @@ class Value:
             return self.content[step] if 0 <= step < len(self.content) else None
         return None
 
+    def mapped(self, change: Callable[[Any], Any], place: Place | None = None) -> Value:
+        """A copy with every plain scalar changed, and with one place for all where it is given."""
+        content: Any = self.content
+        if isinstance(content, dict):
+            content = {key: below.mapped(change, place) for key, below in content.items()}
+        elif isinstance(content, list):
+            content = [below.mapped(change, place) for below in content]
+        else:
+            content = change(content)
+        return Value(content, place or self.place)
+
+    def texts(self, loc: Loc = ()) -> Iterator[tuple[Loc, str]]:
+        """Every text in the value, with its location."""
+        if isinstance(self.content, str):
+            yield loc, self.content
+        below: Iterable[tuple[Any, Value]] = ()
+        if isinstance(self.content, dict):
+            below = self.content.items()
+        elif isinstance(self.content, list):
+            below = enumerate(self.content)
+        for step, value in below:
+            yield from value.texts((*loc, step))
+
     def nearest(self, loc: Loc) -> Value:
         """The value at ``loc``, or the deepest one above it that was written."""
         value = self
@@ -141,9 +162,6 @@ def read(path: Path) -> Value:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise RecipeError([Fault(path, None, "", f"cannot be read: {reason}")]) from None
-    if len(raw) > _MOST_BYTES:
-        message = f"{len(raw)} bytes are too many for a recipe (at most {_MOST_BYTES})"
-        raise RecipeError([Fault(path, None, "", message)])
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -193,7 +211,10 @@ def parse(
         message = "something stands before or behind the value; put a text that holds it in quotes"
         raise RecipeError([Fault(path, None, "", message)])
     builder = _Builder(path, place)
-    value = builder.build(node, (), node.start_mark.line + 1)
+    try:
+        value = builder.build(node, (), node.start_mark.line + 1)
+    except RecursionError:  # an alias that contains itself
+        raise RecipeError([Fault(path, None, "", "nested too deeply")]) from None
     if builder.faults:
         raise RecipeError(builder.faults)
     return value
@@ -202,41 +223,30 @@ def parse(
 def _syntax_fault(error: yaml.MarkedYAMLError, path: Path | None) -> Fault:
     mark = error.problem_mark or error.context_mark
     problem = one_line(str(error.problem or error.context or "cannot be read"), 120)
-    if "'\\t'" in problem:
-        problem = "a tab; indent with spaces"
-    elif problem == "mapping values are not allowed here":
-        problem = "a second ': ' on one line; put a text that holds one in quotes"
-    elif problem == "but found another document":
-        problem = "a second document ('---'); a recipe is one"
     return Fault(path, mark.line + 1 if mark else None, "", f"not valid YAML: {problem}")
 
 
 class _Builder:
-    """Turns PyYAML's nodes into values and gathers faults on the way."""
+    """Turns PyYAML's nodes into values and gathers errors on the way."""
 
     def __init__(self, path: Path | None, place: Place | None) -> None:
         self.path = path
         self.fixed = place
         self.faults: list[Fault] = []
-        self._left = _MOST_VALUES
+        self._values = 0
 
     def build(self, node: Node, loc: Loc, line: int) -> Value:
+        self._values += 1
+        if self._values > _MOST_VALUES:  # aliases of aliases may stand for millions
+            raise RecipeError([Fault(self.path, line, "", "too many values for a recipe")])
         place = self.fixed or Place(self.path, line)
-        self._left -= 1
-        # An alias may contain itself, or stand for a thousand others: both end here.
-        if self._left < 0 or len(loc) > _MOST_DEPTH:
-            if self._left != -1_000_000:
-                self._fault(line, loc[:3], "too many or too deeply nested values for a recipe")
-            self._left = -1_000_000
-            return Value(None, place)
         if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
             return Value(dict(self._items(node, loc)), place)
         if isinstance(node, SequenceNode) and node.tag == f"{_TAG}seq":
-            items: list[Value] = []
-            for item in node.value:
-                items.append(self.build(item, (*loc, len(items)), item.start_mark.line + 1))
-                if self._left < 0:
-                    break
+            items = [
+                self.build(item, (*loc, number), item.start_mark.line + 1)
+                for number, item in enumerate(node.value)
+            ]
             return Value(items, place)
         if isinstance(node, ScalarNode):
             return Value(self._scalar(node, loc, line), place)
@@ -246,8 +256,6 @@ class _Builder:
     def _items(self, node: MappingNode, loc: Loc) -> Iterator[tuple[str, Value]]:
         first: dict[str, int] = {}
         for key_node, value_node in node.value:
-            if self._left < 0:
-                return
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, ScalarNode) or key_node.tag != f"{_TAG}str":
                 name = one_line(key_node.value) if isinstance(key_node, ScalarNode) else "this key"

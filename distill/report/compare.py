@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import ModelRow, Results
@@ -12,40 +12,10 @@ from distill.report.numbers import align
 
 Runs = Mapping[str, Results]
 
-_Found = TypeVar("_Found")
-#: What is asked of every run, how it is read, and what does not compare where answers differ.
-Asked = Sequence[tuple[str, Callable[[_Found], str], str]]
 
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
-
-
-class _OfModels(Protocol):
-    @property
-    def models(self) -> Iterable[_Named]: ...
-
-
-def model_names(runs: Iterable[_OfModels]) -> list[str]:
+def model_names(runs: Runs) -> list[str]:
     """Every model's name once, in the order of the runs."""
-    return list(dict.fromkeys(row.name for results in runs for row in results.models))
-
-
-def differing(runs: Mapping[str, _Found], asked: Asked[_Found]) -> list[str]:
-    """What differs between runs so that some numbers do not compare; one line each."""
-    found = []
-    for what, read, effect in asked:
-        values = {run: read(results) for run, results in runs.items()}
-        if len(set(values.values())) > 1:
-            told = ", ".join(f"{run} {value}" for run, value in values.items())
-            found.append(f"different {what}, so {effect}: {told}")
-    return found
-
-
-def noted(lines: Sequence[str], notes: Sequence[str]) -> str:
-    """A table's lines with what is to be noted below them."""
-    return "\n".join([*lines, *([""] if notes else []), *(f"note: {note}" for note in notes)])
+    return list(dict.fromkeys(row.name for results in runs.values() for row in results.models))
 
 
 def comparison(runs: Runs) -> dict[str, Any]:
@@ -58,7 +28,6 @@ def comparison(runs: Runs) -> dict[str, Any]:
         ``runs`` (one for each, with its final model), ``models`` (model name -> run -> row or
         ``None``), ``notes`` (what cannot be compared).
     """
-    names = model_names(runs.values())
     return {
         "schema": 1,
         "runs": [
@@ -74,8 +43,11 @@ def comparison(runs: Runs) -> dict[str, Any]:
             for run, results in runs.items()
         ],
         "models": {
-            name: {run: _dumped(find(results, name)) for run, results in runs.items()}
-            for name in names
+            name: {
+                run: None if (row := find(results, name)) is None else row.model_dump()
+                for run, results in runs.items()
+            }
+            for name in model_names(runs)
         },
         "notes": differences(runs),
     }
@@ -86,24 +58,24 @@ def find(results: Results, name: str) -> ModelRow | None:
     return next((row for row in results.models if row.name == name), None)
 
 
-def _dumped(row: ModelRow | None) -> dict[str, Any] | None:
-    return None if row is None else row.model_dump()
-
-
 def differences(runs: Runs) -> list[str]:
     """What differs between runs so that some numbers do not compare; one line each."""
-    asked: Asked[Results] = [
-        ("task", lambda r: r.task, "scores do not compare"),
-        ("metric", lambda r: r.metric, "scores do not compare"),
-        ("split", lambda r: r.split, "scores do not compare"),
-        ("timed cell", lambda r: latency_cell(set(r.teacher.latency_ms)) or "none", _SPEED),
-        ("processor", lambda r: str(r.machine.get("cpu")), _SPEED),
-        ("threads", lambda r: str(r.machine.get("threads")), _SPEED),
+    scores, speed = "scores do not compare", "latencies and throughputs do not compare"
+    facts: list[tuple[str, Callable[[Results], str], str]] = [
+        ("task", lambda r: r.task, scores),
+        ("metric", lambda r: r.metric, scores),
+        ("split", lambda r: r.split, scores),
+        ("timed cell", lambda r: latency_cell(set(r.teacher.latency_ms)) or "none", speed),
+        ("processor", lambda r: str(r.machine.get("cpu")), speed),
+        ("threads", lambda r: str(r.machine.get("threads")), speed),
     ]
-    return differing(runs, asked)
-
-
-_SPEED = "latencies and throughputs do not compare"
+    notes = []
+    for what, read, effect in facts:
+        values = {run: read(results) for run, results in runs.items()}
+        if len(set(values.values())) > 1:
+            named = ", ".join(f"{run} {value}" for run, value in values.items())
+            notes.append(f"different {what}, so {effect}: {named}")
+    return notes
 
 
 def compare_table(runs: Runs) -> str:
@@ -127,7 +99,7 @@ def compare_table(runs: Runs) -> str:
     lines = align(rows, words=3)
     lines += ["", "every model: score, size, median latency"]
     lines += align(_by_model(runs), words=1)
-    return noted(lines, notes)
+    return "\n".join([*lines, *([""] if notes else []), *(f"note: {note}" for note in notes)])
 
 
 def _speed(row: ModelRow) -> tuple[str, str]:
@@ -140,16 +112,16 @@ def _speed(row: ModelRow) -> tuple[str, str]:
 
 def _by_model(runs: Runs) -> list[list[str]]:
     rows = [["model", *runs]]
-    for name in model_names(runs.values()):
+    for name in model_names(runs):
         cells = []
         for results in runs.values():
             row = find(results, name)
-            cells.append("-" if row is None else _told(row))
+            cells.append("-" if row is None else _cell(row))
         rows.append([name, *cells])
     return rows
 
 
-def _told(row: ModelRow) -> str:
+def _cell(row: ModelRow) -> str:
     text = f"{numbers.score(row.score)}  {numbers.megabytes(row.bytes)} MB"
     latency = _speed(row)[0]
     return text if latency == "-" else f"{text}  {latency} ms"

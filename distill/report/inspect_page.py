@@ -22,36 +22,36 @@ _STRONGEST = 0.72
 _FOR, _AGAINST = "63,116,245", "231,111,41"
 
 
-def write_page(path: Path, found: Inspection) -> Path:
+def write_page(path: Path, inspection: Inspection) -> Path:
     """Write the page."""
-    atomic.write_text(path, render(found))
+    atomic.write_text(path, render(inspection))
     return path
 
 
-def render(found: Inspection) -> str:
+def render(inspection: Inspection) -> str:
     """The page as text."""
     return render_page(
         "inspect.html.j2",
-        found=found,
-        facts=_facts(found),
-        readings=[_reading(one) for one in found.readings],
-        strongest=_strongest(found),
-        layers=[_layer(found, student, teacher) for student, teacher in found.layers],
-        notes=found.notes,
+        inspection=inspection,
+        facts=_facts(inspection),
+        readings=[_reading(one) for one in inspection.readings],
+        strongest=_strongest(inspection),
+        layers=[_layer(inspection, student, teacher) for student, teacher in inspection.layers],
+        notes=inspection.notes,
     )
 
 
-def _facts(found: Inspection) -> list[dict[str, str]]:
+def _facts(inspection: Inspection) -> list[dict[str, str]]:
     """The numbers on top."""
     facts = [
-        _fact(f"{one.role} says".capitalize(), one.predicted, _sureness(one, found.task))
-        for one in found.readings
+        _fact(f"{one.role} says".capitalize(), one.predicted, _sureness(one, inspection.task))
+        for one in inspection.readings
     ]
-    overlaps = [found.attention_overlap(*pair) for pair in found.layers]
+    overlaps = [inspection.attention_overlap(*pair) for pair in inspection.layers]
     known = [value for value in overlaps if value is not None]
-    if found.attribution_cosine is not None:
-        told = "cosine of their attributions; 1 is the same"
-        facts.append(_fact("Same tokens count", f"{found.attribution_cosine:.2f}", told))
+    if inspection.attribution_cosine is not None:
+        detail = "cosine of their attributions; 1 is the same"
+        facts.append(_fact("Same tokens count", f"{inspection.attribution_cosine:.2f}", detail))
     if known:
         share = numbers.percent(sum(known) / len(known))
         facts.append(_fact("Attention in common", share, "mean over mapped layers and tokens"))
@@ -72,7 +72,7 @@ def _reading(reading: Reading) -> dict[str, Any]:
     best = sorted(reading.outputs.items(), key=lambda entry: -entry[1])
     most = max((abs(value) for value in reading.outputs.values()), default=1.0)
     is_share = all(0 <= value <= 1 for value in reading.outputs.values())
-    found = reading.attribution
+    attribution = reading.attribution
     return {
         "role": reading.role,
         "folder": reading.folder,
@@ -85,16 +85,16 @@ def _reading(reading: Reading) -> dict[str, Any]:
         ],
         "left": max(0, len(best) - _MOST_LABELS),
         "tokens": _chips(reading),
-        "output": f"{found.output:+.2f}",
-        "baseline": f"{found.baseline:+.2f}",
-        "difference": f"{found.difference:+.2f}",
-        "steps": found.steps,
-        "gap": f"{abs(found.gap):.2g}",
+        "output": f"{attribution.output:+.2f}",
+        "baseline": f"{attribution.baseline:+.2f}",
+        "difference": f"{attribution.difference:+.2f}",
+        "steps": attribution.steps,
+        "gap": f"{abs(attribution.gap):.2g}",
     }  # fmt: skip
 
 
-def _largest(found: Attribution) -> float:
-    return max((abs(value) for value in found.values), default=0.0) or 1.0
+def _largest(attribution: Attribution) -> float:
+    return max((abs(value) for value in attribution.values), default=0.0) or 1.0
 
 
 def _chips(reading: Reading) -> list[dict[str, Any]]:
@@ -110,24 +110,26 @@ def _chips(reading: Reading) -> list[dict[str, Any]]:
                 "text": token.removeprefix("##"),
                 "kind": "special" if special else "piece" if piece else "",
                 "style": f"background:rgba({ink},{_STRONGEST * abs(value) / largest:.3f})",
-                "told": f"{token}: {value:+.3f}",
+                "title": f"{token}: {value:+.3f}",
                 "second": at > 0 and reading.segments[at] != reading.segments[at - 1],
             }
         )
     return chips
 
 
-def _strongest(found: Inspection) -> list[dict[str, Any]]:
+def _strongest(inspection: Inspection) -> list[dict[str, Any]]:
     """The tokens that count most with either model, in the text's order, each as bars."""
-    readings = found.readings if found.same_tokens else (found.student,)
+    readings = inspection.readings if inspection.same_tokens else (inspection.student,)
     shares = [
         [value / _largest(one.attribution) for value in one.attribution.values] for one in readings
     ]
-    weight = [max(abs(share[at]) for share in shares) for at in range(len(found.student.tokens))]
+    weight = [
+        max(abs(share[at]) for share in shares) for at in range(len(inspection.student.tokens))
+    ]
     chosen = sorted(range(len(weight)), key=lambda at: -weight[at])[:_MOST_TOKENS]
     return [
         {
-            "token": found.student.tokens[at],
+            "token": inspection.student.tokens[at],
             "bars": [
                 _bar(share[at], one.attribution.values[at])
                 for share, one in zip(shares, readings, strict=True)
@@ -148,14 +150,16 @@ def _bar(share: float, value: float) -> dict[str, str]:
     }
 
 
-def _layer(found: Inspection, student: int, teacher: int | None) -> dict[str, Any]:
-    maps = [] if found.teacher is None or teacher is None else [_map(found.teacher, teacher)]
-    overlap = found.attention_overlap(student, teacher)
+def _layer(inspection: Inspection, student: int, teacher: int | None) -> dict[str, Any]:
+    maps = (
+        [] if inspection.teacher is None or teacher is None else [_map(inspection.teacher, teacher)]
+    )
+    overlap = inspection.attention_overlap(student, teacher)
     return {
         "student": student,
         "teacher": teacher,
         "overlap": None if overlap is None else numbers.percent(overlap),
-        "maps": [*maps, _map(found.student, student)],
+        "maps": [*maps, _map(inspection.student, student)],
     }
 
 

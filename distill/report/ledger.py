@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from distill.evaluation.cells import latency_cell, split_cell, throughput_cell, told_length
+from distill.evaluation.cells import describe_length, latency_cell, split_cell, throughput_cell
 from distill.evaluation.ledger import Step, ledger
 from distill.evaluation.results import Reference, Results
 from distill.report import numbers
@@ -103,7 +103,7 @@ def plain_ledger(results: Results) -> str:
 def ledger_conditions(results: Results) -> Iterator[str]:
     """What was measured how and on what, a line each."""
     cell = latency_cell(set(results.teacher.latency_ms))
-    latency = f"; latency at batch {split_cell(cell)[0]}, {told_length(cell)}" if cell else ""
+    latency = f"; latency at batch {split_cell(cell)[0]}, {describe_length(cell)}" if cell else ""
     yield caption(results) + latency
     if results.changes:
         yield "change: points of score against the step before; ~: within the noise (95 %)"

@@ -21,7 +21,7 @@ LayerPairs = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class StageFacts:
-    """One stage as its ``stage.json`` tells it.
+    """One stage as in its ``stage.json``.
 
     Args:
         folder: such as ``03-prediction``.
@@ -29,7 +29,7 @@ class StageFacts:
         kind: ``teacher``, ``baseline``, ``distill``, ...
         seconds: how long it took, or ``None``.
         score: its model's score on the validation rows, or ``None``.
-        notes: what it said.
+        notes: its notes.
         layer_map: pairs (student layer, teacher layer) counted from 1; empty without one.
         student_layers: how many layers the student has, or ``None``.
         teacher_layers: how many the teacher has, or ``None``.
@@ -65,8 +65,8 @@ class RunData:
         stages: in the order of their folders.
         curves: stage -> metric -> (step, value) pairs in the order of steps.
         machine: what it last ran on.
-        data: what ``data.json`` tells of the rows; empty before the run's start.
-        predictions: the file with what models said of every scored row, or ``None``.
+        data: ``data.json``: facts of the rows; empty before the run's start.
+        predictions: the file of every model's predictions for the scored rows, or ``None``.
         disagreements: some rows that teacher and final model answer differently.
     """
 
@@ -178,7 +178,7 @@ def _line(row: dict[str, str]) -> str:
 
 
 def _training(content: dict[str, Any]) -> Iterable[str]:
-    """What ``stage.json`` tells of the training itself."""
+    """Facts of the training in ``stage.json``."""
     if content.get("steps"):
         stopped = ", stopped early" if content.get("stopped_early") else ""
         best = content.get("best_step")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from rich.console import Console
 
-from distill.evaluation.cells import split_cell, told_length
+from distill.evaluation.cells import describe_length, split_cell
 from distill.evaluation.over_seeds import ModelSpread, ModelTable, Spread
 from distill.evaluation.results import is_teacher
 from distill.evaluation.study import Entry, Line, StudyResults, lines
@@ -75,7 +75,7 @@ def _models_caption(table: ModelTable) -> str:
     )
     if table.cell is None:
         return f"{text}; speed not measured"
-    length = told_length(table.cell)
+    length = describe_length(table.cell)
     return (
         f"{text}; sizes and times are means, times at batch {split_cell(table.cell)[0]}, {length}"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from distill.evaluation.cells import latency_cell, split_cell, told_length
+from distill.evaluation.cells import describe_length, latency_cell, split_cell
 from distill.evaluation.ledger import NO_GAIN, ledger, steps
 from distill.evaluation.over_seeds import DISTURBED
 from distill.evaluation.results import (
@@ -75,7 +75,7 @@ def conditions(results: Results) -> str:
     batch, _ = split_cell(cell)
     threads = results.machine.get("threads")
     tail = f", {threads} thread{'s' if threads != 1 else ''}" if threads else ""
-    return f"batch {batch}, {told_length(cell)}{tail}"
+    return f"batch {batch}, {describe_length(cell)}{tail}"
 
 
 def changes(results: Results) -> str:
@@ -84,12 +84,12 @@ def changes(results: Results) -> str:
     Example:
         ``in points of accuracy: prediction -1.9 (beyond noise), prune -0.7 (within noise)``
     """
-    told = [
+    parts = [
         f"{step.model.name} {numbers.points(step.change.change)} ({_noise(step.change)})"
         for step in ledger(results)
         if step.change is not None
     ]
-    return f"in points of {results.metric}, step by step: {', '.join(told)}" if told else ""
+    return f"in points of {results.metric}, step by step: {', '.join(parts)}" if parts else ""
 
 
 def _noise(change: Change) -> str:
@@ -110,10 +110,10 @@ def measured_on(machine: Mapping[str, Any]) -> str:
         names.remove("avx2")
     if names and "vnni" not in names and {"avx2", "avx512"} & set(names):
         names.append("no vnni")  # int8 takes twice as long
-    told = f"measured on {machine.get('cpu') or 'an unnamed processor'}"
-    told += f" with {', '.join(names)}" if names else ""
+    text = f"measured on {machine.get('cpu') or 'an unnamed processor'}"
+    text += f" with {', '.join(names)}" if names else ""
     threads = machine.get("threads")
-    return told + (f"; {threads} thread{'s' if threads != 1 else ''}" if threads else "")
+    return text + (f"; {threads} thread{'s' if threads != 1 else ''}" if threads else "")
 
 
 def notes(results: Results) -> list[str]:
@@ -212,7 +212,7 @@ def _chance(change: Change | None) -> str:
 
 def _disturbed(results: Results) -> list[str]:
     """Models whose slowest calls took far longer than the median ones: something else ran too."""
-    # Real rows are of many lengths: there a long call tells nothing.
+    # Real rows are of many lengths: there a long call means nothing.
     cell = latency_cell({cell for cell in results.teacher.latency_ms if split_cell(cell)[1]})
     times = {row.name: row.latency_ms[cell] for row in results.models if cell in row.latency_ms}
     found = [name for name, time in times.items() if time.p95 > DISTURBED * time.p50]
@@ -228,8 +228,8 @@ def _fewer_calls(results: Results) -> list[str]:
     fewer = results.machine.get("fewer_calls") or {}
     if not fewer:
         return []
-    told = "; ".join(
+    calls = "; ".join(
         f"{name} {', '.join(f'{n} at {cell}' for cell, n in cells.items())}"
         for name, cells in fewer.items()
     )
-    return [f"slow calls were timed fewer than {results.machine['timed_calls']} times: {told}"]
+    return [f"slow calls were timed fewer than {results.machine['timed_calls']} times: {calls}"]

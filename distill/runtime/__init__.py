@@ -5,7 +5,38 @@ Example:
     >>> load("runs/sst2").predict(["a fine film"])  # doctest: +SKIP
 """
 
-from distill.runtime.loading import load
+from __future__ import annotations
+
+from pathlib import Path
+
+from distill.runtime.manifest import read_manifest
 from distill.runtime.model import BundleModel
 
 __all__ = ["BundleModel", "load"]
+
+
+def load(
+    folder: str | Path,
+    *,
+    format: str | None = None,
+    threads: int | None = None,
+    verify: bool = False,
+) -> BundleModel:
+    """Load a bundle for prediction; needs numpy, tokenizers and onnxruntime (or openvino) only.
+
+    Args:
+        folder: a bundle, or the folder of a finished run.
+        format: ``onnx-int8``, ``onnx``, ``openvino-int8``, ...; ``None`` takes the tuned one, else
+            the bundle's default, else the next one whose engine is installed.
+        threads: threads of one call; ``None`` takes the tuned number, else all physical cores.
+        verify: compare every file with its recorded SHA-256 first (sizes are always compared).
+
+    Raises:
+        ModelError: there is no bundle, it is not whole, it has no such format, or this version
+            knows no such task.
+        UserError: no engine for the bundle's formats is installed.
+    """
+    manifest = read_manifest(Path(folder))
+    if verify:
+        manifest.verify()
+    return BundleModel(manifest, format=format, threads=threads)

@@ -62,7 +62,7 @@ class BundleModel:
         )
         self.tuned = Tuned.of(manifest) if format is None and threads is None else Tuned()
         chosen = format or str(self.tuned.latency.get("format") or manifest.default)
-        # A format that was asked for is not replaced: its file or engine is told to be missing.
+        # A format that was asked for is not replaced: an error says what is missing.
         runnable = any(name in ENGINES for name in manifest.formats)
         self.format = choose(manifest.formats, chosen) if format is None and runnable else chosen
         self.encoder = TextEncoder(

@@ -48,7 +48,7 @@ class Sentence:
     end: int
     score: float
 
-    def told(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """As a plain dict, ready for JSON."""
         return asdict(self)
 

@@ -99,7 +99,7 @@ def tune(
         rows: N real rows (or stand-ins), at least one.
         cores: physical cores to use; ``None`` takes all that this process may use.
         formats: formats to measure; ``None`` takes those described above.
-        progress: told what is being measured.
+        progress: called with what is being measured.
 
     Returns:
         What goes into ``distill.json`` as ``runtime``: ``cpu``, ``isa``, ``cores``, ``rows``,

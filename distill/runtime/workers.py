@@ -18,7 +18,7 @@ from distill.runtime.manifest import Manifest
 from distill.system.processor import usable_cores
 from distill.text.encoding import Encoded, TextEncoder
 
-#: Rows computed at once where nothing else is said.
+#: Rows computed at once by default.
 BATCH_SIZE = 32
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from transformers import PreTrainedModel
 
 from distill.data.split import Split
+from distill.evaluation.bootstrap import with_noise
 from distill.evaluation.build import build_results
 from distill.evaluation.cells import REAL
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
@@ -16,7 +17,6 @@ from distill.evaluation.error_analysis import of_final, of_model, write_analysis
 from distill.evaluation.lengths import summarise
 from distill.evaluation.machine import machine, physical_cores
 from distill.evaluation.memory import peak_memory_mb
-from distill.evaluation.noise import with_noise
 from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
 from distill.evaluation.reference import REFERENCE_VOCABULARY, reference
 from distill.evaluation.results import (
@@ -104,15 +104,14 @@ def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis |
     fixed = [int(length) for length in config.lengths if length != REAL]
     length = max(1, round(real["mean"])) if real is not None else min(fixed)
     entries = _entries(context, threads)
+    predictors: dict[str, Predictor] = {entry.name: entry.predictor for entry in entries}
     floor, floor_row = linear_model(context, analysis)
     models = [] if floor_row is None else [floor_row]
+    if floor is not None:
+        predictors[floor.name] = floor
     for entry in entries:
         memory = entry.memory_mb(length, threads) if config.memory else None
         models.append(_row(entry, context, analysis, length=length, memory_mb=memory))
-    predictors: dict[str, Predictor] = {entry.name: entry.predictor for entry in entries}
-    if floor is not None:
-        predictors[floor.name] = floor
-    vocabulary = min(entry.model.config.vocab_size for entry in entries)
     other = None
     if config.against is not None:
         predictors[config.against], other = reference(
@@ -123,14 +122,14 @@ def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis |
             labels=workspace.task.num_outputs,
             head=workspace.task.head,
         )
-        vocabulary = min(vocabulary, REFERENCE_VOCABULARY)
+    vocabularies = [entry.model.config.vocab_size for entry in entries]
     speed = measure(
         predictors,
         batch_sizes=config.batch_sizes,
         lengths=config.lengths,
         threads=threads,
         repeats=config.repeats,
-        vocab_size=vocabulary,
+        vocab_size=min([*vocabularies, *([REFERENCE_VOCABULARY] if other else [])]),
         seed=context.recipe.seed,
         row_lengths=rows.tolist(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distill.data.split import Split
 from distill.evaluation.error_analysis import of_model
-from distill.evaluation.floor import FloorPredictor
+from distill.evaluation.predictors import FloorPredictor
 from distill.evaluation.results import LINEAR, ModelRow
 from distill.evaluation.score import Seen, score, score_and_choose
 from distill.stages.context import StageContext

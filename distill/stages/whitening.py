@@ -93,11 +93,11 @@ def whitened(made: Mapping[str, Path], context: StageContext) -> Whitened:
     whitening.write(path)
     finish = Finish(normalize=normalize, whitening=whitening)
     rows = context.workspace.tokenized(context.workspace.data.validation)
-    told, notes = {}, []
+    scores, notes = {}, []
     for name, model in models.items():
         before = score(_Finished(model, plain), rows, task)[task.primary]
         after = score(_Finished(model, finish), rows, task)[task.primary]
-        told[name] = {"before": before, "after": after}
+        scores[name] = {"before": before, "after": after}
         notes.append(
             f"{name}: whitening to {dimensions} of {vectors.shape[1]} dimensions: "
             f"{task.primary} {before:.4f} to {after:.4f} ({after - before:+.4f})"
@@ -107,7 +107,7 @@ def whitened(made: Mapping[str, Path], context: StageContext) -> Whitened:
     return Whitened(
         settings={"whitening": entry},
         files={WHITENING: path},
-        facts={"whitening": told | {"sentences": len(vectors)}, "notes": notes},
+        facts={"whitening": scores | {"sentences": len(vectors)}, "notes": notes},
     )
 
 

@@ -55,6 +55,7 @@ from distill.recipe.schema.objectives import (
 )
 from distill.recipe.schema.recipe import (
     Recipe,
+    Task,
     json_schema,
 )
 from distill.recipe.schema.stages import (
@@ -70,7 +71,6 @@ from distill.recipe.schema.study import (
     StudyVariant,
     study_schema,
 )
-from distill.recipe.schema.task import Task
 from distill.section import (
     Name,
     PositiveInt,

@@ -1,4 +1,4 @@
-"""What a stage finds when it begins, as far as a recipe tells."""
+"""What a stage finds when it begins, as far as it follows from the recipe."""
 
 from __future__ import annotations
 

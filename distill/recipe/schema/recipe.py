@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from functools import reduce
+from operator import or_
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    Field,
+    GetCoreSchemaHandler,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+)
+from pydantic_core import CoreSchema
 
 from distill.pruning.methods import PruneStage
 from distill.recipe.schema.data import DataConfig
@@ -13,9 +24,9 @@ from distill.recipe.schema.distill import DistillStage
 from distill.recipe.schema.machine import TrackConfig, TrainerConfig
 from distill.recipe.schema.models import BaselineConfig, StudentConfig, TeacherConfig
 from distill.recipe.schema.stages import Stage
-from distill.recipe.schema.task import Task
 from distill.section import Issues, Name, Section
-from distill.tasks import on_register
+from distill.tasks import KINDS, config_class, on_register
+from distill.tasks.config import TaskSection
 
 #: Names in the run folder and in the results that are not a stage's to take.
 _TEACHERS = re.compile(r"teachers|teacher-\d+")
@@ -31,6 +42,21 @@ RESERVED = (
 )
 #: Metrics between -1 and 1; the others lie between 0 and 1.
 _CORRELATIONS = ("pearson", "spearman", "mcc")
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+#: Keys of a file that are gone when its base is merged below it.
+_ONLY_IN_FILES: dict[str, Any] = {
+    "base": {
+        "type": "string",
+        "minLength": 1,
+        "description": "What this file is laid over: a recipe's name, or a path relative to this "
+        "file. Mappings merge, lists replace.",
+    },
+    "set": {
+        "type": "object",
+        "description": "Dotted settings that reach into the base's lists, such as "
+        "``stages.intermediate.epochs: 50``; ``null`` removes an item.",
+    },
+}
 
 
 def _all_different(seeds: list[int]) -> list[int]:
@@ -41,6 +67,17 @@ def _all_different(seeds: list[int]) -> list[int]:
 
 Seed = Annotated[StrictInt, Field(ge=0, lt=2**31)]
 Seeds = Annotated[list[Seed], AfterValidator(_all_different)]
+
+
+class _AnyKind:
+    """Reads a section by its ``kind``, of the kinds there are when a model is built."""
+
+    def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        union: Any = reduce(or_, (config_class(kind) for kind in KINDS))
+        return handler.generate_schema(Annotated[union, Field(discriminator="kind")])
+
+
+Task = Annotated[TaskSection, _AnyKind()]
 
 
 class Recipe(Section):
@@ -128,6 +165,49 @@ def _learns_augmented(stage: Stage) -> bool:
 def json_schema() -> dict[str, Any]:
     """The JSON schema of a recipe, for editors that complete and check YAML."""
     return Recipe.model_json_schema()
+
+
+def file_schema() -> dict[str, Any]:
+    """What an editor checks a recipe's file against.
+
+    A file without ``base`` is a whole recipe. With it, any key may be left out at the top and in
+    the sections that merge; an item of a list is whole, as lists are replaced.
+    """
+    whole = Recipe.model_json_schema()
+    definitions = whole.pop("$defs")
+    part = copy.deepcopy(whole)
+    part.pop("required")
+    part["properties"] = _ONLY_IN_FILES | {
+        key: _may_be_part(value, definitions) for key, value in part["properties"].items()
+    }
+    part["required"] = ["base"]
+    return {
+        "$schema": _DIALECT,
+        "title": "Recipe",
+        "if": {"type": "object", "required": ["base"]},
+        "then": {"$ref": "#/$defs/RecipeWithBase"},
+        "else": {"$ref": "#/$defs/Recipe"},
+        "$defs": definitions | {"Recipe": whole, "RecipeWithBase": part},
+    }
+
+
+def _may_be_part(value: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """A value of the recipe whose sections need not be whole."""
+    if value.get("type") == "array":
+        return value
+    kinds = value.get("oneOf") or value.get("anyOf") or ([value] if "$ref" in value else [])
+    if not kinds:
+        return value
+    parts = [_part_of(kind, definitions) for kind in kinds]
+    kept = {key: value[key] for key in ("description", "title", "default") if key in value}
+    return kept | {"anyOf": parts}
+
+
+def _part_of(kind: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    name = str(kind.get("$ref", "")).rpartition("/")[2]
+    if name not in definitions:
+        return {key: value for key, value in kind.items() if key != "description"}
+    return {key: value for key, value in definitions[name].items() if key != "required"}
 
 
 # The task section is read by the kinds of task there are.

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from distill.inspection.attention import attention_of, heads_of
+from distill.inspection.inspect_text import attention_of, heads_of
 from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from distill.cli.main import main
-from distill.recipe.anchor import anchored
+from distill.recipe.inputs import anchored
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import Recipe
 

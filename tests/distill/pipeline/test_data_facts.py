@@ -9,7 +9,7 @@ import yaml
 
 from distill import load_recipe, run
 from distill.cli.main import main
-from distill.pipeline.data_facts import write_data_facts
+from distill.pipeline.environment import write_data_facts
 from distill.run_folder import RunFolder
 from distill.stages.workspace import Workspace
 

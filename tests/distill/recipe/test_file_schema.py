@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from distill.recipe.schema import Recipe
-from distill.recipe.schema.file_schema import file_schema
+from distill.recipe.schema.recipe import file_schema
 from distill.recipe.yaml_lines import read
 
 RECIPES = Path(__file__).resolve().parents[3] / "recipes"

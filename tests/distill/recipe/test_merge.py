@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from distill.recipe.loader import load_recipe
-from distill.recipe.merge import read_tree
+from distill.recipe.overrides import read_tree
 
 Write = Callable[..., Path]
 Faults = Callable[..., list[str]]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from distill.recipe.catalog import find
 from distill.recipe.loader import load_recipe, resolved_yaml
-from distill.recipe.merge import read_tree
+from distill.recipe.overrides import read_tree
 from distill.system.errors import RecipeError
 
 SCALARS = st.one_of(

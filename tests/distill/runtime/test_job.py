@@ -12,9 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from distill.runtime import job as jobs
-from distill.runtime import job_files
-from distill.runtime.job import run_job
-from distill.runtime.job_files import Job
+from distill.runtime.job import Job, run_job
 from distill.system.errors import DataError
 
 ROWS = 200
@@ -51,8 +49,7 @@ def model(tmp_path):
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch):
     monkeypatch.setattr(jobs, "WINDOW", WINDOW)
-    monkeypatch.setattr("distill.runtime.job_facts.WINDOW", WINDOW)
-    monkeypatch.setattr(job_files, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(jobs, "SAVE_SECONDS", 0)
 
 
 @pytest.fixture
@@ -113,8 +110,8 @@ def test_a_kill_between_the_renames(model, source, monkeypatch):
     assert names(one) == ["out.bad.jsonl.partial", "out.jsonl.partial", "out.jsonl.partial.json"]
     one.bad_partial.replace(one.bad)
     monkeypatch.undo()
+    monkeypatch.setattr(jobs, "WINDOW", WINDOW)
     model.calls = []
-    monkeypatch.setattr("distill.runtime.job_facts.WINDOW", WINDOW)
     report = run_job(model, one)
     assert (report.rows, report.bad, model.calls) == (ROWS, 1, [])
     assert names(one) == ["out.bad.jsonl", "out.jsonl"]
@@ -168,7 +165,7 @@ def test_a_job_goes_on_only_with_what_it_was_begun_with(model, stopped, source):
 
 def test_two_processes_do_not_write_the_same_results(model, source):
     one = job(source)
-    with job_files.held(one):
+    with jobs.held(one):
         assert "another process is writing it" in fault(model, one)
 
 
@@ -210,9 +207,9 @@ def test_the_input_is_never_overwritten(model, source):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from distill.runtime import job, job_facts, job_files, load
-job.WINDOW = job_facts.WINDOW = 16
-job_files.SAVE_SECONDS = 0
+from distill.runtime import job, load
+job.WINDOW = 16
+job.SAVE_SECONDS = 0
 model = load(sys.argv[1], threads=1)
 predict, left = model.predict, [int(sys.argv[4])]
 def until_killed(*args, **kwargs):
@@ -221,7 +218,7 @@ def until_killed(*args, **kwargs):
     left[0] -= 1
     return predict(*args, **kwargs)
 model.predict = until_killed
-one = job_files.Job(source=sys.argv[2], out=Path(sys.argv[3]), keep=("id",), resume=True)
+one = job.Job(source=sys.argv[2], out=Path(sys.argv[3]), keep=("id",), resume=True)
 job.run_job(model, one)
 assert "torch" not in sys.modules and "transformers" not in sys.modules
 """
@@ -248,7 +245,7 @@ def test_sigkill_and_restart_end_in_the_same_bytes(bundle, source):
 
 def test_memory_does_not_grow_with_the_file(model, tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "WINDOW", 64)
-    monkeypatch.setattr(job_files, "SAVE_SECONDS", 60)
+    monkeypatch.setattr(jobs, "SAVE_SECONDS", 60)
     line = json.dumps({"text": "some words of a row " * 100}) + "\n"
     peaks = []
     for count in (1_000, 4_000):  # 2 and 8 MB

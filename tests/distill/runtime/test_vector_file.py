@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 
 from distill.runtime import job as jobs
-from distill.runtime import job_files, load
-from distill.runtime.job import run_job
-from distill.runtime.job_files import Job
-from distill.runtime.vector_file import header
+from distill.runtime import load
+from distill.runtime.job import Job, run_job
+from distill.runtime.results import header
 from distill.system.errors import DataError
 
 WINDOW = 8
@@ -24,8 +23,7 @@ TEXTS = [f"the film number {number} {'good ' * (number % 5)}" for number in rang
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch):
     monkeypatch.setattr(jobs, "WINDOW", WINDOW)
-    monkeypatch.setattr("distill.runtime.job_facts.WINDOW", WINDOW)
-    monkeypatch.setattr(job_files, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(jobs, "SAVE_SECONDS", 0)
 
 
 @pytest.fixture
@@ -96,7 +94,7 @@ def test_a_job_killed_before_the_header_was_whole_ends_in_the_same_bytes(
     whole, parts = job(source, "whole.npy"), job(source, "parts.npy")
     run_job(model, whole)
     with monkeypatch.context() as patch:
-        patch.setattr("distill.runtime.vector_file.header", lambda *_: None)
+        patch.setattr("distill.runtime.results.header", lambda *_: None)
         patch.setattr(jobs.VectorFile, "content", _with_head(model))
         with pytest.raises(TypeError):
             run_job(model, parts)

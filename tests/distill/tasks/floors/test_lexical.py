@@ -8,7 +8,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from transformers import AutoTokenizer
 
 from distill.data.split import TaskData
-from distill.evaluation.floor import FloorPredictor
+from distill.evaluation.predictors import FloorPredictor
 from distill.evaluation.score import score
 from distill.tasks.ner.floor import TagFloor
 from distill.tasks.ner.task import Ner

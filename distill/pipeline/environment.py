@@ -1,11 +1,15 @@
-"""What a run folder tells of its rows: ``data.json``, and ``bad_rows.jsonl`` where any are bad."""
+"""What a run folder keeps of each start: machine and versions, the log, and facts of the data."""
 
 from __future__ import annotations
 
+import json
 import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill.data.bad_rows import write_bad_rows
 from distill.run_folder import RunFolder
 from distill.system import atomic
 
@@ -13,6 +17,36 @@ if TYPE_CHECKING:
     from distill.stages.workspace import Workspace
 
 logger = logging.getLogger("distill")
+
+
+def record_environment(folder: RunFolder) -> None:
+    """Append machine and versions of this start; say so when they changed since the last."""
+    from distill.evaluation.machine import machine
+
+    before = (
+        json.loads(folder.environment.read_text("utf-8")) if folder.environment.is_file() else []
+    )
+    now = machine()
+    if before and before[-1]["machine"] != now:
+        changed = sorted(k for k in now if before[-1]["machine"].get(k) != now[k])
+        logger.info("resumed on another machine or with other versions: %s", ", ".join(changed))
+    started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    atomic.write_json(folder.environment, [*before, {"started": started, "machine": now}])
+
+
+@contextmanager
+def logged(path: Path) -> Iterator[None]:
+    """Write messages to ``log.txt`` too."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    logger.addHandler(handler)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
 
 
 def write_data_facts(folder: RunFolder, workspace: Workspace) -> None:
@@ -25,6 +59,9 @@ def write_data_facts(folder: RunFolder, workspace: Workspace) -> None:
         folder: the run folder.
         workspace: the run's data and tokenizer.
     """
+    # Heavy: the data room comes with it.
+    from distill.data.bad_rows import write_bad_rows
+
     if workspace.learns_text:
         return
     data = workspace.data

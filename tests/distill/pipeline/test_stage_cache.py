@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from distill.pipeline.reuse import take_over
+from distill.pipeline.stage_cache import take_over
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.run_folder import RunFolder

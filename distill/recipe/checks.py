@@ -1,0 +1,172 @@
+"""Rules that hold between the parts of a recipe, checked before anything heavy is imported.
+
+What depends on the teacher's shape is checked where that shape is known without loading it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from distill.recipe.model_shapes import TeacherShape, teacher_shape
+from distill.recipe.schema import (
+    BUILTIN,
+    BUILTIN_COLUMNS,
+    DistillStage,
+    LogitsObjective,
+    Recipe,
+)
+from distill.recipe.schema.before import Before
+from distill.recipe.sizes import Size, resolve_size
+from distill.recipe.yaml_lines import Loc
+from distill.system.errors import ModelError
+from distill.tasks import KINDS, config_class
+
+#: Where in the recipe, and what to do.
+Findings = Iterator[tuple[Loc, str]]
+
+
+def check(recipe: Recipe) -> list[tuple[Loc, str]]:
+    """Every rule that the recipe breaks: where, and what to do.
+
+    Args:
+        recipe: one that satisfies the schema.
+    """
+    teacher = teacher_shape(recipe.teacher.model)
+    size, findings = _size(recipe, teacher)
+    rules: list[Callable[[Recipe], Findings]] = [
+        Recipe.issues,
+        _data_section,
+        _columns,
+        _labels_loss,
+        _teacher_labels,
+    ]
+    for rule in rules:
+        findings.extend(rule(recipe))
+    findings.extend(recipe.task.issues(recipe, None if size is None else size.hidden))
+    if teacher is not None:
+        if recipe.data.max_length > teacher.positions:
+            message = f"the teacher reads at most {teacher.positions} tokens"
+            findings.append((("data", "max_length"), message))
+        elif recipe.data.max_length > teacher.student_positions:
+            message = f"a student of a {teacher.family} reads at most {teacher.student_positions}"
+            findings.append((("data", "max_length"), f"{message} tokens"))
+        for loc, message in recipe.teacher.issues(recipe.data.max_length):
+            findings.append((("teacher", *loc), message))
+        if size is not None:
+            for loc, message in recipe.student.issues(size, teacher):
+                findings.append((("student", *loc), message))
+    before = Before(size, teacher)
+    for index, stage in enumerate(recipe.stages):
+        for loc, message in stage.issues(recipe, before):
+            findings.append((("stages", index, *loc), message))
+        before = before.after(stage)
+    return findings
+
+
+def student_size(recipe: Recipe) -> Size:
+    """The student's shape, with the teacher's number of heads where that is known and fits.
+
+    Raises:
+        ModelError: the size is unknown.
+    """
+    teacher = teacher_shape(recipe.teacher.model)
+    heads = (teacher.hidden, teacher.heads) if teacher else None
+    return resolve_size(recipe.student.size, head_dim_of=heads)
+
+
+def _size(
+    recipe: Recipe, teacher: TeacherShape | None
+) -> tuple[Size | None, list[tuple[Loc, str]]]:
+    heads = (teacher.hidden, teacher.heads) if teacher else None
+    try:
+        return resolve_size(recipe.student.size, head_dim_of=heads), []
+    except ModelError as error:
+        return None, [(("student", "size"), str(error))]
+
+
+def _data_section(recipe: Recipe) -> Findings:
+    """What the data section lacks, and columns named twice."""
+    data = recipe.data
+    if data.source == "hub" and not data.path:
+        yield ("data", "path"), "missing; 'hub' needs a data set's name, such as nyu-mll/glue"
+    if data.source == "files" and not data.train:
+        yield ("data", "train"), "missing; 'files' needs the path of the training rows"
+    if data.source == "builtin" and data.path not in BUILTIN:
+        found = f"found '{data.path}'" if data.path else "missing"
+        yield ("data", "path"), f"{found}; the built-in data sets are: {', '.join(BUILTIN)}"
+    if data.more and data.source == "builtin":
+        yield ("data", "more"), "only for rows with labels from `files` or the `hub`; leave it out"
+    named = {
+        key: column
+        for key in recipe.task.columns
+        if key != "separator" and (column := getattr(data.columns, key)) is not None
+    }
+    if data.source == "builtin" and "text" in named:
+        own = ", ".join(BUILTIN_COLUMNS)
+        for key, column in named.items():
+            if column not in BUILTIN_COLUMNS:
+                there = f"'{data.path}' has no column '{column}'; its columns are {own}"
+                yield ("data", "columns", key), there
+    for index, (key, column) in enumerate(named.items()):
+        for other, same in list(named.items())[:index]:
+            if column == same:
+                yield (
+                    ("data", "columns", key),
+                    f"'{column}' is the column of '{other}' too; they differ",
+                )
+
+
+def _columns(recipe: Recipe) -> Findings:
+    """Columns that the task has no use for; a resolved recipe names those it has by default."""
+    task, given = recipe.task, recipe.data.columns
+    for key, field in type(given).model_fields.items():
+        if key in task.columns or getattr(given, key) == field.default:
+            continue
+        others = [kind for kind in KINDS if key in config_class(kind).columns]
+        said = f"task.kind: {task.kind} has the columns {', '.join(task.columns)}"
+        if len(others) == 1:
+            said = f"only for task.kind: {others[0]}"
+        yield ("data", "columns", key), f"{said}; leave it out"
+
+
+def _teacher_labels(recipe: Recipe) -> Findings:
+    """Label names given for a teacher that are not the task's."""
+    labels = recipe.task.labels
+    for number, teacher in enumerate(recipe.teacher.all):
+        loc: Loc = ("teacher", "more", number - 1, "labels") if number else ("teacher", "labels")
+        if teacher.labels is None:
+            continue
+        if teacher.finetune is not None:
+            yield loc, "only for a teacher that is used as it is; leave it or `finetune` out"
+        elif labels is not None and not recipe.task.teacher_labels_fit(teacher.labels):
+            found = f"found {', '.join(teacher.labels)}"
+            yield loc, f"{found}; the task's labels are {', '.join(labels)}"
+
+
+def _labels_loss(recipe: Recipe) -> Findings:
+    """Weights of labels that are not there, and settings that no training of the recipe reads."""
+    labels = recipe.task.labels
+    for key, value in recipe.task.label_settings().items():
+        if isinstance(value, Mapping) and labels is not None:
+            for name in sorted(set(value) - set(labels)):
+                yield ("task", key, name), f"no label; labels are {', '.join(labels)}"
+        if not _learns_labels(recipe):
+            yield (
+                ("task", key),
+                "does nothing: no teacher is fine-tuned, there is no baseline, and no logits "
+                "objective has a hard_weight; leave it out",
+            )
+
+
+def _learns_labels(recipe: Recipe) -> bool:
+    """Whether any training of the recipe looks at the true labels."""
+    return (
+        recipe.baseline is not False
+        or any(teacher.finetune is not None for teacher in recipe.teacher.all)
+        or any(
+            isinstance(objective, LogitsObjective) and objective.hard_weight > 0
+            for stage in recipe.stages
+            if isinstance(stage, DistillStage)
+            for objective in stage.objectives
+        )
+    )
