@@ -67,13 +67,13 @@ def inspect(
 
 
 def _lines(found: Inspection) -> list[str]:
-    lines = [_told(one) for one in found.readings]
+    lines = [_line(one) for one in found.readings]
     lines.append(f"what counts for {found.explained}:")
     lines += [f"  {one.role:<8} {_strongest(one)}" for one in found.readings]
     return lines + [f"note: {note}" for note in found.notes]
 
 
-def _told(reading: Reading) -> str:
+def _line(reading: Reading) -> str:
     best = max(reading.outputs.values())
     sure = f" ({best:.1%})" if reading.predicted in reading.outputs else ""
     return f"{reading.role:<8} {reading.predicted}{sure}"

@@ -62,7 +62,7 @@ def tune_runtime(
             raise DataError("this model compares two texts; give the second with --pair-column")
         pairs = [row.pair or "" for row in read] if manifest.pair else None
         found = list(encoder.encode([row.text for row in read], pairs))
-    chosen = tune(manifest, encoder, found, cores=cores, formats=format, progress=_told)
+    chosen = tune(manifest, encoder, found, cores=cores, formats=format, progress=_print_progress)
     write_runtime(manifest.folder, chosen)
     if as_json:
         typer.echo(json.dumps(chosen, indent=2))
@@ -73,7 +73,7 @@ def tune_runtime(
     typer.echo(f'next: distill predict {quoted(manifest.folder)} "some text"')
 
 
-def _told(text: str) -> None:
+def _print_progress(text: str) -> None:
     if sys.stderr.isatty():
         print(f"\r{text:<40}", end="" if "of" in text else "\n", file=sys.stderr, flush=True)
 

@@ -88,7 +88,7 @@ def measure(
                 if len(row_lengths):
                     inputs[0]["index"] = nearest_rows(row_lengths, batch, int(length))
             for name, seconds in _time_cell(predictors, inputs, repeats, bar).items():
-                for what, value in _told(seconds, batch, length).items():
+                for what, value in _statistics(seconds, batch, length).items():
                     out[name][what][cell_name(batch, length)] = value
                 if len(seconds) < repeats:
                     logger.info(
@@ -98,7 +98,7 @@ def measure(
     return out
 
 
-def _told(seconds: Sequence[float], batch: int, length: int | str) -> dict[str, Any]:
+def _statistics(seconds: Sequence[float], batch: int, length: int | str) -> dict[str, Any]:
     """Statistics of one model's calls at one batch size and length."""
     p50, p95 = (float(value) for value in np.percentile(seconds, (50, 95)))
     usual = float(np.mean(seconds)) if length == REAL else p50

@@ -61,7 +61,7 @@ def translate(
         found[loc].append((branches, dict(item)))
     chosen = _choose_branches(found, tree)
     return [
-        fault_at(tree, *_told(schema, tree, loc, [item for _, item in items]))
+        fault_at(tree, *_issue(schema, tree, loc, [item for _, item in items]))
         for loc, items in chosen.items()
     ]
 
@@ -120,7 +120,7 @@ def _fits(branch: str, value: Value) -> bool:
     return True
 
 
-def _told(
+def _issue(
     schema: dict[str, Any], tree: Value, loc: Loc, items: list[dict[str, Any]]
 ) -> tuple[Loc, str]:
     item = items[0]
@@ -131,7 +131,7 @@ def _told(
     if kind == "missing":
         return loc, f"missing; {_description(schema, tree, loc)}"
     if kind in ("union_tag_invalid", "union_tag_not_found", "model_attributes_type"):
-        return _told_kind(schema, tree, loc, item)
+        return _kind_issue(schema, tree, loc, item)
     if kind == "value_error":
         return loc, str(item["msg"]).removeprefix("Value error, ")
     expected = list(dict.fromkeys(_expected(each) for each in items))
@@ -139,7 +139,7 @@ def _told(
     return loc, f"found {shown(value)}, expected {' or '.join(expected)}{hint}"
 
 
-def _told_kind(
+def _kind_issue(
     schema: dict[str, Any], tree: Value, loc: Loc, item: dict[str, Any]
 ) -> tuple[Loc, str]:
     """What is wrong with a part whose ``kind`` or ``method`` says what may stand in it."""

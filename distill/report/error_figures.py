@@ -12,8 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from distill.evaluation.error_analysis import Predictions
 from distill.evaluation.results import TEACHER, ModelRow
 from distill.report import numbers
-from distill.report.attention_map import shortened
-from distill.report.figures import COLORS, as_image, kind_of, styled
+from distill.report.figures import COLORS, as_image, kind_of, shortened, styled
 from distill.tasks.decoder import Scatter
 
 #: Points of a scatter: more make the page heavy and cover each other.

@@ -280,3 +280,8 @@ def layer_map_chart(
 def describe_map(pairs: Sequence[tuple[int, int]]) -> str:
     """A layer map as ``1 from 2, 2 from 4, 3 from 6``."""
     return ", ".join(f"{student} from {teacher}" for student, teacher in pairs)
+
+
+def shortened(text: str, most: int = 12) -> str:
+    """A name for a margin, cut where it is very long."""
+    return text if len(text) <= most else f"{text[: most - 1]}\u2026"

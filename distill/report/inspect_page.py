@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
-from distill.inspection.result import Attribution, Inspection, Reading
+from distill.inspection.result import Attribution, Inspection, Map, Reading
 from distill.report import numbers
-from distill.report.attention_map import attention_svg
+from distill.report.figures import as_image, shortened, styled
 from distill.report.page import render_page
 from distill.system import atomic
 from distill.tasks import decoder_class
@@ -165,20 +168,51 @@ def _layer(inspection: Inspection, student: int, teacher: int | None) -> dict[st
 
 def _map(reading: Reading, layer: int) -> dict[str, Any]:
     heads = reading.attention[layer]
-    name = f"{reading.role}-{layer}"
     label = (
-        f"Attention of {reading.role} layer {layer}, {len(heads)} heads: each row says how much "
+        f"Attention of {reading.role} layer {layer}, {len(heads)} heads: each row is how much "
         f"a token takes from each token; {_in_words(reading, layer)}"
     )
-    svg = attention_svg(heads, reading.tokens, name=name, label=label) if len(heads) else None
     return {
         "role": reading.role,
         "layer": layer,
-        "name": name,
         "heads": len(heads),
-        # Drawn by this package, with every token in it escaped.
-        "svg": None if svg is None else Markup(svg),
+        "chart": attention_chart(heads, reading.tokens, label) if len(heads) else None,
     }
+
+
+@styled()
+def attention_chart(heads: Map, tokens: Sequence[str], label: str) -> Markup:
+    """One layer's attention: the heads' mean with the tokens beside it, then every head.
+
+    The colour is the root of a probability, so that small ones show too.
+
+    Args:
+        heads: probabilities (H, L, L), H at least 1; row i is what token i takes from each token.
+        tokens: the L tokens.
+        label: what it shows, for those who do not see it.
+    """
+    names, length = [shortened(token) for token in tokens], len(tokens)
+    columns = min(4, len(heads))
+    rows = math.ceil(len(heads) / columns)
+    height = 7.0 * rows / columns
+    figure = Figure(figsize=(7.0, 7.0 + height), layout="constrained")
+    mean, each = figure.subplots(2, 1, height_ratios=(7.0, height))
+    mean.imshow(np.sqrt(heads.mean(axis=0)), cmap="Blues", vmin=0.0, vmax=1.0)
+    font = min(11.0, 380 / length)
+    mean.set_xticks(range(length), names, rotation=90, fontsize=font)
+    mean.set_yticks(range(length), names, fontsize=font)
+    mean.xaxis.tick_top()
+    mean.grid(visible=False)
+    each.axis("off")
+    gap = max(1, length // 8)
+    tiles = np.full((rows * (length + gap), columns * (length + gap)), np.nan)  # gaps stay white
+    for number, head in enumerate(heads):
+        row, column = divmod(number, columns)
+        top, left = row * (length + gap) + gap, column * (length + gap)
+        tiles[top : top + length, left : left + length] = np.sqrt(head)
+        each.text(left, top - 1, f"head {number + 1}", fontsize=9)
+    each.imshow(tiles, cmap="Blues", vmin=0.0, vmax=1.0)
+    return as_image(figure, label)
 
 
 def _in_words(reading: Reading, layer: int) -> str:

@@ -20,17 +20,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any
 
 from distill.files.bad_rows import BadRow, BadRowError, bad_line
 from distill.files.lines import NOT_GZIP, STDIN, not_gzip, opened
 from distill.files.rows import CSV, TSV, file_kind
-from distill.runtime.manifest import MANIFEST, Manifest
+from distill.runtime.manifest import MANIFEST
 from distill.runtime.results import Results, VectorFile
 from distill.runtime.rows import Row, read_rows
 from distill.system import atomic, digest
 from distill.system.errors import DataError
-from distill.tasks.decoder import Decoder, Logits
+
+if TYPE_CHECKING:
+    from distill.runtime.model import BundleModel
 
 #: Rows that are sorted by length and computed together: enough to pad little, few enough that the
 #: memory does not depend on the file.
@@ -120,28 +122,6 @@ class Done:
     whole: bool = False
 
 
-class Predictor(Protocol):
-    """A loaded bundle."""
-
-    manifest: Manifest
-    format: str
-    decoder: Decoder
-
-    def predict(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
-        *,
-        batch_size: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """One mapping for each text."""
-        ...
-
-    def encode(self, texts: Sequence[str], *, batch_size: int | None = None) -> Logits:
-        """A vector for each text."""
-        ...
-
-
 @dataclass(frozen=True)
 class Report:
     """What came of a job.
@@ -167,7 +147,7 @@ class Report:
 
 
 def run_job(
-    model: Predictor, job: Job, *, moved: Callable[[int, int | None], None] = lambda *_: None
+    model: BundleModel, job: Job, *, moved: Callable[[int, int | None], None] = lambda *_: None
 ) -> Report:
     """Predict for every row of a file, in its order.
 
@@ -206,7 +186,7 @@ def run_job(
     return Report(done.rows, done.bad, before, time.monotonic() - start, tuple(notes))
 
 
-def _results(model: Predictor, job: Job) -> Results | VectorFile:
+def _results(model: BundleModel, job: Job) -> Results | VectorFile:
     if not job.vectors:
         return Results(job.out, texts=job.texts)
     if not model.decoder.gives_vectors:
@@ -218,7 +198,7 @@ def _results(model: Predictor, job: Job) -> Results | VectorFile:
 
 
 def _computed(
-    model: Predictor, job: Job, results: Results | VectorFile, rows: Sequence[Row]
+    model: BundleModel, job: Job, results: Results | VectorFile, rows: Sequence[Row]
 ) -> bytes:
     """What the results hold of a window."""
     texts = [row.text for row in rows]
@@ -428,7 +408,7 @@ def _remove(*paths: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _facts(model: Predictor, job: Job) -> tuple[dict[str, Any], int | None]:
+def _facts(model: BundleModel, job: Job) -> tuple[dict[str, Any], int | None]:
     """What must be the same for a job to be gone on with, and about how many rows there are.
 
     Standard input cannot be read twice: of it there is no ``input`` and no number.
@@ -464,7 +444,7 @@ def _count_rows(source: str) -> int:
     return max(lines - (file_kind(source) in (CSV, TSV)), 1)
 
 
-def bundle_digest(model: Predictor) -> str:
+def bundle_digest(model: BundleModel) -> str:
     """SHA-256 (hex) of what a bundle's predictions depend on; measured numbers do not count."""
     manifest = model.manifest
     entry = manifest.formats[model.format]

@@ -24,7 +24,7 @@ from distill.runtime.rows import Row
 from distill.system.errors import DataError
 
 if TYPE_CHECKING:
-    from distill.runtime.job import Predictor
+    from distill.runtime.model import BundleModel
 
 #: What a kept column is called where the prediction has a field of its name.
 INPUT = "input."
@@ -137,7 +137,7 @@ class VectorFile:
         DataError: the name has another ending.
     """
 
-    def __init__(self, out: Path, model: Predictor) -> None:
+    def __init__(self, out: Path, model: BundleModel) -> None:
         if out.suffix.lower() != ".npy":
             raise DataError(f"{out}: an array of vectors is a .npy file; name one")
         self._model = model

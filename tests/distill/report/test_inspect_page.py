@@ -1,4 +1,4 @@
-"""The page of one text: whole, legible without its script, loading nothing."""
+"""The page of one text: whole, without a script, loading nothing."""
 
 from __future__ import annotations
 
@@ -79,11 +79,10 @@ def test_it_is_whole_and_loads_nothing(found):
     page = render(found)
     parsed = Page(page)
     assert parsed.open == []
-    assert parsed.tags.count("script") == 1
-    assert not {"link", "img", "iframe", "object"} & set(parsed.tags)
+    assert not {"script", "link", "iframe", "object"} & set(parsed.tags)
     assert parsed.addresses
-    assert all(one.startswith("data:image/png;base64,") for one in parsed.addresses)
-    outside = re.sub(r"data:image/png;base64,[\w+/=]+", "", page)
+    assert all(one.startswith("data:image/svg+xml;base64,") for one in parsed.addresses)
+    outside = re.sub(r"data:image/svg\+xml;base64,[\w+/=]+", "", page)
     assert "http" not in outside
     assert not re.search(r"@import|url\(", outside)
 
@@ -93,7 +92,8 @@ def test_it_shows_both_predictions_attributions_and_every_mapped_layer(found):
     for told in (
         "Teacher says good", "Student says good", "with 90.0 %", "something to know",
         "the log-odds of 'good' against 'bad'", "+0.75 with all words masked, +2.00 with the text",
-        "add up to +1.25", "Student layer 1 from teacher layer 2", "mean of 3", "mean of 4",
+        "add up to +1.25", "Student layer 1 from teacher layer 2", "mean of 3 heads",
+        "mean of 4 heads",
         "Student layer 2 from teacher layer 4", "All heads of this layer were pruned",
     ):  # fmt: skip
         assert told in text, told
