@@ -68,7 +68,7 @@ def _augmented(recipe: Recipe, out: Path | None) -> tuple[dict[str, Any], Tally]
     import time
 
     from distill.data.augmentation.generate import augment as made_from
-    from distill.data.augmentation.rows import write_rows
+    from distill.data.augmentation.generate import write_rows
     from distill.stages.augment import Tally, facts_of
     from distill.stages.augmenter import check_source, find_candidates, method_of
     from distill.stages.workspace import Workspace

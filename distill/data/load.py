@@ -12,8 +12,8 @@ from distill.data.hold_out import hold_out
 from distill.data.labels import is_unlabelled
 from distill.data.reader import LIMITED, Reader
 from distill.data.sources.builtin import read_builtin
-from distill.data.sources.files import MORE, read_files
-from distill.data.sources.hub import read_hub
+from distill.data.sources.columnar import MORE, read_hub
+from distill.data.sources.files import read_files
 from distill.data.sources.table import Table
 from distill.data.split import Split, TaskData, shared_with_training
 from distill.files.bad_rows import BadRowError

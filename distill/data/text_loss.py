@@ -89,7 +89,7 @@ class UnknownSubwords:
         self._engine = engine
         name = getattr(engine.model, "unk_token", None)
         self._id = engine.token_to_id(name) if name else None
-        self._pieces = self._unknown = self._rows = 0
+        self._subwords = self._unknown = self._rows = 0
         self._signs: Counter[str] = Counter()
 
     def add(
@@ -103,7 +103,7 @@ class UnknownSubwords:
             rows: what the tokenizer made of them.
         """
         special = self._engine.num_special_tokens_to_add(pairs is not None)
-        self._pieces += sum(len(row.ids) - special for row in rows)
+        self._subwords += sum(len(row.ids) - special for row in rows)
         if self._id is None:
             return
         for place, row in enumerate(rows):
@@ -123,10 +123,10 @@ class UnknownSubwords:
                 self._signs[(pair if part and pair is not None else text)[start:end]] += 1
 
     def facts(self) -> dict[str, Any]:
-        """``pieces`` (special tokens left out), ``unknown`` of them, and what was so most often."""
+        """``subwords`` (no special tokens), ``unknown`` of them, and what was so most often."""
         ranked = sorted(self._signs, key=lambda sign: (-self._signs[sign], sign))
         often = [sign[:_SHOWN_CHARACTERS] for sign in ranked[:_SHOWN]]
-        return {"pieces": self._pieces, "unknown": self._unknown, "often": often}
+        return {"subwords": self._subwords, "unknown": self._unknown, "often": often}
 
 
 def unknown_note(facts: dict[str, Any]) -> str | None:
@@ -136,12 +136,12 @@ def unknown_note(facts: dict[str, Any]) -> str | None:
         facts: from :meth:`UnknownSubwords.facts`.
 
     Example:
-        ``220 of 95,481 pieces (0.2%) are not in the vocabulary, most often “ ” …``
+        ``220 of 95,481 subwords (0.2%) are not in the vocabulary, most often “ ” …``
     """
-    unknown, pieces = facts["unknown"], facts["pieces"]
+    unknown, subwords = facts["unknown"], facts["subwords"]
     if not unknown:
         return None
-    share = unknown / pieces
+    share = unknown / subwords
     told = f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
     often = f", most often {' '.join(facts['often'])}" if facts["often"] else ""
-    return f"{unknown:,} of {pieces:,} pieces ({told}) are not in the vocabulary{often}"
+    return f"{unknown:,} of {subwords:,} subwords ({told}) are not in the vocabulary{often}"

@@ -5,6 +5,7 @@ Legend: V subwords of the examples' tokenizer.
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,11 +49,26 @@ def remap_of(
     """
     known = theirs.get_vocab()
     found = np.empty(len(ours), dtype=np.int64)
-    for piece, index in ours.get_vocab().items():
-        if piece not in known:
-            raise ModelError(f"the teacher's tokenizer lacks the student's piece '{piece}'")
-        found[index] = known[piece]
+    for subword, index in ours.get_vocab().items():
+        if subword not in known:
+            raise ModelError(f"the teacher's tokenizer lacks the student's subword '{subword}'")
+        found[index] = known[subword]
     return found
+
+
+def same_tokens(one: PreTrainedTokenizerFast, other: PreTrainedTokenizerFast) -> bool:
+    """Whether both have the same tokens under the same numbers and cut texts alike."""
+    return one is other or _meaning(one) == _meaning(other)
+
+
+def _meaning(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    # Padding and truncation are set anew by whoever tokenises; the rest hangs on the vocabulary.
+    return {
+        "vocabulary": tokenizer.get_vocab(),
+        "normalizer": content.get("normalizer"),
+        "pre_tokenizer": content.get("pre_tokenizer"),
+    }
 
 
 def token_for_token(
@@ -64,18 +80,18 @@ def token_for_token(
 ) -> TokenRows:
     """Rows that another model reads, such that each of its tokens is one of ours.
 
-    Where its own reading has the same pieces, that is taken, so that what was kept of it (a
-    teacher's logits) is found again. Where rare pieces left our vocabulary, words are spelled in
-    more pieces than the other model would take: it is given ours, under its numbers.
+    Where its own reading has the same subwords, that is taken, so that what was kept of it (a
+    teacher's logits) is found again. Where rare subwords left our vocabulary, words are spelled in
+    more subwords than the other model would take: it is given ours, under its numbers.
 
     Args:
         ours: rows in our tokens.
         theirs: the same rows in the other model's.
-        tokenizer: ours, whose pieces are some of the other one's.
+        tokenizer: ours, whose subwords are some of the other one's.
         other: the other one.
 
     Raises:
-        ModelError: a piece is not one of the other tokenizer's.
+        ModelError: a subword is not one of the other tokenizer's.
     """
     if ours is theirs:
         return theirs

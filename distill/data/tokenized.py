@@ -21,7 +21,7 @@ from distill.system.errors import DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_VERSION = 4
+_VERSION = 5
 _CHUNK = 2000
 _TYPES = {"ids": "int32", "lengths": "int32", "cut": "int32"}
 
@@ -258,7 +258,7 @@ def _encode(
     for texts, pairs in split.chunks(_CHUNK):
         rows: list[Any] = list(texts if pairs is None else zip(texts, pairs, strict=True))
         found = engine.encode_batch_fast(rows)
-        # Of pairs the pieces cut off cannot be added up, so these few are tokenised once more.
+        # Of pairs the subwords cut off cannot be added up, so these few are tokenised once more.
         cut = [row for row, encoded in zip(rows, found, strict=True) if encoded.overflowing]
         yield (texts, pairs), found, [len(whole.ids) for whole in endless.encode_batch_fast(cut)]
 

@@ -17,8 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.data.augmentation.generate import AugmentedRow, augment
-from distill.data.augmentation.rows import ROWS, AugmentedSplit, read_rows, write_rows
+from distill.data.augmentation.generate import (
+    ROWS,
+    AugmentedRow,
+    AugmentedSplit,
+    augment,
+    read_rows,
+    write_rows,
+)
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
 from distill.recipe.schema import AugmentStage

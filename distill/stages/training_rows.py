@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from distill.data.augmentation.rows import ROWS, AugmentedSplit
+from distill.data.augmentation.generate import ROWS, AugmentedSplit
 from distill.data.token_id_remap import token_for_token
 from distill.data.tokenized import TokenizedDataset, TokenRows, tokenize
 from distill.recipe.schema import TeacherModel

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
+from distill.data.token_id_remap import same_tokens
 from distill.data.tokenized import TokenRows
 from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder, teacher_shape
 from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
@@ -28,7 +29,6 @@ from students.pooling import POOLING
 from students.sentence_modules import SentenceModules
 from teachers.load import load_tokenizer, sentence_modules
 from teachers.resolve import resolve_model
-from teachers.tokenizers import same_tokens
 
 logger = logging.getLogger("distill")
 

@@ -71,11 +71,11 @@ class MaskedProposals:
         forbidden = torch.full((vocabulary,), -torch.inf)
         forbidden[[number for number in reader.replacements() if number < vocabulary]] = 0
         self._forbidden = forbidden.to(model.device)  # (V,)
-        self._folded = [piece.casefold() for piece in reader.pieces]
+        self._folded = [subword.casefold() for subword in reader.subwords]
 
     @staticmethod
     def words(sentence: Sentence) -> list[Word]:
-        """The words that the model is asked for: those of a single piece."""
+        """The words that the model is asked for: those of a single subword."""
         return [word for word in sentence.words if len(word.ids) == 1]
 
     @torch.inference_mode()

@@ -51,7 +51,7 @@ class Neighbours(Protocol):
 
 
 class Embeddings:
-    """Neighbours by a model's input embeddings: a word's vector is the mean of its pieces'.
+    """Neighbours by a model's input embeddings: a word's vector is the mean of its subwords'.
 
     Args:
         matrix: the input embeddings, of shape (V, D).
@@ -59,7 +59,7 @@ class Embeddings:
     """
 
     def __init__(self, matrix: Tensor, reader: Reader) -> None:
-        self.words = reader.pieces
+        self.words = reader.subwords
         self._matrix = matrix.detach().float().cpu()
         self._ids = torch.tensor(
             [number for number in reader.replacements() if number < len(matrix)], dtype=torch.long
@@ -68,7 +68,7 @@ class Embeddings:
         self._no_vector = {reader.unknown, *reader.special}
 
     def key(self, sentence: Sentence, word: Word) -> tuple[int, ...] | None:
-        """The word's pieces; of an unknown word nothing is known."""
+        """The word's subwords; of an unknown word nothing is known."""
         del sentence
         return None if self._no_vector.intersection(word.ids) else word.ids
 

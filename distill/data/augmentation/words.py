@@ -50,8 +50,8 @@ class Word(NamedTuple):
     Args:
         start: its first character in the text.
         end: the character behind its last one.
-        ids: its pieces.
-        at: the number of its first piece in the sentence.
+        ids: its subwords.
+        at: the number of its first subword in the sentence.
     """
 
     start: int
@@ -65,7 +65,7 @@ class Sentence(NamedTuple):
 
     Args:
         text: the text.
-        ids: its pieces without special tokens, cut to the length limit.
+        ids: its subwords without special tokens, cut to the length limit.
         words: those that may be replaced.
         spoken: how many words there are in all, without signs.
     """
@@ -107,8 +107,8 @@ class Reader:
         self.fingerprint = engine.to_str()
         unknown = tokenizer.unk_token_id
         self.unknown = -1 if unknown is None else int(unknown)
-        #: The piece of each id.
-        self.pieces: list[str] = _pieces(engine)
+        #: The subword of each id.
+        self.subwords: list[str] = _subwords(engine)
         self.special = frozenset(int(i) for i in tokenizer.all_special_ids)
 
     def read(self, texts: Sequence[str]) -> list[Sentence]:
@@ -141,25 +141,25 @@ class Reader:
         return word.isalpha() and not (self.stop_words and is_stop_word(word))
 
     def replacements(self) -> list[int]:
-        """Ids that may stand for a word: whole words of letters, no pieces and nothing special.
+        """Ids that may stand for a word: whole words of letters, no subwords and nothing special.
 
         Single Latin letters are left out; single characters of other scripts are words.
         """
         return [
             number
-            for number, piece in enumerate(self.pieces)
-            if piece.isalpha()
+            for number, subword in enumerate(self.subwords)
+            if subword.isalpha()
             and number not in self.special
-            and not (len(piece) == 1 and piece.isascii())
+            and not (len(subword) == 1 and subword.isascii())
         ]
 
 
-def _pieces(engine: Tokenizer) -> list[str]:
+def _subwords(engine: Tokenizer) -> list[str]:
     vocabulary = engine.get_vocab(with_added_tokens=True)
-    pieces = [""] * (max(vocabulary.values()) + 1)
-    for piece, number in vocabulary.items():
-        pieces[number] = piece
-    return pieces
+    subwords = [""] * (max(vocabulary.values()) + 1)
+    for subword, number in vocabulary.items():
+        subwords[number] = subword
+    return subwords
 
 
 def written_like(word: str, original: str) -> str:

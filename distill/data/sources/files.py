@@ -10,6 +10,7 @@ from pathlib import Path
 from distill.data.bad_rows import BadRows
 from distill.data.sources.columnar import (
     is_saved_dataset,
+    named_files,
     read_parquet,
     read_saved,
     saved_splits,
@@ -78,9 +79,6 @@ _READERS: _Readers = {
 #: What rows of words with tags are read from beside those; ``.txt`` means nothing elsewhere.
 _COLUMN_FILES: _Readers = dict.fromkeys((".conll", ".bio", ".iob", ".txt"), read_conll)
 
-#: What the roles of further rows begin with.
-MORE = "more."
-
 
 def read_files(
     data: DataConfig,
@@ -122,20 +120,6 @@ def read_files(
     for role, path in paths.items():
         _check(role, path, readers)
     return {role: _read(role, path, wanted, bad, readers) for role, path in paths.items()}
-
-
-def named_files(data: DataConfig) -> dict[str, str | None]:
-    """What ``data.train``, ``data.validation`` and ``data.test`` say, each one name.
-
-    Raises:
-        DataError: a list, which only unlabelled text may have.
-    """
-    found: dict[str, str | None] = {}
-    for role, name in (("train", data.train), ("validation", data.validation), ("test", data.test)):
-        if isinstance(name, list):
-            raise DataError(f"data.{role}: a list of files is for task.kind: text; name one file")
-        found[role] = name
-    return found | {MORE + name: path for name, path in data.more.items()}
 
 
 def _resolve(name: str, base: Path | None) -> Path:

@@ -1,13 +1,18 @@
-"""Text as token ids on disk: made once for a text and a tokenizer, then memory-mapped.
+"""Text as token ids on disk, and as sequences packed of it: made once, then memory-mapped.
 
-Kept are the ids of all sentences one after another (no special tokens), where each sentence
+A corpus is the ids of all sentences one after another (no special tokens), where each sentence
 begins, and which sentence each document begins with.
+
+A sequence is (start, middle, end, document): tokens ``start:middle`` are segment A, ``middle:end``
+segment B, which is empty in ``[CLS] A [SEP]``; its sentences are consecutive ones of one document.
+Every token of the corpus is in exactly one sequence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +29,7 @@ from distill.text.sentences import sentence_spans
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
 
 _VERSION = 3
 #: Sentences that are tokenised at a time; with LINES and the longest line, what bounds memory.
@@ -130,3 +136,163 @@ def _chunks(source: TextSource) -> Iterator[tuple[int, list[Document]]]:
             chunk, held = [], 0
     if chunk:
         yield at, chunk
+
+
+#: One document of so many is held out where no validation text is named.
+HELD_OUT = 50
+_PACKED_VERSION = 5
+#: Documents packed at a time.
+_DOCUMENTS = 100
+
+Range = tuple[int, int]
+Row = tuple[int, int, int]
+
+
+def pack_document(offsets: Sequence[int], *, max_length: int, pair: bool) -> list[Row]:
+    """The rows of one document.
+
+    Sentences are put together as long as they fit; one that is longer than a row alone is cut.
+    With ``pair``, A and B are each filled like that with half of the room, so that any A fits with
+    any B; a rest that would be an A without B is parted in two. Only a document of a single token
+    leaves a row without B.
+
+    Args:
+        offsets: the token that each sentence begins with, and the document's end.
+        max_length: tokens of a sequence, special ones included.
+        pair: ``[CLS] A [SEP] B [SEP]`` instead of ``[CLS] A [SEP]``.
+
+    Example:
+        >>> pack_document([0, 4, 6, 9], max_length=8, pair=False)
+        [(0, 6, 6), (6, 9, 9)]
+    """
+    if not pair:
+        return [(start, end, end) for start, end in _filled(offsets, max_length - 2)]
+    halves = _filled(offsets, (max_length - 3) // 2)
+    if len(halves) % 2:
+        # A last half of a single token cannot be parted, but the one before it can.
+        at = len(halves) - 1
+        if halves[at][1] - halves[at][0] < 2 and at:
+            at -= 1
+        halves[at : at + 1] = _parted(*halves[at], offsets)
+    rows = [
+        (start, middle, end)
+        for (start, middle), (_, end) in zip(halves[::2], halves[1::2], strict=False)
+    ]
+    if len(halves) % 2:
+        start, end = halves[-1]
+        rows.append((start, end, end))
+    return rows
+
+
+def _filled(offsets: Sequence[int], room: int) -> list[Range]:
+    """Ranges of whole sentences of at most ``room`` tokens; longer sentences are cut."""
+    found: list[Range] = []
+    start = offsets[0]
+    for begin, end in pairwise(offsets):
+        if end - start <= room:
+            continue
+        if begin > start:
+            found.append((start, begin))
+            start = begin
+        while end - start > room:
+            found.append((start, start + room))
+            start += room
+    if offsets[-1] > start:
+        found.append((start, offsets[-1]))
+    return found
+
+
+def _parted(start: int, end: int, offsets: Sequence[int]) -> list[Range]:
+    """A range in two, at the end of a sentence nearest to the middle; else at the middle."""
+    if end - start < 2:
+        return [(start, end)]
+    middle = (start + end) // 2
+    between = [offset for offset in offsets if start < offset < end]
+    cut = min(between, key=lambda offset: abs(offset - middle), default=middle)
+    return [(start, cut), (cut, end)]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows of a corpus on disk.
+
+    Args:
+        store: what :func:`pack` wrote.
+    """
+
+    store: ArrayStore
+
+    @property
+    def train(self) -> npt.NDArray[np.int64]:
+        """The rows that are trained on, of shape (N, 4), memory-mapped."""
+        return self.store["train"].reshape(-1, 4)
+
+    @property
+    def held_out(self) -> npt.NDArray[np.int64]:
+        """The rows of the held-out documents, of shape (M, 4), memory-mapped."""
+        return self.store["held_out"].reshape(-1, 4)
+
+
+def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: int) -> Packed:
+    """Pack a corpus, from the cache where it was packed like that before.
+
+    Args:
+        corpus: the tokenised text.
+        max_length: tokens of a sequence, special ones included.
+        pair: whether rows have a segment B.
+        hold_out: keep :func:`held_out_of` the documents for validation.
+        seed: draws the documents that are held out.
+
+    Raises:
+        DataError: a part of one document is to be held out, or the cache cannot be written.
+    """
+    if hold_out and len(corpus.documents) < 3:
+        raise DataError(
+            "data.validation: missing, and the text has one document only, of which none can be "
+            "held out; name a file, or part the text by blank lines"
+        )
+    held = [HELD_OUT, seed] if hold_out else None
+    key = digest.of_json([_PACKED_VERSION, corpus.key, max_length, pair, held])
+
+    types = {"train": "int64", "held_out": "int64"}
+    store = open_store(
+        "text",
+        key,
+        types,
+        name="text",
+        fill=lambda writer: _fill_packed(
+            writer, corpus, max_length, pair=pair, seed=seed if hold_out else None
+        ),
+    )
+    return Packed(store)
+
+
+def held_out_of(documents: int) -> int:
+    """How many of a text's documents are held out: one of 50, but of a small text up to ten."""
+    return max(1, documents // HELD_OUT, min(10, documents // 10))
+
+
+def _fill_packed(
+    writer: ArrayWriter, corpus: Corpus, max_length: int, *, pair: bool, seed: int | None
+) -> dict[str, Any]:
+    count = len(corpus.documents) - 1
+    held_count = held_out_of(count) if seed is not None else 0
+    held = np.zeros(count, dtype=bool)
+    held[np.random.default_rng(seed).choice(count, held_count, replace=False)] = True
+    names = {False: "train", True: "held_out"}
+    # Rows without B stand behind all others: those before them can change their B.
+    alone: dict[bool, list[tuple[int, ...]]] = {True: [], False: []}
+    with Bar("pack text", count) as bar:
+        for first in range(0, count, _DOCUMENTS):
+            numbers = np.arange(first, min(first + _DOCUMENTS, count))
+            rows: dict[bool, list[tuple[int, ...]]] = {True: [], False: []}
+            for number, is_held in zip(numbers.tolist(), held[numbers].tolist(), strict=True):
+                begin, end = corpus.documents[number], corpus.documents[number + 1]
+                offsets = corpus.sentences[begin : end + 1].tolist()
+                for row in pack_document(offsets, max_length=max_length, pair=pair):
+                    where = alone if pair and row[1] == row[2] else rows
+                    where[is_held].append((*row, number))
+            writer.append(**{name: rows[is_held] for is_held, name in names.items()})
+            bar.advance(len(numbers))
+    writer.append(**{name: alone[is_held] for is_held, name in names.items()})
+    return {}

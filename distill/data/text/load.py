@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill.data.sources.builtin import read_builtin
-from distill.data.sources.columnar import split_for
-from distill.data.sources.hub import load_splits
-from distill.data.text.corpus import Corpus, tokenize_text
+from distill.data.sources.columnar import load_splits, split_for
+from distill.data.text.corpus import Corpus, pack, tokenize_text
 from distill.data.text.documents import FileSource, RowSource, TextSource, find_files
-from distill.data.text.packing import pack
 from distill.data.text.rows import Marks, TextRows
 from distill.recipe.schema import DataConfig
 from distill.system import digest

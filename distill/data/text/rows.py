@@ -71,7 +71,7 @@ class TextRows(Dataset[dict[str, Any]]):
 
     Args:
         corpus: the tokens.
-        rows: (N, 4), see :mod:`distill.data.text.packing`.
+        rows: (N, 4), see :mod:`distill.data.text.corpus`.
         marks: the special tokens.
 
     Attributes:

@@ -38,7 +38,7 @@ def learn_vocabulary(
         source: the text; read as a stream.
         size: most entries, special tokens included.
         lowercase: drop case and accents.
-        min_frequency: how often a piece must stand in the text.
+        min_frequency: how often a subword must stand in the text.
 
     Returns:
         Tokens by id, :data:`SPECIAL` first.

@@ -40,7 +40,7 @@ class Ner(Task):
         metric: which of the metrics is the score. With ``lenient_f1`` the runtime too reads illegal
             sequences of tags as ``conlleval`` does.
         scheme: ``bio`` or ``bioes``.
-        stride: pieces that neighbouring windows of a long text share; ``None`` for the default.
+        stride: subwords that neighbouring windows of a long text share; ``None`` for the default.
 
     Raises:
         DataError: the labels are not those of the scheme, or there is no such metric.

@@ -54,7 +54,7 @@ class TaggedSplit(Split):
     Args:
         words: the words of each row.
         tag_set: the tags and their scheme.
-        stride: pieces that neighbouring windows of a long row share; ``None`` for the default.
+        stride: subwords that neighbouring windows of a long row share; ``None`` for the default.
     """
 
     words: Sequence[Sequence[str]] = ()
@@ -116,7 +116,7 @@ def tagged(
         words: the words of each row.
         tags: the tag of each word, an index into ``tag_set.labels``.
         tag_set: the tags and their scheme.
-        stride: pieces that neighbouring windows of a long row share; ``None`` for the default.
+        stride: subwords that neighbouring windows of a long row share; ``None`` for the default.
     """
     texts = stored((join(row)[0] for row in words), pa.string())
     return TaggedSplit(name, texts, tags, words=words, tag_set=tag_set, stride=stride)

@@ -1,4 +1,4 @@
-"""A vector for each text, whose cosines say how alike texts are.
+"""A vector for each text, whose cosines say how alike texts are; its floor is TF-IDF's cosine.
 
 Shapes: F sentences of a batch, P pairs (F = 2 P), D width of the vectors.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,11 +20,11 @@ from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenRows
 from distill.system.errors import DataError
 from distill.tasks.base import Task
-from distill.tasks.floors.base import Floor
+from distill.tasks.floors.base import Answer, Floor, Logits, Numbers
+from distill.tasks.floors.features import Features
 from distill.tasks.vectors.analysis import CosineAnalysis
 from distill.tasks.vectors.config import VectorsTask
 from distill.tasks.vectors.data import VectorSplit
-from distill.tasks.vectors.floor import SimilarityFloor
 from distill.tasks.vectors.similarity import PairCorrelation
 from students.pooling import POOLING
 
@@ -147,3 +149,40 @@ class Vectors(Task):
 
 
 TASK = Vectors
+
+
+class SimilarityFloor(Floor):
+    """The mean cosine of the TF-IDFs by words and by characters of two texts.
+
+    Args:
+        train: the training texts, whose pairs are not looked at.
+    """
+
+    format: ClassVar[str] = "tf-idf"
+
+    def __init__(self, train: Split) -> None:
+        self.features = Features(([*train.texts, *(train.pairs or ())], None))
+
+    def on(self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast) -> Answer:
+        """See :meth:`Floor.on`: vectors (B, 2) with the cosine that a pair's TF-IDFs have.
+
+        The TF-IDFs themselves have a hundred thousand dimensions.
+        """
+        del rows, tokenizer
+        pairs = split.pairs or []
+
+        def answer(numbers: Numbers, length: int) -> Logits:
+            del length
+            asked = (numbers // 2).tolist()
+            cosines = self.features.cosines(
+                [split.texts[pair] for pair in asked], [pairs[pair] for pair in asked]
+            ).clip(0, 1)
+            first = numbers % 2 == 0
+            angles = np.where(first, 0.0, np.arccos(cosines))
+            return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+        return answer
+
+    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
+        """See :meth:`Floor.arrays`."""
+        return self.features.arrays()

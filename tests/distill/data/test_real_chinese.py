@@ -95,5 +95,5 @@ def test_cut_rows_and_unknown_signs_are_told(words: list[str], reviews: list[str
     cut, unknown = dataset.notes(max_length=128, limit=512)
     assert cut.startswith(f"{dataset.truncated} of 1,200 rows (")
     assert unknown == (
-        "220 of 95,481 pieces (0.2%) are not in the vocabulary, most often “ ” … — 圬 忝"
+        "220 of 95,481 subwords (0.2%) are not in the vocabulary, most often “ ” … — 圬 忝"
     )

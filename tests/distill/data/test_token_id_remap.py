@@ -1,4 +1,4 @@
-"""A teacher reads the student's word pieces, where rare ones left the student's vocabulary."""
+"""A teacher reads the student's subwords, where rare ones left the student's vocabulary."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def test_words_that_are_spelled_are_read_as_they_are_spelled(whole: Any) -> None
     assert (len(found), found.pad_id) == (3, whole.pad_token_id)
     assert found.digest not in (ours.digest, theirs.digest)
     for row in range(3):
-        pieces = own.convert_ids_to_tokens(ours[row]["input_ids"].tolist())
-        assert whole.convert_ids_to_tokens(found[row]["input_ids"].tolist()) == pieces
-        assert found.lengths[row] == len(pieces)
+        subwords = own.convert_ids_to_tokens(ours[row]["input_ids"].tolist())
+        assert whole.convert_ids_to_tokens(found[row]["input_ids"].tolist()) == subwords
+        assert found.lengths[row] == len(subwords)
         assert np.array_equal(found[row]["token_type_ids"], ours[row]["token_type_ids"])
         assert found[row]["index"] == row
-    assert "##s" in pieces or "##o" in pieces
+    assert "##s" in subwords or "##o" in subwords
 
 
 def test_a_piece_that_the_other_one_lacks_is_named(whole: Any, tiny_bert: Any) -> None:
     other = AutoTokenizer.from_pretrained(tiny_bert(words=("zebra",)))
-    with pytest.raises(ModelError, match="lacks the student's piece 'zebra'"):
+    with pytest.raises(ModelError, match="lacks the student's subword 'zebra'"):
         remap_of(other, whole)

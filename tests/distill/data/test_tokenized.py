@@ -181,10 +181,10 @@ def test_what_the_vocabulary_lacks_is_told(tokenizer):
         return unknown_note(tokenize(rows, tokenizer, max_length=max_length).unknown)
 
     texts = ["the good film 好", "the 好 film 龘 is good 龘", "the film"]
-    told = "3 of 11 pieces (27.3%) are not in the vocabulary, most often 好 龘"
+    told = "3 of 11 subwords (27.3%) are not in the vocabulary, most often 好 龘"
     assert note(texts) == told
     assert note(texts) == told  # from the cache
-    # Of a pair, in which of the two texts a piece stands.
-    told = "3 of 7 pieces (42.9%) are not in the vocabulary, most often 龘 好"
+    # Of a pair, in which of the two texts a subword stands.
+    told = "3 of 7 subwords (42.9%) are not in the vocabulary, most often 龘 好"
     assert note(["the film 好"], pairs=["a 龘龘 film"], max_length=20) == told
     assert note(["the film"]) is None

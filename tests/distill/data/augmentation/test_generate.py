@@ -8,8 +8,14 @@ import torch
 
 from distill.data.augmentation import candidates as candidates_module
 from distill.data.augmentation.candidates import Candidates
-from distill.data.augmentation.generate import Method, augment, changed_texts
-from distill.data.augmentation.rows import AugmentedSplit, read_rows, write_rows
+from distill.data.augmentation.generate import (
+    AugmentedSplit,
+    Method,
+    augment,
+    changed_texts,
+    read_rows,
+    write_rows,
+)
 from distill.data.augmentation.vectors import Embeddings
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
@@ -28,7 +34,7 @@ METHOD = Method(copies=8, replace=0.5, seed=3)
 @pytest.fixture
 def near(reader) -> Embeddings:
     torch.manual_seed(0)
-    return Embeddings(torch.randn(len(reader.pieces), 8), reader)
+    return Embeddings(torch.randn(len(reader.subwords), 8), reader)
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ def _one_by_one(model, tokenizer, reader, sentence, word, original) -> list[int]
     own = tokenizer.convert_ids_to_tokens(word.ids[0])
     kept = []
     for number in logits.argsort(descending=True).tolist():
-        piece = tokenizer.convert_ids_to_tokens(number)
-        if piece.isalpha() and len(piece) > 1 and piece != own:
+        subword = tokenizer.convert_ids_to_tokens(number)
+        if subword.isalpha() and len(subword) > 1 and subword != own:
             kept.append(number)
     return sorted(kept[:COUNT])
 
@@ -75,10 +75,10 @@ def test_only_words_are_proposed_and_never_the_word_itself(parts):
     found = propose(sentences)
     words = [word for s in sentences for word in propose.words(s)]
     for row, word in zip(found, words, strict=True):
-        pieces = tokenizer.convert_ids_to_tokens(row[row >= 0].tolist())
-        assert pieces
-        assert all(piece.isalpha() and len(piece) > 1 for piece in pieces)
-        assert tokenizer.convert_ids_to_tokens(word.ids[0]) not in pieces
+        subwords = tokenizer.convert_ids_to_tokens(row[row >= 0].tolist())
+        assert subwords
+        assert all(subword.isalpha() and len(subword) > 1 for subword in subwords)
+        assert tokenizer.convert_ids_to_tokens(word.ids[0]) not in subwords
     assert (found == -1).any()  # fewer words than were asked for
 
 

@@ -74,23 +74,23 @@ def test_a_damaged_archive(tmp_path):
 
 def test_embeddings_by_an_independent_search(reader):
     torch.manual_seed(0)
-    matrix = torch.randn(len(reader.pieces), 8)
+    matrix = torch.randn(len(reader.subwords), 8)
     near = Embeddings(matrix, reader)
     keys = _pairs(near, reader, "unlikable film")
     found = near.nearest(keys, 3)
     for key, row in zip(keys, found, strict=True):
         own = matrix[list(key)].mean(0)
-        word = "".join(reader.pieces[i].removeprefix("##") for i in key)
+        word = "".join(reader.subwords[i].removeprefix("##") for i in key)
         cosine = {
             i: float(torch.cosine_similarity(own, matrix[i], dim=0))
             for i in reader.replacements()
-            if reader.pieces[i] != word
+            if reader.subwords[i] != word
         }
         assert row.tolist() == sorted(cosine, key=cosine.__getitem__, reverse=True)[:3]
 
 
 def test_of_an_unknown_word_nothing_is_known(reader):
-    near = Embeddings(torch.randn(len(reader.pieces), 4), reader)
+    near = Embeddings(torch.randn(len(reader.subwords), 4), reader)
     assert _pairs(near, reader, "ßλж film")[0] is None
 
 

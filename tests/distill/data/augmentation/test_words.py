@@ -45,16 +45,16 @@ def test_places_are_of_the_text_and_pieces_of_the_vocabulary(reader, tokenizer):
 
 
 def test_half_a_word_at_the_cut_is_left_alone(tokenizer):
-    reader = Reader(tokenizer, max_length=6, stop_words=True)  # four pieces and special tokens
+    reader = Reader(tokenizer, max_length=6, stop_words=True)  # four subwords and special tokens
     text = "good film unlikable"
     assert _words(reader, text) == ["good", "film"]
     assert _words(reader, "good film bad scene plot") == ["good", "film", "bad"]
 
 
 def test_replacements_are_whole_words(reader):
-    pieces = {reader.pieces[number] for number in reader.replacements()}
-    assert {"good", "film", "电"} <= pieces
-    assert not pieces & {"a", "##s", "[MASK]", "[UNK]", "1", ",", "##ly"}
+    subwords = {reader.subwords[number] for number in reader.replacements()}
+    assert {"good", "film", "电"} <= subwords
+    assert not subwords & {"a", "##s", "[MASK]", "[UNK]", "1", ",", "##ly"}
 
 
 def test_other_tokenizers_are_refused():

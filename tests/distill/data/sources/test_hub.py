@@ -110,7 +110,7 @@ def test_broken_data_set_is_one_line(hub_folder):
 
 def test_without_a_network_the_hub_is_not_asked_for_a_minute():
     code = (
-        "import time; from distill.data.sources.hub import load_splits\n"
+        "import time; from distill.data.sources.columnar import load_splits\n"
         "from distill.system.errors import DataError\n"
         "from distill.recipe.schema import DataConfig\n"
         "import datasets; start = time.monotonic()\n"

@@ -19,7 +19,7 @@ import sys, threading, time
 from pathlib import Path
 from distill.data.text.corpus import tokenize_text
 from distill.data.text.documents import FileSource
-from distill.data.text.packing import pack
+from distill.data.text.corpus import pack
 from distill.data.text.rows import Marks, TextRows
 from teachers.load import load_tokenizer
 text, tokenizer = Path(sys.argv[1]), load_tokenizer(sys.argv[2])
@@ -114,7 +114,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path, tiny_bert) -> None:
 def test_real_english_and_chinese_text(tmp_path: Path, real_data: Path) -> None:
     import gzip
 
-    from distill.data.text.packing import pack
+    from distill.data.text.corpus import pack
     from distill.data.text.rows import Marks, TextRows
     from teachers.load import load_tokenizer
 

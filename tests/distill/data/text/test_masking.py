@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from distill.data.batches import make_collate
+from distill.data.text.corpus import pack
 from distill.data.text.masking import IGNORED, MaskedRows, Masking
-from distill.data.text.packing import pack
 from distill.data.text.rows import Marks, TextRows
 from distill.system.errors import DataError
 

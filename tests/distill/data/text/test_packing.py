@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from distill.data.text.packing import HELD_OUT, held_out_of, pack, pack_document
+from distill.data.text.corpus import HELD_OUT, held_out_of, pack, pack_document
 from distill.system.errors import DataError
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from distill.data.batches import make_collate, make_sampler
-from distill.data.text.packing import pack
+from distill.data.text.corpus import pack
 from distill.data.text.rows import Marks, TextRows, TextSampler
 
 

@@ -24,9 +24,9 @@ def test_english(tmp_path: Path) -> None:
     assert len(tokens) <= 80
     assert tokens == learn_vocabulary(text, size=80)
     tokenizer = make_tokenizer(tokens)
-    pieces = tokenizer.tokenize("WALKING cafe")
-    assert pieces[0].startswith("walk")
-    assert tokenizer.unk_token not in pieces
+    subwords = tokenizer.tokenize("WALKING cafe")
+    assert subwords[0].startswith("walk")
+    assert tokenizer.unk_token not in subwords
     ids = tokenizer("the walker", "talked")
     assert tokenizer.decode(ids["input_ids"]) == "[CLS] the walker [SEP] talked [SEP]"
     assert ids["token_type_ids"][-1] == 1
