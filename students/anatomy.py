@@ -193,8 +193,8 @@ def encoder_of(model: nn.Module) -> PreTrainedModel:
     kind = getattr(model.config, "model_type", None)
     if kind not in MODEL_TYPES:
         raise ModelError(
-            f"a {type(model).__name__} (model type '{kind}') is of no family that is known; "
-            f"model types that work: {', '.join(MODEL_TYPES)}"
+            f"a {type(model).__name__} (model type '{kind}') is of no family that is known: it can "
+            f"teach its logits alone; model types that work here: {', '.join(MODEL_TYPES)}"
         )
     # transformers names the encoder inside a model with a head; without a head it is the model.
     return cast(PreTrainedModel, model.base_model)

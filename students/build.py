@@ -15,7 +15,7 @@ from distill.system.errors import ModelError
 from students.family import FAMILIES, PRUNED, TEACHERS, family_of
 from students.folder import check_folder, read_config
 from students.from_folder import load_encoder_into
-from students.from_teacher import choose_layers, copy_weights
+from students.from_teacher import choose_layers, copy_weights, copy_words
 from students.heads import class_of
 from students.pooling import POOLING
 from students.sizes import Size
@@ -40,7 +40,8 @@ def build_student(
 ) -> PreTrainedModel:
     """A model of ``size`` with the teacher's vocabulary, labels and problem type.
 
-    It is of the teacher's family, or a BERT where that family only teaches.
+    It is of the teacher's family, or a BERT where that family only teaches; of a teacher that is of
+    no known family nothing but the word embeddings is copied, where they are wide enough.
 
     ``teacher-layers`` copies embeddings, chosen layers, pooler and classifier. Where the student
     is narrower, leading dimensions are kept: of the hidden width, of the feed-forward neurons,
@@ -86,6 +87,9 @@ def build_student(
     if init == "random":
         return student
     if init == "teacher-layers":
+        if kind not in FAMILIES and kind not in TEACHERS:
+            copy_words(teacher, student)
+            return student
         depth = teacher.config.num_hidden_layers
         chosen = choose_layers(layers, size.layers, depth) if family_of(kind).up else None
         copy_weights(teacher, student, chosen)

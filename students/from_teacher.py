@@ -148,6 +148,15 @@ def copy_weights(
                 parameter.copy_(found)
 
 
+def copy_words(teacher: PreTrainedModel, student: PreTrainedModel) -> None:
+    """Copy a teacher's word embeddings, cut to the student's width, where they are as wide."""
+    tables = (model.get_input_embeddings() for model in (teacher, student))
+    theirs, ours = (cast(nn.Embedding, table).weight for table in tables)
+    if theirs.shape[1] >= ours.shape[1]:
+        with torch.no_grad():
+            ours.copy_(theirs[:, : ours.shape[1]])
+
+
 #: What a layer of every family has, where its family names it.
 _PARTS = ("query", "key", "value", "out", "out_norm", "up", "down", "down_norm")
 

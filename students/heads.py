@@ -16,7 +16,7 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from distill.recipe.model_shapes import usable_positions
 from distill.system.errors import ModelError
 from students.anatomy import anatomy, inner, inputs_of
-from students.family import PRUNED, family_of
+from students.family import MODEL_TYPES, PRUNED, family_of
 from students.pooling import DENSE, POOLING, sentence_vectors
 from students.pruned import AUTO, pruned_class
 
@@ -65,8 +65,19 @@ def class_of(config: PreTrainedConfig, head: str) -> type[PreTrainedModel]:
 
 
 def last_linear(model: PreTrainedModel) -> nn.Linear:
-    """The layer whose outputs are a model's logits."""
-    head = head_of(model)
+    """The layer whose outputs are a model's logits.
+
+    Raises:
+        ModelError: the model is of no known family and has no such layer.
+    """
+    head, outputs = head_of(model), model.config.num_labels
+    if model.config.model_type not in MODEL_TYPES:
+        linear = [one for one in model.modules() if isinstance(one, nn.Linear)]
+        if not linear or linear[-1].out_features != outputs:
+            raise ModelError(
+                f"a {type(model).__name__} ends in no Linear layer of {outputs} labels"
+            )
+        return linear[-1]
     path = anatomy(model).family.classifier if head == "classification" else PARAMETERS[head]
     return cast(nn.Linear, model.get_submodule(path))
 

@@ -157,8 +157,8 @@ def load_teacher(
         problem_type: what transformers' config calls the task.
 
     Raises:
-        ModelError: the model cannot be loaded, is of no known family, has no head where one is
-            needed, or its labels are not the task's.
+        ModelError: the model cannot be loaded, has no head where one is needed, or its labels are
+            not the task's.
     """
     source = resolve_model(name, revision=revision)
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
@@ -203,7 +203,7 @@ def load_sentence_encoder(
         revision: the hub revision.
 
     Raises:
-        ModelError: the model cannot be loaded, is of no known family, or nothing says how it pools.
+        ModelError: the model cannot be loaded, or nothing says how it pools.
     """
     source = resolve_model(name, revision=revision)
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
@@ -243,7 +243,7 @@ def load_encoder(
         revision: the hub revision.
 
     Raises:
-        ModelError: the model cannot be loaded or is of no known family.
+        ModelError: the model cannot be loaded.
     """
     source = resolve_model(name, revision=revision)
     options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
@@ -281,11 +281,6 @@ def load_model(folder: Path, *, head: str | None = None) -> PreTrainedModel:
 def _load_config(source: str | Path, options: dict[str, Any]) -> PreTrainedConfig:
     with loading(source):
         config = AutoConfig.from_pretrained(source, **options)
-    if config.model_type not in MODEL_TYPES:
-        raise ModelError(
-            f"{source} is a '{config.model_type}', a family that is not known; model types that "
-            f"work: {', '.join(MODEL_TYPES)}"
-        )
     return cast(PreTrainedConfig, config)
 
 
@@ -295,6 +290,11 @@ def _read(
     """Load a model with a head, and what there is to say of its weights."""
     made = _AUTO[head]
     if head == "vectors" and getattr(config, DENSE, None):
+        if config.model_type not in MODEL_TYPES:
+            raise ModelError(
+                f"{source} is a '{config.model_type}' with layers behind its pooling, which are "
+                f"read of these model types: {', '.join(MODEL_TYPES)}"
+            )
         made = sentence_class(family_of(config.model_type))
     with loading(source):
         model, info = made.from_pretrained(
@@ -312,5 +312,5 @@ def _read(
 
 def _new_head(head: nn.Linear, config: PreTrainedConfig) -> None:
     """Draw the head anew, as BERT does, whether or not the checkpoint had one."""
-    nn.init.normal_(head.weight, std=config.initializer_range)
+    nn.init.normal_(head.weight, std=getattr(config, "initializer_range", 0.02))
     nn.init.zeros_(head.bias)

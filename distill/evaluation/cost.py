@@ -6,12 +6,14 @@ Legend: L length, D hidden size, H heads.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 
 from distill.system.errors import ModelError
 from students.anatomy import anatomy
+from students.family import MODEL_TYPES
 from students.heads import is_token_level
 
 _WEIGHTS = (".safetensors", ".onnx", ".onnx.data", ".xml", ".bin", ".pt2")
@@ -44,33 +46,50 @@ def macs(model: nn.Module, length: int) -> int:
     looks at every token all of them.
 
     Args:
-        model: a model of a known family, with or without a head, stock or pruned; it may live on
-            the meta device.
+        model: a model of a known family, with or without a head, stock or pruned, or a teacher of
+            any; it may live on the meta device.
         length: tokens, special tokens included.
 
     Raises:
-        ModelError: the model is of no known family.
+        ModelError: it is no model of transformers.
 
     Reference:
         Jiao et al. 2020 (TinyBERT), table 1: 22.5 G FLOPs for BERT-base at 128 tokens are 11.17 G
         multiply-accumulates.
     """
-    parts = anatomy(model)
     inside: set[int] = set()
     total = 0
-    for part in (*parts.layers, *([parts.projection] if parts.projection else ())):
+    for part in _repeated(model):
         for module in part.modules():
             inside.add(id(module))
             if isinstance(module, nn.Linear):
                 total += length * module.in_features * module.out_features
-    head_dim = int(getattr(parts.encoder.config, "head_dim", 0) or parts.hidden // parts.heads)
-    total += 2 * length * length * sum(parts.heads_left) * head_dim
+    total += 2 * length * length * _attention_width(model)
     every = isinstance(model, PreTrainedModel) and is_token_level(model)
     positions = length if every else 1
     for module in model.modules():
         if isinstance(module, nn.Linear) and id(module) not in inside:
             total += positions * module.in_features * module.out_features
     return total
+
+
+def _repeated(model: nn.Module) -> list[nn.Module]:
+    """What sees every token; of a model of no known family all of its encoder."""
+    config: Any = getattr(model, "config", None)
+    if isinstance(model, PreTrainedModel) and config.model_type not in MODEL_TYPES:
+        return [model.base_model]
+    parts = anatomy(model)
+    return [*parts.layers, *([parts.projection] if parts.projection else ())]
+
+
+def _attention_width(model: nn.Module) -> int:
+    """The width of what the heads give, of all layers together."""
+    config: Any = getattr(model, "config", None)
+    if isinstance(model, PreTrainedModel) and config.model_type not in MODEL_TYPES:
+        return int(getattr(config, "hidden_size", 0)) * int(getattr(config, "num_hidden_layers", 0))
+    parts = anatomy(model)
+    head_dim = int(getattr(config, "head_dim", 0) or parts.hidden // parts.heads)
+    return sum(parts.heads_left) * head_dim
 
 
 def bytes_of(path: Path) -> int:

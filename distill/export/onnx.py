@@ -40,7 +40,7 @@ from distill.runtime.session import OnnxSession
 from distill.system.atomic import write_bytes
 from distill.system.errors import ModelError
 from students.anatomy import INPUTS, Anatomy, anatomy, input_names
-from students.family import TEACHERS
+from students.family import FAMILIES, family_of
 from students.heads import PARAMETERS, classify, head_of, logits_of, positions_of
 from students.pooling import DENSE, POOLING, sentence_vectors
 
@@ -111,7 +111,8 @@ def reads_first_token(model: PreTrainedModel) -> bool:
 
 
 def _wrapper_of(model: PreTrainedModel) -> type[_Logits]:
-    if getattr(model.config, "is_decoder", False) or model.config.model_type in TEACHERS:
+    own = family_of(model.config.model_type).name in FAMILIES
+    if getattr(model.config, "is_decoder", False) or not own:
         return _Logits
     if reads_first_token(model):
         return _FirstTokenLogits

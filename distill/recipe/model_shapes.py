@@ -54,11 +54,6 @@ class TeacherShape:
     family: str = "bert"
 
     @property
-    def teaches_signals(self) -> bool:
-        """Whether more than logits can be captured."""
-        return self.family in STUDENTS or self.family in TEACHERS
-
-    @property
     def has_students(self) -> bool:
         """Whether students are of this family; those of others are BERTs."""
         return self.family in STUDENTS
@@ -71,7 +66,7 @@ class TeacherShape:
     @property
     def gives_layers(self) -> bool:
         """Whether a student's layers can be copied from it."""
-        return self.teaches_signals and self.family not in _OWN_LAYERS
+        return self.family in (*STUDENTS, *TEACHERS) and self.family not in _OWN_LAYERS
 
 
 _BASE = TeacherShape(12, 768, 12, 3072, 30522)
@@ -185,6 +180,16 @@ def teacher_shape(model: str) -> TeacherShape | None:
         return _shape_of(folder / "config.json")
     named = _NAMED.get(model) or _NAMED.get(model.removeprefix("google-bert/"))
     return named or _cached(model)
+
+
+def teaches_signals(model: str) -> bool:
+    """Whether more than a teacher's logits can be captured, or nothing here says what it is."""
+    folder = local_folder(model) if model not in PACKAGED else None
+    try:
+        config = json.loads((folder / "config.json").read_text("utf-8")) if folder else {}
+        return _family(config) in (*STUDENTS, *TEACHERS)
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return True  # told by the loader of models
 
 
 def _cached(model: str) -> TeacherShape | None:

@@ -120,9 +120,10 @@ class StageContext:
             head: what stands on its encoder; left out, what the task needs.
         """
         config, student = source.config, self.recipe.student
-        size = resolve_size(
-            student.size, head_dim_of=(config.hidden_size, config.num_attention_heads)
+        hidden, heads = (
+            getattr(config, name, None) for name in ("hidden_size", "num_attention_heads")
         )
+        size = resolve_size(student.size, head_dim_of=(hidden, heads) if hidden and heads else None)
         init = init or student.init
         made = build_student(
             source,

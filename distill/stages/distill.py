@@ -16,6 +16,7 @@ from distill.stages.training_rows import training_rows, with_teacher_labels
 from distill.training.data import Rows
 from distill.training.distill import DistillModule
 from distill.training.fit import FitResult, fit
+from students.family import MODEL_TYPES
 from teachers.ragged import TeacherLogits
 
 
@@ -119,9 +120,10 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
     else:
         rows, logits = _rows(context, config, teacher if learns_logits else None)
         validation = workspace.validation_rows if learns_logits else None
+    by_logits = learned == {"logits"} and teacher.config.model_type not in MODEL_TYPES
     module = DistillModule(
-        # A teacher that reads other tokens gives its cached logits only.
-        teacher if workspace.reads_as_teacher else None,
+        # A teacher that reads other tokens, or whose parts are not known, gives its cached logits.
+        teacher if workspace.reads_as_teacher and not by_logits else None,
         student,
         objectives=config.objectives,
         mode=config.mode,
@@ -138,7 +140,7 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         result,
         layer_map=[list(pair) for pair in module.layer_map.pairs],
         student_layers=student.config.num_hidden_layers,
-        teacher_layers=teacher.config.num_hidden_layers,
+        teacher_layers=getattr(teacher.config, "num_hidden_layers", None),
         objectives=[objective.kind for objective in config.objectives],
         **facts,
     )

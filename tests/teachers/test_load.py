@@ -13,7 +13,7 @@ from transformers import (
     BertForSequenceClassification,
     BertModel,
     XLMConfig,
-    XLMModel,
+    XLMForSequenceClassification,
 )
 
 from distill.system.errors import ModelError
@@ -79,11 +79,14 @@ def test_truncated_weights_are_one_line(tiny_bert) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_other_families_are_refused(tmp_path) -> None:
-    model = XLMModel(XLMConfig(vocab_size=50, emb_dim=32, n_layers=1, n_heads=4))
+def test_other_families_are_loaded_and_their_labels_put_in_order(tmp_path) -> None:
+    config = XLMConfig(vocab_size=50, emb_dim=32, n_layers=1, n_heads=4, id2label={0: "b", 1: "a"})
+    model = XLMForSequenceClassification(config).eval()
     model.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="is a 'xlm', a family that is not known"):
-        load_teacher(tmp_path, labels=["a", "b"], finetuned=False)
+    loaded = load_teacher(tmp_path, labels=["a", "b"], finetuned=True)
+    assert torch.allclose(logits_of(loaded), logits_of(model).flip(-1), atol=1e-6)
+    new = load_teacher(tmp_path, labels=["x", "y", "z"], finetuned=False)
+    assert logits_of(new).shape == (2, 3)
 
 
 # --- tokenizers -----------------------------------------------------------------------------

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, StrictBool
 
-from distill.recipe.model_shapes import TeacherShape, vocabulary
+from distill.recipe.model_shapes import (
+    STUDENTS,
+    TEACHERS,
+    TeacherShape,
+    teaches_signals,
+    vocabulary,
+)
 from distill.recipe.schema.objectives import (
     AttentionObjective,
     LayerPair,
@@ -71,6 +77,9 @@ class DistillStage(TrainConfig, StageSection):
         if self.mode == "reference":
             yield from self._reference_rules()
         yield from self._token_rules(recipe, before)
+        if not teaches_signals(recipe.teacher.model):
+            yield from self._logits_rules()
+            return
         if student is not None:
             for loc, pairs in self._explicit_maps():
                 yield from _student_layers(loc, pairs, student.layers)
@@ -116,6 +125,17 @@ class DistillStage(TrainConfig, StageSection):
         for number, objective in enumerate(self.objectives):
             for key, why in _beyond_reference(objective):
                 yield ("objectives", number, key), f"{why}; leave it out, or take mode: masked"
+
+    def _logits_rules(self) -> Issues:
+        """What is wanted beside the logits of a teacher that is of no known family."""
+        inner = [one for one in self.objectives if one.same_tokens and one.kind != "mlm"]
+        if inner:
+            yield (
+                ("objectives", self.objectives.index(inner[0])),
+                f"{', '.join(one.kind for one in inner)}: only the logits of this teacher can be "
+                f"learned, because its family is none of {', '.join((*STUDENTS, *TEACHERS))}; "
+                f"works here: {', '.join(tokenizer_free())}",
+            )
 
     def _token_rules(self, recipe: Recipe, before: Before) -> Issues:
         """What is matched token by token, where the two do not read the same tokens."""

@@ -12,11 +12,16 @@ import torch
 import transformers
 import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from transformers import (
+    ConvBertConfig,
+    ConvBertForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
 
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
 from distill.runtime import load
+from distill.system.errors import UserError
 from students.family import FAMILIES, PRUNED, STUDENT, TEACHERS, family_of
 from students.heads import logits_of
 from teachers.load import load_model, load_tokenizer
@@ -90,6 +95,38 @@ def teacher(family: str, folder: Path, texts: list[str]) -> Path:
     getattr(transformers, f"{prefix}ForSequenceClassification")(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def test_any_other_family_teaches_its_logits(tmp_path: Path, tiny_recipe: Path, sentences) -> None:
+    folder = tmp_path / "teacher"
+    tokenizer = tokenizer_of("electra", sentences[0])
+    config = ConvBertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        embedding_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        pad_token_id=tokenizer.pad_token_id,
+        id2label={0: "positive", 1: "negative"},
+        label2id={"positive": 0, "negative": 1},
+    )
+    ConvBertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+    recipe |= {"track": {}, "teacher": {"model": str(folder)}}
+    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    with pytest.raises(UserError, match="embedding, attention, hidden: only the logits") as caught:
+        load_recipe(tiny_recipe)
+    assert "\n" not in str(caught.value)
+    del recipe["stages"][0]
+    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    results = run(load_recipe(tiny_recipe), tmp_path / "run")
+    rows = {row["name"]: row for row in results["models"]}
+    assert rows["teacher"]["macs"] > rows["prune"]["macs"] > 0
+    student = load_model(tmp_path / "run" / "bundle")
+    assert student.config.model_type == PRUNED + STUDENT
 
 
 @pytest.mark.timeout(900)
