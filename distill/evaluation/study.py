@@ -32,8 +32,9 @@ class TrialResult(Part):
     """The recipe's seed."""
     key: str
     """Hash of the recipe and of the files it names: a trial with another one is done again."""
-    status: Literal["done", "failed"]
-    """``failed``: see ``reason``; it is tried again by the next call."""
+    status: Literal["done", "failed", "stopped"]
+    """``failed``: see ``reason``; it is tried again by the next call. ``stopped``: a search found
+    that it is not worth finishing."""
     evaluated: bool
     """Whether it ends in the evaluation, which scores, weighs and times every model."""
     score: float | None = None
@@ -81,8 +82,10 @@ class Row(Part):
 
 
 class Chosen(Part):
-    """The run that predictions come from, of a study of one variant on one task."""
+    """The run that predictions come from, of a study of one variant on one task, or a search."""
 
+    variant: str = ""
+    """Its variant, of a search: the best on the validation rows within the limits."""
     seed: int
     """Its seed: the one whose final model is best on the validation rows, the first of equals."""
     seeds: int

@@ -17,8 +17,15 @@ class Strategy(Protocol):
     def next(self) -> Trial | None:
         """A trial to begin now; ``None``: not before one of those that are running has ended."""
 
+    @property
+    def left(self) -> int:
+        """How many trials may still be begun, about."""
+
     def ended(self, trial: Trial, result: TrialResult) -> None:
         """A trial is over, with its score or as failed."""
+
+    def stops(self, trial: Trial) -> bool:
+        """Whether a trial that runs is not worth finishing."""
 
 
 class Grid:
@@ -29,22 +36,41 @@ class Grid:
     Args:
         trials: what is run, in the order of preference.
         folder: the study's.
+
+    Attributes:
+        waiting: those that are not begun.
     """
 
     def __init__(self, trials: Sequence[Trial], folder: Path) -> None:
-        self._waiting, self._folder = list(trials), folder
-        self._keys = {trial.folder: stage_keys(trial) for trial in trials}
+        self.waiting: list[Trial] = []
+        self._folder = folder
+        self._keys: dict[str, list[str]] = {}
         self._running: list[Trial] = []
         self._there: set[str] = set()
+        self.add(trials)
+
+    def add(self, trials: Sequence[Trial]) -> None:
+        """Add trials behind those that wait."""
+        self.waiting += trials
+        self._keys |= {trial.folder: stage_keys(trial) for trial in trials}
+
+    @property
+    def left(self) -> int:
+        """How many wait."""
+        return len(self.waiting)
+
+    def stops(self, trial: Trial) -> bool:
+        """Never."""
+        return False
 
     def next(self) -> Trial | None:
         """The first trial whose stages nobody is about to do."""
         for trial in self._running:
             self._note(trial)
         coming = {key for trial in self._running for key in self._keys[trial.folder]}
-        for trial in self._waiting:
+        for trial in self.waiting:
             if (coming - self._there).isdisjoint(self._keys[trial.folder]):
-                self._waiting.remove(trial)
+                self.waiting.remove(trial)
                 self._running.append(trial)
                 return trial
         return None

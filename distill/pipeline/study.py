@@ -22,7 +22,7 @@ from typing import Any
 from distill.evaluation.machine import physical_cores
 from distill.evaluation.study import StudyResults
 from distill.pipeline.environment import logged
-from distill.pipeline.strategy import Grid, Strategy, stage_keys
+from distill.pipeline.strategy import Grid, Strategy
 from distill.pipeline.study_record import StudyRecord
 from distill.pipeline.trial import as_line
 from distill.recipe.study import LoadedStudy
@@ -81,11 +81,19 @@ def run_study(
         )
         for name, why in loaded.skipped.items():
             logger.info("%s: skipped: %s", name, why)
+        strategy: Strategy = (grid := Grid(todo, folder))
+        if loaded.config.search is not None:
+            # Heavy: NNI.
+            from distill.pipeline.search import Searched
+
+            strategy = Searched(loaded, loaded.config.search, grid, folder, record.get)
         results = record.save()
-        if todo:
-            keys = {trial.folder: stage_keys(trial) for trial in loaded.trials}
-            pool = _Pool(record, Grid(todo, folder), jobs, len(todo))
-            pool.run(after=lambda: None if keep_models else record.remove_weights(keys))
+        if strategy.left:
+            # What a search proposes later may share any stage with what is done.
+            tidy = not keep_models and loaded.config.search is None
+            _Pool(record, strategy, jobs).run(after=record.remove_weights if tidy else lambda: None)
+            if not keep_models:
+                record.remove_weights()
             results = record.save()
     return results
 
@@ -106,8 +114,8 @@ def default_jobs(trials: Sequence[Trial]) -> int:
 class _Pool:
     """Worker processes, and what each of them is doing."""
 
-    def __init__(self, record: StudyRecord, strategy: Strategy, jobs: int, total: int) -> None:
-        self._record, self._strategy, self._jobs, self._total = record, strategy, jobs, total
+    def __init__(self, record: StudyRecord, strategy: Strategy, jobs: int) -> None:
+        self._record, self._strategy, self._jobs = record, strategy, jobs
         self._threads = max(1, physical_cores() // jobs)
         self._workers: list[_Worker] = []
         self._selector = selectors.DefaultSelector()
@@ -123,6 +131,8 @@ class _Pool:
                     for ready, _ in self._selector.select(0.5):
                         self._take(ready.data)
                         after()
+                    for worker in busy:
+                        worker.stop_if(self._strategy.stops)
                     self._begin()
                     board.show([self._whole(), *(f"  {worker.line()}" for worker in busy)])
         except BaseException:
@@ -139,7 +149,8 @@ class _Pool:
             idle = [worker for worker in self._workers if worker.trial is None]
             worker = idle[0] if idle else self._new_worker()
             self._begun += 1
-            logger.info("trial %d of %d: %s", self._begun, self._total, trial.name)
+            total = self._begun + self._strategy.left
+            logger.info("trial %d of %d: %s", self._begun, total, trial.name)
             recipe, folder = trial.recipe, self._record.folder
             if self._jobs > 1 and recipe.trainer.threads is None:
                 trainer = recipe.trainer.model_copy(update={"threads": self._threads})
@@ -169,7 +180,9 @@ class _Pool:
         result = self._record.add(trial, outcome)
         self._strategy.ended(trial, result)
         self._done += 1
-        if result.status == "failed":
+        if result.status == "stopped":
+            logger.info("%s: stopped early; %s", trial.name, self._whole())
+        elif result.status == "failed":
             logger.warning("%s: failed: %s", trial.name, result.reason)
         else:
             text = "" if result.score is None else f"{result.score:.4f} "
@@ -180,9 +193,10 @@ class _Pool:
     def _whole(self) -> str:
         """One line about all trials."""
         gone = time.monotonic() - self._start
-        left = gone / self._done * (self._total - self._done) if self._done else None
+        total = self._begun + self._strategy.left
+        left = gone / self._done * (total - self._done) if self._done else None
         text = "" if left is None else f", about {clock(left)} left"
-        return f"{self._done} of {self._total} trials done, {clock(gone)} gone{text}"
+        return f"{self._done} of {total} trials done, {clock(gone)} gone{text}"
 
     def _stop(self) -> None:
         """Let every worker stop with a checkpoint; end those that take too long."""
@@ -217,6 +231,8 @@ class _Worker:
         )
         self.trial: Trial | None = None
         self._run = Path()
+        self._stopped = False
+        self._begun = 0.0
 
     @property
     def answers(self) -> Any:
@@ -225,7 +241,7 @@ class _Worker:
 
     def give(self, trial: Trial, run: Path, line: str) -> None:
         """Have a trial done."""
-        self.trial, self._run = trial, run
+        self.trial, self._run, self._begun = trial, run, time.monotonic()
         with suppress(OSError):  # it has died, which its closed output shows
             self._stdin.write(line + "\n")
             self._stdin.flush()
@@ -243,9 +259,17 @@ class _Worker:
             return f"{name}: {lines[-1] if lines else 'starting'}"
         return f"{name}: starting"
 
+    def stop_if(self, stops: Callable[[Trial], bool]) -> None:
+        """End the trial where it is not worth finishing; its process ends with it."""
+        if self.trial is not None and not self._stopped and stops(self.trial):
+            self._stopped = True
+            self.process.send_signal(signal.SIGINT)
+
     def death(self) -> dict[str, Any]:
         """The outcome of a trial whose process is gone."""
         code = self.process.wait()
+        if self._stopped:
+            return {"stopped": True, "seconds": round(time.monotonic() - self._begun, 1)}
         how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
         hint = "; is memory short? --jobs takes fewer" if code == -signal.SIGKILL else ""
         reason = f"its process {how}{hint}; its last lines are in {self._run / 'log.txt'}"

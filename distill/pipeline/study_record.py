@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from distill.evaluation.limits import trial_value
 from distill.evaluation.over_seeds import model_table
 from distill.evaluation.results import Results, read_results
 from distill.evaluation.study import (
@@ -19,8 +21,9 @@ from distill.evaluation.study import (
     read_study,
     write_study,
 )
+from distill.pipeline.strategy import stage_keys
 from distill.recipe.loader import resolved
-from distill.recipe.schema import Recipe
+from distill.recipe.schema import Limits, Recipe
 from distill.recipe.study import LoadedStudy
 from distill.recipe.trial import Trial
 from distill.system import digest
@@ -48,11 +51,16 @@ class StudyRecord:
             )
         self._found = {trial.folder: trial for trial in (before.trials if before else [])}
         self._files: dict[str, str | None] = {}
-        self._keys = {trial.folder: self._key(trial) for trial in loaded.trials}
+        self._keys: dict[str, str] = {}
         self._machine = before.machine if before else {}
 
     def _key(self, trial: Trial) -> str:
         """Hash of a trial's recipe and of the files that it names."""
+        if trial.folder not in self._keys:
+            self._keys[trial.folder] = self._computed_key(trial)
+        return self._keys[trial.folder]
+
+    def _computed_key(self, trial: Trial) -> str:
         left_out = ("name", "description", "track")
         content = {k: v for k, v in resolved(trial.recipe).items() if k not in left_out}
         files = {name: self._digest(name) for name in _files(trial.recipe)}
@@ -68,7 +76,7 @@ class StudyRecord:
     def get(self, trial: Trial) -> TrialResult | None:
         """A trial's result, unless its recipe has changed since."""
         found = self._found.get(trial.folder)
-        return found if found is not None and found.key == self._keys[trial.folder] else None
+        return found if found is not None and found.key == self._key(trial) else None
 
     def is_done(self, trial: Trial) -> bool:
         """Whether a trial has its score."""
@@ -84,16 +92,25 @@ class StudyRecord:
             outcome: see :mod:`distill.pipeline.trial`.
         """
         facts = outcome.get("facts", {})
+        status: Literal["done", "failed", "stopped"] = "done"
+        if "failed" in outcome:
+            status = "failed"
+        elif "stopped" in outcome:
+            status = "stopped"
+        score = facts.get("score")
+        if status == "stopped":
+            seen = validation_scores(self.folder / trial.folder, trial)
+            score = max(seen, default=None)
         self._found[trial.folder] = TrialResult(
             variant=trial.variant,
             task=trial.task,
             seed=trial.seed,
-            key=self._keys[trial.folder],
-            status="failed" if "failed" in outcome else "done",
+            key=self._key(trial),
+            status=status,
             evaluated=trial.evaluates,
-            score=facts.get("score"),
+            score=score,
             scores=facts.get("scores", {}),
-            validation=facts.get("score"),
+            validation=score,
             seconds=outcome["seconds"],
             reason=outcome.get("failed", ""),
             folder=trial.folder,
@@ -128,6 +145,9 @@ class StudyRecord:
             trials=[result for trial in trials if (result := self.get(trial))],
         )
         results = gathered(self.folder, results)
+        if config.search is not None:
+            best = _best(results, config.search.limits, self.folder)
+            results = results.model_copy(update={"chosen": best})
         write_study(self.folder, results)
         return results
 
@@ -141,15 +161,13 @@ class StudyRecord:
             examples_by_seed=any(_draws_examples(trial) for trial in here),
         )
 
-    def remove_weights(self, keys: Mapping[str, list[str]]) -> None:
+    def remove_weights(self) -> None:
         """Remove the models of finished trials that no other trial can take over any more.
 
         Those of teachers stay, and everything of trials that were evaluated.
-
-        Args:
-            keys: those of every trial's stages; see :func:`distill.pipeline.strategy.stage_keys`.
         """
         trials = self.loaded.trials
+        keys = {trial.folder: stage_keys(trial) for trial in trials}
         needed = {key for t in trials if not self.is_done(t) for key in keys[t.folder]}
         for trial in trials:
             if trial.evaluates or not self.is_done(trial):
@@ -158,6 +176,23 @@ class StudyRecord:
                 if stage.kind != "teacher" and key not in needed:
                     model = self.folder / trial.folder / stage.folder / "model"
                     shutil.rmtree(model, ignore_errors=True)
+
+
+def validation_scores(run: Path, trial: Trial) -> list[float]:
+    """The validation scores so far of the last training that a trial does."""
+    kinds = ("teacher", "baseline", "distill")
+    trained = [stage.name for stage in trial.planned() if stage.kind in kinds]
+    metric = f"validation/{trial.recipe.task.metric}"
+    try:
+        with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except OSError:
+        return []
+    return [
+        float(row["value"])
+        for row in rows
+        if trained and row["stage"] == trained[-1] and row["metric"] == metric and row["value"]
+    ]
 
 
 def _draws_examples(trial: Trial) -> bool:
@@ -203,6 +238,24 @@ def _chosen(results: StudyResults) -> Chosen | None:
     # max takes the first of equal ones.
     best = max(trials, key=lambda trial: (trial.validation is not None, trial.validation or 0.0))
     return Chosen(
+        seed=best.seed,
+        seeds=len(trials),
+        folder=best.folder,
+        metric=results.tasks[0].metric,
+        validation=best.validation,
+    )
+
+
+def _best(results: StudyResults, limits: Limits | None, folder: Path) -> Chosen | None:
+    """The best trial of a search that was evaluated and keeps the limits, if there is one."""
+    trials = [trial for trial in results.trials if trial.evaluated and trial.status == "done"]
+    values = [(trial_value(limits, folder, trial), trial) for trial in trials]
+    kept = [(value, trial) for value, trial in values if value == trial.validation]
+    if not kept or len(results.tasks) > 1:
+        return None
+    _, best = max(kept, key=lambda pair: pair[0])
+    return Chosen(
+        variant=best.variant,
         seed=best.seed,
         seeds=len(trials),
         folder=best.folder,

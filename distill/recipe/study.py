@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,11 +32,13 @@ from distill.recipe.plan import plan_stages
 from distill.recipe.schema import (
     EvaluateStage,
     Recipe,
+    Search,
     Study,
     StudyTask,
     StudyVariant,
     study_schema,
 )
+from distill.recipe.search_space import Values, misplaced, probes, settings_of, title_of
 from distill.recipe.trial import Trial
 from distill.recipe.yaml_lines import Loc, Value, one_line, read
 from distill.system.errors import Fault, RecipeError, quoted
@@ -46,21 +48,40 @@ _FOLDERS = "folders."
 _OPEN = re.compile(r"\$\{([^{}]*)\}")
 
 
-@dataclass(frozen=True)
+@dataclass
 class LoadedStudy:
     """A study and everything that it runs.
 
     Args:
-        config: what the file says.
-        trials: what is run: first the first seed of every task, then the second, ...
+        config: what the file says, and the variants that a search has added.
+        trials: what is run: first the first seed of every task, then the second, ...; then those
+            of the search.
         skipped: variants that are not run, and why.
         folders: names of the folders that were given.
+        make: makes a variant of the search from its values, with its trials.
     """
 
     config: Study
     trials: list[Trial]
     skipped: dict[str, str]
     folders: list[str]
+    make: Callable[[str, Values], tuple[StudyVariant, list[Trial]]]
+
+    def add_variant(self, name: str, values: Values) -> list[Trial]:
+        """Add a variant of the search; its trials, one for each task and seed.
+
+        Args:
+            name: what it is called.
+            values: see :mod:`distill.recipe.search_space`.
+
+        Raises:
+            RecipeError: the settings do not go together.
+        """
+        variant, trials = self.make(name, values)
+        variants = {**self.config.variants, name: variant}
+        self.config = self.config.model_copy(update={"variants": variants})
+        self.trials.extend(trials)
+        return trials
 
 
 def is_study(source: str | Path) -> bool:
@@ -132,6 +153,15 @@ def _of_recipe(source: str | Path, path: Path, overrides: Sequence[str]) -> Stud
     return config.model_copy(update={"variants": {"": StudyVariant(stage=last.name)}})
 
 
+@dataclass(frozen=True)
+class _Change:
+    """How a variant changes the recipe, as it is written; and the stage that it is scored after."""
+
+    part: Value
+    stage: str | None
+    stage_loc: Loc
+
+
 class _Reader:
     """One reading of a study."""
 
@@ -149,7 +179,7 @@ class _Reader:
         self.config = config.model_copy(
             update={
                 "tasks": config.tasks or {"": StudyTask()},
-                "variants": config.variants or {"": StudyVariant()},
+                "variants": config.variants or ({} if config.search else {"": StudyVariant()}),
             }
         )
         self.folders = {name: str(Path(p).expanduser().resolve()) for name, p in folders.items()}
@@ -158,7 +188,7 @@ class _Reader:
     def faults(self) -> Iterator[Fault]:
         """Names that stand for nothing, in the file and on the command line."""
         config = self.config
-        if config.reference not in config.variants:
+        if config.variants and config.reference not in config.variants:
             yield self._fault(("compare_to",), _unknown(config.reference, config.variants))
         for name, variant in config.variants.items():
             for index, task in enumerate(variant.tasks or []):
@@ -179,6 +209,8 @@ class _Reader:
                 yield Fault(None, None, key, _unknown(folder, config.folders))
             elif not Path(path).is_dir():
                 yield Fault(None, None, key, f"no such folder: {one_line(path, 200)}")
+        for at, message in misplaced(config.search) if config.search is not None else ():
+            yield self._fault(("search", *at), message)
 
     def load(self) -> LoadedStudy:
         """Every trial.
@@ -199,16 +231,58 @@ class _Reader:
             for variant, about in config.variants.items():
                 if variant in skipped or task not in (about.tasks or config.tasks):
                     continue
-                made = self._trials(base, variant, task)
+                made = self._trials(base, variant, task, self._written(variant))
                 for number, one in enumerate(made):
                     if isinstance(one, Trial):
                         rounds[number].append(one)
                     else:
                         found[one].append(" on ".join(part for part in (variant, task) if part))
+        search = config.search
+        if search is not None:
+            for values in probes(search):
+                for fault in self._search_trials(search, base, "trial", values)[2]:
+                    found[fault].append("")
         if found:
             raise RecipeError([_in_trials(fault, names) for fault, names in found.items()])
         trials = [trial for number in sorted(rounds) for trial in rounds[number]]
-        return LoadedStudy(config, trials, skipped, list(self.folders))
+
+        def make(name: str, values: Values) -> tuple[StudyVariant, list[Trial]]:
+            if search is None:
+                raise RecipeError([self._fault((), "there is no search")])
+            variant, made, faults = self._search_trials(search, base, name, values)
+            if faults:
+                raise RecipeError(faults)
+            return variant, made
+
+        return LoadedStudy(config, trials, skipped, list(self.folders), make)
+
+    def _search_trials(
+        self, search: Search, base: Value, name: str, values: Values
+    ) -> tuple[StudyVariant, list[Trial], list[Fault]]:
+        """A variant of the search, and its trials or what is wrong with their recipes."""
+        tree = self.tree.nearest(("search",))
+        settings = settings_of(search, tree, values)
+        change = _Change(
+            Value({"set": Value(dict(settings), tree.place)}, tree.place),
+            search.stage,
+            ("search", "stage"),
+        )
+        made = [one for task in self.config.tasks for one in self._trials(base, name, task, change)]
+        variant = StudyVariant(
+            set={key: value.plain() for key, value in settings.items()},
+            title=f"{name}: {title_of(settings)}",
+            stage=search.stage,
+        )
+        faults = list(dict.fromkeys(one for one in made if isinstance(one, Fault)))
+        if search.limits and any(isinstance(one, Trial) and not one.evaluates for one in made):
+            message = "limits are measured by the evaluation: search.stage: its name"
+            faults.append(self._fault(("search", "limits"), message))
+        return variant, [one for one in made if isinstance(one, Trial)], faults
+
+    def _written(self, variant: str) -> _Change:
+        """A variant of the file."""
+        loc: Loc = ("variants", variant)
+        return _Change(self._part(loc), self.config.variants[variant].stage, (*loc, "stage"))
 
     def _recipe(self) -> Path:
         path = recipe_file(self.path, self.config.recipe)
@@ -217,16 +291,15 @@ class _Reader:
             raise RecipeError([self._fault(("recipe",), message)])
         return path
 
-    def _trials(self, base: Value, variant: str, task: str) -> list[Trial | Fault]:
+    def _trials(self, base: Value, variant: str, task: str, change: _Change) -> list[Trial | Fault]:
         """A variant on a task: a trial for each seed, or what is wrong with its recipe."""
-        tree, faults = self._changed(copy.deepcopy(base), ("tasks", task))
+        tree, faults = self._changed(copy.deepcopy(base), self._part(("tasks", task)))
         faults += apply_overrides(tree, self.overrides)
-        tree, more = self._changed(tree, ("variants", variant))
+        tree, more = self._changed(tree, change.part)
         faults += more
         if task or variant:
             name = "-".join(part for part in (self.config.name, task, variant) if part)
-            place = self.tree.nearest(("variants", variant)).place
-            faults += apply_setting(tree, "name", Value(name, place))
+            faults += apply_setting(tree, "name", Value(name, change.part.place))
         try:
             recipe = Recipe.model_validate(tree.plain())
         except ValidationError as error:
@@ -238,7 +311,7 @@ class _Reader:
             loc: Loc = ("task", "kind")
             found.append((loc, "a study compares scores, and unlabelled text has none"))
         faults += [fault_at(tree, loc, message) for loc, message in found]
-        stage = self._scored(recipe, variant)
+        stage = self._scored(recipe, change)
         if faults or isinstance(stage, Fault):
             return [*faults, *([stage] if isinstance(stage, Fault) else [])]
         return [
@@ -252,9 +325,9 @@ class _Reader:
             return own
         return self.config.tasks[task].seeds or self.config.seeds or own
 
-    def _changed(self, tree: Value, loc: Loc) -> tuple[Value, list[Fault]]:
+    def _changed(self, tree: Value, part: Value) -> tuple[Value, list[Fault]]:
         """A recipe with a task's or a variant's changes laid over it."""
-        part = copy.deepcopy(self._part(loc))
+        part = copy.deepcopy(part)
         merged, settings = part.child("merge"), part.child("set")
         if merged is not None:
             tree = merge(tree, self._filled(merged))
@@ -286,16 +359,15 @@ class _Reader:
         """A task or a variant of the file; an empty one where the file has none."""
         return self.tree.nearest(loc) if loc[-1] else Value({}, self.tree.place)
 
-    def _scored(self, recipe: Recipe, variant: str) -> str | Fault:
-        stages = plan_stages(recipe)
-        wanted = self.config.variants[variant].stage
+    def _scored(self, recipe: Recipe, change: _Change) -> str | Fault:
+        stages, wanted = plan_stages(recipe), change.stage
         trained = [s.name for s in stages if s.kind in ("teacher", "baseline") or s.makes_student]
         if wanted is None:
             return trained[-1]
         known = [*trained, *(s.name for s in stages if s.kind == "evaluate")]
         if wanted in known:
             return wanted
-        return self._fault(("variants", variant, "stage"), _unknown(wanted, known))
+        return self._fault(change.stage_loc, _unknown(wanted, known))
 
     def _not_given(self, folder: str) -> str:
         what = self.config.folders[folder]

@@ -66,6 +66,8 @@ from distill.recipe.schema.stages import (
     Stage,
 )
 from distill.recipe.schema.study import (
+    Limits,
+    Search,
     Study,
     StudyTask,
     StudyVariant,
@@ -101,6 +103,7 @@ __all__ = [
     "LayerMapKind",
     "LayerPair",
     "LayerSearch",
+    "Limits",
     "LogitsObjective",
     "MlmObjective",
     "Name",
@@ -112,6 +115,7 @@ __all__ = [
     "QuantizeStage",
     "Recipe",
     "RelationsObjective",
+    "Search",
     "Section",
     "Share",
     "SimilarityObjective",

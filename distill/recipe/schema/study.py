@@ -1,13 +1,14 @@
-"""What a study file may say: one recipe in variants, on tasks, with several seeds."""
+"""What a study file may say: one recipe in variants, on tasks, with seeds, or searched."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StrictStr
+from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
 
 from distill.recipe.schema.recipe import Seeds
-from distill.section import Name, Section
+from distill.section import Name, PositiveInt, Section
 
 
 class StudyChange(Section):
@@ -40,6 +41,94 @@ class StudyVariant(StudyChange):
     stage compares final models, with sizes and times."""
 
 
+_Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
+_Triple = Annotated[list[float], Field(min_length=3, max_length=3)]
+_RANGES = ("choice", "uniform", "loguniform", "quniform")
+
+
+class Range(Section):
+    """The values of one setting: exactly one of ``choice`` and the three intervals.
+
+    A list in its place is a ``choice``.
+    """
+
+    choice: Annotated[list[Any], Field(min_length=1)] | None = None
+    """Any values; ``null`` removes an item of a list, such as a stage."""
+    uniform: _Pair | None = None
+    """``[low, high]``."""
+    loguniform: _Pair | None = None
+    """``[low, high]``, evenly distributed in the logarithm: learning rates."""
+    quniform: _Triple | None = None
+    """``[low, high, step]``: multiples of ``step``; whole numbers where all three are whole."""
+    when: dict[StrictStr, Any] = {}
+    """Only for trials in which these other settings of the space have these values."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [name for name in _RANGES if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of {', '.join(_RANGES)}")
+        if self.choice is None:
+            low, high, *step = getattr(self, given[0])
+            least = 0 if self.loguniform else -math.inf
+            if not (least < low < high < math.inf) or (step and not 0 < step[0] <= high - low):
+                raise ValueError(f"{given[0]}: low must be less than high, and a step fit between")
+        return self
+
+    @property
+    def kind(self) -> str:
+        """The key that is given."""
+        return next(name for name in _RANGES if getattr(self, name) is not None)
+
+    def typed(self, drawn: float) -> int | float:
+        """A drawn number as it is written into a recipe; of a choice, its place in the list."""
+        step = self.quniform
+        if self.choice is not None or (step and all(float(one).is_integer() for one in step)):
+            return round(drawn)
+        return float(f"{float(drawn):.6g}")
+
+
+def _as_range(value: Any) -> Any:
+    """A list in the place of a range is a choice."""
+    return {"choice": value} if isinstance(value, list) else value
+
+
+class Limits(Section):
+    """What a trial's final model must keep; needs ``stage`` to be the evaluate stage."""
+
+    latency_ms: Annotated[float, Field(gt=0)] | None = None
+    """Median milliseconds of one example, at most."""
+    throughput: Annotated[float, Field(gt=0)] | None = None
+    """Examples per second, at least."""
+    size_mb: Annotated[float, Field(gt=0)] | None = None
+    """Megabytes (10^6 bytes) of the model's files, at most."""
+    retention: Annotated[float, Field(gt=0)] | None = None
+    """Share of the teacher's score, at least: 0.98."""
+
+
+class Search(Section):
+    """Settings that are searched instead of listed; each trial is a variant of its own."""
+
+    space: Annotated[
+        dict[StrictStr, Annotated[Range, BeforeValidator(_as_range)]], Field(min_length=1)
+    ]
+    """Dotted settings, as in a variant's ``set``, each with its values."""
+    strategy: Literal["tpe", "evolution", "random", "grid"] = "tpe"
+    """NNI's tuner of this name: tree-structured Parzen estimator, evolution of a population, values
+    at random, or every combination."""
+    trials: PositiveInt = 20
+    """How many settings are tried, at most; a grid or a small space may have fewer."""
+    seed: StrictInt = 0
+    """Seed of the tuner's draws; those of a training have the recipe's ``seed``."""
+    stage: Name | None = None
+    """As a variant's: the stage whose score is maximised."""
+    limits: Limits | None = None
+    """A trial beyond them counts for less than every trial within, the less the further beyond."""
+    early_stop: Literal["median"] | None = None
+    """``median``: NNI's assessor ends a trial whose best validation score so far is below the
+    median of the earlier trials' means at the same evaluation; left out, none is ended."""
+
+
 class Study(Section):
     """Many variants of one recipe, on tasks and seeds, in one table."""
 
@@ -60,6 +149,8 @@ class Study(Section):
     """The table's columns; left out, the recipe's own task."""
     variants: dict[Name, StudyVariant] = {}
     """The table's rows; left out, the recipe as it is."""
+    search: Search | None = None
+    """Variants that a tuner makes, after those of the file."""
     compare_to: Name | None = None
     """The variant that differences refer to; left out, the first."""
 

@@ -1,0 +1,170 @@
+"""A study's search: variants that a tuner makes, each after what the earlier ones came to.
+
+What the tuner proposed and what it was told is kept in ``search.jsonl``, in order. A search that
+was stopped is led through it again, so it goes on as if it had never been.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from distill.evaluation.limits import FAILED, trial_value
+from distill.evaluation.study import TrialResult
+from distill.pipeline.strategy import Grid
+from distill.pipeline.study_record import validation_scores
+from distill.pipeline.tuner import MedianStop, Tuner
+from distill.recipe.schema import Search
+from distill.recipe.study import LoadedStudy
+from distill.recipe.trial import Trial
+from distill.system import digest
+from distill.system.errors import RecipeError, RunFolderError
+
+logger = logging.getLogger("distill")
+
+_EVENTS = "search.jsonl"
+_Event = dict[str, Any]
+
+
+class Searched:
+    """Trials of a grid, then those that a tuner proposes.
+
+    Args:
+        loaded: the study; variants and trials are added to it.
+        search: its search.
+        grid: the trials of the file; it lets one wait while another does a stage that both share.
+        folder: the study's.
+        known: the result of a trial that is done already, else ``None``.
+
+    Raises:
+        RunFolderError: the folder holds a search over another space.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedStudy,
+        search: Search,
+        grid: Grid,
+        folder: Path,
+        known: Callable[[Trial], TrialResult | None],
+    ) -> None:
+        self._loaded, self._search, self._grid = loaded, search, grid
+        self._folder, self._known = folder, known
+        self._tuner = Tuner(search)
+        self._median = MedianStop() if search.early_stop else None
+        #: Trials of each variant that are not over, and the values of those that are.
+        self._open: dict[str, list[Trial]] = {}
+        self._values: dict[str, list[float]] = {}
+        self._count = 0
+        self._exhausted = False
+        self._replay()
+
+    @property
+    def left(self) -> int:
+        """How many trials may still be begun, where each variant has one."""
+        return len(self._grid.waiting) + self._to_propose
+
+    @property
+    def _to_propose(self) -> int:
+        return 0 if self._exhausted else max(0, self._search.trials - self._count)
+
+    def next(self) -> Trial | None:
+        """A trial that is there already, or the first of the tuner's next variant."""
+        trial = self._grid.next()
+        while trial is None and not self._grid.waiting and self._to_propose:
+            values = self._tuner.propose(self._count)
+            if values is None:
+                self._exhausted = True
+                logger.info("search: every combination has been tried")
+                break
+            event = {"number": self._count, "values": values}
+            self._write(event)
+            trials = self._begin(event)
+            if not trials:
+                self._close({"number": event["number"], "value": FAILED})
+            self._grid.add(trials)
+            trial = self._grid.next()
+        return trial
+
+    def ended(self, trial: Trial, result: TrialResult) -> None:
+        """A trial is over; once all of its variant are, the tuner learns their mean value."""
+        self._grid.ended(trial, result)
+        if self._median is not None:
+            scores = validation_scores(self._folder / trial.folder, trial)
+            self._median.ended(trial.name, scores, whole=result.status == "done")
+        if trial.variant in self._open:
+            self._put_down(trial, result)
+
+    def stops(self, trial: Trial) -> bool:
+        """Whether a trial that runs is not worth finishing."""
+        if self._median is None or trial.variant not in self._open:
+            return False
+        return self._median.stops(trial.name, validation_scores(self._folder / trial.folder, trial))
+
+    def _put_down(self, trial: Trial, result: TrialResult) -> None:
+        trials, values = self._open[trial.variant], self._values[trial.variant]
+        trials.remove(trial)
+        values.append(trial_value(self._search.limits, self._folder, result))
+        if not trials:
+            number = int(trial.variant.removeprefix("t")) - 1
+            self._close({"number": number, "value": statistics.fmean(values)})
+
+    def _begin(self, event: _Event) -> list[Trial]:
+        """The trials of proposed values; none where they do not go together."""
+        self._count = event["number"] + 1
+        name = f"t{self._count:02d}"
+        try:
+            trials = self._loaded.add_variant(name, event["values"])
+        except RecipeError as error:
+            logger.warning("%s: left out: %s", name, str(error).splitlines()[0])
+            return []
+        self._open[name], self._values[name] = list(trials), []
+        return trials
+
+    def _close(self, event: _Event) -> None:
+        self._write(event)
+        self._learn(event)
+
+    def _learn(self, event: _Event) -> list[Trial]:
+        """Tell the tuner; the variant's trials that it need not wait for any more."""
+        self._tuner.learn(event["number"], event["value"])
+        return self._open.pop(f"t{event['number'] + 1:02d}", [])
+
+    def _replay(self) -> None:
+        """Lead the tuner through what it was asked and told before."""
+        path = self._folder / _EVENTS
+        content = self._search.model_dump(mode="json", exclude={"trials"})
+        head = {"search": digest.of_json(content)}
+        if not path.is_file():
+            self._write(head)
+            return
+        # A line that a kill has cut is the last one; what it held comes again.
+        lines = path.read_text("utf-8").rpartition("\n")[0].splitlines()
+        path.write_text("".join(f"{line}\n" for line in lines), "utf-8")
+        before, *events = [json.loads(line) for line in lines] or [head]
+        if before != head:
+            raise RunFolderError(
+                f"{self._folder}: holds a search with other settings; choose another --run-dir"
+            )
+        begun: list[Trial] = []
+        for event in events:
+            if "values" in event:
+                self._tuner.propose(event["number"])
+                begun += self._begin(event)
+            else:
+                over = self._learn(event)
+                begun = [trial for trial in begun if trial not in over]
+        for trial in begun:
+            result = self._known(trial)
+            if result is not None and result.status != "failed":
+                self._put_down(trial, result)
+            else:
+                self._grid.add([trial])
+
+    def _write(self, event: _Event) -> None:
+        with (self._folder / _EVENTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(event) + "\n")

@@ -1,0 +1,200 @@
+"""Searches: NNI's tuners propose, trials are real runs, limits are kept, a stop changes nothing."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from distill.evaluation.limits import excess
+from distill.evaluation.results import ModelRow, Ratios
+from distill.pipeline.study import run_study
+from distill.pipeline.tuner import MedianStop, Tuner
+from distill.recipe.schema import Limits, Search
+from distill.recipe.study import load_study
+from distill.system.errors import RecipeError, RunFolderError
+
+SPACE: dict[str, Any] = {
+    "stages.prediction.lr": {"loguniform": [1e-4, 1e-2]},
+    "stages.prediction.batch_size": {"quniform": [4, 16, 4]},
+    "stages.intermediate": {"choice": [None]},
+}
+
+
+@pytest.fixture
+def write(tmp_path: Path, tiny_recipe: Path):
+    """Write a study of the tiny recipe that searches."""
+
+    def study(space: object = None, keep: tuple[str, ...] = ("distill",), **search: object) -> Path:
+        recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+        recipe.pop("track", None)
+        recipe["baseline"] = False
+        recipe["stages"] = [s for s in recipe["stages"] if s["kind"] in keep]
+        tiny_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+        content = {"study": 1, "name": "found", "recipe": tiny_recipe.name}
+        content["search"] = {"space": space or SPACE, "trials": 3, **search}
+        path = tmp_path / "found.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+        return path
+
+    return study
+
+
+def peak(strategy: str) -> list[tuple[dict[str, Any], float]]:
+    """What a tuner proposes for a score with its peak at x = .3 and 'b', and the scores."""
+    space = {"x": {"uniform": [0.0, 1.0]}, "y": ["a", "b", "c"]}
+    tuner = Tuner(Search.model_validate({"space": space, "strategy": strategy, "seed": 3}))
+    found = []
+    for number in range(90):
+        values = tuner.propose(number)
+        assert values is not None
+        found.append((values, -((values["x"] - 0.3) ** 2) - (values["y"] != 1)))
+        tuner.learn(number, found[-1][1])
+    return found
+
+
+@pytest.mark.parametrize("strategy", ["tpe", "evolution"])
+def test_a_tuner_learns_and_repeats_itself(strategy):
+    assert peak(strategy) == peak(strategy)
+
+    def late(strategy: str) -> float:
+        return statistics.fmean(score for _, score in peak(strategy)[45:])
+
+    assert late(strategy) > 0.7 * late("random")
+
+
+def test_a_grid_ends():
+    space = {"a": [1, 2], "b": ["x", None]}
+    tuner = Tuner(Search.model_validate({"space": space, "strategy": "grid"}))
+    found = [tuner.propose(number) for number in range(5)]
+    assert found[4] is None
+    assert len({tuple(one.items()) for one in found[:4]}) == 4
+
+
+def test_median_stop_ends_what_stays_below():
+    median = MedianStop()
+    for number, scores in enumerate([[0.6, 0.7], [0.7, 0.8], [0.5, 0.9]]):
+        median.ended(str(number), scores, whole=True)
+    assert median.stops("low", [0.4])
+    assert not median.stops("high", [0.75])
+    assert not median.stops("new", [])
+
+
+def row(**changes: object) -> ModelRow:
+    content: dict[str, Any] = {
+        "name": "onnx-int8",
+        "stage": "export",
+        "format": "onnx-int8",
+        "score": 0.9,
+        "retention": 0.95,
+        "scores": {},
+        "parameters": 1,
+        "parameters_no_embeddings": 1,
+        "macs": 1,
+        "bytes": 8_000_000,
+        "ratios": Ratios(size=1, latency=1, throughput=1),
+        "latency_ms": {"b1_real": {"p50": 2.0, "p95": 3.0}},
+        "throughput": {"b32_real": 500},
+    }
+    return ModelRow.model_validate(content | changes)
+
+
+def test_excess_over_limits():
+    assert excess(Limits(latency_ms=2.0, size_mb=8, throughput=500, retention=0.95), row()) == 0
+    assert excess(Limits(latency_ms=1.0), row()) == pytest.approx(1.0)
+    assert excess(Limits(size_mb=4.0, throughput=1000), row()) == pytest.approx(2.0)
+    assert excess(Limits(latency_ms=1.0), row(latency_ms={})) == 1.0
+    assert excess(Limits(retention=0.9), row(retention=None)) == 1.0
+
+
+@pytest.mark.timeout(300)
+def test_a_search_runs_trials_and_goes_on(tmp_path, write, monkeypatch):
+    folder = tmp_path / "out"
+    path = write()
+    results = run_study(load_study(path), folder, jobs=1)
+    assert [trial.status for trial in results.trials] == ["done"] * 3
+    assert [one.name for one in results.variants] == ["t01", "t02", "t03"]
+    assert "lr 0.0" in results.variants[0].title
+    for trial in results.trials:
+        recipe = yaml.safe_load((folder / trial.folder / "recipe.yaml").read_text("utf-8"))
+        (stage,) = recipe["stages"]
+        assert 1e-4 <= stage["lr"] <= 1e-2
+        assert stage["batch_size"] in (4, 8, 12, 16)
+        stages = (folder / trial.folder).glob("*/stage.json")
+        assert trial.score == json.loads(max(stages).read_text("utf-8"))["score"]
+    events = (folder / "search.jsonl").read_text("utf-8")
+
+    # Nothing to do: nothing is done, and nothing is lost.
+    again = run_study(load_study(path), folder, jobs=1)
+    assert [t.model_dump() for t in again.trials] == [t.model_dump() for t in results.trials]
+    assert (folder / "search.jsonl").read_text("utf-8") == events
+
+    # As after a kill between a trial's end and the tuner's being told, in the middle of a line.
+    cut = events.splitlines(keepends=True)[:6]
+    (folder / "search.jsonl").write_text("".join(cut) + '{"numb', "utf-8")
+    run_study(load_study(path), folder, jobs=1)
+    assert (folder / "search.jsonl").read_text("utf-8") == events
+
+    # More trials go on where these ended; another space does not.
+    more = run_study(load_study(write(trials=4)), folder, jobs=1)
+    assert [trial.variant for trial in more.trials] == ["t01", "t02", "t03", "t04"]
+    with pytest.raises(RunFolderError, match="a search with other settings"):
+        run_study(load_study(write(seed=5)), folder, jobs=1)
+
+
+@pytest.mark.timeout(300)
+def test_limits_choose_among_what_keeps_them(tmp_path, write):
+    space = {"student.size": ["1x8", "2x16"], "stages.prediction": [None]}
+    path = write(
+        space,
+        keep=("distill", "evaluate"),
+        strategy="grid",
+        stage="evaluate",
+        limits={"size_mb": 1000.0},
+    )
+    loaded = load_study(path, "stages.intermediate.objectives=[{kind: logits}]")
+    results = run_study(loaded, tmp_path / "out", jobs=1)
+    assert {trial.status for trial in results.trials} == {"done"}
+    best = max(results.trials, key=lambda trial: trial.validation or 0)
+    assert results.chosen is not None
+    assert results.chosen.validation == best.validation
+    assert results.chosen.variant.startswith("t0")
+
+
+@pytest.mark.parametrize(
+    ("space", "search", "message"),
+    [
+        ({"stages.none.lr": [1e-3]}, {}, r"found\.yaml:\d+: .*nothing here is called 'none'"),
+        ({"stages.prediction.lr": {"uniform": [2, 1]}}, {}, "low must be less than high"),
+        ({"stages.prediction.lr": {"uniform": [0.1, 7.0]}}, {}, r"found\.yaml:\d+: .*lr"),
+        ({"stages.prediction.lr": {}}, {}, "give exactly one of choice, uniform"),
+        ({"stages.prediction.lr": [1e-3]}, {"limits": {"size_mb": 1}}, "measured by the evaluat"),
+        ({"stages.prediction.lr": [1e-3]}, {"stage": "nothing"}, "'nothing' is not known"),
+        ({"student.size": {"choice": ["1x8"], "when": {"seed": 1}}}, {}, "no setting of the space"),
+    ],
+)
+def test_errors_have_a_line_and_come_before_anything_is_run(write, space, search, message):
+    with pytest.raises(RecipeError, match=message):
+        load_study(write(space, **search))
+
+
+def test_conditions_leave_settings_out(write):
+    space = {
+        "stages.intermediate": {"choice": [None]},
+        "stages.prediction.schedule": ["linear", "cosine"],
+        "stages.prediction.warmup": {
+            "uniform": [0.1, 0.2],
+            "when": {"stages.prediction.schedule": "cosine"},
+        },
+    }
+    loaded = load_study(write(space))
+    key = "stages.prediction.warmup"
+    values = {"stages.intermediate": 0, "stages.prediction.schedule": 0, key: 0.15}
+    loaded.add_variant("t01", values)
+    loaded.add_variant("t02", values | {"stages.prediction.schedule": 1})
+    assert key not in loaded.config.variants["t01"].set
+    assert loaded.config.variants["t02"].set[key] == 0.15
