@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from distill.evaluation.study import StudyResults
+    from distill.recipe.schema.study import Range
     from distill.recipe.study import LoadedStudy
     from distill.recipe.trial import Trial
 
@@ -89,7 +90,7 @@ def print_results(folder: Path, results: StudyResults, *, as_json: bool) -> None
     typer.echo(f"report: {page}")
     chosen = results.chosen
     if chosen is not None and (folder / chosen.folder / "bundle").is_dir():
-        typer.echo(f"bundle: {folder / chosen.folder / 'bundle'} (best on the validation rows)")
+        typer.echo(f"bundle: {folder / chosen.folder / 'bundle'} (best on the validation examples)")
         typer.echo(f'next: distill predict {quoted(folder)} "some text"')
     elif results.trials:
         recipe = folder / results.trials[0].folder / "recipe.yaml"
@@ -103,9 +104,19 @@ def plan_lines(loaded: LoadedStudy) -> list[str]:
     rows = [["trial", "stages"]]
     for trial in loaded.trials:
         rows.append([trial.name, ", ".join(stage.name for stage in trial.planned())])
+    search = loaded.config.search
+    if search is not None:
+        rows.append([f"up to {search.trials} of the search ({search.strategy})", "over:"])
+        rows += [[f"  {key}", _range_text(one)] for key, one in search.space.items()]
     skipped = [f"skipped: {name}: {why}" for name, why in loaded.skipped.items()]
     count = f"{len(loaded.trials)} trials; stages that several of them share are done once"
     return [*align(rows), *skipped, count]
+
+
+def _range_text(one: Range) -> str:
+    values = ", ".join(map(str, getattr(one, one.kind)))
+    conditions = ", ".join(f"{key} is {value}" for key, value in one.when.items())
+    return f"{one.kind} {values}{f' (only where {conditions})' if conditions else ''}"
 
 
 def plan_object(loaded: LoadedStudy) -> dict[str, Any]:
@@ -115,7 +126,9 @@ def plan_object(loaded: LoadedStudy) -> dict[str, Any]:
         for t in loaded.trials
         if (stages := t.planned())
     ]
-    return {"name": loaded.config.name, "trials": trials, "skipped": loaded.skipped}
+    found = {"name": loaded.config.name, "trials": trials, "skipped": loaded.skipped}
+    search = loaded.config.search
+    return found | ({"search": search.model_dump(mode="json")} if search is not None else {})
 
 
 def _wanted(loaded: LoadedStudy, only: str | None, task: str | None) -> Callable[[Trial], bool]:

@@ -79,6 +79,10 @@ class Row(Part):
     """The tasks it is tried on."""
     skipped: str = ""
     """Why it is not run; empty where it is."""
+    searched: bool = False
+    """Whether a search made it."""
+    within: bool | None = None
+    """Whether its final model keeps the search's limits; ``None`` where that is not known."""
 
 
 class Chosen(Part):

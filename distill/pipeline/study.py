@@ -71,7 +71,7 @@ def run_study(
         DiskFullError: a trial found the disk full; the others were stopped.
         KeyboardInterrupt: a person stopped it; the trials under way have left checkpoints.
     """
-    jobs = jobs or default_jobs(loaded.trials)
+    jobs = jobs or default_jobs([*loaded.trials, *loaded.likely])
     folder.mkdir(parents=True, exist_ok=True)
     with RunFolder(folder).held(), logged(folder / "log.txt"):
         record = StudyRecord(loaded, folder, command)

@@ -53,6 +53,7 @@ class StudyRecord:
         self._files: dict[str, str | None] = {}
         self._keys: dict[str, str] = {}
         self._machine = before.machine if before else {}
+        self._written = set(loaded.config.variants)
 
     def _key(self, trial: Trial) -> str:
         """Hash of a trial's recipe and of the files that it names."""
@@ -138,6 +139,7 @@ class StudyRecord:
                     title=variant.title or name or config.name,
                     tasks=variant.tasks or list(config.tasks),
                     skipped=self.loaded.skipped.get(name, ""),
+                    searched=name not in self._written,
                 )
                 for name, variant in config.variants.items()
             ],
@@ -146,8 +148,7 @@ class StudyRecord:
         )
         results = gathered(self.folder, results)
         if config.search is not None:
-            best = _best(results, config.search.limits, self.folder)
-            results = results.model_copy(update={"chosen": best})
+            results = _searched(results, config.search.limits, self.folder)
         write_study(self.folder, results)
         return results
 
@@ -246,22 +247,26 @@ def _chosen(results: StudyResults) -> Chosen | None:
     )
 
 
-def _best(results: StudyResults, limits: Limits | None, folder: Path) -> Chosen | None:
-    """The best trial of a search that was evaluated and keeps the limits, if there is one."""
-    trials = [trial for trial in results.trials if trial.evaluated and trial.status == "done"]
-    values = [(trial_value(limits, folder, trial), trial) for trial in trials]
-    kept = [(value, trial) for value, trial in values if value == trial.validation]
-    if not kept or len(results.tasks) > 1:
-        return None
-    _, best = max(kept, key=lambda pair: pair[0])
-    return Chosen(
-        variant=best.variant,
-        seed=best.seed,
-        seeds=len(trials),
-        folder=best.folder,
-        metric=results.tasks[0].metric,
-        validation=best.validation,
-    )
+def _searched(results: StudyResults, limits: Limits | None, folder: Path) -> StudyResults:
+    """A search with what of it keeps the limits, and the best of that on the validation rows."""
+    done = [trial for trial in results.trials if trial.evaluated and trial.status == "done"]
+    kept = [t for t in done if trial_value(limits, folder, t) == t.validation]
+    within = {
+        trial.variant: all(t in kept for t in done if t.variant == trial.variant) for trial in done
+    }
+    variants = [row.model_copy(update={"within": within.get(row.name)}) for row in results.variants]
+    chosen = None
+    if kept and len(results.tasks) == 1:
+        best = max(kept, key=lambda trial: trial.validation or 0.0)
+        chosen = Chosen(
+            variant=best.variant,
+            seed=best.seed,
+            seeds=len(done),
+            folder=best.folder,
+            metric=results.tasks[0].metric,
+            validation=best.validation,
+        )
+    return results.model_copy(update={"variants": variants, "chosen": chosen})
 
 
 def _validation(run: Path, results: Results) -> float | None:

@@ -59,6 +59,7 @@ class LoadedStudy:
         skipped: variants that are not run, and why.
         folders: names of the folders that were given.
         make: makes a variant of the search from its values, with its trials.
+        likely: trials such as a search will make, none of which is run.
     """
 
     config: Study
@@ -66,6 +67,7 @@ class LoadedStudy:
     skipped: dict[str, str]
     folders: list[str]
     make: Callable[[str, Values], tuple[StudyVariant, list[Trial]]]
+    likely: list[Trial]
 
     def add_variant(self, name: str, values: Values) -> list[Trial]:
         """Add a variant of the search; its trials, one for each task and seed.
@@ -238,9 +240,12 @@ class _Reader:
                     else:
                         found[one].append(" on ".join(part for part in (variant, task) if part))
         search = config.search
+        likely: list[Trial] = []
         if search is not None:
             for values in probes(search):
-                for fault in self._search_trials(search, base, "trial", values)[2]:
+                _, probed, faults = self._search_trials(search, base, "trial", values)
+                likely += probed
+                for fault in faults:
                     found[fault].append("")
         if found:
             raise RecipeError([_in_trials(fault, names) for fault, names in found.items()])
@@ -254,7 +259,7 @@ class _Reader:
                 raise RecipeError(faults)
             return variant, made
 
-        return LoadedStudy(config, trials, skipped, list(self.folders), make)
+        return LoadedStudy(config, trials, skipped, list(self.folders), make, likely)
 
     def _search_trials(
         self, search: Search, base: Value, name: str, values: Values

@@ -16,10 +16,63 @@ from distill.report.table import Table, print_lines
 
 
 def tables(results: StudyResults) -> list[Table]:
-    """The table of variants, unless there is one alone, and one for each set of models."""
-    models = [_models_table(results, table) for table in results.models]
-    alone = len(results.variants) == 1 and models
-    return models if alone else [_variants_table(results), *models]
+    """The table of variants, unless there is one alone, and one for each set of models.
+
+    Of what a search made there is one table, and the models of the best.
+    """
+    shown = shown_models(results)
+    models = [_models_table(results, table) for table in shown]
+    searched = [_search_table(results)] if any(row.searched for row in results.variants) else []
+    if all(row.searched for row in results.variants) or (len(results.variants) == 1 and models):
+        return [*searched, *models]
+    return [*searched, _variants_table(results), *models]
+
+
+def shown_models(results: StudyResults) -> list[ModelTable]:
+    """The variants whose models have a table: those of the file, and the best of a search."""
+    searched = {row.name for row in results.variants if row.searched}
+    best = results.chosen.variant if results.chosen is not None else None
+    return [t for t in results.models if t.variant not in searched or t.variant == best]
+
+
+def _search_table(results: StudyResults) -> Table:
+    """What a search tried, the best first."""
+    task = results.tasks[0]
+    finals = {table.variant: table.final for table in results.models}
+    cell = next((table.cell for table in results.models if table.cell), None)
+    rows = []
+    for row in results.variants:
+        trials = [trial for trial in results.trials if trial.variant == row.name]
+        values = [t.validation for t in trials if t.validation is not None]
+        mean = sum(values) / len(values) if values else None
+        state = next((t.status for t in trials if t.status != "done"), "")
+        state = state or ("beyond limits" if row.within is False else "")
+        out = [row.title, "-" if mean is None else numbers.score(mean)]
+        if finals:
+            out += _final_cells(finals.get(row.name))
+        chosen = results.chosen is not None and results.chosen.variant == row.name
+        rows.append((row.within is not False, mean or 0.0, [*out, "best" if chosen else state]))
+    rows.sort(key=lambda one: one[:2], reverse=True)
+    header = ["trial", f"validation {task.metric}"]
+    if finals:
+        split = next(iter(results.models)).split
+        batch = f" b{split_cell(cell)[0]}" if cell else ""
+        header += [f"{split} {task.metric}", "retention", "size MB", f"p50 ms{batch}"]
+    where = f"; times at batch {split_cell(cell)[0]}, {told_length(cell)}" if cell else ""
+    text = f"what the search tried, the best first{where}"
+    marked = next((n for n, (*_, out) in enumerate(rows) if out[-1] == "best"), -1)
+    return Table([*header, ""], [out for *_, out in rows], 1, text, marked)
+
+
+def _final_cells(final: ModelSpread | None) -> list[str]:
+    if final is None:
+        return ["-"] * 4
+    return [
+        score_text(final.score),
+        share_text(final.retention),
+        numbers.megabytes(final.bytes.mean),
+        numbers.milliseconds(final.latency_ms.mean if final.latency_ms else None),
+    ]
 
 
 def _variants_table(results: StudyResults) -> Table:
@@ -193,6 +246,8 @@ def gain_text(value: Spread | None) -> str:
 
 def summary(results: StudyResults) -> str:
     """The one thing to take away: what a change costs, or what the final model keeps."""
+    if any(row.searched for row in results.variants):
+        return _searched_summary(results)
     if len(results.variants) == 1:
         return "; ".join(_kept(table.final, table.metric) for table in results.models)
     found = [
@@ -210,6 +265,20 @@ def summary(results: StudyResults) -> str:
     if (found[-1].difference or 0) > 0:
         parts.append(f"{found[-1].row.title} gains most ({change(found[-1].difference)} points)")
     return "; ".join(parts)
+
+
+def _searched_summary(results: StudyResults) -> str:
+    """What a search found."""
+    done = sum(trial.status == "done" for trial in results.trials)
+    if results.chosen is None:
+        beyond = [row for row in results.variants if row.within is False]
+        if beyond and not any(row.within for row in results.variants):
+            return f"none of {len(beyond)} trials keeps the limits; widen them, or the space"
+        return f"{done} trials; the search ends before the evaluation, so there is no bundle"
+    chosen = results.chosen
+    title = next(row.title for row in results.variants if row.name == chosen.variant)
+    score = "-" if chosen.validation is None else numbers.score(chosen.validation)
+    return f"best of {chosen.seeds}: {title}; validation {chosen.metric} {score}"
 
 
 def _kept(final: ModelSpread, metric: str) -> str:
@@ -239,7 +308,7 @@ def notes(results: StudyResults) -> list[str]:
         parts = (trial.variant, trial.task, f"seed {trial.seed}")
         name = ", ".join(part for part in parts if part)
         found.append(f"{name} failed: {' '.join(trial.reason.split())}")
-    for table in results.models:
+    for table in shown_models(results):
         found += _models_notes(table)
     if any(task.examples_by_seed for task in results.tasks):
         found.append(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from distill.evaluation.over_seeds import ModelTable
 from distill.evaluation.study import StudyResults, TrialResult, differences, lines
 from distill.report import numbers
-from distill.report.figures import COLORS, as_image, kind_of, styled
+from distill.report.figures import COLORS, as_image, frontier, kind_of, styled
 from distill.report.html import machine_facts
 from distill.report.page import render_page
 from distill.report.study import (
@@ -23,6 +23,7 @@ from distill.report.study import (
     notes,
     reference_title,
     score_text,
+    shown_models,
     summary,
 )
 from distill.report.study import tables as text_tables
@@ -42,16 +43,21 @@ def render_study(results: StudyResults) -> str:
     """The page as text."""
     lead, comparison = summary(results), difference_chart(results)
     tables = text_tables(results)
-    charts: list[Markup | None] = [None] * (len(tables) - len(results.models))
-    charts += [models_chart(table) for table in results.models]
+    shown = shown_models(results)
+    charts: list[Markup | None] = [None] * (len(tables) - len(shown))
+    charts += [models_chart(table) for table in shown]
+    searched = any(row.searched for row in results.variants)
+    if searched:
+        charts[0] = pareto_chart(results)
     return render_page(
         "study.html.j2",
         results=results,
         lead=lead[:1].upper() + lead[1:],
-        # The table of variants, where there is one, comes first; its chart has a section.
+        # Those of trials and of variants, where there are such, come first.
         tables=list(zip(tables, charts, strict=True)),
+        searched=searched,
         comparison=comparison,
-        compared=reference_title(results) if len(results.variants) > 1 else "",
+        compared=reference_title(results) if len(results.variants) > 1 and not searched else "",
         notes=notes(results),
         trials=[_trial(trial, results) for trial in results.trials],
         machine=list(machine_facts(results.machine)),
@@ -106,6 +112,43 @@ def models_chart(table: ModelTable) -> Markup:
     axes.set_xlabel(f"{table.metric} on the {table.split} examples")
     scores = "; ".join(f"{row.name} {score_text(row.score)}" for row in shown)
     return as_image(figure, f"{table.metric} over seeds: {scores}")
+
+
+@styled()
+def pareto_chart(results: StudyResults) -> Markup | None:
+    """Score against latency of every final model, its size as area, and the front.
+
+    ``None`` where nothing was timed.
+    """
+    rows = {row.name: row for row in results.variants}
+    finals = [(rows[table.variant], table.final) for table in results.models]
+    timed = [(row, one, one.latency_ms.mean) for row, one in finals if one.latency_ms is not None]
+    if not timed:
+        return None
+    figure = Figure(figsize=(9.6, 5.0), layout="constrained")
+    axes = figure.subplots()
+    largest = max(one.bytes.mean for _, one, _ in timed)
+    for row, one, latency in timed:
+        chosen = results.chosen is not None and results.chosen.variant == row.name
+        color = "baseline" if row.within is False else "export" if row.searched else "muted"
+        axes.scatter(
+            [latency], [one.score.mean], s=60 + 400 * one.bytes.mean / largest, alpha=0.6,
+            color=COLORS[color], edgecolors="black" if chosen else "white", zorder=3,
+        )  # fmt: skip
+        axes.annotate(
+            row.title.partition(":")[0], (latency, one.score.mean), ha="center", va="center",
+            fontsize=9, zorder=4,
+        )  # fmt: skip
+    front = frontier([(latency, one.score.mean) for _, one, latency in timed])
+    axes.plot(*zip(*front, strict=True), color=COLORS["muted"], linewidth=1.2, zorder=2)
+    axes.set_xlabel("median latency of the final model, ms")
+    axes.set_ylabel(f"{results.models[0].metric} on the {results.models[0].split} examples")
+    label = "; ".join(
+        f"{row.name} {score_text(one.score)} at {numbers.milliseconds(latency)} ms, "
+        f"{numbers.megabytes(one.bytes.mean)} MB"
+        for row, one, latency in timed
+    )
+    return as_image(figure, f"Score against latency: {label}")
 
 
 @styled()

@@ -16,6 +16,8 @@ from distill.pipeline.study import run_study
 from distill.pipeline.tuner import MedianStop, Tuner
 from distill.recipe.schema import Limits, Search
 from distill.recipe.study import load_study
+from distill.report.study import summary, tables
+from distill.report.study_page import render_study
 from distill.system.errors import RecipeError, RunFolderError
 
 SPACE: dict[str, Any] = {
@@ -162,7 +164,26 @@ def test_limits_choose_among_what_keeps_them(tmp_path, write):
     best = max(results.trials, key=lambda trial: trial.validation or 0)
     assert results.chosen is not None
     assert results.chosen.validation == best.validation
-    assert results.chosen.variant.startswith("t0")
+    assert results.chosen.variant == best.variant
+
+    # The best stands first in the table, in the picture, and is what the folder predicts with.
+    table, models = tables(results)
+    assert table.rows[0][0].startswith(f"{best.variant}: ")
+    assert table.rows[0][-1] == "best"
+    assert models.title.startswith(f"{best.variant}: ")
+    page = render_study(results)
+    assert "What the search tried" in page
+    assert "Score against latency: t01 " in page
+    assert summary(results).startswith(f"best of 2: {best.variant}: ")
+
+    # Beyond every limit nothing is the best.
+    path = write(space, keep=("distill", "evaluate"), strategy="grid", stage="evaluate",
+        limits={"size_mb": 0.0001})  # fmt: skip
+    loaded = load_study(path, "stages.intermediate.objectives=[{kind: logits}]")
+    results = run_study(loaded, tmp_path / "none", jobs=1)
+    assert results.chosen is None
+    assert summary(results) == "none of 2 trials keeps the limits; widen them, or the space"
+    assert [row[-1] for row in tables(results)[0].rows] == ["beyond limits"] * 2
 
 
 @pytest.mark.parametrize(
