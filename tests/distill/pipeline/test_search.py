@@ -113,6 +113,7 @@ def test_excess_over_limits():
     assert excess(Limits(retention=0.9), row(retention=None)) == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_search_runs_trials_and_goes_on(tmp_path, write, monkeypatch):
     folder = tmp_path / "out"
@@ -148,6 +149,7 @@ def test_a_search_runs_trials_and_goes_on(tmp_path, write, monkeypatch):
         run_study(load_study(write(seed=5)), folder, jobs=1)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_limits_choose_among_what_keeps_them(tmp_path, write):
     space = {"student.size": ["1x8", "2x16"], "stages.prediction": [None]}
