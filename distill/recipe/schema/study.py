@@ -110,7 +110,11 @@ class Search(Section):
     """Settings that are searched instead of listed; each trial is a variant of its own."""
 
     space: Annotated[
-        dict[StrictStr, Annotated[Range, BeforeValidator(_as_range)]], Field(min_length=1)
+        dict[
+            StrictStr,
+            Annotated[Range, BeforeValidator(_as_range, json_schema_input_type=Range | list[Any])],
+        ],
+        Field(min_length=1),
     ]
     """Dotted settings, as in a variant's ``set``, each with its values."""
     strategy: Literal["tpe", "evolution", "random", "grid"] = "tpe"
