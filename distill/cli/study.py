@@ -109,7 +109,8 @@ def plan_lines(loaded: LoadedStudy) -> list[str]:
         rows.append([f"up to {search.trials} of the search ({search.strategy})", "over:"])
         rows += [[f"  {key}", _range_text(one)] for key, one in search.space.items()]
     skipped = [f"skipped: {name}: {why}" for name, why in loaded.skipped.items()]
-    count = f"{len(loaded.trials) + (search.trials if search else 0)} trials; stages that several of them share are done once"
+    trials = len(loaded.trials) + (search.trials if search else 0)
+    count = f"{trials} trials; stages that several of them share are done once"
     return [*align(rows), *skipped, count]
 
 

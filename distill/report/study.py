@@ -58,7 +58,7 @@ def _search_table(results: StudyResults) -> Table:
         split = next(iter(results.models)).split
         batch = f" b{split_cell(cell)[0]}" if cell else ""
         header += [f"{split} {task.metric}", "retention", "size MB", f"p50 ms{batch}"]
-    where = f"; times at batch {split_cell(cell)[0]}, {told_length(cell)}" if cell else ""
+    where = f"; times at batch {split_cell(cell)[0]}, {describe_length(cell)}" if cell else ""
     text = f"what the search tried, the best first{where}"
     marked = next((n for n, (*_, out) in enumerate(rows) if out[-1] == "best"), -1)
     return Table([*header, ""], [out for *_, out in rows], 1, text, marked)
