@@ -11,7 +11,8 @@ import yaml
 from distill import load_recipe, run
 from distill.cli.main import main
 from distill.evaluation.error_analysis import read_predictions
-from distill.report.table import cells
+from distill.evaluation.results import Results
+from distill.report.table import models_table
 
 
 @pytest.fixture
@@ -50,7 +51,12 @@ def test_every_model_is_scored_on_further_rows_and_nothing_hangs_on_them(tmp_pat
         total = sum(row["more_scores"][name]["accuracy"] for name in ("up", "down"))
         assert total == pytest.approx(1)
         assert row["score"] == row["more_scores"]["up"]["accuracy"]
-    assert cells(results).header[2:6] == ["accuracy", "±95 %", "up accuracy", "down accuracy"]
+    assert models_table(Results.model_validate(results)).header[2:6] == [
+        "accuracy",
+        "±95 %",
+        "up accuracy",
+        "down accuracy",
+    ]
     assert "down accuracy" in (more / "report.html").read_text("utf-8")
     # Neither further rows nor test rows chose a checkpoint or a weight.
     for stage in ("01-teacher", "02-prediction"):
