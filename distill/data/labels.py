@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -164,13 +165,21 @@ def label_names(
 
 
 def _check_spelling(names: Sequence[str], table: Table) -> None:
-    """Refuse names that spell one integer twice: they would be learned as two labels."""
-    spelled: dict[float, str] = {}
+    """Refuse names that a person reads as one: they would be learned as two labels."""
+    spelled: dict[float | str, str] = {}
     for name in names:
-        if looks_like_integer(name):
-            other = spelled.setdefault(float(name), name)
-            if other != name:
-                raise DataError(
-                    f"{table.place}: the labels '{other}' and '{name}' are one integer, written in "
-                    "two ways; write them alike, or name both in task.labels"
-                )
+        number = looks_like_integer(name)
+        alike = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        other = spelled.setdefault(float(name) if number else alike, name)
+        if other != name:
+            shown = f"the labels {_shown(other)} and {_shown(name)}"
+            why = "are one integer, written in two ways" if number else "read as one"
+            raise DataError(
+                f"{table.place}: {shown} {why}; write them alike, or name both in task.labels"
+            )
+
+
+def _shown(name: str) -> str:
+    """A label in quotes; characters that look like others as their code points."""
+    plain = unicodedata.is_normalized("NFKC", name) and name.isprintable()
+    return f"'{name}'" if plain else ascii(name)

@@ -208,6 +208,20 @@ def test_names_come_back_from_their_integers(labels):
             "alike, or name both in task.labels",
         ),
         (
+            ["Yes", "yes", "no"],
+            None,
+            None,
+            "t.csv: the labels 'Yes' and 'yes' read as one; write them alike, or name both in "
+            "task.labels",
+        ),
+        (
+            ["caf\u00e9", "cafe\u0301"],
+            None,
+            None,
+            "t.csv: the labels 'cafe\\u0301' and 'café' read as one; write them alike, or name "
+            "both in task.labels",
+        ),
+        (
             [f"{n} of many" for n in range(60)],
             None,
             None,
