@@ -6,20 +6,19 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from distill.data.array_store import ArrayWriter, open_store
 from distill.data.sources import docstrings, movie_reviews
 from distill.data.sources.table import Table
 from distill.recipe.schema import BUILTIN, BUILTIN_COLUMNS, DataConfig
 from distill.system import digest
-from distill.system.atomic import new_folder, write_json
-from distill.system.cache import cache_folder
 from distill.system.errors import DataError, listed, nearest
 
 logger = logging.getLogger("distill")
 
-_ROWS, _FACTS = "rows.jsonl", "rows.json"
 _ROLES = ("train", "validation", "test")
 
 #: Split, text, label (docstrings: or a list of labels).
@@ -98,54 +97,25 @@ def docstring_rows(*, several: bool = False) -> list[Row]:
     made_of: dict[str, Any] = {"version": docstrings.VERSION, "libraries": libraries}
     if several:
         made_of["several"] = True
-    folder = cache_folder() / "builtin" / f"docstrings-{digest.of_json(made_of)[:16]}"
-    kept = _kept(folder)
-    if kept is not None:
-        return kept
-    if folder.exists():
-        logger.info("docstrings: the cached rows in %s are damaged; made anew", folder)
-    rows = docstrings.gather(several=True) if several else docstrings.gather()
-    _keep(folder, rows, made_of)
-    splits = Counter(row[0] for row in rows)
-    logger.info(
-        "docstrings: %s rows of %d libraries (%s)",
-        f"{len(rows):,}",
-        len(libraries),
-        ", ".join(f"{role} {splits[role]:,}" for role in _ROLES),
-    )
-    return rows
 
+    def fill(writer: ArrayWriter) -> dict[str, Any]:
+        rows = docstrings.gather(several=True) if several else docstrings.gather()
+        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        writer.append(rows=np.frombuffer(lines.encode(), dtype=np.uint8))
+        splits = Counter(row[0] for row in rows)
+        logger.info(
+            "docstrings: %s rows of %d libraries (%s)",
+            f"{len(rows):,}",
+            len(libraries),
+            ", ".join(f"{role} {splits[role]:,}" for role in _ROLES),
+        )
+        counts = Counter(f"{_named(row[-1])} {row[0]}" for row in rows)
+        return {"made_of": made_of, "rows": dict(sorted(counts.items()))}
 
-def _keep(folder: Path, rows: list[Row], made_of: dict[str, Any]) -> None:
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    facts = {
-        "made_of": made_of,
-        "rows": dict(sorted(Counter(f"{_named(row[-1])} {row[0]}" for row in rows).items())),
-    }
-    try:
-        with new_folder(folder) as new:
-            (new / _ROWS).write_text(lines, encoding="utf-8")
-            write_json(new / _FACTS, {**facts, "sha256": digest.of_file(new / _ROWS)})
-    except OSError as error:
-        if _kept(folder) is not None:  # another process put the same rows there first
-            return
-        raise DataError(
-            f"cannot write to the cache {folder.parent}: {error.strerror}; free some space there "
-            "or set DISTILL_CACHE to another folder"
-        ) from error
+    key = digest.of_json(made_of)
+    store = open_store("builtin", key, {"rows": "uint8"}, name="docstrings", fill=fill)
+    return [tuple(json.loads(line)) for line in store["rows"].tobytes().splitlines()]
 
 
 def _named(label: str | list[str]) -> str:
     return label if isinstance(label, str) else "+".join(label)
-
-
-def _kept(folder: Path) -> list[Row] | None:
-    """The rows in the cache, or ``None`` where there are none or they are damaged."""
-    try:
-        facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        if facts["sha256"] != digest.of_file(folder / _ROWS):
-            return None
-        with (folder / _ROWS).open(encoding="utf-8") as file:
-            return [tuple(row) for row in map(json.loads, file)]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -34,7 +34,7 @@ def few(monkeypatch):
 
 def rows_file(cache):
     (folder,) = (cache / "builtin").iterdir()
-    return folder / "rows.jsonl"
+    return folder / "rows"
 
 
 def test_splits_and_labels(few):
@@ -75,7 +75,7 @@ def test_damaged_cache_is_made_anew_and_said(few, cache, caplog):
     path.write_bytes(path.read_bytes()[:-5])
     with caplog.at_level(logging.INFO, logger="distill"):
         assert builtin.docstring_rows() == ROWS
-    assert "damaged; made anew" in caplog.text
+    assert "damaged (rows); made anew" in caplog.text
     assert few == [1, 1]
 
 
