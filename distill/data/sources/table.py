@@ -149,13 +149,20 @@ def id_faults(table: Table, column: str) -> dict[int, str]:
     Raises:
         DataError: no such column.
     """
-    first: dict[Any, int] = {}
+    values = table.column(column, "data.columns.id")
     found = {}
-    for row, value in enumerate(table.column(column, "data.columns.id")):
+    # Hashes stand for the ids: a set of ids would be large.
+    keys = np.zeros(len(values), dtype=np.int64)
+    for row, value in enumerate(values):
         if value is None or value == "" or value != value:
             found[row] = f"the id is missing in column '{column}'"
         elif not isinstance(value, str | int | float):
             found[row] = f"the id is {type(value).__name__}; a name or a number is expected"
-        elif (before := first.setdefault(value, row)) != row:
-            found[row] = f"the id {value!r} stands twice, first at {table.at(before)}"
+        else:
+            keys[row] = hash(value)
+    hashes, counts = np.unique(keys, return_counts=True)
+    first: dict[Any, int] = {}
+    for row in np.flatnonzero(np.isin(keys, hashes[counts > 1])).tolist():
+        if row not in found and (before := first.setdefault(values[row], row)) != row:
+            found[row] = f"the id {values[row]!r} stands twice, first at {table.at(before)}"
     return found
