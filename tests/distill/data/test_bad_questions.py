@@ -36,7 +36,10 @@ def answer(text: str, start: Any) -> list[dict[str, Any]]:
 
 #: What is wrong, and what is said of it; ``None`` leaves the field out.
 FAULTS: list[tuple[dict[str, Any], str]] = [
-    ({"answers": answer("France", 14)}, "does not stand at character 14, where ' Franc' is; it"),
+    (
+        {"answers": answer("France", 14)},
+        "does not stand at character 14, where ' Franc' is; it stands at 15",
+    ),
     ({"answers": answer("Spain", 0)}, "where 'Norma' is; the context does not hold it"),
     ({"answers": answer("", 3)}, "an answer's text is ''; it must say something"),
     ({"answers": answer("France", "15")}, "answer_start is '15'; the number of the answer's first"),

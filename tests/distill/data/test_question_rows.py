@@ -62,28 +62,16 @@ def test_ids_tell_questions_apart():
     one = {"text": ["Europe"], "answer_start": [40]}
     assert read([one] * 2, rows=2).ids == ["0", "1"]
     assert read([one] * 2, rows=2, id=["a", 7]).ids == ["a", "7"]
-    with pytest.raises(DataError, match=r"jsonl:2: the id .a. stands twice, first at dev.jsonl:1"):
-        read([one] * 2, rows=2, id=["a", "a"])
-    with pytest.raises(DataError, match=r"dev.jsonl:2: the id is missing in column 'id'"):
-        read([one] * 2, rows=2, id=["a", None])
 
 
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
-        (None, "dev.jsonl:1: answers are missing"),
         (7, "answers are 7; write"),
         (["France"], r"answers are \['France'\]; write"),
         ({"text": ["France"], "answer_start": []}, "1 texts of answers, but 0 answer_start"),
-        ({"text": [""], "answer_start": [0]}, "an answer's text is ''; it must say something"),
         ({"text": [None], "answer_start": [0]}, "an answer's text is None"),
-        ({"text": ["France"], "answer_start": ["15"]}, "answer_start is '15'; the number"),
         ({"text": ["France"], "answer_start": [True]}, "answer_start is True; the number"),
-        (
-            {"text": ["France"], "answer_start": [14]},
-            "'France' does not stand at character 14, where ' Franc' is; it stands at 15",
-        ),
-        ({"text": ["Spain"], "answer_start": [3]}, "is; the context does not hold it"),
         ({"text": ["Spain"], "answer_start": [99]}, "character 99, where nothing is"),
         ({"text": ["France"], "answer_start": [-1]}, "character -1, where nothing is; it stands"),
     ],

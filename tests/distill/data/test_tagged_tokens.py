@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
 from distill.data.batches import make_collate
 from distill.system.errors import DataError
-from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit, tag_tokens, tagged
+from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit, join, tag_tokens, tagged
 from distill.text.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
@@ -66,8 +68,7 @@ def test_bioes_ends_where_the_last_unit_does(tokenizer: Any) -> None:
 
 def test_long_rows_are_windows_and_nothing_is_lost(tokenizer: Any) -> None:
     long = " ".join(f"{word}/O" for word in ["good", "film"] * 20) + " Ann/B-person Lee/I-person"
-    given = split("Ann/B-person", long, stride=4)
-    rows = tag_tokens(given, tokenizer, max_length=16)
+    rows = tag_tokens(split("Ann/B-person", long, stride=4), tokenizer, max_length=16)
     assert rows.rows.tolist() == [0, 1, 1, 1, 1]
     assert [rows[index]["alone"] for index in range(5)] == [True, False, False, False, False]
     words = [pair for window in labelled(rows, tokenizer)[1:] for pair in window]
@@ -123,3 +124,42 @@ def test_limits_that_cannot_be(
 ) -> None:
     with pytest.raises(DataError, match=what):
         tag_tokens(split("Ann/B-person", stride=stride), tokenizer, max_length=max_length)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["in", "New", "York", "."], "in New York ."),
+        (["北", "京", "是"], "北京是"),
+        (["我", "爱", "BERT", "模型"], "我爱 BERT 模型"),
+        (["שלום", "עולם"], "שלום עולם"),
+        (["🎉", "👍🏽"], "🎉 👍🏽"),
+        (["한국", "서울"], "한국 서울"),
+    ],
+)
+def test_words_are_joined_as_they_are_written(words: list[str], text: str) -> None:
+    assert join(words)[0] == text
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.text(min_size=1), max_size=8))
+def test_each_word_stands_where_it_is_said_to(words: list[str]) -> None:
+    text, starts, ends = join(words)
+    found = [text[start:end] for start, end in zip(starts, ends, strict=True)]
+    assert found == words
+
+
+def test_entities_are_told_in_characters() -> None:
+    rows = split("Ann/B-person Lee/I-person in/O Rome/B-place")
+    assert rows.texts == ["Ann Lee in Rome"]
+    assert rows.entities(0) == [(0, 0, 7), (1, 11, 15)]
+
+
+def test_digests_tell_rows_apart() -> None:
+    one = split("Ann/B-person sings/O")
+    assert one.digest() == one.renamed("validation").digest()
+    assert one.digest() != split("Ann/B-place sings/O").digest()
+    assert one.text_digest == split("Ann/B-place sings/O").text_digest
+    assert one.text_digest != split("Ann/B-person", "sings/O").text_digest
+    assert one.take([0]).digest() == one.digest()
+    assert len(one.take([0, 0])) == 2

@@ -45,12 +45,9 @@ WRITERS = {"csv": csv_of, "tsv": tsv_of, "jsonl": jsonl_of}
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-@pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize("bom", [False, True])
-def test_text_files_read_the_same(tmp_path, kind, packed, bom):
-    content = WRITERS[kind](ROWS).encode("utf-8-sig" if bom else "utf-8")
-    path = tmp_path / f"train.{kind}{'.gz' if packed else ''}"
-    path.write_bytes(gzip.compress(content) if packed else content)
+def test_text_files_read_the_same(tmp_path, kind):
+    path = tmp_path / f"train.{kind}"
+    path.write_text(WRITERS[kind](ROWS), "utf-8")
     table = read(path)["train"]
     assert list(zip(table.columns["text"], table.columns["label"], strict=True)) == ROWS
     assert list(table.available) == WANTED
@@ -273,7 +270,6 @@ def test_every_path_is_looked_up_before_any_is_read(tmp_path, monkeypatch):
     ("name", "what"),
     [
         ("t.txt", "unknown kind of file '.txt'"),
-        ("t.xml", "unknown kind of file '.xml'"),
         ("t.txt.gz", "unknown kind of file '.txt.gz'"),
         ("train", "a file name without an ending"),
     ],
