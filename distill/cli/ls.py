@@ -1,4 +1,4 @@
-"""``distill ls``: the recipes that come along."""
+"""``distill ls``: the built-in recipes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from distill.report.numbers import align
 def ls(
     as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
 ) -> None:
-    """List the recipes and studies that come along: name, task, student, what each is for.
+    """List the built-in recipes and studies: name, task, student, what each is for.
 
     Example:
       distill ls

@@ -28,7 +28,7 @@ from distill.system.messages import set_up_messages, take_down_messages
 #: Every command and its line in ``distill --help``; each is a function of that name in
 #: ``distill/cli/<name>.py``.
 COMMANDS: dict[str, str] = {
-    "ls": "List the recipes and studies that come along.",
+    "ls": "List the built-in recipes and studies.",
     "show": "Print a recipe with everything filled in.",
     "validate": "Check a recipe and print every error at once.",
     "schema": "Print the JSON schema of a recipe, or of a study.",

@@ -1,4 +1,4 @@
-"""The recipes and studies that come along, found by name."""
+"""The built-in recipes and studies, found by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SUFFIXES = (".yaml", ".yml")
 
 @cache
 def folder() -> Path:
-    """The folder of the recipes that come along."""
+    """The folder of the built-in recipes."""
     spec = find_spec("recipes")
     locations = list(spec.submodule_search_locations or []) if spec else []
     if not locations:
@@ -31,7 +31,7 @@ def names() -> list[str]:
 
 
 def find(source: str | Path) -> Path:
-    """The file of a recipe or study: a path, or the name of one that comes along.
+    """The file of a recipe or study: a path, or the name of a built-in one.
 
     What ends in ``.yaml`` or is an existing file is a path; anything else is a name.
 

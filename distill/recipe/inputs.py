@@ -126,7 +126,7 @@ def _folder(loc: Loc, folder: Path) -> Findings:
 def anchored(recipe: Recipe) -> Recipe:
     """The recipe with paths that start from the current folder written in full.
 
-    Names of the model hub, and of models and data sets that come along, stay as they are.
+    Names of the model hub, and of built-in models and data sets, stay as they are.
     """
     teacher, student = recipe.teacher, recipe.student
     more = [_with(one, model=_model) for one in teacher.more]

@@ -55,7 +55,7 @@ def load_recipe(source: str | Path, *overrides: str) -> Recipe:
     """Read, merge and check a recipe; nothing that it names is imported or run.
 
     Args:
-        source: the name of a recipe that comes along (``distill ls``), or a path.
+        source: the name of a built-in recipe (``distill ls``), or a path.
         overrides: ``key.sub=value`` each, laid over the recipe in order. Stages are addressed by
             name (``stages.prediction.epochs=1``), objectives by kind.
 

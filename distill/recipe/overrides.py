@@ -215,7 +215,7 @@ def merge(below: Value, above: Value) -> Value:
 def read_tree(path: Path) -> Value:
     """Read a recipe with its bases merged below it.
 
-    ``base:`` is a path relative to the file it stands in, or the name of a recipe that comes along.
+    ``base:`` is a path relative to the file it stands in, or the name of a built-in recipe.
     ``set:`` beside it holds dotted settings (``stages.intermediate.epochs: 50``) for what merging
     does not reach, as lists are replaced whole; they come last.
 
@@ -276,7 +276,7 @@ def _apply(settings: Value, tree: Value, path: Path) -> None:
 
 
 def recipe_file(path: Path, base: str) -> Path:
-    """What a file names: a recipe that comes along, or a path relative to that file."""
+    """What a file names: a built-in recipe, or a path relative to that file."""
     if Path(base).suffix not in (".yaml", ".yml") and base in catalog.names():
         return catalog.find(base)
     return path.parent / Path(base).expanduser()

@@ -99,7 +99,7 @@ def load_study(source: str | Path, *overrides: str, check_files: bool = False) -
     """Read a study file, or a recipe with ``seeds``, and make every trial's recipe.
 
     Args:
-        source: the name of a study or recipe that comes along, or a path.
+        source: the name of a built-in study or recipe, or a path.
         overrides: dotted settings of every trial; ``folders.NAME=DIR`` gives a folder that the
             file leaves open. A variant that needs one that is not given is skipped. ``seed`` and
             ``seeds`` stand in the place of the file's.

@@ -392,10 +392,10 @@ def _begun(job: Job, facts: dict[str, Any]) -> Done:
 
 def take_place(job: Job, done: Done) -> None:
     """Give the files their names; may be called again after a kill in its midst."""
-    if job.bad_partial.is_file():
+    if not done.bad:
+        _remove(job.bad, job.bad_partial)
+    elif job.bad_partial.is_file():
         job.bad_partial.replace(job.bad)
-    elif not done.bad:
-        job.bad.unlink(missing_ok=True)
     if job.partial.is_file():
         job.partial.chmod(0o644)
         job.partial.replace(job.out)

@@ -96,11 +96,11 @@ class Recipe(Section):
     task: Task
     """What is predicted."""
     data: DataConfig
-    """What is learned from."""
+    """The examples to train and score on."""
     teacher: TeacherConfig
-    """Whom is learned from."""
+    """The model to learn from."""
     student: StudentConfig
-    """Who learns."""
+    """The model to train."""
     baseline: BaselineConfig | StrictBool = True
     """Train the student on labels only too, to compare with; ``false`` leaves it out."""
     linear: StrictBool = True
