@@ -221,3 +221,21 @@ def test_conditions_leave_settings_out(write):
     loaded.add_variant("t02", values | {"stages.prediction.schedule": 1})
     assert key not in loaded.config.variants["t01"].set
     assert loaded.config.variants["t02"].set[key] == 0.15
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_trial_that_stays_below_the_others_is_ended(tmp_path, write):
+    space = {"stages.prediction.lr": [1e-2, 5e-3, 1e-9], "stages.intermediate": [None]}
+    path = write(space, strategy="grid", early_stop="median")
+    results = run_study(load_study(path, "stages.prediction.epochs=60"), tmp_path / "out", jobs=1)
+    assert [trial.status for trial in results.trials] == ["done", "done", "stopped"]
+    stopped = results.trials[2]
+    log = (tmp_path / "out" / stopped.folder / "log.txt").read_text("utf-8")
+    assert "epoch 60/60" not in log
+    assert stopped.score is not None
+    assert stopped.score < max(trial.score or 0.0 for trial in results.trials[:2])
+    assert tables(results)[0].rows[-1][-1] == "stopped"
+    # It is not begun again.
+    again = run_study(load_study(path, "stages.prediction.epochs=60"), tmp_path / "out", jobs=1)
+    assert [trial.status for trial in again.trials] == ["done", "done", "stopped"]
