@@ -20,7 +20,6 @@ from distill.data.split import Split
 from distill.recipe.model_shapes import NO_HEAD, has_masked_head
 from distill.recipe.schema import AugmentStage, Recipe
 from distill.system import digest
-from distill.system.cache import cache_folder
 from distill.system.errors import DataError, ModelError
 from distill.training.devices import resolve_precision
 from teachers.cache import weights_digest
@@ -91,7 +90,7 @@ def find_candidates(
         tokenizer = load_tokenizer(config.model)
     reader = Reader(tokenizer, max_length=recipe.data.max_length, stop_words=config.stop_words)
     texts = list(changed_texts(split, method_of(config, recipe)))
-    masked, folder = None, None
+    masked, key = None, None
     if model is not None:
         precision = resolve_precision(recipe.trainer)
         masked = MaskedProposals(
@@ -111,14 +110,13 @@ def find_candidates(
                 [config.candidates, config.segment, config.stop_words, precision],
             ]
         )
-        folder = cache_folder() / "augment" / key[:32]
     candidates = Candidates(
         texts,
         reader,
         masked=masked,
         neighbours=_neighbours(config, recipe, model, reader),
         count=config.candidates,
-        folder=folder,
+        key=key,
     )
     words = dict(candidates.sources)
     notes = [_source(words, masked=masked is not None, name=name, glove=config.glove)]

@@ -8,28 +8,22 @@ Legend: P words the model is asked for, K candidates.
 
 from __future__ import annotations
 
-import hashlib
-import io
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from distill.data.array_store import ArrayWriter, open_store
 from distill.data.augmentation.masked import MaskedProposals
 from distill.data.augmentation.vectors import Neighbours
 from distill.data.augmentation.words import Reader, Sentence, Word
-from distill.system.atomic import write_bytes
+from distill.system import digest
 from distill.system.console import Bar
-
-logger = logging.getLogger("distill")
 
 #: Texts whose proposals make one file of the cache: what a killed process does again at most.
 CHUNK = 256
-_HASH_BYTES = 32
 
 Ids = npt.NDArray[np.int32]
 
@@ -57,7 +51,8 @@ class Candidates:
         masked: the model; ``None`` where word vectors speak for all words.
         neighbours: word vectors, for words that the model is not asked for.
         count: K.
-        folder: where the model's proposals are kept, in a folder that no other settings share.
+        key: hash of the texts, the model and the settings, which the model's proposals are cached
+            by; ``None`` caches none.
 
     Attributes:
         sources: how many words got candidates, by ``mlm`` and ``neighbours``, and how many got
@@ -72,12 +67,12 @@ class Candidates:
         masked: MaskedProposals | None,
         neighbours: Neighbours,
         count: int,
-        folder: Path | None = None,
+        key: str | None = None,
     ) -> None:
         self._reader, self._masked, self._neighbours = reader, masked, neighbours
         self._number = {text: number for number, text in enumerate(dict.fromkeys(texts))}
         self.sources: Counter[str] = Counter()
-        self._proposed, self._starts, keys = self._read_all(folder, count)
+        self._proposed, self._starts, keys = self._read_all(key, count)
         self._near = self._nearest(sorted(keys), count)
         without = sum(number for key, number in keys.items() if not self._near[key])
         self.sources.update(
@@ -85,7 +80,7 @@ class Candidates:
         )
 
     def _read_all(
-        self, folder: Path | None, count: int
+        self, key: str | None, count: int
     ) -> tuple[Ids, npt.NDArray[np.int64], Counter[Any]]:
         """Proposals of all texts one after another, where each text's begin, and other words."""
         texts, keys = list(self._number), Counter[Any]()
@@ -101,8 +96,8 @@ class Candidates:
                     others = (word for word in sentence.words if not self._is_asked(word))
                     keys.update(self._neighbours.key(sentence, word) for word in others)
                 if self._masked is not None:
-                    file = folder / f"{start // CHUNK:06d}.ids" if folder else None
-                    parts.append(_kept(file, self._masked, sentences))
+                    part = key and digest.of_json([key, start])
+                    parts.append(_kept(part, self._masked, sentences))
                 bar.advance(len(sentences))
         self.sources["none"] = keys.pop(None, 0)
         return np.concatenate(parts), np.cumsum(sizes), keys
@@ -148,30 +143,15 @@ def _filled(row: Ids) -> list[int]:
     return found
 
 
-def _kept(file: Path | None, masked: MaskedProposals, sentences: list[Sentence]) -> Ids:
-    """A chunk's proposals: from its file where that is whole, else worked out and written."""
-    rows = sum(len(masked.words(sentence)) for sentence in sentences)
-    shape = (rows, masked.count)
-    found = _read(file, shape) if file is not None else None
-    if found is None:
-        found = masked(sentences)
-        if file is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, found, allow_pickle=False)
-            content = buffer.getvalue()
-            write_bytes(file, hashlib.sha256(content).digest() + content)
+def _kept(key: str | None, masked: MaskedProposals, sentences: list[Sentence]) -> Ids:
+    """A chunk's proposals: from the cache, or else computed and stored there."""
+    if key is None:
+        return masked(sentences)
+
+    def fill(writer: ArrayWriter) -> dict[str, Any]:
+        writer.append(ids=masked(sentences))
+        return {}
+
+    store = open_store("augment", key, {"ids": "int32"}, name="augment", fill=fill)
+    found: Ids = np.array(store["ids"]).reshape(-1, masked.count)
     return found
-
-
-def _read(file: Path, shape: tuple[int, int]) -> Ids | None:
-    try:
-        content = file.read_bytes()
-    except FileNotFoundError:
-        return None
-    known, payload = content[:_HASH_BYTES], content[_HASH_BYTES:]
-    if hashlib.sha256(payload).digest() == known:
-        found: Ids = np.load(io.BytesIO(payload), allow_pickle=False)
-        if found.shape == shape:
-            return found
-    logger.info("augment: cached proposals in %s are damaged and are worked out again", file)
-    return None

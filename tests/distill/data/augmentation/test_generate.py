@@ -150,13 +150,11 @@ class _Proposals:
 
 
 @pytest.fixture
-def ask(reader, near, tmp_path, monkeypatch) -> Any:
+def ask(reader, near, monkeypatch) -> Any:
     monkeypatch.setattr(candidates_module, "CHUNK", 2)
 
     def build(model: _Proposals, texts: list[str] = TEXTS) -> Any:
-        found = Candidates(
-            texts, reader, masked=model, neighbours=near, count=3, folder=tmp_path / "kept"
-        )
+        found = Candidates(texts, reader, masked=model, neighbours=near, count=3, key="a hash")
         return [[c.ids for c in choices] for _, choices in found.of(texts)]
 
     return build
@@ -180,9 +178,9 @@ def test_asking_goes_on_where_it_was_stopped(ask):
     assert none.asked == 0
 
 
-def test_damaged_proposals_are_worked_out_again(ask, tmp_path):
+def test_damaged_proposals_are_worked_out_again(ask, cache):
     found = ask(_Proposals())
-    file = sorted((tmp_path / "kept").iterdir())[1]
+    file = next((cache / "augment").iterdir()) / "ids"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(bytes(content))
