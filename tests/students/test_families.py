@@ -12,6 +12,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel
 from distill.capture.capture import Capture
 from distill.evaluation.cost import macs
 from distill.export.onnx import export_onnx
+from distill.export.openvino import export_openvino
 from distill.pruning.layers import keep_layers
 from distill.pruning.masks import Masks
 from distill.pruning.reconstruct import reconstruct
@@ -20,6 +21,7 @@ from distill.pruning.width import KeptWidth, narrow_forward, slice_width
 from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.shapes import Shape
 from distill.recipe.sizes import Size
+from distill.runtime.openvino_session import OpenVinoSession
 from distill.runtime.session import OnnxSession
 from distill.training.pretrain import PretrainModule
 from students.anatomy import anatomy
@@ -161,6 +163,20 @@ def test_the_graph_gives_what_the_model_gives(kind, pruned, tmp_path) -> None:
     arrays = [inputs[n].numpy() for n in ("input_ids", "attention_mask", "token_type_ids")]
     found = OnnxSession(tmp_path / "model.onnx", threads=1).run(*arrays)
     np.testing.assert_allclose(found, logits_of(model, inputs).detach().numpy(), atol=1e-4)
+
+
+@pytest.mark.own_process
+def test_openvino_gives_what_the_models_give(tmp_path) -> None:
+    pytest.importorskip("openvino")
+    for kind in ("roberta", "distilbert"):
+        model, folder = slice_model(make(kind), masks(seed=1)), tmp_path / kind
+        folder.mkdir()
+        export_onnx(model, folder / "model.onnx")
+        export_openvino(folder / "model.onnx", folder / "model.xml")
+        inputs = batch(model)
+        arrays = [inputs[n].numpy() for n in ("input_ids", "attention_mask", "token_type_ids")]
+        found = OpenVinoSession(folder / "model.xml", threads=1).run(*arrays)
+        np.testing.assert_allclose(found, logits_of(model, inputs).detach().numpy(), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
