@@ -26,7 +26,7 @@ from students.pooling import DENSE, POOLING
 from teachers.ragged import RaggedLogits, TeacherLogits
 
 if TYPE_CHECKING:
-    from distill.data.tokenized import TokenRows
+    from distill.data.tokenized import TokenExamples
 
 _VERSION = 1
 _INPUTS = ("input_ids", "token_type_ids")
@@ -45,7 +45,11 @@ _MEANING = (
 
 
 def cached_logits(
-    teacher: PreTrainedModel, dataset: TokenRows, *, batch_size: int = 64, precision: str = "fp32"
+    teacher: PreTrainedModel,
+    dataset: TokenExamples,
+    *,
+    batch_size: int = 64,
+    precision: str = "fp32",
 ) -> TeacherLogits:
     """A teacher's logits on a data set: from the cache, or else computed.
 
@@ -73,7 +77,11 @@ def cached_logits(
 
 
 def remember_logits(
-    teacher: PreTrainedModel, dataset: TokenRows, logits: TeacherLogits, *, precision: str = "fp32"
+    teacher: PreTrainedModel,
+    dataset: TokenExamples,
+    logits: TeacherLogits,
+    *,
+    precision: str = "fp32",
 ) -> None:
     """Store known logits, such as those of some examples of another data set.
 
@@ -91,7 +99,7 @@ def remember_logits(
 
 def _stored(
     teacher: PreTrainedModel,
-    dataset: TokenRows,
+    dataset: TokenExamples,
     precision: str,
     compute: Callable[[], TeacherLogits],
 ) -> TeacherLogits:
@@ -105,25 +113,29 @@ def _stored(
     return _per_example(teacher, dataset, store["logits"].reshape(_shape(teacher, dataset)))
 
 
-def _shape(teacher: PreTrainedModel, dataset: TokenRows) -> tuple[int, int]:
+def _shape(teacher: PreTrainedModel, dataset: TokenExamples) -> tuple[int, int]:
     rows = int(np.sum(dataset.lengths)) if is_token_level(teacher) else len(dataset)
     return rows, outputs_of(teacher)
 
 
 def _per_example(
-    teacher: PreTrainedModel, dataset: TokenRows, array: npt.NDArray[np.float32]
+    teacher: PreTrainedModel, dataset: TokenExamples, array: npt.NDArray[np.float32]
 ) -> TeacherLogits:
     return RaggedLogits(array, dataset.lengths) if is_token_level(teacher) else array
 
 
-def _key(teacher: PreTrainedModel, dataset: TokenRows, precision: str) -> str:
+def _key(teacher: PreTrainedModel, dataset: TokenExamples, precision: str) -> str:
     shape = [len(dataset), outputs_of(teacher), head_of(teacher)]
     parts = [_VERSION, weights_digest(teacher), dataset.digest, precision, *shape]
     return digest.of_json(parts)
 
 
 def compute_logits(
-    teacher: PreTrainedModel, dataset: TokenRows, *, batch_size: int = 64, precision: str = "fp32"
+    teacher: PreTrainedModel,
+    dataset: TokenExamples,
+    *,
+    batch_size: int = 64,
+    precision: str = "fp32",
 ) -> TeacherLogits:
     """A teacher's logits on a data set, in eval mode and without gradients.
 
@@ -186,7 +198,7 @@ def weights_digest(model: PreTrainedModel) -> str:
 
 
 def _batches(
-    dataset: TokenRows, batch_size: int
+    dataset: TokenExamples, batch_size: int
 ) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, Tensor]]]:
     """Examples of like length together, longest first: memory is short at once or never."""
     collate = Collate(dataset.pad_id, multiple_of=1)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.system.errors import DataError
 from distill.text.padding import attention_mask, pad
 
@@ -168,7 +168,7 @@ class Collate:
         """Pad and stack.
 
         Args:
-            rows: items of :class:`~distill.data.tokenized.TokenRows`.
+            rows: items of :class:`~distill.data.tokenized.TokenExamples`.
 
         Returns:
             ``attention_mask`` (1 token, 0 padding), and everything that the rows have: int64
@@ -227,7 +227,7 @@ def make_collate(rows: Any) -> Collate:
 
 
 def make_loader(
-    dataset: TokenRows,
+    dataset: TokenExamples,
     batch_size: int,
     *,
     seed: int,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.data.sources.columns import mapped, take
-from distill.data.tokenized import Texts, TokenRows, tokenize
+from distill.data.tokenized import Texts, TokenExamples, tokenize
 from distill.files.bad_rows import BadRow
 from distill.system import digest
 
@@ -89,7 +89,7 @@ class Split:
         """
         return labels
 
-    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> TokenRows:
+    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> TokenExamples:
         """What models read of the examples, and their labels.
 
         Args:

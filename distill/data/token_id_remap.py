@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.system import digest
 from distill.system.errors import ModelError
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-class RemappedRows(TokenRows):
+class RemappedExamples(TokenExamples):
     """Examples with other token ids; lengths, segments and order are the same.
 
     Args:
@@ -28,7 +28,7 @@ class RemappedRows(TokenRows):
         pad_id: the padding token's new id.
     """
 
-    def __init__(self, rows: TokenRows, remap: npt.NDArray[np.int64], *, pad_id: int) -> None:
+    def __init__(self, rows: TokenExamples, remap: npt.NDArray[np.int64], *, pad_id: int) -> None:
         self.rows, self.remap, self.pad_id = rows, remap, pad_id
         self.lengths = rows.lengths
         self.padded = rows.padded
@@ -72,12 +72,12 @@ def _meaning(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 
 
 def token_for_token(
-    ours: TokenRows,
-    theirs: TokenRows,
+    ours: TokenExamples,
+    theirs: TokenExamples,
     *,
     tokenizer: PreTrainedTokenizerFast,
     other: PreTrainedTokenizerFast,
-) -> TokenRows:
+) -> TokenExamples:
     """Rows that another model reads, such that each of its tokens is one of ours.
 
     Where its own reading has the same subwords, that is taken, so that what was kept of it (a
@@ -95,7 +95,7 @@ def token_for_token(
     """
     if ours is theirs:
         return theirs
-    remapped = RemappedRows(ours, remap_of(tokenizer, other), pad_id=theirs.pad_id)
+    remapped = RemappedExamples(ours, remap_of(tokenizer, other), pad_id=theirs.pad_id)
     if np.array_equal(ours.lengths, theirs.lengths) and all(
         np.array_equal(remapped[row]["input_ids"], theirs[row]["input_ids"])
         for row in range(len(ours))

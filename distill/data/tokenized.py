@@ -29,7 +29,7 @@ _TYPES = {"ids": "int32", "lengths": "int32", "cut": "int32"}
 Texts = tuple[Sequence[str], Sequence[str] | None]
 
 
-class TextRows(Protocol):
+class TextExamples(Protocol):
     """Examples that can be tokenised: a split, or texts that lie in a file."""
 
     @property
@@ -65,7 +65,7 @@ class TextRows(Protocol):
         ...
 
 
-class TokenRows(Dataset[dict[str, Any]]):
+class TokenExamples(Dataset[dict[str, Any]]):
     """Examples of any kind as models read them.
 
     An item is a dict with ``input_ids`` and ``token_type_ids`` (int arrays of the example's own
@@ -102,12 +102,12 @@ class TokenRows(Dataset[dict[str, Any]]):
         return None
 
 
-class StoredRows(TokenRows):
+class StoredExamples(TokenExamples):
     """Token ids in memory-mapped files; nothing of the texts is held in Python.
 
     Args:
         store: ``ids`` and ``lengths``, and ``types`` where there is a second text.
-        digest: see :class:`TokenRows`.
+        digest: see :class:`TokenExamples`.
         pad_id: see there.
     """
 
@@ -135,13 +135,13 @@ class StoredRows(TokenRows):
         """
 
 
-class TokenizedDataset(StoredRows):
+class TokenizedDataset(StoredExamples):
     """Texts as token ids; ``labels`` of an item are a number, or an array of C.
 
     Args:
         store: what :func:`tokenize` wrote.
         labels: int64 or float32 of shape (N,), or float32 (N, C).
-        digest: see :class:`TokenRows`.
+        digest: see :class:`TokenExamples`.
         pad_id: see there.
 
     Attributes:
@@ -163,7 +163,7 @@ class TokenizedDataset(StoredRows):
         return len(self.whole_lengths)
 
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        """See :meth:`StoredRows.labels_of`."""
+        """See :meth:`StoredExamples.labels_of`."""
         del tokens
         return {"labels": self.labels[index]}
 
@@ -183,7 +183,7 @@ class TokenizedDataset(StoredRows):
 
 
 def tokenize(
-    split: TextRows, tokenizer: PreTrainedTokenizerFast, *, max_length: int
+    split: TextExamples, tokenizer: PreTrainedTokenizerFast, *, max_length: int
 ) -> TokenizedDataset:
     """Give a split as token ids, from the cache where its texts were tokenised before.
 
@@ -215,7 +215,7 @@ def tokenize(
     )
 
 
-def check_rows(split: TextRows, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> None:
+def check_rows(split: TextExamples, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> None:
     """Refuse rows that cannot be tokenised to a length.
 
     Raises:
@@ -250,7 +250,7 @@ def padding_id(tokenizer: PreTrainedTokenizerFast) -> int:
 
 
 def _encode(
-    split: TextRows, engine: Tokenizer
+    split: TextExamples, engine: Tokenizer
 ) -> Iterator[tuple[Texts, list[Encoding], list[int]]]:
     """Rows and their tokens, with the whole lengths of those among them that were cut."""
     endless = Tokenizer.from_str(engine.to_str())
@@ -263,7 +263,7 @@ def _encode(
         yield (texts, pairs), found, [len(whole.ids) for whole in endless.encode_batch_fast(cut)]
 
 
-def _fill(writer: ArrayWriter, split: TextRows, engine: Tokenizer) -> dict[str, Any]:
+def _fill(writer: ArrayWriter, split: TextExamples, engine: Tokenizer) -> dict[str, Any]:
     unknown = UnknownSubwords(engine)
     with Bar(f"tokenise {split.name}", len(split)) as bar:
         for texts, rows, whole in _encode(split, engine):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from distill.data.batches import make_loader
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.evaluation.predictors import Logits, Predictor, torch_threads
 from distill.system.console import Bar
 from distill.system.errors import DataError
@@ -39,7 +39,7 @@ class _Kept:
 
 
 def score_and_choose(
-    predictor: Predictor, dataset: TokenRows, task: Task
+    predictor: Predictor, dataset: TokenExamples, task: Task
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Score a model, and choose the settings that the task leaves to each model.
 
@@ -64,7 +64,7 @@ def score_and_choose(
 
 def score(
     predictor: Predictor,
-    dataset: TokenRows,
+    dataset: TokenExamples,
     task: Task,
     *,
     batch_size: int = 64,

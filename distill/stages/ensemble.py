@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from distill.data.batches import make_loader
 from distill.data.split import Split
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
 from distill.tasks.base import Task
@@ -27,7 +27,7 @@ from teachers.ragged import RaggedLogits, TeacherLogits, look_up
 
 def average_logits(
     context: StageContext,
-    rows: Callable[[TeacherModel], TokenRows],
+    rows: Callable[[TeacherModel], TokenExamples],
     *,
     first: PreTrainedModel | None = None,
 ) -> TeacherLogits:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from distill.data.text.masking import MaskedRows, Masking
+from distill.data.text.masking import MaskedSequences, Masking
 from distill.stages.context import StageContext
 
 
 def masked_text(
     context: StageContext, *, share: float = 0.15, whole_words: bool = False, nsp: bool = False
-) -> tuple[MaskedRows, MaskedRows]:
+) -> tuple[MaskedSequences, MaskedSequences]:
     """The text to learn from and the held-out text, masked by the stage's seed.
 
     What is hidden is a function of (seed, epoch, row); held-out text is asked the same each time.
@@ -23,6 +23,6 @@ def masked_text(
     masking = Masking.of(workspace.tokenizer, share=share, whole_words=whole_words)
     text = workspace.text(pair=nsp)
     return (
-        MaskedRows(text.train, masking, seed=seed, nsp=nsp),
-        MaskedRows(text.validation, masking, seed=seed, nsp=nsp),
+        MaskedSequences(text.train, masking, seed=seed, nsp=nsp),
+        MaskedSequences(text.validation, masking, seed=seed, nsp=nsp),
     )

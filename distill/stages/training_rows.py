@@ -10,7 +10,7 @@ import torch
 
 from distill.data.augmentation.generate import ROWS, AugmentedSplit
 from distill.data.token_id_remap import token_for_token
-from distill.data.tokenized import TokenizedDataset, TokenRows, tokenize
+from distill.data.tokenized import TokenExamples, TokenizedDataset, tokenize
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
 from distill.tasks.base import Task
@@ -20,7 +20,7 @@ from teachers.ragged import RaggedLogits, TeacherLogits
 
 def training_rows(
     context: StageContext, *, augmented: bool, teacher: TeacherModel | None = None
-) -> TokenRows:
+) -> TokenExamples:
     """The training rows, with those of the augment stage before this one where asked.
 
     Args:
@@ -47,8 +47,8 @@ def training_rows(
 
 
 def with_teacher_labels(
-    rows: TokenRows, logits: TeacherLogits, task: Task, *, originals: int
-) -> TokenRows:
+    rows: TokenExamples, logits: TeacherLogits, task: Task, *, originals: int
+) -> TokenExamples:
     """Rows whose augmented part is labelled by the teacher: what it would decide.
 
     A replaced word may have turned the label round, and nobody has looked.

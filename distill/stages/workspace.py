@@ -15,7 +15,7 @@ from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.token_id_remap import same_tokens
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder, teacher_shape
 from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
 from distill.system.errors import DataError, ModelError
@@ -61,7 +61,7 @@ class Workspace:
     """
 
     recipe: Recipe
-    _tokenized: dict[tuple[str, int], TokenRows] = field(default_factory=dict)
+    _tokenized: dict[tuple[str, int], TokenExamples] = field(default_factory=dict)
     _tokenizers: dict[tuple[str, str | None], PreTrainedTokenizerFast] = field(default_factory=dict)
     _text: dict[bool, TextData] = field(default_factory=dict)
     _readers: dict[Path, Workspace] = field(default_factory=dict)
@@ -261,7 +261,7 @@ class Workspace:
         """The rows that the final table scores: test where there is one, else validation."""
         return self.data.test or self.data.validation
 
-    def tokenized(self, split: Split, teacher: TeacherModel | None = None) -> TokenRows:
+    def tokenized(self, split: Split, teacher: TeacherModel | None = None) -> TokenExamples:
         """A split's token ids as the student reads them, or one of the teachers."""
         tokenizer = self.tokenizer if teacher is None else self.tokenizer_of(teacher)
         key = (split.name, id(tokenizer))

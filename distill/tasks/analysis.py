@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.data.split import Split
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.tasks.decoder import TextDecoder
 from distill.tasks.scorers import Scorer
 
@@ -55,7 +55,7 @@ class Analysis(ABC):
         """The models whose predictions are kept, in the order in which they were scored."""
 
     @abstractmethod
-    def keeper(self, model: str, task: Task, rows: TokenRows) -> Keep | None:
+    def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         """A function that keeps a model's predictions; ``None`` where it cannot be compared.
 
         Args:
@@ -138,7 +138,7 @@ class RowAnalysis(Analysis):
         """See :attr:`Analysis.models`."""
         return list(self.outputs)
 
-    def keeper(self, model: str, task: Task, rows: TokenRows) -> Keep | None:
+    def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         """See :meth:`Analysis.keeper`."""
         del rows
         decoder = cast(TextDecoder, task.decoder())

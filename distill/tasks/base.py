@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.tasks import make_decoder
 from distill.tasks.analysis import Analysis
 from distill.tasks.decoder import Decoder
@@ -169,7 +169,7 @@ class Task(ABC):
         return make_decoder(self.kind, self.labels, self.settings)
 
     def analysis(
-        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> Analysis | None:
         """What keeps the predictions of models for a split, to see where they go wrong.
 

@@ -12,12 +12,12 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from distill.data.batches import EpochSampler, make_collate, make_sampler
-from distill.data.text.rows import TextRows
-from distill.data.tokenized import TokenRows
+from distill.data.text.rows import TextSequences
+from distill.data.tokenized import TokenExamples
 from distill.recipe.schema import TrainConfig
 from distill.system import distributed
 
-Rows = TokenRows | TextRows
+Rows = TokenExamples | TextSequences
 
 
 def total_steps(config: TrainConfig, batches: int) -> int:

@@ -10,7 +10,7 @@ from distill.data.sources.builtin import read_builtin
 from distill.data.sources.columnar import load_splits, split_for
 from distill.data.text.corpus import Corpus, pack, tokenize_text
 from distill.data.text.documents import FileSource, RowSource, TextSource, find_files
-from distill.data.text.rows import Marks, TextRows
+from distill.data.text.rows import SpecialTokens, TextSequences
 from distill.recipe.schema import DataConfig
 from distill.system import digest
 from distill.system.errors import DataError, listed
@@ -32,8 +32,8 @@ class TextData:
         notes: sentences for the person.
     """
 
-    train: TextRows
-    validation: TextRows
+    train: TextSequences
+    validation: TextSequences
     notes: list[str] = field(default_factory=list)
 
 
@@ -111,17 +111,17 @@ def load_text(
             f"data.max_length: {length}, but this tokenizer's model takes at most "
             f"{tokenizer.model_max_length} tokens; write {tokenizer.model_max_length} or less"
         )
-    marks = Marks.of(tokenizer)
+    special = SpecialTokens.of(tokenizer)
     corpus = tokenize_text(sources["train"], tokenizer, name="text")
     named = sources.get("validation")
     packed = pack(corpus, max_length=length, pair=pair, hold_out=named is None, seed=seed)
-    train = TextRows(corpus, packed.train, marks)
+    train = TextSequences(corpus, packed.train, special)
     if named is None:
-        validation = TextRows(corpus, packed.held_out, marks)
+        validation = TextSequences(corpus, packed.held_out, special)
     else:
         other = tokenize_text(named, tokenizer, name="validation text")
         rows = pack(other, max_length=length, pair=pair, hold_out=False, seed=seed).train
-        validation = TextRows(other, rows, marks)
+        validation = TextSequences(other, rows, special)
     chosen = TextData(
         train=train.take(data.limit_train),
         validation=validation.take(data.limit_validation or SCORED),

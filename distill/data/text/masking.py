@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.data.text.rows import Key, TextRows
+from distill.data.text.rows import Key, TextSequences
 from distill.system.errors import DataError
 
 if TYPE_CHECKING:
@@ -125,14 +125,14 @@ class Masking:
         return np.sort(np.concatenate(chosen))
 
 
-class MaskedRows(TextRows):
+class MaskedSequences(TextSequences):
     """Sequences with tokens hidden and, where there are pairs, half of the second segments swapped.
 
     Every second row of an epoch, in turns, has its own continuation as B; the others change theirs
     round among themselves, each going to a row of another document. So exactly half of the pairs
     are true, and every segment is read exactly once an epoch.
 
-    An item has ``mlm_labels`` (L,) beside those of :class:`TextRows` and, with ``nsp``,
+    An item has ``mlm_labels`` (L,) beside those of :class:`TextSequences` and, with ``nsp``,
     ``nsp_labels``: 0 where B is the continuation, 1 where it is from elsewhere.
 
     Args:
@@ -145,8 +145,8 @@ class MaskedRows(TextRows):
         DataError: one document has more than half of the pairs.
     """
 
-    def __init__(self, rows: TextRows, masking: Masking, *, seed: int, nsp: bool) -> None:
-        super().__init__(rows.corpus, rows.rows, rows.marks)
+    def __init__(self, rows: TextSequences, masking: Masking, *, seed: int, nsp: bool) -> None:
+        super().__init__(rows.corpus, rows.rows, rows.special)
         self.masking, self.seed, self.nsp = masking, seed, nsp
         if nsp:
             self._check()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Marks:
+class SpecialTokens:
     """The ids of a tokenizer's special tokens.
 
     Args:
@@ -36,7 +36,7 @@ class Marks:
     mask: int | None = None
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerFast) -> Marks:
+    def of(cls, tokenizer: PreTrainedTokenizerFast) -> SpecialTokens:
         """Those of a tokenizer.
 
         Raises:
@@ -63,7 +63,7 @@ class TextSampler(BucketSampler):
             yield [(self.epoch, row) for row in batch]
 
 
-class TextRows(Dataset[dict[str, Any]]):
+class TextSequences(Dataset[dict[str, Any]]):
     """Sequences ``[CLS] A [SEP]`` or ``[CLS] A [SEP] B [SEP]`` of a corpus.
 
     An item, asked for by (epoch, number) or by its number alone, is a dict with ``input_ids`` and
@@ -72,18 +72,18 @@ class TextRows(Dataset[dict[str, Any]]):
     Args:
         corpus: the tokens.
         rows: (N, 4), see :mod:`distill.data.text.corpus`.
-        marks: the special tokens.
+        special: the special tokens.
 
     Attributes:
         pad_id: the padding token's id.
-        padded: see :class:`~distill.data.tokenized.TokenRows`.
+        padded: see :class:`~distill.data.tokenized.TokenExamples`.
     """
 
     padded: ClassVar[Mapping[str, int]] = {"mlm_labels": -100}
 
-    def __init__(self, corpus: Corpus, rows: npt.NDArray[np.int64], marks: Marks) -> None:
-        self.corpus, self.rows, self.marks = corpus, rows, marks
-        self.pad_id = marks.pad
+    def __init__(self, corpus: Corpus, rows: npt.NDArray[np.int64], special: SpecialTokens) -> None:
+        self.corpus, self.rows, self.special = corpus, rows, special
+        self.pad_id = special.pad
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -99,11 +99,11 @@ class TextRows(Dataset[dict[str, Any]]):
         self, first: npt.NDArray[Any], second: npt.NDArray[Any], index: int
     ) -> dict[str, Any]:
         """Two segments (B may be empty) with their special tokens."""
-        marks = self.marks
+        special = self.special
         size = len(first) + 2 + (len(second) + 1 if len(second) else 0)
-        ids = np.full(size, marks.sep, dtype=np.int64)  # (L,)
+        ids = np.full(size, special.sep, dtype=np.int64)  # (L,)
         types = np.zeros(size, dtype=np.int64)  # (L,)
-        ids[0] = marks.cls
+        ids[0] = special.cls
         ids[1 : len(first) + 1] = first
         ids[len(first) + 2 : len(first) + 2 + len(second)] = second
         types[len(first) + 2 :] = 1
@@ -116,16 +116,16 @@ class TextRows(Dataset[dict[str, Any]]):
         lengths = (self.rows[:, 2] - self.rows[:, 0]).astype(np.int32)
         return TextSampler(lengths, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world)
 
-    def take(self, limit: int | None) -> TextRows:
+    def take(self, limit: int | None) -> TextSequences:
         """So many rows, evenly spread over the text; all where ``limit`` is none or larger."""
         if limit is None or limit >= len(self):
             return self
-        return TextRows(self.corpus, self.rows[_spread(len(self), limit)], self.marks)
+        return TextSequences(self.corpus, self.rows[_spread(len(self), limit)], self.special)
 
     def digest(self) -> str:
         """SHA-256 (hex) of what the rows are."""
         ends = self.rows[[0, -1]].tolist() if len(self) else []
-        return digest.of_json([self.corpus.key, len(self), ends, vars(self.marks)])
+        return digest.of_json([self.corpus.key, len(self), ends, vars(self.special)])
 
 
 def _spread(count: int, limit: int) -> npt.NDArray[np.int64]:

@@ -21,7 +21,7 @@ from torchmetrics.classification import (
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.system import distributed
 from distill.system.errors import DataError
 from distill.tasks.base import ProblemType, Task
@@ -166,7 +166,7 @@ class Classification(Task):
         return linear_floor(self, data)
 
     def analysis(
-        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> LabelAnalysis:
         """See :meth:`Task.analysis`."""
         del rows, tokenizer

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 
 Numbers = npt.NDArray[np.int64]
 Logits = npt.NDArray[np.float32]
@@ -40,7 +40,7 @@ class Floor(ABC):
         """All that it learned, as arrays that can be saved without pickling."""
 
     @abstractmethod
-    def on(self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast) -> Answer:
+    def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
         """What answers to the rows of a split, from their texts, as a model's head would.
 
         Args:

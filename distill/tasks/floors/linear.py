@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
-from distill.data.tokenized import Texts, TokenRows
+from distill.data.tokenized import Texts, TokenExamples
 from distill.system.processor import usable_cores
 from distill.tasks.floors.base import Answer, Floor, Logits
 from distill.tasks.floors.features import Features, Matrix
@@ -62,7 +62,7 @@ class LinearFloor(Floor):
         found: Logits = rows @ self.weights[:-1] + self.weights[-1]
         return found
 
-    def on(self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast) -> Answer:
+    def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
         """See :meth:`Floor.on`."""
         del rows, tokenizer
         texts, pairs = split.texts, split.pairs

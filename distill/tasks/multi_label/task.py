@@ -22,7 +22,7 @@ from torchmetrics.classification import (
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.system import distributed
 from distill.system.errors import DataError
 from distill.tasks.base import ProblemType, Task
@@ -164,7 +164,7 @@ class MultiLabel(Task):
         return linear_floor(self, data)
 
     def analysis(
-        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> LabelsAnalysis:
         """See :meth:`Task.analysis`."""
         del rows, tokenizer

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.tasks.analysis import Analysis, Array, Flags, Keep
 from distill.tasks.decoder import softmax
 from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit
@@ -93,7 +93,7 @@ class EntityAnalysis(Analysis):
         """See :attr:`Analysis.models`."""
         return list(self.outputs)
 
-    def keeper(self, model: str, task: Task, rows: TokenRows) -> Keep | None:
+    def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         """See :meth:`Analysis.keeper`: of a model that reads other words nothing is kept."""
         del task
         if not isinstance(rows, TaggedDataset) or not np.array_equal(_labels(rows), self.targets):

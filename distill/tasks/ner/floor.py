@@ -15,7 +15,7 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split
-from distill.data.tokenized import TokenRows, bare_engine
+from distill.data.tokenized import TokenExamples, bare_engine
 from distill.tasks.floors.base import Answer, Floor, Logits, Numbers, as_array
 from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit, join, word_tags
 from distill.text.words import words_of
@@ -47,7 +47,7 @@ class TagFloor(Floor):
         found = self.tags.get(word)
         return self.tags.get(word.lower(), self.tag_set.outside) if found is None else found
 
-    def on(self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast) -> Answer:
+    def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
         """See :meth:`Floor.on`."""
         if not isinstance(split, TaggedSplit) or not isinstance(rows, TaggedDataset):
             raise TypeError("tags are of words")

@@ -15,7 +15,7 @@ from torchmetrics import MetricCollection
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.system import distributed
 from distill.system.errors import DataError, ModelError
 from distill.tasks.base import Task
@@ -100,7 +100,7 @@ class Ner(Task):
         return TagFloor(data.train) if isinstance(data.train, TaggedSplit) else None
 
     def analysis(
-        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> EntityAnalysis | None:
         """See :meth:`Task.analysis`."""
         if not isinstance(split, TaggedSplit) or not isinstance(rows, TaggedDataset):

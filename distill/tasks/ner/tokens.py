@@ -23,7 +23,7 @@ from tokenizers import Tokenizer
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.sources.columns import mapped, stored
 from distill.data.split import Group, Split
-from distill.data.tokenized import StoredRows, bare_engine, check_rows, padding_id
+from distill.data.tokenized import StoredExamples, bare_engine, check_rows, padding_id
 from distill.system import digest
 from distill.system.console import Bar
 from distill.system.errors import DataError
@@ -156,7 +156,7 @@ def _unspaced(sign: str) -> bool:
     return not sign.isascii() and unicodedata.name(sign, "").startswith(_UNSPACED)
 
 
-class TaggedDataset(StoredRows):
+class TaggedDataset(StoredExamples):
     """Windows of examples as token ids.
 
     ``labels`` of an item are of the window's length: a tag at the first token of each word that is
@@ -188,7 +188,7 @@ class TaggedDataset(StoredRows):
         return self.store["labels"]
 
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        """See :meth:`StoredRows.labels_of`."""
+        """See :meth:`StoredExamples.labels_of`."""
         row, alone = int(self.rows[index]), bool(self._alone[index])
         return {"labels": self.labels[tokens], "row": row, "alone": alone}
 

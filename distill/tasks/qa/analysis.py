@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.data.split import Split
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.tasks.analysis import Analysis, Array, Flags, Keep
 from distill.tasks.qa.answers import best_of, normalize
 from distill.tasks.qa.windows import Asked, QuestionSplit
@@ -62,7 +62,7 @@ class AnswerAnalysis(Analysis):
         """See :attr:`Analysis.models`."""
         return list(self.windows)
 
-    def keeper(self, model: str, task: Task, rows: TokenRows) -> Keep | None:
+    def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         """See :meth:`Analysis.keeper`."""
         del task, rows
         kept: list[Windows] = [{} for _ in range(len(self))]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.tasks.floors.base import Answer, Floor, Logits, Numbers, as_array
 from distill.tasks.qa.windows import Asked, QuestionSplit
 
@@ -118,7 +118,7 @@ class AnswerFloor(Floor):
             return 2.0 * names + 0.2 * min(len(words), 3)
         return names + 0.2 * min(len(words), 3)
 
-    def on(self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast) -> Answer:
+    def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
         """See :meth:`Floor.on`: start and end logits (B, L, 2)."""
         del tokenizer
 

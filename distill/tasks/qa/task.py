@@ -18,7 +18,7 @@ from torchmetrics.utilities import dim_zero_cat
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.system import distributed
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
@@ -195,7 +195,7 @@ class QuestionAnswering(Task):
         return AnswerFloor(data.train, no_answer=self.decoding.no_answer)
 
     def analysis(
-        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> AnswerAnalysis | None:
         """See :meth:`Task.analysis`."""
         del rows, tokenizer

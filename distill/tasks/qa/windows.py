@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.sources.columns import mapped
 from distill.data.split import Group, Split
-from distill.data.tokenized import StoredRows, check_rows, padding_id
+from distill.data.tokenized import StoredExamples, check_rows, padding_id
 from distill.system import digest
 from distill.system.console import Bar
 from distill.text.questions import Limits, Window, WindowEncoder, token_span
@@ -122,7 +122,7 @@ class Asked:
         self.chars = chars
 
 
-class WindowedDataset(StoredRows):
+class WindowedDataset(StoredExamples):
     """Windows as token ids, with the place of the answer in each.
 
     An item has ``input_ids`` and ``token_type_ids`` (L,), ``labels`` (L,): :data:`OUTSIDE`, or
@@ -159,7 +159,7 @@ class WindowedDataset(StoredRows):
         self.spans = self._find_answers()
 
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        """See :meth:`StoredRows.labels_of`."""
+        """See :meth:`StoredExamples.labels_of`."""
         window, row = self._window(index), int(self.rows[index])
         labels = np.full(tokens.stop - tokens.start, OUTSIDE, dtype=np.int64)  # (L,)
         labels[0] = INSIDE

@@ -14,7 +14,7 @@ from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.system import distributed
 from distill.system.errors import DataError, ModelError
 from distill.tasks.base import LogitsLoss, ProblemType, Task
@@ -115,7 +115,7 @@ class Regression(Task):
         return linear_floor(self, data)
 
     def analysis(
-        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> NumberAnalysis:
         """See :meth:`Task.analysis`."""
         del rows, tokenizer

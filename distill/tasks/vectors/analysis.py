@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.data.split import Split
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.tasks.analysis import Keep
 from distill.tasks.decoder import unit
 from distill.tasks.regression.analysis import NumberAnalysis
@@ -29,7 +29,7 @@ class CosineAnalysis(NumberAnalysis):
         self.names = ("cosine",)
         self.targets = np.asarray(split.labels, dtype=np.float32)
 
-    def keeper(self, model: str, task: Task, rows: TokenRows) -> Keep | None:
+    def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         """See :meth:`Analysis.keeper`: vectors (F, D) of sentences, two for each pair."""
         del task, rows
         vectors: list[npt.NDArray[np.float32]] = []

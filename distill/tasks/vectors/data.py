@@ -57,10 +57,10 @@ class VectorSplit(Split):
         """Whether rows are pairs with a similarity."""
         return self.pairs is not None and len(self.labels) == len(self.texts)
 
-    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> SentenceRows:
+    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> SentenceExamples:
         """Every text as an example of its own; see :func:`tokenize`."""
         rows = tokenize(self.sentences(), tokenizer, max_length=max_length)
-        return SentenceRows(
+        return SentenceExamples(
             rows.store,
             rows.labels.astype(np.float32),
             digest=rows.digest,
@@ -78,7 +78,7 @@ class VectorSplit(Split):
         return Split(self.name, texts, twice)
 
 
-class SentenceRows(TokenizedDataset):
+class SentenceExamples(TokenizedDataset):
     """The sentences of a :class:`VectorSplit` as token ids; batches of a training keep pairs.
 
     Args:

@@ -17,7 +17,7 @@ from torchmetrics import MetricCollection
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.system.errors import DataError
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Answer, Floor, Logits, Numbers
@@ -127,7 +127,7 @@ class Vectors(Task):
         return SimilarityFloor(data.train)
 
     def analysis(
-        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> CosineAnalysis | None:
         """See :meth:`Task.analysis`: of pairs with similarities."""
         del rows, tokenizer
@@ -163,7 +163,7 @@ class SimilarityFloor(Floor):
     def __init__(self, train: Split) -> None:
         self.features = Features(([*train.texts, *(train.pairs or ())], None))
 
-    def on(self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast) -> Answer:
+    def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
         """See :meth:`Floor.on`: vectors (B, 2) with the cosine that a pair's TF-IDFs have.
 
         The TF-IDFs themselves have a hundred thousand dimensions.

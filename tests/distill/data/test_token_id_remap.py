@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from distill.data.split import Split
-from distill.data.token_id_remap import RemappedRows, remap_of, token_for_token
+from distill.data.token_id_remap import RemappedExamples, remap_of, token_for_token
 from distill.data.tokenized import tokenize
 from distill.pruning.subwords import ids_to_keep, trim_tokenizer
 from distill.system.errors import ModelError
@@ -43,7 +43,7 @@ def test_words_that_are_spelled_are_read_as_they_are_spelled(whole: Any) -> None
     own = trimmed(whole, "the bad film a")
     ours, theirs = rows(own), rows(whole)
     found = token_for_token(ours, theirs, tokenizer=own, other=whole)
-    assert isinstance(found, RemappedRows)
+    assert isinstance(found, RemappedExamples)
     assert (len(found), found.pad_id) == (3, whole.pad_token_id)
     assert found.digest not in (ours.digest, theirs.digest)
     for row in range(3):

@@ -17,7 +17,7 @@ from distill.recipe.schema import Columns, DataConfig
 from distill.system.errors import DataError
 from distill.tasks.load import load_task_data
 from distill.tasks.vectors.config import VectorsTask
-from distill.tasks.vectors.data import PairSampler, SentenceRows, VectorSplit
+from distill.tasks.vectors.data import PairSampler, SentenceExamples, VectorSplit
 
 TASK = VectorsTask(kind="vectors")
 COLUMNS = Columns(text="a", text_pair="b", label="score")
@@ -57,7 +57,7 @@ def test_training_rows_of_three_kinds(tmp_path: Path) -> None:
 def test_each_text_is_a_row_of_its_own(tmp_path: Path, tiny_bert: Callable[..., Path]) -> None:
     split = VectorSplit("train", ["the film", "good"], [1.0, 4.5], ["a bad film here", "fine"])
     rows = split.encode(AutoTokenizer.from_pretrained(tiny_bert()), max_length=16)
-    assert isinstance(rows, SentenceRows)
+    assert isinstance(rows, SentenceExamples)
     assert rows.lengths.tolist() == [4, 6, 3, 3]
     assert rows.labels.tolist() == [1.0, 1.0, 4.5, 4.5]
     again = pickle.loads(pickle.dumps(rows))

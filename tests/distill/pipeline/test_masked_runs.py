@@ -96,14 +96,14 @@ def test_student_and_teacher_read_the_same_masked_tokens(
     tmp_path: Path, masked: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from distill.capture.capture import Capture
-    from distill.data.text.masking import MaskedRows
+    from distill.data.text.masking import MaskedSequences
     from distill.stages import distill as stage
     from distill.training.distill import DistillModule
     from distill.training.fit import fit
 
     read: dict[str, list[torch.Tensor]] = {"BertModel": [], "BertForMaskedLM": []}
     batches: list[dict[str, torch.Tensor]] = []
-    rows: list[MaskedRows] = []
+    rows: list[MaskedSequences] = []
     call, losses = Capture.__call__, DistillModule.losses
 
     def seen(self: Capture, batch: Any) -> Any:
@@ -126,7 +126,7 @@ def test_student_and_teacher_read_the_same_masked_tokens(
     assert len(batches) == 40
     pairs = zip(read["BertModel"], read["BertForMaskedLM"], strict=True)
     assert all(torch.equal(one, other) for one, other in pairs)
-    plain = super(MaskedRows, rows[0]).__getitem__
+    plain = super(MaskedSequences, rows[0]).__getitem__
     asked, hidden, epochs = 0, 0, dict.fromkeys(range(len(rows[0])), 0)
     for batch in batches:
         for ids, labels, index in zip(

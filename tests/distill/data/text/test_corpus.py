@@ -20,7 +20,7 @@ from pathlib import Path
 from distill.data.text.corpus import tokenize_text
 from distill.data.text.documents import FileSource
 from distill.data.text.corpus import pack
-from distill.data.text.rows import Marks, TextRows
+from distill.data.text.rows import SpecialTokens, TextSequences
 from teachers.load import load_tokenizer
 text, tokenizer = Path(sys.argv[1]), load_tokenizer(sys.argv[2])
 small = Path(sys.argv[3])
@@ -35,7 +35,7 @@ threading.Thread(target=watch, daemon=True).start()
 def work(path):
     corpus = tokenize_text(FileSource([path]), tokenizer)
     packed = pack(corpus, max_length=64, pair=True, hold_out=True, seed=0)
-    rows = TextRows(corpus, packed.train, Marks.of(tokenizer))
+    rows = TextSequences(corpus, packed.train, SpecialTokens.of(tokenizer))
     for batch in rows.sampler(64, seed=0):
         for key in batch[:1]:
             rows[key]
@@ -115,7 +115,7 @@ def test_real_english_and_chinese_text(tmp_path: Path, real_data: Path) -> None:
     import gzip
 
     from distill.data.text.corpus import pack
-    from distill.data.text.rows import Marks, TextRows
+    from distill.data.text.rows import SpecialTokens, TextSequences
     from teachers.load import load_tokenizer
 
     tokenizer = load_tokenizer("minilm-l6")
@@ -128,7 +128,7 @@ def test_real_english_and_chinese_text(tmp_path: Path, real_data: Path) -> None:
     expected = [i for line in lines for i in tokenizer(line, add_special_tokens=False)["input_ids"]]
     assert corpus.ids.tolist() == expected
     packed = pack(corpus, max_length=128, pair=False, hold_out=True, seed=0)
-    rows = TextRows(corpus, packed.train, Marks.of(tokenizer))
+    rows = TextSequences(corpus, packed.train, SpecialTokens.of(tokenizer))
     lengths = rows.rows[:, 2] - rows.rows[:, 0] + 2
     assert lengths.max() <= 128
     assert lengths.mean() > 100  # well filled

@@ -7,22 +7,22 @@ import pytest
 
 from distill.data.batches import make_collate
 from distill.data.text.corpus import pack
-from distill.data.text.masking import IGNORED, MaskedRows, Masking
-from distill.data.text.rows import Marks, TextRows
+from distill.data.text.masking import IGNORED, MaskedSequences, Masking
+from distill.data.text.rows import SpecialTokens, TextSequences
 from distill.system.errors import DataError
 
 
 @pytest.fixture
 def rows(corpus, tokenizer):
-    def build(*, documents: int = 60, **settings) -> MaskedRows:
+    def build(*, documents: int = 60, **settings) -> MaskedSequences:
         settings = {"nsp": True, "seed": 4, "share": 0.15, "whole_words": False} | settings
         text = corpus(documents=documents)
         packed = pack(text, max_length=48, pair=settings["nsp"], hold_out=False, seed=0)
-        plain = TextRows(text, packed.train, Marks.of(tokenizer))
+        plain = TextSequences(text, packed.train, SpecialTokens.of(tokenizer))
         masking = Masking.of(
             tokenizer, share=settings["share"], whole_words=settings["whole_words"]
         )
-        return MaskedRows(plain, masking, seed=settings["seed"], nsp=settings["nsp"])
+        return MaskedSequences(plain, masking, seed=settings["seed"], nsp=settings["nsp"])
 
     return build
 
@@ -71,7 +71,7 @@ def test_eighty_ten_ten(tokenizer) -> None:
 def test_masks_are_a_function_of_seed_epoch_and_row(rows) -> None:
     found, same, other = rows(), rows(), rows(seed=5)
 
-    def labels(which: MaskedRows, epoch: int) -> list[list[int]]:
+    def labels(which: MaskedSequences, epoch: int) -> list[list[int]]:
         return [which[epoch, index]["mlm_labels"].tolist() for index in range(40)]
 
     assert labels(found, 1) == labels(same, 1)
@@ -112,7 +112,7 @@ def test_whole_words(rows, tokenizer) -> None:
     assert np.flatnonzero(told != IGNORED).tolist() == [1, 2, 3]
 
 
-def segments(found: MaskedRows, epoch: int, index: int) -> tuple[list[int], list[int], int]:
+def segments(found: MaskedSequences, epoch: int, index: int) -> tuple[list[int], list[int], int]:
     row = found[epoch, index]
     ids = np.where(row["mlm_labels"] == IGNORED, row["input_ids"], row["mlm_labels"])
     types = row["token_type_ids"]
@@ -158,8 +158,8 @@ def test_rows_without_a_second_segment_are_not_asked(tmp_path, tokenizer) -> Non
     path.write_text("the\n\n" + "a good film was a story\n\n" * 4 + "love\n\nbad film\n", "utf-8")
     corpus = tokenize_text(FileSource([path]), tokenizer)
     packed = pack(corpus, max_length=16, pair=True, hold_out=False, seed=0)
-    plain = TextRows(corpus, packed.train, Marks.of(tokenizer))
-    found = MaskedRows(plain, Masking.of(tokenizer), seed=0, nsp=True)
+    plain = TextSequences(corpus, packed.train, SpecialTokens.of(tokenizer))
+    found = MaskedSequences(plain, Masking.of(tokenizer), seed=0, nsp=True)
     answers = [found[0, index]["nsp_labels"] for index in range(len(found))]
     assert answers == [0, 1, 0, 1, 0, IGNORED, IGNORED]
     batch = make_collate(found)([found[0, index] for index in range(len(found))])
@@ -171,6 +171,6 @@ def test_rows_without_a_second_segment_are_not_asked(tmp_path, tokenizer) -> Non
 def test_one_document_cannot_be_swapped_with_itself(corpus, tokenizer) -> None:
     text = corpus(documents=1, lines=40, seed=3)
     packed = pack(text, max_length=16, pair=True, hold_out=False, seed=0)
-    plain = TextRows(text, packed.train, Marks.of(tokenizer))
+    plain = TextSequences(text, packed.train, SpecialTokens.of(tokenizer))
     with pytest.raises(DataError, match="nsp: the longest document has"):
-        MaskedRows(plain, Masking.of(tokenizer), seed=0, nsp=True)
+        MaskedSequences(plain, Masking.of(tokenizer), seed=0, nsp=True)

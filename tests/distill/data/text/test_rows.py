@@ -5,15 +5,15 @@ import pytest
 
 from distill.data.batches import make_collate, make_sampler
 from distill.data.text.corpus import pack
-from distill.data.text.rows import Marks, TextRows, TextSampler
+from distill.data.text.rows import SpecialTokens, TextSampler, TextSequences
 
 
 @pytest.fixture
 def rows(corpus, tokenizer):
-    def build(*, pair: bool) -> TextRows:
+    def build(*, pair: bool) -> TextSequences:
         text = corpus()
         packed = pack(text, max_length=24, pair=pair, hold_out=False, seed=0)
-        return TextRows(text, packed.train, Marks.of(tokenizer))
+        return TextSequences(text, packed.train, SpecialTokens.of(tokenizer))
 
     return build
 

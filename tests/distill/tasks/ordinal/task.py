@@ -9,7 +9,7 @@ from torchmetrics import MeanMetric, MetricCollection
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenRows
+from distill.data.tokenized import TokenExamples
 from distill.system import distributed
 from distill.tasks.analysis import Analysis
 from distill.tasks.base import ProblemType, Task
@@ -49,7 +49,7 @@ class Ordinal(Task):
         return linear_floor(self, data)
 
     def analysis(
-        self, split: Split, rows: TokenRows, tokenizer: PreTrainedTokenizerFast
+        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> Analysis:
         return LabelAnalysis(self, split)
 
