@@ -35,7 +35,7 @@ def load_encoder_into(student: PreTrainedModel, folder: Path, size: Size) -> Non
     if found.get("model_type") != config.model_type:
         raise ModelError(
             f"student.init: {folder} holds a '{found.get('model_type')}'; it must be a "
-            f"'{config.model_type}', as the teacher is"
+            f"'{config.model_type}', as students of this teacher are"
         )
     names = ("num_hidden_layers", "hidden_size", "num_attention_heads")
     keys = {name: config.attribute_map.get(name, name) for name in names}

@@ -212,10 +212,10 @@ def _hear(module: nn.Module, parts: Anatomy, collector: Collector) -> Callable[[
             seen[path].unflatten(-1, (parts.heads, -1)).transpose(1, 2)  # (B, H, L, d)
             for path in paths
         )
-        seen.clear()
         collector.saw_attention(
             module, (query, key, value), lambda q, k: scores(module, q, k, call)
         )
+        seen.clear()  # of what working out the scores called again, too
 
     handles = [module.get_submodule(path).register_forward_hook(saw(path)) for path in paths]
     handles.append(module.register_forward_hook(called, with_kwargs=True))

@@ -47,9 +47,6 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         if recipe.data.max_length > teacher.positions:
             message = f"the teacher reads at most {teacher.positions} tokens"
             findings.append((("data", "max_length"), message))
-        elif recipe.data.max_length > teacher.student_positions:
-            message = f"a student of a {teacher.family} reads at most {teacher.student_positions}"
-            findings.append((("data", "max_length"), f"{message} tokens"))
         for loc, message in recipe.teacher.issues(recipe.data.max_length):
             findings.append((("teacher", *loc), message))
         if size is not None:

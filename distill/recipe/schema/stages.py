@@ -133,9 +133,9 @@ class EvaluateStage(StageSection):
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
         """See :class:`StageSection`."""
-        most = before.teacher.positions if before.teacher else None
+        most = before.teacher.student_positions if before.teacher else None
         if most and any(length != "real" and length > most for length in self.lengths):
-            yield ("lengths",), f"the teacher reads at most {most} tokens"
+            yield ("lengths",), f"teacher and student read at most {most} tokens"
 
 
 Stage = Annotated[

@@ -53,7 +53,7 @@ Faults = Callable[..., list[str]]
         ("stages.prediction.layer_map=search", "layer_map: nothing to search: no objective"),
         ("stages.intermediate.layer_map=search", ""),
         ("data.max_length=512", ""),
-        ("stages.evaluate.lengths=[1024]", "stages.evaluate.lengths: the teacher reads at most"),
+        ("stages.evaluate.lengths=[1024]", "stages.evaluate.lengths: teacher and student read"),
         ("teacher.finetune.freeze_layers=7", "teacher.finetune.freeze_layers: the teacher has onl"),
     ],
 )
@@ -262,7 +262,7 @@ def test_rules_about_the_teacher_wait_until_it_is_known(write: Write) -> None:
     assert load_recipe(path).student.size == "5x384"
 
 
-def folder(path: Path, **changes: int) -> Path:
+def folder(path: Path, **changes: object) -> Path:
     path.mkdir()
     config = {
         "num_hidden_layers": 4,
@@ -289,6 +289,30 @@ def test_a_local_teacher_is_known_by_its_config(
     ]
     recipe = load_recipe(path, "data.max_length=64", "student.size=2x24")
     assert student_size(recipe).heads == 4
+
+
+def test_a_student_of_a_teacher_whose_layers_are_not_copied_may_be_deeper(
+    write: Write, faults: Faults, tmp_path: Path
+) -> None:
+    teacher = folder(tmp_path / "t", model_type="modernbert", max_position_embeddings=8192)
+    path = write(("minilm-l6", str(teacher)), ("size: 3x384", "size: 8x48/4/192"))
+    logits = "stages.intermediate.objectives=[{kind: logits}]"
+    load_recipe(path, logits, "data.max_length=512")
+    (told,) = faults(path, logits, "stages.evaluate.lengths=[1024]")
+    assert told.endswith("teacher and student read at most 512 tokens")
+
+
+def test_of_an_unknown_family_only_logits_are_learned(
+    write: Write, faults: Faults, tmp_path: Path
+) -> None:
+    teacher = folder(tmp_path / "t", model_type="xlm", max_position_embeddings=512)
+    path = write(("minilm-l6", str(teacher)), ("3x384", "2x48/4"))
+    told, *rest = faults(path)
+    assert rest == []
+    assert told.startswith(
+        "small.yaml:14: stages[0].objectives[0]: attention, hidden: only the logits of this teacher"
+    )
+    load_recipe(path, "stages.intermediate.objectives=[{kind: logits}]")
 
 
 def test_a_student_from_a_folder_has_that_folder_s_size(
