@@ -38,6 +38,7 @@ COMMANDS: dict[str, str] = {
     "evaluate": "Print a run's results, or measure them again.",
     "augment": "Make the rows of a recipe's augment stage, and show a few.",
     "study": "Train a recipe with several seeds, in variants, in one table.",
+    "fit-budget": "Find the best model within limits of latency and size.",
     "compare": "Put the results of several runs side by side.",
     "benchmark": "Time any number of models side by side.",
     "report": "Write a run's report.html again.",

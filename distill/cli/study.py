@@ -66,7 +66,7 @@ def study(
     # Heavy: torch comes with what looks for a GPU.
     from distill.pipeline.study import run_study
 
-    with _interruptible(folder):
+    with interruptible(folder):
         results = run_study(
             loaded, folder, wanted=wanted, command=command, keep_models=keep_models, jobs=jobs
         )
@@ -159,7 +159,7 @@ def _without_folder(override: str) -> str:
 
 
 @contextmanager
-def _interruptible(folder: Path) -> Iterator[None]:
+def interruptible(folder: Path) -> Iterator[None]:
     """Stop at SIGTERM as at Ctrl-C, and say what goes on after either."""
 
     def stop(_number: int, _frame: object) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import ModelRow, read_results
-from distill.evaluation.study import TrialResult
+from distill.evaluation.study import StudyResults, TrialResult
 from distill.recipe.schema import Limits
 
 #: What a failed trial is worth: less than any score, and than any trial beyond a limit.
@@ -38,19 +39,40 @@ def excess(limits: Limits, final: ModelRow) -> float:
     Each is the measured number by the limit, less 1; the other way round for what must be at
     least so much. A number that was not measured counts as 1.
     """
+    return sum(max(0.0, ratio - 1) for *_, ratio in _compared(limits, final))
+
+
+def _compared(limits: Limits, final: ModelRow) -> Iterator[tuple[str, float, float | None, float]]:
+    """Each limit that is given: its name, itself, what was measured, and by what it is missed.
+
+    The last is above 1 where the limit is not kept; 2 where nothing was measured.
+    """
     cell, many = latency_cell(set(final.latency_ms)), throughput_cell(set(final.throughput))
-    at_most = [
-        (limits.latency_ms, final.latency_ms[cell].p50 if cell else None),
-        (limits.size_mb, final.bytes / 1e6),
+    measured = {
+        "latency_ms": final.latency_ms[cell].p50 if cell else None,
+        "size_mb": final.bytes / 1e6,
+        "throughput": final.throughput[many] if many else None,
+        "retention": final.retention,
+    }
+    for name, limit in limits.model_dump(exclude_none=True).items():
+        found = measured[name]
+        if found is None or found <= 0:
+            yield name, limit, found, 2.0
+        else:
+            at_most = name in ("latency_ms", "size_mb")
+            yield name, limit, found, found / limit if at_most else limit / found
+
+
+def nearest(limits: Limits, folder: Path, results: StudyResults) -> str:
+    """Which trial of a study comes nearest to limits that none keeps, and what it misses."""
+    done = [trial for trial in results.trials if trial.evaluated and trial.status == "done"]
+    if not done:
+        return "no trial came to its end"
+    finals = [(trial, read_results(folder / trial.folder).final) for trial in done]
+    trial, final = min(finals, key=lambda pair: excess(limits, pair[1]))
+    missed = [
+        f"{name} {measured:.3g} (limit {limit:g})"
+        for name, limit, measured, ratio in _compared(limits, final)
+        if measured is not None and ratio > 1
     ]
-    at_least = [
-        (limits.throughput, final.throughput[many] if many else None),
-        (limits.retention, final.retention),
-    ]
-    ratios: list[tuple[float | None, float | None]] = []
-    ratios += [(measured, limit) for limit, measured in at_most if limit is not None]
-    ratios += [(limit, measured) for limit, measured in at_least if limit is not None]
-    return sum(
-        max(0.0, above / below - 1) if above and below and below > 0 else 1.0
-        for above, below in ratios
-    )
+    return f"{trial.variant} comes nearest: {', '.join(missed) or 'something was not measured'}"

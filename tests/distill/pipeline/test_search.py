@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from distill.cli.main import app
 from distill.evaluation.limits import excess
 from distill.evaluation.results import ModelRow, Ratios
+from distill.evaluation.study import read_study
 from distill.pipeline.study import run_study
 from distill.pipeline.tuner import MedianStop, Tuner
 from distill.recipe.schema import Limits, Search
 from distill.recipe.study import load_study
 from distill.report.study import summary, tables
 from distill.report.study_page import render_study
-from distill.system.errors import RecipeError, RunFolderError
+from distill.system.errors import RecipeError, RunFolderError, UserError
 
 SPACE: dict[str, Any] = {
     "stages.prediction.lr": {"loguniform": [1e-4, 1e-2]},
@@ -239,3 +242,47 @@ def test_a_trial_that_stays_below_the_others_is_ended(tmp_path, write):
     # It is not begun again.
     again = run_study(load_study(path, "stages.prediction.epochs=60"), tmp_path / "out", jobs=1)
     assert [trial.status for trial in again.trials] == ["done", "done", "stopped"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_budget_goes_in_and_a_bundle_comes_out(tmp_path, tiny_recipe, monkeypatch):
+    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+    recipe.pop("track", None)
+    recipe["baseline"] = False
+    recipe["stages"] = [s for s in recipe["stages"] if s["kind"] != "augment"]
+    tiny_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+    folder = tmp_path / "out"
+    command = ["fit-budget", str(tiny_recipe), "--run-dir", str(folder), "--trials", "2"]
+    monkeypatch.setenv("COLUMNS", "300")
+    done = CliRunner().invoke(app, [*command, "--size-mb", "100", "--retention", "0.01"])
+    assert done.exit_code == 0, done.output
+    assert "best of 3: " in done.output
+    results = read_study(folder)
+    assert results is not None
+    assert results.chosen is not None
+    assert [row.name for row in results.variants] == ["recipe", "t01", "t02"]
+    assert (folder / results.chosen.folder / "bundle").is_dir()
+    sizes = {t.folder: yaml.safe_load((folder / t.folder / "recipe.yaml").read_text("utf-8"))
+             for t in results.trials}  # fmt: skip
+    assert all(one["student"]["size"] for one in sizes.values())
+    done = CliRunner().invoke(app, [*command[:-4], "--run-dir", str(tmp_path / "none"),
+        "--trials", "1", "--size-mb", "0.0001"])  # fmt: skip
+    assert isinstance(done.exception, UserError)
+    assert "no trial keeps at most 0.0001 MB; " in str(done.exception)
+    assert "comes nearest: size_mb " in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "give a limit: --latency-ms"),
+        (["--latency-ms", "0"], "--latency-ms must be more than 0"),
+        (["--size-mb", "5", "stages.evaluate=null"], "end the recipe with one: evaluate"),
+    ],
+)
+def test_budgets_that_cannot_be(tiny_recipe, tmp_path, options, message):
+    command = ["fit-budget", str(tiny_recipe), *options, "--run-dir", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, command)
+    assert isinstance(done.exception, UserError)
+    assert message in str(done.exception)
