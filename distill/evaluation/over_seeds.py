@@ -132,7 +132,7 @@ def model_table(variant: str, task: str, found: Mapping[int, Results]) -> ModelT
         split=first.split,
         seeds=list(found),
         cell=cell,
-        disturbed=[seed for seed, results in found.items() if _is_disturbed(results)],
+        disturbed=[seed for seed, results in found.items() if disturbed(results)],
         models=[_row(name, found, cell) for name in names],
     )
 
@@ -168,11 +168,12 @@ def _row(name: str, found: Mapping[int, Results], cell: str | None) -> ModelSpre
     )
 
 
-def _is_disturbed(results: Results) -> bool:
+def disturbed(results: Results) -> list[str]:
+    """Models whose slowest calls took far longer than the median ones: something else ran too."""
     # Real rows are of many lengths: there a long call means nothing.
     cell = latency_cell({cell for cell in results.teacher.latency_ms if split_cell(cell)[1]})
-    times = [row.latency_ms[cell] for row in results.models if cell in row.latency_ms]
-    return any(time.p95 > DISTURBED * time.p50 for time in times)
+    times = {row.name: row.latency_ms[cell] for row in results.models if cell in row.latency_ms}
+    return [name for name, time in times.items() if time.p95 > DISTURBED * time.p50]
 
 
 def _gain(row: ModelRow, baseline: ModelRow | None) -> float | None:

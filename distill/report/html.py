@@ -141,7 +141,7 @@ def _training(run: RunData) -> dict[str, Any]:
         "stages": [_stage(stage) for stage in run.stages],
         "total_seconds": numbers.seconds(sum(seconds)) if seconds else "",
         "maps": _layer_maps(run.stages),
-        "examples": [example for stage in run.stages for example in stage.examples],
+        "examples": [example for stage in run.stages for example in stage.augmented],
     }
 
 

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from distill.evaluation.results import Results, read_results
 from distill.report.numbers import align
 from distill.system.errors import RunFolderError, quoted
@@ -19,39 +21,37 @@ Curve = list[tuple[float, float]]
 LayerPairs = tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True)
-class StageFacts:
-    """One stage as in its ``stage.json``.
+class StageFacts(BaseModel):
+    """One stage as in its ``stage.json``."""
 
-    Args:
-        folder: such as ``03-prediction``.
-        name: its name in the recipe.
-        kind: ``teacher``, ``baseline``, ``distill``, ...
-        seconds: how long it took, or ``None``.
-        score: its model's score on the validation rows, or ``None``.
-        notes: its notes.
-        layer_map: pairs (student layer, teacher layer) counted from 1; empty without one.
-        student_layers: how many layers the student has, or ``None``.
-        teacher_layers: how many the teacher has, or ``None``.
-        examples: rows that augmentation changed, each with what was made of it.
-        steps: optimiser steps of its training, or ``None``.
-        before: measures on held-out text before the training, where there is no score.
-        after: the same after it.
-    """
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
     folder: str
+    """Such as ``03-prediction``."""
     name: str
-    kind: str
+    """Its name in the recipe."""
+    kind: str = ""
+    """``teacher``, ``baseline``, ``distill``, ..."""
     seconds: float | None = None
+    """How long it took."""
     score: float | None = None
+    """Its model's score on the validation rows."""
     notes: tuple[str, ...] = ()
-    layer_map: LayerPairs = ()
+    """What to know of it."""
+    layer_map: LayerPairs | None = None
+    """Pairs of layers that were matched."""
     student_layers: int | None = None
+    """How many layers the student has."""
     teacher_layers: int | None = None
-    examples: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """How many the teacher has."""
+    augmented: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Rows that augmentation changed, each with what was made of it."""
     steps: int | None = None
-    before: dict[str, float] = field(default_factory=dict)
-    after: dict[str, float] = field(default_factory=dict)
+    """Optimiser steps of its training."""
+    before: dict[str, float] = {}
+    """Measures on held-out text before the training, where there is no score."""
+    after: dict[str, float] = {}
+    """The same after it."""
 
 
 @dataclass(frozen=True)
@@ -135,8 +135,9 @@ def _stages(run: Path) -> Iterable[StageFacts]:
             content = json.loads(path.read_text("utf-8"))
             yield _stage(path.parent.name, content)
         except (ValueError, TypeError, AttributeError) as error:
+            reason = str(error).splitlines()[0]
             raise RunFolderError(
-                f"{path}: cannot be read ({error}); write it again: distill resume {quoted(run)}"
+                f"{path}: cannot be read ({reason}); write it again: distill resume {quoted(run)}"
             ) from None
 
 
@@ -147,22 +148,10 @@ def _stage_number(path: Path) -> tuple[int, str]:
 
 def _stage(folder: str, content: dict[str, Any]) -> StageFacts:
     notes = content.get("notes") or ()
-    notes = (notes,) if isinstance(notes, str) else tuple(str(note) for note in notes)
-    return StageFacts(
-        folder=folder,
-        name=str(content.get("name") or folder.partition("-")[2]),
-        kind=str(content.get("kind", "")),
-        seconds=content.get("seconds"),
-        score=content.get("score"),
-        notes=(*_training(content), *notes),
-        layer_map=tuple((int(s), int(t)) for s, t in content.get("layer_map") or ()),
-        student_layers=content.get("student_layers"),
-        teacher_layers=content.get("teacher_layers"),
-        examples=tuple(_examples(content)),
-        steps=content.get("steps"),
-        before=dict(content.get("before") or {}),
-        after=dict(content.get("after") or {}),
-    )
+    notes = (notes,) if isinstance(notes, str) else tuple(notes)
+    facts = {"name": folder.partition("-")[2]} | {k: v for k, v in content.items() if v is not None}
+    facts |= {"folder": folder, "notes": (*_training(content), *notes)}
+    return StageFacts.model_validate(facts | {"augmented": tuple(_examples(content))})
 
 
 def _examples(content: dict[str, Any]) -> Iterable[tuple[str, tuple[str, ...]]]:

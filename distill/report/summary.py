@@ -7,7 +7,7 @@ from typing import Any
 
 from distill.evaluation.cells import describe_length, latency_cell, split_cell
 from distill.evaluation.ledger import NO_GAIN, ledger, steps
-from distill.evaluation.over_seeds import DISTURBED
+from distill.evaluation.over_seeds import DISTURBED, disturbed
 from distill.evaluation.results import (
     BASELINE,
     LINEAR,
@@ -211,16 +211,12 @@ def _chance(change: Change | None) -> str:
 
 
 def _disturbed(results: Results) -> list[str]:
-    """Models whose slowest calls took far longer than the median ones: something else ran too."""
-    # Real rows are of many lengths: there a long call means nothing.
-    cell = latency_cell({cell for cell in results.teacher.latency_ms if split_cell(cell)[1]})
-    times = {row.name: row.latency_ms[cell] for row in results.models if cell in row.latency_ms}
-    found = [name for name, time in times.items() if time.p95 > DISTURBED * time.p50]
-    if not found:
+    names = disturbed(results)
+    if not names:
         return []
     return [
         f"timing was disturbed (p95 is more than {DISTURBED:g} times the median: "
-        f"{', '.join(found)}); on an idle machine: distill evaluate RUN --rerun"
+        f"{', '.join(names)}); on an idle machine: distill evaluate RUN --rerun"
     ]
 
 
