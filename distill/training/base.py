@@ -109,15 +109,15 @@ class TrainingModule(L.LightningModule):
 
     def scores(self) -> dict[str, float]:
         """The metrics over what was observed since the last call, by name."""
-        found: dict[str, float] = {}
+        scores: dict[str, float] = {}
         metrics = self.metrics
         if metrics is not None and all(metric.update_called for metric in metrics.values()):
-            found |= {name: float(value) for name, value in metrics.compute().items()}
+            scores |= {name: float(value) for name, value in metrics.compute().items()}
             self.undefined = undefined(metrics)
         if self.validation_loss.update_called:
-            found["loss"] = float(self.validation_loss.compute())
+            scores["loss"] = float(self.validation_loss.compute())
         self.reset_scores()
-        return found
+        return scores
 
     def reset_scores(self) -> None:
         """Forget what was observed."""

@@ -92,7 +92,7 @@ class Curves(L.Callback):
 
     Args:
         session: names and loggers.
-        bar: counts the steps for a person.
+        bar: counts the steps of the whole training for a person.
     """
 
     def __init__(self, session: FitSession, bar: Bar) -> None:
@@ -149,7 +149,7 @@ class Curves(L.Callback):
         ends_epoch = batch_idx + 1 == trainer.num_training_batches
         if not trainer.enable_validation and ends_epoch:
             self._report(trainer, {})
-        if step % LOG_STEPS == 0 or step == trainer.estimated_stepping_batches:
+        if step % LOG_STEPS == 0 or step == self.bar.total:
             self._log_losses(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
@@ -205,7 +205,7 @@ class Curves(L.Callback):
         line = ", ".join(words) + (f" (best {self.best:.4f})" if self.best is not None else "")
         line = f"{line}, {clock(self.seconds)}"
         left = self.bar.seconds_left()
-        if left is not None and trainer.global_step < trainer.estimated_stepping_batches:
+        if left is not None and trainer.global_step < self.bar.total:
             line = f"{line}, ETA {clock(left)}"
         logger.info("%s: %s", self.session.name, line)
 
@@ -270,7 +270,7 @@ class LastCheckpoint(Checkpoint):
         """Save after a step that no validation follows; else the end of that one does."""
         if not ends_step(trainer, batch_idx):
             return
-        last = trainer.global_step == trainer.estimated_stepping_batches
+        last = trainer.global_step == self.fingerprint["steps"]
         if trainer.enable_validation and last:
             trainer.should_stop = True  # which makes Lightning validate, due or not
             return

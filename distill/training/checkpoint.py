@@ -27,7 +27,7 @@ class AtomicCheckpoint(CheckpointIO):
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
         """Write a checkpoint."""
-        # Through a Python file: a full disk is then told as the OSError it is.
+        # Through a Python file: a full disk then raises the OSError it is.
         with atomic.new_file(Path(path)) as temporary, temporary.open("wb") as file:
             torch.save(checkpoint, file)
 
@@ -38,8 +38,8 @@ class AtomicCheckpoint(CheckpointIO):
         weights_only: bool | None = None,
     ) -> dict[str, Any]:
         """Read a checkpoint without running anything that stands in it."""
-        found: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        return found
+        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        return content
 
     def remove_checkpoint(self, path: str | Path) -> None:
         """Remove a checkpoint."""
@@ -73,10 +73,10 @@ def read_states(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any] | Non
         return None
     try:
         # Memory-mapped, so that weights and optimiser are not read for these few numbers.
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         # Lightning writes ``ModelCheckpoint{'monitor': ...}`` where there may be several.
-        states = {key.partition("{")[0]: state for key, state in found["callbacks"].items()}
-        states |= {"step": found["global_step"]}
+        states = {key.partition("{")[0]: state for key, state in checkpoint["callbacks"].items()}
+        states |= {"step": checkpoint["global_step"]}
         same = states["LastCheckpoint"] == fingerprint
     except _DAMAGED as error:
         raise RunFolderError(

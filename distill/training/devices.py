@@ -29,21 +29,21 @@ def on_gpu(config: TrainerConfig) -> bool:
 
 def started_processes() -> int:
     """How many processes `torchrun` or `srun` started, this one among them; 1 if none did."""
-    said = os.environ
-    if "RANK" not in said and int(said.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
+    environment = os.environ
+    if "RANK" not in environment and int(environment.get("SLURM_STEP_NUM_TASKS", "1")) > 1:
         # What srun says, in the names that torch and Lightning read.
-        job = said.get("SLURM_JOB_ID", "0")
-        first = SLURMEnvironment.resolve_root_node_address(said["SLURM_STEP_NODELIST"])
-        said |= {
-            "RANK": said["SLURM_PROCID"],
-            "LOCAL_RANK": said["SLURM_LOCALID"],
-            "GROUP_RANK": said["SLURM_NODEID"],
-            "WORLD_SIZE": said["SLURM_STEP_NUM_TASKS"],
-            "MASTER_ADDR": said.get("MASTER_ADDR", first),
-            "MASTER_PORT": said.get("MASTER_PORT", str(15000 + int(job) % 10000)),
+        job = environment.get("SLURM_JOB_ID", "0")
+        first = SLURMEnvironment.resolve_root_node_address(environment["SLURM_STEP_NODELIST"])
+        environment |= {
+            "RANK": environment["SLURM_PROCID"],
+            "LOCAL_RANK": environment["SLURM_LOCALID"],
+            "GROUP_RANK": environment["SLURM_NODEID"],
+            "WORLD_SIZE": environment["SLURM_STEP_NUM_TASKS"],
+            "MASTER_ADDR": environment.get("MASTER_ADDR", first),
+            "MASTER_PORT": environment.get("MASTER_PORT", str(15000 + int(job) % 10000)),
             "TORCHELASTIC_RUN_ID": job,
         }
-    return int(said.get("WORLD_SIZE") or "1") if "RANK" in said else 1
+    return int(environment.get("WORLD_SIZE") or "1") if "RANK" in environment else 1
 
 
 def _machines(count: int) -> str:
@@ -81,11 +81,11 @@ def check_devices(config: TrainerConfig, cores: int) -> None:
             "--rdzv-endpoint HOST:PORT -m distill run RECIPE, or with srun"
         )
     if on_gpu(config):
-        found = torch.cuda.device_count()
-        if config.devices > found:
+        count = torch.cuda.device_count()
+        if config.devices > count:
             raise ProcessError(
-                f"trainer.devices: {config.devices}, but torch finds {found} "
-                f"GPU{'s' if found != 1 else ''} here; write trainer.devices: {found}, or "
+                f"trainer.devices: {config.devices}, but torch finds {count} "
+                f"GPU{'s' if count != 1 else ''} here; write trainer.devices: {count}, or "
                 "trainer.accelerator: cpu"
             )
     elif config.devices > cores:
@@ -116,8 +116,8 @@ def resolve_precision(config: TrainerConfig) -> Literal["fp32", "bf16"]:
 
 
 def _cpu_has_bf16() -> bool:
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def set_threads(threads: int | None) -> None:

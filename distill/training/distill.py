@@ -49,8 +49,8 @@ class DistillModule(TrainingModule):
     ``state_dict``, and always in evaluation mode. Only the layers that an objective needs run.
 
     Args:
-        teacher: whom is learned from; ``None`` where ``teacher_logits`` are all that is matched.
-        student: who learns; its weights are changed in place.
+        teacher: the model to learn from; ``None`` where ``teacher_logits`` are all that is matched.
+        student: the model that learns; its weights are changed in place.
         objectives: what is matched: objects, configurations or kinds (``"attention"``).
         layer_map: which teacher layer each student layer learns from: a kind, a list of
             [student, teacher] pairs from 1, or a :class:`LayerMap`.
@@ -140,7 +140,7 @@ class DistillModule(TrainingModule):
         """The sum of the weighted losses as ``loss``, and each without its weight by its kind."""
         student = self._comparable(self._student_signals(batch), batch)
         teacher = self._comparable(self._signals_of_teacher(batch), batch)
-        found: dict[str, Tensor] = {}
+        losses: dict[str, Tensor] = {}
         progress = self._progress()
         total = torch.zeros((), device=self.device)
         for objective, layer_map in self._maps:
@@ -152,9 +152,9 @@ class DistillModule(TrainingModule):
                 project=self.project,
                 labels=self._labels(objective, batch),
             )
-            found[objective.kind] = loss
+            losses[objective.kind] = loss
             total = total + objective.weight_at(progress) * loss
-        return {"loss": total, **found}
+        return {"loss": total, **losses}
 
     def _comparable(self, signals: Signals, batch: Batch) -> Signals:
         """The signals with logits as rows of distributions, as the task sees them."""
@@ -188,16 +188,16 @@ class DistillModule(TrainingModule):
             # By the rows of all processes together, as the loss is the mean over them.
             self.validation_loss.update(losses["loss"], distributed.shared(rows))
             if "mlm" in losses:
-                told = (batch["mlm_labels"] != IGNORED).sum().float()
-                self.masked_loss.update(losses["mlm"], distributed.shared(told))
+                masked = (batch["mlm_labels"] != IGNORED).sum().float()
+                self.masked_loss.update(losses["mlm"], distributed.shared(masked))
 
     def scores(self) -> dict[str, float]:
-        """See :class:`TrainingModule`; masked tokens also tell ``mlm_loss`` and ``perplexity``."""
-        found: dict[str, float] = {}
+        """See :class:`TrainingModule`; with masked tokens also ``mlm_loss`` and ``perplexity``."""
+        scores: dict[str, float] = {}
         if self.masked_loss.update_called:
-            found["mlm_loss"] = float(self.masked_loss.compute())
-            found["perplexity"] = math.exp(min(found["mlm_loss"], 50.0))
-        return {**super().scores(), **found}
+            scores["mlm_loss"] = float(self.masked_loss.compute())
+            scores["perplexity"] = math.exp(min(scores["mlm_loss"], 50.0))
+        return {**super().scores(), **scores}
 
     def reset_scores(self) -> None:
         """Forget what was observed."""

@@ -33,7 +33,12 @@ __all__ = ["FitResult", "FitSession", "fit"]
 
 logger = logging.getLogger("distill")
 
-_TALKERS = ("lightning.pytorch", "lightning.fabric", "lightning_fabric", "pytorch_lightning")
+_LIGHTNING_LOGGERS = (
+    "lightning.pytorch",
+    "lightning.fabric",
+    "lightning_fabric",
+    "pytorch_lightning",
+)
 _PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -272,7 +277,7 @@ def quiet_lightning() -> Iterator[None]:
     that exist (a resumed run), a loader that Lightning cannot see to be resumable. Warnings raised
     elsewhere are left alone.
     """
-    loggers = [logging.getLogger(name) for name in _TALKERS]
+    loggers = [logging.getLogger(name) for name in _LIGHTNING_LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:

@@ -40,12 +40,12 @@ from distill.training.devices import keep_freed_memory, on_gpu, started_processe
 T = TypeVar("T")
 
 #: Seconds that a process waits before it fails with what may be another one's failure.
-_LAST_WORDS = 5.0
+_ERROR_WAIT = 5.0
 #: The other processes wait for the next training for as long as rank 0 prunes or evaluates.
 _WAIT = timedelta(days=30)
 
-#: What is said of the processes is said here.
-_TALKERS = ("torch.distributed", "torch.multiprocessing")
+#: What they log about the processes is reported here instead.
+_TORCH_LOGGERS = ("torch.distributed", "torch.multiprocessing")
 
 logger = logging.getLogger("distill")
 
@@ -126,7 +126,7 @@ class _Team:
         logger.setLevel(logging.CRITICAL)
         keep_freed_memory()
         try:
-            while (word := self.store.get(self.next_key())) == b"train":
+            while (order := self.store.get(self.next_key())) == b"train":
                 self.join()
                 call: list[Any] = [None]
                 distributed.broadcast_object_list(call, src=0)
@@ -134,15 +134,15 @@ class _Team:
                 function(*args)
                 distributed.destroy_process_group()
         except UserError:
-            time.sleep(_LAST_WORDS)  # rank 0 is likely to raise the same
+            time.sleep(_ERROR_WAIT)  # rank 0 is likely to raise the same
             raise
         self.store.set(f"distill/{self.calls}/ended/{self.rank}", "")
-        if word == b"stop":
+        if order == b"stop":
             os._exit(0)  # a launcher that was stopped waits for the process, not for its result
 
-    def dismiss(self, word: Literal["end", "stop"]) -> None:
+    def dismiss(self, order: Literal["end", "stop"]) -> None:
         """Let the others end; the store, which may be in this process, stays until they did."""
-        self.store.set(self.next_key(), word)
+        self.store.set(self.next_key(), order)
         self.store.wait([f"distill/{self.calls}/ended/{r}" for r in range(1, self.world)])
 
 
@@ -172,7 +172,7 @@ def _take_part(trainer: TrainerConfig, function: Callable[..., T], args: Any) ->
 
 def _launch(trainer: TrainerConfig, function: Callable[..., T], args: Any) -> T | None:
     ctrl_c = signal.getsignal(signal.SIGINT)
-    with tempfile.TemporaryDirectory(prefix="distill-") as name, _surroundings():
+    with tempfile.TemporaryDirectory(prefix="distill-") as name, _quiet_and_local():
         folder = Path(name)
         config = LaunchConfig(
             min_nodes=1,
@@ -193,7 +193,7 @@ def _launch(trainer: TrainerConfig, function: Callable[..., T], args: Any) -> T 
         except ChildFailedError as failed:
             raise _failure(folder, trainer.devices, *failed.get_first_failure()) from failed
         except SignalException as stop:
-            raise _last_words(folder / "0") or KeyboardInterrupt from stop
+            raise _reported_error(folder / "0") or KeyboardInterrupt from stop
         finally:
             if threading.current_thread() is threading.main_thread() and ctrl_c is not None:
                 signal.signal(signal.SIGINT, ctrl_c)
@@ -211,7 +211,7 @@ def _rank(
         return _take_part(trainer, function, args)
     except BaseException as error:
         if isinstance(error, RuntimeError) and "onnection" in str(error):
-            time.sleep(_LAST_WORDS)  # the one that was lost is the one to report
+            time.sleep(_ERROR_WAIT)  # the one that was lost is the one to report
         text = "".join(traceback.format_exception(error)).rstrip()
         kept = error if isinstance(error, UserError | OSError | KeyboardInterrupt) else None
         (folder / os.environ["RANK"]).write_bytes(pickle.dumps((kept, text)))
@@ -228,15 +228,15 @@ def _end_with_parent() -> None:
 def _failure(folder: Path, world: int, rank: int, failure: ProcessFailure) -> BaseException:
     """Why a process failed."""
     name = f"process {rank + 1} of {world} (rank {rank})"
-    if words := _last_words(folder / str(rank), name):
-        return words
+    if error := _reported_error(folder / str(rank), name):
+        return error
     code = failure.exitcode
     how = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
     hint = "; is memory short?" if code == -signal.SIGKILL else ""
     return ProcessError(f"{name} {how}{hint}")
 
 
-def _last_words(file: Path, name: str = "the training") -> BaseException | None:
+def _reported_error(file: Path, name: str = "the training") -> BaseException | None:
     """The error that a process left, if it did."""
     if not file.is_file():
         return None
@@ -245,23 +245,23 @@ def _last_words(file: Path, name: str = "the training") -> BaseException | None:
 
 
 @contextmanager
-def _surroundings() -> Iterator[None]:
-    """Processes talk on this machine only; torch's launcher does not say what is said here."""
+def _quiet_and_local() -> Iterator[None]:
+    """Processes talk on this machine only; torch's launcher logs nothing that is reported here."""
     wanted = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # advice, which this process gave before
     if sys.platform == "linux":
         wanted["GLOO_SOCKET_IFNAME"] = "lo"
     added = [name for name in wanted if name not in os.environ]
     os.environ.update({name: wanted[name] for name in added})
     names = [*logging.root.manager.loggerDict]  # some of them have levels of their own
-    talkers = [logging.getLogger(name) for name in names if name.startswith(_TALKERS)]
-    levels = [talker.level for talker in talkers]
+    loggers = [logging.getLogger(name) for name in names if name.startswith(_TORCH_LOGGERS)]
+    levels = [torch_logger.level for torch_logger in loggers]
     try:
-        for talker in talkers:
-            talker.setLevel(logging.CRITICAL + 1)
+        for torch_logger in loggers:
+            torch_logger.setLevel(logging.CRITICAL + 1)
         yield
     finally:
-        for talker, level in zip(talkers, levels, strict=True):
-            talker.setLevel(level)
+        for torch_logger, level in zip(loggers, levels, strict=True):
+            torch_logger.setLevel(level)
         for name in added:
             del os.environ[name]
 

@@ -28,13 +28,13 @@ def needs_of_teacher(
     Raises:
         ModelError: there are some, and no teacher.
     """
-    found = frozenset(needs - {"mlm"} - ({"logits"} if logits is not None else set()))
-    if teacher is None and found:
+    wanted = frozenset(needs - {"mlm"} - ({"logits"} if logits is not None else set()))
+    if teacher is None and wanted:
         raise ModelError(
-            f"objectives need the teacher's {', '.join(sorted(found))}: give a teacher"
-            + ("" if found != {"logits"} else " or teacher_logits")
+            f"objectives need the teacher's {', '.join(sorted(wanted))}: give a teacher"
+            + ("" if wanted != {"logits"} else " or teacher_logits")
         )
-    return found
+    return wanted
 
 
 def capture_of(

@@ -23,7 +23,7 @@ _IGNORED = -100
 
 
 class PretrainModule(TrainingModule):
-    r"""Trains an encoder to tell masked tokens and whether segment B continues A.
+    r"""Trains an encoder to predict masked tokens and whether segment B continues A.
 
     Minimises :math:`-\frac{1}{M} \sum_m \log p(t_m)`, the mean over the batch's masked tokens,
     and on pairs the cross-entropy of the two answers, added to it. The vocabulary's scores are
@@ -33,7 +33,8 @@ class PretrainModule(TrainingModule):
     (B,): 0 where B is the continuation.
 
     Measured on held-out text: ``mlm_loss``, its ``perplexity``, ``masked_accuracy`` (share of
-    masked tokens told right), and ``nsp_accuracy``. There is no score: the last weights are kept.
+    masked tokens predicted right), and ``nsp_accuracy``. There is no score: the last weights are
+    kept.
 
     Args:
         model: such as ``BertForMaskedLM`` or, for pairs, ``BertForPreTraining``.
@@ -72,9 +73,9 @@ class PretrainModule(TrainingModule):
         mlm = F.cross_entropy(tokens, labels, reduction="sum") / max(1, len(labels))
         if relation is None:
             return {"loss": mlm, "mlm": mlm}
-        told = batch["nsp_labels"]
-        nsp = F.cross_entropy(relation, told, ignore_index=_IGNORED, reduction="sum")
-        nsp = nsp / (told != _IGNORED).sum().clamp(min=1)
+        pairs = batch["nsp_labels"]
+        nsp = F.cross_entropy(relation, pairs, ignore_index=_IGNORED, reduction="sum")
+        nsp = nsp / (pairs != _IGNORED).sum().clamp(min=1)
         return {"loss": mlm + nsp, "mlm": mlm, "nsp": nsp}
 
     def observe(self, batch: Batch) -> None:
@@ -93,15 +94,15 @@ class PretrainModule(TrainingModule):
 
     def scores(self) -> dict[str, float]:
         """The measures since the last call, by name."""
-        found = {
+        scores = {
             name: float(self._measure(name).compute())
             for name in self.measures
             if self._measure(name).update_called
         }
-        if "mlm_loss" in found:
-            found["perplexity"] = math.exp(min(found["mlm_loss"], 50.0))
+        if "mlm_loss" in scores:
+            scores["perplexity"] = math.exp(min(scores["mlm_loss"], 50.0))
         self.reset_scores()
-        return found
+        return scores
 
     def reset_scores(self) -> None:
         """Forget what was observed."""
