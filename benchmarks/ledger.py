@@ -189,7 +189,7 @@ def section(run: RunFolder, threads: int, repeats: int) -> str:
 HEAD = """# Ledgers
 
 Written by `benchmarks/ledger.py` from finished runs: what each step from the teacher to the bundle
-paid and brought, at the lengths that the task's rows have. The first 1x is the teacher in PyTorch
+cost and gained, at the lengths that the task's rows have. The first 1x is the teacher in PyTorch
 eager, the second a model of BERT-base's shape in PyTorch eager, all on the same threads.
 `prediction` is the distilled student; `words` (vocabulary) and `units` (heads, neurons) are pruned.
 `TEACHER` in a command is `01-teacher/model` of a finished run, so that it was not fine-tuned twice.

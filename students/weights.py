@@ -64,8 +64,8 @@ def check_loaded(
                 f"{source} has no trained {_TITLES[name.partition('.')[0]]} head; "
                 "add teacher.finetune to train one, or give a fine-tuned model"
             )
-        fault = "of another shape than its config says" if name in mismatched else "missing"
-        raise ModelError(f"{source}: the weights {name} are {fault}; save the model again")
+        issue = "of another shape than its config says" if name in mismatched else "missing"
+        raise ModelError(f"{source}: the weights {name} are {issue}; save the model again")
     _check_unexpected(source, model, unexpected, prefix, keeps_head=keeps_head)
     for name, weight in model.state_dict().items():
         if weight.is_floating_point() and not bool(torch.isfinite(weight).all()):
@@ -103,7 +103,7 @@ def _check_unexpected(
             raise ModelError(
                 f"{source}: its weights have {last + 1} layers ({layer[1]}{depth} to "
                 f"{layer[1]}{last} would be dropped) and its config.json says "
-                f"num_hidden_layers {depth}; mend the config"
+                f"num_hidden_layers {depth}; fix the config"
             )
         raise ModelError(
             f"{source}: it has weights '{name}' that its config.json says nothing of; give a model "

@@ -32,7 +32,7 @@ def classes() -> set[str]:
 CLASSES = classes()
 
 
-def faults(tree: ast.AST) -> Iterator[str]:
+def issues(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         text = ast.unparse(node) if isinstance(node, ast.expr) else ""
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
@@ -56,7 +56,7 @@ def faults(tree: ast.AST) -> Iterator[str]:
 def test_no_kind_is_known_outside_its_folder(path: Path) -> None:
     text = path.read_text("utf-8")
     if path.suffix == ".py":
-        assert list(faults(ast.parse(text))) == []
+        assert list(issues(ast.parse(text))) == []
     else:
         names = "|".join(KINDS)
         assert re.findall(rf"(?:kind|task) (?:[=!]=|(?:not )?in) [('\"]*(?:{names})\b", text) == []
@@ -68,4 +68,4 @@ def test_no_kind_is_known_outside_its_folder(path: Path) -> None:
      "results.task != 'classification'", "isinstance(x, Ner | QuestionAnswering)"],
 )  # fmt: skip
 def test_such_lines_are_found(line: str) -> None:
-    assert list(faults(ast.parse(line)))
+    assert list(issues(ast.parse(line)))

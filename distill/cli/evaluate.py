@@ -18,7 +18,7 @@ def evaluate(
         bool, typer.Option("--rerun", help="Score and time every model again first.")
     ] = False,
     ledger: Annotated[
-        bool, typer.Option("--ledger", help="Print what each step paid and brought instead.")
+        bool, typer.Option("--ledger", help="Print what each step cost and gained instead.")
     ] = False,
     as_json: options.ResultsAsJson = False,
 ) -> None:

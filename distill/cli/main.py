@@ -1,6 +1,6 @@
 """The console entry: finds the command, sets up messages, and turns errors into exit codes.
 
-Exit codes: 0 done; 2 a mistake of the user's, printed in plain lines; 130 interrupted; 1 a fault of
+Exit codes: 0 done; 2 a mistake of the user's, printed in plain lines; 130 interrupted; 1 a bug of
 ours, with its traceback. A command's file is imported only when that command is called.
 """
 
@@ -210,7 +210,7 @@ def _failed(error: Exception) -> int:
         _say(f"error: {where}: {_MISPLACED[error.errno]}; name another place")
         return 2
     _say("".join(traceback.format_exception(error)).rstrip())
-    _say("this is a fault of distill, not of your input: please report it with the lines above")
+    _say("this is a bug in distill, not of your input: please report it with the lines above")
     return 1
 
 

@@ -16,7 +16,7 @@ def report(
     markdown: Annotated[
         Path | None,
         typer.Option(
-            help="Also write the ledger (what each step paid and brought; of a study its "
+            help="Also write the ledger (what each step cost and gained; of a study its "
             "tables) as Markdown."
         ),
     ] = None,

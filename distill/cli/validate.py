@@ -1,4 +1,4 @@
-"""``distill validate``: every fault of a recipe at once."""
+"""``distill validate``: every issue of a recipe at once."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from distill.cli import options
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import read_recipe
 from distill.recipe.study import is_study, load_study
-from distill.system.errors import Fault, RecipeError
+from distill.system.errors import Issue, RecipeError
 
 
 def validate(
     recipe: options.Recipe,
     overrides: options.Overrides = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the faults as a list of objects.")
+        bool, typer.Option("--json", help="Print the issues as a list of objects.")
     ] = False,
 ) -> None:
     """Check a recipe or a study, and that the files and folders it names are there.
@@ -30,19 +30,19 @@ def validate(
       distill validate quickstart
       distill validate mine.yaml student.size=3x384 --json
     """
-    faults = _faults(recipe, overrides or [])
+    issues = _issues(recipe, overrides or [])
     if as_json:
-        typer.echo(json.dumps([_plain(fault) for fault in faults], indent=2, ensure_ascii=False))
-        if faults:
+        typer.echo(json.dumps([_plain(issue) for issue in issues], indent=2, ensure_ascii=False))
+        if issues:
             raise typer.Exit(2)
         return
-    if faults:
-        raise RecipeError(faults)
-    typer.echo(f"{recipe}: no faults")
+    if issues:
+        raise RecipeError(issues)
+    typer.echo(f"{recipe}: no errors")
     typer.echo(f"next: {shlex.join(['distill', 'plan', recipe, *(overrides or [])])}")
 
 
-def _faults(recipe: str, overrides: list[str]) -> list[Fault]:
+def _issues(recipe: str, overrides: list[str]) -> list[Issue]:
     try:
         if is_study(recipe):
             load_study(recipe, *overrides, check_files=True)
@@ -51,14 +51,14 @@ def _faults(recipe: str, overrides: list[str]) -> list[Fault]:
         if loaded.recipe.seeds is not None:
             load_study(recipe, *overrides)
     except RecipeError as error:
-        return error.faults
-    return [loaded.fault(loc, message) for loc, message in missing_inputs(loaded.recipe)]
+        return error.issues
+    return [loaded.issue(loc, message) for loc, message in missing_inputs(loaded.recipe)]
 
 
-def _plain(fault: Fault) -> dict[str, str | int | None]:
+def _plain(issue: Issue) -> dict[str, str | int | None]:
     return {
-        "file": None if fault.path is None else str(fault.path),
-        "line": fault.line,
-        "where": fault.where,
-        "message": fault.message,
+        "file": None if issue.path is None else str(issue.path),
+        "line": issue.line,
+        "where": issue.where,
+        "message": issue.message,
     }

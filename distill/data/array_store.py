@@ -98,7 +98,7 @@ def open_store(
         DataError: the cache cannot be written.
     """
     folder = cache_folder() / kind / key[:32]
-    broken = _fault(folder, key)
+    broken = _issue(folder, key)
     if broken is None:
         return ArrayStore(folder)
     if folder.exists():
@@ -112,7 +112,7 @@ def open_store(
             write_json(new / _INDEX, index)
     except OSError as error:
         # Another process (a second run, another rank) may have put the same folder there first.
-        if _fault(folder, key) is not None:
+        if _issue(folder, key) is not None:
             raise DataError(
                 f"cannot write {kind} to the cache {folder.parent}: {error.strerror}; free some "
                 "space there or set DISTILL_CACHE to another folder"
@@ -125,7 +125,7 @@ def _signature(path: Path) -> list[int | str]:
     return [path.stat().st_size, digest.of_file(path)]
 
 
-def _fault(folder: Path, key: str) -> str | None:
+def _issue(folder: Path, key: str) -> str | None:
     """Why a folder of the cache cannot be used, or ``None`` where it can."""
     try:
         index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))

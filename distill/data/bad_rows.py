@@ -2,7 +2,7 @@
 
 Whatever reads rows, from whatever kind of file, tells a :class:`BadRows` what is wrong with them.
 By the recipe's ``data.on_bad_row`` that raises an error, or keeps the row for ``bad_rows.jsonl``;
-a row is never mended in silence.
+a row is never fixed in silence.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class BadRows:
             raise BadRowError(f"{place}: {reason}")
         self.rows.append(BadRow(place, reason, content, source))
 
-    def sift(self, table: Table, faults: Mapping[int, str], *, advice: str = "") -> Table:
+    def sift(self, table: Table, issues: Mapping[int, str], *, advice: str = "") -> Table:
         """Take the bad rows out of a table.
 
         Args:
             table: the rows.
-            faults: what is wrong, by the row's index in the table.
+            issues: what is wrong, by the row's index in the table.
             advice: what to do about it, for the error.
 
         Returns:
@@ -70,17 +70,17 @@ class BadRows:
         Raises:
             BadRowError: there are bad rows, and they are refused.
         """
-        if not faults:
+        if not issues:
             return table
-        order = sorted(faults)
+        order = sorted(issues)
         if not self.skips:
             more = len(order) - 1
             rest = f" (and {more:,} more row{'s' * (more > 1)})" if more else ""
             said = f"; {advice}" if advice else ""
-            raise BadRowError(f"{table.at(order[0])}: {faults[order[0]]}{rest}{said}")
+            raise BadRowError(f"{table.at(order[0])}: {issues[order[0]]}{rest}{said}")
         for row in order:
             content = {name: values[row] for name, values in table.columns.items()}
-            self.rows.append(BadRow(table.at(row), faults[row], content, table.place))
+            self.rows.append(BadRow(table.at(row), issues[row], content, table.place))
         return table.take(np.delete(np.arange(len(table)), order))
 
     def read(
@@ -104,17 +104,17 @@ class BadRows:
         Raises:
             BadRowError: there are bad rows, and they are refused.
         """
-        faults: dict[int, str] = {}
+        issues: dict[int, str] = {}
 
         def good() -> Iterator[Any]:
             for row, value in enumerate(values):
                 if isinstance(value, str):
-                    faults[row] = value
+                    issues[row] = value
                 else:
                     yield value
 
         column = stored(good(), kind, decode)
-        return self.sift(table, faults), column
+        return self.sift(table, issues), column
 
     def of(self, source: str) -> list[BadRow]:
         """The rows of one source that were set aside."""

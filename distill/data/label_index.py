@@ -113,7 +113,7 @@ class LabelIndex:
         return f"{table.place}: integers are read as positions in the {self._what}s: {shown}{dots}"
 
     def _check_own(self, values: Collection[Label], labels: Sequence[str], table: Table) -> None:
-        """Refuse a table as a whole whose names are not the task's: no row of it is at fault."""
+        """Refuse a table as a whole whose names are not the task's: no row of it is wrong."""
         if not self._own:
             return
         used = {value for value in values if isinstance(value, int) and 0 <= value < len(self._own)}
@@ -196,6 +196,6 @@ def _indices(values: Sequence[Label], known: dict[Label, int | str]) -> list[int
         if isinstance(index, str):
             return index
         if index in found:
-            return f"the label '{value}' stands twice in the row"
+            return f"the label '{value}' occurs twice in the row"
         found.append(index)
     return sorted(found)

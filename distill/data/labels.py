@@ -44,7 +44,7 @@ def clean(value: Any) -> str | int | None:
     raise TypeError
 
 
-def label_faults(
+def label_issues(
     table: Table, column: str, *, known: Sequence[str] | None = None
 ) -> dict[int, str]:
     """Rows whose label is missing, or neither name nor integer.

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from distill.data.bad_rows import BadRows
-from distill.data.sources.table import ADVICE, Table, id_faults, text_faults
+from distill.data.sources.table import ADVICE, Table, id_issues, text_issues
 from distill.data.split import Split, named
 from distill.recipe.schema import Columns
 from distill.system.errors import DataError
@@ -80,7 +80,7 @@ class TextReader(Reader):
     """Reads texts, or pairs of texts, with labels."""
 
     @abstractmethod
-    def label_faults(self, table: Table) -> dict[int, str]:
+    def label_issues(self, table: Table) -> dict[int, str]:
         """Rows whose label is missing or of the wrong kind: what is wrong, by the row's index.
 
         Raises:
@@ -94,7 +94,7 @@ class TextReader(Reader):
         """The rows that are left, the labels of each role, and the names of the outputs.
 
         Args:
-            tables: by role, without the rows that :meth:`label_faults` named.
+            tables: by role, without the rows that :meth:`label_issues` named.
             notes: gets what a reader of the results should know.
             bad: what to do with rows whose labels are not the task's.
 
@@ -127,10 +127,10 @@ class TextReader(Reader):
         columns = self.columns
         for name, key in ((columns.text, "text"), (columns.text_pair, "text_pair")):
             if name is not None:
-                faults = text_faults(table, name, f"data.columns.{key}")
-                table = bad.sift(table, faults, advice=ADVICE)
-        table = bad.sift(table, self.label_faults(table))
-        return table if columns.id is None else bad.sift(table, id_faults(table, columns.id))
+                issues = text_issues(table, name, f"data.columns.{key}")
+                table = bad.sift(table, issues, advice=ADVICE)
+        table = bad.sift(table, self.label_issues(table))
+        return table if columns.id is None else bad.sift(table, id_issues(table, columns.id))
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
         """See :meth:`Reader.check`: training examples must have two labels at least."""

@@ -44,7 +44,7 @@ class Line(NamedTuple):
     """From 1."""
     text: str
     """With its line end; bytes that are not UTF-8 as ``\\xff``."""
-    fault: str | None = None
+    issue: str | None = None
     """What is wrong with it."""
 
     @property
@@ -119,8 +119,8 @@ class Lines:
             DataError: a line that is not UTF-8 or holds a NUL byte, or the file cannot be used.
         """
         for line in self:
-            if line.fault is not None:
-                raise DataError(f"{self.place}:{line.number}: {line.fault}")
+            if line.issue is not None:
+                raise DataError(f"{self.place}:{line.number}: {line.issue}")
             yield line
 
     def _pieces(self, file: BinaryIO, ends_in_cr: bool) -> Iterator[bytes]:
@@ -227,14 +227,14 @@ def _between_characters(line: bytes) -> int:
 
 
 def _decode(number: int, offset: int, content: bytes) -> Line:
-    fault = None
+    issue = None
     if (nul := content.find(0)) >= 0:
-        fault = f"a NUL byte at byte {offset + nul}; this is not a text file, or a damaged one"
+        issue = f"a NUL byte at byte {offset + nul}; this is not a text file, or a damaged one"
     try:
-        return Line(number, content.decode("utf-8"), fault)
+        return Line(number, content.decode("utf-8"), issue)
     except UnicodeDecodeError as error:
         byte = content[error.start]
-        fault = fault or (
+        issue = issue or (
             f"not UTF-8 at byte {offset + error.start} (0x{byte:02x}); save the file as UTF-8"
         )
-        return Line(number, content.decode("utf-8", "backslashreplace"), fault)
+        return Line(number, content.decode("utf-8", "backslashreplace"), issue)

@@ -30,7 +30,7 @@ class FileRow(NamedTuple):
     """By column; empty where the row could not be parsed."""
     text: str
     """Its lines as they stand."""
-    fault: str | None = None
+    issue: str | None = None
     """What is wrong with it."""
 
 
@@ -87,7 +87,7 @@ class Rows:
         for line in self.lines:
             if not line.text.strip():
                 continue
-            row = line.fault or _object(line.text)
+            row = line.issue or _object(line.text)
             if isinstance(row, str):
                 yield FileRow(line.number, {}, line.text, row)
             else:
@@ -97,28 +97,28 @@ class Rows:
     def _table(self, kind: str, wanted: Sequence[str], given: str | None) -> Iterator[FileRow]:
         """The header, with no values, and the rows."""
         lines = iter(self.lines)
-        first = next((line for line in lines if line.fault or line.text.strip()), None)
+        first = next((line for line in lines if line.issue or line.text.strip()), None)
         if first is None:
             raise DataError(f"{self.place}: the file is empty; its first line names the columns")
         delimiter = given or (self._delimiter(first.text, wanted) if kind == CSV else "\t")
         lines = itertools.chain([first], lines)
         split = _quoted_fields(lines, delimiter) if kind == CSV else _fields(lines, delimiter)
         header = next(split)
-        if header.fault is not None:
-            raise DataError(f"{self.place}:{header.line}: {header.fault}")
+        if header.issue is not None:
+            raise DataError(f"{self.place}:{header.line}: {header.issue}")
         names = [name.strip() for name in header.fields]
         if twice := sorted({name for name in wanted if names.count(name) > 1}):
-            raise DataError(f"{self.place}:1: a column name stands twice: {listed(twice)}")
+            raise DataError(f"{self.place}:1: a column name occurs twice: {listed(twice)}")
         self.columns = dict.fromkeys(names)
         yield FileRow(header.line, {}, header.text)
         for row in split:
             if row.unclosed:
-                raise DataError(f"{self.place}:{row.line}: {row.fault}")
-            if row.fault is None and _is_blank(row.fields, names):
+                raise DataError(f"{self.place}:{row.line}: {row.issue}")
+            if row.issue is None and _is_blank(row.fields, names):
                 continue
-            fault = row.fault or _row_fault(row.fields, names)
-            values = {} if fault else dict(zip(names, row.fields, strict=True))
-            yield FileRow(row.line, values, row.text, fault)
+            issue = row.issue or _row_issue(row.fields, names)
+            values = {} if issue else dict(zip(names, row.fields, strict=True))
+            yield FileRow(row.line, values, row.text, issue)
 
     def _delimiter(self, header: str, wanted: Sequence[str]) -> str:
         bare = re.sub(r'"[^"]*"', "", header.strip("\r\n"))
@@ -137,7 +137,7 @@ class _Split(NamedTuple):
     line: int
     fields: list[str]
     text: str
-    fault: str | None = None
+    issue: str | None = None
     unclosed: bool = False
     """It may have swallowed the rows after it."""
 
@@ -145,7 +145,7 @@ class _Split(NamedTuple):
 def _fields(lines: Iterator[Line], delimiter: str) -> Iterator[_Split]:
     for line in lines:
         fields = line.content.split(delimiter) if line.content else []
-        yield _Split(line.number, fields, line.text, line.fault)
+        yield _Split(line.number, fields, line.text, line.issue)
 
 
 def _quoted_fields(lines: Iterator[Line], delimiter: str) -> Iterator[_Split]:
@@ -161,22 +161,22 @@ def _quoted_fields(lines: Iterator[Line], delimiter: str) -> Iterator[_Split]:
     while True:
         taken.clear()
         fields: list[str] = []
-        fault = None
+        issue = None
         try:
             fields = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            fault = f"broken row: {error}"
-            if "new-line character" in fault:
-                fault = "broken row: a carriage return in a field without quotes"
+            issue = f"broken row: {error}"
+            if "new-line character" in issue:
+                issue = "broken row: a carriage return in a field without quotes"
         line = taken[0].number
-        unclosed = fault is not None and ("end of data" in fault or len(taken) > 1)
-        if unclosed and fault is not None:
-            what = "never closes" if "end of data" in fault else f"swallows {len(taken)} lines"
-            fault = f"broken row: a quote opened here {what}"
-        fault = fault if unclosed else next((one.fault for one in taken if one.fault), fault)
-        yield _Split(line, fields, "".join(one.text for one in taken), fault, unclosed)
+        unclosed = issue is not None and ("end of data" in issue or len(taken) > 1)
+        if unclosed and issue is not None:
+            what = "never closes" if "end of data" in issue else f"swallows {len(taken)} lines"
+            issue = f"broken row: a quote opened here {what}"
+        issue = issue if unclosed else next((one.issue for one in taken if one.issue), issue)
+        yield _Split(line, fields, "".join(one.text for one in taken), issue, unclosed)
 
 
 def _is_blank(fields: list[str], names: list[str]) -> bool:
@@ -186,7 +186,7 @@ def _is_blank(fields: list[str], names: list[str]) -> bool:
     return not fields or (not fields[0].strip() and len(names) > 1)
 
 
-def _row_fault(fields: list[str], names: list[str]) -> str | None:
+def _row_issue(fields: list[str], names: list[str]) -> str | None:
     if len(fields) != len(names):
         count = f"{len(fields)} field{'s' * (len(fields) != 1)}"
         other = "; is it another delimiter?" if len(names) == 1 else ""
@@ -217,7 +217,7 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(row) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"the key '{twice}' stands twice in an object")
+        raise ValueError(f"the key '{twice}' occurs twice in an object")
     return row
 
 

@@ -10,7 +10,7 @@ Heads and neurons are summands, so that leaving them out is the same as cutting 
 dimension is not: LayerNorm takes mean and variance over all of them, and without some it divides by
 other numbers. So what is computed after the cut is, up to rounding, the model in which every
 LayerNorm looks at the kept dimensions alone (:func:`narrow_forward`), and not the model with zeros
-in the others. The difference is what ``recover`` is there to mend.
+in the others. The difference is what ``recover`` is there to fix.
 
 A dimension is worth its Fisher information: that of a factor m = 1 on it behind every LayerNorm,
 

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from distill.recipe.yaml_lines import one_line
-from distill.system.errors import Fault, RecipeError
+from distill.system.errors import Issue, RecipeError
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -51,4 +51,4 @@ def find(source: str | Path) -> Path:
     near = difflib.get_close_matches(source, known, n=1)
     hint = f"did you mean '{near[0]}'? " if near else ""
     message = f"no recipe of this name; {hint}`distill ls` lists them, a path ends in .yaml"
-    raise RecipeError([Fault(Path(one_line(source) or "''"), None, "", message)])
+    raise RecipeError([Issue(Path(one_line(source) or "''"), None, "", message)])

@@ -1,4 +1,4 @@
-"""A recipe from a name or a file, with overrides: every fault at once, each with its line."""
+"""A recipe from a name or a file, with overrides: every issue at once, each with its line."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pydantic_core import PydanticUndefined
 
 from distill.recipe import catalog
 from distill.recipe.checks import check
-from distill.recipe.faults import fault_at, translate
+from distill.recipe.issues import issue_at, translate
 from distill.recipe.overrides import apply_overrides, read_tree
 from distill.recipe.schema import Recipe, Section
 from distill.recipe.yaml_lines import RESOLVERS, Loc, Value
-from distill.system.errors import Fault, RecipeError, quoted
+from distill.system.errors import Issue, RecipeError, quoted
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class LoadedRecipe:
     recipe: Recipe
     tree: Value
 
-    def fault(self, loc: Loc, message: str) -> Fault:
-        """A fault at ``loc`` with the file and line it was written in."""
-        return fault_at(self.tree, loc, message)
+    def issue(self, loc: Loc, message: str) -> Issue:
+        """A issue at ``loc`` with the file and line it was written in."""
+        return issue_at(self.tree, loc, message)
 
 
 def read_recipe(source: str | Path, *overrides: str) -> LoadedRecipe:
@@ -38,16 +38,16 @@ def read_recipe(source: str | Path, *overrides: str) -> LoadedRecipe:
     study = tree.child("study")
     if study is not None:
         message = f"a study and no recipe; look at it with: distill plan {quoted(path)}"
-        raise RecipeError([Fault(path, study.place.line, "study", message)])
-    faults = apply_overrides(tree, overrides)
+        raise RecipeError([Issue(path, study.place.line, "study", message)])
+    issues = apply_overrides(tree, overrides)
     try:
         recipe = Recipe.model_validate(tree.plain())
     except ValidationError as error:
-        faults += translate(error, tree)
+        issues += translate(error, tree)
     else:
-        faults += [fault_at(tree, loc, message) for loc, message in check(recipe)]
-    if faults:
-        raise RecipeError(list(dict.fromkeys(faults)))
+        issues += [issue_at(tree, loc, message) for loc, message in check(recipe)]
+    if issues:
+        raise RecipeError(list(dict.fromkeys(issues)))
     return LoadedRecipe(recipe, tree)
 
 
@@ -60,7 +60,7 @@ def load_recipe(source: str | Path, *overrides: str) -> Recipe:
             name (``stages.prediction.epochs=1``), objectives by kind.
 
     Raises:
-        RecipeError: with every fault at once, one line each: file, line, key, what was found and
+        RecipeError: with every issue at once, one line each: file, line, key, what was found and
             what is expected.
 
     Example:

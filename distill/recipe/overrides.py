@@ -19,7 +19,7 @@ from typing import Any
 
 from distill.recipe import catalog
 from distill.recipe.yaml_lines import Loc, Place, Value, one_line, parse, read
-from distill.system.errors import Fault, RecipeError
+from distill.system.errors import Issue, RecipeError
 
 _BRACKETS = tuple("[{\"'")
 #: What YAML takes for a tag, an anchor, an alias or a comment.
@@ -31,7 +31,7 @@ class _AddressError(Exception):
     """An override that names nothing; its text says what there is."""
 
 
-def apply_overrides(tree: Value, overrides: Sequence[str]) -> list[Fault]:
+def apply_overrides(tree: Value, overrides: Sequence[str]) -> list[Issue]:
     """Lay ``overrides`` over ``tree``, in order and in place; what cannot be is returned.
 
     Args:
@@ -41,22 +41,22 @@ def apply_overrides(tree: Value, overrides: Sequence[str]) -> list[Fault]:
             with its ``#``, ``: `` and blanks.
     """
     give_way(tree, {override.partition("=")[0] for override in overrides})
-    faults: list[Fault] = []
+    issues: list[Issue] = []
     for override in overrides:
         key, equals, text = override.partition("=")
         key = one_line(key, 200)
         if not equals or not key:
             message = f"'{one_line(override)}' is not KEY=VALUE, such as student.size=3x384"
-            faults.append(Fault(None, None, "", message))
+            issues.append(Issue(None, None, "", message))
             continue
         place = Place(None, None, key)
         try:
             _put(tree, key.split("."), _value(text, place), place)
         except _AddressError as error:
-            faults.append(Fault(None, None, key, str(error)))
+            issues.append(Issue(None, None, key, str(error)))
         except RecipeError as error:
-            faults.extend(error.faults)
-    return faults
+            issues.extend(error.issues)
+    return issues
 
 
 def give_way(tree: Value, keys: Set[str]) -> None:
@@ -86,7 +86,7 @@ def _value(text: str, place: Place) -> Value:
     except RecipeError as error:
         if opened in _BRACKETS:
             raise RecipeError(
-                [Fault(None, None, place.key, fault.message) for fault in error.faults]
+                [Issue(None, None, place.key, issue.message) for issue in error.issues]
             ) from None
         return Value(text, place)  # a path such as *.csv or @x, or 'text #1'
     if value is None:
@@ -97,7 +97,7 @@ def _value(text: str, place: Place) -> Value:
     return value
 
 
-def apply_setting(tree: Value, key: str, value: Value) -> list[Fault]:
+def apply_setting(tree: Value, key: str, value: Value) -> list[Issue]:
     """Lay one setting of a file over ``tree``, in place; what cannot be is returned.
 
     Args:
@@ -109,7 +109,7 @@ def apply_setting(tree: Value, key: str, value: Value) -> list[Fault]:
     try:
         _put(tree, key.split("."), value, place)
     except _AddressError as error:
-        return [Fault(place.path, place.line, one_line(key, 200), str(error))]
+        return [Issue(place.path, place.line, one_line(key, 200), str(error))]
     return []
 
 
@@ -235,24 +235,24 @@ def _read_tree(path: Path, above: tuple[Path, ...]) -> Value:
     if base is None:
         if settings is not None:
             message = "lays settings over a base, and there is none; write them where they belong"
-            raise RecipeError([Fault(path, settings.place.line, "set", message)])
+            raise RecipeError([Issue(path, settings.place.line, "set", message)])
         return tree
     if not isinstance(base.content, str) or not base.content:
         message = "expected the path of a recipe, relative to this file"
-        raise RecipeError([Fault(path, base.place.line, "base", message)])
+        raise RecipeError([Issue(path, base.place.line, "base", message)])
     chain = (*above, path.resolve())
     try:
         below = recipe_file(path, base.content)
         if below.resolve() in chain:
             round_trip = " -> ".join([*(link.name for link in chain), below.name])
             message = f"bases go round in a circle: {round_trip}"
-            raise RecipeError([Fault(path, base.place.line, "base", message)])
+            raise RecipeError([Issue(path, base.place.line, "base", message)])
         if not below.is_file():
             message = f"no such file: {one_line(str(below), 200)}"
-            raise RecipeError([Fault(path, base.place.line, "base", message)])
+            raise RecipeError([Issue(path, base.place.line, "base", message)])
     except (OSError, ValueError):
         message = f"'{one_line(base.content)}' is not a path"
-        raise RecipeError([Fault(path, base.place.line, "base", message)]) from None
+        raise RecipeError([Issue(path, base.place.line, "base", message)]) from None
     lower = _read_tree(below, chain)
     give_way(lower, content.keys())
     merged = merge(lower, tree)
@@ -264,15 +264,15 @@ def _read_tree(path: Path, above: tuple[Path, ...]) -> Value:
 def _apply(settings: Value, tree: Value, path: Path) -> None:
     if not isinstance(settings.content, dict):
         message = "expected dotted keys and values, such as stages.prediction.epochs: 1"
-        raise RecipeError([Fault(path, settings.place.line, "set", message)])
+        raise RecipeError([Issue(path, settings.place.line, "set", message)])
     give_way(tree, settings.content.keys())
-    faults = [
-        fault
+    issues = [
+        issue
         for key, value in settings.content.items()
-        for fault in apply_setting(tree, key, value)
+        for issue in apply_setting(tree, key, value)
     ]
-    if faults:
-        raise RecipeError(faults)
+    if issues:
+        raise RecipeError(issues)
 
 
 def recipe_file(path: Path, base: str) -> Path:

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from distill.recipe import catalog
 from distill.recipe.checks import check
-from distill.recipe.faults import fault_at, translate
 from distill.recipe.inputs import missing_inputs
+from distill.recipe.issues import issue_at, translate
 from distill.recipe.loader import read_recipe
 from distill.recipe.overrides import (
     apply_overrides,
@@ -41,7 +41,7 @@ from distill.recipe.schema import (
 from distill.recipe.search_space import Values, misplaced, probes, settings_of, title_of
 from distill.recipe.trial import Trial
 from distill.recipe.yaml_lines import Loc, Value, one_line, read
-from distill.system.errors import Fault, RecipeError, quoted
+from distill.system.errors import Issue, RecipeError, quoted
 
 _FOLDERS = "folders."
 #: A folder that the file leaves open.
@@ -126,8 +126,8 @@ def load_study(source: str | Path, *overrides: str, check_files: bool = False) -
         except ValidationError as error:
             raise RecipeError(translate(error, tree, study_schema())) from None
     reader = _Reader(path, tree, config, folders, settings, check_files=check_files)
-    if faults := [*reader.faults()]:
-        raise RecipeError(faults)
+    if issues := [*reader.issues()]:
+        raise RecipeError(issues)
     return reader.load()
 
 
@@ -144,11 +144,11 @@ def _of_recipe(source: str | Path, path: Path, overrides: Sequence[str]) -> Stud
             "one recipe with one seed is no study: give seeds=[1,2,3], or a study file "
             f"(docs/study.md), or run it once: distill run {quoted(source)}"
         )
-        raise RecipeError([Fault(path, None, "", message)])
+        raise RecipeError([Issue(path, None, "", message)])
     last = recipe.stages[-1]
     if not isinstance(last, EvaluateStage) and not recipe.task.learns_text:
         message = "several seeds are compared by what the evaluation measures; add {kind: evaluate}"
-        raise RecipeError([loaded.fault(("seeds",), message)])
+        raise RecipeError([loaded.issue(("seeds",), message)])
     config = Study(
         study=1, name=recipe.name, description=recipe.description, recipe=str(path.resolve())
     )
@@ -187,32 +187,32 @@ class _Reader:
         self.folders = {name: str(Path(p).expanduser().resolve()) for name, p in folders.items()}
         self.overrides, self.check_files = overrides, check_files
 
-    def faults(self) -> Iterator[Fault]:
+    def issues(self) -> Iterator[Issue]:
         """Names that stand for nothing, in the file and on the command line."""
         config = self.config
         if config.variants and config.reference not in config.variants:
-            yield self._fault(("compare_to",), _unknown(config.reference, config.variants))
+            yield self._issue(("compare_to",), _unknown(config.reference, config.variants))
         for name, variant in config.variants.items():
             for index, task in enumerate(variant.tasks or []):
                 if task not in config.tasks:
                     at: Loc = ("variants", name, "tasks", index)
-                    yield self._fault(at, _unknown(task, config.tasks))
+                    yield self._issue(at, _unknown(task, config.tasks))
         for part, names in (("tasks", config.tasks), ("variants", config.variants)):
             for name in names:
                 for loc, folder in self._needs((part, name)):
                     if folder not in config.folders:
                         message = f"'${{{one_line(folder)}}}': {_unknown(folder, config.folders)}"
-                        yield self._fault(loc, message)
+                        yield self._issue(loc, message)
                     elif folder not in self.folders and part == "tasks":
-                        yield self._fault(loc, self._not_given(folder))
+                        yield self._issue(loc, self._not_given(folder))
         for folder, path in self.folders.items():
             key = f"{_FOLDERS}{one_line(folder)}"
             if folder not in config.folders:
-                yield Fault(None, None, key, _unknown(folder, config.folders))
+                yield Issue(None, None, key, _unknown(folder, config.folders))
             elif not Path(path).is_dir():
-                yield Fault(None, None, key, f"no such folder: {one_line(path, 200)}")
+                yield Issue(None, None, key, f"no such folder: {one_line(path, 200)}")
         for at, message in misplaced(config.search) if config.search is not None else ():
-            yield self._fault(("search", *at), message)
+            yield self._issue(("search", *at), message)
 
     def load(self) -> LoadedStudy:
         """Every trial.
@@ -227,7 +227,7 @@ class _Reader:
             for name in config.variants
             if (missing := [f for _, f in self._needs(("variants", name)) if f not in self.folders])
         }
-        found: dict[Fault, list[str]] = defaultdict(list)
+        found: dict[Issue, list[str]] = defaultdict(list)
         rounds: dict[int, list[Trial]] = defaultdict(list)
         for task in config.tasks:
             for variant, about in config.variants.items():
@@ -243,27 +243,27 @@ class _Reader:
         likely: list[Trial] = []
         if search is not None:
             for values in probes(search):
-                _, probed, faults = self._search_trials(search, base, "trial", values)
+                _, probed, issues = self._search_trials(search, base, "trial", values)
                 likely += probed
-                for fault in faults:
-                    found[fault].append("")
+                for issue in issues:
+                    found[issue].append("")
         if found:
-            raise RecipeError([_in_trials(fault, names) for fault, names in found.items()])
+            raise RecipeError([_in_trials(issue, names) for issue, names in found.items()])
         trials = [trial for number in sorted(rounds) for trial in rounds[number]]
 
         def make(name: str, values: Values) -> tuple[StudyVariant, list[Trial]]:
             if search is None:
-                raise RecipeError([self._fault((), "there is no search")])
-            variant, made, faults = self._search_trials(search, base, name, values)
-            if faults:
-                raise RecipeError(faults)
+                raise RecipeError([self._issue((), "there is no search")])
+            variant, made, issues = self._search_trials(search, base, name, values)
+            if issues:
+                raise RecipeError(issues)
             return variant, made
 
         return LoadedStudy(config, trials, skipped, list(self.folders), make, likely)
 
     def _search_trials(
         self, search: Search, base: Value, name: str, values: Values
-    ) -> tuple[StudyVariant, list[Trial], list[Fault]]:
+    ) -> tuple[StudyVariant, list[Trial], list[Issue]]:
         """A variant of the search, and its trials or what is wrong with their recipes."""
         tree = self.tree.nearest(("search",))
         settings = settings_of(search, tree, values)
@@ -278,11 +278,11 @@ class _Reader:
             title=f"{name}: {title_of(settings)}",
             stage=search.stage,
         )
-        faults = list(dict.fromkeys(one for one in made if isinstance(one, Fault)))
+        issues = list(dict.fromkeys(one for one in made if isinstance(one, Issue)))
         if search.limits and any(isinstance(one, Trial) and not one.evaluates for one in made):
             message = "limits are measured by the evaluation: search.stage: its name"
-            faults.append(self._fault(("search", "limits"), message))
-        return variant, [one for one in made if isinstance(one, Trial)], faults
+            issues.append(self._issue(("search", "limits"), message))
+        return variant, [one for one in made if isinstance(one, Trial)], issues
 
     def _written(self, variant: str) -> _Change:
         """A variant of the file."""
@@ -293,32 +293,32 @@ class _Reader:
         path = recipe_file(self.path, self.config.recipe)
         if not path.is_file():
             message = f"no such file, and no recipe of this name: {one_line(str(path), 200)}"
-            raise RecipeError([self._fault(("recipe",), message)])
+            raise RecipeError([self._issue(("recipe",), message)])
         return path
 
-    def _trials(self, base: Value, variant: str, task: str, change: _Change) -> list[Trial | Fault]:
+    def _trials(self, base: Value, variant: str, task: str, change: _Change) -> list[Trial | Issue]:
         """A variant on a task: a trial for each seed, or what is wrong with its recipe."""
-        tree, faults = self._changed(copy.deepcopy(base), self._part(("tasks", task)))
-        faults += apply_overrides(tree, self.overrides)
+        tree, issues = self._changed(copy.deepcopy(base), self._part(("tasks", task)))
+        issues += apply_overrides(tree, self.overrides)
         tree, more = self._changed(tree, change.part)
-        faults += more
+        issues += more
         if task or variant:
             name = "-".join(part for part in (self.config.name, task, variant) if part)
-            faults += apply_setting(tree, "name", Value(name, change.part.place))
+            issues += apply_setting(tree, "name", Value(name, change.part.place))
         try:
             recipe = Recipe.model_validate(tree.plain())
         except ValidationError as error:
-            return [*faults, *translate(error, tree)]
+            return [*issues, *translate(error, tree)]
         found = check(recipe)
         if self.check_files:
             found += missing_inputs(recipe)
         if recipe.task.learns_text:
             loc: Loc = ("task", "kind")
             found.append((loc, "a study compares scores, and unlabelled text has none"))
-        faults += [fault_at(tree, loc, message) for loc, message in found]
+        issues += [issue_at(tree, loc, message) for loc, message in found]
         stage = self._scored(recipe, change)
-        if faults or isinstance(stage, Fault):
-            return [*faults, *([stage] if isinstance(stage, Fault) else [])]
+        if issues or isinstance(stage, Issue):
+            return [*issues, *([stage] if isinstance(stage, Issue) else [])]
         return [
             Trial(variant, task, seed, recipe.with_seed(seed), stage)
             for seed in self._seeds(recipe, task)
@@ -330,17 +330,17 @@ class _Reader:
             return own
         return self.config.tasks[task].seeds or self.config.seeds or own
 
-    def _changed(self, tree: Value, part: Value) -> tuple[Value, list[Fault]]:
+    def _changed(self, tree: Value, part: Value) -> tuple[Value, list[Issue]]:
         """A recipe with a task's or a variant's changes laid over it."""
         part = copy.deepcopy(part)
         merged, settings = part.child("merge"), part.child("set")
         if merged is not None:
             tree = merge(tree, self._filled(merged))
-        faults: list[Fault] = []
+        issues: list[Issue] = []
         if settings is not None and isinstance(settings.content, dict):
             for key, value in settings.content.items():
-                faults += apply_setting(tree, key, self._filled(value))
-        return tree, faults
+                issues += apply_setting(tree, key, self._filled(value))
+        return tree, issues
 
     def _needs(self, loc: Loc) -> Iterator[tuple[Loc, str]]:
         """The folders that are named below a place of the file."""
@@ -364,7 +364,7 @@ class _Reader:
         """A task or a variant of the file; an empty one where the file has none."""
         return self.tree.nearest(loc) if loc[-1] else Value({}, self.tree.place)
 
-    def _scored(self, recipe: Recipe, change: _Change) -> str | Fault:
+    def _scored(self, recipe: Recipe, change: _Change) -> str | Issue:
         stages, wanted = plan_stages(recipe), change.stage
         trained = [s.name for s in stages if s.kind in ("teacher", "baseline") or s.makes_student]
         if wanted is None:
@@ -372,14 +372,14 @@ class _Reader:
         known = [*trained, *(s.name for s in stages if s.kind == "evaluate")]
         if wanted in known:
             return wanted
-        return self._fault(change.stage_loc, _unknown(wanted, known))
+        return self._issue(change.stage_loc, _unknown(wanted, known))
 
     def _not_given(self, folder: str) -> str:
         what = self.config.folders[folder]
         return f"the folder '{folder}' is not given: {_FOLDERS}{folder}=DIR ({one_line(what, 200)})"
 
-    def _fault(self, loc: Loc, message: str) -> Fault:
-        return fault_at(self.tree, loc, message)
+    def _issue(self, loc: Loc, message: str) -> Issue:
+        return issue_at(self.tree, loc, message)
 
 
 def _unknown(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
@@ -387,8 +387,8 @@ def _unknown(name: str, known: Mapping[str, object] | Sequence[str]) -> str:
     return f"'{one_line(name)}' is not known; {there}"
 
 
-def _in_trials(fault: Fault, trials: list[str]) -> Fault:
+def _in_trials(issue: Issue, trials: list[str]) -> Issue:
     trials = list(dict.fromkeys(trials))
     rest = f" and {len(trials) - 1} more" if len(trials) > 1 else ""
     where = f" (in {trials[0]}{rest})" if trials[0] else ""
-    return Fault(fault.path, fault.line, fault.where, f"{fault.message}{where}")
+    return Issue(issue.path, issue.line, issue.where, f"{issue.message}{where}")

@@ -2,7 +2,7 @@
 
 Differences from PyYAML's ``safe_load``, each because a recipe would otherwise mean something else
 than it says: ``5e-5`` is a number; only ``true`` and ``false`` are booleans (a label may be
-``no``); only decimal digits are integers; dates stay text; a key that stands twice, a tag, a merge
+``no``); only decimal digits are integers; dates stay text; a key that occurs twice, a tag, a merge
 key and a number that is not finite are errors.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from distill.system.errors import Fault, RecipeError
+from distill.system.errors import Issue, RecipeError
 
 Loc = tuple[str | int, ...]
 
@@ -151,31 +151,31 @@ def read(path: Path) -> Value:
 
     Raises:
         RecipeError: it is not there, not UTF-8, empty, not YAML, or not a mapping; or a key stands
-            twice, and so on: every such fault at once.
+            twice, and so on: every such issue at once.
     """
     try:
         raw = path.read_bytes()
     except FileNotFoundError:
-        raise RecipeError([Fault(path, None, "", "no such file")]) from None
+        raise RecipeError([Issue(path, None, "", "no such file")]) from None
     except IsADirectoryError:
-        raise RecipeError([Fault(path, None, "", "is a folder; name the .yaml file")]) from None
+        raise RecipeError([Issue(path, None, "", "is a folder; name the .yaml file")]) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise RecipeError([Fault(path, None, "", f"cannot be read: {reason}")]) from None
+        raise RecipeError([Issue(path, None, "", f"cannot be read: {reason}")]) from None
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         message = f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        raise RecipeError([Fault(path, line, "", message)]) from None
+        raise RecipeError([Issue(path, line, "", message)]) from None
     root = parse(text, path)
     if root is None:
         message = "the file is empty; `distill show quickstart` prints a recipe to start from"
-        raise RecipeError([Fault(path, None, "", message)])
+        raise RecipeError([Issue(path, None, "", message)])
     if not isinstance(root.content, dict):
         found = "a list" if isinstance(root.content, list) else "a single value"
         message = f"found {found}, expected keys such as `task:` and `data:`"
-        raise RecipeError([Fault(path, root.place.line, "", message)])
+        raise RecipeError([Issue(path, root.place.line, "", message)])
     return root
 
 
@@ -196,34 +196,34 @@ def parse(
     try:
         node = yaml.compose(text, _Reader)
     except yaml.MarkedYAMLError as error:
-        raise RecipeError([_syntax_fault(error, path)]) from None
+        raise RecipeError([_syntax_issue(error, path)]) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         message = f"character U+{ord(text[error.position]):04X} may not stand in YAML"
-        raise RecipeError([Fault(path, line, "", message)]) from None
+        raise RecipeError([Issue(path, line, "", message)]) from None
     except RecursionError:
-        raise RecipeError([Fault(path, None, "", "nested too deeply")]) from None
+        raise RecipeError([Issue(path, None, "", "nested too deeply")]) from None
     except ValueError as error:  # PyYAML: chr() of an escape beyond Unicode, and the like
-        raise RecipeError([Fault(path, None, "", f"not valid YAML: {error}")]) from None
+        raise RecipeError([Issue(path, None, "", f"not valid YAML: {error}")]) from None
     if node is None:
         return None
     if whole and text.strip() != text[node.start_mark.index : node.end_mark.index].strip():
         message = "something stands before or behind the value; put a text that holds it in quotes"
-        raise RecipeError([Fault(path, None, "", message)])
+        raise RecipeError([Issue(path, None, "", message)])
     builder = _Builder(path, place)
     try:
         value = builder.build(node, (), node.start_mark.line + 1)
     except RecursionError:  # an alias that contains itself
-        raise RecipeError([Fault(path, None, "", "nested too deeply")]) from None
-    if builder.faults:
-        raise RecipeError(builder.faults)
+        raise RecipeError([Issue(path, None, "", "nested too deeply")]) from None
+    if builder.issues:
+        raise RecipeError(builder.issues)
     return value
 
 
-def _syntax_fault(error: yaml.MarkedYAMLError, path: Path | None) -> Fault:
+def _syntax_issue(error: yaml.MarkedYAMLError, path: Path | None) -> Issue:
     mark = error.problem_mark or error.context_mark
     problem = one_line(str(error.problem or error.context or "cannot be read"), 120)
-    return Fault(path, mark.line + 1 if mark else None, "", f"not valid YAML: {problem}")
+    return Issue(path, mark.line + 1 if mark else None, "", f"not valid YAML: {problem}")
 
 
 class _Builder:
@@ -232,13 +232,13 @@ class _Builder:
     def __init__(self, path: Path | None, place: Place | None) -> None:
         self.path = path
         self.fixed = place
-        self.faults: list[Fault] = []
+        self.issues: list[Issue] = []
         self._values = 0
 
     def build(self, node: Node, loc: Loc, line: int) -> Value:
         self._values += 1
         if self._values > _MOST_VALUES:  # aliases of aliases may stand for millions
-            raise RecipeError([Fault(self.path, line, "", "too many values for a recipe")])
+            raise RecipeError([Issue(self.path, line, "", "too many values for a recipe")])
         place = self.fixed or Place(self.path, line)
         if isinstance(node, MappingNode) and node.tag == f"{_TAG}map":
             return Value(dict(self._items(node, loc)), place)
@@ -250,7 +250,7 @@ class _Builder:
             return Value(items, place)
         if isinstance(node, ScalarNode):
             return Value(self._scalar(node, loc, line), place)
-        self._fault(line, loc, f"tag '{_short_tag(node)}' is not allowed")
+        self._issue(line, loc, f"tag '{_short_tag(node)}' is not allowed")
         return Value(None, place)
 
     def _items(self, node: MappingNode, loc: Loc) -> Iterator[tuple[str, Value]]:
@@ -259,15 +259,15 @@ class _Builder:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, ScalarNode) or key_node.tag != f"{_TAG}str":
                 name = one_line(key_node.value) if isinstance(key_node, ScalarNode) else "this key"
-                self._fault(line, loc, f"'{name}' is not a name; put it in quotes if it is meant")
+                self._issue(line, loc, f"'{name}' is not a name; put it in quotes if it is meant")
                 continue
             if key_node.value == "<<":
-                self._fault(line, loc, "'<<' is not known here; use `base:` instead")
+                self._issue(line, loc, "'<<' is not known here; use `base:` instead")
                 continue
             key = key_node.value
             if key in first:
-                message = f"the key stands twice (first on line {first[key]}); keep one"
-                self._fault(line, (*loc, key), message)
+                message = f"the key occurs twice (first on line {first[key]}); keep one"
+                self._issue(line, (*loc, key), message)
                 continue
             first[key] = line
             yield key, self.build(value_node, (*loc, key), line)
@@ -287,23 +287,23 @@ class _Builder:
                 case "float":
                     return self._finite(text, loc, line)
         except (ValueError, KeyError):
-            self._fault(line, loc, f"'{one_line(text)}' cannot be read as {_short_tag(node)}")
+            self._issue(line, loc, f"'{one_line(text)}' cannot be read as {_short_tag(node)}")
             return None
-        self._fault(line, loc, f"tag '{_short_tag(node)}' is not allowed")
+        self._issue(line, loc, f"tag '{_short_tag(node)}' is not allowed")
         return None
 
     def _finite(self, text: str, loc: Loc, line: int) -> float:
         number = math.inf if "." in text and text.strip("+-.").isalpha() else float(text)
         if not math.isfinite(number):
-            self._fault(line, loc, f"found {one_line(text)}, expected a finite number")
+            self._issue(line, loc, f"found {one_line(text)}, expected a finite number")
             return 0.0
         return number
 
-    def _fault(self, line: int, loc: Loc, message: str) -> None:
+    def _issue(self, line: int, loc: Loc, message: str) -> None:
         if self.fixed is not None:
-            self.faults.append(Fault(None, None, self.fixed.key, message))
+            self.issues.append(Issue(None, None, self.fixed.key, message))
         else:
-            self.faults.append(Fault(self.path, line, dotted(loc), message))
+            self.issues.append(Issue(self.path, line, dotted(loc), message))
 
 
 def _short_tag(node: Node) -> str:

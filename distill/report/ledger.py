@@ -11,7 +11,7 @@ from distill.report import numbers
 from distill.report.summary import measured_on
 from distill.report.table import Table, caption
 
-TITLE = "ledger: what each step paid and brought"
+TITLE = "ledger: what each step cost and gained"
 
 
 def ledger_table(results: Results) -> Table:

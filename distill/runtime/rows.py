@@ -104,10 +104,10 @@ def _rows(source: str, wanted: Wanted, on_note: Callable[[str], None]) -> Iterat
     if kind not in _TABLES:
         lines = Lines(source, before_read=wanted.before_read)
         for line in lines:
-            if line.fault is None:
+            if line.issue is None:
                 yield Row(line.content)
             else:
-                yield BadRow(f"{lines.place}:{line.number}", line.fault, line.content)
+                yield BadRow(f"{lines.place}:{line.number}", line.issue, line.content)
         return
     names = [*wanted.named, *(TEXT_COLUMNS if wanted.column is None else ())]
     rows = Rows(
@@ -128,7 +128,7 @@ def _absent(columns: dict[str, Any], wanted: Wanted) -> str | None:
         if column is not None and column not in columns:
             return (
                 f"no column '{column}'; columns are {listed(columns)}{nearest(column, columns)}; "
-                f"choose one with {option}{' or mend --delimiter' * (len(columns) == 1)}"
+                f"choose one with {option}{' or fix --delimiter' * (len(columns) == 1)}"
             )
     return None
 
@@ -140,8 +140,8 @@ def _text_column(columns: dict[str, Any], wanted: Wanted) -> str:
 
 
 def _row(row: FileRow, place: str, wanted: Wanted) -> Row | BadRow:
-    if row.fault is not None:
-        return BadRow(place, row.fault, row.text.rstrip("\r\n"))
+    if row.issue is not None:
+        return BadRow(place, row.issue, row.text.rstrip("\r\n"))
     values, column, other = row.values, _text_column(row.values, wanted), wanted.pair_column
     try:
         texts = [values[name] for name in (column, other) if name is not None]
@@ -149,12 +149,12 @@ def _row(row: FileRow, place: str, wanted: Wanted) -> Row | BadRow:
     except KeyError:
         return BadRow(place, _absent(values, wanted) or "", values)
     for name, text in zip((column, other), texts, strict=False):
-        if fault := _text_fault(text):
-            return BadRow(place, f"'{name}' {fault}", values)
+        if issue := _text_issue(text):
+            return BadRow(place, f"'{name}' {issue}", values)
     return Row(texts[0], texts[1] if other is not None else None, kept)
 
 
-def _text_fault(value: Any) -> str | None:
+def _text_issue(value: Any) -> str | None:
     if not isinstance(value, str):
         return f"is {json.dumps(value)}, not a text"
     if not is_unicode(value):

@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend, each told in one line and ended with exit code 2."""
+"""Errors that are the user's to fix, each told in one line and ended with exit code 2."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 @dataclass(frozen=True, order=True)
-class Fault:
-    """One fault in a recipe.
+class Issue:
+    """One issue in a recipe.
 
     Args:
         path: the file it stands in, or ``None`` for an override on the command line.
-        line: the 1-based line, or ``None`` where the fault has no line.
+        line: the 1-based line, or ``None`` where the issue has no line.
         where: dotted key path, such as ``stages[1].epochs``; empty for the whole file.
         message: what is wrong and, where it can be told, what to write instead.
     """
@@ -100,11 +100,11 @@ class Fault:
 
 
 class RecipeError(UserError):
-    """Everything that is wrong with a recipe, one line a fault."""
+    """Everything that is wrong with a recipe, one line an issue."""
 
-    def __init__(self, faults: list[Fault]) -> None:
-        self.faults = faults
-        super().__init__("\n".join(str(fault) for fault in faults))
+    def __init__(self, issues: list[Issue]) -> None:
+        self.issues = issues
+        super().__init__("\n".join(str(issue) for issue in issues))
 
 
 def listed(names: Iterable[str]) -> str:

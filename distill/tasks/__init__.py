@@ -81,7 +81,7 @@ def _part(kind: str, name: str) -> Any:
             raise
         raise ModelError(
             f"task.kind: the package '{KINDS[kind]}' of the kind '{kind}' cannot be imported "
-            f"({error}); mend or uninstall it"
+            f"({error}); fix or uninstall it"
         ) from error
 
 

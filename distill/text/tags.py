@@ -144,7 +144,7 @@ class TagSet:
                     tags[start] = self._write["S", kind]
         return tags
 
-    def fault(self, tags: Sequence[int]) -> TagFault | None:
+    def issue(self, tags: Sequence[int]) -> TagFault | None:
         """Where a sequence of tags breaks the scheme first, or ``None`` where it does not."""
         closes = "E" in SCHEMES[self.scheme]
         open_type = -1

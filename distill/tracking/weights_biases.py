@@ -156,7 +156,7 @@ def log_results(
 
 
 def _ledger(results: Results) -> list[dict[str, Any]]:
-    """What each step paid and brought, a mapping a row."""
+    """What each step cost and gained, a mapping a row."""
     return [
         {
             "step": step.model.name,

@@ -82,7 +82,7 @@ def test_a_pointer_of_git_lfs_is_named(tiny_bert, name) -> None:
         load_model(folder)
 
 
-def test_a_pickle_beside_safetensors_is_no_fault(tiny_bert) -> None:
+def test_a_pickle_beside_safetensors_is_no_issue(tiny_bert) -> None:
     folder = tiny_bert()
     (folder / "training_args.bin").write_bytes(b"x")
     assert check_folder(folder) == folder

@@ -123,7 +123,7 @@ def test_weights_of_an_unknown_part_are_named(tiny_bert) -> None:
     load_encoder(folder)  # which has no head of its own
 
 
-def test_what_older_versions_saved_and_other_heads_are_no_fault(tiny_bert) -> None:
+def test_what_older_versions_saved_and_other_heads_are_no_issue(tiny_bert) -> None:
     folder = tiny_bert()
     before = load_model(folder).state_dict()
     more = {

@@ -159,7 +159,7 @@ def read_glove(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
         DataError: it cannot be read or holds no vectors.
     """
     every = islice(Lines(path), MOST_WORDS)
-    lines = ["" if line.fault else line.text.rstrip(" \t\r\n") for line in every]
+    lines = ["" if line.issue else line.text.rstrip(" \t\r\n") for line in every]
     if lines and len(lines[0].split()) == 2:
         lines = lines[1:]
     fields = Counter(len(line.split(" ")) for line in lines[:_LOOKED_AT])

@@ -53,7 +53,7 @@ def read_parquet(path: Path, wanted: Sequence[str], bad: BadRows | None = None) 
             metadata = file.schema_arrow.metadata or {}
             present = [name for name in wanted if name in names]
             if twice := sorted({name for name in wanted if names.count(name) > 1}):
-                raise DataError(f"{path}: a column name stands twice: {listed(twice)}")
+                raise DataError(f"{path}: a column name occurs twice: {listed(twice)}")
             schema = pa.schema([file.schema_arrow.field(name) for name in present])
             columns = mapped_columns(schema, file.iter_batches(columns=present))
             rows = file.metadata.num_rows
@@ -225,7 +225,7 @@ def _load(path: str, subset: str | None, revision: str | None) -> DatasetDict:
         with _quiet(), _cache_alone(path):
             return datasets.load_dataset(path, subset, revision=revision)
     except datasets.exceptions.DatasetNotFoundError as error:
-        raise DataError(f"data.path: {_first_line(error)}; mend the name, {_FILES}") from error
+        raise DataError(f"data.path: {_first_line(error)}; fix the name, {_FILES}") from error
     except unreachable as error:
         raise DataError(
             f"data.path: the hub cannot be reached for '{path}'; try again with a network, {_FILES}"

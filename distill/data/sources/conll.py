@@ -47,7 +47,7 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
             NUL bytes, or are not UTF-8; left out, they are refused.
 
     Raises:
-        DataError: no sentences, or one of those faults where bad rows are refused; and what
+        DataError: no sentences, or one of those issues where bad rows are refused; and what
             :class:`~distill.files.lines.Lines` raises.
     """
     bad = bad or BadRows()
@@ -55,9 +55,9 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
     names: list[str] = []
     lines = array("q")
     for sentence in _sentences(path):
-        fault = _fault(sentence, len(names) - 2 if names else None)
-        if fault is not None:
-            place, said = fault
+        issue = _issue(sentence, len(names) - 2 if names else None)
+        if issue is not None:
+            place, said = issue
             content = [" ".join(row) for row in sentence.rows]
             bad.add(str(path), f"{path}:{sentence.line + place}", said, content)
             continue
@@ -78,7 +78,7 @@ def _names(fields: int) -> list[str]:
     return [*(str(number + 1) for number in range(fields)), TOKENS, TAGS]
 
 
-def _fault(sentence: _Sentence, fields: int | None) -> tuple[int, str] | None:
+def _issue(sentence: _Sentence, fields: int | None) -> tuple[int, str] | None:
     """What is wrong with a sentence, and in which of its lines, counted from 0.
 
     Args:
@@ -100,8 +100,8 @@ def _fault(sentence: _Sentence, fields: int | None) -> tuple[int, str] | None:
         return None
     count = len(sentence.rows[odd])
     return odd, (
-        f"{count} field{'s' * (count != 1)}, but the first line has {wanted}; a blank line parts "
-        "sentences"
+        f"{count} field{'s' * (count != 1)}, but the first line has {wanted}; a blank line "
+        "separates sentences"
     )
 
 
@@ -116,11 +116,11 @@ def _sentences(path: Path) -> Iterator[_Sentence]:
             found = _Sentence(0, [], {})
             continue
         if not found.rows:
-            if line.fault is None and _is_comment(line.content, row, width):
+            if line.issue is None and _is_comment(line.content, row, width):
                 continue
             found = _Sentence(line.number, [], {})
-        if line.fault is not None:
-            found.broken[len(found.rows)] = line.fault
+        if line.issue is not None:
+            found.broken[len(found.rows)] = line.issue
         found.rows.append(row)
     if found.rows:
         yield found

@@ -48,8 +48,8 @@ def read_rows(
     columns = ColumnWriter(wanted)
     lines = array("q")
     for row in rows:
-        if row.fault is not None:
-            bad.add(str(path), f"{path}:{row.line}", row.fault, row.text)
+        if row.issue is not None:
+            bad.add(str(path), f"{path}:{row.line}", row.issue, row.text)
             continue
         lines.append(row.line)
         columns.append(row.values)

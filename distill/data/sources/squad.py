@@ -44,11 +44,11 @@ def read_squad(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
         name = question.get("id")
         if question.get("is_impossible") is True:
             if answers:
-                said = "is_impossible is true and there are answers; mend one"
+                said = "is_impossible is true and there are answers; fix one"
                 bad.add(str(path), f"{path}: {place}", said, question)
                 continue
             answers = []
-        # An id that stands twice does not say which of the two it is.
+        # An id that occurs twice does not say which of the two it is.
         told = f"question '{name}'" if str(name) not in seen else f"question '{name}' ({place})"
         seen.add(str(name))
         names.append(place if name is None else told)

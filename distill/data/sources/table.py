@@ -13,7 +13,7 @@ from distill.data.sources.columns import take
 from distill.system.errors import DataError, listed, nearest
 
 #: What to do about a text that says nothing, for errors.
-ADVICE = "every row needs a text, so mend or remove it"
+ADVICE = "every row needs a text, so fix or remove it"
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Table:
         )
 
 
-def text_faults(table: Table, column: str, key: str) -> dict[int, str]:
+def text_issues(table: Table, column: str, key: str) -> dict[int, str]:
     """Rows whose text is missing, empty, not text, or holds what is no character.
 
     Args:
@@ -112,13 +112,13 @@ def text_faults(table: Table, column: str, key: str) -> dict[int, str]:
     """
     found = {}
     for row, value in enumerate(table.column(column, key)):
-        fault = text_fault(value)
-        if fault is not None:
-            found[row] = f"column '{column}' {fault}"
+        issue = text_issue(value)
+        if issue is not None:
+            found[row] = f"column '{column}' {issue}"
     return found
 
 
-def text_fault(value: Any) -> str | None:
+def text_issue(value: Any) -> str | None:
     """What is wrong with a value where a text is expected; ``None`` where nothing is."""
     if isinstance(value, str):
         if not value.strip():
@@ -136,7 +136,7 @@ def text_fault(value: Any) -> str | None:
     return f"holds {type(value).__name__} instead of text"
 
 
-def id_faults(table: Table, column: str) -> dict[int, str]:
+def id_issues(table: Table, column: str) -> dict[int, str]:
     """Rows without an id, or with that of a row before them.
 
     Args:
@@ -164,5 +164,5 @@ def id_faults(table: Table, column: str) -> dict[int, str]:
     first: dict[Any, int] = {}
     for row in np.flatnonzero(np.isin(keys, hashes[counts > 1])).tolist():
         if row not in found and (before := first.setdefault(values[row], row)) != row:
-            found[row] = f"the id {values[row]!r} stands twice, first at {table.at(before)}"
+            found[row] = f"the id {values[row]!r} occurs twice, first at {table.at(before)}"
     return found

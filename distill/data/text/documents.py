@@ -139,8 +139,8 @@ class FileSource:
             yield lines.position, document
 
     def _text(self, row: FileRow, place: str) -> str:
-        if row.fault is not None:
-            raise DataError(f"{place}: {row.fault}")
+        if row.issue is not None:
+            raise DataError(f"{place}: {row.issue}")
         text = row.values.get(self.column)
         if not isinstance(text, str):
             raise DataError(

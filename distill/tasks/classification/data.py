@@ -7,7 +7,7 @@ from typing import Any
 
 from distill.data.bad_rows import BadRows
 from distill.data.label_index import index_labels
-from distill.data.labels import clean, label_faults
+from distill.data.labels import clean, label_issues
 from distill.data.reader import Tables, TextReader
 from distill.data.sources.columns import mapped
 from distill.data.sources.table import Table
@@ -26,9 +26,9 @@ class LabelReader(TextReader):
     def __init__(self, columns: Columns, task: ClassificationTask) -> None:
         super().__init__(columns, task.labels)
 
-    def label_faults(self, table: Table) -> dict[int, str]:
+    def label_issues(self, table: Table) -> dict[int, str]:
         """Rows whose label is missing, or neither name nor integer."""
-        return label_faults(table, self.columns.label, known=self.known)
+        return label_issues(table, self.columns.label, known=self.known)
 
     def labels(
         self, tables: Tables, notes: list[str], bad: BadRows

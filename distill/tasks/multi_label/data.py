@@ -33,10 +33,10 @@ class MultiLabelReader(TextReader):
     def __init__(self, columns: Columns, task: MultiLabelTask) -> None:
         super().__init__(columns, task.labels)
 
-    def label_faults(self, table: Table) -> dict[int, str]:
+    def label_issues(self, table: Table) -> dict[int, str]:
         """Rows whose labels are missing, or no list of names."""
         cells = enumerate(self._cells(table))
-        return {row: fault for row, fault in cells if isinstance(fault, str)}
+        return {row: issue for row, issue in cells if isinstance(issue, str)}
 
     def labels(
         self, tables: Tables, notes: list[str], bad: BadRows

@@ -13,7 +13,7 @@ import pyarrow as pa
 from distill.data.bad_rows import BadRows
 from distill.data.reader import Reader, Tables, keep_more
 from distill.data.sources.columns import stored
-from distill.data.sources.table import Table, id_faults, text_fault
+from distill.data.sources.table import Table, id_issues, text_issue
 from distill.data.split import Split
 from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import Columns
@@ -23,9 +23,9 @@ from distill.tasks.ner.tag_names import RawTag, make_tag_set, no_tag, tag_index
 from distill.tasks.ner.tokens import TaggedSplit, tagged
 from distill.text.tags import TagSet, split_tag
 
-#: What is wrong with rows: the word's number from 0, where it is one word's fault, and why.
-_Faults = dict[int, tuple[int | None, str]]
-_MEND = "; mend it, or let task.repair: true take it as conlleval does"
+#: What is wrong with rows: the word's number from 0, where it is one word's issue, and why.
+_Issues = dict[int, tuple[int | None, str]]
+_FIX = "; fix it, or let task.repair: true take it as conlleval does"
 
 
 class TagReader(Reader):
@@ -88,8 +88,8 @@ class TagReader(Reader):
         bad: BadRows,
     ) -> TaggedSplit:
         columns, repair = self.columns, self.task.repair
-        unknown: _Faults = {}
-        illegal: _Faults = {}
+        unknown: _Issues = {}
+        illegal: _Issues = {}
         repaired = 0
 
         def good() -> Iterator[list[int]]:
@@ -101,13 +101,13 @@ class TagReader(Reader):
                     unknown[row] = next(
                         (place, why) for place, why in enumerate(found) if isinstance(why, str)
                     )
-                elif (fault := tag_set.fault(known)) is None:
+                elif (issue := tag_set.issue(known)) is None:
                     yield known
                 elif repair:
                     repaired += 1
                     yield tag_set.write(tag_set.read(known, strict=False), len(known))
                 else:
-                    illegal[row] = (fault.word, fault.why + _MEND)
+                    illegal[row] = (issue.word, issue.why + _FIX)
 
         tags = stored(good(), pa.list_(pa.int32()))
         if repaired:
@@ -130,17 +130,17 @@ class TagReader(Reader):
 READER = TagReader
 
 
-def _sift(table: Table, faults: _Faults, bad: BadRows) -> Table:
+def _sift(table: Table, issues: _Issues, bad: BadRows) -> Table:
     """Take bad rows out, or refuse the first one with the place of its word."""
-    if faults and not bad.skips:
-        row = min(faults)
-        word, why = faults[row]
-        more = len(faults) - 1
+    if issues and not bad.skips:
+        row = min(issues)
+        word, why = issues[row]
+        more = len(issues) - 1
         rest = f" (and {more:,} more row{'s' * (more > 1)})" if more else ""
         raise BadRowError(f"{table.at(row, word)}: {why}{rest}")
     said = {
         row: why if word is None else f"word {word + 1}: {why}"
-        for row, (word, why) in faults.items()
+        for row, (word, why) in issues.items()
     }
     return bad.sift(table, said)
 
@@ -149,13 +149,13 @@ def _whole(table: Table, columns: Columns, task: NerTask, bad: BadRows, notes: l
     """The rows that have words, each with a tag of the scheme."""
     tokens = table.column(columns.tokens, "data.columns.tokens")
     tags = table.column(columns.tags, "data.columns.tags")
-    faults: _Faults = {}
+    issues: _Issues = {}
     for row, cells in enumerate(zip(tokens, tags, strict=True)):
-        if (fault := _row_fault(*cells, columns, task.scheme)) is not None:
-            faults[row] = fault
-    table = _sift(table, faults, bad)
+        if (issue := _row_issue(*cells, columns, task.scheme)) is not None:
+            issues[row] = issue
+    table = _sift(table, issues, bad)
     if columns.id is not None:
-        table = bad.sift(table, id_faults(table, columns.id))
+        table = bad.sift(table, id_issues(table, columns.id))
     kept = [row for row, cell in enumerate(table.columns[columns.tokens]) if _list(cell)]
     if not kept:
         raise DataError(f"{table.place}: no row has a word; it needs rows to learn from")
@@ -165,7 +165,7 @@ def _whole(table: Table, columns: Columns, task: NerTask, bad: BadRows, notes: l
     return table.take(kept)
 
 
-def _row_fault(
+def _row_issue(
     tokens: Any, tags: Any, columns: Columns, scheme: str
 ) -> tuple[int | None, str] | None:
     """What is wrong with a row's cells."""
@@ -182,11 +182,11 @@ def _row_fault(
             f"'{columns.tags}'; every word needs one"
         )
     for place, word in enumerate(words):
-        if (fault := text_fault(word)) is not None:
-            return place, f"the word {fault}; mend or remove it"
+        if (issue := text_issue(word)) is not None:
+            return place, f"the word {issue}; fix or remove it"
     for place, tag in enumerate(given):
-        if (fault := _tag_fault(tag, scheme)) is not None:
-            return place, fault
+        if (issue := _tag_issue(tag, scheme)) is not None:
+            return place, issue
     return None
 
 
@@ -209,7 +209,7 @@ def _shown(cell: Any) -> str:
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
-def _tag_fault(tag: Any, scheme: str) -> str | None:
+def _tag_issue(tag: Any, scheme: str) -> str | None:
     if isinstance(tag, str) and tag.strip():
         return None if split_tag(tag.strip(), scheme) else no_tag(tag.strip(), scheme)
     if isinstance(tag, int) and not isinstance(tag, bool):

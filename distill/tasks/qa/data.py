@@ -11,7 +11,7 @@ import pyarrow as pa
 from distill.data.bad_rows import BadRows
 from distill.data.reader import Reader, Tables
 from distill.data.sources.columns import mapped
-from distill.data.sources.table import ADVICE, Table, id_faults, text_faults
+from distill.data.sources.table import ADVICE, Table, id_issues, text_issues
 from distill.data.split import Split
 from distill.recipe.schema import Columns
 from distill.tasks.qa.config import QuestionTask
@@ -59,11 +59,11 @@ class QuestionReader(Reader):
     def _questions(self, role: str, table: Table, bad: BadRows) -> QuestionSplit:
         columns = self.columns
         for key in ("question", "context"):
-            faults = text_faults(table, getattr(columns, key), f"data.columns.{key}")
-            table = bad.sift(table, faults, advice=ADVICE)
+            issues = text_issues(table, getattr(columns, key), f"data.columns.{key}")
+            table = bad.sift(table, issues, advice=ADVICE)
         column = columns.id or (_ID if _ID in table.columns else None)
         if column is not None:
-            table = bad.sift(table, id_faults(table, column))
+            table = bad.sift(table, id_issues(table, column))
         read = _all_answers(table, columns, self.task.no_answer)
         table, answers = bad.read(table, read, _STORED, _as_answers)
         ids: Sequence[Any] = table.columns[column] if column else range(len(table))

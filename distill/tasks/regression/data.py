@@ -28,13 +28,13 @@ class NumberReader(TextReader):
         super().__init__(columns)
         self.bounds = task.bounds
 
-    def label_faults(self, table: Table) -> dict[int, str]:
+    def label_issues(self, table: Table) -> dict[int, str]:
         """Rows without a finite number within the bounds."""
         values = table.column(self.columns.label, "data.columns.label")
-        faults = {row: self._fault(value) for row, value in enumerate(values)}
-        return {row: fault for row, fault in faults.items() if fault is not None}
+        issues = {row: self._issue(value) for row, value in enumerate(values)}
+        return {row: issue for row, issue in issues.items() if issue is not None}
 
-    def _fault(self, value: Any) -> str | None:
+    def _issue(self, value: Any) -> str | None:
         number, column = as_number(value), self.columns.label
         if not math.isfinite(number):
             return (

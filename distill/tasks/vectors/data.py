@@ -20,7 +20,7 @@ from distill.data.bad_rows import BadRows
 from distill.data.batches import BucketSampler
 from distill.data.reader import Reader, Tables, as_number
 from distill.data.sources.columns import stored
-from distill.data.sources.table import ADVICE, Table, text_faults
+from distill.data.sources.table import ADVICE, Table, text_issues
 from distill.data.split import Group, Split
 from distill.data.tokenized import TokenizedDataset, tokenize
 from distill.recipe.schema import Columns
@@ -159,12 +159,12 @@ class SimilarityReader(Reader):
         columns, second, learned = self.columns, self.columns.text_pair, role == "train"
         paired = second is not None and not (learned and second not in table.columns)
         scored = paired and not (learned and columns.label not in table.columns)
-        faults = text_faults(table, columns.text, "data.columns.text")
+        issues = text_issues(table, columns.text, "data.columns.text")
         if paired:
-            faults = text_faults(table, str(second), "data.columns.text_pair") | faults
-        table = bad.sift(table, faults, advice=ADVICE)
+            issues = text_issues(table, str(second), "data.columns.text_pair") | issues
+        table = bad.sift(table, issues, advice=ADVICE)
         if scored:
-            table = bad.sift(table, _score_faults(table, columns.label))
+            table = bad.sift(table, _score_issues(table, columns.label))
         return VectorSplit(
             role,
             table.columns[columns.text],
@@ -191,7 +191,7 @@ class SimilarityReader(Reader):
 READER = SimilarityReader
 
 
-def _score_faults(table: Table, column: str) -> dict[int, str]:
+def _score_issues(table: Table, column: str) -> dict[int, str]:
     """Rows whose similarity is no finite number."""
     values = table.column(column, "data.columns.label")
     return {

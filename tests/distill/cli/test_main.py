@@ -13,7 +13,7 @@ import typer
 
 import distill
 from distill.cli.main import COMMANDS, main
-from distill.system.errors import DataError, Fault, RecipeError
+from distill.system.errors import DataError, Issue, RecipeError
 
 Install = Callable[[Callable[..., None]], None]
 
@@ -58,9 +58,9 @@ def test_user_error_is_one_line_and_2(install: Install, capsys: pytest.CaptureFi
     assert capsys.readouterr() == ("", "error: train.csv:3: no column 'text'\n")
 
 
-def test_every_fault_is_its_own_line(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
-    faults = [Fault(Path("a.yaml"), 1, "x", "wrong"), Fault(None, None, "y", "wrong too")]
-    install(raising(RecipeError(faults)))
+def test_every_issue_is_its_own_line(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+    issues = [Issue(Path("a.yaml"), 1, "x", "wrong"), Issue(None, None, "y", "wrong too")]
+    install(raising(RecipeError(issues)))
     assert main(["run"]) == 2
     assert capsys.readouterr().err == ("error: a.yaml:1: x: wrong\nerror: override: y: wrong too\n")
 
@@ -85,7 +85,7 @@ def test_usage_error_is_one_line_and_2(
     assert err.count("\n") == 1
 
 
-def test_our_fault_has_a_traceback_and_1(
+def test_our_issue_has_a_traceback_and_1(
     install: Install, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install(raising(ZeroDivisionError("ours")))

@@ -82,11 +82,11 @@ def test_validate(capsys: Capture, tmp_path: Path) -> None:
     rows.write_text("sentence,label\n")
     words = ["sst2", "data.source=files", f"data.train={rows}"]
     out = out_of(capsys, "validate", *words)
-    assert out.splitlines()[0] == "sst2: no faults"
+    assert out.splitlines()[0] == "sst2: no errors"
     assert out.splitlines()[1].startswith("next: distill plan sst2 ")
 
 
-def test_validate_tells_every_fault(capsys: Capture, tmp_path: Path) -> None:
+def test_validate_tells_every_issue(capsys: Capture, tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("base: quickstart\nsede: 1\nstudent: {size: 5x384}\n")
     assert main(["validate", str(path)]) == 2
@@ -95,10 +95,10 @@ def test_validate_tells_every_fault(capsys: Capture, tmp_path: Path) -> None:
     assert err == f"error: {path}:2: sede: unknown key; did you mean 'seed'?\n"
     path.write_text("base: quickstart\nseed: 1\nstudent: {size: 5x384}\n")
     assert main(["validate", str(path), "--json"]) == 2
-    (fault,) = json.loads(capsys.readouterr().out)
-    assert fault["file"].endswith("quickstart.yaml")
-    assert fault["where"] == "stages[0].layer_map"
-    assert "depths that work: 1, 2, 3, 6" in fault["message"]
+    (issue,) = json.loads(capsys.readouterr().out)
+    assert issue["file"].endswith("quickstart.yaml")
+    assert issue["where"] == "stages[0].layer_map"
+    assert "depths that work: 1, 2, 3, 6" in issue["message"]
 
 
 def test_validate_looks_for_files(capsys: Capture) -> None:

@@ -52,7 +52,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"context": ""}, "column 'context' is empty"),
     ({"context": None}, "column 'context' is missing"),
     ({"context": "in\0France"}, "column 'context' holds a NUL character"),
-    ({"id": "q3"}, "the id 'q3' stands twice, first at "),
+    ({"id": "q3"}, "the id 'q3' occurs twice, first at "),
     ({"id": None}, "the id is missing in column 'id'"),
 ]
 

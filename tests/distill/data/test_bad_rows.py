@@ -24,7 +24,7 @@ def load(path, policy="skip", task=TASK, **columns):
     return load_task_data(data, task, seed=0)
 
 
-def fault(path, policy="refuse", **named):
+def issue(path, policy="refuse", **named):
     with pytest.raises(DataError) as error:
         load(path, policy, **named)
     message = str(error.value)
@@ -65,7 +65,7 @@ JSONL_FAULTS = [
     (row(text=math.nan), "column 'text' is missing (NaN)"),
     (row(text="a\0b"), "column 'text' holds a NUL character"),
     (row(text="half \ud83d"), "column 'text' holds half a surrogate pair"),
-    (row(id=3), "the id 3 stands twice, first at {path}:4"),
+    (row(id=3), "the id 3 occurs twice, first at {path}:4"),
     (row(id=None), "the id is missing in column 'id'"),
     (row(id=["x"]), "the id is list; a name or a number is expected"),
     (row(text=["a"]), "column 'text' holds list instead of text"),
@@ -78,7 +78,7 @@ JSONL_FAULTS = [
 def test_jsonl(tmp_path, content, expected):
     path = jsonl(tmp_path, [content])
     expected = expected.format(path=path) if "{path}" in expected else expected
-    told = fault(path, id="id")
+    told = issue(path, id="id")
     assert told.startswith(f"{path}:11: {expected}")
     assert told.endswith(HINT)
     found = load(path, id="id")
@@ -116,7 +116,7 @@ def test_csv(tmp_path, content, expected):
     lines = [f"{one['id']},{one['text']},{one['label']}\n".encode() for one in GOOD]
     path = tmp_path / "rows.csv"
     path.write_bytes(b"".join([b"id,text,label\n", *lines[:5], raw, *lines[5:]]))
-    assert fault(path).split(f"{path}:7: ")[1].startswith(expected)
+    assert issue(path).split(f"{path}:7: ")[1].startswith(expected)
     found = load(path)
     assert all_texts(found) == sorted(one["text"] for one in GOOD)
     (bad,) = found.bad
@@ -129,7 +129,7 @@ def test_csv(tmp_path, content, expected):
 def test_a_quote_that_never_closes_is_refused_always_as_it_swallows_rows(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("text,label\na,no\nb,yes\nc,no\nd,yes\n" + '"open,no\n' + "e,yes\n")
-    assert fault(path, "skip") == f"{path}:6: broken row: a quote opened here never closes"
+    assert issue(path, "skip") == f"{path}:6: broken row: a quote opened here never closes"
 
 
 def test_labels_that_training_lacks_are_bad_rows_of_validation(tmp_path):
@@ -148,7 +148,7 @@ def test_labels_that_training_lacks_are_bad_rows_of_validation(tmp_path):
 
 
 def test_a_column_of_ids_that_is_not_there(tmp_path):
-    told = fault(jsonl(tmp_path, []), id="key")
+    told = issue(jsonl(tmp_path, []), id="key")
     assert "no column 'key'" in told
     assert "choose one with data.columns.id" in told
 
@@ -159,12 +159,12 @@ def test_more_than_half_are_refused(tmp_path, kind):
     path = jsonl(tmp_path, [wrong] * 20)
     assert len(load(path).bad) == 20
     path = jsonl(tmp_path, [wrong] * 21)
-    assert fault(path, "skip").startswith(
+    assert issue(path, "skip").startswith(
         f"{path}: 21 of 41 rows are bad, more than half, so none is set aside; is it the right "
         f"file, with the right data.columns? The first: {path}:11: "
     )
     path = jsonl(tmp_path, [wrong] * 3, good=[])
-    assert fault(path, "skip").startswith(f"{path}: 3 of 3 rows are bad")
+    assert issue(path, "skip").startswith(f"{path}: 3 of 3 rows are bad")
 
 
 def test_rows_of_parquet_keep_their_numbers_when_others_are_taken_out(tmp_path):
@@ -188,8 +188,8 @@ def test_sift_counts_what_it_refuses():
     bad = BadRows()
     assert bad.sift(table, {}) is table
     with pytest.raises(BadRowError) as error:
-        bad.sift(table, {3: "is odd", 1: "is even"}, advice="mend it")
-    assert str(error.value) == "t.csv:3: is even (and 1 more row); mend it"
+        bad.sift(table, {3: "is odd", 1: "is even"}, advice="fix it")
+    assert str(error.value) == "t.csv:3: is even (and 1 more row); fix it"
     rest = BadRows("skip").sift(table, {0: "x", 2: "y"})
     assert (rest.columns, rest.at(1)) == ({"text": ["b", "d"]}, "t.csv:8")
     again = BadRows("skip").sift(rest, {0: "z"})

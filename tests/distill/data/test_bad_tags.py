@@ -29,7 +29,7 @@ def row(**changes: Any) -> dict[str, Any]:
 #: What is wrong, the number of the word from 1 (0 for the whole row), and what is said of it.
 FAULTS: list[tuple[dict[str, Any], int, str]] = [
     ({"tags": ["O"]}, 0, "2 words in 'tokens', but 1 tags in 'tags'; every word needs one"),
-    ({"tags": ["O", "I-person"]}, 2, "'I-person' follows 'O', but goes on with an entity; mend it"),
+    ({"tags": ["O", "I-person"]}, 2, "'I-person' follows 'O', but goes on with an entity; fix it"),
     ({"tags": ["I-person", "O"]}, 1, "'I-person' comes first, but goes on with an entity"),
     ({"tags": ["O", "B-persn"]}, 2, "the tag 'B-persn' is unknown; types are 'person'; did you"),
     ({"tags": ["O", "person"]}, 2, "'person' is no tag of the scheme bio (B-TYPE, I-TYPE or O)"),
@@ -37,10 +37,10 @@ FAULTS: list[tuple[dict[str, Any], int, str]] = [
     ({"tags": ["O", None]}, 2, "the tag is missing; a name or an integer is expected"),
     ({"tags": None}, 0, "column 'tags' is missing; a list with one entry for each word is"),
     ({"tokens": None}, 0, "column 'tokens' is missing; a list with one entry for each word"),
-    ({"tokens": ["Ann", ""]}, 2, "the word is empty; mend or remove it"),
+    ({"tokens": ["Ann", ""]}, 2, "the word is empty; fix or remove it"),
     ({"tokens": ["Ann", None]}, 2, "the word is missing"),
     ({"tokens": ["A\0nn", "Lee"]}, 1, "the word holds a NUL character"),
-    ({"id": "r3"}, 0, "the id 'r3' stands twice, first at "),
+    ({"id": "r3"}, 0, "the id 'r3' occurs twice, first at "),
     ({"id": None}, 0, "the id is missing in column 'id'"),
 ]
 #: What a column of one type cannot hold.
@@ -79,8 +79,8 @@ def load(path: Path, policy: str, **columns: str) -> TaskData:
 @pytest.mark.parametrize(
     ("write", "change", "word", "said"),
     [
-        *((write_jsonl, *fault) for fault in [*FAULTS, *MIXED]),
-        *((write_parquet, *fault) for fault in FAULTS),
+        *((write_jsonl, *issue) for issue in [*FAULTS, *MIXED]),
+        *((write_parquet, *issue) for issue in FAULTS),
     ],
 )
 def test_a_bad_row_is_refused_or_set_aside(
@@ -119,7 +119,7 @@ def column_file(path: Path, bad: bytes, *, first: bool = False) -> int:
 @pytest.mark.parametrize(
     ("bad", "word", "said"),
     [
-        (b"Ann O\nLee\n", 2, "1 field, but the first line has 2; a blank line parts sentences"),
+        (b"Ann O\nLee\n", 2, "1 field, but the first line has 2; a blank line separates sentences"),
         (b"Ann O\nLee x O\n", 2, "3 fields, but the first line has 2"),
         (b"Ann O\nLee I-person\n", 2, "'I-person' follows 'O', but goes on with an entity"),
         (b"Ann O\nLee B-x\n", 2, "the tag 'B-x' is unknown; types are 'person'"),

@@ -22,12 +22,12 @@ def integers(labels, given=None, names=None):
     found = table(labels, names)
     task = ClassificationTask.model_construct(kind="classification", labels=given)
     reader, bad = LabelReader(Columns(), task), BadRows()
-    bad.sift(found, reader.label_faults(found))
+    bad.sift(found, reader.label_issues(found))
     _, indices, known = reader.labels({"train": found}, [], bad)
     return known, list(indices["train"])
 
 
-def fault(labels, given=None, names=None):
+def issue(labels, given=None, names=None):
     with pytest.raises(DataError) as error:
         integers(labels, given, names)
     message = str(error.value)
@@ -97,7 +97,7 @@ def test_labels_to_integers(labels, given, names, expected):
 def test_names_come_back_from_their_integers(labels):
     stripped = [label.strip() for label in labels]
     if len(set(stripped)) < 2:
-        assert "all" in fault(labels)
+        assert "all" in issue(labels)
         return
     known, found = integers(labels)
     assert list(known) == sorted(set(stripped))
@@ -238,7 +238,7 @@ def test_names_come_back_from_their_integers(labels):
     ],
 )
 def test_wrong_labels(labels, given, names, expected):
-    assert fault(labels, given, names) == expected
+    assert issue(labels, given, names) == expected
 
 
 @pytest.mark.parametrize(

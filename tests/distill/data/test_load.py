@@ -36,7 +36,7 @@ def load(data, task=TASK, seed=0, **changes):
     return load_task_data(data.model_copy(update=changes), task, seed=seed)
 
 
-def fault(*args, **kwargs):
+def issue(*args, **kwargs):
     with pytest.raises(DataError) as error:
         load(*args, **kwargs)
     message = str(error.value)
@@ -100,7 +100,7 @@ def test_a_limit_above_the_rows_changes_nothing(files):
 
 
 def test_a_limit_that_leaves_one_label(files):
-    assert fault(files, limit_train=1).startswith(
+    assert issue(files, limit_train=1).startswith(
         "data.limit_train: the 1 training rows kept all have the label '"
     )
 
@@ -123,7 +123,7 @@ def test_a_named_label_without_training_rows_is_told(files):
 @pytest.mark.parametrize("role", ["validation", "test"])
 def test_label_unseen_in_training(files, tmp_path, role):
     path = write(tmp_path / "other.csv", [*rows(3), ("text", "perhaps")])
-    assert fault(files, **{role: path}) == (
+    assert issue(files, **{role: path}) == (
         f"{path}:5: the label 'perhaps' is unknown; labels are 'no', 'yes'"
     )
     declared = load(files, NAMED, **{role: path})
@@ -132,29 +132,29 @@ def test_label_unseen_in_training(files, tmp_path, role):
 
 def test_one_class_only(files, tmp_path):
     path = write(tmp_path / "one.csv", [("a text", "yes"), ("b text", "yes")])
-    assert fault(files, train=path) == (
+    assert issue(files, train=path) == (
         f"{path}: all 2 rows have the label 'yes'; there must be at least two to tell apart"
     )
 
 
 def test_missing_columns(files):
     data = files.model_copy(update={"columns": Columns(text="tekst")})
-    assert fault(data) == (
+    assert issue(data) == (
         f"{files.train}: no column 'tekst'; columns are 'text', 'label'; did you mean 'text'?; "
         "choose one with data.columns.text"
     )
     data = files.model_copy(update={"columns": Columns(text_pair="second")})
-    assert fault(data).endswith("choose one with data.columns.text_pair")
+    assert issue(data).endswith("choose one with data.columns.text_pair")
     data = files.model_copy(update={"columns": Columns(label="class")})
-    assert fault(data).endswith("choose one with data.columns.label")
+    assert issue(data).endswith("choose one with data.columns.label")
 
 
 def test_texts_that_say_nothing_are_counted(files, tmp_path):
     path = tmp_path / "train.jsonl"
     values = ["fine", "", None, " "]
     path.write_text("\n".join(json.dumps({"text": text, "label": 0}) for text in values))
-    assert fault(files, train=str(path)) == (
-        f"{path}:2: column 'text' is empty (and 2 more rows); every row needs a text, so mend or "
+    assert issue(files, train=str(path)) == (
+        f"{path}:2: column 'text' is empty (and 2 more rows); every row needs a text, so fix or "
         "remove it"
     )
 

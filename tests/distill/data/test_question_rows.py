@@ -1,4 +1,4 @@
-"""Questions with their answers: every form that is read, and every fault told with its place."""
+"""Questions with their answers: every form that is read, and every issue told with its place."""
 
 from __future__ import annotations
 

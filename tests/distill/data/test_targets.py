@@ -46,7 +46,7 @@ def test_a_cell_of_text_is_split_where_the_recipe_says(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        ([["a"], ["b", "b"]], ":2: the label 'b' stands twice"),
+        ([["a"], ["b", "b"]], ":2: the label 'b' occurs twice"),
         ([["a"], ["b", None]], ":2: one of the labels is None"),
         ([["a", "b"], None], ":2: the labels are missing in column 'label'; write [] for none"),
         ([["a", "b"], "[a"], "no JSON list"),

@@ -101,7 +101,7 @@ def test_a_resumed_run_skips_batches() -> None:
         ({"a": "x", "b": " ", "score": 1}, "is empty"),
     ],
 )
-def test_faults_of_rows(tmp_path: Path, row: dict[str, object], said: str) -> None:
+def test_issues_of_rows(tmp_path: Path, row: dict[str, object], said: str) -> None:
     dev = jsonl(tmp_path / "dev.jsonl", [*pairs(3), row])
     with pytest.raises(DataError, match=said) as caught:
         loaded(jsonl(tmp_path / "train.jsonl", pairs(3)), dev)

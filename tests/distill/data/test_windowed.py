@@ -86,8 +86,8 @@ def test_windows_are_cached_by_text_and_limits_and_read_again(tokenizer, cache):
     )
     before = [first[index]["input_ids"].tolist() for index in range(len(first))]
     (first.store.folder / "ids").write_bytes(b"1234")
-    mended = window(split(), tokenizer, max_length=32)
-    assert [mended[index]["input_ids"].tolist() for index in range(len(mended))] == before
+    fixed = window(split(), tokenizer, max_length=32)
+    assert [fixed[index]["input_ids"].tolist() for index in range(len(fixed))] == before
 
 
 def test_other_processes_open_the_same_windows(tokenizer):

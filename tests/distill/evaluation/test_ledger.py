@@ -1,4 +1,4 @@
-"""What each step paid and brought, by hand."""
+"""What each step cost and gained, by hand."""
 
 from __future__ import annotations
 

@@ -161,11 +161,11 @@ def test_other_encodings_are_refused_by_every_reader(tmp_path: Path, name: str) 
 
 
 WRONG = {
-    "twice.csv": ("text,label,text\na,x,b\n", ":1: a column name stands twice: 'text'"),
-    "twice.tsv": ("text\t text \na\tb\n", ":1: a column name stands twice: 'text'"),
+    "twice.csv": ("text,label,text\na,x,b\n", ":1: a column name occurs twice: 'text'"),
+    "twice.tsv": ("text\t text \na\tb\n", ":1: a column name occurs twice: 'text'"),
     "twice.jsonl": (
         '{"text": "a"}\n{"text": "b", "text": "c"}\n',
-        ":2: not JSON (the key 'text' stands twice in an object)",
+        ":2: not JSON (the key 'text' occurs twice in an object)",
     ),
     "joined.csv": ("text,label\na,x\ntext,label\nb,y\n", ":3: the header again; "),
     "joined_marks.tsv": ("text\tlabel\na\tx\n\ufefftext\tlabel\nb\ty\n", ":3: the header again; "),
@@ -196,7 +196,7 @@ def test_another_delimiter_is_named(tmp_path: Path, sign: str) -> None:
     path = write(tmp_path, "rows.csv", f"text{sign}label\na, b{sign}x\n")
     for read in (trained, predicted):
         assert read(path, delimiter=sign) == ["a, b"]
-        with pytest.raises(DataError, match=r"another delimiter|mend --delimiter"):
+        with pytest.raises(DataError, match=r"another delimiter|fix --delimiter"):
             read(path)
         with pytest.raises((DataError, ValueError), match="delimiter"):
             read(path, delimiter='"')
@@ -234,7 +234,7 @@ def test_columnar_files_refuse_a_wanted_column_twice(tmp_path: Path) -> None:
 
     path = tmp_path / "rows.parquet"
     pq.write_table(pa.table([["a"], ["b"], ["c"]], names=["text", "text", "label"]), path)
-    with pytest.raises(DataError, match="a column name stands twice: 'text'"):
+    with pytest.raises(DataError, match="a column name occurs twice: 'text'"):
         trained(path)
 
 

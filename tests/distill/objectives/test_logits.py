@@ -114,7 +114,7 @@ def test_objective_reads_logits_and_labels() -> None:
     assert torch.equal(loss, expected)
 
 
-def test_faults_are_told() -> None:
+def test_issues_are_told() -> None:
     student, teacher = logits(9)
     with pytest.raises(ModelError, match="hard_weight is set but the batch has no labels"):
         logits_loss(student, teacher, hard_weight=0.5)

@@ -66,6 +66,6 @@ def test_objectives_are_kept_as_they_are() -> None:
         ([], "the list is empty"),
     ],
 )
-def test_faults_are_told(configs, message) -> None:
+def test_issues_are_told(configs, message) -> None:
     with pytest.raises(ModelError, match=message):
         make_objectives(configs)

@@ -68,7 +68,7 @@ def test_gradients_agree_with_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda p: mlm_loss(p, labels), predictions)
 
 
-def test_faults_are_told(tiny: Any) -> None:
+def test_issues_are_told(tiny: Any) -> None:
     with pytest.raises(ModelError, match="a BertForSequenceClassification does not have"):
         DistillModule(None, tiny.bert(), ["mlm"])
     module = DistillModule(None, model(BertForMaskedLM, 2, 0), ["mlm"])

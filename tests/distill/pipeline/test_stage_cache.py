@@ -70,21 +70,21 @@ def test_without_links_files_are_copied(
     assert not (run.stage(stage) / "model/weights").samefile(done.stage(stage) / "model/weights")
 
 
-@pytest.mark.parametrize("fault", ["inputs", "changed", "removed", "torn", "elsewhere"])
+@pytest.mark.parametrize("issue", ["inputs", "changed", "removed", "torn", "elsewhere"])
 def test_what_differs_is_not_taken(
-    tmp_path: Path, stage: PlannedStage, done: RunFolder, fault: str
+    tmp_path: Path, stage: PlannedStage, done: RunFolder, issue: str
 ) -> None:
     weights = done.stage(stage) / "model/weights"
-    if fault == "changed":
+    if issue == "changed":
         weights.write_text("something else", "utf-8")
-    if fault == "removed":
+    if issue == "removed":
         weights.unlink()
-    if fault == "torn":
+    if issue == "torn":
         (done.stage(stage) / "done.json").write_text('{"inp', "utf-8")
-    if fault == "elsewhere":  # a stage that wrote outside its folder, such as the bundle
+    if issue == "elsewhere":  # a stage that wrote outside its folder, such as the bundle
         (done.path / "bundle").write_text("", "utf-8")
         done.finish(stage, "same", [done.stage(stage) / "model", done.path / "bundle"])
     run = RunFolder(tmp_path / "run")
-    inputs = "others" if fault == "inputs" else "same"
+    inputs = "others" if issue == "inputs" else "same"
     assert take_over(run, stage, inputs, [done.path]) is None
     assert not run.path.exists()

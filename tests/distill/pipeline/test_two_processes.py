@@ -100,7 +100,7 @@ def _measured_again(run: Path, distill_process) -> None:
     done = distill_process("resume", run, *(f"stages.evaluate.{setting}" for setting in settings))
     assert done.returncode == 0, done.stderr
     assert "faster than bert-base" in done.stdout
-    assert "ledger: what each step paid and brought" in done.stdout
+    assert "ledger: what each step cost and gained" in done.stdout
     assert "at real lengths (" in done.stdout
     results = json.loads((run / "results.json").read_text("utf-8"))
     assert results["real_lengths"]["rows"] == 16

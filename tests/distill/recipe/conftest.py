@@ -32,7 +32,7 @@ stages:
 """
 
 Write = Callable[..., Path]
-Faults = Callable[..., list[str]]
+Issues = Callable[..., list[str]]
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def write(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def faults(tmp_path: Path) -> Faults:
+def issues(tmp_path: Path) -> Issues:
     """The lines that loading a recipe is refused with, without the temporary folder's name."""
 
     def get(path: Path, *overrides: str) -> list[str]:

@@ -11,7 +11,7 @@ from distill.recipe.checks import student_size
 from distill.recipe.loader import load_recipe, resolved_yaml
 
 Write = Callable[..., Path]
-Faults = Callable[..., list[str]]
+Issues = Callable[..., list[str]]
 
 
 @pytest.mark.parametrize(
@@ -57,18 +57,18 @@ Faults = Callable[..., list[str]]
         ("teacher.finetune.freeze_layers=7", "teacher.finetune.freeze_layers: the teacher has onl"),
     ],
 )
-def test_rules(write: Write, faults: Faults, override: str, said: str) -> None:
+def test_rules(write: Write, issues: Issues, override: str, said: str) -> None:
     if not said:
         load_recipe(write(), override)
         return
-    told = faults(write(), override)
+    told = issues(write(), override)
     assert len(told) == 1
     assert told[0].startswith("override: ")
     assert said in told[0]
 
 
-def test_a_uniform_map_says_which_depths_work(write: Write, faults: Faults) -> None:
-    told = faults(write(("size: 3x384", "size: 4x384")))
+def test_a_uniform_map_says_which_depths_work(write: Write, issues: Issues) -> None:
+    told = issues(write(("size: 3x384", "size: 4x384")))
     assert told == [
         "small.yaml:12: stages[0].layer_map: uniform needs the teacher's depth (6) to be a "
         "multiple of the student's (4); depths that work: 1, 2, 3, 6; or take first, last, skip "
@@ -81,22 +81,22 @@ def test_a_uniform_map_says_which_depths_work(write: Write, faults: Faults) -> N
     )
 
 
-def test_candidates_of_a_search_are_checked_one_by_one(write: Write, faults: Faults) -> None:
+def test_candidates_of_a_search_are_checked_one_by_one(write: Write, issues: Issues) -> None:
     search = "stages.intermediate.search={candidates: [first, uniform, [[5, 1], [2, 7]], skip]}"
-    told = faults(write(), "student.size=4x384", "stages.intermediate.layer_map=search", search)
+    told = issues(write(), "student.size=4x384", "stages.intermediate.layer_map=search", search)
     assert [line.partition("candidates")[2][:40] for line in told] == [
         "[2][0]: there is no student layer 5; the",
         "[2][1]: there is no teacher layer 7; the",
         "[1]: uniform needs the teacher's depth (",
     ]
-    told = faults(
+    told = issues(
         write(), "student.size=8x384", "student.init=random", "stages.intermediate.layer_map=search"
     )
     assert "the student has 8 layers and the teacher only 6" in told[0]
 
 
-def test_a_student_deeper_than_its_teacher(write: Write, faults: Faults) -> None:
-    told = faults(write(), "student.size=8x384", "stages.intermediate.layer_map=first")
+def test_a_student_deeper_than_its_teacher(write: Write, issues: Issues) -> None:
+    told = issues(write(), "student.size=8x384", "stages.intermediate.layer_map=first")
     assert [line.split(": ")[1] for line in told] == [
         "student.size",
         "stages.intermediate.layer_map",
@@ -105,8 +105,8 @@ def test_a_student_deeper_than_its_teacher(write: Write, faults: Faults) -> None
     load_recipe(write(), "student.size=8x384", "student.init=random", pairs)
 
 
-def test_attention_needs_the_same_number_of_heads(write: Write, faults: Faults) -> None:
-    told = faults(write(), "student.size=3x256")
+def test_attention_needs_the_same_number_of_heads(write: Write, issues: Issues) -> None:
+    told = issues(write(), "student.size=3x256")
     assert told == [
         "small.yaml:14: stages[0].objectives[0]: attention is matched head by head: the student "
         "has 4 heads and the teacher 12; write student.size: 3x252/12, or take "
@@ -116,9 +116,9 @@ def test_attention_needs_the_same_number_of_heads(write: Write, faults: Faults) 
     load_recipe(write(), "student.size=3x256", "stages.intermediate.objectives=[{kind: hidden}]")
 
 
-def test_reference_takes_what_the_published_code_has(write: Write, faults: Faults) -> None:
+def test_reference_takes_what_the_published_code_has(write: Write, issues: Issues) -> None:
     mode = "stages.intermediate.mode=reference"
-    told = faults(write(), mode, "stages.intermediate.projection=per_layer")
+    told = issues(write(), mode, "stages.intermediate.projection=per_layer")
     assert [line.split(": ")[1] for line in told] == [
         "stages.intermediate.projection" if "override" in told[0] else "stages[0].projection",
         "stages[0].objectives[1].weight",
@@ -127,7 +127,7 @@ def test_reference_takes_what_the_published_code_has(write: Write, faults: Fault
         "stages.intermediate.objectives=[{kind: attention, on: probabilities}, {kind: relations}, "
         "{kind: logits, loss: kl, hard_weight: 0.5}]"
     )
-    told = faults(write(), mode, objectives)
+    told = issues(write(), mode, objectives)
     assert [line.split(": ")[1].rsplit(".", 1)[1] for line in told] == [
         "on",
         "kind",
@@ -141,10 +141,10 @@ def test_reference_takes_what_the_published_code_has(write: Write, faults: Fault
 
 @pytest.mark.parametrize("kind", ["decoupled", "standardized"])
 def test_two_classes_are_refused_where_they_say_nothing(
-    write: Write, faults: Faults, kind: str
+    write: Write, issues: Issues, kind: str
 ) -> None:
     objectives = f"stages.prediction.objectives=[{{kind: {kind}}}]"
-    told = faults(write(), objectives)
+    told = issues(write(), objectives)
     assert len(told) == 1
     assert f"{kind} needs three classes or more, and the task has 2: " in told[0]
     assert "take logits" in told[0]
@@ -152,14 +152,14 @@ def test_two_classes_are_refused_where_they_say_nothing(
     load_recipe(write(), objectives, "task.labels=null")
 
 
-def test_masked_language_modelling_needs_text(write: Write, faults: Faults) -> None:
-    told = faults(write(), "stages.prediction.objectives=[{kind: mlm}, {kind: logits}]")
+def test_masked_language_modelling_needs_text(write: Write, issues: Issues) -> None:
+    told = issues(write(), "stages.prediction.objectives=[{kind: mlm}, {kind: logits}]")
     assert len(told) == 1
     assert "mlm needs text in which tokens are masked, which the rows of a classif" in told[0]
     assert "works with task.kind: text, from whose run a task starts" in told[0]
 
 
-def test_a_weight_may_move(write: Write, faults: Faults) -> None:
+def test_a_weight_may_move(write: Write, issues: Issues) -> None:
     def weight(text: str) -> str:
         return f"stages.intermediate.objectives.hidden.weight={{{text}}}"
 
@@ -174,22 +174,22 @@ def test_a_weight_may_move(write: Write, faults: Faults) -> None:
         ("from: 0", "weight.to: missing"),
         ("from: -1, to: 1", "weight.from: found"),
     ):
-        told = faults(write(), weight(text))
+        told = issues(write(), weight(text))
         assert len(told) == 1
         assert said in told[0]
 
 
-def test_kl_is_of_probabilities(write: Write, faults: Faults) -> None:
-    told = faults(write(), "stages.intermediate.objectives=[{kind: attention, loss: kl}]")
+def test_kl_is_of_probabilities(write: Write, issues: Issues) -> None:
+    told = issues(write(), "stages.intermediate.objectives=[{kind: attention, loss: kl}]")
     assert len(told) == 1
     assert "kl compares distributions; write `on: probabilities`" in told[0]
 
 
-def test_relations_take_any_heads_that_divide_both_widths(write: Write, faults: Faults) -> None:
+def test_relations_take_any_heads_that_divide_both_widths(write: Write, issues: Issues) -> None:
     relations = "stages.intermediate.objectives=[{kind: relations}]"
     load_recipe(write(), relations, "student.size=3x256")
     stated = "stages.intermediate.objectives=[{kind: relations, relation_heads: 48, layer: [4, 9]}]"
-    told = faults(write(), stated, "student.size=3x256")
+    told = issues(write(), stated, "student.size=3x256")
     assert [line.split(".", 3)[-1] for line in told] == [
         "layer: there is no student layer 4; they are 1 to 3",
         "layer: there is no teacher layer 9; they are 1 to 6",
@@ -199,25 +199,25 @@ def test_relations_take_any_heads_that_divide_both_widths(write: Write, faults: 
     # A stated pair of layers needs no layer map, which could not be uniform here.
     layer = "stages.intermediate.objectives=[{kind: relations, layer: [4, 5]}]"
     load_recipe(write(("size: 3x384", "size: 4x384")), layer)
-    assert "uniform" in faults(write(("size: 3x384", "size: 4x384")), relations)[0]
+    assert "uniform" in issues(write(("size: 3x384", "size: 4x384")), relations)[0]
 
 
-def test_relations_after_pruned_heads_are_cut_within_a_head(write: Write, faults: Faults) -> None:
+def test_relations_after_pruned_heads_are_cut_within_a_head(write: Write, issues: Issues) -> None:
     before = "  - kind: distill\n    name: prediction"
     path = write((before, "  - {kind: prune, heads: 0.33}\n" + before))
     objectives = "stages.prediction.objectives=[{kind: relations}]"
     load_recipe(path, objectives)
-    told = faults(path, objectives.replace("}", ", relation_heads: 12}"))
+    told = issues(path, objectives.replace("}", ", relation_heads: 12}"))
     assert "write 8, or leave it out" in told[0]
     assert "as heads were pruned before" in told[0]
     load_recipe(path, objectives.replace("}", ", relation_heads: 16}"))
 
 
-def test_attention_after_pruned_heads(write: Write, faults: Faults) -> None:
+def test_attention_after_pruned_heads(write: Write, issues: Issues) -> None:
     before = "  - kind: distill\n    name: prediction"
     path = write((before, "  - {kind: prune, heads: 0.33}\n" + before), ("logits", "attention"))
-    assert len(faults(path)) == 1
-    assert "heads were pruned before" in faults(path)[0]
+    assert len(issues(path)) == 1
+    assert "heads were pruned before" in issues(path)[0]
     assert load_recipe(path, "stages.prune.heads=0").stages[1].name == "prune"
 
 
@@ -242,7 +242,7 @@ def test_attention_after_pruned_heads(write: Write, faults: Faults) -> None:
         ("distill quantize quantize export export", ["stages[2].kind", "stages[4].kind"]),
     ],
 )
-def test_order_of_stages(write: Write, kinds: str, wrong: list[str], faults: Faults) -> None:
+def test_order_of_stages(write: Write, kinds: str, wrong: list[str], issues: Issues) -> None:
     stages = [
         f"  - {{kind: {kind}, name: s{n}"
         + (", objectives: [{kind: logits}]}" if kind == "distill" else "}")
@@ -252,7 +252,7 @@ def test_order_of_stages(write: Write, kinds: str, wrong: list[str], faults: Fau
     path = write()
     path.write_text(path.read_text().partition("stages:")[0] + "stages:" + text)
     if wrong:
-        assert [line.split(": ")[1] for line in faults(path)] == wrong
+        assert [line.split(": ")[1] for line in issues(path)] == wrong
     else:
         load_recipe(path)
 
@@ -277,11 +277,11 @@ def folder(path: Path, **changes: object) -> Path:
 
 
 def test_a_local_teacher_is_known_by_its_config(
-    write: Write, faults: Faults, tmp_path: Path
+    write: Write, issues: Issues, tmp_path: Path
 ) -> None:
     teacher = folder(tmp_path / "teacher")
     path = write(("minilm-l6", str(teacher)), ("size: 3x384", "size: 3x24"))
-    told = faults(path, "data.max_length=128")
+    told = issues(path, "data.max_length=128")
     assert [line.split(": ", 2)[2] for line in told] == [
         "the teacher reads at most 64 tokens",
         "uniform needs the teacher's depth (4) to be a multiple of the student's (3); depths that "
@@ -292,22 +292,22 @@ def test_a_local_teacher_is_known_by_its_config(
 
 
 def test_a_student_of_a_teacher_whose_layers_are_not_copied_may_be_deeper(
-    write: Write, faults: Faults, tmp_path: Path
+    write: Write, issues: Issues, tmp_path: Path
 ) -> None:
     teacher = folder(tmp_path / "t", model_type="modernbert", max_position_embeddings=8192)
     path = write(("minilm-l6", str(teacher)), ("size: 3x384", "size: 8x48/4/192"))
     logits = "stages.intermediate.objectives=[{kind: logits}]"
     load_recipe(path, logits, "data.max_length=512")
-    (told,) = faults(path, logits, "stages.evaluate.lengths=[1024]")
+    (told,) = issues(path, logits, "stages.evaluate.lengths=[1024]")
     assert told.endswith("teacher and student read at most 512 tokens")
 
 
 def test_of_an_unknown_family_only_logits_are_learned(
-    write: Write, faults: Faults, tmp_path: Path
+    write: Write, issues: Issues, tmp_path: Path
 ) -> None:
     teacher = folder(tmp_path / "t", model_type="xlm", max_position_embeddings=512)
     path = write(("minilm-l6", str(teacher)), ("3x384", "2x48/4"))
-    told, *rest = faults(path)
+    told, *rest = issues(path)
     assert rest == []
     assert told.startswith(
         "small.yaml:14: stages[0].objectives[0]: attention, hidden: only the logits of this teacher"
@@ -316,10 +316,10 @@ def test_of_an_unknown_family_only_logits_are_learned(
 
 
 def test_a_student_from_a_folder_has_that_folder_s_size(
-    write: Write, faults: Faults, tmp_path: Path
+    write: Write, issues: Issues, tmp_path: Path
 ) -> None:
     init = folder(tmp_path / "init", hidden_size=384, num_attention_heads=12)
-    told = faults(write(), f"student.init={init}")
+    told = issues(write(), f"student.init={init}")
     assert told == [
         "override: student.init: the model there is 4x384/12/96 and the student 3x384/12/1536; "
         "write student.size: 4x384/12/96"
@@ -342,19 +342,19 @@ def test_a_student_from_a_folder_has_that_folder_s_size(
         ("method: dynamic, calibration: entropy", "scales of dynamic int8 are not calibrated"),
     ],
 )
-def test_settings_of_quantisation(write: Write, faults: Faults, stage: str, said: str) -> None:
+def test_settings_of_quantisation(write: Write, issues: Issues, stage: str, said: str) -> None:
     change = ("- {kind: export}", f"- {{kind: quantize, {stage}}}\n  - {{kind: export}}")
     if not said:
         load_recipe(write(change))
         return
-    told = faults(write(change))
+    told = issues(write(change))
     assert len(told) == 1
     assert said in told[0]
 
 
 @pytest.mark.parametrize("installed", [True, False])
 def test_openvino_must_be_installed_and_exported(
-    write: Write, faults: Faults, monkeypatch: pytest.MonkeyPatch, installed: bool
+    write: Write, issues: Issues, monkeypatch: pytest.MonkeyPatch, installed: bool
 ) -> None:
     spec = importlib.util.find_spec
     monkeypatch.setattr(
@@ -363,23 +363,23 @@ def test_openvino_must_be_installed_and_exported(
         lambda name: installed or None if name in ("openvino", "nncf") else spec(name),
     )
     nncf = "- {kind: quantize, method: nncf}\n  - {kind: export}"
-    told = faults(write(("- {kind: export}", nncf)))
+    told = issues(write(("- {kind: export}", nncf)))
     expected = "add it to export's formats" if installed else "nncf needs openvino and nncf: pip"
     assert expected in told[0]
     both = "- {kind: quantize, method: nncf}\n  - {kind: export, formats: [onnx, openvino]}"
     if installed:
         load_recipe(write(("- {kind: export}", both)))
     else:
-        assert len(faults(write(("- {kind: export}", both)))) == 2
+        assert len(issues(write(("- {kind: export}", both)))) == 2
 
 
-def test_int8_alone_needs_int8(write: Write, faults: Faults) -> None:
+def test_int8_alone_needs_int8(write: Write, issues: Issues) -> None:
     alone = "- {kind: export, formats: [onnx-int8]}"
-    [told] = faults(write(("- {kind: export}", alone)))
+    [told] = issues(write(("- {kind: export}", alone)))
     assert "'onnx-int8' needs a 'quantize' stage before" in told
     load_recipe(write(("- {kind: export}", f"- {{kind: quantize}}\n  {alone}")))
 
 
-def test_objectives_of_sentence_vectors_elsewhere(write: Write, faults: Faults) -> None:
-    [told] = faults(write(), "stages.prediction.objectives=[{kind: similarity}, {kind: logits}]")
+def test_objectives_of_sentence_vectors_elsewhere(write: Write, issues: Issues) -> None:
+    [told] = issues(write(), "stages.prediction.objectives=[{kind: similarity}, {kind: logits}]")
     assert "similarity compares sentence vectors, which a classification task has not" in told

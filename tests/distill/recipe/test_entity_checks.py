@@ -9,7 +9,7 @@ import yaml
 from distill.recipe.loader import load_recipe
 
 Write = Callable[..., Path]
-Faults = Callable[..., list[str]]
+Issues = Callable[..., list[str]]
 
 NER = """\
 recipe: 1
@@ -24,7 +24,7 @@ stages:
 """
 
 
-def test_a_ner_recipe_has_no_faults(write: Write, tmp_path: Path) -> None:
+def test_a_ner_recipe_has_no_issues(write: Write, tmp_path: Path) -> None:
     recipe = load_recipe(write(text=NER))
     # Nor has it when every key is written down, as in a run folder.
     path = tmp_path / "resolved.yaml"
@@ -44,10 +44,10 @@ def test_a_ner_recipe_has_no_faults(write: Write, tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_go_with_entities(
-    write: Write, faults: Faults, setting: str, said: str
+    write: Write, issues: Issues, setting: str, said: str
 ) -> None:
-    found = faults(write(text=NER), setting)
-    assert any(said in fault for fault in found), found
+    found = issues(write(text=NER), setting)
+    assert any(said in issue for issue in found), found
 
 
 def test_labels_may_be_types_or_tags(write: Write) -> None:
@@ -56,13 +56,13 @@ def test_labels_may_be_types_or_tags(write: Write) -> None:
         assert recipe.task.labels == labels
 
 
-def test_words_are_not_replaced_under_tags(write: Write, faults: Faults) -> None:
+def test_words_are_not_replaced_under_tags(write: Write, issues: Issues) -> None:
     text = NER.replace("stages:\n", "stages:\n  - {kind: augment}\n")
-    found = faults(write(text=text))
-    assert any("tags no longer stand where they did" in fault for fault in found), found
+    found = issues(write(text=text))
+    assert any("tags no longer stand where they did" in issue for issue in found), found
 
 
-def test_only_entities_have_words_and_tags(write: Write, faults: Faults) -> None:
+def test_only_entities_have_words_and_tags(write: Write, issues: Issues) -> None:
     text = NER.replace("kind: ner", "kind: classification")
-    found = faults(write(text=text), "data.columns.tags=ner_tags")
-    assert any("only for task.kind: ner" in fault for fault in found), found
+    found = issues(write(text=text), "data.columns.tags=ner_tags")
+    assert any("only for task.kind: ner" in issue for issue in found), found

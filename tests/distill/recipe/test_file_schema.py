@@ -30,7 +30,7 @@ def validator() -> Draft202012Validator:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(RECIPES)))
-def test_recipes_that_come_along_have_no_fault(validator, path: Path) -> None:
+def test_recipes_that_come_along_have_no_issue(validator, path: Path) -> None:
     assert [error.message for error in validator.iter_errors(read(path).plain())] == []
 
 
@@ -74,7 +74,7 @@ def test_a_file_with_a_base_may_leave_out_what_the_base_says(validator, content)
         BASED | {"base": ""},
     ],
 )
-def test_faults_are_told(validator, content) -> None:
+def test_issues_are_told(validator, content) -> None:
     assert not validator.is_valid(content)
 
 

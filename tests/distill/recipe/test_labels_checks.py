@@ -11,7 +11,7 @@ from distill.recipe.loader import load_recipe
 from distill.tasks.classification.config import ClassificationTask
 
 Write = Callable[..., Path]
-Faults = Callable[..., list[str]]
+Issues = Callable[..., list[str]]
 
 AS_IT_IS = ["teacher.finetune=null", "baseline=false"]
 HARD = "stages.prediction.objectives=[{kind: logits, hard_weight: 0.5}]"
@@ -40,16 +40,16 @@ HARD = "stages.prediction.objectives=[{kind: logits, hard_weight: 0.5}]"
         ),
     ],
 )
-def test_what_does_not_fit(write: Write, faults: Faults, override: str, said: str) -> None:
-    told = faults(write(), override)
+def test_what_does_not_fit(write: Write, issues: Issues, override: str, said: str) -> None:
+    told = issues(write(), override)
     assert any(said in line for line in told), told
 
 
 @pytest.mark.parametrize("setting", ["task.class_weights=balanced", "task.label_smoothing=0.1"])
 def test_where_no_label_is_looked_at_they_do_nothing(
-    write: Write, faults: Faults, setting: str
+    write: Write, issues: Issues, setting: str
 ) -> None:
-    (told,) = faults(write(), setting, *AS_IT_IS)
+    (told,) = issues(write(), setting, *AS_IT_IS)
     key = setting.partition("=")[0]
     assert f"{key}: does nothing: no teacher is fine-tuned, there is no baseline" in told
     load_recipe(write(), setting, *AS_IT_IS, HARD)

@@ -16,7 +16,7 @@ OBJECTIVES = sorted(
     for part in get_args(get_args(schema.Objective)[0])
 )
 Write = Callable[..., Path]
-Faults = Callable[..., list[str]]
+Issues = Callable[..., list[str]]
 
 
 @pytest.mark.parametrize("name", [n for n in catalog.names() if not is_study(n)])
@@ -69,7 +69,7 @@ def test_null_that_differs_from_the_default_is_kept(write: Write, tmp_path: Path
 
 
 def test_integers_pass_for_numbers_and_nothing_else_is_converted(
-    write: Write, faults: Faults
+    write: Write, issues: Issues
 ) -> None:
     assert load_recipe(write(("weight: 2", "weight: 3"))).stages[0].objectives[1].weight == 3  # type: ignore[union-attr]
     for value, found in [
@@ -80,13 +80,13 @@ def test_integers_pass_for_numbers_and_nothing_else_is_converted(
         ("null", "nothing (null)"),
     ]:
         path = write(("weight: 2", f"weight: {value}"))
-        told = faults(path)
+        told = issues(path)
         assert told[0].startswith(
             f"small.yaml:14: stages[0].objectives[1].weight: found {found}, expected a number"
         )
 
 
-def test_every_fault_at_once_each_with_line_and_suggestion(write: Write, faults: Faults) -> None:
+def test_every_issue_at_once_each_with_line_and_suggestion(write: Write, issues: Issues) -> None:
     path = write(
         ("kind: classification", "kind: classification, metric: acuracy"),
         ("  path: docstrings", "  path: docstrings\n  max_len: 3"),
@@ -96,7 +96,7 @@ def test_every_fault_at_once_each_with_line_and_suggestion(write: Write, faults:
         ("- {kind: export}", "- {kind: exprot}\n  - export\n  - {name: x}"),
         ("labels: [no, yes]", "labels: [no, no]"),
     )
-    assert faults(path) == [
+    assert issues(path) == [
         "small.yaml:3: task.metric: found the text 'acuracy', expected 'accuracy', 'f1', "
         "'macro_f1' or 'mcc'; did you mean 'accuracy'?",
         "small.yaml:3: task.labels: a label stands in the list twice",
@@ -130,13 +130,13 @@ def test_every_fault_at_once_each_with_line_and_suggestion(write: Write, faults:
         (("layer_map: x", "layer_map: {a: 1}"), "layer_map: found keys and values, expected 'uni"),
         (("layer_map: x", "layer_map: [a]"), "layer_map[0]: found the text 'a', expected a list"),
         (("layer_map: x", "layer_map: null"), "layer_map: found nothing (null)"),
-        (("layer_map: x", "objectives: []"), "the key stands twice"),
+        (("layer_map: x", "objectives: []"), "the key occurs twice"),
     ],
 )
-def test_one_fault_for_a_value_that_may_be_two_things(
-    write: Write, faults: Faults, change: tuple[str, str], said: str
+def test_one_issue_for_a_value_that_may_be_two_things(
+    write: Write, issues: Issues, change: tuple[str, str], said: str
 ) -> None:
-    told = faults(write(("name: prediction", f"name: prediction\n    {change[1]}")))
+    told = issues(write(("name: prediction", f"name: prediction\n    {change[1]}")))
     assert len(told) == 1
     assert said in told[0]
 
@@ -150,14 +150,14 @@ def test_one_fault_for_a_value_that_may_be_two_things(
     ],
 )
 def test_baseline_is_a_section_or_a_switch(
-    write: Write, faults: Faults, value: str, said: str
+    write: Write, issues: Issues, value: str, said: str
 ) -> None:
-    told = faults(write(("stages:", f"baseline: {value}\nstages:")))
+    told = issues(write(("stages:", f"baseline: {value}\nstages:")))
     assert told == [f"small.yaml:11: {said}"]
 
 
-def test_missing_sections_are_all_named(write: Write, faults: Faults) -> None:
-    told = faults(write(text="recipe: 1\nname: a\n"))
+def test_missing_sections_are_all_named(write: Write, issues: Issues) -> None:
+    told = issues(write(text="recipe: 1\nname: a\n"))
     assert [line.split(": ")[1] for line in told] == [
         "task",
         "data",
@@ -168,20 +168,20 @@ def test_missing_sections_are_all_named(write: Write, faults: Faults) -> None:
     assert told[0] == "small.yaml:1: task: missing; What is predicted."
 
 
-def test_unknown_keys_with_nothing_near_list_what_there_is(write: Write, faults: Faults) -> None:
-    told = faults(write(("size: 3x384", "size: 3x384, zzz: 1")))
+def test_unknown_keys_with_nothing_near_list_what_there_is(write: Write, issues: Issues) -> None:
+    told = issues(write(("size: 3x384", "size: 3x384, zzz: 1")))
     assert told == ["small.yaml:10: student.zzz: unknown key; there are: size, init, init_layers"]
 
 
-def test_the_schema_version_is_asked_for(write: Write, faults: Faults) -> None:
-    assert faults(write(("recipe: 1", "recipe: 2"))) == [
+def test_the_schema_version_is_asked_for(write: Write, issues: Issues) -> None:
+    assert issues(write(("recipe: 1", "recipe: 2"))) == [
         "small.yaml:1: recipe: found the number 2, expected 1"
     ]
 
 
-def test_text_in_messages_cannot_break_the_line(write: Write, faults: Faults) -> None:
+def test_text_in_messages_cannot_break_the_line(write: Write, issues: Issues) -> None:
     path = write(("size: 3x384", '"si\\nze\\e[31m": 1, size: "a\\nb\\0\\u2028"'))
-    told = faults(path)
+    told = issues(path)
     assert len(told) == 1
     assert "si ze?[31m: unknown key" in told[0]
 
@@ -189,6 +189,6 @@ def test_text_in_messages_cannot_break_the_line(write: Write, faults: Faults) ->
 def test_lines_are_kept_for_later_messages(write: Write) -> None:
     path = write()
     loaded = read_recipe(path, "seed=3")
-    assert str(loaded.fault(("teacher", "model"), "gone")) == f"{path}:8: teacher.model: gone"
-    assert str(loaded.fault(("teacher", "labels"), "x")) == f"{path}:7: teacher.labels: x"
-    assert str(loaded.fault(("seed",), "odd")) == "override: seed: odd"
+    assert str(loaded.issue(("teacher", "model"), "gone")) == f"{path}:8: teacher.model: gone"
+    assert str(loaded.issue(("teacher", "labels"), "x")) == f"{path}:7: teacher.labels: x"
+    assert str(loaded.issue(("seed",), "odd")) == "override: seed: odd"

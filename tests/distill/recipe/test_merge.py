@@ -9,7 +9,7 @@ from distill.recipe.loader import load_recipe
 from distill.recipe.overrides import read_tree
 
 Write = Callable[..., Path]
-Faults = Callable[..., list[str]]
+Issues = Callable[..., list[str]]
 
 
 def test_mappings_merge_and_lists_replace(write: Write) -> None:
@@ -36,10 +36,10 @@ def test_a_base_may_be_a_recipe_that_comes_along(write: Write) -> None:
     assert recipe.stages == load_recipe("quickstart").stages
 
 
-def test_faults_name_the_file_they_stand_in(write: Write, faults: Faults) -> None:
+def test_issues_name_the_file_they_stand_in(write: Write, issues: Issues) -> None:
     write(("epochs: 1", "epocs: 1"), name="low.yaml")
     path = write(text="base: low.yaml\nseed: x\n", name="top.yaml")
-    assert faults(path) == [
+    assert issues(path) == [
         "top.yaml:2: seed: found the text 'x', expected a whole number",
         "low.yaml:9: teacher.finetune.epocs: unknown key; did you mean 'epochs'?",
     ]
@@ -55,14 +55,14 @@ def test_faults_name_the_file_they_stand_in(write: Write, faults: Faults) -> Non
         ('"a\\0b.yaml"', "top.yaml:1: base: 'a?b.yaml' is not a path"),
     ],
 )
-def test_bases_that_cannot_be(write: Write, faults: Faults, base: str, said: str) -> None:
-    assert faults(write(text=f"base: {base}\n", name="top.yaml")) == [said]
+def test_bases_that_cannot_be(write: Write, issues: Issues, base: str, said: str) -> None:
+    assert issues(write(text=f"base: {base}\n", name="top.yaml")) == [said]
 
 
-def test_a_longer_circle(write: Write, faults: Faults) -> None:
+def test_a_longer_circle(write: Write, issues: Issues) -> None:
     write(text="base: b.yaml\n", name="a.yaml")
     path = write(text="base: a.yaml\n", name="b.yaml")
-    assert faults(path) == [
+    assert issues(path) == [
         "a.yaml:1: base: bases go round in a circle: b.yaml -> a.yaml -> b.yaml"
     ]
 
@@ -106,6 +106,6 @@ def test_settings_over_a_base_reach_into_lists(write: Write) -> None:
         ),
     ],
 )
-def test_settings_that_cannot_be(write: Write, faults: Faults, text: str, said: str) -> None:
+def test_settings_that_cannot_be(write: Write, issues: Issues, text: str, said: str) -> None:
     write()
-    assert faults(write(text=text, name="top.yaml")) == [said]
+    assert issues(write(text=text, name="top.yaml")) == [said]

@@ -49,7 +49,7 @@ def survives(path: Path, *overrides: str) -> None:
         assert load_recipe(again) == recipe
         return
     lines = str(refused).splitlines()
-    assert len(lines) == len(refused.faults) > 0
+    assert len(lines) == len(refused.issues) > 0
     assert all(line.isprintable() and len(line) < 2000 for line in lines)
 
 

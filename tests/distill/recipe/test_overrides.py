@@ -9,7 +9,7 @@ import pytest
 from distill.recipe.loader import load_recipe, resolved
 
 Write = Callable[..., Path]
-Faults = Callable[..., list[str]]
+Issues = Callable[..., list[str]]
 #: A source whose columns are not known before it is read.
 FILES = ("source: builtin\n  path: docstrings", "source: files\n  train: train.csv")
 
@@ -167,18 +167,18 @@ def test_items_are_added_at_the_end_and_before_another(write: Write) -> None:
         ("seed=3 # three", "override: seed: found the text '3 # three', expected a whole number"),
         ("task.labels=[a, b] # two", "override: task.labels: something stands before or behind"),
         ("seed=[1", "override: seed: not valid YAML:"),
-        ("seed={a: 1, a: 2}", "override: seed: the key stands twice"),
+        ("seed={a: 1, a: 2}", "override: seed: the key occurs twice"),
     ],
 )
-def test_faults_of_overrides(write: Write, faults: Faults, override: str, said: str) -> None:
-    told = faults(write(), override)
+def test_issues_of_overrides(write: Write, issues: Issues, override: str, said: str) -> None:
+    told = issues(write(), override)
     assert len(told) == 1
     assert told[0].startswith(said)
 
 
-def test_faults_of_overrides_and_file_are_told_together(write: Write, faults: Faults) -> None:
+def test_issues_of_overrides_and_file_are_told_together(write: Write, issues: Issues) -> None:
     path = write(("size: 3x384", "sise: 3x384"))
-    assert faults(path, "nope", "seed=-1") == [
+    assert issues(path, "nope", "seed=-1") == [
         "override: 'nope' is not KEY=VALUE, such as student.size=3x384",
         "override: seed: found the number -1, expected at least 0",
         "small.yaml:10: student.size: missing; 'tinybert4' (4 layers, 312 wide), 'tinybert6', "

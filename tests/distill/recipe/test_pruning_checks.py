@@ -8,7 +8,7 @@ import pytest
 from distill.recipe.loader import load_recipe
 
 Write = Callable[..., Path]
-Faults = Callable[..., list[str]]
+Issues = Callable[..., list[str]]
 AT = "  - {kind: export}"
 
 
@@ -68,9 +68,9 @@ def with_stages(write: Write, *stages: str) -> Path:
     ],
 )
 def test_settings_that_cannot_be(
-    write: Write, faults: Faults, stage: str, where: str, message: str
+    write: Write, issues: Issues, stage: str, where: str, message: str
 ) -> None:
-    told = faults(with_stages(write, stage))
+    told = issues(with_stages(write, stage))
     assert len(told) == 1, told
     assert told[0].startswith("small.yaml:")
     assert f"stages.prune.{where}: " in told[0] or f"stages[2].{where}: " in told[0]
@@ -103,25 +103,25 @@ def test_settings_that_can_be_and_survive_being_written(
     assert load_recipe(again) == recipe
 
 
-def test_a_layer_map_behind_a_depth_stage_is_of_what_is_left(write: Write, faults: Faults) -> None:
+def test_a_layer_map_behind_a_depth_stage_is_of_what_is_left(write: Write, issues: Issues) -> None:
     stages = (
         "{kind: prune, method: depth, layers: 1}",
         "{kind: distill, name: again, objectives: [{kind: hidden}], layer_map: [[3, 6]]}",
     )
-    told = faults(with_stages(write, *stages))
+    told = issues(with_stages(write, *stages))
     assert len(told) == 1
     assert "there is no student layer 3; they are 1 to 2" in told[0]
     load_recipe(with_stages(write, *stages), "stages.again.layer_map=[[2, 6]]")
 
 
 def test_only_logits_are_matched_with_a_vocabulary_of_one_s_own(
-    write: Write, faults: Faults
+    write: Write, issues: Issues
 ) -> None:
     stages = (
         "{kind: prune, method: vocabulary}",
         "{kind: distill, name: again, objectives: [{kind: hidden}, {kind: logits}]}",
     )
-    told = faults(with_stages(write, *stages))
+    told = issues(with_stages(write, *stages))
     assert len(told) == 1
     assert "'hidden' is matched token by token" in told[0]
     load_recipe(with_stages(write, *stages), "stages.again.objectives=[{kind: logits}]")

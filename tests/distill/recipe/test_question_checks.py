@@ -1,4 +1,4 @@
-"""Faults of recipes that answer questions."""
+"""Issues of recipes that answer questions."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_a_resolved_recipe_is_right_too(write):
         ),
     ],
 )
-def test_what_does_not_go_together(write, faults, changes, said):
-    found = faults(write(*changes))
+def test_what_does_not_go_together(write, issues, changes, said):
+    found = issues(write(*changes))
     assert any(said in line for line in found), found
 
 

@@ -1,4 +1,4 @@
-"""``seeds`` in a recipe: what it may say, what it stands in the place of, and its faults."""
+"""``seeds`` in a recipe: what it may say, what it stands in the place of, and its issues."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def write(folder: Path, seeds: str, name: str = "mine.yaml") -> Path:
         ("seeds: [1, '2']", 3, "seeds[1]: found the text '2', expected a whole number"),
     ],
 )
-def test_faults_have_file_and_line(tmp_path: Path, seeds: str, line: int, told: str) -> None:
+def test_issues_have_file_and_line(tmp_path: Path, seeds: str, line: int, told: str) -> None:
     path = write(tmp_path, seeds)
     with pytest.raises(RecipeError) as error:
         load_recipe(path)
-    assert len(error.value.faults) == 1
+    assert len(error.value.issues) == 1
     assert str(error.value).startswith(f"{path}:{line}: {told}")
 
 

@@ -143,11 +143,11 @@ CASES: list[tuple[list[tuple[str, str]], list[str]]] = [
 
 
 @pytest.mark.parametrize(("changes", "said"), CASES)
-def test_faults(study: Write, changes: list[tuple[str, str]], said: list[str]) -> None:
+def test_issues(study: Write, changes: list[tuple[str, str]], said: list[str]) -> None:
     assert told(study(*changes)) == said
 
 
-def test_a_fault_of_the_recipe_is_told_once(study: Write, write: Write) -> None:
+def test_a_issue_of_the_recipe_is_told_once(study: Write, write: Write) -> None:
     path = study()
     write(("size: 3x384", "size: 3x384/7"))
     (line,) = told(path)
@@ -184,10 +184,10 @@ def test_every_study_that_comes_along_can_be_read(tmp_path: Path) -> None:
 
 
 def test_a_study_is_no_recipe_and_one_recipe_no_study(
-    study: Write, write: Write, faults: Callable[..., list[str]]
+    study: Write, write: Write, issues: Callable[..., list[str]]
 ) -> None:
     path = study()
-    (line,) = faults(path)
+    (line,) = issues(path)
     assert line.startswith(
         "parts.yaml:1: study: a study and no recipe; look at it with: distill pl"
     )

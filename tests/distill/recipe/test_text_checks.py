@@ -13,7 +13,7 @@ from distill.recipe.run_models import model_of_run
 from distill.system.errors import ModelError
 
 Write = Callable[..., Path]
-Faults = Callable[..., list[str]]
+Issues = Callable[..., list[str]]
 
 TEXT = """\
 recipe: 1
@@ -35,12 +35,12 @@ def test_a_text_recipe_has_no_baseline(write: Write) -> None:
     assert recipe.data.train == ["a.txt", "b"]
 
 
-def test_masked_words_go_beside_what_the_teacher_gives(write: Write, faults: Faults) -> None:
+def test_masked_words_go_beside_what_the_teacher_gives(write: Write, issues: Issues) -> None:
     objectives = "stages.distill.objectives=[{kind: hidden}, {kind: mlm, weight: 2}]"
     recipe = load_recipe(write(text=TEXT), objectives)
     assert [one.kind for one in recipe.stages[0].objectives] == ["hidden", "mlm"]
     # TinyBERT's published code has nothing of the kind.
-    told = faults(write(text=TEXT), objectives, "stages.distill.mode=reference")
+    told = issues(write(text=TEXT), objectives, "stages.distill.mode=reference")
     assert "the reference matches embedding, attention, hidden, logits alone" in told[0]
 
 
@@ -70,14 +70,14 @@ def test_masked_words_go_beside_what_the_teacher_gives(write: Write, faults: Fau
         ),
     ],
 )
-def test_what_text_has_no_use_for(write: Write, faults: Faults, override: str, said: str) -> None:
-    told = faults(write(text=TEXT), override)
+def test_what_text_has_no_use_for(write: Write, issues: Issues, override: str, said: str) -> None:
+    told = issues(write(text=TEXT), override)
     assert any(said in line for line in told), told
     assert len(told) == 1
 
 
-def test_a_list_of_files_is_for_text(write: Write, faults: Faults) -> None:
-    told = faults(write(), "data={source: files, train: [a.csv, b.csv]}")
+def test_a_list_of_files_is_for_text(write: Write, issues: Issues) -> None:
+    told = issues(write(), "data={source: files, train: [a.csv, b.csv]}")
     assert told == ["override: data.train: a list of files is for task.kind: text; name one file"]
 
 
@@ -127,11 +127,11 @@ def test_a_run_stands_for_its_student(tmp_path: Path, write: Write) -> None:
     assert [loc for loc, _ in missing_inputs(recipe) if loc[0] == "student"] == []
 
 
-def test_runs_that_have_no_student(tmp_path: Path, write: Write, faults: Faults) -> None:
+def test_runs_that_have_no_student(tmp_path: Path, write: Write, issues: Issues) -> None:
     begun = make_run(tmp_path / "begun", done=False)
     with pytest.raises(ModelError, match="its stage 'general', which makes the student, is not"):
         model_of_run(begun)
-    told = faults(write(), f"student.init={begun}")
+    told = issues(write(), f"student.init={begun}")
     assert "student.init" in told[0]
     assert "is not done: distill resume" in told[0]
     none = make_run(tmp_path / "none", done=True, stages=[{"kind": "evaluate", "name": "e"}])
@@ -139,7 +139,7 @@ def test_runs_that_have_no_student(tmp_path: Path, write: Write, faults: Faults)
         model_of_run(none)
 
 
-def test_the_shape_of_a_run_s_student_is_checked(tmp_path, write: Write, faults: Faults) -> None:
+def test_the_shape_of_a_run_s_student_is_checked(tmp_path, write: Write, issues: Issues) -> None:
     run = make_run(tmp_path / "run", done=True)
-    told = faults(write(), f"student.init={run}", "student.size=2x384")
+    told = issues(write(), f"student.init={run}", "student.size=2x384")
     assert any("the model there is 3x384/12/1536" in line for line in told), told

@@ -21,7 +21,7 @@ from distill.system.errors import RecipeError
         ("task.whitening=400", "400 dimensions of vectors that have 384"),
     ],
 )
-def test_one_fault_each(setting: str, said: str) -> None:
+def test_one_issue_each(setting: str, said: str) -> None:
     with pytest.raises(RecipeError) as caught:
         load_recipe("stsb-vectors", setting)
     assert said in str(caught.value)

@@ -77,7 +77,7 @@ def test_every_key_and_item_has_its_line() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: 2\na: 3\n", "a.yaml:3: a: the key stands twice (first on line 1); keep one"),
+        ("a: 1\nb: 2\na: 3\n", "a.yaml:3: a: the key occurs twice (first on line 1); keep one"),
         ("a: [1\n", "a.yaml:2: not valid YAML:"),
         ("a: b: c\n", "a.yaml:1: not valid YAML: mapping values are not allowed here"),
         ("a: 1\n---\nb: 2\n", "a.yaml:2: not valid YAML: but found another document"),

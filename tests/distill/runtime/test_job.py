@@ -128,7 +128,7 @@ def stopped(model, source):
     return one
 
 
-def fault(model, one, **changes):
+def issue(model, one, **changes):
     with pytest.raises(DataError) as error:
         run_job(model, Job(**{**vars(one), "resume": True, **changes}))
     assert "\n" not in str(error.value)
@@ -136,7 +136,7 @@ def fault(model, one, **changes):
 
 
 def test_an_unfinished_job_is_not_thrown_away_unasked(model, stopped):
-    assert fault(model, stopped, resume=False) == (
+    assert issue(model, stopped, resume=False) == (
         f"{stopped.partial}: an unfinished job, 32 rows done; go on with --resume, or remove "
         "out.jsonl.partial.json to begin anew"
     )
@@ -145,40 +145,40 @@ def test_an_unfinished_job_is_not_thrown_away_unasked(model, stopped):
 
 
 def test_a_job_goes_on_only_with_what_it_was_begun_with(model, stopped, source):
-    assert "other settings (keep [], now ['id']); give the same" in fault(
+    assert "other settings (keep [], now ['id']); give the same" in issue(
         model, stopped, keep=("id",)
     )
     text = source.read_text()
     source.write_text(text.replace("row", "raw", 1))
-    assert "begun with another input than this one" in fault(model, stopped)
+    assert "begun with another input than this one" in issue(model, stopped)
     source.write_text(text)
     manifest = model.manifest.folder / "distill.json"
     manifest.write_text('{"labels": ["a"], "numbers": {"ms": 2}}')  # measured again: no matter
     (model.manifest.folder / "model.onnx").write_text("other weights")
-    assert "begun with another bundle than this one" in fault(model, stopped)
+    assert "begun with another bundle than this one" in issue(model, stopped)
     (model.manifest.folder / "model.onnx").write_text("model.onnx")
     stopped.partial.write_bytes(b"")
-    assert "shorter than it was" in fault(model, stopped)
+    assert "shorter than it was" in issue(model, stopped)
     stopped.state.write_text("{")
-    assert "cannot be read" in fault(model, stopped)
+    assert "cannot be read" in issue(model, stopped)
 
 
 def test_two_processes_do_not_write_the_same_results(model, source):
     one = job(source)
     with jobs.held(one):
-        assert "another process is writing it" in fault(model, one)
+        assert "another process is writing it" in issue(model, one)
 
 
 def test_a_bad_row_stops_with_its_line_and_what_is_done_is_kept(model, source):
     lines = source.read_text().splitlines(keepends=True)
     one = job(source)
     source.write_text("".join([*lines[:3], '{"text": 5}\n', *lines[3:]]))
-    assert fault(model, one) == (
+    assert issue(model, one) == (
         f"{source}:4: 'text' is 5, not a text; or set bad rows aside: --on-bad-row skip"
     )
     assert names(one) == []
     source.write_text("".join([*lines[:40], '{"text": 5}\n', *lines[40:]]))
-    assert fault(model, one).endswith(": --on-bad-row skip --resume")
+    assert issue(model, one).endswith(": --on-bad-row skip --resume")
     report = run_job(model, Job(**{**vars(one), "resume": True, "skip_bad": True}))
     assert (report.rows, report.before, report.bad) == (ROWS, 32, 1)
     # A later job without bad rows leaves no file that tells of others.
@@ -190,11 +190,11 @@ def test_a_bad_row_stops_with_its_line_and_what_is_done_is_kept(model, source):
 def test_more_than_half_bad_are_refused(model, source):
     one = job(source, skip_bad=True)
     source.write_text("[]\n" * 3 + source.read_text().splitlines()[0] + "\n")
-    assert f"{source}: 3 of 4 rows are bad, more than half; is it the right file" in fault(
+    assert f"{source}: 3 of 4 rows are bad, more than half; is it the right file" in issue(
         model, one
     )
     source.write_text("[]\n" * 2000)
-    assert f"The first: {source}:1: list instead of an object" in fault(model, one)
+    assert f"The first: {source}:1: list instead of an object" in issue(model, one)
 
 
 def test_the_input_is_never_overwritten(model, source):

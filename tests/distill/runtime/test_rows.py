@@ -84,7 +84,7 @@ def test_standard_input(monkeypatch):
         ("a.txt", b"PAR1\x15", r"a\.txt:1: a parquet file, whose name must end in \.parquet"),
     ],
 )
-def test_faults_are_told_with_their_line(tmp_path, name, content, message):
+def test_issues_are_told_with_their_line(tmp_path, name, content, message):
     with pytest.raises(DataError, match=message) as told:
         list(read_rows(write(tmp_path, name, content)))
     assert "\n" not in str(told.value)

@@ -3,13 +3,13 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from distill.system.errors import Fault, full_disk
+from distill.system.errors import Issue, full_disk
 
 
-def test_a_fault_is_one_line_whatever_the_recipe_says() -> None:
-    fault = Fault(Path("a.yaml"), 3, "student.size", "unknown size '\x1e\n\u2028'; write 3x384")
+def test_a_issue_is_one_line_whatever_the_recipe_says() -> None:
+    issue = Issue(Path("a.yaml"), 3, "student.size", "unknown size '\x1e\n\u2028'; write 3x384")
     line = r"a.yaml:3: student.size: unknown size '\x1e\n\u2028'; write 3x384"
-    assert str(fault) == line
+    assert str(issue) == line
 
 
 def test_a_full_disk_is_found_behind_other_errors() -> None:

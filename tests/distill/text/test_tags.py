@@ -58,7 +58,7 @@ def test_bioes_is_read(text: str, strict: list[Span], lenient: list[Span]) -> No
     ],
 )
 def test_what_breaks_the_scheme_is_told(tag_set: TagSet, text: str, word: int, why: str) -> None:
-    found = tag_set.fault(numbers(tag_set, text))
+    found = tag_set.issue(numbers(tag_set, text))
     assert found is not None
     assert found.word == word
     assert why in found.why
@@ -72,13 +72,13 @@ SEQUENCES = st.lists(st.integers(0, 8), max_size=12)
 def test_legal_sequences_are_those_that_are_written(scheme: str, drawn: list[int]) -> None:
     tag_set = BIO if scheme == "bio" else BIOES
     tags = [tag % len(tag_set.labels) for tag in drawn]
-    legal = tag_set.fault(tags) is None
+    legal = tag_set.issue(tags) is None
     assert legal == (tag_set.write(tag_set.read(tags), len(tags)) == tags)
-    mended = tag_set.write(tag_set.read(tags, strict=False), len(tags))
-    assert tag_set.fault(mended) is None
+    fixed = tag_set.write(tag_set.read(tags, strict=False), len(tags))
+    assert tag_set.issue(fixed) is None
     if legal:
         assert tag_set.read(tags) == tag_set.read(tags, strict=False)
-        assert mended == tags
+        assert fixed == tags
 
 
 @settings(max_examples=300, deadline=None)

@@ -103,7 +103,7 @@ def test_two_processes_are_one_with_the_same_batch(
         pytest.param(
             "failing",
             RuntimeError,
-            r"(?s)process 2 of 2 \(rank 1\) failed:.*ValueError: a fault of ours",
+            r"(?s)process 2 of 2 \(rank 1\) failed:.*ValueError: an issue of ours",
             marks=pytest.mark.slow,
         ),
     ],

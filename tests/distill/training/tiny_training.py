@@ -81,7 +81,7 @@ class Spoiled(Rows):
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.how == "mistaken":
                 raise DataError(f"row {self.read}: no such row")
-            raise ValueError("a fault of ours")
+            raise ValueError("an issue of ours")
         return super().__getitem__(index)
 
 

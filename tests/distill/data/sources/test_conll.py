@@ -104,7 +104,7 @@ def test_a_file_of_one_sentence_leaves_nothing_to_train_on(tmp_path: Path) -> No
         ("a O\n\n%% no comment\nb O\n", 3, "3 fields, but the first line has 2"),
     ],
 )
-def test_faults_are_told_with_their_line(tmp_path: Path, text: str, line: int, what: str) -> None:
+def test_issues_are_told_with_their_line(tmp_path: Path, text: str, line: int, what: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(DataError) as error:
         read_conll(path, WANTED)

@@ -16,7 +16,7 @@ def read(path, wanted=WANTED, **others):
     return read_files(DataConfig(source="files", train=str(path), **names), wanted, None)
 
 
-def fault(path, **others):
+def issue(path, **others):
     with pytest.raises(DataError) as error:
         read(path, **others)
     message = str(error.value)
@@ -121,7 +121,7 @@ def test_parquet_of_datasets_carries_label_names(saved, tmp_path):
 
 def test_saved_dataset_dict_without_the_split(saved):
     folder, _ = saved({"left": [("one", 1)], "right": [("two", 0)]})
-    assert fault(folder) == (
+    assert issue(folder) == (
         f"{folder}: no 'train' split; splits are 'left', 'right'; write the split's own folder, "
         "which lies in it"
     )
@@ -130,7 +130,7 @@ def test_saved_dataset_dict_without_the_split(saved):
 def test_damaged_saved_dataset(saved):
     folder, _ = saved([("one", 1)])
     next(folder.glob("*.arrow")).write_bytes(b"nothing of the kind")
-    assert fault(folder).startswith(f"{folder}: not a whole saved data set (")
+    assert issue(folder).startswith(f"{folder}: not a whole saved data set (")
 
 
 def test_relative_paths_start_from_the_base(tmp_path):
@@ -215,21 +215,21 @@ def write(tmp_path, name, content):
 )
 def test_wrong_text_files(tmp_path, name, content, expected):
     path = write(tmp_path, name, content)
-    assert fault(path) == expected.format(path)
+    assert issue(path) == expected.format(path)
 
 
 def test_cut_gzip(tmp_path):
     whole = gzip.compress(csv_of(ROWS * 50).encode())
     path = write(tmp_path, "t.csv.gz", whole[:-20])
-    assert fault(path).startswith(f"{path}:")
-    assert "not a whole gzip file" in fault(path)
+    assert issue(path).startswith(f"{path}:")
+    assert "not a whole gzip file" in issue(path)
     plain = write(tmp_path, "u.csv.gz", csv_of(ROWS))
-    assert fault(plain).startswith(f"{plain}:1: not a whole gzip file (Not a gzipped file")
+    assert issue(plain).startswith(f"{plain}:1: not a whole gzip file (Not a gzipped file")
 
 
 def test_wrong_parquet(tmp_path):
     path = write(tmp_path, "t.parquet", b"PAR1 and then nothing PAR1")
-    assert fault(path).startswith(f"{path}: not a whole Parquet file (")
+    assert issue(path).startswith(f"{path}: not a whole Parquet file (")
 
 
 def test_parquet_without_rows(tmp_path):
@@ -238,32 +238,32 @@ def test_parquet_without_rows(tmp_path):
 
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
-    assert fault(path) == f"{path}: no rows; it needs rows to learn from"
+    assert issue(path) == f"{path}: no rows; it needs rows to learn from"
 
 
 def test_missing_file_suggests_a_near_name(tmp_path):
     write(tmp_path, "train.csv", csv_of(ROWS))
     path = tmp_path / "trian.csv"
-    assert fault(path) == f"data.train: no file {path}; did you mean 'train.csv'?"
+    assert issue(path) == f"data.train: no file {path}; did you mean 'train.csv'?"
 
 
 def test_missing_file_lists_data_files(tmp_path):
     for name in ("b.tsv", "a.jsonl.gz", "notes.txt"):
         write(tmp_path, name, "x")
     path = tmp_path / "something-else.parquet"
-    assert fault(path) == f"data.train: no file {path}; data files there are 'a.jsonl.gz', 'b.tsv'"
+    assert issue(path) == f"data.train: no file {path}; data files there are 'a.jsonl.gz', 'b.tsv'"
 
 
 def test_missing_folder(tmp_path):
     path = tmp_path / "gone" / "train.csv"
-    assert fault(path) == f"data.train: no file {path}; there is no folder {path.parent} either"
+    assert issue(path) == f"data.train: no file {path}; there is no folder {path.parent} either"
 
 
 def test_every_path_is_looked_up_before_any_is_read(tmp_path, monkeypatch):
     path = write(tmp_path, "train.csv", csv_of(ROWS))
     monkeypatch.setattr("distill.data.sources.files._read", lambda *_: pytest.fail("read"))
     gone = tmp_path / "held-back.csv"
-    assert fault(path, test=gone) == f"data.test: no file {gone}; data files there are 'train.csv'"
+    assert issue(path, test=gone) == f"data.test: no file {gone}; data files there are 'train.csv'"
 
 
 @pytest.mark.parametrize(
@@ -276,20 +276,20 @@ def test_every_path_is_looked_up_before_any_is_read(tmp_path, monkeypatch):
 )
 def test_unknown_kind(tmp_path, name, what):
     path = write(tmp_path, name, "x")
-    assert fault(path) == (
+    assert issue(path) == (
         f"data.train: {path}: {what}; known are .csv, .tsv, .jsonl, .json (each also .gz), "
         ".parquet and datasets folders"
     )
 
 
 def test_a_json_file_of_another_task_is_told_where_its_rows_belong(tmp_path):
-    said = fault(write(tmp_path, "t.json", '[{"text": "a", "label": 1}]'))
+    said = issue(write(tmp_path, "t.json", '[{"text": "a", "label": 1}]'))
     assert "no 'data' at the top; a .json file is read as SQuAD's" in said
     assert said.endswith("rows of other tasks belong into .jsonl or .csv")
 
 
 def test_a_folder_that_datasets_did_not_save(tmp_path):
-    assert fault(tmp_path) == (
+    assert issue(tmp_path) == (
         f"data.train: {tmp_path} is a folder, but not one that datasets saved "
         "(no dataset_dict.json or state.json); write the path of a file in it"
     )

@@ -90,7 +90,7 @@ def test_a_file_without_answers_has_no_such_column(tmp_path):
         ),
     ],
 )
-def test_faults_are_told_with_their_place(tmp_path, content, said):
+def test_issues_are_told_with_their_place(tmp_path, content, said):
     with pytest.raises(DataError, match=said):
         read_squad(write(tmp_path, content), [])
 

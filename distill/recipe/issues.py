@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from distill.recipe.schema import json_schema
 from distill.recipe.yaml_lines import Loc, Value, dotted, one_line
-from distill.system.errors import Fault
+from distill.system.errors import Issue
 from distill.tasks import KINDS, config_class
 
 _EXPECTED = {
@@ -34,20 +34,20 @@ _BOUNDS = {
 }
 
 
-def fault_at(tree: Value, loc: Loc, message: str) -> Fault:
-    """A fault at ``loc``, with the file and line where it, or what is around it, was written."""
+def issue_at(tree: Value, loc: Loc, message: str) -> Issue:
+    """A issue at ``loc``, with the file and line where it, or what is around it, was written."""
     place = tree.nearest(loc).place
     if place.path is not None or not place.key:
-        return Fault(place.path, place.line, dotted(loc), message)
+        return Issue(place.path, place.line, dotted(loc), message)
     rest = dotted(loc[place.depth :])
     joint = "." if rest and not rest.startswith("[") else ""
-    return Fault(None, None, f"{place.key}{joint}{rest}", message)
+    return Issue(None, None, f"{place.key}{joint}{rest}", message)
 
 
 def translate(
     error: ValidationError, tree: Value, schema: dict[str, Any] | None = None
-) -> list[Fault]:
-    """Every finding of ``error`` as a fault, in the order of the keys.
+) -> list[Issue]:
+    """Every finding of ``error`` as an issue, in the order of the keys.
 
     Args:
         error: pydantic's error about ``tree.plain()``.
@@ -61,7 +61,7 @@ def translate(
         found[loc].append((branches, dict(item)))
     chosen = _choose_branches(found, tree)
     return [
-        fault_at(tree, *_issue(schema, tree, loc, [item for _, item in items]))
+        issue_at(tree, *_described(schema, tree, loc, [item for _, item in items]))
         for loc, items in chosen.items()
     ]
 
@@ -120,7 +120,7 @@ def _fits(branch: str, value: Value) -> bool:
     return True
 
 
-def _issue(
+def _described(
     schema: dict[str, Any], tree: Value, loc: Loc, items: list[dict[str, Any]]
 ) -> tuple[Loc, str]:
     item = items[0]
