@@ -200,13 +200,14 @@ class Workspace:
             self._check_same_tokens()
         if self.reads_as_teacher:
             return
+        others = ", ".join(tokenizer_free(self.recipe.task))
         for stage in self.recipe.stages:
             for objective in getattr(stage, "objectives", ()):
                 if objective.same_tokens:
                     raise ModelError(
                         f"stages.{stage.name}.objectives: '{objective.kind}' compares token by "
                         f"token, and the student ({self.recipe.student.init}) has another "
-                        f"tokenizer than the teacher; works here: {', '.join(tokenizer_free())}"
+                        f"tokenizer than the teacher; works here: {others}"
                     )
 
     def _check_same_tokens(self) -> None:

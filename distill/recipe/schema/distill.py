@@ -78,7 +78,7 @@ class DistillStage(TrainConfig, StageSection):
             yield from self._reference_rules()
         yield from self._token_rules(recipe, before)
         if not teaches_signals(recipe.teacher.model):
-            yield from self._logits_rules()
+            yield from self._logits_rules(recipe)
             return
         if student is not None:
             for loc, pairs in self._explicit_maps():
@@ -126,7 +126,7 @@ class DistillStage(TrainConfig, StageSection):
             for key, why in _beyond_reference(objective):
                 yield ("objectives", number, key), f"{why}; leave it out, or take mode: masked"
 
-    def _logits_rules(self) -> Issues:
+    def _logits_rules(self, recipe: Recipe) -> Issues:
         """What is wanted beside the logits of a teacher that is of no known family."""
         inner = [one for one in self.objectives if one.same_tokens and one.kind != "mlm"]
         if inner:
@@ -134,7 +134,7 @@ class DistillStage(TrainConfig, StageSection):
                 ("objectives", self.objectives.index(inner[0])),
                 f"{', '.join(one.kind for one in inner)}: only the logits of this teacher can be "
                 f"learned, because its family is none of {', '.join((*STUDENTS, *TEACHERS))}; "
-                f"works here: {', '.join(tokenizer_free())}",
+                f"works here: {', '.join(tokenizer_free(recipe.task))}",
             )
 
     def _token_rules(self, recipe: Recipe, before: Before) -> Issues:
@@ -157,7 +157,7 @@ class DistillStage(TrainConfig, StageSection):
                     ("objectives", number),
                     f"'{objective.kind}' compares token by token, and the student "
                     f"({init}) has another vocabulary than the teacher; "
-                    f"works here: {', '.join(tokenizer_free())}",
+                    f"works here: {', '.join(tokenizer_free(recipe.task))}",
                 )
             if objective.same_tokens and before.own_tokens:
                 yield (

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, cast, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 
 from distill.section import PositiveInt, Section, Weight
+
+if TYPE_CHECKING:
+    from distill.tasks.config import TaskSection
 
 LayerPair = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
 
@@ -195,12 +198,16 @@ class VectorObjective(ObjectiveConfig):
     kind: Literal["vector"]
 
 
-def tokenizer_free() -> list[str]:
-    """The kinds of objective that need not the same tokens in teacher and student."""
-    return [
-        get_args(one.model_fields["kind"].annotation)[0]
+def tokenizer_free(task: TaskSection) -> list[str]:
+    """A task's kinds of objective for which teacher and student may read different tokens."""
+    kinds = {
+        get_args(one.model_fields["kind"].annotation)[0]: one
         for one in ObjectiveConfig.__subclasses__()
         if one.signals == frozenset({"logits"})
+    }
+    made = {kind: one.model_validate({"kind": kind}) for kind, one in kinds.items()}
+    return [
+        kind for kind, one in made.items() if task.objective_issue(cast("Objective", one)) is None
     ]
 
 

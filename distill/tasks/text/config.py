@@ -65,7 +65,7 @@ class TextTask(TaskSection):
             if stage.kind in _STAGES and getattr(stage, "patience", None) is not None:
                 yield (
                     ("stages", index, "patience"),
-                    "text has no score to stop by; leave it out, or give `steps`",
+                    "text has no score to stop by; leave it out, or give `max_steps`",
                 )
             if stage.kind != "distill":
                 continue

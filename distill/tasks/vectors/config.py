@@ -71,8 +71,7 @@ class VectorsTask(UnnamedOutputs):
         if objective.kind not in _OF_LABELS:
             return None
         return "kind", (
-            f"{objective.kind} compares labels, which vectors have not; take similarity, or "
-            "vector where the widths agree"
+            f"{objective.kind} compares labels, which vectors have not; take similarity or vector"
         )
 
 
