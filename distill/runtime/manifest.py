@@ -149,7 +149,8 @@ def _chosen(folder: Path) -> Path | None:
             raise ModelError(f"{folder}: a study that chose no bundle; name the run of one trial")
         score, metric = chosen["validation"], chosen["metric"]
         best = "" if score is None else f" on the validation examples ({metric} {score:.4f})"
-        logger.info("%s: seed %d, the best of %d%s", folder, chosen["seed"], chosen["seeds"], best)
+        name = chosen.get("variant") or f"seed {chosen['seed']}"
+        logger.info("%s: %s, the best of %d%s", folder, name, chosen["seeds"], best)
         return folder / str(chosen["folder"])
     except FileNotFoundError:
         return None

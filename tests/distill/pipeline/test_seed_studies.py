@@ -113,8 +113,8 @@ def test_predictions_come_from_the_seed_that_is_best_on_validation(
     best = next(seed for seed in SEEDS if scores[seed] == max(scores.values()))
     content = json.loads((done / "study.json").read_text("utf-8"))
     assert content["chosen"] == {
-        "seed": best, "seeds": 2, "folder": f"trials/seed-{best}", "metric": "accuracy",
-        "validation": scores[best],
+        "variant": "", "seed": best, "seeds": 2, "folder": f"trials/seed-{best}",
+        "metric": "accuracy", "validation": scores[best],
     }  # fmt: skip
     told = distill("predict", done, "a good film", "--json")
     own = distill("predict", done / f"trials/seed-{best}", "a good film", "--json")
@@ -131,6 +131,7 @@ def test_predictions_come_from_the_seed_that_is_best_on_validation(
     assert "a study that chose no bundle; name the run of one trial" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_seeds_are_added_and_settings_changed(done: Path, kept: Path) -> None:
     recipe = kept.with_name("recipe.yaml")

@@ -132,6 +132,7 @@ def test_trials_are_run_once_and_share_what_is_the_same(tmp_path, study, caplog)
     assert changed == {folder / "trials/short/seed-7/full" / "03-prediction" / "stage.json"}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_any_number_of_jobs_ends_in_the_same_bytes(tmp_path, study, distill):
     words = ["study", study(), "seed=1", "--keep-models", "--run-dir"]
@@ -157,6 +158,7 @@ def _weights(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in found}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_trial_that_fails_shows_its_error_and_is_tried_again(tmp_path, study, distill):
     wrong = tmp_path / "wrong.jsonl"
@@ -207,6 +209,7 @@ def _workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return psutil.Process(process.pid).children(recursive=True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
@@ -229,6 +232,7 @@ def test_a_stop_leaves_checkpoints_and_ends_every_process(tmp_path, study, numbe
     assert "stopping after this step with a checkpoint" in log
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_killed_study_goes_on_and_ends_as_one_that_was_not(tmp_path, study, distill):
     path = study(**{"teacher.finetune.epochs": 40, "teacher.finetune.patience": None})

@@ -17,7 +17,7 @@ RECIPES = Path(__file__).resolve().parents[3] / "recipes"
 FILES = [
     path
     for path in sorted(RECIPES.rglob("*.yaml"))
-    if not path.name.startswith("_") and path.parent.name not in ("_base", "ablation")
+    if not path.name.startswith("_") and path.parent.name not in ("_base", "ablation", "search")
 ]
 WHOLE = read(RECIPES / "quickstart.yaml").plain()
 

@@ -167,6 +167,7 @@ def test_scales_over_the_batch_are_an_option_that_says_what_it_does(prepared, ca
     assert "will depend on the texts that share its batch, and on padding" in caplog.text
 
 
+@pytest.mark.slow
 @openvino
 def test_auto_measures_what_there_is_and_takes_the_fastest(prepared):
     context = prepared(method="auto", max_drop=1.0, formats=("onnx", "openvino"))
