@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from distill.evaluation.over_seeds import ModelTable, mean_and_deviation
 from distill.evaluation.parts import Part
 from distill.recipe.run_models import STUDY
+from distill.recipe.schema import Limits
 from distill.system import atomic
 from distill.system.errors import RunFolderError
 
@@ -122,6 +123,8 @@ class StudyResults(Part):
     """Processor and versions."""
     trials: list[TrialResult] = Field(default_factory=list)
     """In the order in which they are run."""
+    limits: Limits | None = None
+    """What the final model of a search must keep."""
     models: list[ModelTable] = Field(default_factory=list)
     """For each variant and task whose trials were evaluated, all models over the seeds."""
     chosen: Chosen | None = None

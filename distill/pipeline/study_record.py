@@ -144,11 +144,10 @@ class StudyRecord:
                 for name, variant in config.variants.items()
             ],
             machine=self._machine,
+            limits=config.search.limits if config.search is not None else None,
             trials=[result for trial in trials if (result := self.get(trial))],
         )
         results = gathered(self.folder, results)
-        if config.search is not None:
-            results = _searched(results, config.search.limits, self.folder)
         write_study(self.folder, results)
         return results
 
@@ -229,6 +228,8 @@ def gathered(folder: Path, results: StudyResults) -> StudyResults:
     models = [model_table(variant, task, runs) for (variant, task), runs in found.items()]
     update = {"trials": trials, "models": models}
     results = results.model_copy(update=update)
+    if any(row.searched for row in results.variants):
+        return _searched(results, results.limits, folder)
     return results.model_copy(update={"chosen": _chosen(results)})
 
 

@@ -258,6 +258,10 @@ def test_a_budget_goes_in_and_a_bundle_comes_out(tmp_path, tiny_recipe, monkeypa
     done = CliRunner().invoke(app, [*command, "--size-mb", "100", "--retention", "0.01"])
     assert done.exit_code == 0, done.output
     assert "best of 3: " in done.output
+    again = CliRunner().invoke(app, ["evaluate", str(folder)])
+    assert again.exit_code == 0, again.output
+    (line,) = [line for line in done.output.splitlines() if line.startswith("best of 3: ")]
+    assert line in again.output
     results = read_study(folder)
     assert results is not None
     assert results.chosen is not None
