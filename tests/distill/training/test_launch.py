@@ -170,7 +170,8 @@ def test_processes_that_srun_started_train_together(tiny: ModuleType, tmp_path: 
     found = load_file(tmp_path / "final.safetensors")
     for name, value in one.state_dict().items():
         if not name.endswith("attention.self.key.bias"):
-            assert (value - found[name]).norm() <= 1e-5 * (value.norm() + 0.01), name
+            # AdamW's first steps are as long for a gradient near 0, which is mostly rounding.
+            assert (value - found[name]).norm() <= 1e-4 * (value.norm() + 0.01), name
 
 
 def test_memory_maps_go_by_name(tmp_path: Path) -> None:
