@@ -41,7 +41,7 @@ class Searched:
         known: the result of a trial that is done already, else ``None``.
 
     Raises:
-        RunFolderError: the folder holds a search over another space.
+        RunFolderError: the folder holds a search over another space, or of other recipes.
     """
 
     def __init__(
@@ -93,9 +93,7 @@ class Searched:
     def ended(self, trial: Trial, result: TrialResult) -> None:
         """A trial is over; once all of its variant are, the tuner learns their mean value."""
         self._grid.ended(trial, result)
-        if self._median is not None:
-            scores = validation_scores(self._folder / trial.folder, trial)
-            self._median.ended(trial.name, scores, whole=result.status == "done")
+        self._compare_with(trial, result)
         if trial.variant in self._open:
             self._put_down(trial, result)
 
@@ -104,6 +102,12 @@ class Searched:
         if self._median is None or trial.variant not in self._open:
             return False
         return self._median.stops(trial.name, validation_scores(self._folder / trial.folder, trial))
+
+    def _compare_with(self, trial: Trial, result: TrialResult) -> None:
+        """Let later trials be compared with one that is over."""
+        if self._median is not None:
+            scores = validation_scores(self._folder / trial.folder, trial)
+            self._median.ended(trial.name, scores, whole=result.status == "done")
 
     def _put_down(self, trial: Trial, result: TrialResult) -> None:
         trials, values = self._open[trial.variant], self._values[trial.variant]
@@ -132,7 +136,9 @@ class Searched:
     def _learn(self, event: _Event) -> list[Trial]:
         """Tell the tuner; the variant's trials that it need not wait for any more."""
         self._tuner.learn(event["number"], event["value"])
-        return self._open.pop(f"t{event['number'] + 1:02d}", [])
+        name = f"t{event['number'] + 1:02d}"
+        self._values.pop(name, None)
+        return self._open.pop(name, [])
 
     def _replay(self) -> None:
         """Lead the tuner through what it was asked and told before."""
@@ -157,7 +163,16 @@ class Searched:
                 begun += self._begin(event)
             else:
                 over = self._learn(event)
+                if any(self._known(trial) is None for trial in over):
+                    raise RunFolderError(
+                        f"{self._folder}: holds a search of trials with other settings or files; "
+                        "choose another --run-dir"
+                    )
                 begun = [trial for trial in begun if trial not in over]
+        for trial in self._loaded.trials:
+            result = self._known(trial)
+            if result is not None:
+                self._compare_with(trial, result)
         for trial in begun:
             result = self._known(trial)
             if result is not None and result.status != "failed":

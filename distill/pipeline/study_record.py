@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from distill.evaluation.limits import trial_value
+from distill.evaluation.limits import keeps
 from distill.evaluation.over_seeds import model_table
 from distill.evaluation.results import Results, read_results
 from distill.evaluation.study import (
@@ -251,7 +251,7 @@ def _chosen(results: StudyResults) -> Chosen | None:
 def _searched(results: StudyResults, limits: Limits | None, folder: Path) -> StudyResults:
     """A search with what of it keeps the limits, and the best of that on the validation rows."""
     done = [trial for trial in results.trials if trial.evaluated and trial.status == "done"]
-    kept = [t for t in done if trial_value(limits, folder, t) == t.validation]
+    kept = [trial for trial in done if keeps(limits, folder, trial)]
     within = {
         trial.variant: all(t in kept for t in done if t.variant == trial.variant) for trial in done
     }

@@ -150,6 +150,9 @@ def test_a_search_runs_trials_and_goes_on(tmp_path, write, monkeypatch):
     assert [trial.variant for trial in more.trials] == ["t01", "t02", "t03", "t04"]
     with pytest.raises(RunFolderError, match="a search with other settings"):
         run_study(load_study(write(seed=5)), folder, jobs=1)
+    # Nor do other settings of the trials, whose results would stand for these.
+    with pytest.raises(RunFolderError, match="trials with other settings or files"):
+        run_study(load_study(write(trials=4), "data.max_length=12"), folder, jobs=1)
 
 
 @pytest.mark.slow
@@ -270,6 +273,11 @@ def test_a_budget_goes_in_and_a_bundle_comes_out(tmp_path, tiny_recipe, monkeypa
     sizes = {t.folder: yaml.safe_load((folder / t.folder / "recipe.yaml").read_text("utf-8"))
              for t in results.trials}  # fmt: skip
     assert all(one["student"]["size"] for one in sizes.values())
+    # Another limit has another folder, and what is there stays.
+    study = (folder / "study.yaml").read_bytes()
+    done = CliRunner().invoke(app, [*command, "--size-mb", "5"])
+    assert "holds another budget" in str(done.exception)
+    assert (folder / "study.yaml").read_bytes() == study
     done = CliRunner().invoke(app, [*command[:-4], "--run-dir", str(tmp_path / "none"),
         "--trials", "1", "--size-mb", "0.0001"])  # fmt: skip
     assert isinstance(done.exception, UserError)
