@@ -65,8 +65,8 @@ def reliability_chart(rows: Sequence[ModelRow]) -> Markup:
     axes.set_ylim(-0.03, 1.03)
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_xlabel("how sure it is (larger points: more rows)")
-    axes.set_ylabel("how often it is right")
+    axes.set_xlabel("confidence (larger points: more examples)")
+    axes.set_ylabel("share that is correct")
     axes.legend(loc="lower right")
     errors = "; ".join(
         f"{row.name} {numbers.score(row.calibration.ece)}" for row in rows if row.calibration

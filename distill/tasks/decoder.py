@@ -97,7 +97,7 @@ class Wording:
         "as its share of the row."
     )
     decisions: str = ""
-    confidence: tuple[str, str] = ("sure", "right")
+    confidence: tuple[str, str] = ("confidence", "correct")
     differ: str = "Below are rows where {model} is surest of its answer; a tick marks who is right."
     scatter: Scatter | None = None
 

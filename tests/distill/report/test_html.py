@@ -60,7 +60,7 @@ def test_all_sections_and_pictures_of_a_finished_run(page):
     parsed = Page(page)
     assert parsed.open == []
     assert parsed.headings == [
-        "Models", "What was paid for speed and size", "Ledger", "Training", "Stages", "Layer map",
+        "Models", "Score, speed and size", "Ledger", "Training", "Stages", "Layer map",
         "Recipe, machine, and how to do it again",
     ]  # fmt: skip
     # Score against latency, sizes, validation scores, five losses, one layer map.
