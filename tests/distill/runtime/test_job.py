@@ -259,7 +259,11 @@ def test_memory_does_not_grow_with_the_file(model, tmp_path, monkeypatch):
     assert peaks[1] < peaks[0] * 1.1
 
 
-@pytest.mark.parametrize("content", [b"not packed", gzip.compress(b"many words\n" * 999, mtime=0)[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"not packed", gzip.compress(b"many words\n" * 999, mtime=0)[:-9]],
+    ids=["other", "cut"],
+)
 def test_a_damaged_gzip_file_is_one_line(tmp_path, model, content):
     path = tmp_path / "in.txt.gz"
     path.write_bytes(content)
