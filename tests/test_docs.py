@@ -66,7 +66,11 @@ ALL_COMMANDS = [(name, words) for name, path in zip(NAMES, DOCS, strict=True)
 @pytest.mark.parametrize(
     ("words"), [words for _, words in ALL_COMMANDS], ids=[f"{n}: {w[0]}" for n, w in ALL_COMMANDS]
 )
-def test_commands_can_be_called_and_their_settings_exist(words: list[str]) -> None:
+def test_commands_can_be_called_and_their_settings_exist(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A run that lies where the tests are started would be taken for what a command meant.
+    monkeypatch.chdir(tmp_path)
     parse(words)
     recipe = words[0] in OF_RECIPES and words[1] in catalog.names()
     if recipe and not is_study(words[1]):
