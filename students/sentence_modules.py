@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
+from distill.system.atomic import write_json
 from distill.system.errors import ModelError
 from students.folder import first_line
 from students.pooling import ACTIVATIONS
@@ -40,6 +43,7 @@ _OLD = {
     "pooling_mode_weightedmean_tokens": "weighted",
     "pooling_mode_lasttoken": "last",
 }
+_MODULE = "sentence_transformers.models"
 _SPECIAL = ("unk", "sep", "pad", "cls", "mask", "bos", "eos")
 
 _DENSE_ENDS = ("module_input_name", "module_output_name")
@@ -220,3 +224,44 @@ def prepared(
         model_input_names=tokenizer.model_input_names,
         **{name: token for name, token in special.items() if token is not None},
     )
+
+
+def write_modules(folder: Path, settings: Mapping[str, Any], *, max_length: int) -> None:
+    """Make a bundle with a transformers model one of sentence-transformers with the same vectors.
+
+    Args:
+        folder: the bundle, with its ``config.json``.
+        settings: its ``pooling``, ``normalize``, ``prompts`` and ``whitening``.
+        max_length: tokens kept of a text.
+    """
+    width = json.loads((folder / "config.json").read_text("utf-8"))["hidden_size"]
+    modes = {name: ours in settings["pooling"].split("+") for name, ours in _OLD.items()}
+    pooling = {"word_embedding_dimension": width, **modes, "include_prompt": True}
+    unit: list[tuple[str, dict[str, Any]]] = []
+    if settings.get("normalize", True):
+        unit = [("Normalize", {})]
+    modules = [("Pooling", pooling), *unit]
+    if "whitening" in settings:
+        with np.load(folder / settings["whitening"]["file"], allow_pickle=False) as arrays:
+            mean, kernel = arrays["mean"], arrays["kernel"]  # (D,), (D, K)
+        ends = {"in_features": kernel.shape[0], "out_features": kernel.shape[1]}
+        identity = {"bias": True, "activation_function": "torch.nn.modules.linear.Identity"}
+        modules += [("Dense", ends | identity), *unit]
+        dense = folder / f"{len(unit) + 2}_Dense"
+        dense.mkdir()
+        linear = {"linear.weight": kernel.T.copy(), "linear.bias": -mean @ kernel}
+        save_file(linear, dense / "model.safetensors")
+    named = [("", "Transformer")]
+    for number, (kind, config) in enumerate(modules, start=1):
+        named.append((f"{number}_{kind}", kind))
+        (folder / named[-1][0]).mkdir(exist_ok=True)
+        write_json(folder / named[-1][0] / "config.json", config)
+    entries = [
+        {"idx": number, "name": str(number), "path": path, "type": f"{_MODULE}.{kind}"}
+        for number, (path, kind) in enumerate(named)
+    ]
+    prompts = dict(settings.get("prompts", {}))
+    said = {"prompts": prompts, "default_prompt_name": next(iter(prompts), None)}
+    write_json(folder / MODULES, entries)
+    write_json(folder / _SETTINGS, {"max_seq_length": max_length, "do_lower_case": False})
+    write_json(folder / _PROMPTS, said | {"similarity_fn_name": "cosine"})

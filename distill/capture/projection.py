@@ -22,7 +22,9 @@ class Projections(nn.Module):
     Args:
         student_hidden: d'.
         teacher_hidden: d.
-        layers: keys that are projected: student layers counted from 1, and 0 for the embedding.
+        layers: keys that are projected: student layers counted from 1, 0 for the embedding, and
+            below 0 for sentence vectors.
+        vectors: widths of the student's and the teacher's sentence vectors; left out, d' and d.
         kind: ``per_layer`` (one each) or ``shared`` (one for all).
         seed: draws the weights from N(0, 0.02^2) with this seed; left out, the identity.
 
@@ -40,6 +42,7 @@ class Projections(nn.Module):
         teacher_hidden: int,
         *,
         layers: Iterable[int],
+        vectors: tuple[int, int] | None = None,
         kind: Literal["shared", "per_layer"] | str = "per_layer",
         seed: int | None = None,
     ) -> None:
@@ -47,30 +50,35 @@ class Projections(nn.Module):
         if kind not in ("shared", "per_layer"):
             raise ModelError(f"projection: unknown kind '{kind}'; known: shared, per_layer")
         self.kind = kind
-        names = ["shared"] if kind == "shared" else [str(layer) for layer in sorted(set(layers))]
-        self.maps = nn.ModuleDict(
-            {name: _identity(student_hidden, teacher_hidden) for name in names}
-        )
+        hidden = student_hidden, teacher_hidden
+        widths = {
+            self._name(layer): hidden if layer >= 0 or vectors is None else vectors
+            for layer in sorted(set(layers))
+        }
+        self.maps = nn.ModuleDict({name: _identity(*both) for name, both in widths.items()})
         if seed is not None:
             generator = torch.Generator().manual_seed(seed)
             for linear in self.maps.values():
                 # Drawn on the host, whatever the default device: the same weights everywhere.
-                weight = torch.empty(teacher_hidden, student_hidden, device="cpu")
-                cast(nn.Linear, linear).weight.data.copy_(
-                    weight.normal_(0, 0.02, generator=generator)
-                )
+                weight = cast(nn.Linear, linear).weight.data
+                drawn = torch.empty(weight.shape, device="cpu")
+                weight.copy_(drawn.normal_(0, 0.02, generator=generator))
+
+    def _name(self, layer: int) -> str:
+        return "shared" if self.kind == "shared" and layer >= 0 else str(layer)
 
     def forward(self, hidden: Tensor, layer: int) -> Tensor:
         """Project a hidden state.
 
         Args:
             hidden: (B, L, d').
-            layer: the student layer it is of, counted from 1; 0 for the embedding.
+            layer: the student layer it is of, counted from 1; 0 for the embedding, below 0 for a
+                sentence vector (B, d').
 
         Returns:
             (B, L, d).
         """
-        name = "shared" if self.kind == "shared" else str(layer)
+        name = self._name(layer)
         if name not in self.maps:
             raise ModelError(f"projection: no map for layer {layer}; known: {', '.join(self.maps)}")
         projected: Tensor = self.maps[name](hidden)

@@ -13,6 +13,7 @@ from distill.system import digest
 from distill.system.atomic import new_folder, write_json
 from distill.system.errors import ModelError
 from distill.system.processor import processor
+from students.sentence_modules import write_modules
 
 #: Formats beside ``transformers`` and where their files lie inside a bundle.
 MODEL_FILES = {
@@ -48,7 +49,8 @@ def write_bundle(
     ``schema``, ``name``, ``task``, ``labels``, ``settings``, ``pair``, ``max_length``, ``pad_id``,
     ``default`` (the format that is loaded), ``formats`` (``file``, ``bytes``, ``sha256`` of each,
     ``weights`` of a second file, ``opset`` of ONNX; of products in int8 ``activation_scales`` and
-    ``weight_bits``), ``isa`` (of the processor that it was made on) and ``numbers``.
+    ``weight_bits``), ``isa`` (of the processor that it was made on) and ``numbers``. That of a
+    sentence encoder is also a folder of sentence-transformers.
 
     Args:
         folder: where.
@@ -87,6 +89,9 @@ def write_bundle(
             formats[name] = _model(source, temporary, MODEL_FILES[name]) | dict(facts.get(name, {}))
         for name, source in beside.items():
             shutil.copyfile(source, temporary / name)
+        settings = info.get("settings", {})
+        if "transformers" in formats and "pooling" in settings:
+            write_modules(temporary, settings, max_length=info["max_length"])
         default = next((name for name in RUNNABLE if name in formats), None)
         content = {
             "schema": SCHEMA,

@@ -166,7 +166,7 @@ def _vectors(model: BundleModel, split: Split) -> Vectors:
     parts = []
     with Bar(f"vectors of {split.name}", len(split)) as bar:
         for texts, _ in split.chunks(_CHUNK):
-            parts.append(model.encode(texts))
+            parts.append(model.encode(texts, prompt=""))  # the head's bundle knows none
             bar.advance(len(texts))
     return np.concatenate(parts)  # (N, K)
 

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
 from distill.objectives.attention import AttentionMatch
 from distill.objectives.base import Mode, Objective, Project
 from distill.objectives.cls import ClsMatch
@@ -15,6 +17,7 @@ from distill.objectives.embedding import EmbeddingMatch
 from distill.objectives.hidden import HiddenMatch
 from distill.objectives.logits import LogitsMatch
 from distill.objectives.mlm import MlmMatch
+from distill.objectives.relational import OrderMatch, RelationalMatch
 from distill.objectives.relations import RelationsMatch
 from distill.objectives.standardized import StandardizedMatch
 from distill.objectives.vectors import SimilarityMatch, VectorMatch
@@ -37,6 +40,8 @@ KINDS: dict[str, Callable[[Any], Objective]] = {
     "mlm": MlmMatch.of,
     "similarity": SimilarityMatch.of,
     "vector": VectorMatch.of,
+    "relational": RelationalMatch.of,
+    "order": OrderMatch.of,
 }
 #: What makes the kinds that TinyBERT's published code has, to its letter.
 REFERENCE: dict[str, Callable[[Any, Mode], Objective]] = {
@@ -44,20 +49,6 @@ REFERENCE: dict[str, Callable[[Any, Mode], Objective]] = {
     "attention": AttentionMatch.of,
     "hidden": HiddenMatch.of,
     "logits": LogitsMatch.of,
-}
-_DEFAULTS: dict[str, schema.Objective] = {
-    "embedding": schema.EmbeddingObjective(kind="embedding"),
-    "attention": schema.AttentionObjective(kind="attention"),
-    "hidden": schema.HiddenObjective(kind="hidden"),
-    "logits": schema.LogitsObjective(kind="logits"),
-    "relations": schema.RelationsObjective(kind="relations"),
-    "cosine": schema.CosineObjective(kind="cosine"),
-    "cls": schema.ClsObjective(kind="cls"),
-    "decoupled": schema.DecoupledObjective(kind="decoupled"),
-    "standardized": schema.StandardizedObjective(kind="standardized"),
-    "mlm": schema.MlmObjective(kind="mlm"),
-    "similarity": schema.SimilarityObjective(kind="similarity"),
-    "vector": schema.VectorObjective(kind="vector"),
 }
 
 
@@ -113,8 +104,9 @@ def _make(settings: schema.Objective, mode: Mode) -> Objective:
 
 
 def _default(kind: str) -> schema.Objective:
-    if kind not in _DEFAULTS:
-        near = difflib.get_close_matches(kind, _DEFAULTS, n=1)
+    if kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1)
         hint = f"; did you mean '{near[0]}'?" if near else ""
-        raise ModelError(f"objectives: unknown kind '{kind}'; known: {', '.join(_DEFAULTS)}{hint}")
-    return _DEFAULTS[kind]
+        raise ModelError(f"objectives: unknown kind '{kind}'; known: {', '.join(KINDS)}{hint}")
+    made: schema.Objective = TypeAdapter(schema.Objective).validate_python({"kind": kind})
+    return made

@@ -1,11 +1,13 @@
-"""Matching sentence vectors: their directions, and how alike the sentences of a batch are.
+"""Matching sentence vectors: the vectors, and how alike the sentences of a batch are.
 
-Legend: B batch, D width of the teacher's vectors, d of the student's.
+Legend: B batch, D width of the teacher's vectors, d of the student's, w of a shortened one.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -51,25 +53,81 @@ def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
     return distributed.weighted_mean((difference * others).square().sum(), others.sum())
 
 
-def vector_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """``mean over B of 1 - cos(s, t)``, in fp32.
+def vector_loss(
+    student: Tensor, teacher: Tensor, loss: Literal["cosine", "l2", "mse"] = "cosine"
+) -> Tensor:
+    r"""How far vectors are apart, a mean over the batch, in fp32.
+
+    ``cosine``: :math:`1 - \cos(s, t)`; ``l2``: :math:`\|s / \|s\| - t / \|t\|\|_2`; ``mse``:
+    :math:`\|s - t\|^2 / D`.
 
     Args:
         student: vectors in the teacher's width, (B, D).
         teacher: (B, D).
+        loss: which.
 
     Raises:
         ModelError: the shapes differ.
+
+    Reference:
+        ``mse``: Reimers and Gurevych 2020, Making Monolingual Sentence Embeddings Multilingual
+        using Knowledge Distillation; ``l2``: LEAF (arXiv 2509.12539).
     """
     if student.shape != teacher.shape:
         raise ModelError(
             f"objective 'vector': the student's vectors are {tuple(student.shape)} and the "
             f"teacher's {tuple(teacher.shape)}; where the widths differ, take 'similarity'"
         )
-    return distributed.mean(1 - F.cosine_similarity(full(student), full(teacher), dim=-1))
+    ours, theirs = full(student), full(teacher)
+    if loss == "mse":
+        return distributed.mean((ours - theirs).square())
+    if loss == "cosine":
+        return distributed.mean(1 - F.cosine_similarity(ours, theirs, dim=-1))
+    apart = (F.normalize(ours, dim=-1) - F.normalize(theirs, dim=-1)).square().sum(dim=-1)  # (B,)
+    # Away from 0, where a root has no gradient.
+    return distributed.mean(apart.clamp(min=1e-12).sqrt())
 
 
-class SimilarityMatch(LogitsComparison):
+def shortened(vectors: Tensor, widths: Sequence[int]) -> list[Tensor]:
+    """The vectors as they are, and their first w dimensions for each width: (B, d), (B, w), ...
+
+    Raises:
+        ModelError: a width is not below d.
+    """
+    for width in widths:
+        if width >= vectors.shape[-1]:
+            raise ModelError(
+                f"task.matryoshka: {width} dimensions of the student's {vectors.shape[-1]}; "
+                "write smaller ones"
+            )
+    return [vectors, *(vectors[:, :width] for width in widths)]
+
+
+class VectorComparison(LogitsComparison):
+    """Compares sentence vectors; shortened ones too, where the task has widths of them.
+
+    The loss is the mean over the full width and the others.
+
+    Reference:
+        Kusupati et al. 2022, Matryoshka Representation Learning (there the sum).
+    """
+
+    widths: tuple[int, ...] = ()
+    """The widths of shortened vectors; set by whoever knows the task."""
+
+    @abstractmethod
+    def compare_vectors(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """The loss of vectors (B, w) of the student and (B, D) of the teacher."""
+
+    def compare(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
+        """See :class:`LogitsComparison`."""
+        del labels
+        with torch.autocast(student.device.type, enabled=False):
+            parts = [self.compare_vectors(one, teacher) for one in shortened(student, self.widths)]
+        return torch.stack(parts).mean()
+
+
+class SimilarityMatch(VectorComparison):
     """Matches the batch's matrix of cosines: see `similarity_loss`.
 
     Args:
@@ -79,45 +137,51 @@ class SimilarityMatch(LogitsComparison):
     kind: ClassVar[str] = "similarity"
     needs: ClassVar[frozenset[str]] = SimilarityObjective.signals
 
-    def __init__(self, *, weight: float | WeightSchedule = 1.0) -> None:
-        super().__init__(weight=weight)
-
     @classmethod
     def of(cls, config: SimilarityObjective) -> SimilarityMatch:
         """The objective a recipe asks for."""
         return cls(weight=config.weight)
 
-    def compare(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
-        """See :class:`LogitsComparison`."""
-        del labels
+    def compare_vectors(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """See :class:`VectorComparison`."""
         return similarity_loss(student, teacher)
 
 
 class VectorMatch(Objective):
-    """Matches the direction of every sentence vector: see `vector_loss`.
+    """Matches every sentence vector: see `vector_loss`.
 
-    The student's are projected where the widths differ, and only there.
+    The student's are projected where the widths differ, and only there; each shortened vector has
+    a projection of its own.
 
     Args:
+        loss: see `vector_loss`.
         weight: factor in the sum of objectives.
-
-    Reference:
-        Reimers and Gurevych 2020, Making Monolingual Sentence Embeddings Multilingual using
-        Knowledge Distillation (there with the mean squared error).
     """
 
     kind: ClassVar[str] = "vector"
     needs: ClassVar[frozenset[str]] = VectorObjective.signals
+    widths: tuple[int, ...] = ()
+    """See :class:`VectorComparison`."""
+
+    def __init__(
+        self,
+        loss: Literal["cosine", "l2", "mse"] = "cosine",
+        *,
+        weight: float | WeightSchedule = 1.0,
+    ) -> None:
+        super().__init__(weight=weight)
+        self.loss = loss
 
     @classmethod
     def of(cls, config: VectorObjective) -> VectorMatch:
         """The objective a recipe asks for."""
-        return cls(weight=config.weight)
+        return cls(config.loss, weight=config.weight)
 
     def projected(self, layer_map: LayerMap, *, widths: tuple[int, int]) -> frozenset[int]:
-        """The vector itself, where the widths differ."""
+        """The vector itself, where the widths differ, and every shortened one."""
         del layer_map
-        return frozenset({VECTOR}) if widths[0] != widths[1] else frozenset()
+        short = frozenset(VECTOR - 1 - place for place in range(len(self.widths)))
+        return short | (frozenset({VECTOR}) if widths[0] != widths[1] else frozenset())
 
     def __call__(
         self,
@@ -131,8 +195,13 @@ class VectorMatch(Objective):
     ) -> Tensor:
         """See :class:`Objective`."""
         del mask, layer_map, labels
-        ours = wanted(student.logits, self.kind, "student")  # (B, d)
-        theirs = wanted(teacher.logits, self.kind, "teacher").to(ours.device)  # (B, D)
-        if project is not None and ours.shape[-1] != theirs.shape[-1]:
-            ours = project(ours, VECTOR)
-        return vector_loss(ours, theirs)
+        whole = wanted(student.logits, self.kind, "student")  # (B, d)
+        theirs = wanted(teacher.logits, self.kind, "teacher").to(whole.device)  # (B, D)
+        parts = []
+        for place, ours in enumerate(shortened(whole, self.widths)):
+            if project is not None and ours.shape[-1] != theirs.shape[-1]:
+                # A projection reads vectors of the student's width, of which the rest is 0 here.
+                ours = F.pad(ours, (0, whole.shape[-1] - ours.shape[-1]))
+                ours = project(ours, VECTOR - place)
+            parts.append(vector_loss(ours, theirs, self.loss))
+        return torch.stack(parts).mean()

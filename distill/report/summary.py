@@ -125,7 +125,19 @@ def notes(results: Results) -> list[str]:
             change = results.change(after.name, before.name)
             found += _no_gain(before, after, change, results.metric)
     found += _against_baseline(results, students)
+    found += _short_vectors(results)
     return found + scored_rows(results.split) + _fewer_calls(results) + _disturbed(results)
+
+
+def _short_vectors(results: Results) -> list[str]:
+    """What vectors that are cut at the front score, where they were trained for it."""
+    final, sign = results.final, f"{results.metric}@"
+    cut = {name.removeprefix(sign): score for name, score in final.scores.items() if sign in name}
+    if not cut:
+        return []
+    scores = [("full width", final.score), *((f"{width} dimensions", cut[width]) for width in cut)]
+    told = ", ".join(f"{numbers.score(score)} at {width}" for width, score in scores)
+    return [f"{final.name}: {results.metric} {told}"]
 
 
 def scored_rows(split: str) -> list[str]:

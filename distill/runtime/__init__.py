@@ -21,6 +21,8 @@ def load(
     format: str | None = None,
     threads: int | None = None,
     verify: bool = False,
+    dim: int | None = None,
+    prompt: str | None = None,
 ) -> BundleModel:
     """Load a bundle for prediction; needs numpy, tokenizers and onnxruntime (or openvino) only.
 
@@ -30,13 +32,16 @@ def load(
             the bundle's default, else the next one whose engine is installed.
         threads: threads of one call; ``None`` takes the tuned number, else all physical cores.
         verify: compare every file with its recorded SHA-256 first (sizes are always compared).
+        dim: of a sentence encoder, to how many dimensions its vectors are cut.
+        prompt: of a sentence encoder, the name of the prompt before every text.
 
     Raises:
-        ModelError: there is no bundle, it is not whole, it has no such format, or this version
-            knows no such task.
+        ModelError: there is no bundle, it is not whole, it has no such format or prompt, or this
+            version knows no such task.
+        DataError: its vectors were not trained to be cut to ``dim``.
         UserError: no engine for the bundle's formats is installed.
     """
     manifest = read_manifest(Path(folder))
     if verify:
         manifest.verify()
-    return BundleModel(manifest, format=format, threads=threads)
+    return BundleModel(manifest, format=format, threads=threads, dim=dim, prompt=prompt)

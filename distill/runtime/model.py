@@ -34,13 +34,17 @@ class BundleModel:
         format: the format to run; ``None`` takes the bundle's default.
         threads: threads of one call; ``None`` takes all physical cores. Where neither this nor the
             format is given, what ``distill tune-runtime`` chose is used.
+        dim: of a sentence encoder, to how many dimensions its vectors are cut.
+        prompt: of a sentence encoder, the name of the prompt before every text.
 
     Attributes:
         decoder: reads texts and makes predictions of outputs, as the task's kind does; see
             :class:`distill.tasks.decoder.Decoder`.
 
     Raises:
-        ModelError: the bundle is not whole, has no such format, or its kind of task is unknown.
+        ModelError: the bundle is not whole, has no such format or prompt, or its kind of task is
+            unknown.
+        DataError: its vectors were not trained to be cut to ``dim``.
         UserError: no engine for the bundle's formats is installed.
 
     Example:
@@ -49,7 +53,13 @@ class BundleModel:
     """
 
     def __init__(
-        self, manifest: Manifest, *, format: str | None = None, threads: int | None = None
+        self,
+        manifest: Manifest,
+        *,
+        format: str | None = None,
+        threads: int | None = None,
+        dim: int | None = None,
+        prompt: str | None = None,
     ) -> None:
         self.manifest = manifest
         self.labels = manifest.labels
@@ -60,6 +70,7 @@ class BundleModel:
             max_length=manifest.max_length,
             folder=manifest.folder,
         )
+        self.decoder.use(dim=dim, prompt=prompt)
         self.tuned = Tuned.of(manifest) if format is None and threads is None else Tuned()
         chosen = format or str(self.tuned.latency.get("format") or manifest.default)
         # A format that was asked for is not replaced: an error says what is missing.
@@ -167,6 +178,8 @@ class BundleModel:
         batch_size: int | None = None,
         instances: int | None = None,
         whiten: bool = True,
+        dim: int | None = None,
+        prompt: str | None = None,
     ) -> Floats:
         """A vector for every text, by a sentence encoder's bundle.
 
@@ -175,20 +188,25 @@ class BundleModel:
             batch_size: see :meth:`predict`.
             instances: see :meth:`predict`.
             whiten: whether vectors are whitened, where the bundle has a whitening.
+            dim: K, to how many dimensions they are cut; ``None`` takes what it was loaded with.
+            prompt: the name of the prompt before every text, ``""`` for none; ``None`` takes what
+                it was loaded with, else ``query`` where there are prompts.
 
         Returns:
             (N, K), of length 1 unless the recipe says otherwise.
 
         Raises:
-            DataError: the texts are not a list of strings.
-            ModelError: the bundle is no sentence encoder's.
+            DataError: the texts are not a list of strings, or ``dim`` was not trained.
+            ModelError: the bundle is no sentence encoder's, or knows no such prompt.
 
         Example:
             >>> load("runs/stsb-vectors").encode(["A man plays."]).shape  # doctest: +SKIP
             (1, 384)
         """
+        self._check(texts, None)
+        texts = self.decoder.prompted(texts, prompt)
         raw = self._raw(texts, batch_size=batch_size, instances=instances)  # (N, D)
-        return self.decoder.vectors(raw, whiten=whiten)
+        return self.decoder.vectors(raw, whiten=whiten, dim=dim)
 
     def similarity(
         self,
@@ -197,6 +215,7 @@ class BundleModel:
         *,
         batch_size: int | None = None,
         instances: int | None = None,
+        prompt: str | None = None,
     ) -> Floats:
         """The cosine between each text and the other one in its place, by a sentence encoder.
 
@@ -205,6 +224,8 @@ class BundleModel:
             pairs: N others.
             batch_size: see :meth:`predict`.
             instances: see :meth:`predict`.
+            prompt: the name of the prompt before the others; ``None`` takes the one that second
+                texts were trained with.
 
         Returns:
             (N,), from -1 to 1.
@@ -218,8 +239,12 @@ class BundleModel:
         if len(pairs) != len(texts):
             raise DataError(f"{len(texts)} texts but {len(pairs)} pairs; one for each is needed")
         # Together, so that a text that stands there often is computed with others of its length.
-        both = [*texts, *pairs]
-        vectors = unit(self.encode(both, batch_size=batch_size, instances=instances))
+        second = next(reversed(self.manifest.settings.get("prompts", {})), None)
+        both = [
+            *self.decoder.prompted(texts, None),
+            *self.decoder.prompted(pairs, second if prompt is None else prompt),
+        ]
+        vectors = unit(self.encode(both, batch_size=batch_size, instances=instances, prompt=""))
         return np.asarray((vectors[: len(texts)] * vectors[len(texts) :]).sum(axis=1))
 
     def run(

@@ -16,7 +16,7 @@ from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.token_id_remap import same_tokens
 from distill.data.tokenized import TokenExamples
-from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder, teacher_shape
+from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder
 from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
 from distill.system.errors import DataError, ModelError
 from distill.tasks import make_task
@@ -230,22 +230,8 @@ class Workspace:
         for teacher in self.recipe.teacher.all:
             modules = sentence_modules(teacher.model, revision=teacher.revision)
             if modules is not None:
-                self._check_width(teacher, modules)
                 for note in _differences(modules, pooling, self.recipe.data.max_length):
                     logger.warning("teacher %s: %s", teacher.model, note)
-
-    def _check_width(self, teacher: TeacherModel, modules: SentenceModules) -> None:
-        """Vectors not as wide as hidden states, where they would be projected to that width."""
-        shape = teacher_shape(teacher.model)
-        if shape is None or modules.width(shape.hidden) == shape.hidden:
-            return
-        for stage in self.recipe.stages:
-            if any(one.kind == "vector" for one in getattr(stage, "objectives", ())):
-                raise ModelError(
-                    f"stages.{stage.name}.objectives: 'vector' needs vectors as wide as the "
-                    f"teacher's hidden states ({shape.hidden}), and those of {teacher.model} are "
-                    f"{modules.width(shape.hidden)} wide; take similarity"
-                )
 
     def _check_masks(self) -> None:
         """A tokenizer without a mask token, where a stage masks tokens."""

@@ -78,6 +78,11 @@ class Task(ABC):
         return len(self.labels)
 
     @property
+    def short_widths(self) -> tuple[int, ...]:
+        """Of sentence vectors the widths at which they are to be good too, cut at the front."""
+        return ()
+
+    @property
     def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
         """The loss of comparable logits (M, K) with comparable labels (M,), a scalar.
 

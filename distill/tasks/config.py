@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 Issues = Iterator[tuple[tuple[str | int, ...], str]]
 Weights = Annotated[dict[StrictStr, Weight], Field(min_length=1)]
 
-#: Objectives that compare sentence vectors.
-_OF_VECTORS = ("similarity", "vector")
-
 
 class TaskSection(Section):
     """Base of all ``task`` sections."""
@@ -60,7 +57,7 @@ class TaskSection(Section):
 
     def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
         """The key of an objective that does not fit what is predicted, and what to do."""
-        if objective.kind in _OF_VECTORS:
+        if objective.of_vectors:
             return "kind", (
                 f"{objective.kind} compares sentence vectors, which a {self.kind} task has not; "
                 "it is for task.kind: vectors"

@@ -168,17 +168,48 @@ class Decoder(ABC):
         """
         return raw
 
-    def vectors(self, raw: Logits, *, whiten: bool = True) -> Logits:
+    def vectors(self, raw: Logits, *, whiten: bool = True, dim: int | None = None) -> Logits:
         """Vectors (N, K) made of what a sentence encoder's graph gives.
 
         Args:
             raw: (N, D).
             whiten: whether they are whitened, where the bundle has a whitening.
+            dim: K, the first so many dimensions; ``None`` takes what :meth:`use` said, else all.
 
         Raises:
             ModelError: the bundle is no sentence encoder's.
+            DataError: the vectors were not trained to be cut to ``dim``.
         """
-        raise ModelError(
+        raise self._no_vectors()
+
+    def use(self, *, dim: int | None = None, prompt: str | None = None) -> None:
+        """Choose the width of vectors, and what is put before texts, for all that follows.
+
+        Args:
+            dim: see :meth:`vectors`.
+            prompt: see :meth:`prompted`.
+
+        Raises:
+            ModelError: the bundle is no sentence encoder's, or knows no such prompt.
+            DataError: the vectors were not trained to be cut to ``dim``.
+        """
+        if dim is not None or prompt is not None:
+            raise self._no_vectors()
+
+    def prompted(self, texts: Sequence[str], prompt: str | None) -> Sequence[str]:
+        """Texts with the bundle's prompt before them, where it has some.
+
+        Args:
+            texts: N texts.
+            prompt: its name, ``""`` for none; ``None`` takes what :meth:`use` said, else the first.
+
+        Raises:
+            ModelError: the bundle knows no such prompt.
+        """
+        return texts
+
+    def _no_vectors(self) -> ModelError:
+        return ModelError(
             f"{self.folder}: this bundle's task gives no vectors; name a sentence encoder's "
             "(task.kind: vectors)"
         )

@@ -19,6 +19,7 @@ from distill.capture.signals import Signals
 from distill.objectives import Mode, Objective, make_objectives
 from distill.objectives.logits import LogitsMatch
 from distill.objectives.mlm import IGNORED
+from distill.objectives.vectors import VectorComparison, VectorMatch
 from distill.recipe.schema import TrainConfig, WeightSchedule
 from distill.system import distributed
 from distill.system.errors import ModelError
@@ -97,6 +98,8 @@ class DistillModule(TrainingModule):
         for objective in self.objectives:
             if isinstance(objective, LogitsMatch) and task is not None:
                 objective.hard_loss = task.hard_loss
+            if isinstance(objective, VectorComparison | VectorMatch) and task is not None:
+                objective.widths = task.short_widths
         self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
         self._cached = teacher_logits
         self.masked_loss = MeanMetric()
@@ -111,6 +114,7 @@ class DistillModule(TrainingModule):
             teacher,
             student,
             self._maps,
+            logits=teacher_logits,
             seed=seed if mode == "reference" else None,
         )
         self._student_signals = capture_of(student, self._maps, self.needs, side=0)

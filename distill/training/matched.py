@@ -101,16 +101,31 @@ def projections_of(
     student: PreTrainedModel,
     maps: Maps,
     *,
+    logits: TeacherLogits | None,
     seed: int | None,
 ) -> Projections | None:
-    """A projection for every hidden state that an objective projects; 0 is the embedding."""
-    if teacher is None:
-        return None
-    widths = anatomy(student).hidden, anatomy(teacher).hidden
+    """A projection for every hidden state that an objective projects, and for sentence vectors.
+
+    Their keys are the layer, 0 for the embedding, and below 0 for vectors.
+    """
+    hidden = outputs = (anatomy(student).hidden, 0)
+    if teacher is not None:
+        hidden = (hidden[0], anatomy(teacher).hidden)
+    if head_of(student) == "vectors":
+        outputs = (outputs_of(student), _outputs(teacher, logits))
     layers: set[int] = set()
     for objective, layer_map in maps:
+        widths = outputs if objective.needs == {"logits"} else hidden
         layers |= objective.projected(layer_map, widths=widths)
-    return Projections(*widths, layers=layers, kind=kind, seed=seed) if layers else None
+    if not layers:
+        return None
+    return Projections(*hidden, layers=layers, vectors=outputs, kind=kind, seed=seed)
+
+
+def _outputs(teacher: PreTrainedModel | None, logits: TeacherLogits | None) -> int:
+    if logits is not None:
+        return int(logits.shape[-1])
+    return outputs_of(teacher) if teacher is not None else 0
 
 
 def check_models(
@@ -134,10 +149,7 @@ def check_models(
         )
     if "logits" not in needs:
         return
-    if logits is not None:
-        outputs = logits.shape[-1]
-    else:
-        outputs = outputs_of(teacher) if teacher is not None else 0
+    outputs = _outputs(teacher, logits)
     # Vectors of two widths are compared by what they say of each other.
     if outputs != outputs_of(student) and head_of(student) != "vectors":
         raise ModelError(

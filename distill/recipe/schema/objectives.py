@@ -51,6 +51,8 @@ class ObjectiveConfig(Section):
 
     signals: ClassVar[frozenset[str]] = frozenset()
     """What of student and teacher is compared."""
+    of_vectors: ClassVar[bool] = False
+    """Whether it compares sentence vectors, which only ``task: {kind: vectors}`` has."""
     weight: Weight | WeightSchedule = 1.0
     """Factor of this loss in the sum; ``{from: 0, to: 1, start: 0, end: 0.5}`` moves it."""
 
@@ -177,32 +179,61 @@ class MlmObjective(ObjectiveConfig):
     kind: Literal["mlm"]
 
 
-class SimilarityObjective(ObjectiveConfig):
-    """How alike the sentences of a batch are: the matrix of their cosines; any widths.
-
-    For ``task: {kind: vectors}``.
-    """
+class _OfVectors(ObjectiveConfig):
+    """Base of what compares sentence vectors, for ``task: {kind: vectors}``."""
 
     signals: ClassVar[frozenset[str]] = frozenset({"logits"})
+    of_vectors: ClassVar[bool] = True
+
+
+class SimilarityObjective(_OfVectors):
+    """How alike the sentences of a batch are: the matrix of their cosines; any widths."""
+
     kind: Literal["similarity"]
 
 
-class VectorObjective(ObjectiveConfig):
-    """Direction of sentence vectors; where the widths differ, through a learned projection.
+class VectorObjective(_OfVectors):
+    """The sentence vectors themselves; where the widths differ, through a learned projection.
 
-    For ``task: {kind: vectors}``. The projection is no part of the student: with a narrower one
-    ``similarity`` is what its own vectors learn by.
+    The projection is no part of the student: with a narrower one ``similarity`` is what its own
+    vectors learn by.
     """
 
-    signals: ClassVar[frozenset[str]] = frozenset({"logits"})
     kind: Literal["vector"]
+    loss: Literal["cosine", "l2", "mse"] = "cosine"
+    """``cosine``: 1 - cos; ``l2``: the distance of vectors of length 1; ``mse``: the mean squared
+    error of the vectors as they are."""
+
+
+class RelationalObjective(_OfVectors):
+    """Distances and angles among the sentences of a batch (RKD); any widths."""
+
+    kind: Literal["relational"]
+    distance: Weight = 1.0
+    """Factor of the part on the distances of pairs."""
+    angle: Weight = 2.0
+    """Factor of the part on the angles of triplets."""
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.distance == self.angle == 0:
+            raise ValueError("distance and angle are both 0; give one of them a weight")
+        return self
+
+
+class OrderObjective(_OfVectors):
+    """Which of two sentences is more like a third, as the teacher orders them; any widths."""
+
+    kind: Literal["order"]
+    margin: Annotated[float, Field(ge=0, le=2)] = 0.015
+    """By how much the student's cosines of the two must differ."""
 
 
 def tokenizer_free(task: TaskSection) -> list[str]:
     """A task's kinds of objective for which teacher and student may read different tokens."""
     kinds = {
         get_args(one.model_fields["kind"].annotation)[0]: one
-        for one in ObjectiveConfig.__subclasses__()
+        for one in get_args(get_args(Objective)[0])
         if one.signals == frozenset({"logits"})
     }
     made = {kind: one.model_validate({"kind": kind}) for kind, one in kinds.items()}
@@ -223,6 +254,8 @@ Objective = Annotated[
     | StandardizedObjective
     | MlmObjective
     | SimilarityObjective
-    | VectorObjective,
+    | VectorObjective
+    | RelationalObjective
+    | OrderObjective,
     Field(discriminator="kind"),
 ]

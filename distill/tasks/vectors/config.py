@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import StrictBool
+from pydantic import Field, StrictBool, field_validator
 
-from distill.section import PositiveInt
+from distill.section import PositiveInt, Section
 from distill.tasks.config import Issues, UnnamedOutputs, no_augmentation
 
 if TYPE_CHECKING:
@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 
 #: Objectives that compare distributions over labels.
 _OF_LABELS = ("logits", "decoupled", "standardized")
+
+
+class Prompts(Section):
+    """What is put before a text, by what it is for; both go before texts of one kind too."""
+
+    query: str = ""
+    """Before ``data.columns.text``, and at inference unless another is asked for."""
+    passage: str = ""
+    """Before ``data.columns.text_pair``."""
+
+    @property
+    def by_name(self) -> dict[str, str]:
+        """Both, by their names."""
+        return {"query": self.query, "passage": self.passage}
 
 
 class VectorsTask(UnnamedOutputs):
@@ -29,9 +43,21 @@ class VectorsTask(UnnamedOutputs):
     """What a vector is made of: the ``mean`` of the tokens' last hidden states, or the first's."""
     normalize: StrictBool = True
     """Whether a bundle gives vectors of length 1; the score does not hang on it."""
+    matryoshka: list[PositiveInt] = Field(default_factory=list)
+    """Widths at which vectors cut at the front are good too: every objective on vectors, and the
+    training on scores, learns them beside the full width, and each is scored."""
+    prompts: Prompts | None = None
+    """What is put before texts, such as ``{query: "query: ", passage: "passage: "}``."""
     whitening: PositiveInt | None = None
     """Whiten the bundle's vectors, keeping so many dimensions (Su et al. 2021); the export tells
     what that does to the score."""
+
+    @field_validator("matryoshka")
+    @classmethod
+    def _distinct(cls, widths: list[int]) -> list[int]:
+        if len(set(widths)) != len(widths):
+            raise ValueError("a width stands in the list twice")
+        return sorted(widths, reverse=True)
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
         """See :meth:`TaskSection.issues`."""
@@ -50,6 +76,16 @@ class VectorsTask(UnnamedOutputs):
             recipe,
             "makes rows for labels; vectors learn from any texts: add some to data.train",
         )
+        if self.matryoshka and hidden is not None and self.matryoshka[0] >= hidden:
+            yield (
+                ("task", "matryoshka"),
+                f"{self.matryoshka[0]} dimensions of vectors that have {hidden}; write fewer",
+            )
+        if self.matryoshka and self.whitening is not None:
+            yield (
+                ("task", "matryoshka"),
+                "whitening turns vectors, and their front is another then; leave one of both out",
+            )
         if self.whitening is not None and hidden is not None:
             yield from self._whitening(self.whitening, recipe, hidden)
         yield from super().issues(recipe, hidden)

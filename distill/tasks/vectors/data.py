@@ -40,7 +40,10 @@ class VectorSplit(Split):
         texts: the text of each row, or the first one of a pair.
         labels: how alike each row's two texts are; empty where that is not known.
         pairs: the second texts.
+        prompts: what is put before a text, and before a second one.
     """
+
+    prompts: tuple[str, str] = ("", "")
 
     @property
     def paired(self) -> bool:
@@ -71,11 +74,14 @@ class VectorSplit(Split):
     def sentences(self) -> Split:
         """Every text as a row of its own: the first and the second of each pair in turn."""
         similarity = self.labels or [math.nan] * len(self)
+        first, second = self.prompts
+        texts = (first + text for text in self.texts)
         if self.pairs is None:
-            return Split(self.name, self.texts, similarity)
-        texts = stored(chain.from_iterable(zip(self.texts, self.pairs, strict=True)), pa.string())
+            return Split(self.name, stored(texts, pa.string()) if first else self.texts, similarity)
+        pairs = zip(texts, (second + text for text in self.pairs), strict=True)
+        both = stored(chain.from_iterable(pairs), pa.string())
         twice = stored((one for one in similarity for _ in range(2)), pa.float64())
-        return Split(self.name, texts, twice)
+        return Split(self.name, both, twice)
 
 
 class SentenceExamples(TokenizedDataset):
@@ -139,12 +145,13 @@ class SimilarityReader(Reader):
 
     Args:
         columns: which columns hold what.
-        task: not used.
+        task: what is put before texts.
     """
 
     def __init__(self, columns: Columns, task: VectorsTask) -> None:
-        del task
         super().__init__(columns)
+        said = task.prompts
+        self.prompts = ("", "") if said is None else (said.query, said.passage)
 
     def read(
         self, tables: Tables, notes: list[str], bad: BadRows
@@ -170,6 +177,7 @@ class SimilarityReader(Reader):
             table.columns[columns.text],
             stored(map(float, table.columns[columns.label]), pa.float64()) if scored else [],
             table.columns[str(second)] if paired else None,
+            prompts=self.prompts,
         )
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from distill.system.errors import ModelError
 from distill.tasks.decoder import Decoder, Inputs, Logits, Scatter, Wording
 from distill.tasks.vectors.finish import Finish
+from distill.text.encoding import TextEncoder
 
 _SHOWN = 4
 
@@ -39,14 +41,44 @@ class VectorsDecoder(Decoder):
     ) -> None:
         super().__init__(labels, settings, max_length=max_length, folder=folder)
         self._finish = Finish.of(folder, settings)
+        self._prompts: dict[str, str] = settings.get("prompts", {})
+        self._prompt: str | None = None
+        self._dim: int | None = None
+
+    def use(self, *, dim: int | None = None, prompt: str | None = None) -> None:
+        """See :meth:`Decoder.use`."""
+        if dim is not None:
+            self._finish.check(dim)
+        self.prompted([], prompt)
+        self._dim, self._prompt = dim, prompt
+
+    def prompted(self, texts: Sequence[str], prompt: str | None) -> Sequence[str]:
+        """See :meth:`Decoder.prompted`."""
+        name = prompt if prompt is not None else self._prompt
+        if name is None:
+            name = next(iter(self._prompts), "")
+        if name and name not in self._prompts:
+            known = ", ".join(self._prompts)
+            raise ModelError(
+                f"{self.folder}: no prompt '{name}'; "
+                + (f"there are: {known}" if known else "it was trained without (task.prompts)")
+            )
+        before = self._prompts[name] if name else ""
+        return [before + text for text in texts] if before else texts
+
+    def inputs(
+        self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None
+    ) -> Inputs:
+        """See :meth:`Decoder.inputs`: with the prompt before them."""
+        return Inputs(texts, pairs, encoder.encode(self.prompted(texts, None), pairs))
 
     def logits(self, raw: Logits) -> Logits:
         """The vectors that are given, (N, K); see :meth:`Decoder.logits`."""
         return self.vectors(raw)
 
-    def vectors(self, raw: Logits, *, whiten: bool = True) -> Logits:
+    def vectors(self, raw: Logits, *, whiten: bool = True, dim: int | None = None) -> Logits:
         """See :meth:`Decoder.vectors`."""
-        return self._finish(raw, whiten=whiten)
+        return self._finish(raw, whiten=whiten, dim=self._dim if dim is None else dim)
 
     def predictions(self, inputs: Inputs, outputs: Sequence[Logits]) -> list[dict[str, Any]]:
         """Per text ``{"vector": [...]}``."""

@@ -24,6 +24,7 @@ class PairCorrelation(CorrelationMetric):
 
     Args:
         kind: ``pearson``, how near to a line the similarities are, or ``spearman``, to their order.
+        width: the first so many dimensions of the vectors alone; ``None`` takes all.
         **options: those of :class:`torchmetrics.Metric`.
     """
 
@@ -31,8 +32,9 @@ class PairCorrelation(CorrelationMetric):
     numbers: list[Tensor]
     given: list[Tensor]
 
-    def __init__(self, kind: Kind, **options: Any) -> None:
+    def __init__(self, kind: Kind, *, width: int | None = None, **options: Any) -> None:
         super().__init__(kind, **options)
+        self.width = width
         for state in ("vectors", "numbers", "given"):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
@@ -59,6 +61,8 @@ class PairCorrelation(CorrelationMetric):
         pairs = numbers[order].view(-1, 2) if len(order) % 2 == 0 else numbers[:0]
         if len(pairs) == 0 or not torch.equal(pairs[:, 0] + 1, pairs[:, 1]) or pairs[0, 0] % 2:
             raise DataError("similarities are of pairs, and not all pairs are there whole")
+        if self.width is not None:
+            vectors = F.normalize(vectors[:, : self.width], dim=-1)
         both = vectors[order].view(len(pairs), 2, -1)  # (N, 2, D)
         cosines = (both[:, 0] * both[:, 1]).sum(dim=-1).double()  # (N,)
         return self.of(cosines, given[order][::2])

@@ -6,7 +6,8 @@ Shapes: F sentences of a batch, P pairs (F = 2 P), D width of the vectors.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,10 @@ from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
+from distill.objectives.vectors import shortened
 from distill.system.errors import DataError
 from distill.tasks.base import Task
+from distill.tasks.correlation import Kind
 from distill.tasks.floors.base import Answer, Floor, Logits, Numbers
 from distill.tasks.floors.features import Features
 from distill.tasks.vectors.analysis import CosineAnalysis
@@ -71,6 +74,8 @@ class Vectors(Task):
         pooling: ``mean`` over the tokens' last hidden states, or ``cls``, the first token's.
         normalize: whether the runtime gives vectors of length 1.
         whitening: to how many whitened dimensions the runtime brings them; ``None`` leaves them.
+        matryoshka: widths at which shortened vectors are trained and scored too.
+        prompts: what is put before a text, by its use.
     """
 
     kind: ClassVar[str] = "vectors"
@@ -79,13 +84,18 @@ class Vectors(Task):
 
     def __init__(
         self,
-        metric: Literal["spearman", "pearson"] = "spearman",
+        metric: Kind = "spearman",
         *,
         pooling: Literal["mean", "cls"] = "mean",
         normalize: bool = True,
         whitening: int | None = None,
+        matryoshka: Sequence[int] = (),
+        prompts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__((), metric)
+        self.metric: Kind = metric
+        self.matryoshka = tuple(matryoshka)
+        self.prompts = dict(prompts)
         self.pooling = pooling
         self.normalize = normalize
         self.whitening = whitening
@@ -106,12 +116,21 @@ class Vectors(Task):
             pooling=config.pooling,
             normalize=config.normalize,
             whitening=config.whitening,
+            matryoshka=config.matryoshka,
+            prompts=config.prompts.by_name if config.prompts else {},
         )
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Pooling (done by the graph) and whether vectors have length 1."""
-        return {"pooling": self.pooling, "normalize": self.normalize}
+        """Pooling (done by the graph), whether vectors have length 1, their widths and prompts."""
+        found: dict[str, Any] = {"pooling": self.pooling, "normalize": self.normalize}
+        found |= {"matryoshka": list(self.matryoshka)} if self.matryoshka else {}
+        return found | ({"prompts": self.prompts} if self.prompts else {})
+
+    @property
+    def short_widths(self) -> tuple[int, ...]:
+        """See :attr:`Task.short_widths`."""
+        return self.matryoshka
 
     @property
     def model_settings(self) -> dict[str, Any]:
@@ -119,8 +138,9 @@ class Vectors(Task):
         return {POOLING: self.pooling}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """See :func:`cosent_loss`: the rows' own sampler keeps pairs together."""
-        return cosent_loss(logits, labels)
+        """See :func:`cosent_loss`, the mean over the widths: the sampler keeps pairs together."""
+        parts = [cosent_loss(one, labels) for one in shortened(logits, self.matryoshka)]
+        return torch.stack(parts).mean()
 
     def floor(self, data: TaskData) -> Floor | None:
         """The cosine of TF-IDFs; see :meth:`Task.floor`."""
@@ -137,11 +157,11 @@ class Vectors(Task):
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""
+        found = {kind: PairCorrelation(kind) for kind in get_args(Kind)}
+        for width in self.matryoshka:
+            found[f"{self.metric}@{width}"] = PairCorrelation(self.metric, width=width)
         # One group: the vectors, which are kept until the end, are kept once.
-        return MetricCollection(
-            {"spearman": PairCorrelation("spearman"), "pearson": PairCorrelation("pearson")},
-            compute_groups=[["spearman", "pearson"]],
-        )
+        return MetricCollection(dict(found), compute_groups=[list(found)])
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
         """Take the vectors (F, D) of a batch of sentences; pairs need not be in one batch."""

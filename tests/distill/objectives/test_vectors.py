@@ -12,6 +12,7 @@ from distill.capture.layer_map import LayerMap
 from distill.capture.projection import Projections
 from distill.capture.signals import Signals
 from distill.objectives import make_objectives
+from distill.objectives.relational import angle_loss, distance_loss, order_loss
 from distill.objectives.vectors import VECTOR, VectorMatch, similarity_loss, vector_loss
 from distill.system.errors import ModelError
 
@@ -70,3 +71,94 @@ def test_a_narrower_student_is_projected() -> None:
 def test_other_sentences_are_refused() -> None:
     with pytest.raises(ModelError, match="same sentences"):
         similarity_loss(torch.randn(3, 2), torch.randn(4, 2))
+
+
+@pytest.mark.parametrize("loss", ["l2", "mse"])
+def test_the_other_losses_of_vectors_written_out(loss: str) -> None:
+    torch.manual_seed(4)
+    ours, theirs = torch.randn(3, 4), torch.randn(3, 4)
+    expected = 0.0
+    for a, b in zip(ours, theirs, strict=True):
+        if loss == "mse":
+            expected += sum((float(x) - float(y)) ** 2 for x, y in zip(a, b, strict=True)) / 12
+        else:
+            expected += math.sqrt(2 - 2 * cosine(a, b)) / 3
+    assert float(vector_loss(ours, theirs, loss)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_distances_and_angles_written_out() -> None:
+    torch.manual_seed(5)
+    ours, theirs = torch.randn(4, 3), torch.randn(4, 5)
+    pairs = [(i, j) for i in range(4) for j in range(4) if i != j]
+
+    def huber(gap: float) -> float:
+        return gap * gap / 2 if abs(gap) < 1 else abs(gap) - 0.5
+
+    def distances(vectors: Tensor) -> dict[tuple[int, int], float]:
+        found = {(i, j): math.dist(vectors[i].tolist(), vectors[j].tolist()) for i, j in pairs}
+        mean = sum(found.values()) / len(found)
+        return {pair: distance / mean for pair, distance in found.items()}
+
+    a, b = distances(ours), distances(theirs)
+    expected = sum(huber(a[pair] - b[pair]) for pair in pairs) / len(pairs)
+    assert float(distance_loss(ours, theirs)) == pytest.approx(expected, rel=1e-5)
+
+    def angle(vectors: Tensor, i: int, j: int, k: int) -> float:
+        return cosine(vectors[i] - vectors[j], vectors[k] - vectors[j])
+
+    triplets = [(i, j, k) for i, j in pairs for k in range(4) if k not in (i, j)]
+    gaps = [huber(angle(ours, *one) - angle(theirs, *one)) for one in triplets]
+    assert float(angle_loss(ours, theirs)) == pytest.approx(sum(gaps) / len(gaps), rel=1e-5)
+
+
+def test_order_written_out() -> None:
+    torch.manual_seed(6)
+    ours, theirs = torch.randn(4, 3), torch.randn(4, 5)
+    losses = [
+        max(0.0, cosine(ours[i], ours[k]) - cosine(ours[i], ours[j]) + 0.1)
+        for i in range(4)
+        for j in range(4)
+        for k in range(4)
+        if len({i, j, k}) == 3 and cosine(theirs[i], theirs[j]) > cosine(theirs[i], theirs[k])
+    ]
+    found = float(order_loss(ours, theirs, margin=0.1))
+    assert found == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["similarity", "relational", "order", "vector"])
+def test_equal_sentences_and_lone_ones_have_a_gradient(kind: str) -> None:
+    [objective] = make_objectives([kind])
+    one = torch.randn(1, 3)
+    for vectors in (torch.cat([one, one, torch.randn(1, 3)]), one):
+        ours = vectors.clone().requires_grad_()
+        loss = objective(
+            Signals(logits=ours), Signals(logits=vectors), mask=torch.ones(len(ours), 2),
+            layer_map=LayerMap(()), project=None, labels=None,
+        )  # fmt: skip
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert torch.isfinite(ours.grad).all()
+
+
+@pytest.mark.parametrize("kind", ["similarity", "relational", "order", "vector"])
+def test_shortened_vectors_are_matched_too(kind: str) -> None:
+    torch.manual_seed(7)
+    [objective] = make_objectives([kind])
+    objective.widths = (3, 2)
+    ours, theirs = torch.randn(5, 4), torch.randn(5, 4)
+    keys = objective.projected(LayerMap(()), widths=(4, 4))
+    project = Projections(9, 9, layers=keys, vectors=(4, 4)) if keys else None
+
+    def loss(student: Tensor, widths: tuple[int, ...]) -> float:
+        objective.widths = widths
+        found = objective(
+            Signals(logits=student), Signals(logits=theirs), mask=torch.ones(5, 2),
+            layer_map=LayerMap(()), project=project, labels=None,
+        )  # fmt: skip
+        return found.item()
+
+    # A projection begins as the identity: a shortened vector is one with zeros behind it.
+    parts = [loss(torch.cat([ours[:, :w], torch.zeros(5, 4 - w)], dim=1), ()) for w in (4, 3, 2)]
+    assert loss(ours, (3, 2)) == pytest.approx(sum(parts) / 3, rel=1e-5)
+    with pytest.raises(ModelError, match="4 dimensions"):
+        loss(ours, (4,))

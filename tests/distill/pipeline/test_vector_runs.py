@@ -6,11 +6,15 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from distill.runtime import load
+from distill.system.errors import DataError, ModelError
 
+#: Objectives that compare vectors among each other.
+_AMONG = ("similarity", "relational", "order")
 SHORT = {"epochs": 1, "batch_size": 16, "lr": 1e-3}
 
 
@@ -136,3 +140,64 @@ def test_single_texts_and_a_teacher_tuned_on_pairs(
     assert done.returncode == 2
     assert "have no scores" in done.stderr
     assert not (tmp_path / "not").exists()
+
+
+@pytest.mark.slow
+def test_short_vectors_and_prompts(tmp_path: Path, vector_recipe: Path, distill) -> None:
+    recipe = yaml.safe_load(vector_recipe.read_text("utf-8"))
+    prompts = {"query": "a: ", "passage": "b: "}
+    recipe["baseline"] = False
+    recipe["task"] = {"kind": "vectors", "matryoshka": [8, 16], "prompts": prompts}
+    kinds = [{"kind": "vector", "loss": "l2"}, *({"kind": kind} for kind in _AMONG)]
+    learn = recipe["stages"][1] | {"objectives": kinds}
+    recipe["stages"] = [learn, {"kind": "export", "formats": ["transformers", "onnx"]}]
+    vector_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+    run = tmp_path / "run"
+    done = distill("run", vector_recipe, "--run-dir", run)
+    assert done.returncode == 0, done.stderr
+    facts = json.loads((run / "02-prediction" / "stage.json").read_text("utf-8"))
+    assert {"spearman", "spearman@16", "spearman@8"} <= set(facts["scores"])
+
+    model, texts = load(run), ["a good film", "nothing here is any good"]
+    whole = model.encode(texts)
+    short = whole[:, :8] / np.linalg.norm(whole[:, :8], axis=1, keepdims=True)
+    np.testing.assert_allclose(load(run, dim=8).encode(texts), short, atol=1e-6)
+    with pytest.raises(DataError, match="take one of 16, 8"):
+        load(run, dim=9)
+    written = [f"a: {text}" for text in texts]
+    np.testing.assert_array_equal(model.encode(written, prompt=""), whole)
+    np.testing.assert_array_equal(
+        load(run, prompt="passage").predict(texts)[0]["vector"],
+        model.encode(texts, prompt="passage")[0].tolist(),
+    )
+    with pytest.raises(ModelError, match="no prompt 'other'; there are: query, passage"):
+        model.encode(texts, prompt="other")
+    # A pair's texts have a prompt each, as in training.
+    [cosine] = model.similarity(texts[:1], texts[1:])
+    second = model.encode(texts[1:], prompt="passage")[0]
+    assert cosine == pytest.approx(float(whole[0] @ second), abs=1e-6)
+
+
+@pytest.mark.slow
+def test_the_bundle_is_a_folder_of_sentence_transformers(
+    tmp_path: Path, vector_recipe: Path, distill
+) -> None:
+    libraries = pytest.importorskip("sentence_transformers", reason="the extra `sentences`")
+    recipe = yaml.safe_load(vector_recipe.read_text("utf-8"))
+    recipe |= {"stages": [recipe["stages"][1], {"kind": "export"}], "baseline": False}
+    texts = ["a good film", "nothing here is any good"]
+    for name, task in (
+        ("whitened", {"whitening": 16}),
+        ("prompted", {"prompts": {"query": "a: ", "passage": "b: "}, "pooling": "cls"}),
+        ("long", {"normalize": False}),
+    ):
+        recipe["task"] = {"kind": "vectors", **task}
+        vector_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+        done = distill("run", vector_recipe, "--run-dir", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        theirs = libraries.SentenceTransformer(str(tmp_path / name / "bundle"), device="cpu")
+        ours = load(tmp_path / name, format="onnx")
+        np.testing.assert_allclose(theirs.encode(texts), ours.encode(texts), atol=1e-4)
+        if name == "prompted":
+            found = theirs.encode(texts, prompt_name="passage")
+            np.testing.assert_allclose(found, ours.encode(texts, prompt="passage"), atol=1e-4)
