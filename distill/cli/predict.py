@@ -2,183 +2,135 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import shlex
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from distill.cli import options
+from distill.cli.predict_files import Source, Target, cut, run
 from distill.system.errors import DataError
 
 if TYPE_CHECKING:
     from distill.runtime import BundleModel
-    from distill.runtime.job import Job
     from distill.runtime.rows import Row
+
+
+_Texts = Annotated[list[str] | None, typer.Argument(help="Texts to predict for.")]
+_Pair = Annotated[
+    list[str] | None,
+    typer.Option(help="The second text, for models of pairs: once a text, or several of one."),
+]
+_File = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A .parquet, .jsonl, .csv, .tsv (.gz) or one text a line; - for standard input; a "
+        "folder, or a pattern in quotes ('part-*.parquet'); may be given several times."
+    ),
+]
+_Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write to this file (.csv, .tsv, .parquet, else JSON lines) instead of printing; with "
+        "--shards a folder."
+    ),
+]
+_Npy = Annotated[
+    Path | None, typer.Option(help="Write the vectors of a --file there, as one NumPy array.")
+]
+_Shards = Annotated[
+    int | None,
+    typer.Option(min=1, help="Cut the results into so many files; processes may share them."),
+]
+_Shard = Annotated[str | None, typer.Option(help="Do one of n shards only: 0/n, 1/n, ... (n-1)/n.")]
+_OutFormat = Annotated[
+    str | None,
+    typer.Option(help="Of shards: jsonl, csv, tsv or parquet; else as the first --file."),
+]
+_Keep = Annotated[
+    str | None, typer.Option(help="Columns of the file to carry along: id,source,...")
+]
+_NoText = Annotated[bool, typer.Option("--no-text", help="Leave the texts out of the --out file.")]
+_Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with an --out file that was not finished.")
+]
+_OnBadRow = Annotated[
+    str, typer.Option(help="refuse: stop with its line; skip: set it aside in OUT.bad.jsonl.")
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
+_BatchSize = Annotated[
+    int | None, typer.Option(min=1, help="Texts computed at once; else the tuned number or 32.")
+]
+_Format = Annotated[
+    str | None,
+    typer.Option(help="onnx-int8, onnx, openvino-int8, ...; else the bundle's default."),
+]
+_Threads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads; else the tuned number or all cores.")
+]
 
 
 def predict(
     folder: options.Bundle,
-    texts: Annotated[list[str] | None, typer.Argument(help="Texts to predict for.")] = None,
-    pair: Annotated[
-        list[str] | None,
-        typer.Option(help="The second text, for models of pairs: once a text, or several of one."),
-    ] = None,
-    file: Annotated[
-        str | None,
-        typer.Option(help="A .jsonl, .csv, .tsv (.gz) or one text a line; - for standard input."),
-    ] = None,
+    texts: _Texts = None,
+    pair: _Pair = None,
+    file: _File = None,
     column: options.Column = None,
     pair_column: options.PairColumn = None,
     delimiter: options.Delimiter = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Write to this file (.csv, else JSON lines) instead of printing."),
-    ] = None,
-    npy: Annotated[
-        Path | None,
-        typer.Option(help="Write the vectors of a --file there, as one NumPy array."),
-    ] = None,
-    keep: Annotated[
-        str | None, typer.Option(help="Columns of the file to carry along: id,source,...")
-    ] = None,
-    no_text: Annotated[
-        bool, typer.Option("--no-text", help="Leave the texts out of the --out file.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an --out file that was not finished.")
-    ] = False,
-    on_bad_row: Annotated[
-        str,
-        typer.Option(help="refuse: stop with its line; skip: set it aside in OUT.bad.jsonl."),
-    ] = "refuse",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Texts computed at once; else the tuned number or 32.")
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(help="onnx-int8, onnx, openvino-int8, ...; else the bundle's default."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; else the tuned number or all cores.")
-    ] = None,
+    out: _Out = None,
+    npy: _Npy = None,
+    shards: _Shards = None,
+    shard: _Shard = None,
+    out_format: _OutFormat = None,
+    keep: _Keep = None,
+    no_text: _NoText = False,
+    resume: _Resume = False,
+    on_bad_row: _OnBadRow = "refuse",
+    as_json: _AsJson = False,
+    batch_size: _BatchSize = None,
+    format: _Format = None,
+    threads: _Threads = None,
 ) -> None:
-    """Predict for texts, given on the command line or in a file: labels, or what the task is.
+    """Predict for texts, given on the command line or in files: labels, or what the task is.
 
     Example:
       distill predict runs/sst2 "a fine film" "what a waste of time"
       distill predict runs/mrpc "It rained all day." --pair "Rain fell." --pair "It is dry."
       distill predict runs/sst2 --file reviews.jsonl --out labelled.jsonl
       distill predict runs/sst2 --file reviews.csv --out labelled.csv --keep id --resume
+      distill predict runs/sst2 --file 'part-*.parquet' --out labelled --shards 100
       distill predict runs/stsb-vectors --file sentences.txt --npy vectors.npy
     """
     from distill.runtime import load
+    from distill.runtime.inputs import find_files
 
-    target = _target(out, npy)
-    source = _Source(file, column, pair_column, delimiter)
+    source = Source(find_files(file or ()), column, pair_column, delimiter)
+    target = Target(out, npy, cut(shards, shard), out_format)
     given = {
         "--keep": bool(keep), "--no-text": no_text, "--resume": resume,
         "--on-bad-row skip": _skips(on_bad_row),
     }  # fmt: skip
-    _check_options(given, file=file, target=target, npy=npy)
+    target.check(given, from_file=bool(source.files))
     model = load(folder, format=format, threads=threads)
     answers = _Answers(model, batch_size, as_json=as_json)
     # A pipe is answered before it is waited on; of a file as many rows as make full batches.
-    rows = source.rows(texts, pair, answers.print if file == "-" and out is None else None)
-    _check_pairs(model, given=bool(pair or pair_column), from_file=file is not None)
-    if target is not None and file is not None:
-        from distill.runtime.job import Job
-
-        job = Job(
-            source=file,
-            out=target,
-            column=column,
-            pair_column=pair_column,
-            delimiter=delimiter,
-            keep=tuple(name.strip() for name in (keep or "").split(",") if name.strip()),
-            texts=not no_text,
-            batch_size=batch_size,
-            threads=threads,
-            vectors=npy is not None,
-            skip_bad=given["--on-bad-row skip"],
-            resume=resume,
-        )
-        _run(model, job)
+    waits = source.files == ("-",) and target.path is None
+    rows = source.rows(texts, pair, answers.print if waits else None)
+    _check_pairs(model, given=bool(pair or pair_column), from_file=bool(source.files))
+    if target.path is not None and source.files:
+        settings = {"texts": not no_text, "batch_size": batch_size, "threads": threads}
+        done = {"skip_bad": given["--on-bad-row skip"], "resume": resume}
+        job = source.job(target.path, keep, vectors=npy is not None, **settings, **done)
+        run(model, job, target)
     elif out is not None:
         _write_few(out, _predictions(model, list(rows), batch_size), texts=not no_text)
     else:
         for row in rows:
             answers.add(row)
         answers.print()
-
-
-def _check_options(
-    given: Mapping[str, bool], *, file: str | None, target: Path | None, npy: Path | None
-) -> None:
-    """Refuse options that do nothing without another one."""
-    if target is None and any(given.values()):
-        raise DataError("--keep, --no-text, --resume and --on-bad-row skip need an --out FILE")
-    if npy is not None and (given["--keep"] or given["--no-text"]):
-        raise DataError("--npy holds vectors and nothing else; leave --keep and --no-text out")
-    if file is None and (given["--keep"] or given["--resume"] or npy):
-        raise DataError("--keep, --resume and --npy need a --file")
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where rows come from: a file with its columns, or the command line."""
-
-    file: str | None
-    column: str | None
-    pair_column: str | None
-    delimiter: str | None
-
-    def rows(
-        self,
-        texts: list[str] | None,
-        pairs: list[str] | None,
-        before_read: Callable[[], None] | None,
-    ) -> Iterator[Row]:
-        """The rows; errors of the command line are raised at once."""
-        from distill.runtime.rows import Row, read_rows
-
-        if self.file is not None:
-            if texts or pairs:
-                raise DataError("give texts on the command line or a --file, not both")
-            return read_rows(
-                self.file,
-                column=self.column,
-                pair_column=self.pair_column,
-                delimiter=self.delimiter,
-                on_note=_print_note,
-                before_read=before_read,
-            )
-        if not texts:
-            raise DataError(
-                "nothing to predict; give texts in quotes, or --file FILE (- for stdin)"
-            )
-        if self.column or self.pair_column or self.delimiter:
-            raise DataError(
-                "--column, --pair-column and --delimiter are for a --file; there is none"
-            )
-        if pairs and len(texts) == 1:
-            texts = texts * len(pairs)
-        if pairs and len(pairs) != len(texts):
-            raise DataError(
-                f"{len(texts)} texts but {len(pairs)} --pair; give one for each text, or one text "
-                "with as many as you like"
-            )
-        return itertools.starmap(
-            Row, zip(texts, pairs or itertools.repeat(None, len(texts)), strict=True)
-        )
 
 
 class _Answers:
@@ -209,59 +161,6 @@ def _skips(on_bad_row: str) -> bool:
     if on_bad_row not in ("refuse", "skip"):
         raise DataError(f"--on-bad-row {on_bad_row}: refuse or skip")
     return on_bad_row == "skip"
-
-
-def _target(out: Path | None, npy: Path | None) -> Path | None:
-    """The file of results."""
-    if out is not None and npy is not None:
-        raise DataError("give --out or --npy, not both")
-    return out or npy
-
-
-def _run(model: BundleModel, job: Job) -> None:
-    """Predict for a file, with a bar, and print a summary."""
-    from distill.runtime.job import run_job
-    from distill.system.console import Bar, clock
-
-    bar: Bar | None = None
-    start, first = time.monotonic(), 0
-
-    def moved(rows: int, about: int | None) -> None:
-        nonlocal bar, first
-        if bar is None:
-            first = rows
-            bar = stack.enter_context(Bar("predict", about or rows, rows))
-        rate = (rows - first) / max(time.monotonic() - start, 1e-9)
-        # The lines of a file are its rows but for blank ones and line ends in cells.
-        bar.total = max(bar.total, rows)
-        bar.advance(rows - bar.done, f"{rate:,.0f} rows/s")
-
-    with ExitStack() as stack:
-        try:
-            report = run_job(model, job, moved=moved)
-        except (KeyboardInterrupt, OSError) as stop:
-            if job.state.is_file():
-                stop.resume_command = _again()  # type: ignore[union-attr]
-            raise
-    speed = f"{clock(report.seconds)}, {report.per_second:,.0f} rows/s"
-    if report.before:
-        speed = f"{report.before:,} of them before; {speed}"
-    what = "vectors" if job.vectors else "predictions"
-    print(f"{report.rows} {what} written to {job.out} ({speed})", file=sys.stderr)
-    for note in report.notes:
-        _print_note(note)
-    if report.bad:
-        print(f"{report.bad} bad rows set aside in {job.bad}", file=sys.stderr)
-
-
-def _print_note(note: str) -> None:
-    print(note, file=sys.stderr)
-
-
-def _again() -> str:
-    """The command that goes on with this one."""
-    words = [word for word in sys.argv[1:] if word != "--resume"]
-    return shlex.join(["distill", *words, "--resume"])
 
 
 def _write_few(out: Path, predictions: list[tuple[Row, dict[str, Any]]], *, texts: bool) -> None:

@@ -6,7 +6,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from distill.system.errors import DataError
 
@@ -34,7 +37,7 @@ class BadRow:
 
 def bad_line(row: BadRow) -> str:
     """A bad row as a line of JSON: ``place``, ``reason`` and ``row``."""
-    return json_line({"place": row.place, "reason": row.reason, "row": _plain(row.content)})
+    return json_line({"place": row.place, "reason": row.reason, "row": plain(row.content)})
 
 
 def json_line(content: Mapping[str, Any]) -> str:
@@ -53,12 +56,14 @@ def is_unicode(text: str) -> bool:
     return True
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value as JSON can have it; numbers that JSON has no word for, and objects, as text."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
+    if isinstance(value, date | time | timedelta | Decimal | UUID):
+        return str(value)
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return value if isinstance(value, str | int | float | bool | None) else repr(value)

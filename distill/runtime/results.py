@@ -1,4 +1,4 @@
-"""Predictions as a file: JSON lines, CSV with a column for each field, or vectors as one array.
+"""Predictions as a file: JSON lines, a table with a column for each field, or vectors as one array.
 
 The header of an ``.npy`` file holds the number of rows, which is known at the end only: it says
 none while the file grows, and is written again when it is whole. Readers may map it into memory:
@@ -13,13 +13,17 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
 from numpy.lib import format as npy
 
-from distill.files.bad_rows import json_line
+from distill.files.bad_rows import json_line, plain
+from distill.files.rows import CSV, TSV
 from distill.runtime.rows import Row
 from distill.system.errors import DataError
 
@@ -33,46 +37,64 @@ INPUT = "input."
 class Results:
     """Turns rows with their predictions into lines.
 
-    In a CSV file a mapping of numbers, such as ``probabilities``, becomes a column for each of its
-    keys (``probabilities.positive``); every other nested field is written as JSON. The columns are
-    those of the first prediction.
+    In a table (CSV, TSV) a mapping of numbers, such as ``probabilities``, becomes a column for each
+    of its keys (``probabilities.positive``); every other nested field is written as JSON. The
+    columns are those of the first prediction. Quotes mean themselves in a TSV file, so tabs and
+    line ends in its cells become blanks.
 
     Args:
-        out: the file's name; ``.csv`` is CSV, everything else JSON Lines.
+        out: the file's name; ``.csv`` and ``.tsv`` are tables, everything else JSON Lines.
         texts: whether lines carry the texts along.
-        columns: the columns of a CSV file that was begun before.
+        columns: the columns of a table that was begun before.
+        blank: gives the fields of some row; a table without rows has a header by them.
 
     Raises:
         DataError: a packed file, which cannot be gone on with.
     """
 
     def __init__(
-        self, out: Path, *, texts: bool = True, columns: Sequence[str] | None = None
+        self,
+        out: Path,
+        *,
+        texts: bool = True,
+        columns: Sequence[str] | None = None,
+        blank: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         if out.suffix.lower() == ".gz":
             raise DataError(f"{out}: results are not packed; name a .jsonl or .csv file")
-        self.csv = out.suffix.lower() == ".csv"
+        self._line = {CSV: _csv_line, TSV: _tsv_line}.get(out.suffix.lower())
         self.texts = texts
         self.columns = None if columns is None else list(columns)
+        self._blank = blank
 
     def lines(self, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> bytes:
-        """The lines of rows, in UTF-8; the first of a CSV file come with its header."""
+        """The lines of rows, in UTF-8; the first of a table come with its header."""
         found = [
             fields(row, prediction, texts=self.texts)
             for row, prediction in zip(rows, predictions, strict=True)
         ]
-        if not self.csv:
+        if self._line is None:
             return "".join(json_line(one) for one in found).encode("utf-8")
         flat = [flattened(one) for one in found]
         lines = []
         if self.columns is None and flat:
             self.columns = list(flat[0])
-            lines.append(_csv_line(self.columns))
-        lines += [_csv_line(self._cells(one)) for one in flat]
-        return "".join(lines).encode("utf-8")
+            lines.append(self._line(self.columns))
+        lines += [self._line(self._cells(one)) for one in flat]
+        return "".join(lines).encode("utf-8", "backslashreplace")
 
-    def close(self, path: Path, rows: int) -> None:
-        """Lines need no end; see :meth:`VectorFile.close`."""
+    def place(self, partial: Path, out: Path, rows: int) -> None:
+        """Give the file its name; may be called again after a kill in its midst.
+
+        Args:
+            partial: what it was called until now.
+            out: its name.
+            rows: how many there are.
+        """
+        if not rows and self._line and self._blank:
+            partial.write_text(self._line(list(flattened(self._blank()))), encoding="utf-8")
+        partial.chmod(0o644)
+        partial.replace(out)
 
     def _cells(self, row: Mapping[str, Any]) -> list[Any]:
         columns = self.columns or []
@@ -82,15 +104,20 @@ class Results:
         return [row.get(name) for name in columns]
 
 
-def fields(row: Row, prediction: Mapping[str, Any], *, texts: bool = True) -> dict[str, Any]:
-    """A line's fields: kept columns, the texts, and what was predicted."""
+def fields(
+    row: Row, prediction: Mapping[str, Any], *, texts: bool = True, as_json: bool = True
+) -> dict[str, Any]:
+    """A line's fields: kept columns, as JSON can have them or as they are, texts, predictions."""
     own: dict[str, Any] = {}
     if texts:
         own["text"] = row.text
         if row.pair is not None:
             own["pair"] = row.pair
     own |= prediction
-    kept = {(INPUT + name if name in own else name): value for name, value in row.kept.items()}
+    convert = plain if as_json else (lambda value: value)
+    kept = {
+        (INPUT + name if name in own else name): convert(value) for name, value in row.kept.items()
+    }
     return {**kept, **own}
 
 
@@ -119,6 +146,11 @@ def _csv_line(cells: Sequence[Any]) -> str:
     return text.getvalue().removesuffix("\r\n") + "\n"
 
 
+def _tsv_line(cells: Sequence[Any]) -> str:
+    texts = ("" if cell is None else re.sub(r"[\t\r\n]", " ", str(cell)) for cell in cells)
+    return "\t".join(texts) + "\n"
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -143,21 +175,21 @@ class VectorFile:
         self._model = model
         self.columns: list[str] | None = None
 
-    def content(self, texts: Sequence[str], *, batch_size: int | None) -> bytes:
-        """The vectors of some texts as bytes; the first come with the header."""
-        vectors = self._model.encode(texts, batch_size=batch_size)  # (n, K)
-        head = b"" if self.columns is not None else header(0, vectors.shape[1])
+    def lines(self, rows: Sequence[Row], vectors: Sequence[npt.NDArray[np.float32]]) -> bytes:
+        """The rows' vectors as bytes; the first come with the header."""
+        head = b"" if self.columns is not None else header(0, len(vectors[0]))
         self.columns = []
-        return head + vectors.astype("<f4").tobytes()
+        return head + np.stack(vectors).astype("<f4").tobytes()
 
-    def close(self, path: Path, rows: int) -> None:
-        """Say in the header how many rows there are; doing it again changes nothing.
+    def place(self, partial: Path, out: Path, rows: int) -> None:
+        """Say in the header how many rows there are, and give the file its name.
 
         Args:
-            path: the file.
+            partial: what it was called until now.
+            out: its name.
             rows: N.
         """
-        with path.open("r+b") as file:
+        with partial.open("r+b") as file:
             if rows:
                 npy.read_magic(file)
                 width = npy.read_array_header_1_0(file)[0][1]
@@ -167,6 +199,8 @@ class VectorFile:
             file.write(header(rows, width))
             file.flush()
             os.fsync(file.fileno())
+        partial.chmod(0o644)
+        partial.replace(out)
 
 
 def header(rows: int, width: int) -> bytes:

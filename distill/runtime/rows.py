@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from distill.files.bad_rows import BadRow, BadRowError, is_unicode
 from distill.files.lines import STDIN, Lines
 from distill.files.rows import CSV, JSONL, TSV, FileRow, Rows, file_kind
+from distill.runtime.parquet import PARQUET, ParquetRows
 from distill.system.errors import DataError, listed, nearest
 
 #: Names under which a text column is found where none is named.
 TEXT_COLUMNS = ("text", "sentence")
-_TABLES = (JSONL, CSV, TSV)
-#: What training reads and a bundle does not: libraries that serving does without, tags of words.
-_TRAINING_ONLY = (".parquet", ".conll", ".bio", ".iob")
+_TABLES = (JSONL, CSV, TSV, PARQUET)
+#: What training reads and a bundle does not: tags of words.
+_TRAINING_ONLY = (".conll", ".bio", ".iob")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is read of a row; see :func:`read_rows`."""
+    """What is read of a row; see :func:`read_rows`. ``keep`` are columns that it carries along."""
 
     column: str | None = None
     pair_column: str | None = None
@@ -49,50 +51,119 @@ class Wanted:
         """The columns that are asked for by name."""
         return [name for name in (self.column, self.pair_column, *self.keep) if name is not None]
 
+    def columns(self, there: Collection[str]) -> list[str]:
+        """The columns that are read of a table; where ``there`` is empty, all it may have."""
+        text: tuple[str, ...] = TEXT_COLUMNS if self.column is None else ()
+        if there:
+            text = tuple(name for name in text if name in there)[:1]
+        return list(dict.fromkeys([*self.named, *text]))
+
 
 def read_rows(
     source: str,
     *,
     column: str | None = None,
     pair_column: str | None = None,
-    keep: Sequence[str] = (),
     delimiter: str | None = None,
-    on_bad: Callable[[BadRow], None] | None = None,
     on_note: Callable[[str], None] = lambda _: None,
     before_read: Callable[[], None] | None = None,
 ) -> Iterator[Row]:
-    """Yield the rows of a file, lazily.
-
-    ``.jsonl`` holds one JSON object a line; ``.csv`` and ``.tsv`` have a header; each may end in
-    ``.gz``, and is read as for training. Everything else, and standard input (``-``), holds one
-    text a line, empty ones too; standard input is read as JSON lines where a column is named.
+    """Yield the rows of a file, lazily; the first one that cannot be used is an error.
 
     Args:
-        source: the file's path, or ``-``.
+        source: the file's path, or ``-``; see :func:`every_row`.
         column: the column with the text; left out, ``text`` or ``sentence``.
         pair_column: the column with the second text.
-        keep: further columns that a row carries along.
         delimiter: what parts the fields of a table; left out, its name and header tell.
-        on_bad: called with rows that cannot be used; left out, the first one is an error.
         on_note: called with what a reader of the results should know about the file.
         before_read: called before more is read: standard input may have to be waited on.
 
     Raises:
         DataError: the file cannot be read, or has no such column; the message says in which line.
-        BadRowError: a row cannot be used, and ``on_bad`` is left out.
+        BadRowError: a row cannot be used.
     """
-    wanted = Wanted(column, pair_column, keep, delimiter, before_read)
-    for row in _rows(source, wanted, on_note):
-        if isinstance(row, Row):
-            yield row
-        elif on_bad is None:
+    wanted = Wanted(column, pair_column, (), delimiter, before_read)
+    for row in every_row(source, wanted, on_note=on_note):
+        if isinstance(row, BadRow):
             raise BadRowError(f"{row.place}: {row.reason}")
-        else:
-            on_bad(row)
+        yield row
 
 
-def _rows(source: str, wanted: Wanted, on_note: Callable[[str], None]) -> Iterator[Row | BadRow]:
-    kind = ".jsonl" if source == STDIN and wanted.named else file_kind(source)
+def every_row(
+    source: str,
+    wanted: Wanted,
+    *,
+    start: int = 0,
+    on_note: Callable[[str], None] = lambda _: None,
+) -> Iterator[Row | BadRow]:
+    """Yield the rows of a file, lazily, those too that cannot be used.
+
+    ``.jsonl`` holds one JSON object a line; ``.csv`` and ``.tsv`` have a header; each may end in
+    ``.gz``, and is read as for training; of ``.parquet`` a row group is read at a time, and only
+    the columns that are wanted. Everything else, and standard input (``-``), holds one text a line,
+    empty ones too; standard input is read as JSON lines where a column is named.
+
+    Args:
+        source: the file's path, or ``-``.
+        wanted: what is read of a row.
+        start: rows that are left out at the beginning.
+        on_note: called with what a reader of the results should know about the file.
+
+    Raises:
+        DataError: the file cannot be read, or has no such column.
+    """
+    kind = _kind(source, wanted)
+    if kind not in _TABLES:
+        lines = Lines(source, before_read=wanted.before_read)
+        for line in itertools.islice(lines, start, None):
+            if line.issue is None:
+                yield Row(line.content)
+            else:
+                yield BadRow(f"{lines.place}:{line.number}", line.issue, line.content)
+    elif kind == PARQUET:
+        table = _table(source, wanted)
+        for number, values in table.rows(wanted.columns(table.columns), start):
+            yield _row(FileRow(number, values, ""), f"{source} row {number}", wanted)
+    else:
+        rows = Rows(
+            source,
+            kind,
+            wanted=wanted.columns(()),
+            delimiter=wanted.delimiter,
+            before_read=wanted.before_read,
+        )
+        if rows.note:
+            on_note(rows.note)
+        if kind != JSONL and (absent := _absent(rows.columns, wanted)):
+            raise DataError(f"{rows.place}:1: {absent}")
+        for row in itertools.islice(rows, start, None):
+            yield _row(row, f"{rows.place}:{row.line}", wanted)
+
+
+def count_rows(source: str, wanted: Wanted) -> int:
+    """How many rows :func:`every_row` yields for a file.
+
+    Raises:
+        DataError: see :func:`every_row`.
+    """
+    kind = _kind(source, wanted)
+    if kind == PARQUET:
+        return _table(source, wanted).count
+    if kind in (CSV, TSV):
+        return sum(1 for _ in every_row(source, wanted))
+    return sum(1 for line in Lines(source) if kind != JSONL or line.text.strip())
+
+
+def _table(source: str, wanted: Wanted) -> ParquetRows:
+    table = ParquetRows(source)
+    if absent := _absent(table.columns, wanted):
+        raise DataError(f"{source}: {absent}")
+    return table
+
+
+def _kind(source: str, wanted: Wanted) -> str:
+    """How a file is read."""
+    kind = JSONL if source == STDIN and wanted.named else file_kind(source)
     kind = JSONL if kind == ".json" else kind
     if kind in _TRAINING_ONLY:
         raise DataError(
@@ -101,27 +172,10 @@ def _rows(source: str, wanted: Wanted, on_note: Callable[[str], None]) -> Iterat
         )
     if kind not in _TABLES and (wanted.named or wanted.delimiter):
         raise DataError(f"{source}: one text a line has no columns; use {', '.join(_TABLES)}")
-    if kind not in _TABLES:
-        lines = Lines(source, before_read=wanted.before_read)
-        for line in lines:
-            if line.issue is None:
-                yield Row(line.content)
-            else:
-                yield BadRow(f"{lines.place}:{line.number}", line.issue, line.content)
-        return
-    names = [*wanted.named, *(TEXT_COLUMNS if wanted.column is None else ())]
-    rows = Rows(
-        source, kind, wanted=names, delimiter=wanted.delimiter, before_read=wanted.before_read
-    )
-    if rows.note:
-        on_note(rows.note)
-    if kind != JSONL and (absent := _absent(rows.columns, wanted)):
-        raise DataError(f"{rows.place}:1: {absent}")
-    for row in rows:
-        yield _row(row, f"{rows.place}:{row.line}", wanted)
+    return kind
 
 
-def _absent(columns: dict[str, Any], wanted: Wanted) -> str | None:
+def _absent(columns: Mapping[str, Any], wanted: Wanted) -> str | None:
     """Which wanted column is not there, and how to choose another."""
     named = [(_text_column(columns, wanted), "--column"), (wanted.pair_column, "--pair-column")]
     for column, option in [*named, *((name, "--keep") for name in wanted.keep)]:
@@ -133,7 +187,7 @@ def _absent(columns: dict[str, Any], wanted: Wanted) -> str | None:
     return None
 
 
-def _text_column(columns: dict[str, Any], wanted: Wanted) -> str:
+def _text_column(columns: Mapping[str, Any], wanted: Wanted) -> str:
     if wanted.column is not None:
         return wanted.column
     return next((known for known in TEXT_COLUMNS if known in columns), TEXT_COLUMNS[0])
@@ -156,7 +210,7 @@ def _row(row: FileRow, place: str, wanted: Wanted) -> Row | BadRow:
 
 def _text_issue(value: Any) -> str | None:
     if not isinstance(value, str):
-        return f"is {json.dumps(value)}, not a text"
+        return f"is {json.dumps(value, default=str)}, not a text"
     if not is_unicode(value):
         return f"is not valid Unicode: {value!a}"
     return "holds a NUL character" if "\0" in value else None

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from distill.data.sources.files import read_files
 from distill.data.text.documents import FileSource
 from distill.recipe.schema import DataConfig
-from distill.runtime.rows import read_rows
+from distill.runtime.rows import Row, Wanted, every_row, read_rows
 from distill.system.errors import DataError
 
 #: What readers have taken for something else: missing values, comments, numbers, headers, marks.
@@ -41,7 +41,8 @@ def trained(path: Path) -> Table:
 
 
 def predicted(path: Path) -> Table:
-    return [(row.text, row.kept["label"]) for row in read_rows(str(path), keep=["label"])]
+    rows = every_row(str(path), Wanted(keep=["label"]))
+    return [(row.text, row.kept["label"]) for row in rows if isinstance(row, Row)]
 
 
 def in_pandas(path: Path, separator: str, quoting: int) -> Table:

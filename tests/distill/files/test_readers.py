@@ -15,7 +15,7 @@ from distill.data.sources.files import read_files
 from distill.data.text.documents import FileSource
 from distill.files.bad_rows import BadRow
 from distill.recipe.schema import DataConfig
-from distill.runtime.rows import read_rows
+from distill.runtime.rows import Row, Wanted, count_rows, every_row, read_rows
 from distill.system.errors import DataError
 
 Reader = Callable[..., list[str]]
@@ -216,9 +216,11 @@ def test_what_was_found_by_itself_is_said(tmp_path: Path) -> None:
 
 def test_every_row_is_read_or_set_aside(tmp_path: Path) -> None:
     lines = ["id\ttext", '1\t"so', "2\ta\tb", "3", "id\ttext", '4\tit"', "5\t", "6\tNA"]
-    bad: list[BadRow] = []
     path = write(tmp_path, "rows.tsv", "".join(f"{line}\n" for line in lines))
-    rows = list(read_rows(str(path), keep=["id"], on_bad=bad.append))
+    every = list(every_row(str(path), Wanted(keep=["id"])))
+    rows = [row for row in every if isinstance(row, Row)]
+    bad = [row for row in every if isinstance(row, BadRow)]
+    assert count_rows(str(path), Wanted()) == len(every)
     assert [(row.kept["id"], row.text) for row in rows] == [
         ("1", '"so'),
         ("4", 'it"'),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from distill.runtime import job as jobs
-from distill.runtime import load
+from distill.runtime import load, progress
 from distill.runtime.job import Job, run_job
 from distill.runtime.results import header
 from distill.system.errors import DataError
@@ -23,7 +23,7 @@ TEXTS = [f"the film number {number} {'good ' * (number % 5)}" for number in rang
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch):
     monkeypatch.setattr(jobs, "WINDOW", WINDOW)
-    monkeypatch.setattr(jobs, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(progress, "SAVE_SECONDS", 0)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def source(tmp_path):
 
 
 def job(source, name="vectors.npy", **rest):
-    return Job(source=str(source), out=source.parent / "out" / name, vectors=True, **rest)
+    return Job((str(source),), out=source.parent / "out" / name, vectors=True, **rest)
 
 
 @pytest.mark.parametrize("shape", [(0, 384), (1, 1), (1_000_000, 384), (2**31, 12_345)])
@@ -95,7 +95,7 @@ def test_a_job_killed_before_the_header_was_whole_ends_in_the_same_bytes(
     run_job(model, whole)
     with monkeypatch.context() as patch:
         patch.setattr("distill.runtime.results.header", lambda *_: None)
-        patch.setattr(jobs.VectorFile, "content", _with_head(model))
+        patch.setattr(jobs.VectorFile, "lines", _lines)
         with pytest.raises(TypeError):
             run_job(model, parts)
     report = run_job(model, job(source, "parts.npy", resume=True))
@@ -103,13 +103,10 @@ def test_a_job_killed_before_the_header_was_whole_ends_in_the_same_bytes(
     assert parts.out.read_bytes() == whole.out.read_bytes()
 
 
-def _with_head(model):
-    def content(self, texts, *, batch_size):
-        head = b"" if self.columns is not None else header(0, 32)
-        self.columns = []
-        return head + model.encode(texts, batch_size=batch_size).tobytes()
-
-    return content
+def _lines(self, rows, vectors):
+    head = b"" if self.columns is not None else header(0, 32)
+    self.columns = []
+    return head + np.stack(vectors).tobytes()
 
 
 def test_rows_that_cannot_be_used_have_no_place_in_the_array(vector_bundle, tmp_path):

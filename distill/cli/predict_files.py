@@ -1,0 +1,233 @@
+"""What ``distill predict`` reads and where it writes: files, shards, the command line."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distill.files.rows import file_kind
+from distill.system.errors import DataError
+
+if TYPE_CHECKING:
+    from distill.runtime import BundleModel
+    from distill.runtime.job import Job
+    from distill.runtime.rows import Row
+    from distill.runtime.shards import Shards, ShardsReport
+    from distill.system.console import Bar
+
+#: Formats of shards.
+_FORMATS = ("jsonl", "csv", "tsv", "parquet")
+
+
+def cut(shards: int | None, shard: str | None) -> Shards | None:
+    """How the results are cut, where they are."""
+    from distill.runtime.shards import Shards
+
+    if shard is None:
+        return None if shards is None else Shards(shards)
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    if match is None:
+        raise DataError(f"--shard {shard}: two numbers are expected, such as 0/8")
+    only, count = int(match[1]), int(match[2])
+    if only >= count:
+        some = f"shards are 0/{count} to {count - 1}/{count}" if count else "there are no shards"
+        raise DataError(f"--shard {shard}: {some}")
+    if shards not in (None, count):
+        raise DataError(f"--shard {shard} is one of {count}, but --shards says {shards}")
+    return Shards(count, only)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results go: a file or a folder, or none where they are printed."""
+
+    out: Path | None
+    npy: Path | None
+    shards: Shards | None
+    format: str | None
+
+    @property
+    def path(self) -> Path | None:
+        """The file or folder."""
+        return self.out or self.npy
+
+    def suffix(self, first: str) -> str:
+        """What shards' names end in.
+
+        Args:
+            first: the first file of the input.
+        """
+        if self.npy is not None:
+            return ".npy"
+        kind = file_kind(first)
+        return f".{self.format}" if self.format else kind if kind[1:] in _FORMATS else ".jsonl"
+
+    def check(self, given: Mapping[str, bool], *, from_file: bool) -> None:
+        """Refuse options that do nothing without another one."""
+        if self.out is not None and self.npy is not None:
+            raise DataError("give --out or --npy, not both")
+        if self.path is None and any(given.values()):
+            raise DataError("--keep, --no-text, --resume and --on-bad-row skip need an --out FILE")
+        if self.npy is not None and (given["--keep"] or given["--no-text"]):
+            raise DataError("--npy holds vectors and nothing else; leave --keep and --no-text out")
+        if not from_file and (given["--keep"] or given["--resume"] or self.npy):
+            raise DataError("--keep, --resume and --npy need a --file")
+        if self.shards is None:
+            if self.format is not None:
+                raise DataError("--out-format is for --shards; of a file the name of --out says it")
+            if self.path is not None and self.path.is_dir():
+                raise DataError(f"{self.path}: a folder; name a file, or cut it with --shards N")
+            return
+        if self.path is None or not from_file:
+            raise DataError("--shards and --shard need a --file and an --out FOLDER")
+        if self.format not in (None, *_FORMATS) or (self.format and self.npy):
+            raise DataError(f"--out-format {self.format}: one of {', '.join(_FORMATS)}, with --out")
+        if self.path.suffix[1:] in (*_FORMATS, "npy", "gz") and not self.path.is_dir():
+            raise DataError(
+                f"{self.path}: shards are written into a folder; name one without an ending, and "
+                "choose --out-format"
+            )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where rows come from: files with their columns, or the command line."""
+
+    files: tuple[str, ...]
+    column: str | None
+    pair_column: str | None
+    delimiter: str | None
+
+    def job(self, out: Path, keep: str | None, **settings: Any) -> Job:
+        """The job that writes the files' predictions."""
+        from distill.runtime.job import Job
+
+        kept = tuple(name.strip() for name in (keep or "").split(",") if name.strip())
+        columns = (self.column, self.pair_column, kept, self.delimiter)
+        return Job(self.files, out, *columns, **settings)
+
+    def rows(
+        self,
+        texts: list[str] | None,
+        pairs: list[str] | None,
+        before_read: Callable[[], None] | None,
+    ) -> Iterator[Row]:
+        """The rows; errors of the command line are raised at once."""
+        from distill.runtime.rows import Row
+
+        if self.files:
+            if texts or pairs:
+                expanded = bool(texts) and Path(texts[0]).is_file()  # type: ignore[index]
+                more = "; put a pattern of files in quotes" if expanded else ""
+                raise DataError(f"give texts on the command line or a --file, not both{more}")
+            return self._read(before_read)
+        if not texts:
+            raise DataError(
+                "nothing to predict; give texts in quotes, or --file FILE (- for stdin)"
+            )
+        if self.column or self.pair_column or self.delimiter:
+            raise DataError(
+                "--column, --pair-column and --delimiter are for a --file; there is none"
+            )
+        if pairs and len(texts) == 1:
+            texts = texts * len(pairs)
+        if pairs and len(pairs) != len(texts):
+            raise DataError(
+                f"{len(texts)} texts but {len(pairs)} --pair; give one for each text, or one text "
+                "with as many as you like"
+            )
+        return itertools.starmap(
+            Row, zip(texts, pairs or itertools.repeat(None, len(texts)), strict=True)
+        )
+
+    def _read(self, before_read: Callable[[], None] | None) -> Iterator[Row]:
+        from distill.runtime.rows import read_rows
+
+        for file in self.files:
+            yield from read_rows(
+                file,
+                column=self.column,
+                pair_column=self.pair_column,
+                delimiter=self.delimiter,
+                on_note=print_note,
+                before_read=before_read,
+            )
+
+
+def run(model: BundleModel, job: Job, target: Target) -> None:
+    """Predict for files, with a bar, and print a summary."""
+    from distill.runtime.job import run_job
+    from distill.runtime.shards import run_shards
+    from distill.system.console import clock
+
+    with ExitStack() as stack:
+        moved = _moved(stack)
+        if target.shards is not None:
+            suffix = target.suffix(job.sources[0])
+            found = run_shards(model, job, target.shards, suffix=suffix, moved=moved)
+            report = found.report
+        else:
+            try:
+                report = run_job(model, job, moved=moved)
+            except (KeyboardInterrupt, OSError) as stop:
+                if job.state.is_file():
+                    stop.resume_command = _again()  # type: ignore[union-attr]
+                raise
+    speed = f"{clock(report.seconds)}, {report.per_second:,.0f} rows/s"
+    if report.before:
+        speed = f"{report.before:,} of them before; {speed}"
+    what = "vectors" if job.vectors else "predictions"
+    print(f"{report.rows} {what} written to {job.out} ({speed})", file=sys.stderr)
+    if target.shards is not None:
+        print_note(_shards_line(found, target.shards))
+    for note in report.notes:
+        print_note(note)
+    if report.bad:
+        bad = job.bad if target.shards is None else job.out / "_part-*.bad.jsonl"
+        print(f"{report.bad} bad rows set aside in {bad}", file=sys.stderr)
+
+
+def _moved(stack: ExitStack) -> Callable[[int, int | None], None]:
+    """What a job calls as it moves: it draws a bar."""
+    from distill.system.console import Bar
+
+    bar: Bar | None = None
+    start, first = time.monotonic(), 0
+
+    def moved(rows: int, about: int | None) -> None:
+        nonlocal bar, first
+        if bar is None:
+            first = rows
+            bar = stack.enter_context(Bar("predict", about or rows, rows))
+        rate = (rows - first) / max(time.monotonic() - start, 1e-9)
+        bar.total = max(bar.total, rows)
+        bar.advance(rows - bar.done, f"{rate:,.0f} rows/s")
+
+    return moved
+
+
+def _shards_line(report: ShardsReport, shards: Shards) -> str:
+    """How many shards were done here, and what is left of them."""
+    line = f"{report.written} of {shards.count} shards written here"
+    if report.held:
+        line += f"; other processes write {', '.join(map(str, report.held))}"
+    return line + (f"; {report.left} are not there yet" if report.left else "; all are there")
+
+
+def print_note(note: str) -> None:
+    """Print a line beside the results."""
+    print(note, file=sys.stderr)
+
+
+def _again() -> str:
+    """The command that goes on with this one."""
+    words = [word for word in sys.argv[1:] if word != "--resume"]
+    return shlex.join(["distill", *words, "--resume"])
