@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+#: Stands in comparable logits for an outcome that a row does not have, such as a token outside the
+#: text: its softmax is 0 in every float type, and other losses leave it out.
+ABSENT = -1e4
+
 
 @dataclass
 class Signals:

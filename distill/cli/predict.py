@@ -115,11 +115,13 @@ def predict(
     }  # fmt: skip
     target.check(given, from_file=bool(source.files))
     model = load(folder, format=format, threads=threads)
+    if model.decoder.takes_candidates:
+        source = source.of_candidates()
     answers = _Answers(model, batch_size, as_json=as_json)
     # A pipe is answered before it is waited on; of a file as many rows as make full batches.
     waits = source.files == ("-",) and target.path is None
     rows = source.rows(texts, pair, answers.print if waits else None)
-    _check_pairs(model, given=bool(pair or pair_column), from_file=bool(source.files))
+    _check_pairs(model, given=bool(pair or source.pair_column), from_file=bool(source.files))
     if target.path is not None and source.files:
         settings = {"texts": not no_text, "batch_size": batch_size, "threads": threads}
         done = {"skip_bad": given["--on-bad-row skip"], "resume": resume}
@@ -186,17 +188,19 @@ def _check_pairs(model: BundleModel, *, given: bool, from_file: bool) -> None:
 def _predictions(
     model: BundleModel, rows: list[Row], batch_size: int | None
 ) -> list[tuple[Row, dict[str, Any]]]:
-    pairs = [row.pair or "" for row in rows] if model.manifest.pair else None
+    pairs: list[Any] | None = [row.pair or "" for row in rows] if model.manifest.pair else None
     predictions = model.predict([row.text for row in rows], pairs, batch_size=batch_size)
     return list(zip(rows, predictions, strict=True))
 
 
 def _json_line(row: Row, prediction: dict[str, Any]) -> str:
-    pair = {} if row.pair is None else {"pair": row.pair}
+    pair = {"pair": row.pair} if isinstance(row.pair, str) else {}
     return json.dumps({"text": row.text, **pair, **prediction}, ensure_ascii=False)
 
 
 def _plain_line(model: BundleModel, row: Row, prediction: dict[str, Any]) -> str:
+    if isinstance(row.pair, list):
+        return f"{' '.join(row.text.split())}\n{model.line(prediction)}"
     text = row.text if row.pair is None else f"{row.text} | {row.pair}"
     # One line a row, whatever the text holds.
     return f"{model.line(prediction)}  {' '.join(text.split())}"

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +105,16 @@ class Source:
     column: str | None
     pair_column: str | None
     delimiter: str | None
+    candidates: bool = False
+
+    def of_candidates(self) -> Source:
+        """The same for queries, each with a list of candidates."""
+        from distill.runtime.rows import CANDIDATES, QUERY
+
+        if not self.files:
+            return replace(self, candidates=True)
+        column, other = self.column or QUERY, self.pair_column or CANDIDATES
+        return replace(self, column=column, pair_column=other, candidates=True)
 
     def job(self, out: Path, keep: str | None, **settings: Any) -> Job:
         """The job that writes the files' predictions."""
@@ -112,7 +122,7 @@ class Source:
 
         kept = tuple(name.strip() for name in (keep or "").split(",") if name.strip())
         columns = (self.column, self.pair_column, kept, self.delimiter)
-        return Job(self.files, out, *columns, **settings)
+        return Job(self.files, out, *columns, candidates=self.candidates, **settings)
 
     def rows(
         self,
@@ -137,6 +147,13 @@ class Source:
             raise DataError(
                 "--column, --pair-column and --delimiter are for a --file; there is none"
             )
+        if pairs and self.candidates:
+            if len(texts) > 1:
+                raise DataError(
+                    "this model puts a query's candidates into an order: give one text, and each "
+                    "candidate with --pair; many queries in a --file"
+                )
+            return iter([Row(texts[0], pairs)])
         if pairs and len(texts) == 1:
             texts = texts * len(pairs)
         if pairs and len(pairs) != len(texts):
@@ -159,6 +176,7 @@ class Source:
                 delimiter=self.delimiter,
                 on_note=print_note,
                 before_read=before_read,
+                candidates=self.candidates,
             )
 
 

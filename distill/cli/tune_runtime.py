@@ -54,14 +54,18 @@ def tune_runtime(
     if rows is None:
         found = list(stand_ins(manifest, encoder.vocabulary))
     else:
-        every = read_rows(rows, column=column, pair_column=pair_column, delimiter=delimiter)
+        listed = classifier.decoder.takes_candidates
+        every = read_rows(
+            rows, column=column, pair_column=pair_column, delimiter=delimiter, candidates=listed
+        )
         read = list(itertools.islice(every, _ROWS))
         if not read:
             raise DataError(f"{rows}: no rows to measure with")
-        if manifest.pair and pair_column is None:
+        if manifest.pair and pair_column is None and not listed:
             raise DataError("this model compares two texts; give the second with --pair-column")
-        pairs = [row.pair or "" for row in read] if manifest.pair else None
-        found = list(encoder.encode([row.text for row in read], pairs))
+        pairs: list[Any] | None = [row.pair or "" for row in read] if manifest.pair else None
+        texts = [row.text for row in read]
+        found = list(classifier.decoder.inputs(encoder, texts, pairs).rows)
     chosen = tune(manifest, encoder, found, cores=cores, formats=format, progress=_print_progress)
     write_runtime(manifest.folder, chosen)
     if as_json:

@@ -26,6 +26,7 @@ from distill.runtime.backends import ENGINES, is_installed
 from distill.runtime.manifest import MANIFEST, Manifest, read_manifest
 from distill.runtime.rows import read_rows
 from distill.system.errors import DataError, ModelError
+from distill.tasks import decoder_class
 from distill.text.encoding import TextEncoder
 from students.heads import positions_of
 from teachers.load import load_model
@@ -251,11 +252,14 @@ def _row_lengths(targets: Sequence[Path], rows: str | None) -> list[int]:
     if manifest is None:
         raise DataError(f"{rows}: a bundle is needed too, whose tokenizer counts their tokens")
     encoder = TextEncoder(manifest.folder, max_length=manifest.max_length, pad_id=manifest.pad_id)
-    read = list(read_rows(rows))
+    listed = decoder_class(manifest.task).takes_candidates
+    read = list(read_rows(rows, candidates=listed))
     if not read:
         raise DataError(f"{rows}: no rows")
-    pairs = [row.pair or "" for row in read] if any(row.pair for row in read) else None
-    return [len(found) for found in encoder.encode([row.text for row in read], pairs)]
+    each = [(row.text, candidate) for row in read for candidate in row.pair or ()]
+    texts = [text for text, _ in each] if listed else [row.text for row in read]
+    pairs = [candidate for _, candidate in each] if listed else None
+    return [len(found) for found in encoder.encode(texts, pairs)]
 
 
 def _manifest(path: Path) -> Manifest | None:

@@ -6,11 +6,12 @@ Legend: B batch, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import torch.nn.functional as F
 from torch import Tensor
 
+from distill.capture.signals import ABSENT
 from distill.objectives.base import LogitsComparison, Mode, full
 from distill.objectives.reference import reference_soft_ce
 from distill.recipe.schema import LogitsObjective, WeightSchedule
@@ -55,7 +56,9 @@ def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
 
 
 def mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """Mean squared error between raw logits, over B x C; the temperature plays no part.
+    """Mean squared error between raw logits; the temperature plays no part.
+
+    The mean is over B x C, without outcomes that a row does not have (:data:`ABSENT`).
 
     Args:
         student: logits, (B, C).
@@ -63,7 +66,30 @@ def mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         temperature: taken so that the three losses are called alike.
     """
     del temperature
-    return distributed.mean((full(student) - full(teacher)).square())
+    there = full(teacher) > ABSENT / 2  # half: bf16 rounds it
+    squares = (full(student) - full(teacher)).square() * there  # (B, C)
+    return distributed.weighted_mean(squares.sum(), there.sum().to(squares))
+
+
+def margin_mse(student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
+    r"""Mean squared error between the differences of two candidates' raw logits.
+
+    :math:`((s_i - s_j) - (t_i - t_j))^2`, the mean over all pairs with :math:`y_i > y_j` of the
+    batch's queries. What a model adds to all logits of a query plays no part.
+
+    Args:
+        student: s, (M, K): K candidates of M queries.
+        teacher: t, (M, K).
+        labels: relevances y, NaN of candidates that are not there, (M, K).
+
+    Reference:
+        Hofstaetter et al. 2020, Improving Efficient Neural Ranking Models with Cross-Architecture
+        Knowledge Distillation.
+    """
+    apart = full(student) - full(teacher)  # (M, K)
+    better = labels[:, :, None] > labels[:, None, :]  # (M, K, K)
+    squares = (apart[:, :, None] - apart[:, None, :]).square() * better
+    return distributed.weighted_mean(squares.sum(), better.sum().to(squares))
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
@@ -77,7 +103,7 @@ def logits_loss(
     student: Tensor,
     teacher: Tensor,
     *,
-    loss: Literal["soft_ce", "kl", "mse"] = "soft_ce",
+    loss: Literal["soft_ce", "kl", "mse", "margin_mse"] = "soft_ce",
     temperature: float = 1.0,
     hard_weight: float = 0.0,
     labels: Tensor | None = None,
@@ -88,7 +114,7 @@ def logits_loss(
     Args:
         student: z_s, (B, C).
         teacher: z_t, (B, C).
-        loss: ``soft_ce``, ``kl`` or ``mse``.
+        loss: ``soft_ce``, ``kl``, ``mse`` or ``margin_mse``.
         temperature: T.
         hard_weight: a, the share of the cross-entropy with the true label.
         labels: y, (B,); needed where ``hard_weight`` is not 0. Numbers instead of classes make the
@@ -99,14 +125,19 @@ def logits_loss(
         ModelError: the shapes differ, or labels are needed and not there.
     """
     same_classes(student, teacher, "logits")
-    soft = LOSSES[loss](student, teacher, temperature)
-    if not hard_weight:
-        return soft
-    if labels is None:
+    if labels is None and (hard_weight or loss == "margin_mse"):
+        wants, advice = ("hard_weight is set", "set hard_weight to 0")
+        if loss == "margin_mse":
+            wants, advice = ("margin_mse needs relevances", "take mse")
         raise ModelError(
-            "objective 'logits': hard_weight is set but the batch has no labels; "
-            "give labels or set hard_weight to 0"
+            f"objective 'logits': {wants} but the batch has no labels; give labels or {advice}"
         )
+    if loss == "margin_mse":
+        soft = margin_mse(student, teacher, cast(Tensor, labels))
+    else:
+        soft = LOSSES[loss](student, teacher, temperature)
+    if not hard_weight or labels is None:
+        return soft
     if hard_loss is not None:
         hard = hard_loss(full(student), labels)
     elif labels.is_floating_point():
@@ -130,7 +161,7 @@ class LogitsMatch(LogitsComparison):
 
     Args:
         weight: factor in the sum of objectives.
-        loss: ``soft_ce``, ``kl`` or ``mse``.
+        loss: ``soft_ce``, ``kl``, ``mse`` or ``margin_mse``.
         temperature: T.
         hard_weight: a, the share of the cross-entropy with the true label.
         mode: ``masked``, or ``reference`` (``soft_ce`` only, without T^2 and over classes too).
@@ -152,7 +183,7 @@ class LogitsMatch(LogitsComparison):
         self,
         *,
         weight: float | WeightSchedule = 1.0,
-        loss: Literal["soft_ce", "kl", "mse"] = "soft_ce",
+        loss: Literal["soft_ce", "kl", "mse", "margin_mse"] = "soft_ce",
         temperature: float = 1.0,
         hard_weight: float = 0.0,
         mode: Mode = "masked",

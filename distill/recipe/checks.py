@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from distill.recipe.model_shapes import TeacherShape, teacher_shape
 from distill.recipe.schema import (
     BUILTIN,
-    BUILTIN_COLUMNS,
     DistillStage,
     LogitsObjective,
     Recipe,
@@ -98,11 +97,12 @@ def _data_section(recipe: Recipe) -> Findings:
         for key in recipe.task.columns
         if key != "separator" and (column := getattr(data.columns, key)) is not None
     }
-    if data.source == "builtin" and "text" in named:
-        own = ", ".join(BUILTIN_COLUMNS)
+    # A kind that reads neither a text nor a query says itself that there is no such data set.
+    if data.source == "builtin" and {"text", "query"} & set(named):
+        own = BUILTIN.get(data.path or "", ())
         for key, column in named.items():
-            if column not in BUILTIN_COLUMNS:
-                there = f"'{data.path}' has no column '{column}'; its columns are {own}"
+            if own and column not in own:
+                there = f"'{data.path}' has no column '{column}'; its columns are {', '.join(own)}"
                 yield ("data", "columns", key), there
     for index, (key, column) in enumerate(named.items()):
         for other, same in list(named.items())[:index]:

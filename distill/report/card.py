@@ -55,6 +55,7 @@ def make_card(
         gives=decoder.gives(labels or recipe.task.labels or ()),
         formats=list(formats),
         pair=pair,
+        candidates=decoder.takes_candidates,
         pruned=pruned,
         numbers=_numbers(results),
     )

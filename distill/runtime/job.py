@@ -57,6 +57,7 @@ class Job:
         skip_bad: set rows that cannot be used aside, into ``OUT.bad.jsonl``.
         resume: go on with what was begun.
         rows: of a shard, its first row among those of all files, and the one behind its last.
+        candidates: whether the second text is a list of candidates.
     """
 
     sources: tuple[str, ...]
@@ -72,6 +73,7 @@ class Job:
     skip_bad: bool = False
     resume: bool = False
     rows: tuple[int, int] | None = None
+    candidates: bool = False
 
     @property
     def name(self) -> str:
@@ -82,7 +84,8 @@ class Job:
     @property
     def wanted(self) -> Wanted:
         """What is read of a row."""
-        return Wanted(self.column, self.pair_column, self.keep, self.delimiter)
+        columns = (self.column, self.pair_column, self.keep, self.delimiter)
+        return Wanted(*columns, candidates=self.candidates)
 
     @property
     def partial(self) -> Path:
@@ -205,9 +208,10 @@ def make_results(model: BundleModel, job: Job) -> AnyResults:
     write = partial(fields, texts=job.texts, as_json=not parquet)
 
     def blank() -> dict[str, Any]:
-        pair = None if job.pair_column is None else "a"
+        pair = None if job.pair_column is None else ["a"] if job.candidates else "a"
         types = column_types(job.sources, job.keep) if parquet else {}
-        prediction = model.predict(["a"], None if pair is None else [pair])[0]
+        pairs: list[Any] | None = None if pair is None else [pair]
+        prediction = model.predict(["a"], pairs)[0]
         return write(Row("a", pair, {name: types.get(name) for name in job.keep}), prediction)
 
     if parquet:
@@ -328,5 +332,7 @@ def _computed(model: BundleModel, job: Job, rows: Sequence[Row]) -> Sequence[Any
     texts = [row.text for row in rows]
     if job.vectors:
         return list(model.encode(texts, batch_size=job.batch_size))
-    pairs = [row.pair or "" for row in rows] if job.pair_column is not None else None
+    pairs: list[Any] | None = None
+    if job.pair_column is not None:
+        pairs = [row.pair or "" for row in rows]
     return model.predict(texts, pairs, batch_size=job.batch_size)

@@ -88,7 +88,7 @@ class BundleModel:
     def predict(
         self,
         texts: Sequence[str],
-        pairs: Sequence[str] | None = None,
+        pairs: Sequence[str] | Sequence[Sequence[str]] | None = None,
         *,
         batch_size: int | None = None,
         instances: int | None = None,
@@ -97,7 +97,8 @@ class BundleModel:
 
         Args:
             texts: N texts; of question answering the questions.
-            pairs: the N second texts, where the model takes pairs; the texts that answer.
+            pairs: the N second texts, where the model takes pairs; the texts that answer; of a
+                ranking a list of candidates for each query.
             batch_size: rows computed at once; ``None`` takes the tuned number, else 32.
             instances: batches computed at the same time, each on one thread; ``None`` takes the
                 tuned number where there are enough rows, else one batch at a time on all threads.
@@ -110,7 +111,7 @@ class BundleModel:
             DataError: the texts are not a list of strings, or pairs are missing, too many, or given
                 to a model of single texts.
         """
-        self._check(texts, pairs)
+        self._check(texts, pairs, lists=self.decoder.takes_candidates)
         if not len(texts):
             return []
         inputs = self.decoder.inputs(self.encoder, texts, pairs)
@@ -289,15 +290,18 @@ class BundleModel:
             self._workers[instances, threads] = Workers(session, instances)
         return self._workers[instances, threads]
 
-    def _check(self, texts: Sequence[str], pairs: Sequence[str] | None) -> None:
-        for name, given in (("texts", texts), ("pairs", pairs)):
-            if given is None:
-                continue
-            if isinstance(given, str):
-                raise DataError(f"{name} is one string; give a list of strings")
-            for index, text in enumerate(given):
-                if not isinstance(text, str):
-                    raise DataError(f"{name}[{index}] is a {type(text).__name__}, not a string")
+    def _check(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | Sequence[Sequence[str]] | None,
+        *,
+        lists: bool = False,
+    ) -> None:
+        _check_texts("texts", texts)
+        if pairs is not None and not lists:
+            _check_texts("pairs", pairs)
+        for index, candidates in enumerate(pairs or () if lists else ()):
+            _check_texts(f"pairs[{index}]", candidates, "give a list of the query's candidates")
         if self.manifest.pair and pairs is None:
             raise DataError("this model compares two texts; give the second ones as pairs")
         if pairs is not None:
@@ -307,6 +311,16 @@ class BundleModel:
                 raise DataError(
                     f"{len(texts)} texts but {len(pairs)} pairs; one for each is needed"
                 )
+
+
+def _check_texts(name: str, given: Any, advice: str = "give a list of strings") -> None:
+    if isinstance(given, str):
+        raise DataError(f"{name} is one string; {advice}")
+    if not hasattr(given, "__len__"):
+        raise DataError(f"{name} is a {type(given).__name__}; {advice}")
+    for index, text in enumerate(given):
+        if not isinstance(text, str):
+            raise DataError(f"{name}[{index}] is a {type(text).__name__}, not a string")
 
 
 def _check_processor(manifest: Manifest, format: str) -> None:

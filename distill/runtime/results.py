@@ -111,7 +111,7 @@ def fields(
     own: dict[str, Any] = {}
     if texts:
         own["text"] = row.text
-        if row.pair is not None:
+        if isinstance(row.pair, str):  # a prediction has the candidates, in their order
             own["pair"] = row.pair
     own |= prediction
     convert = plain if as_json else (lambda value: value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -16,6 +17,8 @@ from distill.system.errors import DataError, listed, nearest
 
 #: Names under which a text column is found where none is named.
 TEXT_COLUMNS = ("text", "sentence")
+#: The same of queries with lists of candidates.
+QUERY, CANDIDATES = "query", "candidates"
 _TABLES = (JSONL, CSV, TSV, PARQUET)
 #: What training reads and a bundle does not: tags of words.
 _TRAINING_ONLY = (".conll", ".bio", ".iob")
@@ -27,12 +30,12 @@ class Row:
 
     Args:
         text: the text.
-        pair: the second text.
+        pair: the second text, or the candidates of a query.
         kept: further columns, by name.
     """
 
     text: str
-    pair: str | None = None
+    pair: str | list[str] | None = None
     kept: dict[str, Any] = field(default_factory=dict)
 
 
@@ -45,6 +48,7 @@ class Wanted:
     keep: Sequence[str] = ()
     delimiter: str | None = None
     before_read: Callable[[], None] | None = None
+    candidates: bool = False
 
     @property
     def named(self) -> list[str]:
@@ -67,6 +71,7 @@ def read_rows(
     delimiter: str | None = None,
     on_note: Callable[[str], None] = lambda _: None,
     before_read: Callable[[], None] | None = None,
+    candidates: bool = False,
 ) -> Iterator[Row]:
     """Yield the rows of a file, lazily; the first one that cannot be used is an error.
 
@@ -77,12 +82,16 @@ def read_rows(
         delimiter: what parts the fields of a table; left out, its name and header tell.
         on_note: called with what a reader of the results should know about the file.
         before_read: called before more is read: standard input may have to be waited on.
+        candidates: whether the second text is a list of candidates, in a table a JSON list; the
+            columns are then ``query`` and ``candidates`` where they are left out.
 
     Raises:
         DataError: the file cannot be read, or has no such column; the message says in which line.
         BadRowError: a row cannot be used.
     """
-    wanted = Wanted(column, pair_column, (), delimiter, before_read)
+    if candidates:
+        column, pair_column = column or QUERY, pair_column or CANDIDATES
+    wanted = Wanted(column, pair_column, (), delimiter, before_read, candidates)
     for row in every_row(source, wanted, on_note=on_note):
         if isinstance(row, BadRow):
             raise BadRowError(f"{row.place}: {row.reason}")
@@ -202,10 +211,28 @@ def _row(row: FileRow, place: str, wanted: Wanted) -> Row | BadRow:
         kept = {name: values[name] for name in wanted.keep}
     except KeyError:
         return BadRow(place, _absent(values, wanted) or "", values)
-    for name, text in zip((column, other), texts, strict=False):
-        if issue := _text_issue(text):
+    issues = [_text_issue] * len(texts)
+    if wanted.candidates and len(texts) > 1:
+        texts[1], issues[1] = _list(texts[1]), _list_issue
+    for name, text, of in zip((column, other), texts, issues, strict=False):
+        if issue := of(text):
             return BadRow(place, f"'{name}' {issue}", values)
     return Row(texts[0], texts[1] if other is not None else None, kept)
+
+
+def _list(value: Any) -> Any:
+    """The list that a cell of text holds; the value where it holds none."""
+    if isinstance(value, str) and value.lstrip()[:1] == "[":
+        with contextlib.suppress(ValueError):
+            return json.loads(value)
+    return value
+
+
+def _list_issue(value: Any) -> str | None:
+    if not isinstance(value, list) or not value:
+        return f"is {json.dumps(value, default=str)[:60]}, not a list of candidates"
+    found = (f"[{place}] {issue}" for place, one in enumerate(value) if (issue := _text_issue(one)))
+    return next(found, None)
 
 
 def _text_issue(value: Any) -> str | None:

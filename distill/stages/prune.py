@@ -76,7 +76,8 @@ class StageBench:
     def texts(self, split: Literal["train", "validation"]) -> list[str]:
         """Every text of a split."""
         rows = getattr(self.context.workspace.data, split)
-        return [*rows.texts, *(rows.pairs or ())]
+        chunks = rows.chunks(len(rows))
+        return [text for texts, pairs in chunks for text in (*texts, *(pairs or ()))]
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Training batches without end."""

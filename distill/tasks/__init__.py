@@ -31,6 +31,7 @@ KINDS: dict[str, str] = {
     "ner": "distill.tasks.ner",
     "qa": "distill.tasks.qa",
     "regression": "distill.tasks.regression",
+    "ranking": "distill.tasks.ranking",
     "vectors": "distill.tasks.vectors",
     "text": "distill.tasks.text",
 }

@@ -31,6 +31,8 @@ class TaskSection(Section):
     learns_text: ClassVar[bool] = False
     #: Whether its models give sentence vectors.
     gives_vectors: ClassVar[bool] = False
+    #: Whether an example is a query with candidates.
+    has_candidates: ClassVar[bool] = False
 
     if TYPE_CHECKING:
         labels: list[str] | None
@@ -49,6 +51,11 @@ class TaskSection(Section):
                 yield ("stages", index, "kind"), "'pretrain' is for task.kind: text"
             for number, objective in enumerate(getattr(stage, "objectives", ())):
                 issue = self.objective_issue(objective)
+                if getattr(objective, "loss", None) == "margin_mse" and not self.has_candidates:
+                    issue = (
+                        "loss",
+                        "margin_mse compares a query's candidates; it is for task.kind: ranking",
+                    )
                 if issue is not None:
                     yield ("stages", index, "objectives", number, issue[0]), issue[1]
         for key in ("train", "validation"):

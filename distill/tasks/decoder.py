@@ -28,13 +28,13 @@ class Inputs:
 
     Args:
         texts: N texts.
-        pairs: the N second texts, where the model takes pairs.
+        pairs: the N second texts, where the model takes pairs, or lists of candidates.
         rows: R rows of tokens, in the order of the texts.
         parts: which part of which text each row is, as the decoder needs it.
     """
 
     texts: Sequence[str]
-    pairs: Sequence[str] | None
+    pairs: Sequence[Any] | None
     rows: Sequence[Encoded]
     parts: Any = None
 
@@ -121,6 +121,8 @@ class Decoder(ABC):
     gives_vectors: ClassVar[bool] = False
     #: Whether an input is always two texts.
     always_pairs: ClassVar[bool] = False
+    #: Whether predictions are made of a text with a list of candidates in the second one's place.
+    takes_candidates: ClassVar[bool] = False
     #: Whether :meth:`explain` works on it; whether its outputs are probabilities, and whether they
     #: have names that two models of one task share.
     explains: ClassVar[bool] = True
@@ -146,7 +148,7 @@ class Decoder(ABC):
         return cls.words.gives.format(labels=named if labels else "the labels in `config.json`")
 
     def inputs(
-        self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None
+        self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[Any] | None
     ) -> Inputs:
         """Tokenise texts, each to one row unless the kind reads long texts in windows.
 

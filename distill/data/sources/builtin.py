@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from distill.data.array_store import ArrayWriter, open_store
-from distill.data.sources import docstrings, movie_reviews
+from distill.data.sources import docsearch, docstrings, movie_reviews
 from distill.data.sources.table import Table
-from distill.recipe.schema import BUILTIN, BUILTIN_COLUMNS, DataConfig
+from distill.recipe.schema import BUILTIN, DataConfig
 from distill.system import digest
 from distill.system.errors import DataError, listed, nearest
 
@@ -21,8 +22,9 @@ logger = logging.getLogger("distill")
 
 _ROLES = ("train", "validation", "test")
 
-#: Split, text, label (docstrings: or a list of labels).
-Row = tuple[str, str, Any]
+#: Split and columns: text and label (docstrings: or a list of labels); of docsearch query,
+#: candidates and label.
+Row = tuple[Any, ...]
 
 
 def read_builtin(data: DataConfig, *, several: bool = False) -> dict[str, Table]:
@@ -45,35 +47,41 @@ def read_builtin(data: DataConfig, *, several: bool = False) -> dict[str, Table]
                 f"data.{role}: built-in data have their own splits; leave it out, or set "
                 "data.source to files or hub"
             )
-    made = name == "docstrings"
-    rows: Sequence[Row] = docstring_rows(several=several) if made else movie_reviews.gather()
-    labels = {
-        label for *_, found in rows for label in ([found] if isinstance(found, str) else found)
-    }
+    rows = _rows(name, several=several)
+    labels: set[str] = set()
+    for *_, found in rows if name != "docsearch" else ():
+        labels.update([found] if isinstance(found, str) else found)
     tables = {}
     for role in _ROLES:
         own: list[tuple[Any, ...]] = [row[1:] for row in rows if row[0] == role]
-        notes = _missing() if made and role == "train" else ()
-        if several and made:
+        notes = _missing(name) if name != "rotten_tomatoes" and role == "train" else ()
+        if several and name == "docstrings":
             notes += _told_several(role, own)
         tables[role] = Table(
             f"{name}:{role}",
-            dict(zip(BUILTIN_COLUMNS, map(list, zip(*own, strict=True)), strict=True)),
-            BUILTIN_COLUMNS,
-            label_names=tuple(sorted(labels)),
+            dict(zip(BUILTIN[name], map(list, zip(*own, strict=True)), strict=True)),
+            BUILTIN[name],
+            label_names=tuple(sorted(labels)) or None,
             notes=notes,
         )
     return tables
 
 
-def _missing() -> tuple[str, ...]:
+def _rows(name: str, *, several: bool) -> Sequence[Row]:
+    if name == "docsearch":
+        made_of = {"docsearch": docsearch.VERSION, "libraries": docstrings.versions()}
+        return _kept(name, made_of, docsearch.gather)
+    return docstring_rows(several=several) if name == "docstrings" else movie_reviews.gather()
+
+
+def _missing(name: str) -> tuple[str, ...]:
     """A note where libraries are not installed: scores then compare with nobody else's."""
     present = docstrings.versions()
     missing = [lib.label for lib in docstrings.LIBRARIES if lib.label not in present]
     if not missing:
         return ()
     return (
-        f"docstrings: without {listed(missing)} (not installed): other rows than those of "
+        f"{name}: without {listed(missing)} (not installed): other rows than those of "
         f"published scores, which had {len(docstrings.LIBRARIES)} libraries",
     )
 
@@ -98,24 +106,34 @@ def docstring_rows(*, several: bool = False) -> list[Row]:
     if several:
         made_of["several"] = True
 
+    gather = partial(docstrings.gather, several=True) if several else docstrings.gather
+    return _kept("docstrings", made_of, gather)
+
+
+def _kept(name: str, made_of: dict[str, Any], gather: Callable[[], Sequence[Row]]) -> list[Row]:
+    """The rows of a data set, gathered once for what it is made of."""
+
     def fill(writer: ArrayWriter) -> dict[str, Any]:
-        rows = docstrings.gather(several=True) if several else docstrings.gather()
+        rows = gather()
         lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         writer.append(rows=np.frombuffer(lines.encode(), dtype=np.uint8))
         splits = Counter(row[0] for row in rows)
         logger.info(
-            "docstrings: %s rows of %d libraries (%s)",
+            "%s: %s rows of %d libraries (%s)",
+            name,
             f"{len(rows):,}",
-            len(libraries),
+            len(made_of["libraries"]),
             ", ".join(f"{role} {splits[role]:,}" for role in _ROLES),
         )
-        counts = Counter(f"{_named(row[-1])} {row[0]}" for row in rows)
+        counts = Counter(_named(row) for row in rows)
         return {"made_of": made_of, "rows": dict(sorted(counts.items()))}
 
     key = digest.of_json(made_of)
-    store = open_store("builtin", key, {"rows": "uint8"}, name="docstrings", fill=fill)
+    store = open_store("builtin", key, {"rows": "uint8"}, name=name, fill=fill)
     return [tuple(json.loads(line)) for line in store["rows"].tobytes().splitlines()]
 
 
-def _named(label: str | list[str]) -> str:
-    return label if isinstance(label, str) else "+".join(label)
+def _named(row: Row) -> str:
+    """A row's labels, where they are names, and its split."""
+    label = [row[-1]] if isinstance(row[-1], str) else row[-1]
+    return " ".join(["+".join(filter(lambda one: isinstance(one, str), label)), row[0]]).strip()

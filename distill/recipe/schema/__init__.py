@@ -13,7 +13,6 @@ from distill.pruning.methods import (
 from distill.quantization.methods import QuantizeStage
 from distill.recipe.schema.data import (
     BUILTIN,
-    BUILTIN_COLUMNS,
     Columns,
     DataConfig,
 )
@@ -86,7 +85,6 @@ from distill.section import (
 
 __all__ = [
     "BUILTIN",
-    "BUILTIN_COLUMNS",
     "AttentionObjective",
     "AugmentStage",
     "BaselineConfig",

@@ -12,8 +12,11 @@ from distill.section import Name, PositiveInt, Section
 Paths = StrictStr | Annotated[list[StrictStr], Field(min_length=1)]
 
 #: Data sets that need no network, read from installed packages, and their columns.
-BUILTIN = ("docstrings", "rotten_tomatoes")
-BUILTIN_COLUMNS = ("text", "label")
+BUILTIN = {
+    "docsearch": ("query", "candidates", "label"),
+    "docstrings": ("text", "label"),
+    "rotten_tomatoes": ("text", "label"),
+}
 
 
 class Columns(Section):
@@ -29,12 +32,22 @@ class Columns(Section):
     """Question answering: the column with the text that may answer it."""
     answers: StrictStr = "answers"
     """Question answering: the column with the answers and the characters they start at."""
+    query: StrictStr = "query"
+    """Ranking: the column with the query."""
+    query_id: StrictStr | None = None
+    """Ranking: the column with what a query is called; rows with one id are one query. Left out,
+    rows with one query text are."""
+    candidates: StrictStr = "candidates"
+    """Ranking: the column with a candidate, or the list of a query's candidates."""
+    relevant: StrictStr | None = None
+    """Ranking: the column with the place in that list (or a list of places), from 0, of what is
+    relevant, where there is no ``label`` with a relevance for each."""
     id: StrictStr | None = None
     """The column with what a row is called; where it is named, no id may stand twice in a split.
     Question answering: left out, ``id``, where there is such a column."""
     label: StrictStr = "label"
     """The column with the label: a name, or its integer; of a regression a number; of several
-    labels a list."""
+    labels a list; of a ranking the candidate's relevance, 0 or more, or the list of them."""
     tokens: StrictStr = "tokens"
     """Named entities: the column with the list of words; of a CoNLL file the first one."""
     tags: StrictStr = "tags"

@@ -103,9 +103,10 @@ class LogitsObjective(ObjectiveConfig):
 
     signals: ClassVar[frozenset[str]] = frozenset({"logits"})
     kind: Literal["logits"]
-    loss: Literal["soft_ce", "kl", "mse"] | None = None
-    """``soft_ce`` and ``kl`` have the same gradient; ``mse`` matches raw logits. Left out:
-    ``soft_ce``, and ``mse`` for regression."""
+    loss: Literal["soft_ce", "kl", "mse", "margin_mse"] | None = None
+    """``soft_ce`` and ``kl`` have the same gradient; ``mse`` matches raw logits, ``margin_mse`` the
+    differences of two candidates' (ranking only). Left out: ``soft_ce``, and ``mse`` for regression
+    and ranking."""
     temperature: Annotated[float, Field(gt=0)] = 1.0
     """Both sides' logits are divided by it; the loss is multiplied by its square."""
     hard_weight: Annotated[float, Field(ge=0, le=1)] = 0.0

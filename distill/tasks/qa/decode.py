@@ -64,7 +64,7 @@ class QaDecoder(Decoder):
         )
 
     def inputs(
-        self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None
+        self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[Any] | None
     ) -> Inputs:
         """The windows of every text with its question; see :meth:`Decoder.inputs`.
 

@@ -17,6 +17,7 @@ from torchmetrics import Metric, MetricCollection
 from torchmetrics.utilities import dim_zero_cat
 from transformers import PreTrainedTokenizerFast
 
+from distill.capture.signals import ABSENT
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.system import distributed
@@ -28,10 +29,6 @@ from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.floor import AnswerFloor
 from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit
 from distill.text.spans import Decoding, window_spans
-
-#: Logit of the tokens that cannot start or end an answer: none has a smaller one, and its softmax
-#: is 0 in every float type.
-_NEVER = -1e4
 
 
 class AnswerScore(Metric):
@@ -234,7 +231,7 @@ def _distributions(logits: Tensor, labels: Tensor) -> Tensor:
     """Start and end logits (B, L, 2) as rows (2B, L), those of other tokens out of the way."""
     flat = logits.permute(2, 0, 1).flatten(0, 1)  # (2B, L)
     outside = (labels == OUTSIDE).repeat(2, 1)
-    return flat.masked_fill(outside, _NEVER)
+    return flat.masked_fill(outside, ABSENT)
 
 
 def _places(labels: Tensor) -> Tensor:

@@ -19,11 +19,13 @@ Issues = Callable[..., list[str]]
     [
         (
             "data.path=docs",
-            "data.path: found 'docs'; the built-in data sets are: docstrings, rotten_tomatoes",
+            "data.path: found 'docs'; the built-in data sets are: docsearch, docstrings, "
+            "rotten_tomatoes",
         ),
         (
             "data.path=null",
-            "data.path: missing; the built-in data sets are: docstrings, rotten_tomatoes",
+            "data.path: missing; the built-in data sets are: docsearch, docstrings, "
+            "rotten_tomatoes",
         ),
         ("data={source: hub}", "data.path: missing; 'hub' needs a data set's name"),
         ("data={source: files}", "data.train: missing; 'files' needs the path"),

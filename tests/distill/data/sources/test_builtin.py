@@ -7,12 +7,13 @@ from collections import Counter
 import pandas
 import pytest
 
-from distill.data.sources import builtin, docstrings
+from distill.data.sources import builtin, docsearch, docstrings
 from distill.recipe.schema import DataConfig
 from distill.system.errors import DataError
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.load import load_task_data
 from distill.tasks.multi_label.config import MultiLabelTask
+from distill.tasks.ranking.config import RankingTask
 
 TASK = ClassificationTask(kind="classification")
 DATA = DataConfig(source="builtin", path="docstrings")
@@ -99,8 +100,8 @@ def test_unknown_name():
     with pytest.raises(DataError) as error:
         load_task_data(data, TASK, seed=0)
     assert str(error.value) == (
-        "data.path: no built-in data set 'docstring'; known are 'docstrings', 'rotten_tomatoes'; "
-        "did you mean 'docstrings'?"
+        "data.path: no built-in data set 'docstring'; known are 'docsearch', 'docstrings', "
+        "'rotten_tomatoes'; did you mean 'docstrings'?"
     )
 
 
@@ -142,6 +143,42 @@ def test_the_same_libraries_give_the_same_rows_again(installed):
         return hashlib.sha256(repr(rows).encode()).hexdigest()
 
     assert stamp(docstrings.gather()) == stamp(installed)
+
+
+def test_a_search_in_documentation_has_lists_of_candidates(monkeypatch):
+    rows = [
+        (role, f"name of {role}", ["what it does", "another"], [1, 0])
+        for role in ("train", "train", "validation", "test")
+    ]
+    monkeypatch.setattr(docsearch, "gather", lambda: rows)
+    data = DataConfig(source="builtin", path="docsearch")
+    for _ in range(2):  # made, then from the cache
+        found = load_task_data(data, RankingTask(kind="ranking"), seed=0)
+        assert list(found.train.texts) == ["name of train"]
+        assert list(found.train.candidates) == [("what it does", "another")]
+        assert list(found.train.labels) == [(1.0, 0.0)]
+    assert found.test is not None
+
+
+def test_neighbours_are_of_one_file_and_no_description_has_all_words(tmp_path, monkeypatch):
+    several = "".join(
+        f'def make_{word}():\n    """Give you a number that is called {word} here."""\n'
+        for word in ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    )
+    plain = 'def get_plain():\n    """Get the plain thing that is wanted."""\n'
+    (tmp_path / "near.py").write_text(several + plain, "utf-8")
+    monkeypatch.setattr(docsearch, "files", lambda module: [("near.py", tmp_path / "near.py")])
+    monkeypatch.setattr(docsearch, "LIBRARIES", docstrings.LIBRARIES[:1])
+    monkeypatch.setattr(docsearch, "versions", lambda: {docstrings.LIBRARIES[0].label: "1"})
+    rows = docsearch.gather()
+    assert len(rows) == 10
+    assert len({role for role, *_ in rows}) == 1
+    for _, query, candidates, relevant in rows:
+        assert len(set(candidates)) == docsearch.CANDIDATES
+        assert sum(relevant) == 1
+        assert query.split()[1] in candidates[relevant.index(1)]
+    assert len({relevant.index(1) for *_, relevant in rows}) > 2
+    assert docsearch.gather() == rows
 
 
 @pytest.mark.skipif(

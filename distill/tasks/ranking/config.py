@@ -1,0 +1,52 @@
+"""The ``task`` section of queries with candidates that are put into an order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, StrictInt
+
+from distill.tasks.config import Issues, UnnamedOutputs, no_augmentation
+
+if TYPE_CHECKING:
+    from distill.recipe.schema import Objective, Recipe
+
+#: Objectives that compare classes.
+_OF_CLASSES = ("decoupled", "standardized")
+
+
+class RankingTask(UnnamedOutputs):
+    """The order of a query's candidates, by one logit for each pair of query and candidate."""
+
+    columns: ClassVar[tuple[str, ...]] = ("query", "query_id", "candidates", "label", "relevant")
+    has_candidates: ClassVar[bool] = True
+
+    kind: Literal["ranking"]
+    metric: Literal["ndcg@10", "mrr@10"] = "ndcg@10"
+    """What is reported and what chooses the best checkpoint, a mean over the queries."""
+    loss: Literal["softmax", "bce"] = "softmax"
+    """How relevance is learned: ``softmax`` is the cross-entropy over a query's candidates with
+    the shares of their relevance; ``bce`` the binary cross-entropy of each candidate by itself,
+    relevant (above 0) or not."""
+    train_candidates: Annotated[StrictInt, Field(ge=2)] = 32
+    """Most candidates of a training query, which are in one batch: the most relevant, then the
+    first others."""
+
+    def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
+        """See :meth:`TaskSection.issues`."""
+        data = recipe.data
+        if data.source == "builtin" and data.columns.relevant is not None:
+            yield ("data", "columns", "relevant"), "the built-in data have a label; leave it out"
+        yield from no_augmentation(
+            recipe, "makes rows for labels, and a query's candidates are one row; leave it out"
+        )
+        yield from super().issues(recipe, hidden)
+
+    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
+        """See :meth:`TaskSection.objective_issue`."""
+        if objective.kind in _OF_CLASSES:
+            return "kind", f"{objective.kind} compares classes, and a ranking has none; take logits"
+        return super().objective_issue(objective)
+
+
+CONFIG = RankingTask
