@@ -17,6 +17,7 @@ from distill.recipe.study import is_study, load_study
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.ner.config import NerTask
 from distill.tasks.qa.config import QuestionTask
+from distill.tasks.ranking.config import RankingTask
 from distill.tasks.regression.config import RegressionTask
 from distill.tasks.text.config import TextTask
 from distill.tasks.vectors.config import VectorsTask
@@ -44,6 +45,8 @@ def write_rows(folder: Path, recipe: Recipe, texts: list[str]) -> list[str]:
         return [f"data.train={folder / 'text.txt'}", "data.max_length=16"]
     if isinstance(recipe.task, QuestionTask):
         return write_questions(folder, texts)
+    if isinstance(recipe.task, RankingTask):
+        return write_queries(folder, texts)
     columns, names = recipe.data.columns, recipe.task.labels or ["no", "yes"]
     rows: list[dict[str, Any]] = []
     for index, text in enumerate(texts):
@@ -73,6 +76,20 @@ def write_questions(folder: Path, texts: list[str]) -> list[str]:
     for name, part in (("train", texts[:16]), ("validation", texts[16:28])):
         rows = [
             {"question": "what is it?", "context": text, "answers": [found(text)]} for text in part
+        ]
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
+        settings.append(f"data.{name}={path}")
+    return settings
+
+
+def write_queries(folder: Path, texts: list[str]) -> list[str]:
+    """Files of queries with three candidates, of which one is relevant."""
+    settings = ["data.source=files", "data.path=null"]
+    for name, part in (("train", texts[:16]), ("validation", texts[16:28])):
+        rows = [
+            {"query": text[:12] + str(row), "candidates": texts[row : row + 3], "label": [0, 1, 0]}
+            for row, text in enumerate(part)
         ]
         path = folder / f"{name}.jsonl"
         path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
