@@ -11,8 +11,9 @@ from pathlib import Path
 
 from distill.runtime.manifest import read_manifest
 from distill.runtime.model import BundleModel
+from distill.runtime.udf import BatchPredictor
 
-__all__ = ["BundleModel", "load"]
+__all__ = ["BatchPredictor", "BundleModel", "load"]
 
 
 def load(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from distill.files.bad_rows import BadRow
 from distill.files.lines import STDIN
 from distill.runtime.inputs import Input, read_inputs
-from distill.runtime.manifest import MANIFEST
+from distill.runtime.manifest import MANIFEST, Manifest
 from distill.runtime.parquet import PARQUET, ParquetResults, column_types
 from distill.runtime.progress import MostlyBadError, Progress, begun, held, remove, take_place
 from distill.runtime.results import Results, VectorFile, fields
@@ -248,7 +248,11 @@ def job_facts(model: BundleModel, job: Job, inputs: Sequence[Input] | None) -> d
         del settings[name]
     settings["results"] = job.out.suffix.lower()
     settings = json.loads(json.dumps(settings))
-    facts = {"schema": 1, "bundle": bundle_digest(model), "settings": settings}
+    facts = {
+        "schema": 1,
+        "bundle": bundle_digest(model.manifest, model.format),
+        "settings": settings,
+    }
     if inputs is None:
         if job.resume:
             raise DataError("standard input cannot be read again; --resume needs a --file")
@@ -256,10 +260,9 @@ def job_facts(model: BundleModel, job: Job, inputs: Sequence[Input] | None) -> d
     return facts | {"input": [{"bytes": one.bytes, "sha256": one.sha256} for one in inputs]}
 
 
-def bundle_digest(model: BundleModel) -> str:
+def bundle_digest(manifest: Manifest, format: str) -> str:
     """SHA-256 (hex) of what a bundle's predictions depend on; measured numbers do not count."""
-    manifest = model.manifest
-    entry = manifest.formats[model.format]
+    entry = manifest.formats[format]
     files = [manifest.folder / str(one["file"]) for one in (entry, entry.get("weights")) if one]
     files += [manifest.folder / name for name in ("tokenizer.json", "tokenizer_config.json")]
     content = json.loads((manifest.folder / MANIFEST).read_text(encoding="utf-8"))

@@ -221,7 +221,8 @@ def _type(pa: Any, value: Any) -> Any:
     return pa.string()
 
 
-def _are_numbers(values: Collection[Any]) -> bool:
+def are_numbers(values: Collection[Any]) -> bool:
+    """Whether values are floats, and there are some."""
     return bool(values) and all(isinstance(one, float) for one in values)
 
 

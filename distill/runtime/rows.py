@@ -55,6 +55,12 @@ class Wanted:
         """The columns that are asked for by name."""
         return [name for name in (self.column, self.pair_column, *self.keep) if name is not None]
 
+    def text_column(self, columns: Collection[str]) -> str:
+        """The column with the text."""
+        if self.column is not None:
+            return self.column
+        return next((known for known in TEXT_COLUMNS if known in columns), TEXT_COLUMNS[0])
+
     def columns(self, there: Collection[str]) -> list[str]:
         """The columns that are read of a table; where ``there`` is empty, all it may have."""
         text: tuple[str, ...] = TEXT_COLUMNS if self.column is None else ()
@@ -186,7 +192,7 @@ def _kind(source: str, wanted: Wanted) -> str:
 
 def _absent(columns: Mapping[str, Any], wanted: Wanted) -> str | None:
     """Which wanted column is not there, and how to choose another."""
-    named = [(_text_column(columns, wanted), "--column"), (wanted.pair_column, "--pair-column")]
+    named = [(wanted.text_column(columns), "--column"), (wanted.pair_column, "--pair-column")]
     for column, option in [*named, *((name, "--keep") for name in wanted.keep)]:
         if column is not None and column not in columns:
             return (
@@ -196,31 +202,25 @@ def _absent(columns: Mapping[str, Any], wanted: Wanted) -> str | None:
     return None
 
 
-def _text_column(columns: Mapping[str, Any], wanted: Wanted) -> str:
-    if wanted.column is not None:
-        return wanted.column
-    return next((known for known in TEXT_COLUMNS if known in columns), TEXT_COLUMNS[0])
-
-
 def _row(row: FileRow, place: str, wanted: Wanted) -> Row | BadRow:
     if row.issue is not None:
         return BadRow(place, row.issue, row.text.rstrip("\r\n"))
-    values, column, other = row.values, _text_column(row.values, wanted), wanted.pair_column
+    values, column, other = row.values, wanted.text_column(row.values), wanted.pair_column
     try:
         texts = [values[name] for name in (column, other) if name is not None]
         kept = {name: values[name] for name in wanted.keep}
     except KeyError:
         return BadRow(place, _absent(values, wanted) or "", values)
-    issues = [_text_issue] * len(texts)
+    issues = [text_issue] * len(texts)
     if wanted.candidates and len(texts) > 1:
-        texts[1], issues[1] = _list(texts[1]), _list_issue
+        texts[1], issues[1] = candidates_of(texts[1]), candidates_issue
     for name, text, of in zip((column, other), texts, issues, strict=False):
         if issue := of(text):
             return BadRow(place, f"'{name}' {issue}", values)
     return Row(texts[0], texts[1] if other is not None else None, kept)
 
 
-def _list(value: Any) -> Any:
+def candidates_of(value: Any) -> Any:
     """The list that a cell of text holds; the value where it holds none."""
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         with contextlib.suppress(ValueError):
@@ -228,14 +228,16 @@ def _list(value: Any) -> Any:
     return value
 
 
-def _list_issue(value: Any) -> str | None:
+def candidates_issue(value: Any) -> str | None:
+    """Why a value cannot be the candidates of a query."""
     if not isinstance(value, list) or not value:
         return f"is {json.dumps(value, default=str)[:60]}, not a list of candidates"
-    found = (f"[{place}] {issue}" for place, one in enumerate(value) if (issue := _text_issue(one)))
+    found = (f"[{place}] {issue}" for place, one in enumerate(value) if (issue := text_issue(one)))
     return next(found, None)
 
 
-def _text_issue(value: Any) -> str | None:
+def text_issue(value: Any) -> str | None:
+    """Why a value cannot be a row's text."""
     if not isinstance(value, str):
         return f"is {json.dumps(value, default=str)}, not a text"
     if not is_unicode(value):
