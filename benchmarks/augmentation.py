@@ -20,9 +20,10 @@ from transformers import BertConfig, BertForMaskedLM
 
 from distill.data.augmentation.masked import MaskedProposals
 from distill.data.augmentation.words import Reader, Sentence
-from distill.evaluation.machine import machine, physical_cores
+from distill.evaluation.machine import machine
 from distill.recipe.schema import DataConfig, TrainerConfig
 from distill.recipe.sizes import resolve_size
+from distill.system.processor import physical_cores
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.load import load_task_data
 from distill.training.devices import resolve_precision

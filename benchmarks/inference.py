@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from distill.evaluation.cost import bytes_of, macs, parameters
-from distill.evaluation.machine import machine, physical_cores
+from distill.evaluation.machine import machine
 from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
 from distill.evaluation.speed import measure
 from distill.report import numbers
 from distill.report.numbers import align
+from distill.system.processor import physical_cores
 
 VOCABULARY = 30522
 

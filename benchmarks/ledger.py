@@ -19,7 +19,6 @@ from typing import Any
 from plain import PlainSession, plain_files
 
 from distill.evaluation.cost import bytes_of
-from distill.evaluation.machine import physical_cores
 from distill.evaluation.predictors import FilePredictor, Predictor
 from distill.evaluation.results import Results, read_results
 from distill.evaluation.score import score
@@ -33,6 +32,7 @@ from distill.report.ledger import markdown_ledger
 from distill.run_folder import RunFolder
 from distill.runtime.manifest import read_manifest
 from distill.stages.context import StageContext, Workspace
+from distill.system.processor import physical_cores
 from teachers.load import load_model
 
 #: Aims: times faster than BERT-base, bytes of the folder, share of the teacher's score, and times

@@ -24,7 +24,7 @@ import numpy as np
 from plain import PlainSession, plain_files
 
 from distill.evaluation.cost import bytes_of
-from distill.evaluation.machine import machine, physical_cores
+from distill.evaluation.machine import machine
 from distill.evaluation.predictors import FilePredictor, Predictor
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
@@ -43,6 +43,7 @@ from distill.report.numbers import align
 from distill.run_folder import RunFolder
 from distill.stages.context import StageContext, Workspace
 from distill.stages.quantize import StageRun
+from distill.system.processor import physical_cores
 from teachers.load import load_model
 
 

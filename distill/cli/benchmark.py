@@ -50,7 +50,7 @@ def benchmark(
     if against not in (None, "bert-base"):
         raise UserError(f"--against: found '{against}'; known: bert-base")
     from distill.evaluation.benchmark import benchmark as run_benchmark
-    from distill.evaluation.machine import physical_cores
+    from distill.system.processor import physical_cores
 
     content = run_benchmark(
         models,

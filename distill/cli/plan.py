@@ -68,9 +68,8 @@ def _plan_study(words: list[str], *, as_json: bool) -> None:
 def _measured(recipe: Recipe) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from distill.evaluation.machine import physical_cores
     from distill.pipeline.measure import MEASURED_STEPS, measure
-    from distill.system.processor import processor
+    from distill.system.processor import physical_cores, processor
 
     rows, times = measure(recipe)
     threads = recipe.trainer.threads or physical_cores()

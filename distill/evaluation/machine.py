@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import psutil
 
-from distill.system.processor import processor
+from distill.system.processor import physical_cores, processor
 
 _LIBRARIES = (
     "torch",
@@ -53,20 +51,3 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def physical_cores() -> int:
-    """Physical cores that this process may use: of the machine, its affinity and its container."""
-    cores = psutil.cpu_count(logical=False) or os.cpu_count() or 1
-    if hasattr(os, "sched_getaffinity"):
-        cores = min(cores, len(os.sched_getaffinity(0)))
-    return max(1, min(cores, _quota(Path("/sys/fs/cgroup/cpu.max")) or cores))
-
-
-def _quota(file: Path) -> int | None:
-    """Whole CPUs that a container may use (cgroup v2), or ``None`` where nothing limits it."""
-    try:
-        limit, period = file.read_text("utf-8").split()
-        return max(1, int(limit) // int(period))
-    except (OSError, ValueError):  # no such file, or "max"
-        return None

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from distill.evaluation.machine import physical_cores
 from distill.evaluation.results import LINEAR
 from distill.runtime.backends import open_session
+from distill.system.processor import physical_cores
 from distill.tasks.floors.base import Answer
 from students.anatomy import INPUTS
 from students.heads import logits_of

@@ -131,7 +131,7 @@ def _resume(recipe: Recipe, folder: RunFolder, changed: bool) -> dict[str, Any]:
 def _on_devices(recipe: Recipe, work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
     """Do the work in the processes that the recipe asks for; nothing comes of it but in rank 0."""
     # Heavy: torch comes with these.
-    from distill.evaluation.machine import physical_cores
+    from distill.system.processor import physical_cores
     from distill.training.devices import check_devices
     from distill.training.launch import on_devices
 

@@ -19,7 +19,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from distill.evaluation.machine import physical_cores
 from distill.evaluation.study import StudyResults
 from distill.pipeline.environment import logged
 from distill.pipeline.strategy import Grid, Strategy
@@ -30,6 +29,7 @@ from distill.recipe.trial import Trial
 from distill.run_folder import RunFolder
 from distill.system.console import Board, clock
 from distill.system.errors import DiskFullError
+from distill.system.processor import physical_cores
 
 logger = logging.getLogger("distill")
 

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 from transformers import PreTrainedModel
 
-from distill.evaluation.machine import physical_cores
 from distill.pruning.bench import Bench, Pruned
 from distill.pruning.goal import (
     BudgetGoal,
@@ -27,6 +26,7 @@ from distill.pruning.search import Scores
 from distill.pruning.surgery import slice_model
 from distill.pruning.width import slice_width
 from distill.section import TrainConfig
+from distill.system.processor import physical_cores
 
 #: A latency this much above the one asked for is within what timing can tell.
 _SLACK = 1.03

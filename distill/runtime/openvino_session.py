@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.system.errors import ModelError, UserError
-from distill.system.processor import usable_cores
+from distill.system.processor import physical_cores, usable_cores
 
 Ids = npt.NDArray[np.integer[Any]]
 Logits = npt.NDArray[np.float32]
@@ -30,7 +30,7 @@ class OpenVinoSession:
 
     Args:
         source: the ``.xml`` file; the ``.bin`` lies beside it.
-        threads: threads of one call; ``None`` leaves it to OpenVINO (all physical cores).
+        threads: threads of one call; ``None`` takes all physical cores.
 
     Raises:
         UserError: OpenVINO is not installed.
@@ -49,7 +49,9 @@ class OpenVinoSession:
         # A single-thread session may be called from several threads at once, each on its own
         # core; without streams of their own they would wait for each other.
         options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
-        if threads is not None:
+        if threads is None:
+            options["INFERENCE_NUM_THREADS"] = physical_cores()
+        else:
             streams = usable_cores() if threads == 1 else 1
             options |= {"NUM_STREAMS": streams, "INFERENCE_NUM_THREADS": threads * streams}
         try:

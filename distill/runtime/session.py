@@ -5,10 +5,17 @@ EPYC (Zen 5, ONNX Runtime 1.31, 1 thread), models taking turns, medians, a 3-lay
 classifier in int8 took 0.67 ms without and 0.83 ms with the fusion at batch 1, length 32 (17.3 and
 20.4 ms at batch 32); in fp32 2.28 and 2.45 ms. The results are the same. Another machine may
 differ: pass ``disabled_optimizers=()`` and measure.
+
+ONNX Runtime keeps the memory of the largest batch it has seen: after one of 32 rows of 512 tokens
+the same model held 703 MB instead of 78. The first small batch after a large one gives that back.
+Without the arena the large batch took 25 % longer and left 110 MB or more; giving memory back after
+every large batch takes about 10 % of a file of long texts.
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +24,13 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.system.errors import ModelError, UserError
+from distill.system.processor import physical_cores
 
 #: Graph optimisers of ONNX Runtime that make BERT slower on a CPU.
 SLOW_OPTIMIZERS = ("SkipLayerNormFusion",)
+
+#: Tokens of a batch whose memory is given back when a batch of an eighth of them follows.
+_MANY_TOKENS = 2048
 
 Ids = npt.NDArray[np.integer[Any]]
 Logits = npt.NDArray[np.float32]
@@ -55,7 +66,7 @@ class OnnxSession:
         if isinstance(source, Path) and not source.is_file():
             raise ModelError(f"{source}: no such file")
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or 0  # 0: ONNX Runtime counts the physical cores
+        options.intra_op_num_threads = threads or physical_cores()
         options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only
         try:
@@ -69,6 +80,9 @@ class OnnxSession:
             first = str(error).strip().splitlines()[0]
             raise ModelError(f"{name}: ONNX Runtime cannot load it ({first})") from error
         self.threads = threads
+        self._release = ort.RunOptions()
+        self._release.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._held = 0
         self._inputs = [value.name for value in self._session.get_inputs()]
 
     def run(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Logits:
@@ -95,5 +109,18 @@ class OnnxSession:
         }
         # A graph that is cut off before the logits may read less than all three.
         given = {name: feed[name] for name in self._inputs}
-        found: list[Logits] = self._session.run(list(names), given)
+        tokens = int(np.size(input_ids))
+        release = self._held >= _MANY_TOKENS and tokens * 8 <= self._held
+        self._held = tokens if release else max(tokens, self._held)
+        found: list[Logits] = self._session.run(
+            list(names), given, self._release if release else None
+        )
+        if release:
+            _give_back()
         return found
+
+
+def _give_back() -> None:
+    """Return what the process has freed to the system, on Linux with glibc."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

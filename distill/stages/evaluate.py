@@ -15,7 +15,7 @@ from distill.evaluation.cells import REAL
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
 from distill.evaluation.error_analysis import of_final, of_model, write_analysis
 from distill.evaluation.lengths import summarise
-from distill.evaluation.machine import machine, physical_cores
+from distill.evaluation.machine import machine
 from distill.evaluation.memory import peak_memory_mb
 from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
 from distill.evaluation.reference import REFERENCE_VOCABULARY, reference
@@ -43,6 +43,7 @@ from distill.stages.ensemble import ensemble_scores
 from distill.stages.linear import linear_model
 from distill.stages.workspace import Workspace
 from distill.system.errors import RunFolderError, quoted
+from distill.system.processor import physical_cores
 from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
 from distill.tracking.weights_biases import log_results

@@ -15,7 +15,6 @@ from transformers import PreTrainedModel
 
 from distill.data.batches import make_loader
 from distill.data.split import Split
-from distill.evaluation.machine import physical_cores
 from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES
@@ -34,7 +33,7 @@ from distill.stages.distill import teacher_logits
 from distill.stages.output_loss import output_loss
 from distill.stages.score_gate import pass_gate, scored_file
 from distill.system.errors import ModelError
-from distill.system.processor import processor
+from distill.system.processor import physical_cores, processor
 from distill.training.base import Batch
 from teachers.load import load_model
 

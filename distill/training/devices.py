@@ -9,12 +9,12 @@ import os
 import sys
 from typing import Literal
 
-import psutil
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from distill.recipe.schema import TrainerConfig
 from distill.system.errors import ProcessError
+from distill.system.processor import physical_cores
 
 logger = logging.getLogger("distill")
 
@@ -122,7 +122,7 @@ def _cpu_has_bf16() -> bool:
 
 def set_threads(threads: int | None) -> None:
     """Let torch use ``threads`` CPU threads; ``None`` takes all physical cores."""
-    torch.set_num_threads(threads or psutil.cpu_count(logical=False) or 1)
+    torch.set_num_threads(threads or physical_cores())
 
 
 def keep_freed_memory() -> None:
