@@ -15,17 +15,19 @@ from distill.system.errors import ModelError
 from distill.system.processor import processor
 from students.sentence_modules import write_modules
 
-#: Formats beside ``transformers`` and where their files lie inside a bundle.
+#: Formats beside ``transformers`` and where their files lie inside a bundle: under the names that
+#: transformers.js, sentence-transformers and optimum look for.
 MODEL_FILES = {
-    "onnx": "model.onnx",
-    "onnx-int4": "model.int4.onnx",
-    "onnx-int8": "model.int8.onnx",
-    "openvino": "openvino/model.xml",
-    "openvino-int8": "openvino/model.int8.xml",
+    "onnx": "onnx/model.onnx",
+    "onnx-int4": "onnx/model_q4.onnx",
+    "onnx-int8": "onnx/model_quantized.onnx",
+    "openvino": "openvino/openvino_model.xml",
+    "openvino-int8": "openvino/openvino_model_qint8_quantized.xml",
     "torch-export": "model.pt2",
 }
 _WEIGHTS = "model.safetensors"
-_TOKENIZER_FILES = (
+_BESIDE = (
+    "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -55,7 +57,8 @@ def write_bundle(
     Args:
         folder: where.
         transformers_folder: a folder that ``transformers`` loads; ``None`` leaves that format out.
-        tokenizer_folder: the folder whose ``tokenizer.json`` the runtime uses.
+        tokenizer_folder: the folder whose ``tokenizer.json`` the runtime uses; its ``config.json``
+            is for other libraries.
         models: format (a key of :data:`MODEL_FILES`) to file.
         facts: what else is recorded of a format.
         info: ``name``, ``task``, ``labels``, ``pair`` and ``max_length``; optionally ``settings``,
@@ -82,7 +85,7 @@ def write_bundle(
                 if path.is_file():
                     shutil.copyfile(path, temporary / path.name)
             formats["transformers"] = _entry(temporary / _WEIGHTS)
-        for name in _TOKENIZER_FILES:
+        for name in _BESIDE:
             if (tokenizer_folder / name).is_file():
                 shutil.copyfile(tokenizer_folder / name, temporary / name)
         for name, source in models.items():

@@ -143,7 +143,7 @@ def _row(item: Mapping[str, Any]) -> Row:
 
 
 def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
-    """Leave ``model.onnx`` (fp32) and what was kept, such as ``model.int8.onnx``.
+    """Leave the fp32 graph and what was kept, under their names in a bundle.
 
     Raises:
         GateError: int8 costs more of the score than ``max_drop``, and ``fallback`` is off.

@@ -42,7 +42,7 @@ def test_json_has_every_number(bundle, tiny_bert, tmp_path, capsys, monkeypatch)
     small = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 1}
     monkeypatch.setitem(reference.SHAPES, "bert-base", small | {"intermediate_size": 8})
     file = tmp_path / "alone.onnx"
-    shutil.copyfile(bundle() / "model.onnx", file)
+    shutil.copyfile(bundle() / "onnx/model.onnx", file)
     words = [tiny_bert(), tmp_path / "bundle", file, file, "--lengths", "8", "--against"]
     found = json.loads(ran([*words, "bert-base", "--json"], capsys))
     assert found["one"] == "bert-base"
@@ -90,7 +90,7 @@ def test_what_is_no_model_is_told(tmp_path, bundle, texts, capsys):
     assert main(["benchmark", str(tmp_path / "empty"), "--lengths", "8"]) == 2
     assert "not a bundle" in capsys.readouterr().err
     file = tmp_path / "alone.onnx"
-    shutil.copyfile(bundle() / "model.onnx", file)
+    shutil.copyfile(bundle() / "onnx/model.onnx", file)
     assert main(["benchmark", str(file), "--rows", str(texts)]) == 2
     assert "a bundle is needed too" in capsys.readouterr().err
     assert main(["benchmark", str(file), "--lengths", "500"]) == 2

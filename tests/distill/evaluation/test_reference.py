@@ -31,7 +31,7 @@ def test_it_answers_to_inputs_longer_than_512(monkeypatch):
 def test_memory_of_a_fresh_process(bundle):
     folder = bundle()
     ballast = bytearray(1_000_000_000)  # what this process holds is not the other's
-    small = peak_memory_mb("onnx-int8", folder / "model.int8.onnx", length=8, threads=1)
+    small = peak_memory_mb("onnx-int8", folder / "onnx/model_quantized.onnx", length=8, threads=1)
     large = peak_memory_mb("transformers", folder, length=8, threads=1)
     del ballast
     assert 20 < small < min(large, 400)  # torch and transformers weigh more than the runtime

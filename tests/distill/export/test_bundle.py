@@ -46,7 +46,9 @@ def write(tmp_path, parts, **changes):
 
 
 def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(
+        path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 def test_the_files_and_what_is_said_of_them(tmp_path, parts):
@@ -54,9 +56,9 @@ def test_the_files_and_what_is_said_of_them(tmp_path, parts):
     assert names(bundle) == [
         "config.json",
         "distill.json",
-        "model.int8.onnx",
-        "model.onnx",
         "model.safetensors",
+        "onnx/model.onnx",
+        "onnx/model_quantized.onnx",
         "pruned.py",
         "tokenizer.json",
         "tokenizer_config.json",
@@ -68,7 +70,7 @@ def test_the_files_and_what_is_said_of_them(tmp_path, parts):
     assert said["default"] == "onnx-int8"
     assert said["numbers"] == {}
     assert said["formats"]["onnx"] == {
-        "file": "model.onnx",
+        "file": "onnx/model.onnx",
         "bytes": 11,
         "sha256": hashlib.sha256(b"plain model").hexdigest(),
     }
@@ -80,8 +82,9 @@ def test_formats_can_be_left_out(tmp_path, parts):
     onnx = parts[1]
     bundle = write(tmp_path, parts, transformers_folder=None, models={"onnx": onnx["onnx"]})
     assert names(bundle) == [
+        "config.json",
         "distill.json",
-        "model.onnx",
+        "onnx/model.onnx",
         "tokenizer.json",
         "tokenizer_config.json",
     ]
@@ -111,7 +114,13 @@ def test_what_is_missing_is_told_and_nothing_is_written(tmp_path, parts):
     with pytest.raises(ModelError, match=r"no tokenizer\.json"):
         write(tmp_path, parts)
     assert not (tmp_path / "bundle").exists()
-    assert names(tmp_path) == ["a.onnx", "b.onnx", "model"]
+    assert names(tmp_path) == [
+        "a.onnx",
+        "b.onnx",
+        "model/config.json",
+        "model/pruned.py",
+        "model/tokenizer_config.json",
+    ]
 
 
 def test_numbers_are_added_later(tmp_path, parts):

@@ -30,7 +30,7 @@ STAGES = [
 ]
 WEIGHTS = [
     *(f"{stage}/model/model.safetensors" for stage in STAGES[:5]),
-    "06-quantize/model.int8.onnx",
+    "06-quantize/onnx/model_quantized.onnx",
     "bundle/model.safetensors",
 ]
 

@@ -141,15 +141,15 @@ def test_bundles_that_are_not_whole_are_told(bundle):
         load(folder, format="openvino")
     with pytest.raises(ModelError, match="no format 'transformers'"):
         load(folder, format="transformers")
-    content = (folder / "model.onnx").read_bytes()
-    (folder / "model.onnx").write_bytes(content[:-1] + b"x")
+    content = (folder / "onnx/model.onnx").read_bytes()
+    (folder / "onnx/model.onnx").write_bytes(content[:-1] + b"x")
     load(folder, format="onnx-int8", threads=1)
     with pytest.raises(ModelError, match="not the file that was exported as 'onnx'"):
         load(folder, verify=True)
-    (folder / "model.onnx").write_bytes(content[:-1])
+    (folder / "onnx/model.onnx").write_bytes(content[:-1])
     with pytest.raises(ModelError, match="the copy is not whole"):
         load(folder, format="onnx")
-    (folder / "model.int8.onnx").unlink()
+    (folder / "onnx/model_quantized.onnx").unlink()
     with pytest.raises(ModelError, match="missing from the bundle"):
         load(folder)
 

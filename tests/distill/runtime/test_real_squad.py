@@ -133,7 +133,7 @@ def test_runtime_and_transformers_give_the_same_answers(split, bundle, answers):
 def test_the_tasks_metrics_score_the_answers_that_are_given(split, bundle, answers):
     rows = split.encode(load_tokenizer(bundle), max_length=LENGTH)
     assert len(rows) > ROWS * 1.4
-    found = score(FilePredictor(bundle / "model.onnx", threads=1), rows, make_task(TASK, ()))
+    found = score(FilePredictor(bundle / "onnx/model.onnx", threads=1), rows, make_task(TASK, ()))
     oracle = SQuAD()
     for name, told, golds in zip(split.ids, answers, split.answers, strict=True):
         texts = [text for text, _ in golds]

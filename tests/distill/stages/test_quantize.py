@@ -44,10 +44,10 @@ def test_int8_that_passes_is_kept_as_it_is(prepared):
     context = prepared(max_drop=0.3)
     facts = run(context).facts
     assert facts["kept"] == "static minmax, per channel"
-    assert facts["files"] == {"onnx": "model.onnx", "onnx-int8": "model.int8.onnx"}
+    assert facts["files"] == {"onnx": "onnx/model.onnx", "onnx-int8": "onnx/model_quantized.onnx"}
     assert facts["score_fp32"] == 1.0
     assert [tried["what"] for tried in facts["tried"]] == ["static minmax, per channel"]
-    assert (context.folder / "model.int8.onnx").stat().st_size == facts["bytes"]
+    assert (context.folder / "onnx/model_quantized.onnx").stat().st_size == facts["bytes"]
     assert facts["isa"] == list(facts["isa"])
     assert len(facts["notes"]) == 1
     assert facts["notes"][0].startswith("kept static minmax, per channel: accuracy ")
@@ -62,7 +62,7 @@ def test_a_layer_that_int8_ruins_stays_in_fp32_and_only_that(prepared, method, c
     assert [note.partition(" ")[0] for note in facts["notes"]] == ["tried", "tried", "kept"]
     assert facts["kept"].endswith(f"1 layer in fp32 ({POOLER})")
     assert facts["score"] >= 0.95
-    assert fp32_products(context.folder / "model.int8.onnx") == {POOLER}
+    assert fp32_products(context.folder / "onnx/model_quantized.onnx") == {POOLER}
     assert "kept" in caplog.messages[-1]
     assert caplog.messages[-1].endswith("; 1 of 2 tried lost more than 0.05")
     assert facts["notes"][-1] in caplog.messages[-1]
@@ -80,7 +80,7 @@ def test_where_only_small_weights_pass_they_are_taken(prepared, monkeypatch):
         "embeddings only",
     ]  # fmt: skip
     assert facts["kept"] == "embeddings only"
-    assert (context.folder / "model.int8.onnx").is_file()
+    assert (context.folder / "onnx/model_quantized.onnx").is_file()
 
 
 def test_fp32_is_the_last_resort_and_is_exported(prepared, monkeypatch):
@@ -92,9 +92,9 @@ def test_fp32_is_the_last_resort_and_is_exported(prepared, monkeypatch):
     context = prepared(max_drop=0.0)
     result = run(context)
     assert result.facts["kept"] == "fp32"
-    assert result.facts["files"] == {"onnx": "model.onnx"}
+    assert result.facts["files"] == {"onnx": "onnx/model.onnx"}
     assert [path.name for path in result.outputs] == ["model.onnx"]
-    assert not (context.folder / "model.int8.onnx").exists()
+    assert not (context.folder / "onnx/model_quantized.onnx").exists()
 
 
 def bundled(context):
@@ -110,7 +110,7 @@ def bundled(context):
 
 def test_int8_alone_is_exported(prepared):
     context = prepared(max_drop=1.0, formats=("onnx-int8",))
-    assert bundled(context) == ["model.int8.onnx"]
+    assert bundled(context) == ["model_quantized.onnx"]
     assert not (context.run.bundle / "model.safetensors").exists()
 
 
@@ -137,7 +137,7 @@ def test_without_fallback_the_run_stops(prepared):
 def test_layers_are_excluded_by_name(prepared):
     context = prepared(max_drop=1.0, exclude=["classifier"])
     assert run(context).facts["kept"].endswith("1 layer in fp32 (classifier)")
-    assert fp32_products(context.folder / "model.int8.onnx") == {"classifier"}
+    assert fp32_products(context.folder / "onnx/model_quantized.onnx") == {"classifier"}
     with pytest.raises(ModelError, match=r"no layer 'head'; there are: .*bert\.pooler\.dense"):
         run(prepared_again(context, exclude=["head"]))
 
@@ -149,11 +149,15 @@ def prepared_again(context, **changes):
     return replace(context, stage=replace(context.stage, config=config))
 
 
-@pytest.mark.parametrize(("bits", "name"), [(8, "model.int8.onnx"), (4, "model.int4.onnx")])
+@pytest.mark.parametrize(
+    ("bits", "name"), [(8, "onnx/model_quantized.onnx"), (4, "onnx/model_q4.onnx")]
+)
 def test_small_weights(prepared, bits, name):
     context = prepared(method="weights_only", bits=bits, max_drop=1.0)
     facts = run(context).facts
-    assert (context.folder / name).stat().st_size < (context.folder / "model.onnx").stat().st_size
+    assert (context.folder / name).stat().st_size < (
+        context.folder / "onnx/model.onnx"
+    ).stat().st_size
     assert facts["format"] == f"onnx-int{bits}"
 
 
@@ -192,8 +196,8 @@ def test_an_openvino_bundle_predicts_what_onnx_predicts(prepared):
     context = prepared(method="nncf", max_drop=1.0, formats=("transformers", "onnx", "openvino"))
     result = run(context)
     assert result.facts["files"] == {
-        "onnx": "model.onnx",
-        "openvino-int8": "openvino/model.int8.xml",
+        "onnx": "onnx/model.onnx",
+        "openvino-int8": "openvino/openvino_model_qint8_quantized.xml",
     }
     (context.folder / "stage.json").write_text(json.dumps(result.facts))
     export = replace(context, stage=context.stages[3])
@@ -204,7 +208,7 @@ def test_an_openvino_bundle_predicts_what_onnx_predicts(prepared):
     assert said["default"] == "openvino-int8"
     assert list(said["formats"]) == ["transformers", "onnx", "openvino", "openvino-int8"]
     assert said["formats"]["onnx"]["opset"] == 20
-    assert said["formats"]["openvino"]["weights"]["file"] == "openvino/model.bin"
+    assert said["formats"]["openvino"]["weights"]["file"] == "openvino/openvino_model.bin"
     assert len(said["lengths"]) == 21
     texts = ["the best film", "bad", "a long and sad story about a film that was never good"]
     expected = load(bundle, format="onnx", threads=1).logits(texts)
@@ -225,7 +229,7 @@ def test_training_for_int8_goes_on_after_a_kill_and_ends_the_same(prepared, monk
     context = prepared(method="qat", max_drop=1.0, train=train, trainer={"checkpoint_steps": 3})
     whole = run(context)
     assert whole.facts["kept"] == "trained (qat), per channel"
-    content = (context.folder / "model.int8.onnx").read_bytes()
+    content = (context.folder / "onnx/model_quantized.onnx").read_bytes()
     shutil.rmtree(context.folder / "checkpoint")
     kept, real = stage.Int8Checkpoint.save, stage.output_loss
 
@@ -246,5 +250,5 @@ def test_training_for_int8_goes_on_after_a_kill_and_ends_the_same(prepared, monk
 
     monkeypatch.setattr(stage, "output_loss", counted)
     assert run(context).facts["score"] == whole.facts["score"]
-    assert (context.folder / "model.int8.onnx").read_bytes() == content
+    assert (context.folder / "onnx/model_quantized.onnx").read_bytes() == content
     assert len(losses) == 2 * 4 - 3

@@ -111,7 +111,7 @@ def test_what_was_trained_for_int8_is_what_runs(of_kind, kind: str, algorithm: s
     )
     assert facts["kept"] == f"trained ({algorithm}), per channel"
     assert facts["format"] == "onnx-int8"
-    graph = onnx.load(str(context.folder / "model.int8.onnx"))
+    graph = onnx.load(str(context.folder / "onnx/model_quantized.onnx"))
     assert not products(graph)  # every product's weights are int8
     assert np.isfinite(facts["score"])
     check_bundle(context, facts, atol=1e-6)
@@ -162,7 +162,7 @@ def agreement(path: Any, format: str, context: Any) -> float:
     """How much of the fp32 outputs is left, for models whose true scores say little."""
     predictors = [
         FilePredictor(file, 1, name=name, format=name)
-        for file, name in ((path, format), (context.folder / "model.onnx", "onnx"))
+        for file, name in ((path, format), (context.folder / "onnx/model.onnx", "onnx"))
     ]
     rows = context.workspace.tokenized(context.workspace.data.validation)
     error = spread = 0.0
@@ -197,7 +197,7 @@ def test_the_one_layer_that_int8_ruins_stays_in_fp32(
         change=fragile_layer,
     )
     assert facts["tried"][0]["drop"] > 0.3
-    left = products(onnx.load(str(context.folder / "model.int8.onnx")))
+    left = products(onnx.load(str(context.folder / "onnx/model_quantized.onnx")))
     assert [product.name.removeprefix("bert.") for product in left] == [FRAGILE]
     assert facts["kept"].endswith(f"1 layer in fp32 ({left[0].name})")
     assert facts["notes"][-1].startswith(f"kept {facts['kept']}")
@@ -217,7 +217,7 @@ def test_where_nothing_passes_fp32_is_saved(of_kind, monkeypatch, kind: str, met
     context, facts = quantized(
         of_kind, kind, ("transformers", "onnx"), method=method, max_drop=0.0, **train
     )
-    assert (facts["kept"], facts["files"]) == ("fp32", {"onnx": "model.onnx"})
+    assert (facts["kept"], facts["files"]) == ("fp32", {"onnx": "onnx/model.onnx"})
     assert facts["notes"][-1].startswith("kept fp32")
     model = load(context.run.bundle, verify=True)
     assert model.format == "onnx"
