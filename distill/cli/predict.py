@@ -70,6 +70,12 @@ _Format = Annotated[
 _Threads = Annotated[
     int | None, typer.Option(min=1, help="CPU threads; else the tuned number or all cores.")
 ]
+_Dim = Annotated[
+    int | None, typer.Option(min=1, help="Cut vectors to their first so many dimensions.")
+]
+_Prompt = Annotated[
+    str | None, typer.Option(help="Of a sentence encoder with prompts: query, passage, or ''.")
+]
 
 
 def predict(
@@ -93,6 +99,8 @@ def predict(
     batch_size: _BatchSize = None,
     format: _Format = None,
     threads: _Threads = None,
+    dim: _Dim = None,
+    prompt: _Prompt = None,
 ) -> None:
     """Predict for texts, given on the command line or in files: labels, or what the task is.
 
@@ -102,7 +110,7 @@ def predict(
       distill predict runs/sst2 --file reviews.jsonl --out labelled.jsonl
       distill predict runs/sst2 --file reviews.csv --out labelled.csv --keep id --resume
       distill predict runs/sst2 --file 'part-*.parquet' --out labelled --shards 100
-      distill predict runs/stsb-vectors --file sentences.txt --npy vectors.npy
+      distill predict runs/stsb-vectors --file sentences.txt --npy vectors.npy --dim 128
     """
     from distill.runtime import load
     from distill.runtime.inputs import find_files
@@ -114,7 +122,7 @@ def predict(
         "--on-bad-row skip": _skips(on_bad_row),
     }  # fmt: skip
     target.check(given, from_file=bool(source.files))
-    model = load(folder, format=format, threads=threads)
+    model = load(folder, format=format, threads=threads, dim=dim, prompt=prompt)
     if model.decoder.takes_candidates:
         source = source.of_candidates()
     answers = _Answers(model, batch_size, as_json=as_json)

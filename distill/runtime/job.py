@@ -246,7 +246,7 @@ def job_facts(model: BundleModel, job: Job, inputs: Sequence[Input] | None) -> d
     settings = asdict(job) | {"format": model.format, "window": WINDOW}
     for name in ("sources", "out", "skip_bad", "resume"):
         del settings[name]
-    settings["results"] = job.out.suffix.lower()
+    settings |= {"results": job.out.suffix.lower(), **model.decoder.used}
     settings = json.loads(json.dumps(settings))
     facts = {
         "schema": 1,

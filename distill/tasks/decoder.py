@@ -198,6 +198,11 @@ class Decoder(ABC):
         if dim is not None or prompt is not None:
             raise self._no_vectors()
 
+    @property
+    def used(self) -> dict[str, Any]:
+        """What :meth:`use` chose, for the record of a job."""
+        return {}
+
     def prompted(self, texts: Sequence[str], prompt: str | None) -> Sequence[str]:
         """Texts with the bundle's prompt before them, where it has some.
 

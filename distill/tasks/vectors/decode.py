@@ -52,6 +52,11 @@ class VectorsDecoder(Decoder):
         self.prompted([], prompt)
         self._dim, self._prompt = dim, prompt
 
+    @property
+    def used(self) -> dict[str, Any]:
+        """See :attr:`Decoder.used`."""
+        return {"dim": self._dim, "prompt": self._prompt}
+
     def prompted(self, texts: Sequence[str], prompt: str | None) -> Sequence[str]:
         """See :meth:`Decoder.prompted`."""
         name = prompt if prompt is not None else self._prompt

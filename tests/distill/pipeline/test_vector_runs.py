@@ -172,6 +172,13 @@ def test_short_vectors_and_prompts(tmp_path: Path, vector_recipe: Path, distill)
     )
     with pytest.raises(ModelError, match="no prompt 'other'; there are: query, passage"):
         model.encode(texts, prompt="other")
+    file, npy = tmp_path / "texts.txt", tmp_path / "vectors.npy"
+    file.write_text("\n".join(texts), "utf-8")
+    done = distill("predict", run, "--file", file, "--npy", npy, "--dim", 8, "--prompt", "passage")
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(npy), model.encode(texts, prompt="passage", dim=8))
+    done = distill("predict", run, texts[0], "--dim", 7)
+    assert (done.returncode, "take one of 16, 8" in done.stderr) == (2, True)
     # A pair's texts have a prompt each, as in training.
     [cosine] = model.similarity(texts[:1], texts[1:])
     second = model.encode(texts[1:], prompt="passage")[0]

@@ -26,6 +26,7 @@ class Counting:
 
     manifest: SimpleNamespace
     format: str = "onnx"
+    decoder: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(used={}))
     calls: list = field(default_factory=list)
     dies_at: int | None = None
 
