@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 TASKS = ROOT / "distill" / "tasks"
 #: Kinds whose names nothing else has: heads are called `classification` and `vectors` too, a column
 #: and a segment of Markdown `text`, and transformers' `problem_type` is `regression`.
-OWN_NAMES = {"multi_label", "ner", "qa"}
+OWN_NAMES = {"multi_label", "ner", "qa", "ranking"}
 FILES = [
     path
     for path in sorted((ROOT / "distill").rglob("*"))

@@ -81,12 +81,23 @@ def vectors(folder: Path, name: str, rows: Rows) -> str:
     return write_lines(folder, name, found)
 
 
+def ranking(folder: Path, name: str, rows: Rows) -> str:
+    """Two or three candidates each, of which the good ones are relevant."""
+    found = []
+    for place in range(len(rows)):
+        own = [rows[(place + step) % len(rows)] for step in range(2 + place % 2)]
+        texts, labels = zip(*own, strict=True)
+        found.append({"query": f"film {place}", "candidates": texts, "label": labels})
+    return write_lines(folder, name, found)
+
+
 Writer = Callable[[Path, str, Rows], str]
 KINDS: dict[str, tuple[Writer, dict[str, Any], dict[str, Any]]] = {
     "ner": (ner, {}, {"max_length": 16}),
     "qa": (qa, {"no_answer": True, "stride": 8}, {"max_length": 48}),
     "multi_label": (several, {"thresholds": "auto"}, {}),
     "regression": (number, {"bounds": [0, 5]}, {}),
+    "ranking": (ranking, {}, {}),
     "vectors": (vectors, {}, {"columns": {"text_pair": "other"}}),
 }
 
