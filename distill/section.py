@@ -43,12 +43,12 @@ class StageSection(Section):
         yield from ()
 
 
-def default_method(method: str) -> BeforeValidator:
-    """For a union over ``method``: a section that names none has this one."""
+def by_default(key: str, value: str) -> BeforeValidator:
+    """For a union over ``method`` or ``kind``: a section that names none has this one."""
 
     def named(section: Any) -> Any:
-        if isinstance(section, dict) and "method" not in section:
-            return section | {"method": method}
+        if isinstance(section, dict) and key not in section:
+            return section | {key: value}
         return section
 
     return BeforeValidator(named)

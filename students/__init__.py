@@ -1,9 +1,11 @@
 """Small architectures and how they are initialised.
 
-Importing this package makes the ``Auto*`` classes of ``transformers`` know pruned models.
+Importing this package makes the ``Auto*`` classes of ``transformers`` know pruned models and static
+ones.
 """
 
 from students import pruned as pruned
+from students import static as static
 from students.build import build_student
 from students.sizes import Size, resolve_size
 

@@ -63,8 +63,9 @@ class Capture:
         self.embedding = embedding
         self.logits = logits
         self.mlm = _mlm_head(model) if mlm else None
-        depth = anatomy(model).depth
-        for layer in sorted(self.attention | self.vectors | self.hidden):
+        layers = sorted(self.attention | self.vectors | self.hidden)
+        depth = anatomy(model).depth if layers else 0
+        for layer in layers:
             if not 1 <= layer <= depth:
                 raise ModelError(
                     f"layer {layer} of a {type(model).__name__} is wanted; "
@@ -103,6 +104,8 @@ class Capture:
         if self.mlm is not None and "mlm_labels" not in batch:
             raise ModelError("objective 'mlm': the batch has no mlm_labels; give masked text")
         inputs = inputs_of(self.model, batch)
+        if not self._pending:  # any model has logits, whatever its family
+            return self._checked(Signals(), self.model(**inputs), batch.get("attention_mask"))
         parts = anatomy(self.model)
         if self._ours and self.model.training and _recomputes(self.model):
             # It would run a layer again in the backward pass, when SDPA is back in its place.

@@ -20,9 +20,12 @@ def export(
     source: Annotated[Path, typer.Argument(help="A run folder, or the folder of a model.")],
     out: Annotated[Path, typer.Option(help="The new bundle; a folder there is replaced.")],
     formats: Annotated[
-        str,
-        typer.Option(help="transformers, onnx, onnx-int8, openvino, torch-export; with commas."),
-    ] = "transformers,onnx,onnx-int8",
+        str | None,
+        typer.Option(
+            help="transformers, onnx, onnx-int8, openvino, torch-export; of a static student "
+            "numpy, numpy-int8; with commas. Left out: transformers,onnx,onnx-int8, or both."
+        ),
+    ] = None,
     max_length: Annotated[
         int | None, typer.Option(min=3, help="Tokens kept of an input; else all that it reads.")
     ] = None,
@@ -65,7 +68,9 @@ def export(
         pair = pair or (paired and not recipe.task.gives_vectors)
     from distill.export.folder import export_folder
 
-    names = [name.strip() for name in formats.split(",") if name.strip()]
+    names = None
+    if formats is not None:
+        names = [name.strip() for name in formats.split(",") if name.strip()]
     written = export_folder(
         folder, out, formats=names, max_length=max_length, pair=pair, task=task, known=known
     )

@@ -34,7 +34,7 @@ from teachers.load import load_model
 logger = logging.getLogger("distill")
 
 #: Formats by the ending of a file that is given by itself.
-_ENDINGS = {".onnx": "onnx", ".xml": "openvino"}
+_ENDINGS = {".onnx": "onnx", ".xml": "openvino", ".safetensors": "numpy"}
 #: Ids below this are in the vocabulary of any model; which ids are read changes no time.
 _VOCABULARY = 100
 

@@ -24,6 +24,8 @@ MODEL_FILES = {
     "openvino": "openvino/openvino_model.xml",
     "openvino-int8": "openvino/openvino_model_qint8_quantized.xml",
     "torch-export": "model.pt2",
+    "numpy": "table.safetensors",
+    "numpy-int8": "table.int8.safetensors",
 }
 _WEIGHTS = "model.safetensors"
 _BESIDE = (

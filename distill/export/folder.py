@@ -11,17 +11,22 @@ from typing import Any
 from distill.export.bundle import MODEL_FILES, write_bundle
 from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
+from distill.export.plain import export_plain
 from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
+from distill.quantization.methods.table import quantize_table
 from distill.quantization.onnx_int8 import quantize_onnx
 from distill.system.errors import ModelError
 from distill.tasks import decoder_class, kind_of_model, predicting, task_class
 from students.heads import head_of, positions_of
 from students.sentence_modules import SentenceModules
+from students.static import STATIC
 from teachers.load import load_model, load_tokenizer, sentence_modules
 
 #: Formats that need no data to calibrate on.
-FORMATS = ("transformers", "onnx", "onnx-int8", "openvino", "torch-export")
+FORMATS = ("transformers", "onnx", "onnx-int8", "openvino", "torch-export", "numpy", "numpy-int8")
+#: Those of a static student; no other model has them.
+STATIC_FORMATS = FORMATS[-2:]
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ def export_folder(
     source: Path,
     target: Path,
     *,
-    formats: Sequence[str],
+    formats: Sequence[str] | None = None,
     max_length: int | None = None,
     pair: bool = False,
     task: str | None = None,
@@ -54,7 +59,8 @@ def export_folder(
     Args:
         source: a folder that ``transformers`` loads as a model of a task, with its tokenizer.
         target: where; what lay there before is replaced as a whole.
-        formats: some of :data:`FORMATS`.
+        formats: some of :data:`FORMATS`; ``None`` takes transformers, onnx and onnx-int8, or of a
+            static student all.
         max_length: tokens kept of an input; ``None`` takes as many as the model reads.
         pair: whether an input is two texts.
         task: what the model is for; ``None`` takes what its folder says.
@@ -66,8 +72,9 @@ def export_folder(
     Raises:
         ModelError: a format is unknown, or the model cannot be loaded or exported.
     """
-    _check_names(formats, task)
+    _check_names(formats or (), task)
     model = load_model(source, head=None if task is None else task_class(task).head)
+    formats = _formats_of(model, formats, source)
     task = task or _task_of(model, source)
     gives_vectors = decoder_class(task).gives_vectors
     tokenizer = load_tokenizer(source, for_vectors=gives_vectors)
@@ -113,6 +120,18 @@ def _check_names(formats: Sequence[str], task: str | None) -> None:
         raise ModelError(f"unknown task '{task}'; there are: {', '.join(predicting())}")
 
 
+def _formats_of(model: Any, formats: Sequence[str] | None, source: Path) -> Sequence[str]:
+    """The formats asked for, or a model's default ones, if it can have them."""
+    static = model.config.model_type == STATIC
+    formats = (STATIC_FORMATS if static else FORMATS[:3]) if formats is None else formats
+    for name in formats:
+        if (name in STATIC_FORMATS) is not static:
+            fits = ", ".join(STATIC_FORMATS if static else FORMATS[:-2])
+            kind = "a static student" if static else "an encoder"
+            raise ModelError(f"{source}: {kind} has no format '{name}'; there are: {fits}")
+    return formats
+
+
 def _labels_and_settings(model: Any, task: str, source: Path) -> tuple[Any, dict[str, Any]]:
     """What a model's config tells of its task."""
     names = {int(key): str(value) for key, value in (model.config.id2label or {}).items()}
@@ -153,6 +172,10 @@ def _models(model: Any, formats: Sequence[str], work: Path) -> dict[str, Path]:
         quantize_onnx(plain, paths["onnx-int8"])
     if "openvino" in formats:
         export_openvino(plain, paths["openvino"])
+    if paths.keys() & set(STATIC_FORMATS):
+        export_plain(model, work)
+    if "numpy-int8" in formats:
+        quantize_table(work / MODEL_FILES["numpy"], paths["numpy-int8"])
     if "torch-export" in formats:
         export_program(model, paths["torch-export"])
     return paths

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -155,7 +155,8 @@ def export_onnx(
     """
     plain = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()  # type: ignore[call-arg]
     content = _graph(plain, opset)
-    _check(plain, content, path, samples)
+    session = OnnxSession(content, threads=1)
+    check_logits(plain, session.run, samples, what=f"{path}: logits of the ONNX graph")
     write_bytes(path, content)
 
 
@@ -228,10 +229,24 @@ def _name_nodes(graph: Any) -> None:
             node.name = name
 
 
-def _check(
-    model: PreTrainedModel, content: bytes, path: Path, samples: Sequence[Arrays] = ()
+def check_logits(
+    model: PreTrainedModel,
+    run: Callable[..., npt.NDArray[np.float32]],
+    samples: Sequence[Arrays],
+    *,
+    what: str,
 ) -> None:
-    session = OnnxSession(content, threads=1)
+    """Compare the logits of an exported model with torch's, on whole and padded batches.
+
+    Args:
+        model: the model.
+        run: gives the exported one's logits.
+        samples: real batches, beside random ones.
+        what: they are called in messages.
+
+    Raises:
+        ModelError: they differ by more than ``TOLERANCE``.
+    """
     length = min(17, positions_of(model))
     shapes = ((1, length, False), (3, length, True), (1, 2, False))
     batches = [
@@ -241,12 +256,12 @@ def _check(
         inputs = {name: torch.from_numpy(a) for name, a in zip(INPUTS, arrays, strict=True)}
         with torch.inference_mode():
             expected = logits_of(model, inputs).numpy()
-        found = session.run(*arrays)
+        found = run(*arrays)
         allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
         error = float(np.abs(found - expected).max())
         if not error <= allowed:  # so that NaN is refused too
             raise ModelError(
-                f"{path}: logits of the ONNX graph differ from torch by {error:.1e} "
+                f"{what} differ from torch by {error:.1e} "
                 f"(batch {len(arrays[0])}, length {arrays[0].shape[1]}"
                 f"{'' if arrays[1].all() else ', padded'}); "
                 f"up to {allowed:.0e} is allowed, so it was not written"

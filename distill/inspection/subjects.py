@@ -20,6 +20,7 @@ from distill.runtime.manifest import MANIFEST, read_manifest
 from distill.system.errors import ModelError, quoted
 from distill.tasks import decoder_class, kind_of_model, make_task, predicting
 from students.folder import check_folder, read_config
+from students.static import STATIC
 from students.weights import find_head
 
 #: Tokens kept of a text where nothing says how many the model was trained with.
@@ -73,6 +74,7 @@ def find_subjects(folder: Path, *, teacher: Path | None = None) -> Subjects:
     if (folder / MANIFEST).is_file():
         return _of_bundle(folder, teacher)
     config = read_config(check_folder(folder))
+    _check_layers(folder)
     labels = config.get("id2label") or ()
     kind = kind_of_model(find_head(folder), config.get("problem_type"), len(labels))
     limit = usable_positions(config)
@@ -110,6 +112,14 @@ def _of_bundle(folder: Path, teacher: Path | None) -> Subjects:
     )
 
 
+def _check_layers(student: Path) -> None:
+    if read_config(student).get("model_type") == STATIC:
+        raise ModelError(
+            f"{student}: a static student has no layers to look into; what it answers is shown by "
+            "distill predict, and its errors by the run's report"
+        )
+
+
 def _weights_only(formats: Sequence[str]) -> tuple[str, ...]:
     if any(name.endswith(("int8", "int4")) for name in formats):
         return ("the student is the fp32 model that its quantised formats were made from",)
@@ -124,6 +134,7 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
             f"{folder}: a run over unlabelled text predicts nothing; give a run with a task"
         )
     student = model_of_run(folder)
+    _check_layers(student)
     own = folder / plan_stages(recipe)[0].folder / "model"
     if teacher is None and not (own / "config.json").is_file():
         raise ModelError(

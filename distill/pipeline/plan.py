@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from distill.capture.layer_map import LayerMap, candidates, make_layer_map
-from distill.recipe.checks import student_size
 from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import (
@@ -22,7 +22,7 @@ from distill.recipe.schema import (
     TeacherModel,
     TrainConfig,
 )
-from distill.recipe.shapes import EXAMPLE_LENGTH, Shape, shapes_by_stage
+from distill.recipe.shapes import EXAMPLE_LENGTH, Shape, StaticShape, shapes_by_stage
 
 
 def make_plan(recipe: Recipe) -> dict[str, Any]:
@@ -31,13 +31,13 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
     Maps and models are missing where the teacher's shape is known only after its download.
     """
     stages = plan_stages(recipe)
-    size, known = student_size(recipe), teacher_shape(recipe.teacher.model)
+    known = teacher_shape(recipe.teacher.model)
     content: dict[str, Any] = {
         "recipe": recipe.name,
         "description": recipe.description,
         "seeds": recipe.seeds,
         "teacher": recipe.teacher.model,
-        "student": size.name,
+        "student": recipe.student.words,
         "stages": [_stage(stage) for stage in stages],
         "layer_maps": [],
         "models": [],
@@ -45,7 +45,7 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
     if known is None:
         return content
     teacher = Shape.of_teacher(known, len(recipe.task.labels or "??"))
-    students = shapes_by_stage(stages, teacher, size)
+    students = shapes_by_stage(stages, teacher, recipe)
     content["layer_maps"] = [
         layer_map
         for stage, student in zip(stages, students, strict=True)
@@ -67,7 +67,7 @@ def _stage(stage: PlannedStage) -> dict[str, Any]:
 
 
 def _models(
-    stages: list[PlannedStage], teacher: Shape, students: list[Shape]
+    stages: list[PlannedStage], teacher: Shape, students: Sequence[Shape | StaticShape]
 ) -> list[dict[str, Any]]:
     rows = [_model("teacher", teacher)]
     for stage in stages[1:]:
@@ -86,7 +86,7 @@ def _models(
     return rows
 
 
-def _model(name: str, shape: Shape) -> dict[str, Any]:
+def _model(name: str, shape: Shape | StaticShape) -> dict[str, Any]:
     return {
         "name": name,
         "layers": shape.layers,

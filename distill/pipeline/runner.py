@@ -155,8 +155,8 @@ def prepare(recipe: Recipe) -> Workspace:
     workspace = Workspace(recipe)
     for teacher in recipe.teacher.all:
         resolve_model(teacher.model, revision=teacher.revision)
-    if recipe.student.init not in {"teacher-layers", "random"}:
-        check_folder(model_of_run(Path(recipe.student.init).expanduser()))
+    if (start := recipe.student.start) is not None:
+        check_folder(model_of_run(Path(start).expanduser()))
     for stage in recipe.stages:
         if isinstance(stage, AugmentStage):
             check_source(stage, recipe)

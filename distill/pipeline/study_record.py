@@ -205,7 +205,7 @@ def _draws_examples(trial: Trial) -> bool:
 
 def _files(recipe: Recipe) -> list[str]:
     """Files and folders that a recipe names."""
-    names: list[Any] = [*(t.model for t in recipe.teacher.all), recipe.student.init]
+    names: list[Any] = [*(t.model for t in recipe.teacher.all), recipe.student.start]
     if recipe.data.source == "files":
         names += [recipe.data.train, recipe.data.validation, recipe.data.test]
         names += recipe.data.more.values()

@@ -62,6 +62,8 @@ def layer_sizes(model: PreTrainedModel) -> tuple[list[int], list[int]]:
     Raises:
         ModelError: the model is of another family.
     """
+    if not model.config.num_hidden_layers:
+        return [], []
     layers = anatomy(model).parts
     return [layer.heads for layer in layers], [layer.up.out_features for layer in layers]
 

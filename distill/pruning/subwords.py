@@ -260,5 +260,7 @@ def trim_embeddings(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedMo
     for config in {id(part.config): part.config for part in (trimmed, trimmed.base_model)}.values():
         config.vocab_size = len(keep)
         config.pad_token_id = pad
+        if (special := getattr(config, "special_ids", None)) is not None:  # of a static student
+            config.special_ids = [keep.index(one) for one in special]
     found: PreTrainedModel = trimmed
     return found

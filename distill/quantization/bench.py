@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from transformers import PreTrainedModel
 
 from distill.evaluation.cost import bytes_of
+from distill.export.bundle import MODEL_FILES
 from distill.quantization.calibrate import Row, calibrated
 from distill.quantization.graph import Int8, Scales
 from distill.quantization.int8_training import Lessons
@@ -109,14 +110,16 @@ class Bench:
     Args:
         config: the stage's configuration.
         run: what the stage has of its run.
-        plain: the fp32 ``.onnx`` file.
+        plain: the fp32 file.
+        format: the format of that file.
     """
 
-    def __init__(self, config: QuantizeStage, run: Run, plain: Path) -> None:
+    def __init__(self, config: QuantizeStage, run: Run, plain: Path, format: str = "onnx") -> None:
         self.config = config
         self.run = run
         self.plain = plain
-        self.before = run.score(plain, "onnx")
+        self.plain_format = format
+        self.before = run.score(plain, format)
         self.tried: list[Candidate] = []
         self.folder = run.folder / "tried"
         # A stage that was killed begins anew: its candidates are not looked at.
@@ -171,7 +174,7 @@ class Bench:
         facts: Mapping[str, Any] = {},
     ) -> Candidate:
         """Write a candidate's file, score it, and say what came out."""
-        suffix = ".xml" if format.startswith("openvino") else ".onnx"
+        suffix = Path(MODEL_FILES[format]).suffix
         path = self.folder / f"{len(self.tried):02d}{suffix}"
         make(path)
         score = self.run.score(path, format)

@@ -7,7 +7,7 @@ from typing import Any
 
 from distill.recipe.catalog import find
 from distill.recipe.loader import load_recipe
-from distill.recipe.schema import DistillStage, EvaluateStage, Limits, Recipe
+from distill.recipe.schema import DistillStage, EncoderStudent, EvaluateStage, Limits
 from distill.recipe.sizes import Size, resolve_size
 from distill.system.errors import RecipeError, UserError
 
@@ -41,9 +41,9 @@ def budget_study(
     if not isinstance(last, EvaluateStage):
         raise UserError("a budget is measured by the evaluation; end the recipe with one: evaluate")
     trained = [stage for stage in recipe.stages if isinstance(stage, DistillStage)]
-    if not trained or recipe.student.size is None:
+    if not trained or not isinstance(recipe.student, EncoderStudent):
         raise UserError("a budget needs a student with a size and a stage that distils into it")
-    space: dict[str, Any] = {"student.size": _depths(source, overrides, recipe)}
+    space: dict[str, Any] = {"student.size": _depths(source, overrides, recipe.student)}
     for stage in recipe.stages:
         by_shares = "ffn" in type(stage).model_fields and getattr(stage, "budget", None) is None
         if by_shares and not getattr(stage, "hidden", None):
@@ -80,9 +80,9 @@ def describe(limits: Limits) -> list[str]:
     return [text.format(given[name]) for name, text in words.items() if name in given]
 
 
-def _depths(source: str, overrides: Sequence[str], recipe: Recipe) -> list[str]:
+def _depths(source: str, overrides: Sequence[str], student: EncoderStudent) -> list[str]:
     """Sizes of every depth up to the recipe's that the recipe can have."""
-    size = resolve_size(str(recipe.student.size))
+    size = resolve_size(student.size)
     found = []
     for layers in range(1, size.layers + 1):
         name = _with_layers(size, layers)

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from distill.recipe.model_shapes import TeacherShape, teacher_shape
+from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.schema import (
     BUILTIN,
     DistillStage,
+    EncoderStudent,
     LogitsObjective,
     Recipe,
+    StaticStudent,
 )
 from distill.recipe.schema.before import Before
 from distill.recipe.sizes import Size, resolve_size
@@ -31,7 +33,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         recipe: one that satisfies the schema.
     """
     teacher = teacher_shape(recipe.teacher.model)
-    size, findings = _size(recipe, teacher)
+    size, findings = _size(recipe)
     rules: list[Callable[[Recipe], Findings]] = [
         Recipe.issues,
         _data_section,
@@ -41,15 +43,20 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
     ]
     for rule in rules:
         findings.extend(rule(recipe))
-    findings.extend(recipe.task.issues(recipe, None if size is None else size.hidden))
+    student = recipe.student
+    width = None if size is None else size.hidden
+    if isinstance(student, StaticStudent):
+        findings.extend(student.issues(recipe, teacher))
+        width = student.dim
+    findings.extend(recipe.task.issues(recipe, width))
     if teacher is not None:
         if recipe.data.max_length > teacher.positions:
             message = f"the teacher reads at most {teacher.positions} tokens"
             findings.append((("data", "max_length"), message))
         for loc, message in recipe.teacher.issues(recipe.data.max_length):
             findings.append((("teacher", *loc), message))
-        if size is not None:
-            for loc, message in recipe.student.issues(size, teacher):
+        if isinstance(student, EncoderStudent) and size is not None:
+            for loc, message in student.issues(size, teacher):
                 findings.append((("student", *loc), message))
     before = Before(size, teacher)
     for index, stage in enumerate(recipe.stages):
@@ -59,23 +66,26 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
     return findings
 
 
-def student_size(recipe: Recipe) -> Size:
+def student_size(recipe: Recipe) -> Size | None:
     """The student's shape, with the teacher's number of heads where that is known and fits.
+
+    ``None`` of one without layers.
 
     Raises:
         ModelError: the size is unknown.
     """
     teacher = teacher_shape(recipe.teacher.model)
     heads = (teacher.hidden, teacher.heads) if teacher else None
+    if not isinstance(recipe.student, EncoderStudent):
+        return None
     return resolve_size(recipe.student.size, head_dim_of=heads)
 
 
 def _size(
-    recipe: Recipe, teacher: TeacherShape | None
+    recipe: Recipe,
 ) -> tuple[Size | None, list[tuple[Loc, str]]]:
-    heads = (teacher.hidden, teacher.heads) if teacher else None
     try:
-        return resolve_size(recipe.student.size, head_dim_of=heads), []
+        return student_size(recipe), []
     except ModelError as error:
         return None, [(("student", "size"), str(error))]
 

@@ -33,7 +33,7 @@ def missing_inputs(recipe: Recipe) -> list[tuple[Loc, str]]:
     return [
         *_data(recipe),
         *_teachers(recipe),
-        *_init(recipe.student.init),
+        *_init(recipe.student.start),
         *_augment(recipe),
     ]
 
@@ -80,8 +80,8 @@ def _is_path(model: str) -> bool:
     return model.startswith((".", "/", "~")) or model.count("/") > 1 or is_mistyped(model)
 
 
-def _init(init: str) -> Findings:
-    if init in INITS:
+def _init(init: str | None) -> Findings:
+    if init is None:
         return
     folder = local_folder(init)
     if folder is None or init in PACKAGED:
@@ -134,7 +134,7 @@ def anchored(recipe: Recipe) -> Recipe:
         update={
             "data": _anchored_data(recipe.data),
             "teacher": _with(teacher, model=_model).model_copy(update={"more": more}),
-            "student": _with(student, init=_model),
+            "student": _with(student, init=_model) if student.start else student,
             "stages": [
                 _with(stage, glove=_absolute, model=_model)
                 if isinstance(stage, AugmentStage)

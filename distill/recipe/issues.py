@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from distill.recipe.schema import json_schema
+from distill.recipe.schema import EncoderStudent, StaticStudent, json_schema
 from distill.recipe.yaml_lines import Loc, Value, dotted, one_line
 from distill.system.errors import Issue
 from distill.tasks import KINDS, config_class
@@ -234,6 +234,11 @@ def _unknown_key(schema: dict[str, Any], tree: Value, loc: Loc) -> str:
         kinds = [kind for kind in KINDS if loc[-1] in config_class(kind).model_fields]
         if kinds:
             return f"only for task.kind: {', '.join(kinds)}; leave it out"
+    if loc[0] == "student" and len(loc) == 2:
+        owners = [one for one in (EncoderStudent, StaticStudent) if loc[-1] in one.model_fields]
+        if owners:
+            found = get_args(owners[0].model_fields["kind"].annotation)[0]
+            return f"only for student.kind: {found}; leave it out"
     if (others := _methods_with(schema, tree, loc)) is not None:
         return others
     near = _near(str(loc[-1]), known)
@@ -296,8 +301,10 @@ def _resolve(root: dict[str, Any], schema: dict[str, Any], value: Value | None) 
     if "discriminator" in schema:
         name, mapping = schema["discriminator"]["propertyName"], schema["discriminator"]["mapping"]
         kind = value.child(name) if value is not None else None
-        if kind is None and name == "method":  # left out, it is the first one
-            return _resolve(root, schema["oneOf"][0], value)
+        if kind is None and "oneOf" in schema:
+            first = _resolve(root, schema["oneOf"][0], value)
+            if name == "method" or name not in first.get("required", [name]):
+                return first  # left out, it is the first one
         branch = mapping.get(kind.content) if kind and isinstance(kind.content, str) else None
         return _resolve(root, {"$ref": branch} if isinstance(branch, str) else branch or {}, value)
     wanted = "items" if value is not None and isinstance(value.content, list) else "properties"

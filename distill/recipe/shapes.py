@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from distill.recipe.model_shapes import TeacherShape
 from distill.recipe.plan import PlannedStage
-from distill.recipe.schema import PruneStage
-from distill.recipe.sizes import Size
+from distill.recipe.schema import PruneStage, Recipe, StaticStudent
+from distill.recipe.sizes import Size, resolve_size
 
 #: Tokens of the example whose multiply-accumulates are shown.
 EXAMPLE_LENGTH = 32
@@ -126,13 +126,65 @@ class Shape:
         return self.embedding if self.embedding != self.hidden else 0
 
 
+@dataclass(frozen=True)
+class StaticShape:
+    """The shape of a static student.
+
+    Args:
+        vocab: rows of its table.
+        hidden: D.
+        labels: C; 0 where there is no head.
+        head: neurons of the head's hidden layer; ``None`` for a linear one.
+    """
+
+    vocab: int
+    hidden: int
+    labels: int
+    head: int | None = None
+    layers: int = 0
+    heads: int = 0
+    ffn: int = 0
+
+    @property
+    def embedding_parameters(self) -> int:
+        """Numbers in the table."""
+        return self.vocab * self.hidden
+
+    @property
+    def parameters(self) -> int:
+        """All numbers: the table, and the head with its biases."""
+        bias = self.labels + (self.head or 0)
+        return self.embedding_parameters + (round(self.macs(0)) + bias if self.labels else 0)
+
+    @property
+    def bytes_fp32(self) -> int:
+        """Bytes of the weights at four a number."""
+        return _BYTES * self.parameters
+
+    def macs(self, length: float) -> float:
+        """Multiply-accumulates of one example: the head's, however long it is."""
+        del length
+        if self.head is None:
+            return self.hidden * self.labels
+        return self.head * (self.hidden + self.labels)
+
+
 def _kept(count: int, removed: float) -> int:
     return min(count, max(1, round(count * (1 - removed))))
 
 
-def shapes_by_stage(stages: list[PlannedStage], teacher: Shape, size: Size) -> list[Shape]:
+def shapes_by_stage(
+    stages: list[PlannedStage], teacher: Shape, recipe: Recipe
+) -> list[Shape | StaticShape]:
     """The student's shape at the end of every stage."""
-    shape, shapes = teacher.student(size), []
+    student = recipe.student
+    if isinstance(student, StaticStudent):
+        labels = 0 if recipe.task.gives_vectors else teacher.labels
+        static = StaticShape(teacher.vocab, student.dim, labels, student.head_size)
+        return [static for _ in stages]
+    size = resolve_size(student.size, head_dim_of=(teacher.hidden, teacher.heads))
+    shape = teacher.student(size)
+    shapes: list[Shape | StaticShape] = []
     for stage in stages:
         if isinstance(stage.config, PruneStage):
             shape = stage.config.shape_left(shape)

@@ -181,8 +181,8 @@ def _no_gain(before: ModelRow, after: ModelRow, change: Change | None, metric: s
         return []  # trained further, which promises neither
     found = []
     smaller = before.bytes / after.bytes
-    # fp32 ONNX only promises speed.
-    if after.format not in ("onnx", "openvino") and smaller < NO_GAIN:
+    # Another format in fp32 only promises speed.
+    if after.format not in ("onnx", "openvino", "numpy") and smaller < NO_GAIN:
         sizes = f"{numbers.megabytes(before.bytes)} to {numbers.megabytes(after.bytes)} MB"
         found.append(f"{after.name} did not make it smaller: {sizes} (from {before.name})")
     cell = latency_cell(set(before.latency_ms) & set(after.latency_ms))

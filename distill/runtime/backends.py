@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from distill.runtime.openvino_session import OpenVinoSession
 from distill.runtime.session import SLOW_OPTIMIZERS, OnnxSession
+from distill.runtime.table import TableSession
 from distill.system.errors import ModelError, UserError
 
 #: Formats that the runtime can run, as a rule the fastest first, and the engine of each.
@@ -24,6 +25,8 @@ ENGINES = {
     "onnx-int4": "onnxruntime",
     "openvino": "openvino",
     "onnx": "onnxruntime",
+    "numpy-int8": "numpy",
+    "numpy": "numpy",
 }
 
 Ids = npt.NDArray[np.integer[Any]]
@@ -83,5 +86,7 @@ def open_session(
         raise ModelError(f"{path}: no engine for format '{format}'; there are {', '.join(ENGINES)}")
     if ENGINES[format] == "openvino":
         return OpenVinoSession(path, threads)
+    if ENGINES[format] == "numpy":
+        return TableSession(path, threads)
     off = settings.get("disabled_optimizers", SLOW_OPTIMIZERS)
     return OnnxSession(path, threads, disabled_optimizers=off)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning.pytorch.loggers import Logger
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from distill.evaluation.predictors import TorchPredictor
 from distill.evaluation.score import score_and_choose
 from distill.export.transformers_folder import save_transformers
+from distill.pruning.subwords import count_pieces
 from distill.recipe.model_shapes import has_masked_head
 from distill.recipe.plan import PlannedStage
-from distill.recipe.schema import Recipe, TeacherModel
+from distill.recipe.schema import EncoderStudent, Recipe, StaticStudent, TeacherModel
 from distill.run_folder import RunFolder
 from distill.stages.workspace import Workspace
 from distill.system.errors import RunFolderError
@@ -26,6 +29,7 @@ from distill.tracking.weights_biases import wandb_logger
 from distill.training.fit import FitResult, FitSession
 from students.build import build_student
 from students.sizes import resolve_size
+from students.static import build_static, frequency_weights, special_ids, zipf_counts
 from teachers.load import load_encoder, load_model
 
 logger = logging.getLogger("distill")
@@ -119,25 +123,55 @@ class StageContext:
             init: where its weights come from; left out, where the recipe says.
             head: what stands on its encoder; left out, what the task needs.
         """
-        config, student = source.config, self.recipe.student
+        student = self.recipe.student
+        head = head or ("none" if self.workspace.learns_text else self.workspace.task.head)
+        if isinstance(student, StaticStudent):
+            made = self._static_student(source, student, head)
+        else:
+            made = self._encoder_student(source, student, init or student.init, head)
+        if not self.workspace.learns_text:
+            for key, value in self.workspace.task.model_settings.items():
+                setattr(made.config, key, value)  # the teacher's may be another
+        return made
+
+    def _encoder_student(
+        self, source: PreTrainedModel, student: EncoderStudent, init: str, head: str
+    ) -> PreTrainedModel:
+        config = source.config
         hidden, heads = (
             getattr(config, name, None) for name in ("hidden_size", "num_attention_heads")
         )
         size = resolve_size(student.size, head_dim_of=(hidden, heads) if hidden and heads else None)
-        init = init or student.init
-        made = build_student(
+        return build_student(
             source,
             size,
             init=init,
             layers=student.init_layers,
             seed=self.recipe.seed,
-            head=head or ("none" if self.workspace.learns_text else self.workspace.task.head),
+            head=head,
             own_vocabulary=not self.workspace.reads_as_teacher,
         )
-        if not self.workspace.learns_text:
-            for key, value in self.workspace.task.model_settings.items():
-                setattr(made.config, key, value)  # the teacher's may be another
-        return made
+
+    def _static_student(
+        self, source: PreTrainedModel, student: StaticStudent, head: str
+    ) -> PreTrainedModel:
+        tokenizer, train = self.shared.tokenizer, self.shared.data.train
+        table = cast(nn.Embedding, source.get_input_embeddings())
+        counts = np.zeros(table.num_embeddings, dtype=np.int64)
+        if student.frequency == "texts":
+            found = count_pieces(tokenizer, [*train.texts, *(train.pairs or ())])
+            counts[list(found)] = list(found.values())
+        elif student.frequency == "zipf":
+            counts = zipf_counts(len(counts), special_ids(tokenizer))
+        return build_static(
+            source,
+            tokenizer,
+            dim=student.dim,
+            weights=frequency_weights(counts),
+            head=head,
+            head_size=student.head_size,
+            seed=self.recipe.seed,
+        )
 
     def student_to_pretrain(self, *, nsp: bool) -> PreTrainedModel:
         """The student as it is so far, with the heads of pre-training on its encoder.

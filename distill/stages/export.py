@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
 
 from distill.export.bundle import MODEL_FILES, write_bundle
-from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
+from distill.export.plain import export_plain
 from distill.export.program import export_program
 from distill.quantization.calibrate import Row
 from distill.recipe.schema import ExportStage
@@ -42,7 +41,7 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
             continue  # checked against torch when it was written
         scores[name] = scored_file(path, name, context)
         # int8 has passed its own gate against the same model in fp32.
-        if name in ("onnx", "openvino"):
+        if "-" not in name:
             pass_gate(
                 name, before=before, after=scores[name], max_drop=config.max_drop, context=context
             )
@@ -83,7 +82,8 @@ def _files(
     """The files by format, and the format that quantisation found best."""
     wanted = set(config.formats)
     samples = sample_rows(context, context.workspace.data.validation, 4)
-    plain, found, default = _quantised(source, samples, context, needed=wanted != {"transformers"})
+    needed = wanted != {"transformers"}
+    format, plain, found, default = _quantised(source, samples, context, needed=needed)
     made = {name: path for name, path in found.items() if _is_wanted(name, wanted)}
     if plain is not None and "openvino" in wanted:
         made["openvino"] = context.folder / MODEL_FILES["openvino"]
@@ -95,7 +95,7 @@ def _files(
     if plain is not None and int8_alone and not any(name in ENGINES for name in made):
         told = "nothing is int8 (quantize tells why), so fp32 is exported"
         logger.warning("%s: %s", context.stage.name, told)
-        made["onnx"] = plain
+        made[format] = plain
     ordered = {name: made[name] for name in MODEL_FILES if name in made}
     return ordered, default if default in ordered else None
 
@@ -108,19 +108,21 @@ def _is_wanted(name: str, wanted: Container[str]) -> bool:
 
 def _quantised(
     source: Path, samples: list[Row], context: StageContext, *, needed: bool
-) -> tuple[Path | None, dict[str, Path], str | None]:
-    """fp32 ONNX, all files by format and the best format: of the quantize stage, or fresh fp32."""
+) -> tuple[str, Path | None, dict[str, Path], str | None]:
+    """The fp32 file with its format, all files by format and the best format.
+
+    They are those of the quantize stage, or fresh in fp32.
+    """
     quantized = context.earlier("quantize")
     if quantized is not None:
         folder, facts = context.run.stage(quantized), context.run.read_stage(quantized)
         found = {name: folder / file for name, file in facts["files"].items()}
-        return found["onnx"], found, str(facts["format"])
+        format = next(name for name in found if "-" not in name)
+        return format, found[format], found, str(facts["format"])
     if not needed:
-        return None, {}, None
-    target = context.folder / MODEL_FILES["onnx"]
-    shutil.rmtree(target, ignore_errors=True)
-    export_onnx(load_model(source), target, samples=samples)
-    return target, {"onnx": target}, None
+        return "onnx", None, {}, None
+    format, target = export_plain(load_model(source), context.folder, samples=samples)
+    return format, target, {format: target}, None
 
 
 def _lengths(context: StageContext) -> list[int]:

@@ -18,13 +18,12 @@ from distill.data.split import Split
 from distill.evaluation.predictors import FilePredictor
 from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES
-from distill.export.onnx import export_onnx
 from distill.export.openvino import is_installed, weights_of
+from distill.export.plain import export_plain
 from distill.quantization.bench import Bench, Candidate
 from distill.quantization.calibrate import Row
 from distill.quantization.graph import products
 from distill.quantization.int8_checkpoint import Int8Checkpoint
-from distill.quantization.int8_fallback import step_back
 from distill.quantization.int8_training import Lessons
 from distill.quantization.onnx_int8 import plain_graph
 from distill.recipe.schema import ExportStage, QuantizeStage
@@ -150,11 +149,11 @@ def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
     """
     for name in MODEL_FILES.values():  # of a stage that was killed
         (context.folder / name).unlink(missing_ok=True)
-    plain, run = context.folder / MODEL_FILES["onnx"], StageRun(context)
+    run = StageRun(context)
     samples = sample_rows(context, context.workspace.data.validation, 4)
-    export_onnx(run.student(), plain, samples=samples)
+    format, plain = export_plain(run.student(), context.folder, samples=samples)
     _check_names(config, plain)
-    bench = Bench(config, run, plain)
+    bench = Bench(config, run, plain, format)
     kept = [candidate for candidate in config.candidates(bench) if bench.passes(candidate)]
     if not kept and not config.fallback:
         best = max(bench.tried, key=lambda candidate: candidate.score)
@@ -165,13 +164,13 @@ def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
             max_drop=config.max_drop,
             context=context,
         )
-    if not kept and (found := step_back(bench)) is not None:
+    if not kept and (found := config.step_back(bench)) is not None:
         kept = [found]
     return _result(bench, kept, _keep_files(kept, context.folder))
 
 
 def _check_names(config: QuantizeStage, plain: Path) -> None:
-    names = [product.name for product in products(plain_graph(plain))]
+    names = [product.name for product in products(plain_graph(plain))] if config.exclude else []
     for name in config.exclude:
         if name not in names:
             raise ModelError(f"quantize.exclude: no layer '{name}'; there are: {', '.join(names)}")
@@ -214,8 +213,8 @@ def _result(bench: Bench, kept: list[Candidate], best: dict[str, Candidate]) -> 
             "bytes": final.bytes if final else bench.plain.stat().st_size,
             "method": bench.config.method,
             "kept": final.what if final else "fp32",
-            "format": final.format if final else "onnx",
-            "files": {"onnx": MODEL_FILES["onnx"]} | {name: MODEL_FILES[name] for name in best},
+            "format": final.format if final else bench.plain_format,
+            "files": {name: MODEL_FILES[name] for name in (bench.plain_format, *best)},
             "formats": {name: dict(candidate.facts) for name, candidate in best.items()},
             "tried": [candidate.record() for candidate in bench.tried],
             "isa": list(processor().isa),

@@ -18,6 +18,7 @@ from distill.data.token_id_remap import same_tokens
 from distill.data.tokenized import TokenExamples
 from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder
 from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
+from distill.recipe.schema.models import NO_PAIRS
 from distill.system.errors import DataError, ModelError
 from distill.tasks import make_task
 from distill.tasks.base import Task
@@ -147,7 +148,8 @@ class Workspace:
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The student's tokenizer: that of the folder it starts from, else the first teacher's."""
         theirs = self._load_tokenizer(self.recipe.teacher)
-        init = local_folder(self.recipe.student.init)
+        start = self.recipe.student.start
+        init = None if start is None else local_folder(start)
         if init is None or not any((init / file).is_file() for file in TOKENIZER_FILES):
             return theirs
         own = load_tokenizer(init, for_vectors=self.recipe.task.gives_vectors)
@@ -198,6 +200,8 @@ class Workspace:
             self._check_masks()
         if not self.learns_text and self.task.head in TOKEN_LEVEL:
             self._check_same_tokens()
+        if not self.recipe.student.has_layers and self.data.train.paired:
+            raise ModelError(f"data: its examples are pairs, and {NO_PAIRS}")
         if self.reads_as_teacher:
             return
         others = ", ".join(tokenizer_free(self.recipe.task))
@@ -206,7 +210,7 @@ class Workspace:
                 if objective.same_tokens:
                     raise ModelError(
                         f"stages.{stage.name}.objectives: '{objective.kind}' compares token by "
-                        f"token, and the student ({self.recipe.student.init}) has another "
+                        f"token, and the student ({self.recipe.student.start}) has another "
                         f"tokenizer than the teacher; works here: {others}"
                     )
 

@@ -29,6 +29,8 @@ class TaskSection(Section):
     columns: ClassVar[tuple[str, ...]] = ("text", "text_pair", "label", "id")
     #: Whether it learns from unlabelled text, and so has no labels, score, head or predictions.
     learns_text: ClassVar[bool] = False
+    #: Whether its models give an output for each token.
+    of_tokens: ClassVar[bool] = False
     #: Whether its models give sentence vectors.
     gives_vectors: ClassVar[bool] = False
     #: Whether an example is a query with candidates.

@@ -91,7 +91,10 @@ def maps_of(
     """Each objective with the pairs of layers that it compares, of those of the layer map."""
     if teacher is None:
         return [(objective, layer_map) for objective in objectives]
-    depths = {"student": anatomy(student).depth, "teacher": anatomy(teacher).depth}
+    student_layers, teacher_layers = (
+        int(getattr(model.config, "num_hidden_layers", 0)) for model in (student, teacher)
+    )
+    depths = {"student": student_layers, "teacher": teacher_layers}
     return [(objective, objective.layers(layer_map, **depths)) for objective in objectives]
 
 
@@ -108,9 +111,9 @@ def projections_of(
 
     Their keys are the layer, 0 for the embedding, and below 0 for vectors.
     """
-    hidden = outputs = (anatomy(student).hidden, 0)
+    hidden = outputs = (int(student.config.hidden_size), 0)
     if teacher is not None:
-        hidden = (hidden[0], anatomy(teacher).hidden)
+        hidden = (hidden[0], int(teacher.config.hidden_size))
     if head_of(student) == "vectors":
         outputs = (outputs_of(student), _outputs(teacher, logits))
     layers: set[int] = set()

@@ -14,7 +14,7 @@ from distill.pruning.methods.movement import MovementPrune
 from distill.pruning.methods.taylor import TaylorPrune
 from distill.pruning.methods.units import Budget
 from distill.pruning.methods.vocabulary import VocabularyPrune
-from distill.section import default_method
+from distill.section import by_default
 
 __all__ = ["AnyPrune", "Budget", "PruneStage"]
 
@@ -24,5 +24,5 @@ AnyPrune = Annotated[
         TaylorPrune | FisherPrune | L1Prune | MovementPrune | DepthPrune | VocabularyPrune,
         Field(discriminator="method"),
     ],
-    default_method("taylor"),
+    by_default("method", "taylor"),
 ]

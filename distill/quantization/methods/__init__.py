@@ -12,8 +12,9 @@ from distill.quantization.methods.dynamic import ActivationScales, DynamicQuanti
 from distill.quantization.methods.nncf import NncfQuantize
 from distill.quantization.methods.qat import QatQuantize
 from distill.quantization.methods.static import StaticQuantize
+from distill.quantization.methods.table import TableQuantize
 from distill.quantization.methods.weights_only import WeightsOnlyQuantize
-from distill.section import default_method
+from distill.section import by_default
 
 __all__ = ["ActivationScales", "AnyQuantize", "QuantizeStage"]
 
@@ -25,8 +26,9 @@ AnyQuantize = Annotated[
         | NncfQuantize
         | QatQuantize
         | WeightsOnlyQuantize
+        | TableQuantize
         | AutoQuantize,
         Field(discriminator="method"),
     ],
-    default_method("static"),
+    by_default("method", "static"),
 ]

@@ -59,3 +59,9 @@ class QuantizeStage(StageSection):
         from distill.quantization.methods.static import static
 
         return static(bench, per_channel=True, exclude=exclude)
+
+    def step_back(self, bench: Bench) -> Candidate | None:
+        """What passes where no candidate did; ``None`` if only fp32 does."""
+        from distill.quantization.int8_fallback import step_back
+
+        return step_back(bench)

@@ -28,8 +28,10 @@ from distill.recipe.schema.machine import (
 )
 from distill.recipe.schema.models import (
     BaselineConfig,
+    EncoderStudent,
     FinetuneConfig,
-    StudentConfig,
+    StaticStudent,
+    StudentSection,
     TeacherConfig,
     TeacherModel,
 )
@@ -96,6 +98,7 @@ __all__ = [
     "DecoupledObjective",
     "DistillStage",
     "EmbeddingObjective",
+    "EncoderStudent",
     "EvaluateStage",
     "ExportStage",
     "FinetuneConfig",
@@ -123,7 +126,8 @@ __all__ = [
     "SimilarityObjective",
     "Stage",
     "StandardizedObjective",
-    "StudentConfig",
+    "StaticStudent",
+    "StudentSection",
     "Study",
     "StudyTask",
     "StudyVariant",

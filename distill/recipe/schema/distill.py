@@ -77,7 +77,7 @@ class DistillStage(TrainConfig, StageSection):
         if self.mode == "reference":
             yield from self._reference_rules()
         yield from self._token_rules(recipe, before)
-        if not teaches_signals(recipe.teacher.model):
+        if not (teaches_signals(recipe.teacher.model) and recipe.student.has_layers):
             yield from self._logits_rules(recipe)
             return
         if student is not None:
@@ -127,21 +127,27 @@ class DistillStage(TrainConfig, StageSection):
                 yield ("objectives", number, key), f"{why}; leave it out, or take mode: masked"
 
     def _logits_rules(self, recipe: Recipe) -> Issues:
-        """What is wanted beside the logits of a teacher that is of no known family."""
+        """What is wanted beside logits, where teacher or student has nothing else to match."""
         inner = [one for one in self.objectives if one.same_tokens and one.kind != "mlm"]
-        if inner:
-            yield (
-                ("objectives", self.objectives.index(inner[0])),
-                f"{', '.join(one.kind for one in inner)}: only the logits of this teacher can be "
-                f"learned, because its family is none of {', '.join((*STUDENTS, *TEACHERS))}; "
-                f"works here: {', '.join(tokenizer_free(recipe.task))}",
-            )
+        if not inner:
+            return
+        why = (
+            "the student is static and has no layers"
+            if not recipe.student.has_layers
+            else "only the logits of this teacher can be learned, because its family is none of "
+            f"{', '.join((*STUDENTS, *TEACHERS))}"
+        )
+        yield (
+            ("objectives", self.objectives.index(inner[0])),
+            f"{', '.join(one.kind for one in inner)}: {why}; "
+            f"works here: {', '.join(tokenizer_free(recipe.task))}",
+        )
 
     def _token_rules(self, recipe: Recipe, before: Before) -> Issues:
         """What is matched token by token, where the two do not read the same tokens."""
-        init = recipe.student.init
+        init = recipe.student.start
         other = False
-        if init not in ("teacher-layers", "random"):
+        if init is not None:
             ours, theirs = vocabulary(init), vocabulary(recipe.teacher.model)
             other = ours is not None and theirs is not None and ours != theirs
         for number, objective in enumerate(self.objectives):

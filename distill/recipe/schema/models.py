@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from distill.recipe.model_shapes import TeacherShape, local_folder, teacher_shape
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.sizes import Size
-from distill.section import Issues, PositiveInt, Section, TrainConfig, Weight
+from distill.section import Issues, PositiveInt, Section, TrainConfig, Weight, by_default
 from distill.system.errors import ModelError
+
+if TYPE_CHECKING:
+    from distill.recipe.schema.recipe import Recipe
 
 #: Ways to initialise the student that are no folder.
 INITS = ("teacher-layers", "random")
@@ -76,15 +79,44 @@ class BaselineConfig(TrainConfig):
     """How the baseline (the student trained on labels only) is trained."""
 
 
-class StudentConfig(Section):
-    """The small model."""
+class StudentSection(Section):
+    """Base of the ``student`` sections."""
 
+    kind: Any
+
+    #: Whether it has layers, so that more than its outputs can be matched.
+    has_layers: ClassVar[bool] = True
+
+    if TYPE_CHECKING:
+        init: str
+
+    @property
+    def start(self) -> str | None:
+        """The folder of the model that it starts from; ``None`` where there is none."""
+        return None if self.init in INITS else self.init
+
+    @property
+    def words(self) -> str:
+        """What it is, for plans and cards."""
+        raise NotImplementedError
+
+
+class EncoderStudent(StudentSection):
+    """A smaller encoder of the teacher's family."""
+
+    kind: Literal["encoder"] = "encoder"
+    """A smaller encoder of the teacher's family."""
     size: StrictStr
     """``tinybert4`` (4 layers, 312 wide), ``tinybert6``, ... or ``LxD`` such as ``3x384``."""
     init: StrictStr = "teacher-layers"
     """``teacher-layers`` (copied, sliced where narrower), ``random``, or the folder of a model."""
     init_layers: Literal["uniform", "first", "last"] | list[PositiveInt] = "uniform"
     """Which teacher layers are copied; a list counts them from 1."""
+
+    @property
+    def words(self) -> str:
+        """See :class:`StudentSection`."""
+        return self.size
 
     def issues(self, size: Size, teacher: TeacherShape) -> Issues:
         """What keeps the student from starting where the section says.
@@ -145,3 +177,86 @@ def _init_folder(init: str, size: Size) -> Iterator[str]:
             f"the model there is {there} and the student "
             f"{'{}x{}/{}/{}'.format(*wanted)}; write student.size: {there}"
         )
+
+
+class StaticStudent(StudentSection):
+    """A table of token vectors, their mean and a head: no layers, and no more than numpy to run."""
+
+    kind: Literal["static"]
+    """A table of token vectors, their mean, and a head."""
+    dim: PositiveInt = 256
+    """Numbers of each token's vector: the teacher's vectors of single tokens, by PCA."""
+    frequency: Literal["texts", "zipf", "none"] = "texts"
+    """How common tokens are weighted down before training: a / (a + p) with their share p of the
+    training ``texts``, or by their rank in the vocabulary (``zipf``)."""
+    head_size: PositiveInt | None = None
+    """Neurons of a hidden layer in the head; left out, the head is linear."""
+
+    has_layers: ClassVar[bool] = False
+    if not TYPE_CHECKING:
+        init: ClassVar[str] = "token-vectors"
+
+    @property
+    def start(self) -> str | None:
+        """See :class:`StudentSection`."""
+        return None
+
+    @property
+    def words(self) -> str:
+        """See :class:`StudentSection`."""
+        return f"static, {self.dim} wide"
+
+    def issues(self, recipe: Recipe, teacher: TeacherShape | None) -> Issues:
+        """What of a recipe a student without layers cannot have.
+
+        Args:
+            recipe: the whole, which satisfies the schema.
+            teacher: the teacher's shape, where it is known.
+        """
+        task = recipe.task
+        if task.learns_text or task.of_tokens:
+            yield (
+                ("student", "kind"),
+                f"a static student gives one output for a text, and task.kind: {task.kind} needs "
+                "one for each token; write student.kind: encoder",
+            )
+        elif recipe.data.columns.text_pair is not None and not task.gives_vectors:
+            yield ("data", "columns", "text_pair"), NO_PAIRS
+        if getattr(task, "pooling", "mean") != "mean":
+            message = "a static student's vector is the mean of its tokens'; write mean"
+            yield ("task", "pooling"), message
+        if task.gives_vectors and self.head_size is not None:
+            yield ("student", "head_size"), "sentence vectors have no head; leave it out"
+        if teacher is not None and self.dim > teacher.hidden:
+            message = f"{self.dim} is more than the teacher's {teacher.hidden}; write less"
+            yield ("student", "dim"), message
+        for index, stage in enumerate(recipe.stages):
+            for loc, message in _without_layers(stage):
+                yield ("stages", index, *loc), message
+        if getattr(recipe.baseline, "layer_decay", 1.0) != 1.0:
+            yield ("baseline", "layer_decay"), _NO_DECAY
+
+
+#: What to do where texts come in pairs.
+NO_PAIRS = "a static student reads single texts; leave it out, or write student.kind: encoder"
+_NO_DECAY = "a static student has no layers; leave it out"
+
+
+def _without_layers(stage: Any) -> Issues:
+    """What a stage does to layers."""
+    if stage.kind == "prune" and not stage.own_tokens:
+        message = f"{stage.method} prunes layers, of which a static student has none"
+        yield ("method",), f"{message}; write method: vocabulary, or leave the stage out"
+    if stage.kind == "quantize" and stage.method != "table":
+        yield ("method",), f"{stage.method} is for encoders; write table, or leave it out"
+    for name in getattr(stage, "formats", ()):
+        if name not in ("numpy", "numpy-int8"):
+            yield ("formats",), f"'{name}' is for encoders; a static student is exported as numpy"
+    if getattr(stage, "layer_decay", 1.0) != 1.0:
+        yield ("layer_decay",), _NO_DECAY
+
+
+AnyStudent = Annotated[
+    Annotated[EncoderStudent | StaticStudent, Field(discriminator="kind")],
+    by_default("kind", "encoder"),
+]

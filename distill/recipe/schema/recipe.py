@@ -15,6 +15,7 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StrictStr,
+    model_validator,
 )
 from pydantic_core import CoreSchema
 
@@ -22,7 +23,7 @@ from distill.pruning.methods import PruneStage
 from distill.recipe.schema.data import DataConfig
 from distill.recipe.schema.distill import DistillStage
 from distill.recipe.schema.machine import TrackConfig, TrainerConfig
-from distill.recipe.schema.models import BaselineConfig, StudentConfig, TeacherConfig
+from distill.recipe.schema.models import AnyStudent, BaselineConfig, TeacherConfig
 from distill.recipe.schema.stages import Stage
 from distill.section import Issues, Name, Section
 from distill.tasks import KINDS, config_class, on_register
@@ -39,7 +40,14 @@ RESERVED = (
     "openvino",
     "openvino-int8",
     "torch-export",
+    "numpy",
+    "numpy-int8",
 )
+#: What stages of a recipe with a static student are, where they do not say it.
+_OF_STATIC: dict[str, dict[str, Any]] = {
+    "quantize": {"method": "table"},
+    "export": {"formats": ["numpy"]},
+}
 #: Metrics between -1 and 1; the others lie between 0 and 1.
 _CORRELATIONS = ("pearson", "spearman", "mcc")
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -99,7 +107,7 @@ class Recipe(Section):
     """The examples to train and score on."""
     teacher: TeacherConfig
     """The model to learn from."""
-    student: StudentConfig
+    student: AnyStudent
     """The model to train."""
     baseline: BaselineConfig | StrictBool = True
     """Train the student on labels only too, to compare with; ``false`` leaves it out."""
@@ -112,6 +120,15 @@ class Recipe(Section):
     """How Lightning runs."""
     track: TrackConfig = TrackConfig()
     """Where curves and results go."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_static(cls, content: Any) -> Any:
+        """A static student's stages are by default what it can have."""
+        match content:
+            case {"student": {"kind": "static"}, "stages": [*stages]}:
+                return content | {"stages": [_with_defaults(stage) for stage in stages]}
+        return content
 
     def with_seed(self, seed: int) -> Recipe:
         """The same recipe for one seed alone."""
@@ -153,6 +170,13 @@ class Recipe(Section):
         if kind in ("prune", "quantize", "export") and "distill" not in earlier:
             return f"'{kind}' needs a trained student: put a 'distill' stage before it"
         return None
+
+
+def _with_defaults(stage: Any) -> Any:
+    match stage:
+        case {"kind": str(kind)} if kind in _OF_STATIC:
+            return _OF_STATIC[kind] | stage
+    return stage
 
 
 def _learns_augmented(stage: Stage) -> bool:

@@ -85,14 +85,22 @@ class ExportStage(StageSection):
     formats: Annotated[
         list[
             Literal[
-                "transformers", "onnx", "onnx-int8", "openvino", "openvino-int8", "torch-export"
+                "transformers",
+                "onnx",
+                "onnx-int8",
+                "openvino",
+                "openvino-int8",
+                "torch-export",
+                "numpy",
+                "numpy-int8",
             ]
         ],
         Field(min_length=1),
     ] = ["transformers", "onnx"]
     """``transformers``: safetensors and config; ``onnx`` and ``openvino``: fp32, and int8 after
     quantize; ``onnx-int8`` and ``openvino-int8``: only the latter, for the smallest folder;
-    ``torch-export``: a ``.pt2`` program, which needs torch to run."""
+    ``torch-export``: a ``.pt2`` program, which needs torch to run; ``numpy``, and ``numpy-int8``
+    for int8 alone: a static student's table, all that it is exported as."""
 
     def exports(self, engine: str) -> bool:
         """Whether files of an engine (``onnx`` or ``openvino``) are asked for, fp32 or int8."""
@@ -107,6 +115,8 @@ class ExportStage(StageSection):
             yield ("formats",), "openvino needs openvino: pip install openvino nncf"
         quantised = any(stage.kind == "quantize" for stage in recipe.stages)
         for name in self.formats:
+            if name.startswith("numpy") and recipe.student.has_layers:
+                yield ("formats",), f"'{name}' is for student.kind: static; write onnx"
             if name.endswith("-int8") and not quantised:
                 yield ("formats",), f"'{name}' needs a 'quantize' stage before"
 

@@ -21,6 +21,7 @@ class NerTask(NamedLabels):
     """Named entities: a tag for each word."""
 
     columns: ClassVar[tuple[str, ...]] = ("tokens", "tags", "id")
+    of_tokens: ClassVar[bool] = True
 
     kind: Literal["ner"]
     labels: Annotated[list[StrictStr], Field(min_length=1)] | None = None

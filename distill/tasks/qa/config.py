@@ -20,6 +20,7 @@ class QuestionTask(UnnamedOutputs):
     """The part of a text that answers a question about it."""
 
     columns: ClassVar[tuple[str, ...]] = ("question", "context", "answers", "id")
+    of_tokens: ClassVar[bool] = True
 
     kind: Literal["qa"]
     metric: Literal["f1", "em"] = "f1"
