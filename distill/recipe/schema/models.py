@@ -220,6 +220,9 @@ class StaticStudent(StudentSection):
                 f"a static student gives one output for a text, and task.kind: {task.kind} needs "
                 "one for each token; write student.kind: encoder",
             )
+        elif task.has_candidates:
+            message = f"a static student reads single texts, and task.kind: {task.kind} pairs"
+            yield ("student", "kind"), f"{message}; write student.kind: encoder"
         elif recipe.data.columns.text_pair is not None and not task.gives_vectors:
             yield ("data", "columns", "text_pair"), NO_PAIRS
         if getattr(task, "pooling", "mean") != "mean":

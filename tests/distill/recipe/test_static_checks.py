@@ -55,6 +55,7 @@ def path(tmp_path: Path) -> Path:
         ("stages.export.formats=[onnx]", "'onnx' is for encoders; a static student is exported"),
         ("data.columns.text_pair=source", "text_pair: a static student reads single texts"),
         ("task={kind: ner}", "student.kind: a static student gives one output for a text, and"),
+        ("task={kind: ranking}", "static student reads single texts, and task.kind: ranking pairs"),
         ("task={kind: text}", "student.kind: a static student gives one output for a text, and"),
     ],
 )
