@@ -252,7 +252,7 @@ def row_of(case: Case, run: RunData) -> list[str]:
     results = run.results
     if results is None:
         raise UserError(f"{run.path}: no results")
-    rows, final, teacher = run.data.get("rows", {}), results.final, results.teacher
+    rows, final, teacher = run.data.get("rows", {}), results.final, results.one
     scores = [results.linear, teacher, results.baseline, student(results), final]
     cell = latency_cell(set(teacher.latency_ms) & set(final.latency_ms))
     times = [row.latency_ms[cell].p50 if cell else None for row in (teacher, final)]

@@ -16,6 +16,7 @@ from distill.data.sources.columnar import MORE, read_hub
 from distill.data.sources.files import read_files
 from distill.data.sources.table import Table
 from distill.data.split import Split, TaskData, shared_with_training
+from distill.data.targets import Targets
 from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import DataConfig
 from distill.system.errors import DataError
@@ -25,7 +26,14 @@ _LIMIT = 1
 _ROLES = ("train", "validation", "test")
 
 
-def load_data(data: DataConfig, reader: Reader, *, seed: int, base: Path | None = None) -> TaskData:
+def load_data(
+    data: DataConfig,
+    reader: Reader,
+    *,
+    seed: int,
+    base: Path | None = None,
+    targets: Targets | None = None,
+) -> TaskData:
     """Read and check everything a recipe's ``data`` section names.
 
     Without validation examples, a tenth of the training examples is held out for them, label by
@@ -37,19 +45,26 @@ def load_data(data: DataConfig, reader: Reader, *, seed: int, base: Path | None 
         reader: how the task's examples are read.
         seed: draws the examples held out and those that the limits keep.
         base: the folder that relative paths start from; ``None`` is the current one.
+        targets: what a teacher predicted that ran elsewhere.
 
     Raises:
         DataError: anything about the rows that cannot be used as it is, in one line.
     """
     bad = BadRows(data.on_bad_row)
     try:
-        return _load(data, reader, seed=seed, base=base, bad=bad)
+        return _load(data, reader, seed=seed, base=base, bad=bad, targets=targets)
     except BadRowError as error:
         raise DataError(f"{error}; {HINT}") from error
 
 
 def _load(
-    data: DataConfig, reader: Reader, *, seed: int, base: Path | None, bad: BadRows
+    data: DataConfig,
+    reader: Reader,
+    *,
+    seed: int,
+    base: Path | None,
+    bad: BadRows,
+    targets: Targets | None,
 ) -> TaskData:
     tables = _tables(data, reader, base, bad)
     places = {role: table.place for role, table in tables.items()}
@@ -60,6 +75,8 @@ def _load(
         notes.append(f"{place}: no labels, so it is not used as test")
     read, labels = reader.read(tables, notes, bad)
     splits = dict(read)
+    if targets is not None:
+        splits = targets.add_to(splits, tables, labels, notes, bad, base)
     notes += bad.notes({places[role]: len(split) for role, split in splits.items()})
     if "validation" not in splits:
         splits["train"], splits["validation"] = _hold_out(

@@ -117,6 +117,7 @@ class TextReader(Reader):
                 targets[role],
                 pairs=None if second is None else table.columns[second],
                 outputs=len(labels) if self.several else None,
+                numbers=table.numbers,
             )
             for role, table in tables.items()
         }

@@ -35,6 +35,8 @@ class Split:
         labels: an index into the task's labels, a number, or a tuple of indices for each example.
         pairs: the second texts, or ``None`` for single texts.
         outputs: how many labels there are, where an example may have several.
+        numbers: the row of the source that each example was, where some were taken out.
+        given: what a teacher that ran elsewhere predicted for each: its logits, or vectors.
 
     Attributes:
         per_example: the fields that hold one value for each example.
@@ -46,8 +48,10 @@ class Split:
     labels: Sequence[Any]
     pairs: Sequence[str] | None = None
     outputs: int | None = None
+    numbers: npt.NDArray[np.int64] | None = None
+    given: Sequence[Sequence[float]] | None = None
 
-    per_example: ClassVar[tuple[str, ...]] = ("texts", "labels", "pairs")
+    per_example: ClassVar[tuple[str, ...]] = ("texts", "labels", "pairs", "given")
     labelled: ClassVar[str] = "label"
 
     def __len__(self) -> int:
@@ -123,9 +127,18 @@ class Split:
         """SHA-256 (hex) of texts, pairs and labels; the name does not count."""
         return self._digest
 
+    @cached_property
+    def given_digest(self) -> str | None:
+        """SHA-256 (hex) of what a teacher that ran elsewhere gave; ``None`` where none did."""
+        given = self.given
+        if given is None:
+            return None
+        starts = range(0, len(given), _CHUNK)
+        return digest.of_texts(json.dumps(list(given[start : start + _CHUNK])) for start in starts)
+
     def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Self:
         """The examples with these numbers, in the order given."""
-        kept: dict[str, Any] = {}
+        kept: dict[str, Any] = {"numbers": None}
         for name in self.per_example:
             if values := getattr(self, name):  # pairs and similarities may not be known
                 kept[name] = take(values, rows)

@@ -96,6 +96,11 @@ def with_noise(results: Results, scorers: Mapping[str, Scorer], rows: int) -> Re
     """
     draws = draw(scorers, rows)
     scores = {row.name: row.score for row in results.models}
+    targets = results.targets
+    if targets is not None:
+        scores[TEACHER] = targets.score
+        if TEACHER in draws.scores:
+            targets = targets.model_copy(update={"interval": draws.interval(TEACHER)})
     if MAJORITY in draws.scores:
         scores[MAJORITY] = float(scorers[MAJORITY](draws.whole(rows))[0])
     changes = []
@@ -110,7 +115,8 @@ def with_noise(results: Results, scorers: Mapping[str, Scorer], rows: int) -> Re
         else row
         for row in results.models
     ]
-    return results.model_copy(update={"models": models, "changes": changes})
+    found = {"models": models, "changes": changes, "targets": targets}
+    return results.model_copy(update=found)
 
 
 def _compared(results: Results) -> Iterator[tuple[str, str]]:

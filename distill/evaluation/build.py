@@ -30,7 +30,9 @@ def build_results(
     reference: Reference | None = None,
     **facts: Any,
 ) -> Results:
-    """Put scores, costs and speeds together; retention and ratios refer to ``teacher``.
+    """Put scores, costs and speeds together; retention and ratios refer to the teacher.
+
+    Where the teacher is a file, ratios refer to the first student: see :attr:`Results.one`.
 
     Args:
         models: scored and weighed, without speed, retention and ratios; the linear model, the
@@ -39,30 +41,30 @@ def build_results(
         machine: from :func:`distill.evaluation.machine.machine`, with ``threads``.
         reference: a model without a score that all are compared with too; ``speed`` has its times.
         **facts: the other fields of :class:`Results`: ``recipe``, ``task``, ``metric``, ``split``,
-            and what is known of ``real_lengths``, ``confusion`` and ``disagreement``.
+            and what is known of ``real_lengths``, ``confusion``, ``disagreement`` and ``targets``.
 
     Raises:
-        ValueError: there is no model named ``teacher``, or two have the same name.
+        ValueError: two models have the same name.
     """
     names = [model.name for model in models]
-    if TEACHER not in names or len(set(names)) != len(names):
-        raise ValueError(f"models need distinct names with '{TEACHER}' among them, not {names}")
+    if len(set(names)) != len(names):
+        raise ValueError(f"models need distinct names, not {names}")
     timed = [_timed(model, speed) for model in sorted(models, key=_rank)]
-    teacher = next(model for model in timed if model.name == TEACHER)
     other = None if reference is None else _timed(reference, speed)
+    machine = dict(machine) | _fewer_calls(speed)
+    results = Results(machine=machine, models=timed, reference=other, **facts)
+    one, whole = results.one, results.teacher_score
     rows = [
         model.model_copy(
             update={
-                "retention": model.score / teacher.score if teacher.score > 0 else None,
-                "ratios": _ratios(model, teacher),
+                "retention": model.score / whole if whole is not None and whole > 0 else None,
+                "ratios": _ratios(model, one),
                 "against": None if other is None else _ratios(model, other),
             }
         )
         for model in timed
     ]
-    return Results(
-        machine=dict(machine) | _fewer_calls(speed), models=rows, reference=other, **facts
-    )
+    return results.model_copy(update={"models": rows})
 
 
 def _timed(model: _Model, speed: Speed) -> _Model:

@@ -28,8 +28,8 @@ class Step:
         change: the same as a change, with what of it may be chance, where that is known.
         faster: how many times faster than the step before, in median latency.
         smaller: how many times fewer bytes than the step before.
-        total_faster: how many times faster than the teacher in PyTorch eager.
-        total_smaller: how many times fewer bytes than the teacher.
+        total_faster: how many times faster than :attr:`Results.one` in PyTorch eager.
+        total_smaller: how many times fewer bytes than it.
         against: how many times faster than the reference, where there is one.
         verdict: empty where the step helped, else in words what it did not do.
     """
@@ -49,14 +49,14 @@ class Step:
 
 
 def ledger(results: Results) -> list[Step]:
-    """The steps in order: the teacher, the student after each stage that changed it, each format.
+    """The steps in order: the teacher's model, the student after each stage, each format.
 
     Stages that train the same tensors further are one step, the last of them. An int8 format comes
     after its own engine's fp32 format where that was exported too, every other one after the
     student. The baseline is no step: nothing was made from it.
     """
-    teacher = results.teacher
-    cell, many = latency_cell(set(teacher.latency_ms)), throughput_cell(set(teacher.throughput))
+    one = results.one
+    cell, many = latency_cell(set(one.latency_ms)), throughput_cell(set(one.throughput))
     return [
         _step(row, before, results.change(row.name, before.name) if before else None, cell, many)
         for row, before in steps(results)
@@ -65,11 +65,11 @@ def ledger(results: Results) -> list[Step]:
 
 def steps(results: Results) -> Iterator[tuple[ModelRow, ModelRow | None]]:
     """Every step's model and the one it was made from."""
-    teacher = student = results.teacher
-    yield teacher, None
+    first = student = results.one
+    yield first, None
     formats: dict[str, ModelRow] = {}
     for row in results.models:
-        if not is_student(row.name) or results.is_superseded(row):
+        if row is first or not is_student(row.name) or results.is_superseded(row):
             continue
         if row.format == "transformers":
             yield row, student

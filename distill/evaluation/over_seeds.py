@@ -171,7 +171,7 @@ def _row(name: str, found: Mapping[int, Results], cell: str | None) -> ModelSpre
 def disturbed(results: Results) -> list[str]:
     """Models whose slowest calls took far longer than the median ones: something else ran too."""
     # Real rows are of many lengths: there a long call means nothing.
-    cell = latency_cell({cell for cell in results.teacher.latency_ms if split_cell(cell)[1]})
+    cell = latency_cell({cell for cell in results.one.latency_ms if split_cell(cell)[1]})
     times = {row.name: row.latency_ms[cell] for row in results.models if cell in row.latency_ms}
     return [name for name, time in times.items() if time.p95 > DISTURBED * time.p50]
 

@@ -51,11 +51,11 @@ class Ratios(Part):
     """How many times better than another model in PyTorch eager; ``None`` where not measured."""
 
     size: float
-    """The teacher's bytes by the model's: 6.0 is six times smaller."""
+    """The other's bytes by the model's: 6.0 is six times smaller."""
     latency: float | None = None
-    """The teacher's median latency by the model's, where :func:`latency_cell` says."""
+    """The other's median latency by the model's, where :func:`latency_cell` says."""
     throughput: float | None = None
-    """The model's throughput by the teacher's, where :func:`throughput_cell` says."""
+    """The model's throughput by the other's, where :func:`throughput_cell` says."""
 
 
 class RealLengths(Part):
@@ -109,7 +109,7 @@ class ModelRow(Part):
     interval: tuple[float, float] | None = None
     """The 95 % interval of ``score`` over other rows of the same kind, by the bootstrap."""
     retention: float | None = None
-    """``score`` by the teacher's; ``None`` where the teacher's is not above 0."""
+    """``score`` by the teacher's; ``None`` where that is not above 0, or not known."""
     scores: dict[str, float]
     """Every metric of the task."""
     more_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
@@ -124,7 +124,7 @@ class ModelRow(Part):
     bytes: int
     """Size of the weight file."""
     ratios: Ratios = Ratios(size=1.0)
-    """Against the teacher."""
+    """Against the teacher; where that is a file, against the first student."""
     latency_ms: dict[str, Latency] = Field(default_factory=dict)
     """By cell: ``b1_l32`` is batch size 1 at 32 tokens."""
     throughput: dict[str, float] = Field(default_factory=dict)
@@ -139,6 +139,17 @@ class ModelRow(Part):
     """How well each label is predicted; of tasks with labels."""
     thresholds: dict[str, float] = Field(default_factory=dict)
     """The probability above which each label is given, where there may be several."""
+
+
+class TargetScores(Part):
+    """What a teacher that ran elsewhere scores: there are its predictions and no model."""
+
+    score: float
+    """The task's metric on ``split``."""
+    interval: tuple[float, float] | None = None
+    """As of a model."""
+    scores: dict[str, float]
+    """Every metric of the task."""
 
 
 class Change(Part):
@@ -188,11 +199,25 @@ class Results(Part):
     """What the final model says instead of the true label; of one label a row."""
     disagreement: Disagreement | None = None
     """How often the final model and the teacher answer differently."""
+    targets: TargetScores | None = None
+    """The teacher, where it is a file with targets for the scored rows."""
 
     @property
-    def teacher(self) -> ModelRow:
-        """The model that ratios and retention refer to."""
-        return next((row for row in self.models if row.name == TEACHER), self.models[0])
+    def one(self) -> ModelRow:
+        """The model that ratios refer to: the teacher; where that is a file, the first student."""
+        students = (row for row in self.models if self._starts(row))
+        rows = {row.name: row for row in self.models}
+        return rows.get(TEACHER) or next(students, self.models[-1])
+
+    def _starts(self, row: ModelRow) -> bool:
+        return is_student(row.name) and not self.is_superseded(row)
+
+    @property
+    def teacher_score(self) -> float | None:
+        """The score that retention refers to; ``None`` where no teacher was scored."""
+        if self.targets is not None:
+            return self.targets.score
+        return self.one.score if self.one.name == TEACHER else None
 
     @property
     def linear(self) -> ModelRow | None:

@@ -136,24 +136,27 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
     student = model_of_run(folder)
     _check_layers(student)
     own = folder / plan_stages(recipe)[0].folder / "model"
-    if teacher is None and not (own / "config.json").is_file():
+    elsewhere = recipe.teacher.targets is not None
+    if teacher is None and not elsewhere and not (own / "config.json").is_file():
         raise ModelError(
             f"{folder}: its teacher ({own.relative_to(folder)}) is gone; name one with "
             f"--teacher FOLDER, or look at the student alone: distill inspect {quoted(student)}"
         )
     formats = read_manifest(folder).formats if run.holds_bundle() else {}
     several = len(recipe.teacher.all) > 1
+    other = teacher or (None if elsewhere else own)
     return Subjects(
         student=student,
-        teacher=check_folder(teacher or own),
+        teacher=None if other is None else check_folder(other),
         task=recipe.task.kind,
         max_length=recipe.data.max_length,
         pair=_takes_pairs(run, recipe),
-        layer_map=None if teacher else _layer_map(run, recipe),
+        layer_map=None if teacher or elsewhere else _layer_map(run, recipe),
         settings=_settings(student, recipe),
-        teacher_settings=_settings(teacher or own, recipe),
+        teacher_settings=None if other is None else _settings(other, recipe),
         notes=(
             *(("of several teachers this is the first",) if several and not teacher else ()),
+            *((f"the run's teacher is a file; {_ADD}",) if other is None else ()),
             *_weights_only(list(formats)),
         ),
     )

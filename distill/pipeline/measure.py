@@ -128,7 +128,7 @@ def _short(recipe: Recipe) -> Recipe:
         else teacher
         for teacher in recipe.teacher.all
     ]
-    first = {"finetune": teachers[0].finetune, "more": teachers[1:]}
+    first = {"finetune": teachers[0].finetune, "more": teachers[1:]} if teachers else {}
     baseline = next((s.config for s in plan_stages(recipe) if s.kind == "baseline"), None)
     trained = [config for stage in plan_stages(recipe) for config in trainings(stage)]
     rows = (

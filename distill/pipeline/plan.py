@@ -31,12 +31,12 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
     Maps and models are missing where the teacher's shape is known only after its download.
     """
     stages = plan_stages(recipe)
-    known = teacher_shape(recipe.teacher.model)
+    known = teacher_shape(recipe.source.model)
     content: dict[str, Any] = {
         "recipe": recipe.name,
         "description": recipe.description,
         "seeds": recipe.seeds,
-        "teacher": recipe.teacher.model,
+        "teacher": recipe.teacher.model or recipe.teacher.files["train"],
         "student": recipe.student.words,
         "stages": [_stage(stage) for stage in stages],
         "layer_maps": [],
@@ -69,7 +69,8 @@ def _stage(stage: PlannedStage) -> dict[str, Any]:
 def _models(
     stages: list[PlannedStage], teacher: Shape, students: Sequence[Shape | StaticShape]
 ) -> list[dict[str, Any]]:
-    rows = [_model("teacher", teacher)]
+    first = stages[0].config
+    rows = [_model("teacher", teacher)] if isinstance(first, TeacherModel) else []
     for stage in stages[1:]:
         if isinstance(stage.config, TeacherModel) and (own := teacher_shape(stage.config.model)):
             rows.append(_model(stage.name, Shape.of_teacher(own, teacher.labels)))
@@ -81,7 +82,7 @@ def _models(
     ]
     for name, shape in named:
         model = _model(name, shape)
-        if {**model, "name": ""} != {**rows[-1], "name": ""} or len(rows) == teachers:
+        if len(rows) == teachers or {**model, "name": ""} != {**rows[-1], "name": ""}:
             rows.append(model)
     return rows
 

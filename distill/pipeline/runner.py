@@ -153,7 +153,7 @@ def prepare(recipe: Recipe) -> Workspace:
     from teachers.resolve import resolve_model
 
     workspace = Workspace(recipe)
-    for teacher in recipe.teacher.all:
+    for teacher in recipe.teacher.all or [recipe.source]:
         resolve_model(teacher.model, revision=teacher.revision)
     if (start := recipe.student.start) is not None:
         check_folder(model_of_run(Path(start).expanduser()))

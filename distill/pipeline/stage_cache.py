@@ -35,7 +35,7 @@ def inputs_digest(
     read = [s for s in done if s.kind != "baseline" or stage.kind == "evaluate"]
     if stage.kind in ("baseline", "teacher"):
         read = []
-    first = recipe.teacher.model_dump(mode="json", exclude={"more", "weight"})
+    first = recipe.source.model_dump(mode="json", exclude={"weight"})
     return digest.of_json(
         {
             "config": _by_content(stage.config.model_dump(mode="json")),
@@ -47,6 +47,10 @@ def inputs_digest(
             "max_length": recipe.data.max_length,
             # An augment stage asks the model that the teacher was made from.
             "teacher": _by_content(first) if stage.kind in ("baseline", "augment") else None,
+            # Of a teacher that ran elsewhere; only the evaluation looks beyond training rows.
+            "targets": workspace.targets_digest(scored=stage.kind == "evaluate")
+            if stage.kind != "baseline"
+            else None,
             "student": (
                 _by_content(recipe.student.model_dump(mode="json"))
                 if stage.kind != "teacher"

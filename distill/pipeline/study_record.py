@@ -205,7 +205,8 @@ def _draws_examples(trial: Trial) -> bool:
 
 def _files(recipe: Recipe) -> list[str]:
     """Files and folders that a recipe names."""
-    names: list[Any] = [*(t.model for t in recipe.teacher.all), recipe.student.start]
+    names: list[Any] = [*(t.model for t in recipe.teacher.all), *recipe.teacher.files.values()]
+    names += [recipe.student.model, recipe.student.start]
     if recipe.data.source == "files":
         names += [recipe.data.train, recipe.data.validation, recipe.data.test]
         names += recipe.data.more.values()

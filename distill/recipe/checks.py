@@ -21,6 +21,7 @@ from distill.recipe.sizes import Size, resolve_size
 from distill.recipe.yaml_lines import Loc
 from distill.system.errors import ModelError
 from distill.tasks import KINDS, config_class
+from distill.tasks.config import UnnamedOutputs
 
 #: Where in the recipe, and what to do.
 Findings = Iterator[tuple[Loc, str]]
@@ -32,13 +33,14 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
     Args:
         recipe: one that satisfies the schema.
     """
-    teacher = teacher_shape(recipe.teacher.model)
+    teacher = teacher_shape(recipe.source.model)
     size, findings = _size(recipe)
     rules: list[Callable[[Recipe], Findings]] = [
         Recipe.issues,
         _data_section,
         _columns,
         _labels_loss,
+        _teacher,
         _teacher_labels,
     ]
     for rule in rules:
@@ -74,7 +76,7 @@ def student_size(recipe: Recipe) -> Size | None:
     Raises:
         ModelError: the size is unknown.
     """
-    teacher = teacher_shape(recipe.teacher.model)
+    teacher = teacher_shape(recipe.source.model)
     heads = (teacher.hidden, teacher.heads) if teacher else None
     if not isinstance(recipe.student, EncoderStudent):
         return None
@@ -134,6 +136,68 @@ def _columns(recipe: Recipe) -> Findings:
         if len(others) == 1:
             said = f"only for task.kind: {others[0]}"
         yield ("data", "columns", key), f"{said}; leave it out"
+
+
+#: Settings of a teacher that is a model, and of one that is a file.
+_OF_MODELS = ("model", "revision", "trust_remote_code", "finetune", "weight", "more")
+_OF_FILES = ("values", "column")
+
+
+def _teacher(recipe: Recipe) -> Findings:
+    """A teacher that is neither a model nor a file, or both; and a student without a start."""
+    teacher, start = recipe.teacher, recipe.student.model
+    if teacher.targets is None:
+        if teacher.model is None:
+            about = "a hub name, a folder, or 'minilm-l6'; or give `targets`, a file"
+            yield ("teacher", "model"), f"missing; {about}"
+        for key in _OF_FILES:
+            if getattr(teacher, key) is not None:
+                yield ("teacher", key), "only with `targets`; leave it out"
+        if start is not None:
+            why = "only with teacher.targets; the student starts from the teacher"
+            yield ("student", "model"), f"{why}: leave it out, or name a folder in student.init"
+        return
+    fields = type(teacher).model_fields
+    for key in _OF_MODELS:
+        if getattr(teacher, key) != fields[key].default:
+            yield ("teacher", key), "a teacher is a model or `targets`; leave one of them out"
+    if start is None and recipe.student.init in ("teacher-layers", "random"):
+        yield (
+            ("student", "model"),
+            "missing; with teacher.targets no model says what the student starts with: name one "
+            "for its tokenizer and layers, such as minilm-l6",
+        )
+    yield from _targets(recipe)
+
+
+def _targets(recipe: Recipe) -> Findings:
+    """What a file of targets cannot be, or cannot teach."""
+    teacher, task = recipe.teacher, recipe.task
+    if not task.targets:
+        able = ", ".join(kind for kind in KINDS if config_class(kind).targets)
+        yield (
+            ("teacher", "targets"),
+            f"not for task.kind: {task.kind}, whose teacher is a model; works with: {able}",
+        )
+        return
+    if teacher.values is not None and teacher.values not in task.targets:
+        wanted = " or ".join(task.targets)
+        yield ("teacher", "values"), f"a {task.kind} task learns from {wanted}; write that"
+    labels = teacher.labels
+    if labels is not None and isinstance(task, UnnamedOutputs) and not task.gives_vectors:
+        yield ("teacher", "labels"), f"{task.targets[0]} have no labels; leave it out"
+    elif labels is not None and not task.teacher_labels_fit(labels):
+        found = f"found {', '.join(labels)}"
+        yield (
+            ("teacher", "labels"),
+            f"{found}; the task's labels are {', '.join(task.labels or ())}",
+        )
+    for index, stage in enumerate(recipe.stages):
+        if stage.kind == "augment":
+            yield (
+                ("stages", index, "kind"),
+                "'augment' makes new rows, which teacher.targets has no targets for: leave it out",
+            )
 
 
 def _teacher_labels(recipe: Recipe) -> Findings:

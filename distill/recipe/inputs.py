@@ -21,7 +21,7 @@ from distill.recipe.model_shapes import (
 )
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import AugmentStage, DataConfig, Recipe, Section
-from distill.recipe.schema.models import INITS
+from distill.recipe.schema.models import INITS, TargetFiles
 from distill.recipe.yaml_lines import Loc
 from distill.system.errors import ModelError
 
@@ -62,6 +62,13 @@ def _teachers(recipe: Recipe) -> Findings:
     for number, teacher in enumerate(recipe.teacher.all):
         loc: Loc = ("teacher", "more", number - 1) if number else ("teacher",)
         yield from _teacher((*loc, "model"), teacher.model)
+    if recipe.student.model is not None:
+        yield from _teacher(("student", "model"), recipe.student.model)
+    targets = recipe.teacher.targets
+    for split, file in recipe.teacher.files.items():
+        if not Path(file).expanduser().is_file():
+            where = () if isinstance(targets, str) else (split,)
+            yield ("teacher", "targets", *where), f"no such file: {file}"
 
 
 def _teacher(loc: Loc, model: str) -> Findings:
@@ -107,8 +114,8 @@ def _augment(recipe: Recipe) -> Findings:
                     yield (*loc, "model"), f"{model} is not installed"
             elif _is_path(model):
                 yield (*loc, "model"), f"no such folder: {model}{did_you_mean(model)}"
-        if stage.words == "mlm" and has_masked_head(model or recipe.teacher.model) is False:
-            yield (*loc, "words"), NO_HEAD.format(model or recipe.teacher.model)
+        if stage.words == "mlm" and has_masked_head(model or recipe.source.model) is False:
+            yield (*loc, "words"), NO_HEAD.format(model or recipe.source.model)
 
 
 def _folder(loc: Loc, folder: Path) -> Findings:
@@ -130,11 +137,20 @@ def anchored(recipe: Recipe) -> Recipe:
     """
     teacher, student = recipe.teacher, recipe.student
     more = [_with(one, model=_model) for one in teacher.more]
+    targets = teacher.targets
+    if isinstance(targets, TargetFiles):
+        targets = _with(targets, train=_absolute, validation=_absolute, test=_absolute)
+    elif targets is not None:
+        targets = _absolute(targets)
     return recipe.model_copy(
         update={
             "data": _anchored_data(recipe.data),
-            "teacher": _with(teacher, model=_model).model_copy(update={"more": more}),
-            "student": _with(student, init=_model) if student.start else student,
+            "teacher": _with(teacher, model=_model).model_copy(
+                update={"more": more, "targets": targets}
+            ),
+            "student": _with(_with(student, model=_model), init=_model)
+            if student.start
+            else _with(student, model=_model),
             "stages": [
                 _with(stage, glove=_absolute, model=_model)
                 if isinstance(stage, AugmentStage)

@@ -9,7 +9,7 @@ from typing import Any
 from distill.evaluation.results import Results, is_teacher
 from distill.recipe.schema import DataConfig, Recipe
 from distill.report.page import fill
-from distill.report.summary import notes, summary
+from distill.report.summary import notes, one_named, summary
 from distill.report.table import INTERVAL, below, caption, models_table
 from distill.tasks import decoder_class
 
@@ -46,8 +46,9 @@ def make_card(
         task=recipe.task,
         base_model=_base_model(recipe),
         teacher=_teachers(recipe),
+        targets=(recipe.teacher.values or recipe.task.targets[0]) if recipe.teacher.files else None,
         student=recipe.student,
-        init=PurePath(recipe.student.init).name,  # cards travel, paths do not
+        init=_start(recipe),
         stages=[f"{stage.name} ({stage.kind})" for stage in recipe.stages],
         data=_describe_data(recipe.data),
         max_length=recipe.data.max_length,
@@ -69,6 +70,7 @@ def _numbers(results: Results | None) -> dict[str, Any] | None:
         "summary": summary(results),
         "caption": caption(results),
         "table": table.markdown(),
+        "one": one_named(results),
         "notes": notes(results),
         "below": below(results),
         "intervals": INTERVAL in table.header,
@@ -79,14 +81,24 @@ def _numbers(results: Results | None) -> dict[str, Any] | None:
 
 
 def _teachers(recipe: Recipe) -> str:
-    """The teachers' names; of a folder its own name, as cards travel and paths do not."""
-    first = _base_model(recipe) or PurePath(recipe.teacher.model).name
+    """The teachers' names; of a folder or file its own name, as cards travel and paths do not."""
+    if recipe.teacher.files:
+        return PurePath(recipe.teacher.files["train"]).name
+    first = _base_model(recipe) or PurePath(recipe.source.model).name
     return ", ".join([first, *(PurePath(teacher.model).name for teacher in recipe.teacher.more)])
 
 
+def _start(recipe: Recipe) -> str:
+    """What the student was initialised from; of a path its last part."""
+    start = PurePath(recipe.student.init).name
+    if recipe.student.model is None:
+        return start
+    return f"{PurePath(recipe.student.model).name} ({start})"
+
+
 def _base_model(recipe: Recipe) -> str | None:
-    """The teacher's name on the hub; ``None`` for a folder."""
-    name = _HUB_NAMES.get(recipe.teacher.model, recipe.teacher.model)
+    """The name on the hub of the model that the student is made from; ``None`` for a folder."""
+    name = _HUB_NAMES.get(recipe.source.model, recipe.source.model)
     is_path = name.startswith((".", "/", "~")) or name.count("/") > 1 or Path(name).exists()
     return None if is_path else name
 

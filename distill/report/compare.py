@@ -65,7 +65,7 @@ def differences(runs: Runs) -> list[str]:
         ("task", lambda r: r.task, scores),
         ("metric", lambda r: r.metric, scores),
         ("split", lambda r: r.split, scores),
-        ("timed cell", lambda r: latency_cell(set(r.teacher.latency_ms)) or "none", speed),
+        ("timed cell", lambda r: latency_cell(set(r.one.latency_ms)) or "none", speed),
         ("processor", lambda r: str(r.machine.get("cpu")), speed),
         ("threads", lambda r: str(r.machine.get("threads")), speed),
     ]

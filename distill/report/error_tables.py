@@ -108,7 +108,9 @@ def _by_label(results: Results) -> dict[str, Any] | None:
     scores = results.final.label_scores
     if not scores:
         return None
-    teacher = results.teacher.label_scores if results.final.name != TEACHER else {}
+    teacher = {} if is_teacher(results.final.name) else results.one.label_scores
+    if results.one.name != TEACHER:
+        teacher = {}
     thresholds = results.final.thresholds
     ordered = sorted(scores, key=lambda label: scores[label].f1)
     shown = ordered[:_MOST_LABELS] if len(scores) > _MOST_LABELS else list(scores)

@@ -21,6 +21,7 @@ from distill.evaluation.over_seeds import ModelSpread
 from distill.evaluation.results import BASELINE, LINEAR, TEACHER, ModelRow, Results, is_teacher
 from distill.report import numbers
 from distill.report.run_data import Curve
+from distill.report.summary import one_named
 
 #: As in ``report.css``; a figure stands on white, on the dark page too.
 COLORS = {
@@ -156,7 +157,7 @@ def latency_chart(results: Results) -> Markup | None:
 
     Models of :func:`far_below` are left out.
     """
-    cell = latency_cell(set(results.teacher.latency_ms))
+    cell = latency_cell(set(results.one.latency_ms))
     hidden = far_below(results)
     rows = [row for row in results.models if cell in row.latency_ms and row.name not in hidden]
     if cell is None or not rows:
@@ -224,7 +225,7 @@ def _log_milliseconds(axes: Axes, values: Sequence[float]) -> None:
 @styled()
 def size_chart(results: Results) -> Markup:
     """Megabytes of every model's weight file, as bars."""
-    rows = results.models
+    rows, one = results.models, results.one
     figure = Figure(figsize=(7.6, 4.8), layout="constrained")
     axes = figure.subplots()
     bars = axes.barh(
@@ -238,11 +239,11 @@ def size_chart(results: Results) -> Markup:
     axes.xaxis.set_major_locator(MaxNLocator(5))
     texts = [
         f"{numbers.megabytes(row.bytes)} MB"
-        + ("" if row.name == TEACHER else f"  ({numbers.times(row.ratios.size)})")
+        + ("" if row.name == one.name else f"  ({numbers.times(row.ratios.size)})")
         for row in rows
     ]
     axes.bar_label(bars, texts, padding=6)
-    axes.set_xlabel("weight file, MB (in brackets: times smaller than the teacher)")
+    axes.set_xlabel(f"weight file, MB (in brackets: times smaller than {one_named(results)})")
     label = "; ".join(f"{row.name} {t}" for row, t in zip(rows, texts, strict=True))
     return as_image(figure, f"Size: {label}")
 

@@ -32,7 +32,7 @@ from distill.report.run_data import (
     held_out_table,
     read_run,
 )
-from distill.report.summary import conditions, notes, summary
+from distill.report.summary import conditions, notes, one_named, summary
 from distill.report.table import below, caption, models_table
 from distill.system import atomic
 
@@ -178,6 +178,8 @@ def _measured(run: RunData) -> dict[str, Any]:
     if results is None:
         return {"facts": [], "machine": list(machine_facts(run.machine)), "notes": []}
     kinds = [kind_of(row) for row in results.models]
+    if results.targets is not None:
+        kinds.insert(int(results.linear is not None), TEACHER)  # as in the table
     latency = latency_chart(results)
     hidden = far_below(results) if latency else []
     return {
@@ -186,6 +188,7 @@ def _measured(run: RunData) -> dict[str, Any]:
         "below": below(results),
         "facts": headline(results),
         "table": models_table(results),
+        "one": one_named(results),
         "ledger": ledger_table(results),
         "ledger_conditions": list(ledger_conditions(results)),
         "caption": caption(results)[0].upper() + caption(results)[1:],
@@ -205,24 +208,31 @@ def _measured(run: RunData) -> dict[str, Any]:
 
 def headline(results: Results) -> list[dict[str, str]]:
     """The four numbers on top: what the final model keeps and what it gains."""
-    final, teacher = results.final, results.teacher
-    cell = latency_cell(set(teacher.latency_ms) & set(final.latency_ms))
-    many = throughput_cell(set(teacher.throughput) & set(final.throughput))
+    final, one, teacher = results.final, results.one, results.teacher_score
+    cell = latency_cell(set(one.latency_ms) & set(final.latency_ms))
+    many = throughput_cell(set(one.throughput) & set(final.throughput))
     speed = "not measured"
     if cell is not None and many is not None:
-        old, new = teacher.latency_ms[cell].p50, final.latency_ms[cell].p50
+        old, new = one.latency_ms[cell].p50, final.latency_ms[cell].p50
         speed = f"{numbers.milliseconds(old)} to {numbers.milliseconds(new)} ms"
-    sizes = f"{numbers.megabytes(teacher.bytes)} to {numbers.megabytes(final.bytes)} MB"
+    sizes = f"{numbers.megabytes(one.bytes)} to {numbers.megabytes(final.bytes)} MB"
     baseline = results.baseline
-    versus = f"teacher {numbers.score(teacher.score)}"
-    if baseline is not None:
-        versus += f", baseline {numbers.score(baseline.score)}"
+    than = "" if one.name == TEACHER else f", against {one_named(results)}"
+    known = {"teacher": teacher, "baseline": baseline.score if baseline is not None else None}
+    versus = ", ".join(
+        f"{name} {numbers.score(score)}" for name, score in known.items() if score is not None
+    )
     ratios = final.ratios
     below = baseline is not None and final.name != TEACHER and final.score < baseline.score
     return [
-        _fact("Score kept", numbers.percent(final.retention), "of the teacher's score", True),
-        _fact("Smaller", numbers.times(ratios.size), sizes, ratios.size > 1),
-        _fact("Faster", numbers.times(ratios.latency), speed, (ratios.latency or 0) > 1),
+        _fact(
+            "Score kept",
+            numbers.percent(final.retention),
+            "of the teacher's score" if teacher is not None else "no teacher's score",
+            True,
+        ),
+        _fact("Smaller", numbers.times(ratios.size), sizes + than, ratios.size > 1),
+        _fact("Faster", numbers.times(ratios.latency), speed + than, (ratios.latency or 0) > 1),
         _fact(results.metric, numbers.score(final.score), versus, not below),
     ]
 

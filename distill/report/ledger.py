@@ -70,11 +70,11 @@ def _change(step: Step) -> str:
 
 
 def _reference_row(other: Reference, results: Results) -> list[str]:
-    teacher = results.teacher
-    cell = latency_cell(set(other.latency_ms) & set(teacher.latency_ms))
+    one = results.one
+    cell = latency_cell(set(other.latency_ms) & set(one.latency_ms))
     latency = other.latency_ms.get(cell) if cell else None
-    base = teacher.latency_ms.get(cell) if cell else None
-    many = throughput_cell(set(other.throughput) & set(teacher.throughput))
+    base = one.latency_ms.get(cell) if cell else None
+    many = throughput_cell(set(other.throughput) & set(one.throughput))
     rate = other.throughput.get(many) if many else None
     return [
         other.name,
@@ -90,7 +90,7 @@ def _reference_row(other: Reference, results: Results) -> list[str]:
         "-",
         "-",
         numbers.times(base.p50 / latency.p50 if base and latency else None),
-        numbers.times(teacher.bytes / other.bytes),
+        numbers.times(one.bytes / other.bytes),
         numbers.times(1.0 if latency else None),
     ]
 
@@ -102,7 +102,7 @@ def plain_ledger(results: Results) -> str:
 
 def ledger_conditions(results: Results) -> Iterator[str]:
     """What was measured how and on what, a line each."""
-    cell = latency_cell(set(results.teacher.latency_ms))
+    cell = latency_cell(set(results.one.latency_ms))
     latency = f"; latency at batch {split_cell(cell)[0]}, {describe_length(cell)}" if cell else ""
     yield caption(results) + latency
     if results.changes:

@@ -12,6 +12,7 @@ from distill.evaluation.results import (
     BASELINE,
     LINEAR,
     MAJORITY,
+    TEACHER,
     Change,
     ModelRow,
     Results,
@@ -51,14 +52,22 @@ def summary(results: Results) -> str:
         if final.retention is not None
         else f"{results.metric} {numbers.score(final.score)}"
     )
+    if final is results.one:
+        return f"{final.name}: {kept}"
+    than = "" if results.one.name == TEACHER else f" than {one_named(results)} in PyTorch"
     text = f"{final.name}: {kept} at {_compared(final.ratios.size, 'smaller', 'larger')}"
     if final.ratios.latency is None:
-        return text
-    faster = _compared(final.ratios.latency, "faster", "slower")
+        return text + than
+    faster = _compared(final.ratios.latency, "faster", "slower") + than
     if results.reference is not None and final.against and final.against.latency:
         than = _compared(final.against.latency, "faster", "slower")
         faster += f", {than} than {results.reference.name}"
     return f"{text} and {faster} ({conditions(results)})"
+
+
+def one_named(results: Results) -> str:
+    """What ``smaller`` and ``faster`` are against."""
+    return "the teacher" if results.one.name == TEACHER else results.one.name
 
 
 def _compared(ratio: float, better: str, worse: str) -> str:
@@ -69,7 +78,7 @@ def _compared(ratio: float, better: str, worse: str) -> str:
 
 def conditions(results: Results) -> str:
     """Under what the latency was measured, such as ``batch 1, length 32, 2 threads``."""
-    cell = latency_cell(set(results.teacher.latency_ms))
+    cell = latency_cell(set(results.one.latency_ms))
     if cell is None:
         return "speed not measured"
     batch, _ = split_cell(cell)
@@ -152,21 +161,21 @@ def scored_rows(split: str) -> list[str]:
 
 def _against_floor(results: Results) -> list[str]:
     """What does not beat what needs no BERT, by more than chance."""
-    teacher, final, linear = results.teacher, results.final, results.linear
+    final, linear, score = results.final, results.linear, results.teacher_score
     for than, named in (
         (LINEAR, "the linear model"),
         (MAJORITY, decoder_class(results.task).words.majority),
     ):
-        change = results.change(teacher.name, than)
-        if change is not None and change.low <= 0:
-            other = teacher.score - change.change
+        change = results.change(TEACHER, than)
+        if score is not None and change is not None and change.low <= 0:
+            other = score - change.change
             chance = " by more than chance" if change.change > 0 else ""
             return [
-                f"the teacher does not beat {named}{chance} ({numbers.score(teacher.score)} vs "
+                f"the teacher does not beat {named}{chance} ({numbers.score(score)} vs "
                 f"{numbers.score(other)}): nothing distilled from it is worth shipping"
             ]
     change = results.change(final.name, LINEAR)
-    if linear is None or change is None or change.low > 0 or final is teacher:
+    if linear is None or change is None or change.low > 0 or is_teacher(final.name):
         return []
     chance = " by more than chance" if change.change > 0 else ""
     return [

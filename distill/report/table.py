@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from distill.evaluation.cells import latency_cell, split_cell, throughput_cell
-from distill.evaluation.results import ModelRow, Results, is_student
+from distill.evaluation.results import TEACHER, ModelRow, Results, is_student
 from distill.report import numbers
 from distill.report.numbers import align
 from distill.report.summary import changes, measured_on, notes, summary
@@ -75,9 +75,9 @@ def print_lines(console: Console, lines: Iterable[str], style: str) -> None:
 
 def models_table(results: Results) -> Table:
     """All models of a run with every number as text."""
-    alone = latency_cell(set(results.teacher.latency_ms))
-    many = throughput_cell(set(results.teacher.throughput))
-    sets = list(results.teacher.more_scores)
+    one = results.one
+    alone, many = latency_cell(set(one.latency_ms)), throughput_cell(set(one.throughput))
+    sets = list(one.more_scores)
     header = ["model", "format", results.metric]
     if any(row.interval for row in results.models):
         header.append(INTERVAL)
@@ -93,6 +93,10 @@ def models_table(results: Results) -> Table:
         score, *others = _row(row, results.metric, alone, many)
         width = [numbers.half_width(row.interval)] if INTERVAL in header else []
         rows.append([row.name, row.format, score, *width, *others])
+    if (targets := results.targets) is not None:
+        width = [numbers.half_width(targets.interval)] if INTERVAL in header else []
+        known = [TEACHER, "targets", numbers.score(targets.score), *width]
+        rows.insert(int(results.linear is not None), known + ["-"] * (len(header) - len(known)))
     return Table(header, rows, title=caption(results), marked=len(rows) - 1)
 
 
@@ -123,7 +127,7 @@ def _row(row: ModelRow, metric: str, alone: str | None, many: str | None) -> lis
 
 def caption(results: Results) -> str:
     """What was measured how, in one line."""
-    alone = latency_cell(set(results.teacher.latency_ms))
+    alone = latency_cell(set(results.one.latency_ms))
     text = f"{results.metric} on the {results.split} rows"
     if alone is None:
         return f"{text}; speed not measured"
@@ -147,7 +151,10 @@ def print_table(results: Results, console: Console | None = None) -> None:
         return
     print_lines(console, [results.recipe], "bold")
     table = _fitting(models_table(results), console.width)
-    console.print(table.printable([_style(model, results) for model in results.models]))
+    styles = [_style(model, results) for model in results.models]
+    if results.targets is not None:
+        styles.insert(0, "dim")  # as are the rows before it
+    console.print(table.printable(styles))
     print_lines(console, ["", summary(results)], "bold green")
     print_lines(console, below(results), "dim")
     print_lines(console, (f"note: {note}" for note in notes(results)), "yellow")

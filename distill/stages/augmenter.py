@@ -51,7 +51,7 @@ def check_source(config: AugmentStage, recipe: Recipe) -> None:
     Raises:
         UserError: the model or the GloVe file is not there, or the model cannot propose words.
     """
-    name = config.model or recipe.teacher.model
+    name = config.model or recipe.source.model
     if config.glove is not None and not Path(config.glove).expanduser().is_file():
         raise DataError(f"stages.{config.name}.glove: no such file: {config.glove}")
     if config.model is not None:
@@ -84,7 +84,7 @@ def find_candidates(
     Raises:
         UserError: the model or the word vectors cannot be used.
     """
-    name = config.model or recipe.teacher.model
+    name = config.model or recipe.source.model
     model = _masked_model(config, recipe)
     if config.model is not None:
         tokenizer = load_tokenizer(config.model)
@@ -148,7 +148,7 @@ def _masked_model(config: AugmentStage, recipe: Recipe) -> PreTrainedModel | Non
 
 
 def _model_options(config: AugmentStage, recipe: Recipe) -> tuple[str, dict[str, Any]]:
-    teacher = recipe.teacher
+    teacher = recipe.source
     if config.model is not None:
         return config.model, {}
     return teacher.model, {

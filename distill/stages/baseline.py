@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from distill.recipe.schema import BaselineConfig
 from distill.stages.context import StageContext, StageResult
-from distill.stages.teacher import pretrained
 from distill.training.finetune import FinetuneModule
 from distill.training.fit import fit
 
@@ -17,7 +16,7 @@ def baseline_stage(config: BaselineConfig, context: StageContext) -> StageResult
     """
     workspace, session = context.workspace, context.session()
     module = FinetuneModule(
-        context.initial_student(pretrained(context)),
+        context.initial_student(context.pretrained(context.recipe.source)),
         workspace.task,
         train=config,
         seed=session.seed,

@@ -30,7 +30,8 @@ from distill.training.fit import FitResult, FitSession
 from students.build import build_student
 from students.sizes import resolve_size
 from students.static import build_static, frequency_weights, special_ids, zipf_counts
-from teachers.load import load_encoder, load_model
+from teachers.load import load_encoder, load_model, load_sentence_encoder, load_teacher
+from teachers.resolve import resolve_model
 
 logger = logging.getLogger("distill")
 
@@ -104,6 +105,42 @@ class StageContext:
     def load_teacher(self, number: int = 0) -> PreTrainedModel:
         """A teacher as its stage left it: the first one, or another by its number from 0."""
         return self._load(self.run.stage(self.stages[number]) / "model")
+
+    def pretrained(self, teacher: TeacherModel) -> PreTrainedModel:
+        """The model that a teacher of the recipe is made from, with a head for the data's labels.
+
+        Args:
+            teacher: which one.
+
+        Raises:
+            ModelError: it cannot be loaded, or a fine-tuned one's labels are not the data's.
+        """
+        # The new head's weights are drawn here, so that they depend on the recipe's seed alone.
+        torch.manual_seed(self.recipe.seed)
+        task = self.workspace.task
+        if self.recipe.task.gives_vectors:
+            return load_sentence_encoder(
+                teacher.model,
+                pooling=task.settings["pooling"],
+                trust_remote_code=teacher.trust_remote_code,
+                revision=teacher.revision,
+            )
+        return load_teacher(
+            resolve_model(teacher.model, revision=teacher.revision),
+            labels=task.labels,
+            finetuned=teacher.finetune is None,
+            trust_remote_code=teacher.trust_remote_code,
+            revision=teacher.revision,
+            given_labels=teacher.labels,
+            head=task.head,
+            problem_type=task.problem_type,
+        )
+
+    def _source(self) -> PreTrainedModel:
+        """The model that the student is made from: the teacher, or what stands in its place."""
+        if self.recipe.teacher.targets is None:
+            return self.load_teacher()
+        return self.pretrained(self.recipe.source)
 
     def _load(self, folder: Path) -> PreTrainedModel:
         if not self.workspace.learns_text:
@@ -187,15 +224,13 @@ class StageContext:
                 "%s: the student comes without a masked-language head; a new one is drawn",
                 self.stage.name,
             )
-        return self.initial_student(
-            self.load_teacher(), init=init, head="mlm+nsp" if nsp else "mlm"
-        )
+        return self.initial_student(self._source(), init=init, head="mlm+nsp" if nsp else "mlm")
 
     def load_student(self) -> PreTrainedModel:
         """The student as the stages before this one left it; the initial one if there is none."""
         stage = self.student_stage()
         if stage is None:
-            return self.initial_student(self.load_teacher())
+            return self.initial_student(self._source())
         return self._load(self.run.stage(stage) / "model")
 
     def trained_student_folder(self) -> Path:

@@ -21,15 +21,18 @@ from teachers.ragged import TeacherLogits
 
 
 def teacher_logits(
-    context: StageContext, teacher: PreTrainedModel, *, augmented: bool = False
+    context: StageContext, teacher: PreTrainedModel | None = None, *, augmented: bool = False
 ) -> TeacherLogits:
     """The logits to learn on the training rows: the teacher's, or several teachers' average.
 
     Args:
         context: the stage's.
-        teacher: the first teacher.
+        teacher: the first teacher, where it is loaded already.
         augmented: whether on the rows of an augment stage too, where there is one.
     """
+    workspace = context.workspace
+    if (given := workspace.given(workspace.data.train)) is not None:
+        return given
     return average_logits(
         context,
         lambda one: training_rows(context, augmented=augmented, teacher=one),
@@ -62,7 +65,7 @@ def distil_logits(
         objectives=[workspace.task.objective],
         train=config,
         task=workspace.task,
-        teacher_logits=teacher_logits(context, context.load_teacher(), augmented=augmented),
+        teacher_logits=teacher_logits(context, augmented=augmented),
         seed=session.seed,
     )
     result = fit(
@@ -76,12 +79,10 @@ def distil_logits(
 
 def _rows(
     context: StageContext, config: DistillStage, teacher: PreTrainedModel | None
-) -> tuple[Rows, TeacherLogits | None]:
+) -> tuple[Rows, TeacherLogits]:
     """What a stage learns from, and a teacher's logits on it; its label where nobody gave one."""
     workspace = context.workspace
     rows = training_rows(context, augmented=config.augmented)
-    if teacher is None:
-        return rows, None
     logits = teacher_logits(context, teacher, augmented=config.augmented)
     originals = len(workspace.tokenized(workspace.data.train))
     return with_teacher_labels(rows, logits, workspace.task, originals=originals), logits
@@ -105,22 +106,24 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
     facts: dict[str, Any] = {}
     if config.layer_map == "search":
         pairs, facts["layer_map_search"] = search_layer_map(
-            config, context, logits=teacher_logits(context, context.load_teacher())
+            config, context, logits=teacher_logits(context)
         )
         config = config.model_copy(update={"layer_map": pairs, "search": None})
     learned = frozenset(signal for one in config.objectives for signal in one.signals)
     masked, learns_logits = "mlm" in learned, "logits" in learned
-    teacher = context.load_teacher()
+    teacher = None if context.recipe.teacher.targets else context.load_teacher()
     student = context.student_to_pretrain(nsp=False) if masked else context.load_student()
     rows: Rows
     validation: Rows | None
     logits = None
     if workspace.learns_text:
         rows, validation = _text(context, masked=masked)
+    elif learns_logits:
+        (rows, logits), validation = _rows(context, config, teacher), workspace.validation_rows
     else:
-        rows, logits = _rows(context, config, teacher if learns_logits else None)
-        validation = workspace.validation_rows if learns_logits else None
-    by_logits = learned == {"logits"} and teacher.config.model_type not in MODEL_TYPES
+        rows, validation = training_rows(context, augmented=config.augmented), None
+    family = None if teacher is None else teacher.config.model_type
+    by_logits = learned == {"logits"} and family not in MODEL_TYPES
     module = DistillModule(
         # A teacher that reads other tokens, or whose parts are not known, gives its cached logits.
         teacher if workspace.reads_as_teacher and not by_logits else None,
@@ -140,7 +143,7 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
         result,
         layer_map=[list(pair) for pair in module.layer_map.pairs],
         student_layers=student.config.num_hidden_layers,
-        teacher_layers=getattr(teacher.config, "num_hidden_layers", None),
+        teacher_layers=getattr(getattr(teacher, "config", None), "num_hidden_layers", None),
         objectives=[objective.kind for objective in config.objectives],
         **facts,
     )

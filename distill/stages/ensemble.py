@@ -17,8 +17,10 @@ from transformers import PreTrainedModel
 from distill.data.batches import make_loader
 from distill.data.split import Split
 from distill.data.tokenized import TokenExamples
+from distill.evaluation.results import TEACHER
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
+from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
 from distill.training.devices import resolve_precision
 from teachers.cache import cached_logits
@@ -64,19 +66,33 @@ def average_logits(
     return logits.with_flat(average) if isinstance(logits, RaggedLogits) else average
 
 
-def ensemble_scores(context: StageContext, split: Split) -> dict[str, float]:
-    """The metrics of the teachers' averaged logits."""
+def ensemble_scores(
+    context: StageContext, split: Split, analysis: Analysis | None = None
+) -> dict[str, float]:
+    """The metrics of the teachers' averaged logits, or of those that a file gives.
+
+    Args:
+        context: the stage's context.
+        split: the scored examples.
+        analysis: keeps the predictions, as those of the teacher.
+    """
     task = _settled(context)
     metrics = task.metrics()
+    rows = context.workspace.tokenized(split)
+    keep = None if analysis is None else analysis.keeper(TEACHER, task, rows)
     for logits, batch in _averaged(context, split):
         task.observe(metrics, logits, batch)
+        if keep is not None:
+            keep(logits.numpy(), batch)
     return {name: float(value) for name, value in metrics.compute().items()}
 
 
 def _averaged(context: StageContext, split: Split) -> Iterator[tuple[Tensor, Mapping[str, Any]]]:
     """Averaged logits and the batches that they are of."""
     workspace = context.workspace
-    logits = average_logits(context, lambda one: workspace.tokenized(split, one))
+    logits: TeacherLogits | None = workspace.given(split)
+    if logits is None:
+        logits = average_logits(context, lambda one: workspace.tokenized(split, one))
     for batch in make_loader(workspace.tokenized(split), 256, seed=0, shuffle=False):
         yield look_up(logits, batch), batch
 
@@ -84,7 +100,8 @@ def _averaged(context: StageContext, split: Split) -> Iterator[tuple[Tensor, Map
 def _settled(context: StageContext) -> Task:
     """The task with what it leaves to each model, chosen by the average on the validation rows."""
     workspace = context.workspace
-    if not workspace.task.chooses:
+    given = workspace.recipe.teacher.targets is not None
+    if not workspace.task.chooses or (given and workspace.data.validation.given is None):
         return workspace.task
     pairs = list(_averaged(context, workspace.data.validation))
     logits = torch.cat([logits for logits, _ in pairs])

@@ -24,6 +24,7 @@ from distill.evaluation.results import (
     TEACHERS,
     ModelRow,
     Results,
+    TargetScores,
     is_student,
     is_teacher,
     write_results,
@@ -110,6 +111,7 @@ def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis |
     models = [] if floor_row is None else [floor_row]
     if floor is not None:
         predictors[floor.name] = floor
+    targets = _targets(context, analysis)  # before the others: the last one is the final model
     for entry in entries:
         memory = entry.memory_mb(length, threads) if config.memory else None
         models.append(_row(entry, context, analysis, length=length, memory_mb=memory))
@@ -144,9 +146,19 @@ def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis |
         metric=workspace.task.primary,
         split=split.name,
         real_lengths=real,
+        targets=targets,
         **of_final(analysis),
     )
     return _with_noise(results, context, analysis)
+
+
+def _targets(context: StageContext, analysis: Analysis | None) -> TargetScores | None:
+    """What a teacher's targets in a file score, where there are some for the scored rows."""
+    workspace = context.workspace
+    if workspace.final_split.given is None:
+        return None
+    scores = ensemble_scores(context, workspace.final_split, analysis)
+    return TargetScores(score=scores[workspace.task.primary], scores=scores)
 
 
 def _with_noise(results: Results, context: StageContext, analysis: Analysis | None) -> Results:

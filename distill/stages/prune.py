@@ -85,7 +85,7 @@ class StageBench:
 
     @cached_property
     def _loss(self) -> Callable[[nn.Module, Batch], Tensor]:
-        logits = teacher_logits(self.context, self.context.load_teacher())
+        logits = teacher_logits(self.context)
         return output_loss(self.context.workspace.task, logits)
 
     def loss_of(self, model: nn.Module, batch: Batch) -> Tensor:

@@ -116,7 +116,7 @@ class StageRun:
             yield from make_loader(rows, batch_size, seed=seed, shuffle=True)
 
         return Lessons(
-            loss_of=output_loss(workspace.task, teacher_logits(context, context.load_teacher())),
+            loss_of=output_loss(workspace.task, teacher_logits(context)),
             batches=batches,
             steps=math.ceil(len(rows) / batch_size),
             seed=context.recipe.seed + context.stage.index,

@@ -5,50 +5,15 @@ from __future__ import annotations
 import logging
 
 import torch
-from transformers import PreTrainedModel
 
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext, StageResult
 from distill.training.finetune import FinetuneModule
 from distill.training.fit import fit
 from teachers.freeze import freeze_lower
-from teachers.load import load_encoder, load_sentence_encoder, load_teacher
-from teachers.resolve import resolve_model
+from teachers.load import load_encoder
 
 logger = logging.getLogger("distill")
-
-
-def pretrained(context: StageContext, teacher: TeacherModel | None = None) -> PreTrainedModel:
-    """The model that a teacher of the recipe is made from, with a head for the data's labels.
-
-    Args:
-        context: the stage's context.
-        teacher: which one; left out, the first.
-
-    Raises:
-        ModelError: it cannot be loaded, or a fine-tuned one's labels are not the data's.
-    """
-    config = context.recipe.teacher if teacher is None else teacher
-    # The new head's weights are drawn here, so that they depend on the recipe's seed alone.
-    torch.manual_seed(context.recipe.seed)
-    task = context.workspace.task
-    if context.recipe.task.gives_vectors:
-        return load_sentence_encoder(
-            config.model,
-            pooling=task.settings["pooling"],
-            trust_remote_code=config.trust_remote_code,
-            revision=config.revision,
-        )
-    return load_teacher(
-        resolve_model(config.model, revision=config.revision),
-        labels=task.labels,
-        finetuned=config.finetune is None,
-        trust_remote_code=config.trust_remote_code,
-        revision=config.revision,
-        given_labels=config.labels,
-        head=task.head,
-        problem_type=task.problem_type,
-    )
 
 
 def teacher_stage(config: TeacherModel, context: StageContext) -> StageResult:
@@ -60,7 +25,7 @@ def teacher_stage(config: TeacherModel, context: StageContext) -> StageResult:
     workspace = context.workspace
     if workspace.learns_text:
         return _encoder(config, context)
-    model = pretrained(context, config)
+    model = context.pretrained(config)
     if config.finetune is None:
         labels = " (its labels are the data's)" if workspace.task.labels else ""
         logger.info("%s: used as it is%s", context.stage.name, labels)

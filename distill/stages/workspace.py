@@ -8,17 +8,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from transformers import PreTrainedTokenizerFast
 
+from distill.data.array_store import ArrayWriter, open_store
 from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.token_id_remap import same_tokens
 from distill.data.tokenized import TokenExamples
+from distill.recipe.checks import student_size
 from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder
 from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
 from distill.recipe.schema.models import NO_PAIRS
+from distill.system import digest
 from distill.system.errors import DataError, ModelError
 from distill.tasks import make_task
 from distill.tasks.base import Task
@@ -106,7 +112,8 @@ class Workspace:
         task = self.recipe.task
         if task.learns_text:
             raise DataError("task.kind: text has no labelled rows")
-        return load_task_data(self.recipe.data, task, seed=self.recipe.seed)
+        recipe = self.recipe
+        return load_task_data(recipe.data, task, seed=recipe.seed, teacher=recipe.teacher)
 
     @cached_property
     def text_sources(self) -> dict[str, TextSource]:
@@ -147,7 +154,7 @@ class Workspace:
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The student's tokenizer: that of the folder it starts from, else the first teacher's."""
-        theirs = self._load_tokenizer(self.recipe.teacher)
+        theirs = self._load_tokenizer(self.recipe.source)
         start = self.recipe.student.start
         init = None if start is None else local_folder(start)
         if init is None or not any((init / file).is_file() for file in TOKENIZER_FILES):
@@ -182,8 +189,8 @@ class Workspace:
 
     @cached_property
     def reads_as_teacher(self) -> bool:
-        """Whether the student reads the same tokens as the first teacher."""
-        return self.tokenizer_of(self.recipe.teacher) is self.tokenizer
+        """Whether the student reads the tokens of the model that it is made from."""
+        return self.tokenizer_of(self.recipe.source) is self.tokenizer
 
     def check_tokens(self) -> None:
         """Look whether what the recipe matches can be matched with the tokenizers there are.
@@ -202,6 +209,8 @@ class Workspace:
             self._check_same_tokens()
         if not self.recipe.student.has_layers and self.data.train.paired:
             raise ModelError(f"data: its examples are pairs, and {NO_PAIRS}")
+        if self.recipe.teacher.targets is not None and not self.learns_text:
+            self._check_given()
         if self.reads_as_teacher:
             return
         others = ", ".join(tokenizer_free(self.recipe.task))
@@ -237,6 +246,22 @@ class Workspace:
                 for note in _differences(modules, pooling, self.recipe.data.max_length):
                     logger.warning("teacher %s: %s", teacher.model, note)
 
+    def _check_given(self) -> None:
+        """Vectors of a file that are not as wide as the student's, matched direction by direction.
+
+        A projection is learned between two models, and here is one.
+        """
+        given, size = self.given(self.data.train), student_size(self.recipe)
+        for stage in self.recipe.stages:
+            for objective in getattr(stage, "objectives", ()):
+                width = size.hidden if given is None else given.shape[1]
+                if objective.kind == "vector" and width != size.hidden:
+                    raise ModelError(
+                        f"stages.{stage.name}.objectives: 'vector' needs vectors as wide as the "
+                        f"student's ({size.hidden}), and those of teacher.targets are {width} "
+                        "wide; take similarity"
+                    )
+
     def _check_masks(self) -> None:
         """A tokenizer without a mask token, where a stage masks tokens."""
         for stage in self.recipe.stages:
@@ -259,6 +284,37 @@ class Workspace:
         if key not in self._tokenized:
             self._tokenized[key] = split.encode(tokenizer, max_length=self.recipe.data.max_length)
         return self._tokenized[key]
+
+    def given(self, split: Split) -> npt.NDArray[np.float32] | None:
+        """What ``teacher.targets`` gives for a split, memory-mapped; ``None`` where it does not.
+
+        Returns:
+            (N, C), row i of the split's i-th tokenised example.
+        """
+        if split.given is None:
+            return None
+
+        def fill(writer: ArrayWriter) -> dict[str, Any]:
+            for row in split.given or ():
+                writer.append(logits=row)
+            return {}
+
+        key = digest.of_json(["given", split.given_digest])
+        store = open_store("logits", key, {"logits": "float32"}, name=split.name, fill=fill)
+        # A pair of texts that have a vector each is one row of the file and two examples.
+        return store["logits"].reshape(len(self.tokenized(split)), -1)
+
+    def targets_digest(self, *, scored: bool) -> list[str | None] | None:
+        """Hashes of what ``teacher.targets`` gives: part of what a stage depends on.
+
+        Args:
+            scored: whether for the rows that are scored at the end too.
+        """
+        if self.recipe.teacher.targets is None:
+            return None
+        data = self.data
+        splits = [data.train, *([data.validation, self.final_split] if scored else [])]
+        return [split.given_digest for split in splits]
 
     @property
     def more_digest(self) -> dict[str, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from distill.data.load import load_data
 from distill.data.reader import Reader
 from distill.data.split import TaskData
-from distill.recipe.schema import Columns, DataConfig
+from distill.data.targets import Targets
+from distill.recipe.schema import Columns, DataConfig, TeacherConfig
 from distill.tasks import reader_class
 from distill.tasks.config import TaskSection
 
@@ -23,7 +24,12 @@ def make_reader(task: TaskSection, columns: Columns) -> Reader:
 
 
 def load_task_data(
-    data: DataConfig, task: TaskSection, *, seed: int, base: Path | None = None
+    data: DataConfig,
+    task: TaskSection,
+    *,
+    seed: int,
+    base: Path | None = None,
+    teacher: TeacherConfig | None = None,
 ) -> TaskData:
     """Read and check everything a recipe's ``data`` section names.
 
@@ -34,8 +40,19 @@ def load_task_data(
         task: the ``task`` section.
         seed: draws the examples held out and those that the limits keep.
         base: the folder that relative paths start from; ``None`` is the current one.
+        teacher: the ``teacher`` section, whose ``targets`` belong to the rows.
 
     Raises:
         DataError: anything about the rows that cannot be used as it is, in one line.
     """
-    return load_data(data, make_reader(task, data.columns), seed=seed, base=base)
+    reader, targets = make_reader(task, data.columns), None
+    if teacher is not None and teacher.files:
+        targets = Targets(
+            teacher.files,
+            teacher.values or task.targets[0],
+            several=reader.several,
+            column=teacher.column,
+            order=teacher.labels or task.labels,
+            id=data.columns.id,
+        )
+    return load_data(data, reader, seed=seed, base=base, targets=targets)

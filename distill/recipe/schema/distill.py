@@ -77,8 +77,18 @@ class DistillStage(TrainConfig, StageSection):
         if self.mode == "reference":
             yield from self._reference_rules()
         yield from self._token_rules(recipe, before)
-        if not (teaches_signals(recipe.teacher.model) and recipe.student.has_layers):
-            yield from self._logits_rules(recipe)
+        if recipe.teacher.targets is not None:
+            why = "teacher.targets has what a teacher predicted, and nothing of its inside"
+            yield from self._logits_rules(recipe, why)
+            return
+        if not (teaches_signals(recipe.source.model) and recipe.student.has_layers):
+            why = (
+                "the student is static and has no layers"
+                if not recipe.student.has_layers
+                else "only the logits of this teacher can be learned, because its family is none "
+                f"of {', '.join((*STUDENTS, *TEACHERS))}"
+            )
+            yield from self._logits_rules(recipe, why)
             return
         if student is not None:
             for loc, pairs in self._explicit_maps():
@@ -126,29 +136,22 @@ class DistillStage(TrainConfig, StageSection):
             for key, why in _beyond_reference(objective):
                 yield ("objectives", number, key), f"{why}; leave it out, or take mode: masked"
 
-    def _logits_rules(self, recipe: Recipe) -> Issues:
-        """What is wanted beside logits, where teacher or student has nothing else to match."""
+    def _logits_rules(self, recipe: Recipe, why: str) -> Issues:
+        """What is wanted beside the logits of a teacher that gives nothing else."""
         inner = [one for one in self.objectives if one.same_tokens and one.kind != "mlm"]
-        if not inner:
-            return
-        why = (
-            "the student is static and has no layers"
-            if not recipe.student.has_layers
-            else "only the logits of this teacher can be learned, because its family is none of "
-            f"{', '.join((*STUDENTS, *TEACHERS))}"
-        )
-        yield (
-            ("objectives", self.objectives.index(inner[0])),
-            f"{', '.join(one.kind for one in inner)}: {why}; "
-            f"works here: {', '.join(tokenizer_free(recipe.task))}",
-        )
+        if inner:
+            yield (
+                ("objectives", self.objectives.index(inner[0])),
+                f"{', '.join(one.kind for one in inner)}: {why}; "
+                f"works here: {', '.join(tokenizer_free(recipe.task))}",
+            )
 
     def _token_rules(self, recipe: Recipe, before: Before) -> Issues:
         """What is matched token by token, where the two do not read the same tokens."""
         init = recipe.student.start
         other = False
-        if init is not None:
-            ours, theirs = vocabulary(init), vocabulary(recipe.teacher.model)
+        if init is not None and recipe.teacher.targets is None:
+            ours, theirs = vocabulary(init), vocabulary(recipe.source.model)
             other = ours is not None and theirs is not None and ours != theirs
         for number, objective in enumerate(self.objectives):
             if objective.kind == "mlm" and not recipe.task.learns_text:

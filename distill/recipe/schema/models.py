@@ -45,17 +45,49 @@ class TeacherModel(Section):
     """Its share in the average of several teachers' logits; the shares are made to add up to 1."""
 
 
-class TeacherConfig(TeacherModel):
-    """The model that is learned from; of several the first, which gives the inner signals."""
+class TargetFiles(Section):
+    """Files with what a teacher predicted that ran elsewhere, by the rows it predicted for."""
 
+    train: StrictStr
+    """For the training rows, and for the validation rows where those are held out of them."""
+    validation: StrictStr | None = None
+    """For the rows of ``data.validation``."""
+    test: StrictStr | None = None
+    """For the rows of ``data.test``."""
+
+
+class TeacherConfig(TeacherModel):
+    """The model that is learned from; of several the first, which gives the inner signals.
+
+    In place of a model, ``targets`` names what a teacher predicted that ran elsewhere.
+    """
+
+    model: StrictStr | None = None  # type: ignore[assignment]
+    """A hub name, a folder, or ``minilm-l6`` (the pretrained BERT of the ``offline`` extra)."""
     more: list[TeacherModel] = []
     """Further teachers: the logits that are learned are the weighted average of all teachers'."""
+    targets: StrictStr | TargetFiles | None = None
+    """A file with a row for each training row (csv, tsv, jsonl, each also .gz, parquet, npy), or
+    ``train``, ``validation`` and ``test`` with a file each. Rows are matched by
+    ``data.columns.id``; without it, and in npy files, by their order."""
+    values: Literal["probabilities", "logits", "scores", "vectors"] | None = None
+    """What the numbers are; left out, probabilities, of a regression scores, of vectors vectors."""
+    column: StrictStr | None = None
+    """The column or key with the list of numbers; left out, the one called as ``values`` says,
+    else one column for each label."""
 
     @property
     def all(self) -> list[TeacherModel]:
-        """Every teacher by itself, the first one first."""
+        """Every model to learn from by itself, the first one first; none with ``targets``."""
         own = {name: getattr(self, name) for name in TeacherModel.model_fields}
-        return [TeacherModel(**own), *self.more]
+        return [] if self.model is None else [TeacherModel(**own), *self.more]
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that ``targets`` names, by the split that they are for."""
+        if self.targets is None or isinstance(self.targets, str):
+            return {} if self.targets is None else {"train": self.targets}
+        return {split: file for split, file in self.targets if file is not None}
 
     def issues(self, max_length: int) -> Issues:
         """What asks for more tokens or layers than a teacher has.
@@ -83,6 +115,9 @@ class StudentSection(Section):
     """Base of the ``student`` sections."""
 
     kind: Any
+    model: StrictStr | None = None
+    """With ``teacher.targets``: the pretrained model whose tokenizer, and with ``teacher-layers``
+    whose layers, it starts with: a hub name, a folder, or ``minilm-l6``."""
 
     #: Whether it has layers, so that more than its outputs can be matched.
     has_layers: ClassVar[bool] = True

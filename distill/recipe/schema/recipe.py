@@ -23,7 +23,13 @@ from distill.pruning.methods import PruneStage
 from distill.recipe.schema.data import DataConfig
 from distill.recipe.schema.distill import DistillStage
 from distill.recipe.schema.machine import TrackConfig, TrainerConfig
-from distill.recipe.schema.models import AnyStudent, BaselineConfig, TeacherConfig
+from distill.recipe.schema.models import (
+    AnyStudent,
+    BaselineConfig,
+    FinetuneConfig,
+    TeacherConfig,
+    TeacherModel,
+)
 from distill.recipe.schema.stages import Stage
 from distill.section import Issues, Name, Section
 from distill.tasks import KINDS, config_class, on_register
@@ -129,6 +135,18 @@ class Recipe(Section):
             case {"student": {"kind": "static"}, "stages": [*stages]}:
                 return content | {"stages": [_with_defaults(stage) for stage in stages]}
         return content
+
+    @property
+    def source(self) -> TeacherModel:
+        """The model that the student's tokenizer, and its layers where copied, come from.
+
+        The first teacher; where that is a file, the student's own model, with a head to be trained.
+        """
+        if self.teacher.all:
+            return self.teacher.all[0]
+        return TeacherModel(
+            model=self.student.model or self.student.init, finetune=FinetuneConfig()
+        )
 
     def with_seed(self, seed: int) -> Recipe:
         """The same recipe for one seed alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from distill.section import Share
 from distill.tasks.config import Issues, NamedLabels, Weights, needs_three_classes
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class ClassificationTask(NamedLabels):
     """One label for a sentence or a pair of sentences."""
+
+    targets: ClassVar[tuple[str, ...]] = ("probabilities", "logits")
 
     kind: Literal["classification"]
     metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"

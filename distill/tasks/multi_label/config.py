@@ -20,6 +20,8 @@ class MultiLabelTask(NamedLabels):
 
     columns: ClassVar[tuple[str, ...]] = (*NamedLabels.columns, "separator")
 
+    targets: ClassVar[tuple[str, ...]] = ("probabilities", "logits")
+
     kind: Literal["multi_label"]
     metric: Literal["micro_f1", "macro_f1", "precision", "recall", "exact"] = "micro_f1"
     """What is reported and what chooses the best checkpoint; ``exact`` is the share of rows all of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 class RegressionTask(UnnamedOutputs):
     """A number for a sentence or a pair of sentences, such as how alike the two are."""
+
+    targets: ClassVar[tuple[str, ...]] = ("scores",)
 
     kind: Literal["regression"]
     metric: Literal["pearson", "spearman"] = "pearson"

@@ -35,6 +35,8 @@ class VectorsTask(UnnamedOutputs):
 
     gives_vectors: ClassVar[bool] = True
 
+    targets: ClassVar[tuple[str, ...]] = ("vectors",)
+
     kind: Literal["vectors"]
     metric: Literal["spearman", "pearson"] = "spearman"
     """What is reported and what chooses the best checkpoint: a correlation between the cosines of

@@ -178,6 +178,7 @@ class SimilarityReader(Reader):
             stored(map(float, table.columns[columns.label]), pa.float64()) if scored else [],
             table.columns[str(second)] if paired else None,
             prompts=self.prompts,
+            numbers=table.numbers,
         )
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:

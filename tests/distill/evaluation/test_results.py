@@ -12,11 +12,14 @@ import pytest
 from pydantic import ValidationError
 
 from distill.evaluation.cells import latency_cell, throughput_cell
+from distill.evaluation.ledger import ledger
 from distill.evaluation.results import Results, read_results, write_results
+from distill.report.summary import notes, summary
+from distill.report.table import models_table
 from distill.system.errors import RunFolderError
 
 KEYS = {"schema", "recipe", "task", "metric", "split", "machine", "models"}
-KEYS |= {"real_lengths", "reference", "confusion", "disagreement", "changes"}
+KEYS |= {"real_lengths", "reference", "confusion", "disagreement", "changes", "targets"}
 ROW_KEYS = {
     "name", "stage", "format", "score", "interval", "scores", "more_scores", "retention",
     "parameters",
@@ -70,10 +73,32 @@ def test_without_timing_ratios_of_speed_are_null(sample_results):
     assert row["latency_ms"] == row["throughput"] == {}
 
 
-@pytest.mark.parametrize("models", [[], [1], [0, 0]])
-def test_a_teacher_and_distinct_names_are_needed(sample_results, sample_models, models):
-    with pytest.raises(ValueError, match="distinct names with 'teacher'"):
-        sample_results([sample_models[i] for i in models])
+def test_distinct_names_are_needed(sample_results, sample_models):
+    with pytest.raises(ValueError, match="distinct names"):
+        sample_results([sample_models[0]] * 2)
+
+
+@pytest.mark.parametrize("score", [0.9, None])
+def test_a_teacher_that_is_a_file_gives_retention_and_no_ratios(
+    sample_results, sample_models, score
+):
+    targets = None if score is None else {"score": score, "scores": {"accuracy": score}}
+    found = Results.model_validate(sample_results(sample_models[1:], targets=targets))
+    first, final = found.one, found.final
+    assert (first.name, final.name) == ("prediction", "onnx-int8")
+    assert final.ratios.size == pytest.approx(first.bytes / final.bytes)
+    assert final.retention == (score and pytest.approx(final.score / score))
+    kept = "89.0 % of the teacher" if score else "accuracy 0.8013"
+    assert summary(found).startswith(f"onnx-int8: {kept} at ")
+    assert " than prediction in PyTorch (" in summary(found)
+    lines = models_table(found).lines()
+    assert [line.split()[0] for line in lines[1:]] == [
+        *(["teacher"] if score else []), *(row.name for row in found.models),
+    ]  # fmt: skip
+    if score:
+        assert lines[1].split()[:5] == ["teacher", "targets", "0.9000", "-", "-"]
+    assert next(step.model.name for step in ledger(found)) == "prediction"
+    assert not any("teacher" in note for note in notes(found))
 
 
 def test_cells_are_told_at_the_smallest_length():
