@@ -38,7 +38,7 @@ def _row(name: str, path: Path) -> dict[str, str]:
     return {
         "name": name,
         "task": "study" if "study" in recipe else _at(recipe, "task", "kind"),
-        "teacher": _at(recipe, "teacher", "model"),
+        "teacher": _at(recipe, "teacher", "model") or "a file",
         "student": _at(recipe, "student", "size"),
         "description": _at(recipe, "description"),
     }
@@ -47,4 +47,4 @@ def _row(name: str, path: Path) -> dict[str, str]:
 def _at(recipe: Any, *keys: str) -> str:
     for key in keys:
         recipe = recipe.get(key, "") if isinstance(recipe, dict) else ""
-    return str(recipe)
+    return "" if recipe is None else str(recipe)

@@ -20,7 +20,6 @@ from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.token_id_remap import same_tokens
 from distill.data.tokenized import TokenExamples
-from distill.recipe.checks import student_size
 from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder
 from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
 from distill.recipe.schema.models import NO_PAIRS
@@ -209,8 +208,6 @@ class Workspace:
             self._check_same_tokens()
         if not self.recipe.student.has_layers and self.data.train.paired:
             raise ModelError(f"data: its examples are pairs, and {NO_PAIRS}")
-        if self.recipe.teacher.targets is not None and not self.learns_text:
-            self._check_given()
         if self.reads_as_teacher:
             return
         others = ", ".join(tokenizer_free(self.recipe.task))
@@ -245,22 +242,6 @@ class Workspace:
             if modules is not None:
                 for note in _differences(modules, pooling, self.recipe.data.max_length):
                     logger.warning("teacher %s: %s", teacher.model, note)
-
-    def _check_given(self) -> None:
-        """Vectors of a file that are not as wide as the student's, matched direction by direction.
-
-        A projection is learned between two models, and here is one.
-        """
-        given, size = self.given(self.data.train), student_size(self.recipe)
-        for stage in self.recipe.stages:
-            for objective in getattr(stage, "objectives", ()):
-                width = size.hidden if given is None else given.shape[1]
-                if objective.kind == "vector" and width != size.hidden:
-                    raise ModelError(
-                        f"stages.{stage.name}.objectives: 'vector' needs vectors as wide as the "
-                        f"student's ({size.hidden}), and those of teacher.targets are {width} "
-                        "wide; take similarity"
-                    )
 
     def _check_masks(self) -> None:
         """A tokenizer without a mask token, where a stage masks tokens."""

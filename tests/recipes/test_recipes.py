@@ -120,7 +120,9 @@ def shortened(recipe: Recipe) -> list[str]:
             found += [f"{at}.recover.epochs=1"] * (stage.recovery is not None)
     if isinstance(recipe.task, TextTask):
         return found
-    return [*found, "teacher.finetune={epochs: 1, batch_size: 8}", "baseline=true"]
+    if not recipe.teacher.files:
+        found.append("teacher.finetune={epochs: 1, batch_size: 8}")
+    return [*found, "baseline=true"]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -135,7 +137,12 @@ def test_a_recipe_trains(
     whole = load_recipe(name)
     # A static student has a width and no size.
     small = TINY if whole.student.has_layers else ["student.dim=16", *TINY[1:]]
-    settings = [*small, f"teacher.model={tiny_bert(layers=4)}", *shortened(whole)]
+    model = "student.model" if whole.teacher.files else "teacher.model"
+    settings = [*small, f"{model}={tiny_bert(layers=4)}", *shortened(whole)]
+    if whole.teacher.files and whole.task.labels:
+        file, row = tmp_path / "targets.jsonl", dict.fromkeys(whole.task.labels, 0) | {"ABBR": 1}
+        file.write_text(16 * f"{json.dumps(row)}\n", "utf-8")
+        settings.append(f"teacher.targets={file}")
     recipe = load_recipe(name, *settings, *write_rows(tmp_path, whole, sentences[0]))
     last = [stage for stage in plan_stages(recipe) if stage.makes_student][-1]
     facts = go_on(recipe, tmp_path / "run", until=last.name)

@@ -60,12 +60,16 @@ def probabilities(data: TaskData) -> list[list[float]]:
     return (found / found.sum(axis=1, keepdims=True)).round(5).tolist()
 
 
+def rows_with(**changes: Any) -> list[dict[str, Any]]:
+    """Rows with a key for each label, of which the third one is changed."""
+    pairs = zip(ROWS, GIVEN, strict=True)
+    rows = [{"id": row["id"], **dict(zip(NAMES, p, strict=True))} for row, p in pairs]
+    rows[2] |= changes
+    return rows
+
+
 def by_label(path: Path) -> Path:
-    rows = [
-        {"id": row["id"], **dict(zip(NAMES, p, strict=True))}
-        for row, p in zip(ROWS, GIVEN, strict=True)
-    ]
-    return jsonl(path, rows[::-1])
+    return jsonl(path, rows_with()[::-1])
 
 
 def as_table(path: Path) -> Path:

@@ -170,7 +170,7 @@ def test_missing_sections_are_all_named(write: Write, issues: Issues) -> None:
 
 def test_unknown_keys_with_nothing_near_list_what_there_is(write: Write, issues: Issues) -> None:
     told = issues(write(("size: 3x384", "size: 3x384, zzz: 1")))
-    known = "kind, size, init, init_layers"
+    known = "kind, model, size, init, init_layers"
     assert told == [f"small.yaml:10: student.zzz: unknown key; there are: {known}"]
 
 
