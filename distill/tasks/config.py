@@ -35,7 +35,7 @@ class TaskSection(Section):
     gives_vectors: ClassVar[bool] = False
     #: Whether an example is a query with candidates.
     has_candidates: ClassVar[bool] = False
-    #: What the numbers of a teacher that ran elsewhere may be, the usual first; empty: no such file.
+    #: What the numbers of a teacher that ran elsewhere may be, the usual first; empty: refused.
     targets: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:

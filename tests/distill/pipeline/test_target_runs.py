@@ -32,7 +32,6 @@ def target_recipe(tmp_path: Path, tiny_recipe: Path) -> Path:
     recipe["teacher"] = {"targets": names}
     recipe["stages"][1]["objectives"][0] |= {"temperature": 2, "hard_weight": 0.25}
     recipe["stages"] = recipe["stages"][1:]
-    recipe["stages"][2]["method"] = "dynamic"
     recipe["track"] = {}
     tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
     return tiny_recipe
