@@ -161,7 +161,7 @@ def _teacher(recipe: Recipe) -> Findings:
     for key in _OF_MODELS:
         if getattr(teacher, key) != fields[key].default:
             yield ("teacher", key), "a teacher is a model or `targets`; leave one of them out"
-    if start is None and recipe.student.init in ("teacher-layers", "random"):
+    if start is None and recipe.student.start is None:
         yield (
             ("student", "model"),
             "missing; with teacher.targets no model says what the student starts with: name one "
