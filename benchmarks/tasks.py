@@ -116,7 +116,7 @@ CASES = [
         (
             *files("chnsenticorp_zh", "dev", "test"),
             "teacher.model=RUNS/zh",
-            "data.limit_train=2000",
+            "data.limit_train=1200",
         ),
         before=(
             (
@@ -129,19 +129,23 @@ CASES = [
         "stsb",
         "stsb",
         "a number, pairs",
-        (*files("glue_stsb", "dev", "test"), "data.limit_train=3000"),
+        (*files("glue_stsb", "dev", "test"), "data.limit_train=2000"),
     ),
     Case(
         "docstrings",
         "docstrings",
         "several labels",
-        ("data.limit_train=4000",),
+        ("data.limit_train=2500",),
     ),
     Case(
         "ner",
         "ner",
         "named entities",
-        (*files("wnut17", "dev", "test"), "data.columns={tokens: tokens, tags: tags}"),
+        (
+            *files("wnut17", "dev", "test"),
+            "data.columns={tokens: tokens, tags: tags}",
+            "data.limit_train=2000",
+        ),
     ),
     Case(
         "squad",
@@ -151,10 +155,15 @@ CASES = [
             "data.train=DATA/squad_v1_dev/local_train.json.gz",
             "data.validation=DATA/squad_v1_dev/local_dev.json.gz",
             "data.limit_train=500",
-            "data.limit_validation=300",
+            "data.limit_validation=200",
         ),
     ),
-    Case("stsb-vectors", "stsb-vectors", "vectors", files("glue_stsb", "dev", "test")),
+    Case(
+        "stsb-vectors",
+        "stsb-vectors",
+        "vectors",
+        (*files("glue_stsb", "dev", "test"), "data.limit_train=3000"),
+    ),
 ]
 
 
