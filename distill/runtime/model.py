@@ -111,7 +111,7 @@ class BundleModel:
             DataError: the texts are not a list of strings, or pairs are missing, too many, or given
                 to a model of single texts.
         """
-        self._check(texts, pairs, lists=self.decoder.takes_candidates)
+        self.check(texts, pairs)
         if not len(texts):
             return []
         inputs = self.decoder.inputs(self.encoder, texts, pairs)
@@ -289,6 +289,14 @@ class BundleModel:
             session = open_session(format, path, threads, settings=settings)
             self._workers[instances, threads] = Workers(session, instances)
         return self._workers[instances, threads]
+
+    def check(self, texts: Sequence[str], pairs: Sequence[Any] | None) -> None:
+        """Refuse what :meth:`predict` does not take.
+
+        Raises:
+            DataError: see there.
+        """
+        self._check(texts, pairs, lists=self.decoder.takes_candidates)
 
     def _check(
         self,
