@@ -29,6 +29,11 @@ class Section(BaseModel):
         frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True
     )
 
+    def differs(self, key: str) -> bool:
+        """Whether a key has another value than by default: a recipe written out names all keys."""
+        field = type(self).model_fields[key]
+        return bool(getattr(self, key) != field.get_default(call_default_factory=True))
+
 
 class StageSection(Section):
     """Base of every stage."""

@@ -34,7 +34,7 @@ class DynamicQuantize(QuantizeStage):
     def issues(self, recipe: Recipe, before: Before) -> Issues:
         """See :class:`distill.section.StageSection`."""
         del recipe, before
-        if "calibration" in self.model_fields_set:
+        if self.differs("calibration"):
             yield ("calibration",), "scales of dynamic int8 are not calibrated; leave it out"
 
     def candidates(self, bench: Bench) -> list[Candidate]:

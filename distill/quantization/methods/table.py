@@ -27,9 +27,7 @@ class TableQuantize(QuantizeStage):
         if recipe.student.has_layers:
             yield ("method",), "table is for student.kind: static; write static or leave it out"
         for key in ("exclude", "weight_bits", "calibration", "calibration_rows"):
-            if key in self.model_fields_set and getattr(self, key) != type(self).model_fields[
-                key
-            ].get_default(call_default_factory=True):
+            if self.differs(key):
                 yield (key,), "a table has no products in int8; leave it out"
 
     def candidates(self, bench: Bench) -> list[Candidate]:

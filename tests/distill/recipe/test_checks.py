@@ -347,7 +347,8 @@ def test_a_student_from_a_folder_has_that_folder_s_size(
 def test_settings_of_quantisation(write: Write, issues: Issues, stage: str, said: str) -> None:
     change = ("- {kind: export}", f"- {{kind: quantize, {stage}}}\n  - {{kind: export}}")
     if not said:
-        load_recipe(write(change))
+        recipe = load_recipe(write(change))
+        assert load_recipe(write(text=resolved_yaml(recipe), name="again.yaml")) == recipe
         return
     told = issues(write(change))
     assert len(told) == 1
