@@ -94,6 +94,8 @@ _ADD = "--teacher FOLDER puts one there"
 
 def _of_bundle(folder: Path, teacher: Path | None) -> Subjects:
     manifest = read_manifest(folder)
+    if (folder / "config.json").is_file():
+        _check_layers(folder)
     if "transformers" not in manifest.formats:
         raise ModelError(
             f"{folder}: no weights to look into (it has {', '.join(manifest.formats)}); export the "

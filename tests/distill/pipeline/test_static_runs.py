@@ -65,8 +65,9 @@ def test_from_recipe_to_int8_bundle(tmp_path: Path, tiny_recipe: Path, sentences
     onnx = ["--formats", "onnx"]
     assert main(["export", str(folder), "--out", str(tmp_path / "again"), *onnx]) == 2
     assert "a static student has no format 'onnx'" in capsys.readouterr().err
-    assert main(["inspect", str(folder), "the film"]) == 2
-    assert "a static student has no layers to look into" in capsys.readouterr().err
+    for place in (folder, folder / "bundle"):
+        assert main(["inspect", str(place), "the film"]) == 2
+        assert "a static student has no layers to look into" in capsys.readouterr().err
 
 
 def test_vectors_narrower_than_the_teachers(tmp_path: Path, tiny_recipe: Path, sentences) -> None:
