@@ -41,7 +41,8 @@ def main() -> None:
     try:
         _wait(port)
         for clients in options.clients:
-            table.append([f"serve, {clients} client{'s' * (clients > 1)}", *_served(port, texts, clients)])
+            plural = "s" if clients > 1 else ""
+            table.append([f"serve, {clients} client{plural}", *_served(port, texts, clients)])
     finally:
         server.terminate()
         server.wait()
