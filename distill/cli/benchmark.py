@@ -11,7 +11,7 @@ import typer
 
 from distill.evaluation.cells import describe_length, latency_cell, split_cell, throughput_cell
 from distill.report import numbers
-from distill.system.errors import UserError, quoted
+from distill.system.errors import UserError
 
 
 def benchmark(
@@ -129,12 +129,11 @@ def _conditions(content: Mapping[str, Any]) -> list[str]:
 
 
 def _next(models: list[Path]) -> str:
-    from distill.runtime.manifest import find_bundle
+    from distill.runtime.manifest import find_bundle, predict_command
 
     for path in models:
         try:
-            find_bundle(path)
+            return f"next: {predict_command(find_bundle(path), path)}"
         except UserError:
             continue
-        return f'next: distill predict {quoted(path)} "some text"'
     return "next: distill run RECIPE makes such models: distill ls"

@@ -51,12 +51,13 @@ def evaluate(
         typer.echo(f"next: distill report {quoted(run)} --markdown ledger.md")
         return
     from distill.report.table import print_table
+    from distill.runtime.manifest import predict_command
 
     print_table(results)
     if (run / "report.html").is_file():
         typer.echo(f"report: {run / 'report.html'}")
     if (run / "bundle" / "distill.json").is_file():
-        typer.echo(f'next: distill predict {quoted(run / "bundle")} "some text"')
+        typer.echo(f"next: {predict_command(run / 'bundle')}")
     else:
         typer.echo(f"next: distill report {quoted(run)}")
 

@@ -67,6 +67,7 @@ def export(
         paired = recipe.data.columns.text_pair is not None
         pair = pair or (paired and not recipe.task.gives_vectors)
     from distill.export.folder import export_folder
+    from distill.runtime.manifest import predict_command
 
     names = None
     if formats is not None:
@@ -75,7 +76,7 @@ def export(
         folder, out, formats=names, max_length=max_length, pair=pair, task=task, known=known
     )
     typer.echo(f"{out}: {', '.join(written)} from {folder}")
-    typer.echo(f'next: distill predict {quoted(out)} "some text"')
+    typer.echo(f"next: {predict_command(out)}")
 
 
 def _newest_student(run: RunFolder) -> PlannedStage:

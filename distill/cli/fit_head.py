@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from distill.system.errors import ModelError, quoted
+from distill.system.errors import ModelError
 
 logger = logging.getLogger("distill")
 
@@ -43,6 +43,7 @@ def fit_head(
     """
     from distill.export.head import fit_head_bundle
     from distill.recipe.schema import Columns, DataConfig
+    from distill.runtime.manifest import predict_command
     from distill.tasks.classification.config import ClassificationTask
     from distill.tasks.load import load_task_data
 
@@ -69,4 +70,4 @@ def fit_head(
         f"{out}: {len(facts['labels'])} labels from {facts['rows']:,} rows; validation accuracy "
         f"{scores['accuracy']:.4f}, macro F1 {scores['macro_f1']:.4f}"
     )
-    typer.echo(f'next: distill predict {quoted(out)} "some text"')
+    typer.echo(f"next: {predict_command(out)}")

@@ -49,6 +49,7 @@ def print_run(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> N
     from distill.report.ledger import plain_ledger
     from distill.report.run_data import held_out_lines, held_out_object
     from distill.report.table import print_table
+    from distill.runtime.manifest import predict_command
 
     if as_json:
         content = results or held_out_object(folder.path)
@@ -65,7 +66,7 @@ def print_run(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> N
         typer.echo(f"report: {folder.report}")
     if folder.bundle.is_dir():
         typer.echo(f"bundle: {folder.bundle}")
-        typer.echo(f'next: distill predict {quoted(folder.bundle)} "some text"')
+        typer.echo(f"next: {predict_command(folder.bundle)}")
     elif lines:
         typer.echo(f"next: distill run RECIPE student.init={quoted(folder.path)}")
     else:

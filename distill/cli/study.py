@@ -79,6 +79,7 @@ def print_results(folder: Path, results: StudyResults, *, as_json: bool) -> None
     """Print a study's tables, write its page, and name the next command."""
     from distill.report.study import print_study
     from distill.report.study_page import write_page
+    from distill.runtime.manifest import predict_command
     from distill.system.errors import quoted
 
     page = write_page(folder, results)
@@ -91,7 +92,7 @@ def print_results(folder: Path, results: StudyResults, *, as_json: bool) -> None
     chosen = results.chosen
     if chosen is not None and (folder / chosen.folder / "bundle").is_dir():
         typer.echo(f"bundle: {folder / chosen.folder / 'bundle'} (best on the validation examples)")
-        typer.echo(f'next: distill predict {quoted(folder)} "some text"')
+        typer.echo(f"next: {predict_command(folder / chosen.folder / 'bundle', folder)}")
     elif results.trials:
         recipe = folder / results.trials[0].folder / "recipe.yaml"
         typer.echo(f"next: distill show {quoted(recipe)}")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from distill.cli import options
-from distill.system.errors import DataError, quoted
+from distill.system.errors import DataError
 
 _ROWS = 2000  # read from a file; lengths of real rows are what matters
 
@@ -42,7 +42,7 @@ def tune_runtime(
       distill tune-runtime runs/sst2/bundle --cores 4
     """
     from distill.runtime import load
-    from distill.runtime.manifest import write_runtime
+    from distill.runtime.manifest import predict_command, write_runtime
     from distill.runtime.rows import read_rows
     from distill.runtime.tuning import stand_ins, tune
 
@@ -74,7 +74,7 @@ def tune_runtime(
     for line in _lines(chosen):
         typer.echo(line)
     typer.echo(f"written to {manifest.folder / 'distill.json'}")
-    typer.echo(f'next: distill predict {quoted(manifest.folder)} "some text"')
+    typer.echo(f"next: {predict_command(manifest.folder)}")
 
 
 def _print_progress(text: str) -> None:

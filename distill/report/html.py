@@ -34,6 +34,7 @@ from distill.report.run_data import (
 )
 from distill.report.summary import conditions, notes, one_named, summary
 from distill.report.table import below, caption, models_table
+from distill.runtime.manifest import predict_command
 from distill.system import atomic
 
 _LEGEND = {
@@ -87,7 +88,8 @@ def _recipe(run: RunData) -> dict[str, Any]:
     again = f"distill run recipe.yaml --run-dir {name}-again\ndistill {then} {name}-again"
     commands = [("Save the recipe below as recipe.yaml, then:", again)]
     if (run.path / "bundle" / "distill.json").is_file():
-        commands.append(("Use the bundle:", f'distill predict {name}/bundle "some text"'))
+        use = predict_command(run.path / "bundle", f"{name}/bundle")
+        commands.append(("Use the bundle:", use))
     return {
         "name": recipe.get("name", name),
         "description": recipe.get("description", ""),

@@ -12,6 +12,7 @@ from typing import Any
 from distill.runtime.backends import ENGINES
 from distill.system import atomic, digest
 from distill.system.errors import ModelError, quoted
+from distill.tasks import decoder_class
 
 #: The file that makes a folder a bundle.
 MANIFEST = "distill.json"
@@ -138,6 +139,25 @@ def find_bundle(folder: Path) -> Path:
             f"{folder}: a run without a bundle yet; finish it with: distill resume {quoted(folder)}"
         )
     raise ModelError(f"{folder}: not a bundle (it has no {MANIFEST})")
+
+
+def predict_command(bundle: Path, named: str | Path | None = None) -> str:
+    """A command that predicts with a bundle, with as many texts as its model reads.
+
+    Args:
+        bundle: where it lies.
+        named: how the command names it; left out, by that folder.
+    """
+    start = f"distill predict {quoted(named or bundle)}"
+    try:
+        manifest = read_manifest(bundle)
+        decoder = decoder_class(manifest.task)
+    except ModelError:  # which the command says
+        return f'{start} "some text"'
+    first, second = decoder.words.example
+    seconds = [second, "another one"] if decoder.takes_candidates else [second]
+    pairs = "".join(f' --pair "{one}"' for one in seconds) if manifest.pair else ""
+    return f'{start} "{first}"{pairs}'
 
 
 def _chosen(folder: Path) -> Path | None:

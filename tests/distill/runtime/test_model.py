@@ -1,4 +1,5 @@
 import json
+import shlex
 import subprocess
 import sys
 
@@ -7,7 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from distill.cli.main import main
 from distill.runtime import load
+from distill.runtime.manifest import predict_command
 from distill.system.errors import DataError, ModelError
 from distill.tasks.decoder import softmax
 
@@ -133,6 +136,15 @@ def test_folders_that_are_no_bundle_are_told(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ModelError, match="a file, not a folder"):
         load(tmp_path / "file")
+
+
+@pytest.mark.parametrize("pair", [False, True])
+def test_a_bundle_names_a_command_that_works(bundle, pair):
+    folder = bundle(pair=pair)
+    said = shlex.split(predict_command(folder))
+    assert said[:2] == ["distill", "predict"]
+    assert main(said[1:]) == 0
+    assert ("--pair" in said) is pair
 
 
 def test_bundles_that_are_not_whole_are_told(bundle):
