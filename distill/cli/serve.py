@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from typing import Annotated
 
@@ -47,5 +48,13 @@ def serve(
     app = make_app(
         load(folder, format=format, threads=threads), max_texts=max_texts, max_bytes=max_bytes
     )
-    print(f"http://{host}:{port}/docs describes the requests; Ctrl-C ends it", file=sys.stderr)
-    uvicorn.run(app, host=host, port=port, log_level="warning")
+    try:
+        listening = socket.create_server((host, port))
+    except OSError as error:
+        raise UserError(
+            f"--host {host} --port {port}: {error.strerror}; name another port (0 takes a "
+            "free one), or a host of this machine"
+        ) from error
+    url = f"http://{host}:{listening.getsockname()[1]}"
+    print(f"{url}/docs describes the requests; Ctrl-C ends it", file=sys.stderr)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[listening])

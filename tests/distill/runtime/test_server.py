@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import uvicorn
 
+from distill.cli.main import main
 from distill.runtime import load
 from distill.runtime.server import make_app
 
@@ -87,6 +88,13 @@ def test_what_cannot_be_answered_is_refused(served, body, status, reason):
     assert (found, reason in detail) == (status, True), detail
     assert ask(address, {"texts": ["good"]})[0] == 200
     assert "distill_refused_total 1\n" in ask(address, None, "/metrics")[1]
+
+
+def test_a_port_that_is_taken_is_one_line(bundle, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve", str(bundle()), "--port", port]) == 2
+    assert f"--port {port}: Address already in use" in capsys.readouterr().err
 
 
 def test_a_client_that_leaves_harms_nobody(served):
