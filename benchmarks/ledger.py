@@ -78,7 +78,7 @@ def models(run: RunFolder, recipe: Recipe, place: Path, threads: int) -> list[Co
         folder.mkdir()
         for name, file in plain_files(load_model(context.trained_student_folder()), folder).items():
             what = f"{told} student, {name}"
-            found.append(Compared(what, PlainSession(file, what), file, context))
+            found.append(Compared(what, PlainSession(file, what, threads), file, context))
     return found
 
 

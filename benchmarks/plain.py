@@ -9,19 +9,24 @@ import numpy as np
 
 
 class PlainSession:
-    """A session of ONNX Runtime with nothing set.
+    """A session of ONNX Runtime with nothing set but its threads.
 
     Args:
         path: an ONNX file.
         name: what tables call it.
+        threads: as many as the others have.
     """
 
     format = "onnx"
 
-    def __init__(self, path: Path, name: str) -> None:
+    def __init__(self, path: Path, name: str, threads: int) -> None:
         import onnxruntime
 
-        self.session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
         self.name = name
 
     def __call__(self, batch: Any) -> Any:

@@ -83,7 +83,9 @@ def main() -> None:
         }
         by_hand = plain_files(student, place)
         found |= by_hand
-        predictors |= {name: PlainSession(path, name) for name, path in by_hand.items()}
+        predictors |= {
+            name: PlainSession(path, name, options.threads) for name, path in by_hand.items()
+        }
         rows = _measured(context, predictors, found, seconds, options)
     if options.json:
         print(json.dumps({"machine": machine(), "rows": rows}, indent=2))
