@@ -31,6 +31,7 @@ from distill.report import numbers
 from distill.report.html import machine_facts
 from distill.report.numbers import align
 from distill.report.run_data import RunData, read_run
+from distill.report.summary import notes
 from distill.report.table import below, caption
 from distill.run_folder import RunFolder
 from distill.system.console import clock
@@ -314,6 +315,8 @@ def page(bench: Bench, runs: Sequence[tuple[Case, RunData]]) -> str:
         told = f": {'; '.join([caption(results), *below(results)])}" if results is not None else ""
         words = [*(command for command, _ in case.before), _with(case, bench.extra)]
         lines += [f"{case.name}{told}", "", "```", *words, "```", ""]
+        found = notes(results) if results is not None else []
+        lines += [*(f"- {note}" for note in found), *([""] if found else [])]
     if runs:
         facts = (f"{name}: {value}" for name, value in machine_facts(runs[-1][1].machine))
         lines += ["## Machine", "", *(f"- {fact}" for fact in facts), ""]
