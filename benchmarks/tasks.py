@@ -318,7 +318,9 @@ def page(bench: Bench, runs: Sequence[tuple[Case, RunData]]) -> str:
         found = notes(results) if results is not None else []
         lines += [*(f"- {note}" for note in found), *([""] if found else [])]
     if runs:
-        facts = (f"{name}: {value}" for name, value in machine_facts(runs[-1][1].machine))
+        results = runs[-1][1].results
+        measured_on = runs[-1][1].machine if results is None else results.machine
+        facts = (f"{name}: {value}" for name, value in machine_facts(measured_on))
         lines += ["## Machine", "", *(f"- {fact}" for fact in facts), ""]
     return "\n".join(lines)
 

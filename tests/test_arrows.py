@@ -29,7 +29,16 @@ LAYERS = (
 THIRD_PARTY: dict[str, set[str]] = {
     "files": set(),
     "recipe": {"pydantic", "pydantic_core", "yaml"},
-    "runtime": {"numpy", "onnxruntime", "openvino", "pyarrow", "tokenizers", "fastapi", "pydantic"},
+    "runtime": {
+        "numpy",
+        "onnxruntime",
+        "openvino",
+        "pyarrow",
+        "tokenizers",
+        "fastapi",
+        "pydantic",
+        "starlette",
+    },
     "text": {"numpy", "tokenizers"},
 }
 #: What of ours a room may import beside itself, where it is less than all rooms below.

@@ -57,6 +57,7 @@ def make_card(
         formats=list(formats),
         pair=pair,
         candidates=decoder.takes_candidates,
+        seconds=decoder.second_texts(),
         pruned=pruned,
         numbers=_numbers(results),
     )

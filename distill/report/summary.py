@@ -134,8 +134,18 @@ def notes(results: Results) -> list[str]:
             change = results.change(after.name, before.name)
             found += _no_gain(before, after, change, results.metric)
     found += _against_baseline(results, students)
-    found += _short_vectors(results)
+    found += _short_vectors(results) + _without_reading(results)
     return found + scored_rows(results.split) + _fewer_calls(results) + _disturbed(results)
+
+
+def _without_reading(results: Results) -> list[str]:
+    """That a table's times leave out what takes most of the time: reading the text."""
+    if not results.final.format.startswith("numpy"):
+        return []
+    return [
+        "times are from token ids to outputs, of the linear model from text; tokenising takes "
+        f"longer than {results.final.name} (distill predict --file prints rows a second of both)"
+    ]
 
 
 def _short_vectors(results: Results) -> list[str]:

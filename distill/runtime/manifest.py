@@ -154,10 +154,9 @@ def predict_command(bundle: Path, named: str | Path | None = None) -> str:
         decoder = decoder_class(manifest.task)
     except ModelError:  # which the command says
         return f'{start} "some text"'
-    first, second = decoder.words.example
-    seconds = [second, "another one"] if decoder.takes_candidates else [second]
-    pairs = "".join(f' --pair "{one}"' for one in seconds) if manifest.pair else ""
-    return f'{start} "{first}"{pairs}'
+    seconds = decoder.second_texts() if manifest.pair else []
+    pairs = "".join(f' --pair "{one}"' for one in seconds)
+    return f'{start} "{decoder.words.example[0]}"{pairs}'
 
 
 def _chosen(folder: Path) -> Path | None:

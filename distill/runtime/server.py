@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -54,7 +54,7 @@ class Batcher:
     """
 
     model: BundleModel
-    waiting: list[_Waiting] = field(default_factory=list)
+    waiting: deque[_Waiting] = field(default_factory=deque)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def predict(self, texts: Sequence[str], pairs: Sequence[Any] | None) -> list[Any]:
@@ -100,9 +100,98 @@ class Batcher:
             count += len(self.waiting[0].texts)
             if batch and count > _TOGETHER:
                 break
-            one = self.waiting.pop(0)
+            one = self.waiting.popleft()
             batch += [] if one.answer.cancelled() else [one]
         return batch
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """A request's body.
+
+    Raises:
+        HTTPException: it has more than ``most`` bytes, or ended before its end.
+    """
+    body, size, more = bytearray(), 0, True
+    while more and size <= _READ:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise HTTPException(400, "the body is not whole")
+        chunk, more = message.get("body", b""), message.get("more_body", False)
+        size += len(chunk)
+        body += chunk if size <= most else b""
+    if size > most:
+        raise HTTPException(413, f"the body has more than {most:,} bytes")
+    return bytes(body)
+
+
+def read_asked(body: bytes, most: int) -> Asked:
+    """What a body asks for.
+
+    Raises:
+        HTTPException: it is something else, or has more than ``most`` texts.
+    """
+    try:
+        asked = Asked.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise HTTPException(422, f"{where}: {first['msg']}".lstrip(": ")) from error
+    if len(asked.texts) > most:
+        raise HTTPException(413, f"{len(asked.texts):,} texts; at most {most:,} at once")
+    return asked
+
+
+class _Server:
+    """The answers to requests."""
+
+    def __init__(self, model: BundleModel, max_texts: int, max_bytes: int) -> None:
+        self.model, self.max_texts, self.max_bytes = model, max_texts, max_bytes
+        self.batcher = Batcher(model)
+        self.requests = self.refused = self.texts = 0
+        self.seconds = 0.0
+
+    async def predict(self, request: Request) -> dict[str, Any]:
+        """One prediction for each text, in their order."""
+        start = time.perf_counter()
+        self.requests += 1
+        try:
+            asked = read_asked(await read_body(request, self.max_bytes), self.max_texts)
+            predictions = await self.batcher.predict(asked.texts, asked.pairs)
+        except DataError as error:
+            self.refused += 1
+            raise HTTPException(422, str(error)) from error
+        except HTTPException:
+            self.refused += 1
+            raise
+        seconds = time.perf_counter() - start
+        self.texts += len(predictions)
+        self.seconds += seconds
+        return {"predictions": predictions, "milliseconds": round(1e3 * seconds, 3)}
+
+    async def health(self) -> dict[str, Any]:
+        """Which model answers."""
+        return {"status": "ok", "task": self.model.manifest.task, "format": self.model.format}
+
+    async def metrics(self) -> str:
+        """Counters in Prometheus' text format."""
+        named = {
+            "distill_requests_total": ("Requests for predictions.", self.requests),
+            "distill_refused_total": ("Of these refused, with a status of 4xx.", self.refused),
+            "distill_texts_total": ("Texts with a prediction.", self.texts),
+            "distill_seconds_total": ("From a request to its answer.", round(self.seconds, 6)),
+        }
+        return "".join(
+            f"# HELP {name} {what}\n# TYPE {name} counter\n{name} {value}\n"
+            for name, (what, value) in named.items()
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
+        """Compute while the application runs."""
+        del app
+        worker = asyncio.create_task(self.batcher.run())
+        yield
+        worker.cancel()
 
 
 def make_app(model: BundleModel, *, max_texts: int = 256, max_bytes: int = 1_000_000) -> FastAPI:
@@ -113,85 +202,10 @@ def make_app(model: BundleModel, *, max_texts: int = 256, max_bytes: int = 1_000
         max_texts: the most texts of one request.
         max_bytes: the largest body of one request.
     """
-    batcher = Batcher(model)
-    counts: Counter[str] = Counter()
-    manifest = model.manifest
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        del app
-        worker = asyncio.create_task(batcher.run())
-        yield
-        worker.cancel()
-
-    app = FastAPI(title=f"distill: {manifest.task}", lifespan=lifespan)
-
-    async def body_of(request: Request) -> bytes:
-        body, size = bytearray(), 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size <= max_bytes:
-                body += chunk
-            elif size > _READ:
-                break
-        if size > max_bytes:
-            raise HTTPException(413, f"the body has more than {max_bytes:,} bytes")
-        return bytes(body)
-
-    def asked_in(body: bytes) -> Asked:
-        try:
-            asked = Asked.model_validate_json(body)
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            raise HTTPException(422, f"{where}: {first['msg']}".lstrip(": ")) from error
-        if len(asked.texts) > max_texts:
-            raise HTTPException(413, f"{len(asked.texts):,} texts; at most {max_texts:,} at once")
-        return asked
-
+    server = _Server(model, max_texts, max_bytes)
+    app = FastAPI(title=f"distill: {model.manifest.task}", lifespan=server.lifespan)
     schema = {"content": {"application/json": {"schema": Asked.model_json_schema()}}}
-
-    @app.post("/predict", openapi_extra={"requestBody": {**schema, "required": True}})
-    async def predict(request: Request) -> dict[str, Any]:
-        """One prediction for each text, in their order."""
-        start = time.perf_counter()
-        counts["requests"] += 1
-        try:
-            asked = asked_in(await body_of(request))
-            predictions = await batcher.predict(asked.texts, asked.pairs)
-        except DataError as error:
-            counts["refused"] += 1
-            raise HTTPException(422, str(error)) from error
-        except HTTPException:
-            counts["refused"] += 1
-            raise
-        seconds = time.perf_counter() - start
-        counts["texts"] += len(predictions)
-        counts["microseconds"] += round(1e6 * seconds)
-        return {"predictions": predictions, "milliseconds": round(1e3 * seconds, 3)}
-
-    @app.get("/health")
-    async def health() -> dict[str, Any]:
-        """Which model answers."""
-        return {
-            "status": "ok", "task": manifest.task, "format": model.format,
-        }  # fmt: skip
-
-    @app.get("/metrics", response_class=PlainTextResponse)
-    async def metrics() -> str:
-        """Counters in Prometheus' text format."""
-        named = {
-            "distill_requests_total": ("Requests for predictions.", counts["requests"]),
-            "distill_refused_total": ("Of these refused, with a status of 4xx.", counts["refused"]),
-            "distill_texts_total": ("Texts with a prediction.", counts["texts"]),
-            "distill_seconds_total": (
-                "From a request to its answer.",
-                counts["microseconds"] / 1e6,
-            ),
-        }
-        return "".join(
-            f"# HELP {name} {what}\n# TYPE {name} counter\n{name} {value}\n"
-            for name, (what, value) in named.items()
-        )
-
+    app.post("/predict", openapi_extra={"requestBody": schema | {"required": True}})(server.predict)
+    app.get("/health")(server.health)
+    app.get("/metrics", response_class=PlainTextResponse)(server.metrics)
     return app

@@ -147,6 +147,12 @@ class Decoder(ABC):
         named = f"{len(labels)} labels: {', '.join(labels)}"
         return cls.words.gives.format(labels=named if labels else "the labels in `config.json`")
 
+    @classmethod
+    def second_texts(cls) -> list[str]:
+        """The second texts of an example of :class:`Wording`, for a model of pairs."""
+        _, second = cls.words.example
+        return [second, "another one"] if cls.takes_candidates else [second]
+
     def inputs(
         self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[Any] | None
     ) -> Inputs:
