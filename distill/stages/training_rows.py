@@ -59,9 +59,11 @@ def with_teacher_labels(
         task: how labels are made of logits.
         originals: N; these keep their labels.
     """
-    if len(rows) == originals or isinstance(logits, RaggedLogits):
+    # Examples of other kinds are never augmented.
+    if not isinstance(rows, TokenizedDataset) or isinstance(logits, RaggedLogits):
         return rows
-    assert isinstance(rows, TokenizedDataset)  # rows of other kinds are never augmented
+    if len(rows) == originals:
+        return rows
     labels = rows.labels.copy()
     labels[originals:] = task.decide(torch.from_numpy(np.array(logits[originals:]))).numpy()
     return rows.relabelled(labels)

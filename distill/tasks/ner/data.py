@@ -169,13 +169,10 @@ def _row_issue(
     tokens: Any, tags: Any, columns: Columns, scheme: str
 ) -> tuple[int | None, str] | None:
     """What is wrong with a row's cells."""
-    words, given = _list(tokens), _list(tags)
-    for cell, found, name in ((tokens, words, columns.tokens), (tags, given, columns.tags)):
-        if found is None:
-            what = "is missing" if cell is None else f"holds {_shown(cell)}"
-            return None, f"column '{name}' {what}; a list with one entry for each word is expected"
-    assert words is not None
-    assert given is not None
+    if (words := _list(tokens)) is None:
+        return None, _no_list(tokens, columns.tokens)
+    if (given := _list(tags)) is None:
+        return None, _no_list(tags, columns.tags)
     if len(words) != len(given):
         return None, (
             f"{len(words)} words in '{columns.tokens}', but {len(given)} tags in "
@@ -188,6 +185,11 @@ def _row_issue(
         if (issue := _tag_issue(tag, scheme)) is not None:
             return place, issue
     return None
+
+
+def _no_list(cell: Any, column: str | None) -> str:
+    what = "is missing" if cell is None else f"holds {_shown(cell)}"
+    return f"column '{column}' {what}; a list with one entry for each word is expected"
 
 
 def _list(value: Any) -> list[Any] | None:
