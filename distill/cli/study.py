@@ -109,6 +109,7 @@ def plan_lines(loaded: LoadedStudy) -> list[str]:
     if search is not None:
         rows.append([f"up to {search.trials} of the search ({search.strategy})", "over:"])
         rows += [[f"  {key}", _range_text(one)] for key, one in search.space.items()]
+        rows += [[f"  {k}", f"budget {low} to {high}"] for k, (low, high) in search.budget.items()]
     skipped = [f"skipped: {name}: {why}" for name, why in loaded.skipped.items()]
     trials = len(loaded.trials) + (search.trials if search else 0)
     count = f"{trials} trials; stages that several of them share are done once"

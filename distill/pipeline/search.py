@@ -17,7 +17,7 @@ from distill.evaluation.limits import FAILED, trial_value
 from distill.evaluation.study import TrialResult
 from distill.pipeline.strategy import Grid
 from distill.pipeline.study_record import validation_scores
-from distill.pipeline.tuner import MedianStop, Tuner
+from distill.pipeline.tuner import Assessor, Tuner
 from distill.recipe.schema import Search
 from distill.recipe.study import LoadedStudy
 from distill.recipe.trial import Trial
@@ -55,7 +55,7 @@ class Searched:
         self._loaded, self._search, self._grid = loaded, search, grid
         self._folder, self._known = folder, known
         self._tuner = Tuner(search)
-        self._median = MedianStop() if search.early_stop else None
+        self._assessor = Assessor(search.early_stop) if search.early_stop else None
         #: Trials of each variant that are not over, and the values of those that are.
         self._open: dict[str, list[Trial]] = {}
         self._values: dict[str, list[float]] = {}
@@ -99,15 +99,17 @@ class Searched:
 
     def stops(self, trial: Trial) -> bool:
         """Whether a trial that runs is not worth finishing."""
-        if self._median is None or trial.variant not in self._open:
+        if self._assessor is None or trial.variant not in self._open:
             return False
-        return self._median.stops(trial.name, validation_scores(self._folder / trial.folder, trial))
+        return self._assessor.stops(
+            trial.name, validation_scores(self._folder / trial.folder, trial)
+        )
 
     def _compare_with(self, trial: Trial, result: TrialResult) -> None:
         """Let later trials be compared with one that is over."""
-        if self._median is not None:
+        if self._assessor is not None:
             scores = validation_scores(self._folder / trial.folder, trial)
-            self._median.ended(trial.name, scores, whole=result.status == "done")
+            self._assessor.ended(trial.name, scores, whole=result.status == "done")
 
     def _put_down(self, trial: Trial, result: TrialResult) -> None:
         trials, values = self._open[trial.variant], self._values[trial.variant]

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
 
 from distill.recipe.schema import Search
+from distill.recipe.schema.study import ETA
+from distill.system.errors import UserError
 
 #: Individuals of the evolution: few, so that a search of twenty trials has generations.
 _POPULATION = 6
@@ -34,6 +40,8 @@ class Tuner:
             self._tuner.update_search_space(space)
             if search.strategy == "evolution":
                 self._seed_evolution()
+            if search.strategy == "anneal":  # NNI seeds it by the clock, too
+                self._tuner.rval.rstate = np.random.RandomState(search.seed % 2**32)
 
     def propose(self, number: int) -> dict[str, int | float] | None:
         """Values for a trial, by setting (of a choice its place); ``None``: there are no more.
@@ -48,7 +56,10 @@ class Tuner:
                 found = self._tuner.generate_parameters(number)
         except nni.NoMoreTrialError:
             return None
-        return {key: self._search.space[key].typed(value) for key, value in found.items()}
+        values = {key: one.typed(found[key]) for key, one in self._search.space.items()}
+        for key, (least, _) in self._search.budget.items():
+            values[key] = least * found["TRIAL_BUDGET"]
+        return values
 
     def learn(self, number: int, value: float) -> None:
         """Tell what came of a trial; more is better."""
@@ -58,8 +69,6 @@ class Tuner:
 
     def _seed_evolution(self) -> None:
         """Draw the first population again: NNI seeds it by the clock."""
-        import numpy as np
-
         self._tuner.random_state = np.random.RandomState(self._search.seed % 2**32)
         self._tuner.population = []
         for _ in range(self._tuner.population_size):
@@ -67,41 +76,121 @@ class Tuner:
 
     @contextmanager
     def _seeded(self, what: str) -> Iterator[None]:
-        """NNI's evolution draws from Python's own generator, which is given back as it was."""
-        before = random.getstate()
-        random.seed(f"{self._search.seed} {what}")
-        try:
+        """Some of NNI's tuners draw from global generators, which are given back as they were."""
+        with _seeded(f"{self._search.seed} {what}"):
             yield
-        finally:
-            random.setstate(before)
 
 
-class MedianStop:
-    """Which trials are not worth finishing: NNI's median stop.
+class Assessor:
+    """Which trials are not worth finishing, by one of NNI's assessors.
 
-    A trial is ended where its best score so far is below the median, over the trials that came to
-    their end, of the mean of their scores up to the same evaluation.
+    ``median``: a trial is ended where its best score so far is below the median, over the trials
+    that came to their end, of the mean of their scores up to the same evaluation. ``curve``: where
+    the curve fitted to its scores, at the last evaluation of those trials, is below 95 % of their
+    best.
+
+    Args:
+        kind: which of them.
 
     Reference:
-        Golovin et al. 2017, Google Vizier: A Service for Black-Box Optimization.
+        Golovin et al. 2017, Google Vizier: A Service for Black-Box Optimization; Domhan et al.
+        2015, Speeding up Automatic Hyperparameter Optimization of Deep Neural Networks by
+        Extrapolation of Learning Curves.
     """
 
-    def __init__(self) -> None:
-        from nni.algorithms.hpo.medianstop_assessor import MedianstopAssessor
+    def __init__(self, kind: Literal["median", "curve"]) -> None:
+        if kind == "median":
+            from nni.algorithms.hpo.medianstop_assessor import MedianstopAssessor
 
-        self._assessor = MedianstopAssessor("maximize", start_step=_FIRST_EVALUATION)
+            self._assessor = MedianstopAssessor("maximize", start_step=_FIRST_EVALUATION)
+        else:
+            from nni.algorithms.hpo.curvefitting_assessor import CurvefittingAssessor
+
+            self._assessor = CurvefittingAssessor(epoch_num=1)
 
     def stops(self, trial: str, scores: Sequence[float]) -> bool:
         """Whether a trial with these validation scores so far should end."""
         from nni.assessor import AssessResult
 
-        return bool(scores) and self._assessor.assess_trial(trial, list(scores)) == AssessResult.Bad
+        return bool(scores) and self._assess(trial, scores) == AssessResult.Bad
 
     def ended(self, trial: str, scores: Sequence[float], *, whole: bool) -> None:
         """A trial is over; ``whole``: it came to its end and is compared with from now on."""
         if scores:
-            self._assessor.assess_trial(trial, list(scores))
+            self._assess(trial, scores)
             self._assessor.trial_end(trial, whole)
+            if whole and hasattr(self._assessor, "target_pos"):
+                self._assessor.target_pos = max(self._assessor.target_pos, len(scores))
+
+    def _assess(self, trial: str, scores: Sequence[float]) -> Any:
+        # Curves that cannot be fitted are normal, and the fit samples with numpy's generator.
+        with _quiet(), _seeded(trial), warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return self._assessor.assess_trial(trial, list(scores))
+
+
+class _Hyperband:
+    """NNI's brackets without its advisor, which only works with a manager beside it.
+
+    Each bracket draws settings for short trainings, and has the best third of them trained three
+    times longer, until the most; the next bracket begins with fewer and longer ones.
+
+    Args:
+        most: the most a training gets, the least being 1.
+        seed: seeds the draws.
+
+    Reference:
+        Li et al. 2018, Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization.
+    """
+
+    def __init__(self, most: int, seed: int) -> None:
+        self._most, self._random = most, np.random.RandomState(seed % 2**32)
+        self._longest = math.floor(math.log(most, ETA) + 1e-6)
+        self._brackets: list[Any] = []
+        #: Settings to be tried, and those under way by trial: bracket, NNI's name, values.
+        self._waiting: list[tuple[int, str, dict[str, Any]]] = []
+        self._begun: dict[int, tuple[int, str]] = {}
+
+    def update_search_space(self, space: dict[str, Any]) -> None:
+        """Set what is drawn from."""
+        self._space = space
+
+    def generate_parameters(self, number: int) -> dict[str, Any]:
+        """The next of a bracket's round; where none is known, another bracket's."""
+        from nni.algorithms.hpo.hyperband_advisor import Bracket
+
+        if not self._waiting:
+            count = len(self._brackets)
+            halvings = self._longest - count % (self._longest + 1)
+            bracket = Bracket(str(count), halvings, self._longest, ETA, self._most, "maximize")
+            self._brackets.append(bracket)
+            settings = bracket.get_n_r()
+            self._add(
+                count,
+                bracket.get_hyperparameter_configurations(*settings, self._space, self._random),
+            )
+        bracket, name, values = self._waiting.pop(0)
+        self._begun[number] = bracket, name
+        return values
+
+    def receive_trial_result(self, number: int, _: object, value: float) -> None:
+        """Note what came of a trial."""
+        bracket, name = self._begun[number]
+        self._brackets[bracket].set_config_perf(_round(name), name, 0, value)
+
+    def trial_end(self, number: int, _: bool) -> None:
+        """A trial is over; the last of its round brings the next round."""
+        bracket, name = self._begun.pop(number)
+        self._add(bracket, self._brackets[bracket].inform_trial_end(_round(name)) or [])
+
+    def _add(self, bracket: int, settings: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        # Copied, as the bracket goes on to write the next round's budget into its own.
+        self._waiting += [(bracket, name, dict(values)) for name, values in settings]
+
+
+def _round(name: str) -> int:
+    """The round in a bracket of settings that NNI calls ``BRACKET_ROUND_NUMBER``."""
+    return int(name.split("_")[1])
 
 
 def _make(search: Search) -> Any:
@@ -117,9 +206,32 @@ def _make(search: Search) -> Any:
         from nni.algorithms.hpo.gridsearch_tuner import GridSearchTuner
 
         return GridSearchTuner()
+    if search.strategy == "hyperband":
+        ((least, most),) = search.budget.values()
+        return _Hyperband(most // least, search.seed)
+    if search.strategy == "anneal":
+        return _anneal()
     from nni.algorithms.hpo.evolution_tuner import EvolutionTuner
 
     return EvolutionTuner(optimize_mode="maximize", population_size=_POPULATION)
+
+
+def _anneal() -> Any:
+    try:
+        from nni.algorithms.hpo.hyperopt_tuner import HyperoptTuner
+    except ImportError as error:
+        raise UserError(
+            f"search.strategy 'anneal' needs the package hyperopt: pip install 'hyperopt>=0.3' "
+            f"({error})"
+        ) from None
+
+    class Anneal(HyperoptTuner):
+        def _get_suggestion(self, random_search: bool = False) -> Any:
+            # hyperopt returns numpy's numbers, which NNI compares with lists.
+            found = super()._get_suggestion(random_search)
+            return {k: v.item() if isinstance(v, np.generic) else v for k, v in found.items()}
+
+    return Anneal("anneal", optimize_mode="maximize")
 
 
 def _as_nni(values: Sequence[Any], kind: str) -> dict[str, Any]:
@@ -128,12 +240,27 @@ def _as_nni(values: Sequence[Any], kind: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """NNI logs its seeds and warns of its own service, which is not used here."""
-    talker = logging.getLogger("nni")
-    level = talker.level
-    talker.setLevel(logging.ERROR)
+def _seeded(what: str) -> Iterator[None]:
+    """Seed the global generators of Python and numpy, and give them back as they were."""
+    before, numpy_before = random.getstate(), np.random.get_state()
+    random.seed(what)
+    np.random.seed(random.getrandbits(32))
     try:
         yield
     finally:
-        talker.setLevel(level)
+        random.setstate(before)
+        np.random.set_state(numpy_before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """NNI logs its seeds, warns of a service that is not used here, and every failed fit."""
+    talkers = [logging.getLogger(name) for name in ("nni", "hyperopt", "curvefitting_Assessor")]
+    levels = [talker.level for talker in talkers]
+    for talker in talkers:
+        talker.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for talker, level in zip(talkers, levels, strict=True):
+            talker.setLevel(level)

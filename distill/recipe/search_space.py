@@ -29,10 +29,12 @@ def settings_of(search: Search, tree: Value, values: Values) -> dict[str, Value]
             found[key] = Value(values[key], written.place)
         else:
             found[key] = (written.child("choice") or written).nearest((values[key],))
+    for key in values.keys() & search.budget.keys():
+        found[key] = Value(values[key], tree.nearest(("budget", key)).place)
     plain = {key: value.plain() for key, value in found.items()}
 
     def active(key: str) -> bool:
-        conditions = search.space[key].when
+        conditions = search.space[key].when if key in search.space else {}
         return all(o in plain and plain[o] == v and active(o) for o, v in conditions.items())
 
     return {key: value for key, value in found.items() if active(key)}
@@ -76,6 +78,8 @@ def probes(search: Search) -> Iterator[dict[str, Any]]:
         ends = getattr(space, space.kind)[:2]
         for value in ends if space.choice is None else range(len(space.choice)):
             yield needed | {key: space.typed(value)}
+    for key, ends in search.budget.items():
+        yield from ({key: value} for value in ends)
 
 
 def _need(search: Search, key: str, needed: dict[str, Any]) -> None:

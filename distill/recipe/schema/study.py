@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictInt, StrictStr, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
 
 from distill.recipe.schema.recipe import Seeds
 from distill.section import Name, PositiveInt, Section
@@ -43,7 +50,10 @@ class StudyVariant(StudyChange):
 
 _Pair = Annotated[list[float], Field(min_length=2, max_length=2)]
 _Triple = Annotated[list[float], Field(min_length=3, max_length=3)]
+_Budget = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
 _RANGES = ("choice", "uniform", "loguniform", "quniform")
+#: Of Hyperband: the best of so many are trained so many times longer.
+ETA = 3
 
 
 class Range(Section):
@@ -117,9 +127,13 @@ class Search(Section):
         Field(min_length=1),
     ]
     """Dotted settings, as in a variant's ``set``, each with its values."""
-    strategy: Literal["tpe", "evolution", "random", "grid"] = "tpe"
-    """NNI's tuner of this name: tree-structured Parzen estimator, evolution of a population, values
-    at random, or every combination."""
+    strategy: Literal["tpe", "evolution", "anneal", "hyperband", "random", "grid"] = "tpe"
+    """NNI's tuner of this name: tree-structured Parzen estimator, evolution of a population,
+    simulated annealing (needs the package hyperopt), brackets of short trainings of which the best
+    third is trained longer, values at random, or every combination."""
+    budget: dict[StrictStr, _Budget] = {}
+    """For ``hyperband``: the setting that makes a training longer, and its least and most:
+    ``{stages.prediction.epochs: [1, 9]}``."""
     trials: PositiveInt = 20
     """How many settings are tried, at most; a grid or a small space may have fewer."""
     seed: StrictInt = 0
@@ -128,9 +142,37 @@ class Search(Section):
     """As a variant's: the stage whose score is maximised."""
     limits: Limits | None = None
     """A trial beyond them counts for less than every trial within, the less the further beyond."""
-    early_stop: Literal["median"] | None = None
-    """``median``: NNI's assessor ends a trial whose best validation score so far is below the
-    median of the earlier trials' means at the same evaluation; left out, none is ended."""
+    early_stop: Literal["median", "curve"] | None = None
+    """NNI's assessor. ``median`` ends a trial whose best validation score so far is below the
+    median of the earlier trials' means at the same evaluation; ``curve`` one whose curve, after six
+    evaluations, is on its way to less than 95 % of the best last score. Left out, none is ended."""
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _no_bohb(cls, value: Any) -> Any:
+        if value == "bohb":
+            raise ValueError(
+                "NNI's BOHB needs ConfigSpace 0.7, which does not work with numpy 2; "
+                "'hyperband' has the same brackets"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _budget_fits(self) -> Self:
+        hyperband = self.strategy == "hyperband"
+        if hyperband != (len(self.budget) == 1):
+            raise ValueError(
+                "strategy 'hyperband' and a budget of one setting go together: "
+                "budget: {stages.NAME.epochs: [1, 9]}"
+            )
+        if hyperband and self.early_stop:
+            raise ValueError("'hyperband' ends trainings itself; leave out early_stop")
+        for key, (least, most) in self.budget.items():
+            if key in self.space:
+                raise ValueError(f"'{key}' is the budget and in the space; leave one out")
+            if most < ETA * least:
+                raise ValueError(f"budget: the most must be {ETA} times the least or more")
+        return self
 
 
 class Study(Section):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from distill.evaluation.limits import excess
 from distill.evaluation.results import ModelRow, Ratios
 from distill.evaluation.study import read_study
 from distill.pipeline.study import run_study
-from distill.pipeline.tuner import MedianStop, Tuner
+from distill.pipeline.tuner import Assessor, Tuner
 from distill.recipe.schema import Limits, Search
 from distill.recipe.study import load_study
 from distill.report.study import summary, tables
@@ -28,6 +29,7 @@ SPACE: dict[str, Any] = {
     "stages.prediction.batch_size": {"quniform": [4, 16, 4]},
     "stages.intermediate": {"choice": [None]},
 }
+BRACKETS = {"strategy": "hyperband", "budget": {"stages.prediction.epochs": [1, 9]}}
 
 
 @pytest.fixture
@@ -62,8 +64,10 @@ def peak(strategy: str) -> list[tuple[dict[str, Any], float]]:
     return found
 
 
-@pytest.mark.parametrize("strategy", ["tpe", "evolution"])
+@pytest.mark.parametrize("strategy", ["tpe", "evolution", "anneal"])
 def test_a_tuner_learns_and_repeats_itself(strategy):
+    if strategy == "anneal":
+        pytest.importorskip("hyperopt")
     assert peak(strategy) == peak(strategy)
 
     def late(strategy: str) -> float:
@@ -81,12 +85,53 @@ def test_a_grid_ends():
 
 
 def test_median_stop_ends_what_stays_below():
-    median = MedianStop()
+    median = Assessor("median")
     for number, scores in enumerate([[0.6, 0.7], [0.7, 0.8], [0.5, 0.9]]):
         median.ended(str(number), scores, whole=True)
     assert median.stops("low", [0.4])
     assert not median.stops("high", [0.75])
     assert not median.stops("new", [])
+
+
+def test_curve_ends_what_is_on_its_way_to_less():
+    curve = Assessor("curve")
+
+    def scores(most: float, count: int) -> list[float]:
+        return [most * (1 - 0.5 * 0.7**n) for n in range(count)]
+
+    curve.ended("first", scores(0.9, 20), whole=True)
+    assert curve.stops("low", scores(0.5, 10))
+    assert not curve.stops("high", scores(0.95, 10))
+    assert not curve.stops("early", scores(0.1, 5))
+
+
+def test_hyperband_trains_the_best_third_three_times_longer():
+    budget = {"epochs": [2, 18]}
+    search = {"space": {"x": {"uniform": [0.0, 1.0]}, "y": ["a", "b"]}, "strategy": "hyperband"}
+
+    def proposed() -> list[dict[str, Any]]:
+        tuner, found = Tuner(Search.model_validate({**search, "budget": budget})), []
+        for number in range(22):
+            values = tuner.propose(number)
+            assert values is not None
+            found.append(values)
+            tuner.learn(number, values["x"])
+        return found
+
+    found = proposed()
+    # Three brackets: 9 short ones, the best 3 of them, the best; 5 and their best; 3 long ones.
+    assert [one["epochs"] for one in found[:13]] == [2] * 9 + [6] * 3 + [18]
+    assert [one["epochs"] for one in found[13:]] == [6] * 5 + [18] + [18] * 3
+    drawn = sorted((one["x"] for one in found[:9]), reverse=True)
+    assert [one["x"] for one in found[9:13]] == [*drawn[:3], drawn[0]]
+    assert proposed() == found
+
+
+def test_anneal_without_hyperopt_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "hyperopt", None)
+    monkeypatch.delitem(sys.modules, "nni.algorithms.hpo.hyperopt_tuner", raising=False)
+    with pytest.raises(UserError, match=r"pip install 'hyperopt>=0\.3'"):
+        Tuner(Search.model_validate({"space": {"x": [1]}, "strategy": "anneal"}))
 
 
 def row(**changes: object) -> ModelRow:
@@ -204,6 +249,16 @@ def test_limits_choose_among_what_keeps_them(tmp_path, write):
         ({"stages.prediction.lr": [1e-3]}, {"limits": {"size_mb": 1}}, "measured by the evaluat"),
         ({"stages.prediction.lr": [1e-3]}, {"stage": "nothing"}, "'nothing' is not known"),
         ({"student.size": {"choice": ["1x8"], "when": {"seed": 1}}}, {}, "no setting of the space"),
+        (SPACE, {"strategy": "bohb"}, r"found\.yaml:\d+: .*'hyperband' has the same brackets"),
+        (SPACE, {"strategy": "hyperband"}, r"found\.yaml:\d+: .*a budget of one setting"),
+        (SPACE, BRACKETS | {"early_stop": "curve"}, "leave out early_stop"),
+        (SPACE, BRACKETS | {"budget": {"stages.prediction.epochs": [1, 2]}}, "3 times the least"),
+        (
+            SPACE,
+            BRACKETS | {"budget": {"stages.prediction.lr": [1, 9]}},
+            "is the budget and in the",
+        ),
+        (SPACE, BRACKETS | {"budget": {"stages.none.epochs": [1, 9]}}, "nothing here is called"),
     ],
 )
 def test_errors_have_a_line_and_come_before_anything_is_run(write, space, search, message):
