@@ -26,8 +26,8 @@ from distill.data.augmentation.generate import (
     write_rows,
 )
 from distill.data.split import Split
-from distill.data.tokenized import tokenize
-from distill.recipe.schema import AugmentStage
+from distill.data.tokenized import TokenExamples, tokenize
+from distill.recipe.schema import AugmentStage, TeacherModel
 from distill.stages.augmenter import check_source, find_candidates, method_of
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
@@ -130,10 +130,12 @@ def augment_stage(config: AugmentStage, context: StageContext) -> StageResult:
 
 def _logits(context: StageContext, rows: AugmentedSplit) -> Any:
     workspace, longest = context.workspace, context.recipe.data.max_length
-    return average_logits(
-        context,
-        lambda teacher: tokenize(rows, workspace.tokenizer_of(teacher), max_length=longest),
-    )
+
+    def read(teacher: TeacherModel | None) -> TokenExamples:
+        tokenizer = workspace.tokenizer if teacher is None else workspace.tokenizer_of(teacher)
+        return tokenize(rows, tokenizer, max_length=longest)
+
+    return average_logits(context, read)
 
 
 def _agreed(wanted: bool | float, context: StageContext, path: Path) -> npt.NDArray[np.bool_]:

@@ -29,18 +29,19 @@ from teachers.ragged import RaggedLogits, TeacherLogits, look_up
 
 def average_logits(
     context: StageContext,
-    rows: Callable[[TeacherModel], TokenExamples],
+    rows: Callable[[TeacherModel | None], TokenExamples],
     *,
     first: PreTrainedModel | None = None,
 ) -> TeacherLogits:
     r"""What is learned of the teachers: :math:`\sum_k w_k z_k / \sum_k w_k`, row by row.
 
     Every teacher reads the rows in its own tokens; its outputs have the order of the data's labels,
-    which its stage has seen to. Of a single teacher these are its logits.
+    which its stage has seen to. What it says of tokens is carried to the student's
+    (:meth:`Task.carried`). Of a single teacher these are its logits.
 
     Args:
         context: the stage's context.
-        rows: gives the rows in a teacher's tokens.
+        rows: gives the rows in a teacher's tokens, or without one in the student's.
         first: the first teacher, where it is loaded already.
 
     Returns:
@@ -53,11 +54,10 @@ def average_logits(
     logits: TeacherLogits = np.zeros((0, 0), dtype=np.float32)
     for number, teacher in enumerate(teachers):
         model = first if number == 0 and first is not None else context.load_teacher(number)
-        logits = cached_logits(
-            model,
-            rows(teacher),
-            precision=resolve_precision(context.recipe.trainer),
-        )
+        theirs = rows(teacher)
+        logits = cached_logits(model, theirs, precision=resolve_precision(context.recipe.trainer))
+        if isinstance(logits, RaggedLogits) and (ours := rows(None)) is not theirs:
+            logits = RaggedLogits(workspace.task.carried(logits.flat, theirs, ours), ours.lengths)
         if len(teachers) == 1:
             return logits
         flat = logits.flat if isinstance(logits, RaggedLogits) else logits

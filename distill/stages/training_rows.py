@@ -9,12 +9,10 @@ import numpy as np
 import torch
 
 from distill.data.augmentation.generate import ROWS, AugmentedSplit
-from distill.data.token_id_remap import token_for_token
 from distill.data.tokenized import TokenExamples, TokenizedDataset, tokenize
 from distill.recipe.schema import TeacherModel
 from distill.stages.context import StageContext
 from distill.tasks.base import Task
-from students.heads import TOKEN_LEVEL
 from teachers.ragged import RaggedLogits, TeacherLogits
 
 
@@ -26,21 +24,12 @@ def training_rows(
     Args:
         context: the stage's.
         augmented: whether augmented rows are wanted; where no stage made any there are none.
-        teacher: whose tokens they are; left out, the student's. What is compared token by token,
-            the teacher reads in the student's pieces.
+        teacher: whose tokens they are; left out, the student's.
     """
     workspace = context.workspace
     stage = context.earlier("augment")
     if stage is None or not augmented:
-        rows = workspace.tokenized(workspace.data.train, teacher)
-        if teacher is None or workspace.task.head not in TOKEN_LEVEL:
-            return rows
-        return token_for_token(
-            workspace.tokenized(workspace.data.train),
-            rows,
-            tokenizer=workspace.tokenizer,
-            other=workspace.tokenizer_of(teacher),
-        )
+        return workspace.tokenized(workspace.data.train, teacher)
     more = AugmentedSplit(workspace.data.train, context.run.stage(stage) / ROWS)
     tokenizer = workspace.tokenizer_of(teacher) if teacher else workspace.tokenizer
     return tokenize(more, tokenizer, max_length=context.recipe.data.max_length)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ from distill.data.array_store import ArrayWriter, open_store
 from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
-from distill.data.token_id_remap import same_tokens
 from distill.data.tokenized import TokenExamples
 from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder
 from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
@@ -30,7 +30,6 @@ from distill.tasks.base import Task
 from distill.tasks.load import load_task_data
 from distill.tasks.weights import weights_note
 from distill.training.data import Rows
-from students.heads import TOKEN_LEVEL
 from students.pooling import POOLING
 from students.sentence_modules import SentenceModules
 from teachers.load import load_tokenizer, sentence_modules
@@ -56,6 +55,21 @@ def _differences(modules: SentenceModules, pooling: str, max_length: int) -> Ite
             f"its prompts ({', '.join(modules.prompts)}) are put before no text; where it needs "
             "one, write it into the data, or make it the folder's default_prompt_name"
         )
+
+
+def _same_tokens(one: PreTrainedTokenizerFast, other: PreTrainedTokenizerFast) -> bool:
+    """Whether both have the same tokens under the same numbers and cut texts alike."""
+    return one is other or _meaning(one) == _meaning(other)
+
+
+def _meaning(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    # Padding and truncation are set anew by whoever tokenises; the rest hangs on the vocabulary.
+    return {
+        "vocabulary": tokenizer.get_vocab(),
+        "normalizer": content.get("normalizer"),
+        "pre_tokenizer": content.get("pre_tokenizer"),
+    }
 
 
 @dataclass
@@ -159,7 +173,7 @@ class Workspace:
         if init is None or not any((init / file).is_file() for file in TOKENIZER_FILES):
             return theirs
         own = load_tokenizer(init, for_vectors=self.recipe.task.gives_vectors)
-        return theirs if same_tokens(own, theirs) else own
+        return theirs if _same_tokens(own, theirs) else own
 
     def read_by(self, folder: Path) -> Workspace:
         """The same rows as they are read by the student in a folder, with the tokenizer there."""
@@ -173,7 +187,7 @@ class Workspace:
     def tokenizer_of(self, teacher: TeacherModel) -> PreTrainedTokenizerFast:
         """A teacher's tokenizer; the student's own object where it makes the same tokens."""
         theirs = self._load_tokenizer(teacher)
-        return self.tokenizer if same_tokens(self.tokenizer, theirs) else theirs
+        return self.tokenizer if _same_tokens(self.tokenizer, theirs) else theirs
 
     def _load_tokenizer(self, teacher: TeacherModel) -> PreTrainedTokenizerFast:
         key = (teacher.model, teacher.revision)
@@ -195,8 +209,7 @@ class Workspace:
         """Look whether what the recipe matches can be matched with the tokenizers there are.
 
         Raises:
-            ModelError: an objective, or the task, compares token by token what is not the same
-                tokens.
+            ModelError: an objective compares token by token what is not the same tokens.
         """
         for teacher in self.recipe.teacher.all:
             self.tokenizer_of(teacher)
@@ -204,8 +217,6 @@ class Workspace:
             self._check_sentence_encoders()
         if self.tokenizer.mask_token_id is None:
             self._check_masks()
-        if not self.learns_text and self.task.head in TOKEN_LEVEL:
-            self._check_same_tokens()
         if not self.recipe.student.has_layers and self.data.train.paired:
             raise ModelError(f"data: its examples are pairs, and {NO_PAIRS}")
         if self.reads_as_teacher:
@@ -219,16 +230,6 @@ class Workspace:
                         f"token, and the student ({self.recipe.student.start}) has another "
                         f"tokenizer than the teacher; works here: {others}"
                     )
-
-    def _check_same_tokens(self) -> None:
-        """Teachers that say something else than the student's tokens, of a task of tokens."""
-        for teacher in self.recipe.teacher.all:
-            if self.tokenizer_of(teacher) is not self.tokenizer:
-                raise ModelError(
-                    f"teacher {teacher.model}: its tokenizer is another than the student's, and "
-                    f"task.kind: {self.recipe.task.kind} compares what they say token by token; "
-                    "take models with one tokenizer"
-                )
 
     def _check_sentence_encoders(self) -> None:
         """Say where a folder of sentence-transformers and the recipe make different vectors.

@@ -9,12 +9,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 from torchmetrics import MetricCollection
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
+from distill.system.errors import ModelError
 from distill.tasks import make_decoder
 from distill.tasks.analysis import Analysis
 from distill.tasks.decoder import Decoder
@@ -22,6 +25,9 @@ from distill.tasks.floors.base import Floor
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 LogitsLoss = Literal["soft_ce", "kl", "mse"]
+#: Probabilities that are carried from a teacher's tokens to a student's count as this at least, so
+#: that they have a logarithm.
+LEAST = 1e-9
 
 
 class Task(ABC):
@@ -188,6 +194,29 @@ class Task(ABC):
         """
         del split, rows, tokenizer
         return None
+
+    def carried(
+        self, logits: npt.NDArray[np.float32], theirs: TokenExamples, ours: TokenExamples
+    ) -> npt.NDArray[np.float32]:
+        """What a teacher that reads other tokens says of the student's, by their characters.
+
+        Args:
+            logits: of all tokens of the teacher's reading, one after the other, (N, C).
+            theirs: the examples as the teacher reads them.
+            ours: the same as the student reads them.
+
+        Returns:
+            (M, C), logits of all tokens of the student's reading.
+
+        Raises:
+            ModelError: the task cannot, and both read different tokens.
+        """
+        if theirs.digest != ours.digest:
+            raise ModelError(
+                f"task.kind: {self.kind} compares token by token, and the teacher's tokenizer is "
+                "another than the student's; take models with one tokenizer"
+            )
+        return logits
 
     def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Logits as rows of distributions, which is what objectives compare.

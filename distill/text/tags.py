@@ -144,6 +144,20 @@ class TagSet:
                     tags[start] = self._write["S", kind]
         return tags
 
+    def inside(self, *, first: bool, last: bool) -> list[int]:
+        """The tag that a part of a word has for each tag of the whole word.
+
+        Args:
+            first: whether the part begins the word; otherwise it begins no entity.
+            last: whether the part ends it; otherwise it ends none.
+        """
+        found = []
+        for prefix, kind in self._read:
+            begins, ends = prefix in "BS" and first, prefix in "ES" and last
+            part = {(True, True): "S", (True, False): "B", (False, True): "E"}.get((begins, ends))
+            found.append(self.outside if kind < 0 else self._write[part or "I", kind])
+        return found
+
     def issue(self, tags: Sequence[int]) -> TagFault | None:
         """Where a sequence of tags breaks the scheme first, or ``None`` where it does not."""
         closes = "E" in SCHEMES[self.scheme]

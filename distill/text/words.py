@@ -34,6 +34,7 @@ class Words:
         firsts: the first subword of each word, (W,).
         starts: the first character of each word, (W,).
         ends: the character behind the last of each word, (W,).
+        behind_first: the character behind each word's first subword, (W,).
     """
 
     ids: list[int]
@@ -42,6 +43,7 @@ class Words:
     firsts: npt.NDArray[np.int64]
     starts: list[int]
     ends: list[int]
+    behind_first: list[int]
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -101,6 +103,7 @@ def words_of(encoding: Encoding, text: str) -> Words:
             _end(text, max(end for start, end in offsets[first : last + 1] if start < end))
             for first, last in zip(firsts, lasts, strict=False)
         ],
+        behind_first=[offsets[first][1] for first in firsts],
     )
 
 

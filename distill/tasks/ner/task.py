@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +23,7 @@ from distill.system.errors import DataError, ModelError
 from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.ner.analysis import EntityAnalysis
+from distill.tasks.ner.characters import by_characters, cut_alike
 from distill.tasks.ner.config import NerTask
 from distill.tasks.ner.entities import METRICS, EntityScores
 from distill.tasks.ner.floor import TagFloor
@@ -115,6 +118,16 @@ class Ner(Task):
         """Count a batch of logits (B, L, C)."""
         windows = (batch["row"], batch["index"], batch["alone"])
         metrics.update(self.decide(logits), batch["labels"], *windows)
+
+    def carried(
+        self, logits: npt.NDArray[np.float32], theirs: TokenExamples, ours: TokenExamples
+    ) -> npt.NDArray[np.float32]:
+        """See :meth:`Task.carried` and :func:`by_characters`."""
+        if not (isinstance(theirs, TaggedDataset) and isinstance(ours, TaggedDataset)):
+            return super().carried(logits, theirs, ours)
+        if cut_alike(theirs, ours):
+            return logits
+        return by_characters(logits, theirs, ours, tag_set=self.tag_set)
 
     def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """The logits of the tokens that have a label, (M, C)."""

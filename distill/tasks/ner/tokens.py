@@ -1,7 +1,8 @@
 """Words with tags, and their token ids on disk: made once for texts, a tokenizer and a length.
 
 A row that is longer than a model reads becomes several windows, and each of its words is labelled
-in one of them. Legend: F windows of all rows, B windows of a batch, L length, W words of a row.
+in one of them. Legend: F windows of all rows, B windows of a batch, L length, W words of a row, M
+labelled tokens of all rows.
 """
 
 from __future__ import annotations
@@ -36,9 +37,15 @@ if TYPE_CHECKING:
 #: The label of a token that has none.
 IGNORED = -100
 
-_VERSION = 2
+_VERSION = 3
 _CHUNK = 1000
-_ARRAYS = {"ids": "int32", "labels": "int16", "lengths": "int32", "rows": "int64"}
+_ARRAYS = {
+    "ids": "int32",  # of all windows
+    "labels": "int16",  # of all windows
+    "lengths": "int32",  # (F,)
+    "rows": "int64",  # (F,)
+    "chars": "int32",  # (M, 3) of all labelled tokens; see TaggedDataset.chars
+}
 
 #: Beginnings of the names of characters that are written without spaces between words.
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
@@ -187,6 +194,14 @@ class TaggedDataset(StoredExamples):
         """The label of each token of all windows, one window after the other."""
         return self.store["labels"]
 
+    @property
+    def chars(self) -> npt.NDArray[np.int32]:
+        """Of the word at each labelled token, in the characters of its text, (M, 3).
+
+        Where it starts, and the characters behind its first subword and behind the word.
+        """
+        return self.store["chars"].reshape(-1, 3)
+
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
         """See :meth:`StoredExamples.labels_of`."""
         row, alone = int(self.rows[index]), bool(self._alone[index])
@@ -254,9 +269,14 @@ def _fill(writer: ArrayWriter, split: TaggedSplit, reader: _Reader) -> dict[str,
         for row, words in enumerate(_encode(split, reader.engine)):
             tags, missed = word_tags(split.entities(row), words, split.tag_set)
             lost += missed
+            chars = np.stack([words.starts, words.behind_first, words.ends], axis=1)  # (W, 3)
             for part in _parts(words, reader):
                 writer.append(
-                    ids=part.ids, labels=labels_of(part, tags), lengths=[len(part)], rows=[row]
+                    ids=part.ids,
+                    labels=labels_of(part, tags),
+                    lengths=[len(part)],
+                    rows=[row],
+                    chars=chars[part.words],
                 )
                 written += 1
             bar.advance(1)

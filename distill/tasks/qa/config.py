@@ -67,22 +67,7 @@ class QuestionTask(UnnamedOutputs):
             recipe,
             "replaces words, after which answers no longer stand where they did; leave it out",
         )
-        yield from self._tokens(recipe)
         yield from super().issues(recipe, hidden)
-
-    def _tokens(self, recipe: Recipe) -> Issues:
-        trimmed = False
-        for index, stage in enumerate(recipe.stages):
-            learns = stage.kind in ("distill", "prune") or (
-                stage.kind == "quantize" and stage.method == "qat"
-            )
-            if trimmed and learns:
-                yield (
-                    ("stages", index, "kind"),
-                    "the teacher's logits are of its own tokens, and a vocabulary stage before "
-                    "gave the student others; move that stage behind this one",
-                )
-            trimmed |= stage.kind == "prune" and stage.own_tokens
 
     def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
         """See :meth:`TaskSection.objective_issue`."""

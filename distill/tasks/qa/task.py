@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,9 +26,10 @@ from distill.tasks.base import Task
 from distill.tasks.floors.base import Floor
 from distill.tasks.qa.analysis import AnswerAnalysis
 from distill.tasks.qa.answers import best_of
+from distill.tasks.qa.characters import by_characters, cut_alike
 from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.floor import AnswerFloor
-from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit
+from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit, WindowedDataset
 from distill.text.spans import Decoding, window_spans
 
 
@@ -176,6 +178,14 @@ class QuestionAnswering(Task):
     def decide(self, logits: Tensor) -> Tensor:
         """The likeliest start and end of each window, (B, 2), without regard to each other."""
         return logits.argmax(dim=1)
+
+    def carried(
+        self, logits: npt.NDArray[np.float32], theirs: TokenExamples, ours: TokenExamples
+    ) -> npt.NDArray[np.float32]:
+        """See :meth:`Task.carried` and :func:`by_characters`."""
+        if not (isinstance(theirs, WindowedDataset) and isinstance(ours, WindowedDataset)):
+            return super().carried(logits, theirs, ours)
+        return logits if cut_alike(theirs, ours) else by_characters(logits, theirs, ours)
 
     def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Starts, then ends, as distributions over the window's tokens: (2B, L)."""

@@ -160,7 +160,7 @@ class WindowedDataset(StoredExamples):
 
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
         """See :meth:`StoredExamples.labels_of`."""
-        window, row = self._window(index), int(self.rows[index])
+        window, row = self.window(index), int(self.rows[index])
         labels = np.full(tokens.stop - tokens.start, OUTSIDE, dtype=np.int64)  # (L,)
         labels[0] = INSIDE
         labels[window.first : window.first + len(window.chars)] = INSIDE
@@ -191,7 +191,8 @@ class WindowedDataset(StoredExamples):
             )
         return found
 
-    def _window(self, index: int) -> Window:
+    def window(self, index: int) -> Window:
+        """The tokens of a window, and where those of the context stand in it."""
         tokens = slice(self.starts[index], self.starts[index + 1])
         characters = self.store["chars"].reshape(-1, 2)
         chars = characters[self._char_starts[index] : self._char_starts[index + 1]]
@@ -211,7 +212,7 @@ class WindowedDataset(StoredExamples):
             end = start + len(text.strip())
             first = index == 0 or rows[index - 1] != row
             last = index == len(rows) - 1 or rows[index + 1] != row
-            spans[index] = token_span(self._window(index), start, end, part=(first, last))
+            spans[index] = token_span(self.window(index), start, end, part=(first, last))
         return spans
 
 

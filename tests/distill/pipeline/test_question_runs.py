@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import yaml
 
-from distill.cli.main import main
 from distill.evaluation.error_analysis import read_predictions
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
@@ -91,16 +90,3 @@ def test_from_squad_to_answers(tmp_path: Path, tiny_recipe: Path, distill: Any) 
     assert asked.returncode == 0, asked.stderr
     told = json.loads(asked.stdout)
     assert (told["text"], told["answer"]) == ("what was it?", found["answer"])
-
-
-def test_teachers_with_other_tokens_are_refused(
-    tmp_path: Path, tiny_recipe: Path, tiny_bert: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = recipe_for(tiny_recipe)
-    other = tiny_bert(layers=1, words=("zebra",))
-    run_dir = tmp_path / "run"
-    words = ["run", str(path), f"student.init={other}", "--run-dir", str(run_dir)]
-    removed = "stages=[{kind: distill, name: prediction, objectives: [{kind: logits}]}]"
-    assert main([*words, removed]) == 2
-    assert "its tokenizer is another than the student's" in capsys.readouterr().err
-    assert not run_dir.exists()

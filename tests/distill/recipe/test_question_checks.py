@@ -12,13 +12,6 @@ QA = (
     ("task: {kind: classification, labels: [no, yes]}", "task: {kind: qa}"),
     ("  source: builtin\n  path: docstrings", "  source: files\n  train: train.json"),
 )
-#: A stage in front of the last distill stage, whose line before says `- kind: distill`.
-VOCABULARY = """\
-    name: first
-    objectives: [{kind: logits}]
-  - {kind: prune, method: vocabulary}
-  - kind: distill
-    name: prediction"""
 
 
 def test_a_recipe_of_questions_is_right(write):
@@ -51,10 +44,6 @@ def test_a_resolved_recipe_is_right_too(write):
         (
             [*QA, ("stages:", "stages:\n  - {kind: augment}")],
             "stages[0].kind: 'augment' replaces words, after which answers no longer stand where",
-        ),
-        (
-            [*QA, ("    name: prediction", VOCABULARY)],
-            "stages[3].kind: the teacher's logits are of its own tokens, and a vocabulary stage",
         ),
         (
             [*QA, ("[{kind: logits}]", "[{kind: standardized}]")],

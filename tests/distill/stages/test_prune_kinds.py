@@ -18,11 +18,9 @@ from transformers import (
 )
 
 import students  # noqa: F401  (the Auto classes learn of pruned BERTs)
-from distill.data.token_id_remap import remap_of
 from distill.evaluation.cost import parameters
 from distill.export.onnx import export_onnx
 from distill.pruning.masks import layer_sizes
-from distill.pruning.subwords import trim_embeddings
 from distill.runtime import load
 from distill.runtime.session import OnnxSession
 from distill.stages.context import StageContext
@@ -227,7 +225,7 @@ def test_what_is_left_is_exported(of_kind, tmp_path, kind: str, name: str) -> No
 
 
 @pytest.mark.parametrize("kind", ["ner", "qa"])
-def test_a_teacher_reads_the_pieces_of_a_student_without_rare_ones(of_kind, kind: str) -> None:
+def test_a_teachers_logits_are_carried_to_words_that_are_spelled(of_kind, kind: str) -> None:
     context, _ = pruned(of_kind, kind, "vocabulary", min_count=12)
     after = replace(context, stage=context.stages[3])
     workspace = after.workspace
@@ -236,13 +234,7 @@ def test_a_teacher_reads_the_pieces_of_a_student_without_rare_ones(of_kind, kind
     teacher = after.load_teacher()
     logits = teacher_logits(after, teacher)
     assert np.array_equal(logits.lengths, ours.lengths)
-    loss_of = output_loss(workspace.task, logits)
     batch = next(StageBench(after, after.folder).batches(4))
-    # With the teacher's own weights, read through the trimmed table, nothing is left to learn.
-    keep = remap_of(workspace.tokenizer, context.workspace.tokenizer).tolist()
-    same = trim_embeddings(teacher, keep)
-    with torch.no_grad():
-        assert float(loss_of(same, batch)) < float(loss_of(after.load_student(), batch))
-        own, expected = logits_of(same, batch), look_up(logits, batch)
-    real = batch["attention_mask"].bool()
-    torch.testing.assert_close(own[real], expected[real], atol=1e-5, rtol=1e-5)
+    found = workspace.task.comparable(look_up(logits, batch), batch)
+    torch.testing.assert_close(found.exp().sum(-1), torch.ones(len(found)), atol=1e-4, rtol=0)
+    assert torch.isfinite(output_loss(workspace.task, logits)(after.load_student(), batch))
