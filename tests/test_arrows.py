@@ -189,9 +189,10 @@ def test_reports_need_no_torch() -> None:
             assert third_party(ALL[name]).isdisjoint(HEAVY), name
 
 
-def test_two_files_know_nni() -> None:
+def test_four_files_know_nni() -> None:
     knowing = {name for name in MODULES if "nni" in third_party(ALL[name])}
-    assert knowing <= {"distill.quantization.int8_training", "distill.pipeline.tuner"}
+    pipeline = {f"distill.pipeline.{name}" for name in ("tuner", "nni_engine", "trial")}
+    assert knowing <= {"distill.quantization.int8_training", *pipeline}
 
 
 def test_the_foundation_stands_on_nothing_of_ours() -> None:

@@ -9,6 +9,9 @@ input: ``recipe`` (resolved), ``folder`` (its run folder), ``stage`` (the last o
 The process does one trial after another, because importing torch and Lightning takes longer than
 a small training. It stops with a checkpoint after SIGINT, and when the process that started it is
 gone, whatever ended that.
+
+``python -m distill.pipeline.trial --nni FOLDER`` is one trial of an NNI experiment: its job is a
+file of that folder, and so is what came of it; NNI gets the validation curve and the score.
 """
 
 from __future__ import annotations
@@ -23,13 +26,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from distill.recipe.loader import resolved
 from distill.recipe.schema import Recipe
 from distill.run_folder import RunFolder
+from distill.system import atomic
 from distill.system.errors import DiskFullError, UserError
 
 
@@ -68,9 +73,10 @@ def main() -> int:
     """Do jobs until there are no more."""
     # Whatever was inherited: the one that started us says when to stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.argv[1:2] == ["--nni"]:
+        return _nni_trial(Path(sys.argv[2]))
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    logging.getLogger("distill").setLevel(logging.INFO)
-    logging.getLogger("distill").propagate = False
+    _log()
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     busy = threading.Event()
     threading.Thread(target=_read, args=(jobs, busy), daemon=True).start()
@@ -88,6 +94,80 @@ def main() -> int:
         _answer(out, {"disk_full": str(error)})
         return 2
     return 0
+
+
+def _log() -> None:
+    logging.getLogger("distill").setLevel(logging.INFO)
+    logging.getLogger("distill").propagate = False
+
+
+def _nni_trial(jobs: Path) -> int:
+    """Do the trial that NNI gives to this process; 1 where it failed."""
+    import nni
+
+    _log()
+    file = jobs / f"{nni.get_next_parameter()['number']}.json"
+    job = json.loads(file.read_text("utf-8"))
+    os.chdir(job["cwd"])
+    _write_to(RunFolder(Path(job["folder"])).log)
+    try:
+        with _reported(job):
+            outcome = do_trial(job)
+    except KeyboardInterrupt:
+        return 130
+    except DiskFullError as error:
+        outcome = {"disk_full": str(error)}
+    atomic.write_json(file.with_suffix(".outcome"), outcome)
+    score = outcome.get("facts", {}).get("score")
+    if score is not None:
+        with suppress(OSError):  # the manager is being stopped
+            nni.report_final_result(score)
+    return 0 if "facts" in outcome else 1
+
+
+@contextmanager
+def _reported(job: Mapping[str, Any]) -> Iterator[None]:
+    """Give NNI every validation score of a trial; stop the trial when NNI's manager is gone."""
+    import nni
+
+    from distill.pipeline.study_record import validation_scores
+    from distill.recipe.trial import Trial
+
+    trial = Trial("", "", 0, Recipe.model_validate(job["recipe"]), job["stage"])
+    over, manager = threading.Event(), os.environ.get("DISTILL_NNI_MANAGER")
+
+    def report(sent: int) -> int:
+        scores = validation_scores(Path(job["folder"]), trial)
+        with suppress(OSError):  # the manager is being stopped
+            for score in scores[sent:]:
+                nni.report_intermediate_result(score)
+        return len(scores)
+
+    def watch() -> None:
+        sent = 0
+        while not over.wait(1.0):
+            sent = report(sent)
+            if manager and not _lives(int(manager)):
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+        report(sent)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join(10)
+
+
+def _lives(process: int) -> bool:
+    import psutil
+
+    try:
+        return bool(psutil.Process(process).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _read(jobs: queue.SimpleQueue[str], busy: threading.Event) -> None:

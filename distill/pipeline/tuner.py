@@ -255,6 +255,8 @@ def _seeded(what: str) -> Iterator[None]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """NNI logs its seeds, warns of a service that is not used here, and every failed fit."""
+    import nni  # noqa: F401, as it sets its logger's level
+
     talkers = [logging.getLogger(name) for name in ("nni", "hyperopt", "curvefitting_Assessor")]
     levels = [talker.level for talker in talkers]
     for talker in talkers:

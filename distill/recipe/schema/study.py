@@ -54,6 +54,7 @@ _Budget = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
 _RANGES = ("choice", "uniform", "loguniform", "quniform")
 #: Of Hyperband: the best of so many are trained so many times longer.
 ETA = 3
+_PLATFORMS = ("local", "remote", "openpai", "aml", "dlc", "kubeflow", "frameworkcontroller", "adl")
 
 
 class Range(Section):
@@ -175,6 +176,45 @@ class Search(Section):
         return self
 
 
+class NniEngine(Section):
+    """Trials as an NNI experiment."""
+
+    kind: Literal["nni"]
+    port: Annotated[StrictInt, Field(ge=1024, le=65535)] | None = None
+    """Of the manager and its portal; left out, a free one."""
+    host: StrictStr = "127.0.0.1"
+    """For training services of other machines: an address of this one that they reach. The manager
+    then listens on the network, and it asks nobody for a password."""
+    python: StrictStr | None = None
+    """The Python of the machines; left out, this one."""
+    training_service: dict[StrictStr, Any] = {"platform": "local"}
+    """NNI's section of this name. Other machines need this package, and the study's folder under
+    the same path."""
+
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        platform = self.training_service.get("platform")
+        if platform not in _PLATFORMS:
+            raise ValueError(
+                f"training_service.platform: {platform!r} is not known; "
+                f"there are: {', '.join(_PLATFORMS)}"
+            )
+        if platform != "local" and self.host in ("127.0.0.1", "localhost"):
+            raise ValueError(
+                f"the machines of the training service '{platform}' report to NNI's manager, which "
+                "listens on the loopback: give host, an address of this machine that they reach"
+            )
+        return self
+
+
+_Engine = Literal["local", "nni"] | NniEngine
+
+
+def _as_engine(value: Any) -> Any:
+    """``nni`` alone has NNI's local training service."""
+    return {"kind": "nni"} if value == "nni" else value
+
+
 class Study(Section):
     """Many variants of one recipe, on tasks and seeds, in one table."""
 
@@ -193,6 +233,10 @@ class Study(Section):
     it; ``${NAME}`` in a setting stands for the path."""
     tasks: dict[Name, StudyTask] = {}
     """The table's columns; left out, the recipe's own task."""
+    engine: Annotated[
+        Literal["local"] | NniEngine, BeforeValidator(_as_engine, json_schema_input_type=_Engine)
+    ] = "local"
+    """Where trials run: in processes of this machine, or ``nni``: as an NNI experiment."""
     variants: dict[Name, StudyVariant] = {}
     """The table's rows; left out, the recipe as it is."""
     search: Search | None = None
