@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from distill.evaluation.limits import trial_value
 from distill.evaluation.study import StudyResults
 from distill.pipeline.environment import logged
 from distill.pipeline.strategy import Grid, Strategy
@@ -26,6 +27,7 @@ from distill.run_folder import RunFolder
 from distill.system.console import Board, clock
 from distill.system.errors import DiskFullError
 from distill.system.processor import physical_cores
+from distill.tracking.study_runs import StudyRuns, study_runs
 
 logger = logging.getLogger("distill")
 
@@ -83,11 +85,14 @@ def run_study(
         if strategy.left:
             # What a search proposes later may share any stage with what is done.
             tidy = not keep_models and loaded.config.search is None
-            pool = _Pool(record, strategy, jobs, _engine(loaded, folder, jobs))
+            runs = study_runs([*loaded.trials, *loaded.likely], folder)
+            pool = _Pool(record, strategy, jobs, _engine(loaded, folder, jobs), runs)
             pool.run(after=record.remove_weights if tidy else lambda: None)
             if not keep_models:
                 record.remove_weights()
             results = record.save()
+            if runs is not None:
+                runs.finish(results)
     return results
 
 
@@ -118,8 +123,16 @@ def _engine(loaded: LoadedStudy, folder: Path, jobs: int) -> Engine:
 class _Pool:
     """Trials that run at the same time."""
 
-    def __init__(self, record: StudyRecord, strategy: Strategy, jobs: int, engine: Engine) -> None:
+    def __init__(
+        self,
+        record: StudyRecord,
+        strategy: Strategy,
+        jobs: int,
+        engine: Engine,
+        runs: StudyRuns | None,
+    ) -> None:
         self._record, self._strategy, self._jobs, self._engine = record, strategy, jobs, engine
+        self._runs = runs
         #: By folder; those of them that the strategy has ended.
         self._running: dict[str, Trial] = {}
         self._ended: set[str] = set()
@@ -139,6 +152,8 @@ class _Pool:
                         if trial.folder not in self._ended and self._strategy.stops(trial):
                             self._ended.add(trial.folder)
                             self._engine.end(trial)
+                    if self._runs is not None:
+                        self._runs.follow()
                     self._begin()
                     board.show([self._whole(), *map(self._line, self._running.values())])
         except BaseException:
@@ -146,6 +161,8 @@ class _Pool:
                 "stopping every trial after its step, with a checkpoint; Ctrl-C stops at once"
             )
             self._engine.stop()
+            if self._runs is not None:
+                self._runs.stop()
             raise
         self._engine.close()
 
@@ -158,6 +175,9 @@ class _Pool:
             self._begun += 1
             total = self._begun + self._strategy.left
             logger.info("trial %d of %d: %s", self._begun, total, trial.name)
+            if self._runs is not None:
+                variant = self._record.loaded.config.variants[trial.variant]
+                self._runs.begin(trial, variant.set)
             recipe, folder = trial.recipe, self._record.folder
             if self._jobs > 1 and recipe.trainer.threads is None:
                 threads = max(1, physical_cores() // self._jobs)
@@ -174,6 +194,10 @@ class _Pool:
         del self._running[trial.folder]
         result = self._record.add(trial, outcome)
         self._strategy.ended(trial, result)
+        if self._runs is not None:
+            search = self._record.loaded.config.search
+            limits = search.limits if search is not None else None
+            self._runs.end(trial, result, trial_value(limits, self._record.folder, result))
         self._done += 1
         if result.status == "stopped":
             logger.info("%s: stopped early; %s", trial.name, self._whole())

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from distill.evaluation.over_seeds import ModelTable
-from distill.evaluation.study import StudyResults, TrialResult, differences, lines
+from distill.evaluation.over_seeds import ModelSpread, ModelTable
+from distill.evaluation.study import Row, StudyResults, TrialResult, differences, lines
 from distill.report import numbers
 from distill.report.figures import COLORS, as_image, frontier, kind_of, styled
 from distill.report.html import machine_facts
@@ -116,13 +116,32 @@ def models_chart(table: ModelTable) -> Markup:
 
 @styled()
 def pareto_chart(results: StudyResults) -> Markup | None:
+    """:func:`pareto_figure` as an element of a page."""
+    figure = pareto_figure(results)
+    if figure is None:
+        return None
+    label = "; ".join(
+        f"{row.name} {score_text(one.score)} at {numbers.milliseconds(latency)} ms, "
+        f"{numbers.megabytes(one.bytes.mean)} MB"
+        for row, one, latency in _timed(results)
+    )
+    return as_image(figure, f"Score against latency: {label}")
+
+
+def _timed(results: StudyResults) -> list[tuple[Row, ModelSpread, float]]:
+    """The final models that were timed, with their variants and latencies."""
+    rows = {row.name: row for row in results.variants}
+    finals = [(rows[table.variant], table.final) for table in results.models]
+    return [(row, one, one.latency_ms.mean) for row, one in finals if one.latency_ms is not None]
+
+
+@styled()
+def pareto_figure(results: StudyResults) -> Figure | None:
     """Score against latency of every final model, its size as area, and the front.
 
     ``None`` where nothing was timed.
     """
-    rows = {row.name: row for row in results.variants}
-    finals = [(rows[table.variant], table.final) for table in results.models]
-    timed = [(row, one, one.latency_ms.mean) for row, one in finals if one.latency_ms is not None]
+    timed = _timed(results)
     if not timed:
         return None
     figure = Figure(figsize=(9.6, 5.0), layout="constrained")
@@ -143,12 +162,7 @@ def pareto_chart(results: StudyResults) -> Markup | None:
     axes.plot(*zip(*front, strict=True), color=COLORS["muted"], linewidth=1.2, zorder=2)
     axes.set_xlabel("median latency of the final model, ms")
     axes.set_ylabel(f"{results.models[0].metric} on the {results.models[0].split} examples")
-    label = "; ".join(
-        f"{row.name} {score_text(one.score)} at {numbers.milliseconds(latency)} ms, "
-        f"{numbers.megabytes(one.bytes.mean)} MB"
-        for row, one, latency in timed
-    )
-    return as_image(figure, f"Score against latency: {label}")
+    return figure
 
 
 @styled()

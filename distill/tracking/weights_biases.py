@@ -1,4 +1,7 @@
-"""Weights & Biases: a group of runs for a run folder, one for each stage; it never prompts."""
+"""Weights & Biases: a group of runs for a run folder, one for each stage; it never prompts.
+
+Of a study's trials the study itself makes runs (:mod:`distill.tracking.study_runs`).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
@@ -22,40 +25,33 @@ logger = logging.getLogger("distill")
 
 #: Columns of the results table, by their keys in ``results.json``.
 _COLUMNS = ("name", "stage", "format", "score", "retention", "parameters", "macs", "bytes")
-#: Characters of a tag, at most.
-_TAG = 64
 
 
 def wandb_logger(
     config: WandbConfig | None, *, recipe: dict[str, Any], run_folder: Path, stage: str
 ) -> WandbLogger | None:
-    """The W&B logger of a stage, or ``None`` where W&B is not used.
+    """The W&B logger of a stage, or ``None`` where W&B is not used, and of a study's trials.
 
     Nothing is written before the first row is. A resumed stage goes on with the same W&B run.
 
     Args:
         config: the recipe's ``track.wandb``.
         recipe: the resolved recipe, W&B's config.
-        run_folder: its name is the group's; files go to ``wandb/`` in it. The trials of a study
-            form one group, of the study's name, each with its own name as a tag.
+        run_folder: its name is the group's; files go to ``wandb/`` in it.
         stage: the stage's name, W&B's job type.
 
     Raises:
         UserError: the mode is online and there is no API key.
     """
-    if config is None or config.mode == "off":
+    if config is None or config.mode == "off" or in_study(run_folder):
         return None
-    if config.mode == "online" and not _has_key():
-        raise UserError(
-            "track.wandb.mode is 'online' but there is no API key: set WANDB_API_KEY, run "
-            "'wandb login', or use track.wandb.mode=offline"
-        )
-    group, trial = _group(run_folder.resolve())
+    check_key(config)
+    group = run_folder.resolve().name
     return _QuietWandbLogger(
-        name="-".join(part for part in (group, trial, stage) if part),
+        name=f"{group}-{stage}",
         project=config.project,
         entity=config.entity,
-        tags=[*config.tags, *([trial[:_TAG]] if trial else [])],
+        tags=config.tags,
         group=group,
         job_type=stage,
         id=digest.of_json([str(run_folder.resolve()), stage])[:16],
@@ -65,12 +61,45 @@ def wandb_logger(
     )
 
 
-def _group(run_folder: Path) -> tuple[str, str]:
-    """The group of a run's stages, and the run's name where it is one of a study's trials."""
-    for around in run_folder.parents[:4]:
-        if (around / STUDY).is_file():
-            return around.name, "-".join(run_folder.relative_to(around).parts[1:])
-    return run_folder.name, ""
+def in_study(run_folder: Path) -> bool:
+    """Whether a run is one of a study's trials."""
+    return any((around / STUDY).is_file() for around in run_folder.resolve().parents[:4])
+
+
+def check_key(config: WandbConfig) -> None:
+    """See that there is a key where one is needed.
+
+    Raises:
+        UserError: the mode is online and there is no API key.
+    """
+    if config.mode == "online" and not _has_key():
+        raise UserError(
+            "track.wandb.mode is 'online' but there is no API key: set WANDB_API_KEY, run "
+            "'wandb login', or use track.wandb.mode=offline"
+        )
+
+
+def begin_run(mode: Literal["offline", "online"], **about: Any) -> Any:
+    """Begin a W&B run without its lines on the terminal, beside others that are under way.
+
+    Args:
+        mode: ``offline`` or ``online``.
+        about: what else ``wandb.init`` takes.
+
+    Raises:
+        UserError: it cannot be begun.
+    """
+    import wandb
+
+    settings = wandb.Settings(silent=True, console="off")
+    try:
+        return wandb.init(mode=mode, settings=settings, reinit="create_new", **about)
+    except wandb.errors.Error as error:
+        first = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"track.wandb: a W&B run could not be begun ({first}); "
+            "with track.wandb.mode=offline no network is needed"
+        ) from error
 
 
 class _QuietWandbLogger(WandbLogger):
@@ -80,20 +109,10 @@ class _QuietWandbLogger(WandbLogger):
     def experiment(self) -> Any:
         """The W&B run, begun when it is first asked for."""
         if self._experiment is None and not getattr(rank_zero_only, "rank", 0):
-            import wandb
-
-            mode = "offline" if self._offline else "online"
-            settings = wandb.Settings(silent=True, console="off")
             self._wandb_init.pop("anonymous", None)  # deprecated in wandb, still given by Lightning
-            self._wandb_init |= {"mode": mode, "settings": settings, "reinit": "create_new"}
-            try:
-                self._experiment = wandb.init(**self._wandb_init)
-            except wandb.errors.Error as error:
-                first = str(error).strip().splitlines()[0]
-                raise UserError(
-                    f"track.wandb: a W&B run could not be begun ({first}); "
-                    "with track.wandb.mode=offline no network is needed"
-                ) from error
+            self._experiment = begin_run(
+                "offline" if self._offline else "online", **self._wandb_init
+            )
             self._experiment.define_metric("trainer/global_step")
             self._experiment.define_metric("*", step_metric="trainer/global_step")
         return self._experiment if self._experiment is not None else super().experiment
@@ -133,26 +152,36 @@ def log_results(
     target = wandb_logger(config, recipe=about, run_folder=run_folder, stage="results")
     if target is None:
         return
+    log_models(target.experiment, results, bundle, name=run_folder.resolve().name)
+    finish([target])
+
+
+def log_models(run: Any, results: Results, bundle: Path | None, *, name: str) -> None:
+    """Add all models' numbers, and the bundle as an artifact, to a W&B run.
+
+    Args:
+        run: the W&B run.
+        results: all models of a run.
+        bundle: the folder that becomes the one model artifact.
+        name: the artifact's.
+    """
     import wandb
 
-    run = target.experiment
     columns, rows = _table(results.models)
     run.log({"results": wandb.Table(columns=[*columns], data=rows)})
     steps = _ledger(results)
     run.log({"ledger": wandb.Table(columns=[*steps[0]], data=[[*row.values()] for row in steps])})
     for row in rows:
         model = dict(zip(columns, row, strict=True))
-        for name in ("score", "retention", "bytes"):
-            run.summary[f"{model['name']}/{name}"] = model[name]
+        for key in ("score", "retention", "bytes"):
+            run.summary[f"{model['name']}/{key}"] = model[key]
     if bundle is not None:
-        name = "-".join(part for part in _group(run_folder.resolve()) if part)
         artifact = wandb.Artifact(name, type="model")
         for path in sorted(path for path in bundle.rglob("*") if path.is_file()):
             # One by one, as wandb prints a line for a folder; not copied, as a bundle is final.
-            name = path.relative_to(bundle).as_posix()
-            artifact.add_file(str(path), name=name, policy="immutable")
+            inside = path.relative_to(bundle).as_posix()
+            artifact.add_file(str(path), name=inside, policy="immutable")
         run.log_artifact(artifact)
-    finish([target])
 
 
 def _ledger(results: Results) -> list[dict[str, Any]]:

@@ -15,8 +15,12 @@ import pytest
 from lightning.pytorch.loggers import WandbLogger
 
 from distill.evaluation.results import Results
+from distill.evaluation.study import StudyResults, TrialResult
 from distill.recipe.schema import WandbConfig
+from distill.recipe.study import load_study
+from distill.recipe.trial import Trial
 from distill.system.errors import UserError
+from distill.tracking.study_runs import study_runs
 from distill.tracking.weights_biases import finish, log_results, wandb_logger
 
 RECIPE = {"name": "tiny", "stages": [{"kind": "distill", "lr": 5e-5}]}
@@ -216,16 +220,74 @@ def test_a_run_that_cannot_be_begun_is_told_in_one_line(
         logger.log_metrics({"loss": 1.0}, step=1)
 
 
-def test_the_trials_of_a_study_are_one_group(run_folder: Path) -> None:
+STUDY = """
+study: 1
+name: tiny
+recipe: quickstart
+variants:
+  full: {}
+  slow: {set: {stages.prediction.lr: 1.0e-5}}
+"""
+CURVES = """stage,step,epoch,metric,value,seconds
+teacher,2,1,loss,0.5,1.0
+teacher,2,1,validation/accuracy,0.75,1.0
+prediction,4,2,loss,0.25,1.0
+"""
+
+
+def trial_result(trial: Trial, **changes: Any) -> TrialResult:
+    content = {"variant": trial.variant, "task": "", "seed": trial.seed, "key": "k"}
+    content |= {"status": "done", "evaluated": False, "folder": trial.folder, "seconds": 3.0}
+    return TrialResult.model_validate(content | changes)
+
+
+def test_a_study_is_a_group_and_each_trial_a_run(
+    tmp_path: Path, run_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "tiny.yaml"
+    file.write_text(STUDY, "utf-8")
+    loaded = load_study(file, "track.wandb.project=sst2")
+    runs = study_runs(loaded.trials, run_folder)
+    assert runs is not None
+    full, slow = loaded.trials
+    for trial in (full, slow):
+        runs.begin(trial, loaded.config.variants[trial.variant].set)
+        (run_folder / trial.folder / "metrics.csv").write_text(CURVES, "utf-8")
+        runs.follow()
+    results = [
+        trial_result(full, score=0.75, validation=0.75, scores={"accuracy": 0.75}),
+        trial_result(slow, status="failed", reason="no rows"),
+    ]
+    runs.end(full, results[0], 0.75)
+    runs.end(slow, results[1], -1000.0)
+    # Its stages make no runs of their own.
+    config, folder = loaded.trials[0].recipe.track.wandb, run_folder / full.folder
     (run_folder / "study.json").write_text("{}", "utf-8")
-    for name in ("seed-1", "sst2-seed-2-full"):
-        folder = run_folder / "trials" / name.replace("sst2-seed-2-", "sst2/seed-2/")
-        folder.mkdir(parents=True)
-        config = WandbConfig(tags=["one"])
-        logger = wandb_logger(config, recipe=RECIPE, run_folder=folder, stage="prediction")
-        assert isinstance(logger, WandbLogger)
-        logger.log_metrics({"loss": 0.5}, step=1)
-        finish([logger])
-        run = found(folder, "prediction")["run"]
-        assert (run.run_group, list(run.tags)) == ("tiny-7", ["one", name])
-        assert run.display_name == f"tiny-7-{name}-prediction"
+    assert wandb_logger(config, recipe=RECIPE, run_folder=folder, stage="prediction") is None
+    study = {"schema": 1, "name": "tiny", "description": "", "command": "distill study tiny"}
+    task = {"name": "", "title": "", "metric": "accuracy", "seeds": [full.seed]}
+    rows = [{"name": t.variant, "title": t.variant, "tasks": [""]} for t in (full, slow)]
+    study |= {"compare_to": "full", "tasks": [task], "variants": rows, "machine": {}}
+    runs.finish(StudyResults.model_validate(study | {"trials": results}))
+
+    for trial, value, lr in ((full, 0.75, None), (slow, -1000.0, 1e-5)):
+        what = found(run_folder / trial.folder, "trial")
+        run = what["run"]
+        assert (run.project, run.run_group) == ("sst2", run_folder.name)
+        assert (run.display_name, list(run.tags)) == (
+            f"seed-{trial.seed}-{trial.variant}",
+            [trial.variant],
+        )
+        assert what["config"].get("stages.prediction.lr") == lr
+        assert what["config"]["recipe"]["student"]["size"] == trial.recipe.student.size
+        *curves, last = what["rows"]
+        assert [row["teacher/loss"] for row in curves if "teacher/loss" in row] == [0.5]
+        assert curves[0]["teacher/validation/accuracy"] == 0.75
+        assert (curves[1]["prediction/step"], curves[1]["prediction/epoch"]) == (4, 2)
+        assert (last["value"], last["seconds"]) == (value, 3.0)
+    assert last["reason"] == "no rows"
+    (path,) = run_folder.glob("wandb/offline-run-*/files/**/*.table.json")
+    table = json.loads(path.read_text("utf-8"))
+    assert table["columns"][0] == "variant"
+    assert [row[:2] for row in table["data"]] == [["full", "75.0"], ["slow", "failed"]]
+    assert capfd.readouterr() == ("", "")
