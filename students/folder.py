@@ -15,6 +15,9 @@ from transformers.utils import logging as transformers_logging
 from distill.recipe.model_shapes import did_you_mean
 from distill.system.errors import ModelError
 
+#: In a bundle the config of a pruned model, beside a ``config.json`` with its family's type. The
+#: name is the one that ``transformers`` reads from this version on, if ``config.json`` lists it.
+PRUNED_CONFIG = "config.5.0.0.json"
 _PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 _LONGEST = 300
 _LFS = b"version https://git-lfs.github.com/"
@@ -68,17 +71,19 @@ def check_content(path: Path) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """``config.json`` of a model folder.
+    """The config of a model folder: ``config.json``, or of a bundle's pruned model its own one.
 
     Raises:
         ModelError: it is not a JSON mapping.
     """
+    pruned = (folder / PRUNED_CONFIG).is_file()
+    path = folder / (PRUNED_CONFIG if pruned else "config.json")
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise ModelError(f"{folder}/config.json cannot be read: {first_line(error)}") from error
+        raise ModelError(f"{path} cannot be read: {first_line(error)}") from error
     if not isinstance(config, dict):
-        raise ModelError(f"{folder}/config.json is not a JSON mapping; save the model there again")
+        raise ModelError(f"{path} is not a JSON mapping; save the model there again")
     return config
 
 

@@ -23,7 +23,20 @@ OF = {
     "yaml": "pyyaml",
 }
 #: What the repository holds: no data, no weights, no pictures.
-KINDS = {".css", ".cff", ".j2", ".md", ".py", ".toml", ".txt", ".typed", ".yaml", ""}
+KINDS = {
+    ".css",
+    ".cff",
+    ".html",
+    ".j2",
+    ".md",
+    ".mjs",
+    ".py",
+    ".toml",
+    ".txt",
+    ".typed",
+    ".yaml",
+    "",
+}
 
 
 def declared(*extras: str) -> set[str]:

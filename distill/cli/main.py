@@ -44,6 +44,7 @@ COMMANDS: dict[str, str] = {
     "report": "Write a run's report.html again.",
     "predict": "Predict with a bundle.",
     "serve": "Answer predictions over HTTP.",
+    "demo": "Show a page that predicts in the browser.",
     "inspect": "Show how a teacher and its student read one text.",
     "tune-runtime": "Measure how a bundle is served fastest here.",
     "export": "Make a bundle from a run, or from any folder with a model.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from distill.system import digest
 from distill.system.atomic import new_folder, write_json
 from distill.system.errors import ModelError
 from distill.system.processor import processor
+from students.family import PRUNED, family_of
+from students.folder import PRUNED_CONFIG
 from students.sentence_modules import write_modules
 
 #: Formats beside ``transformers`` and where their files lie inside a bundle: under the names that
@@ -72,6 +74,39 @@ def write_bundle(
         ModelError: there is no format, an unknown one, or no ``tokenizer.json``.
         OSError: the disk is full or the folder cannot be written; it is then unchanged.
     """
+    _check_parts(folder, models, transformers_folder, tokenizer_folder)
+    with new_folder(folder) as temporary:
+        formats = {}
+        if transformers_folder is not None:
+            _copy_files(transformers_folder, temporary)
+            formats["transformers"] = _entry(temporary / _WEIGHTS)
+        _copy_files(tokenizer_folder, temporary, _BESIDE)
+        _name_family(temporary)
+        for name, source in models.items():
+            formats[name] = _model(source, temporary, MODEL_FILES[name]) | dict(facts.get(name, {}))
+        for name, source in beside.items():
+            shutil.copyfile(source, temporary / name)
+        settings = info.get("settings", {})
+        if "transformers" in formats and "pooling" in settings:
+            write_modules(temporary, settings, max_length=info["max_length"])
+        content = {
+            "schema": SCHEMA,
+            "pad_id": _pad_id(tokenizer_folder / "tokenizer.json"),
+            "default": next((name for name in RUNNABLE if name in formats), None),
+            "isa": list(processor().isa),
+            **info,
+            "formats": formats,
+            "numbers": dict(info.get("numbers", {})),
+        }
+        write_json(temporary / MANIFEST, content)
+
+
+def _check_parts(
+    folder: Path,
+    models: Mapping[str, Path],
+    transformers_folder: Path | None,
+    tokenizer_folder: Path,
+) -> None:
     unknown = sorted(set(models) - set(MODEL_FILES))
     if unknown or not (models or transformers_folder):
         problem = (
@@ -80,34 +115,32 @@ def write_bundle(
         raise ModelError(f"{folder}: {problem}; known are transformers, {', '.join(MODEL_FILES)}")
     if not (tokenizer_folder / "tokenizer.json").is_file():
         raise ModelError(f"{tokenizer_folder}: no tokenizer.json; save the fast tokenizer there")
-    with new_folder(folder) as temporary:
-        formats = {}
-        if transformers_folder is not None:
-            for path in sorted(transformers_folder.iterdir()):
-                if path.is_file():
-                    shutil.copyfile(path, temporary / path.name)
-            formats["transformers"] = _entry(temporary / _WEIGHTS)
-        for name in _BESIDE:
-            if (tokenizer_folder / name).is_file():
-                shutil.copyfile(tokenizer_folder / name, temporary / name)
-        for name, source in models.items():
-            formats[name] = _model(source, temporary, MODEL_FILES[name]) | dict(facts.get(name, {}))
-        for name, source in beside.items():
-            shutil.copyfile(source, temporary / name)
-        settings = info.get("settings", {})
-        if "transformers" in formats and "pooling" in settings:
-            write_modules(temporary, settings, max_length=info["max_length"])
-        default = next((name for name in RUNNABLE if name in formats), None)
-        content = {
-            "schema": SCHEMA,
-            "pad_id": _pad_id(tokenizer_folder / "tokenizer.json"),
-            "default": default,
-            "isa": list(processor().isa),
-            **info,
-            "formats": formats,
-            "numbers": dict(info.get("numbers", {})),
-        }
-        write_json(temporary / MANIFEST, content)
+
+
+def _copy_files(source: Path, target: Path, names: Sequence[str] | None = None) -> None:
+    """Copy a folder's files, or those of these names that are there."""
+    for path in sorted(source.iterdir()):
+        if path.is_file() and (names is None or path.name in names):
+            shutil.copyfile(path, target / path.name)
+
+
+def _name_family(folder: Path) -> None:
+    """Give a pruned model's ``config.json`` the type of its family, which other libraries know.
+
+    They run the ONNX file and need no sizes of layers. ``transformers`` does, and is led to a
+    second file with the model's own type: it reads the one of ``configuration_files`` that is for
+    its version.
+    """
+    path = folder / "config.json"
+    config = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+    kind = str(config.get("model_type"))
+    if not kind.startswith(PRUNED):
+        return
+    write_json(folder / PRUNED_CONFIG, config)
+    prefix = family_of(kind).prefix
+    stock = [name.replace(f"Pruned{prefix}", prefix) for name in config.get("architectures") or ()]
+    named = {"model_type": kind.removeprefix(PRUNED), "architectures": stock}
+    write_json(path, config | named | {"configuration_files": [PRUNED_CONFIG]})
 
 
 def add_numbers(folder: Path, numbers: Mapping[str, Any]) -> None:

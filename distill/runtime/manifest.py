@@ -90,13 +90,17 @@ class Manifest:
                 )
         return self.folder / str(self.formats[chosen]["file"])
 
+    def beside(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Files that the settings name: what is applied to the graph's outputs."""
+        return _beside(self.settings)
+
     def verify(self) -> None:
         """Compare every file's SHA-256 with the record; takes a moment for large models.
 
         Raises:
             ModelError: a file is missing or was changed.
         """
-        for name, files in (self.formats | dict(_beside(self.settings))).items():
+        for name, files in (self.formats | dict(self.beside())).items():
             for entry in _files(files):
                 path = self.folder / str(entry["file"])
                 if not path.is_file() or digest.of_file(path) != entry["sha256"]:
@@ -104,7 +108,6 @@ class Manifest:
 
 
 def _beside(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Files that the settings name: what is applied to the graph's outputs."""
     for name, value in settings.items():
         if isinstance(value, Mapping):
             if {"file", "sha256"} <= value.keys():

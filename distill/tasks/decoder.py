@@ -102,6 +102,23 @@ class Wording:
     scatter: Scatter | None = None
 
 
+@dataclass(frozen=True)
+class Page:
+    """How the page of ``distill demo`` reads a model's outputs.
+
+    Args:
+        reader: a key of ``READERS`` in ``distill/export/page/readers.mjs``, which does the same.
+        names: what the fields of the texts are called.
+        lines: whether the second field holds texts, one a line.
+        places: whether the characters of tokens are found.
+    """
+
+    reader: str
+    names: tuple[str, str] = ("Text", "Second text")
+    lines: bool = False
+    places: bool = False
+
+
 class Decoder(ABC):
     """Reads texts for a bundle's model, and turns its outputs into predictions.
 
@@ -117,6 +134,8 @@ class Decoder(ABC):
 
     #: What the report and the model card say of the kind.
     words: ClassVar[Wording]
+    #: How a page predicts; a subclass that does not name one has none.
+    page: ClassVar[Page | None] = None
     #: Whether :meth:`vectors` gives vectors.
     gives_vectors: ClassVar[bool] = False
     #: Whether an input is always two texts.

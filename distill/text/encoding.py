@@ -57,7 +57,7 @@ class TextEncoder:
             raise ModelError(f"{path}: not a tokenizer ({error})") from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(
-            max_length, strategy="longest_first", direction=_direction(folder)
+            max_length, strategy="longest_first", direction=truncation_side(folder)
         )
         self.pad_id = pad_id
         self.max_length = max_length
@@ -131,7 +131,8 @@ class TextEncoder:
         )
 
 
-def _direction(folder: Path) -> str:
+def truncation_side(folder: Path) -> str:
+    """The side at which a bundle's tokenizer cuts what is too long: ``left`` or ``right``."""
     path = folder / "tokenizer_config.json"
     if not path.is_file():
         return "right"

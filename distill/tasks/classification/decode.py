@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.tasks.decoder import Logits, Shares, TextDecoder, Wording, softmax
+from distill.tasks.decoder import Logits, Page, Shares, TextDecoder, Wording, softmax
 from distill.tasks.vectors.finish import Finish
 from distill.tasks.vectors.whitening import read_arrays
 
@@ -24,6 +24,7 @@ class ClassificationDecoder(TextDecoder):
     linear one of its vectors: ``logits = v W + b``.
     """
 
+    page = Page("classification")
     words = Wording(gives="one of {labels}")
 
     def __init__(

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.tasks.decoder import Logits, Shares, TextDecoder, Wording, sigmoid
+from distill.tasks.decoder import Logits, Page, Shares, TextDecoder, Wording, sigmoid
 
 
 class MultiLabelDecoder(TextDecoder):
     """The labels of every text; see :class:`~distill.tasks.decoder.Decoder`."""
 
+    page = Page("multi_label")
     words = Wording(
         gives="any number of {labels}",
         tag="multi-label",

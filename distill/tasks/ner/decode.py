@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from distill.system.errors import DataError, ModelError
-from distill.tasks.decoder import Decoder, Inputs, Logits, Shares, Wording, softmax
+from distill.tasks.decoder import Decoder, Inputs, Logits, Page, Shares, Wording, softmax
 from distill.tasks.explain import Choice, Read, Target, choose_label
 from distill.text.encoding import TextEncoder
 from distill.text.tags import OUTSIDE, TagSet
@@ -28,6 +28,7 @@ class NerDecoder(Decoder):
         tag_set: the tags, and the entities that they spell.
     """
 
+    page = Page("ner", places=True)
     words = Wording(
         gives="its named entities with their characters: {labels}",
         tag="token-classification",

@@ -13,7 +13,7 @@ import numpy as np
 
 from distill.files.bad_rows import is_unicode
 from distill.system.errors import DataError
-from distill.tasks.decoder import Decoder, Inputs, Logits, Wording, softmax
+from distill.tasks.decoder import Decoder, Inputs, Logits, Page, Wording, softmax
 from distill.tasks.explain import Choice, Read, Target
 from distill.text.encoding import TextEncoder
 from distill.text.questions import Limits, WindowEncoder
@@ -31,6 +31,7 @@ class QaDecoder(Decoder):
 
     always_pairs = True
     named_outputs = False
+    page = Page("qa", names=("Question", "Text"), places=True)
     words = Wording(
         gives="the part of the second that answers the first, a question",
         tag="question-answering",

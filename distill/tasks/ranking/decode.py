@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from distill.tasks.decoder import Inputs, Logits, Wording
+from distill.tasks.decoder import Inputs, Logits, Page, Wording
 from distill.tasks.regression.decode import RegressionDecoder
 from distill.text.encoding import TextEncoder
 
@@ -21,6 +21,7 @@ class RankingDecoder(RegressionDecoder):
 
     always_pairs = True
     takes_candidates = True
+    page = Page("ranking", names=("Query", "Texts, one a line"), lines=True)
     words = Wording(
         gives="a score (`score`), by which the candidates of a query are put into an order",
         tag="reranking",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill.tasks.decoder import Logits, Scatter, Shares, TextDecoder, Wording, sigmoid
+from distill.tasks.decoder import Logits, Page, Scatter, Shares, TextDecoder, Wording, sigmoid
 
 
 class RegressionDecoder(TextDecoder):
@@ -16,6 +16,7 @@ class RegressionDecoder(TextDecoder):
 
     probabilities = False
     named_outputs = False
+    page = Page("regression")
     words = Wording(
         gives="a number (`score`)",
         tag="regression",

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from distill.system.errors import ModelError
-from distill.tasks.decoder import Decoder, Inputs, Logits, Scatter, Wording
+from distill.tasks.decoder import Decoder, Inputs, Logits, Page, Scatter, Wording
 from distill.tasks.vectors.finish import Finish
 from distill.text.encoding import TextEncoder
 
@@ -24,6 +24,7 @@ class VectorsDecoder(Decoder):
 
     gives_vectors = True
     explains = False
+    page = Page("vectors", names=("Text", "Compared with, one a line"), lines=True)
     words = Wording(
         gives="a vector, whose cosines with others say how alike texts are",
         tag="sentence-similarity",

@@ -23,6 +23,7 @@ def parts(tmp_path):
     folder.mkdir()
     for name in ("config.json", "model.safetensors", "tokenizer_config.json", "pruned.py"):
         (folder / name).write_text(name)
+    (folder / "config.json").write_text('{"model_type": "bert"}')
     (folder / "tokenizer_config.json").write_text('{"pad_token": "[PAD]"}')
     tokens = [{"id": 1, "content": "[UNK]"}, {"id": 7, "content": "[PAD]"}]
     (folder / "tokenizer.json").write_text(json.dumps({"added_tokens": tokens}))

@@ -8,12 +8,14 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from distill.export.bundle import write_bundle
 from distill.export.transformers_folder import save_transformers
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import slice_model
 from students.heads import class_of
 from students.pooling import POOLING
 from students.pruned import PrunedBertForSequenceClassification
+from teachers.load import load_model
 
 PIPELINE = """
 import json, sys
@@ -86,7 +88,16 @@ def test_a_pruned_model_brings_its_code_along(stock, tmp_path):
         "tokenizer_config.json",
     ]
     assert getattr(model.config, "auto_map", None) is None
-    assert in_a_fresh_process(tmp_path / "out", tmp_path, "trust") == pytest.approx(
+    # In a bundle other libraries read the family's type; transformers goes on to the model's own.
+    bundle = tmp_path / "bundle"
+    info = {"task": "classification", "labels": ["bad", "fair", "good"], "pair": False}
+    folders = {"transformers_folder": tmp_path / "out", "tokenizer_folder": tmp_path / "out"}
+    write_bundle(bundle, **folders, models={}, info={"name": "n", "max_length": 16, **info})
+    said = json.loads((bundle / "config.json").read_text())
+    assert said["model_type"] == "bert"
+    assert said["architectures"] == ["BertForSequenceClassification"]
+    assert type(load_model(bundle)) is PrunedBertForSequenceClassification
+    assert in_a_fresh_process(bundle, tmp_path, "trust") == pytest.approx(
         scores(model, tokenizer), abs=1e-5
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from distill.recipe.loader import load_recipe
 from distill.runtime import load
 from distill.system.errors import UserError
 from students.family import FAMILIES, PRUNED, STUDENT, TEACHERS, family_of
+from students.folder import read_config
 from students.heads import logits_of
 from teachers.load import load_model, load_tokenizer
 
@@ -144,8 +144,7 @@ def test_from_recipe_to_int8(family: str, tmp_path: Path, tiny_recipe: Path, sen
     assert rows["prune"]["parameters"] < rows["prediction"]["parameters"]
     assert rows["words"]["score"] == rows["prune"]["score"]
     bundle = tmp_path / "run" / "bundle"
-    config = json.loads((bundle / "config.json").read_text("utf-8"))
-    assert config["model_type"] == PRUNED + (family if family in FAMILIES else STUDENT)
+    assert read_config(bundle)["model_type"] == PRUNED + (family if family in FAMILIES else STUDENT)
 
     # One by one in transformers: nothing is padded there.
     tokenizer, model = load_tokenizer(bundle), load_model(bundle).eval()
