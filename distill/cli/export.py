@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from distill.recipe.run_models import trial_of_study
-from distill.system.errors import ModelError, quoted
+from distill.system.errors import ModelError, UserError, quoted
 
 if TYPE_CHECKING:
     from distill.export.folder import Known
@@ -16,9 +17,22 @@ if TYPE_CHECKING:
     from distill.run_folder import RunFolder
 
 
+@dataclass(frozen=True)
+class _Source:
+    """A model to export, and of a run what its recipe says of it."""
+
+    folder: Path
+    known: Known | None = None
+    max_length: int | None = None
+    pair: bool = False
+    run: RunFolder | None = None
+
+
 def export(
     source: Annotated[Path, typer.Argument(help="A run folder, or the folder of a model.")],
-    out: Annotated[Path, typer.Option(help="The new bundle; a folder there is replaced.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The new bundle; a folder there is replaced.")
+    ] = None,
     formats: Annotated[
         str | None,
         typer.Option(
@@ -37,35 +51,61 @@ def export(
             "folder does not say so."
         ),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(help="OWNER/NAME on the model hub; without --out the bundle that is there."),
+    ] = None,
+    public: Annotated[
+        bool, typer.Option("--public", help="Everybody may see what is pushed.")
+    ] = False,
+    license: Annotated[
+        str | None, typer.Option(help="The licence that the pushed card names: apache-2.0, ...")
+    ] = None,
 ) -> None:
     """Make a bundle without a recipe: exported, checked against torch, int8 without a gate.
 
     No examples are read: int8 has one scale of activations for each token, which takes about a
     third longer than the calibrated scales of a recipe's quantize stage.
 
-    Of a run the newest student is taken, with the run's length and what its task says.
+    Of a run the newest student is taken, with the run's length and what its task says. A bundle is
+    pushed with its model card to a private repository, with the token of HF_TOKEN or hf auth login.
 
     Example:
       distill export path/to/model --out bundle --formats onnx,onnx-int8
       distill export runs/sst2 --out runs/sst2/openvino --formats openvino
+      distill export runs/sst2 --push me/sst2-small --license apache-2.0
     """
+    _check_push(push, given=public or license is not None)
+    if out is not None:
+        settings = {"max_length": max_length, "pair": pair, "task": task}
+        _write(source, out, formats, settings)
+    elif push is None:
+        raise UserError("give --out FOLDER, --push OWNER/NAME, or both")
+    elif formats or max_length or pair or task:
+        raise UserError("--push without --out takes the bundle as it is; give --out FOLDER too")
+    if push is not None:
+        from distill.export.push import push as upload
+        from distill.runtime.manifest import find_bundle
+
+        bundle = find_bundle(source) if out is None else out
+        address = upload(bundle, push, public=public, licence=license)
+        typer.echo(f"{address}: {bundle}, {'public' if public else 'private'}")
+
+
+def _check_push(push: str | None, *, given: bool) -> None:
+    from distill.export.push import check_name
+
+    if push is not None:
+        check_name(push)
+    elif given:
+        raise UserError("--public and --license are of what is pushed; give --push OWNER/NAME too")
+
+
+def _write(source: Path, out: Path, formats: str | None, settings: dict[str, Any]) -> None:
+    """Write the bundle, and of a run its card."""
     if out.exists() and not (out / "distill.json").is_file():
         raise ModelError(f"{out}: there is something else; name a new folder or a bundle")
-    folder, known = source, None
-    if (source / "recipe.yaml").is_file() or trial_of_study(source):
-        from distill.run_folder import RunFolder
-
-        if task is not None:
-            raise ModelError(f"{source}: a run, whose recipe says its task; leave --task out")
-        run = RunFolder(source)
-        recipe = run.read_recipe()
-        stage = _newest_student(run)
-        folder = run.stage(stage) / "model"
-        known = _known(run, stage)
-        max_length = max_length or recipe.data.max_length
-        # A sentence encoder reads the texts of a pair one by one.
-        paired = recipe.data.columns.text_pair is not None
-        pair = pair or (paired and not recipe.task.gives_vectors)
+    model = _source(source, settings["task"])
     from distill.export.folder import export_folder
     from distill.runtime.manifest import predict_command
 
@@ -73,10 +113,56 @@ def export(
     if formats is not None:
         names = [name.strip() for name in formats.split(",") if name.strip()]
     written = export_folder(
-        folder, out, formats=names, max_length=max_length, pair=pair, task=task, known=known
+        model.folder,
+        out,
+        formats=names,
+        max_length=settings["max_length"] or model.max_length,
+        pair=settings["pair"] or model.pair,
+        task=settings["task"],
+        known=model.known,
     )
-    typer.echo(f"{out}: {', '.join(written)} from {folder}")
+    if model.run is not None:
+        _write_card(model.run, model.folder, out)
+    typer.echo(f"{out}: {', '.join(written)} from {model.folder}")
     typer.echo(f"next: {predict_command(out)}")
+
+
+def _source(source: Path, task: str | None) -> _Source:
+    """The model that is meant: of a run its newest student."""
+    if not (source / "recipe.yaml").is_file() and not trial_of_study(source):
+        return _Source(source)
+    from distill.run_folder import RunFolder
+
+    if task is not None:
+        raise ModelError(f"{source}: a run, whose recipe says its task; leave --task out")
+    run = RunFolder(source)
+    recipe = run.read_recipe()
+    stage = _newest_student(run)
+    # A sentence encoder reads the texts of a pair one by one.
+    paired = recipe.data.columns.text_pair is not None and not recipe.task.gives_vectors
+    return _Source(
+        run.stage(stage) / "model", _known(run, stage), recipe.data.max_length, paired, run
+    )
+
+
+def _write_card(run: RunFolder, model: Path, bundle: Path) -> None:
+    from distill.evaluation.results import read_results
+    from distill.report.card import make_card
+    from distill.runtime.manifest import read_manifest
+    from distill.system import atomic
+    from students.family import PRUNED
+    from students.folder import read_config
+
+    manifest = read_manifest(bundle)
+    card = make_card(
+        read_results(run.path) if run.results.is_file() else None,
+        run.read_recipe(),
+        labels=manifest.labels,
+        formats=list(manifest.formats),
+        pair=manifest.pair,
+        pruned=str(read_config(model).get("model_type")).startswith(PRUNED),
+    )
+    atomic.write_text(bundle / "README.md", card)
 
 
 def _newest_student(run: RunFolder) -> PlannedStage:

@@ -82,34 +82,42 @@ def export_folder(
     if max_length is not None and not 2 < max_length <= longest:
         raise ModelError(f"{source}: max_length is {max_length}; the model reads up to {longest}")
     labels, settings = _labels_and_settings(model, task, source)
-    modules = sentence_modules(source) if gives_vectors else None
-    if modules is not None and modules.dense and "transformers" in formats:
-        raise ModelError(
-            f"{source}: transformers has no class with its Dense module, and would leave it out; "
-            "name the other formats, such as --formats onnx,onnx-int8"
-        )
+    modules = _modules(source, formats) if gives_vectors else None
     if known is None:
         known = Known(settings if modules is None else settings | {"normalize": modules.normalize})
+    info = {
+        "name": source.resolve().name,
+        "task": task,
+        "labels": labels,
+        "settings": dict(known.settings),
+        "pair": pair or decoder_class(task).always_pairs,
+        "max_length": max_length or min(longest, _own_length(tokenizer, modules)),
+    }
+    _write(target, (model, tokenizer), formats, info=info, files=known.files)
+    return [name for name in FORMATS if name in formats]
+
+
+def _write(
+    target: Path,
+    loaded: tuple[Any, Any],
+    formats: Sequence[str],
+    *,
+    info: Mapping[str, Any],
+    files: Mapping[str, Path],
+) -> None:
+    """Make the files of a model and its tokenizer, and the bundle of them."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        save_transformers(model, tokenizer, work / "transformers")
+        save_transformers(*loaded, work / "transformers")
         write_bundle(
             target,
             transformers_folder=work / "transformers" if "transformers" in formats else None,
             tokenizer_folder=work / "transformers",
-            models=_models(model, formats, work),
-            info={
-                "name": source.resolve().name,
-                "task": task,
-                "labels": labels,
-                "settings": dict(known.settings),
-                "pair": pair or decoder_class(task).always_pairs,
-                "max_length": max_length or min(longest, _own_length(tokenizer, modules)),
-            },
-            beside=known.files,
+            models=_models(loaded[0], formats, work),
+            info=info,
+            beside=files,
             facts={"onnx-int8": {"activation_scales": "per_token", "weight_bits": 7}},
         )
-    return [name for name in FORMATS if name in formats]
 
 
 def _check_names(formats: Sequence[str], task: str | None) -> None:
@@ -156,6 +164,21 @@ def _task_of(model: Any, source: Path) -> str:
             f"{', '.join(predicting())}"
         )
     return task
+
+
+def _modules(source: Path, formats: Sequence[str]) -> SentenceModules | None:
+    """The modules of a folder of sentence-transformers.
+
+    Raises:
+        ModelError: the format transformers would leave one of them out.
+    """
+    modules = sentence_modules(source)
+    if modules is not None and modules.dense and "transformers" in formats:
+        raise ModelError(
+            f"{source}: transformers has no class with its Dense module, and would leave it out; "
+            "name the other formats, such as --formats onnx,onnx-int8"
+        )
+    return modules
 
 
 def _own_length(tokenizer: Any, modules: SentenceModules | None) -> int:

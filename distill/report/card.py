@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 from typing import Any
@@ -41,10 +42,10 @@ def make_card(
     return fill(
         "card.md.j2",
         escape=False,  # Markdown, not HTML
+        front=_front_matter(results, recipe, formats),
         name=recipe.name,
         description=recipe.description,
         task=recipe.task,
-        base_model=_base_model(recipe),
         teacher=_teachers(recipe),
         targets=(recipe.teacher.values or recipe.task.targets[0]) if recipe.teacher.files else None,
         student=recipe.student,
@@ -61,6 +62,42 @@ def make_card(
         pruned=pruned,
         numbers=_numbers(results),
     )
+
+
+def _front_matter(results: Results | None, recipe: Recipe, formats: Sequence[str]) -> str:
+    """What the model hub reads, as YAML: what the model is, made from, and scores."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    words, data = decoder_class(recipe.task.kind).words, recipe.data
+    is_onnx = any(name.startswith("onnx") for name in formats)
+    scores = results.final.scores if results is not None else {}
+    where = data.path or ("docstrings" if data.source != "files" else "files")
+    entries = [
+        EvalResult(
+            task_type=words.pipeline,
+            dataset_type=where,
+            dataset_name=_describe_data(data).removeprefix("the "),
+            dataset_config=data.subset,
+            dataset_split=results.split if results is not None else None,
+            metric_type=name,
+            metric_value=round(value, 4),
+        )
+        for name, value in scores.items()
+        if math.isfinite(value)
+    ]
+    return ModelCardData(
+        model_name=recipe.name,
+        library_name="transformers" if "transformers" in formats else "distill",
+        pipeline_tag=words.pipeline,
+        tags=[
+            *(words.tag, "knowledge-distillation", "bert"),
+            *(("onnx", "transformers.js") if is_onnx else ()),
+        ],
+        metrics=[recipe.task.metric],
+        base_model=_base_model(recipe),
+        datasets=[data.path] if data.source == "hub" and data.path else None,
+        eval_results=entries or None,
+    ).to_yaml()
 
 
 def _numbers(results: Results | None) -> dict[str, Any] | None:

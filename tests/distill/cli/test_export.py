@@ -94,6 +94,7 @@ def test_a_run_of_questions_becomes_a_bundle(tiny_bert, tmp_path):
     task = {"kind": "qa", "no_answer": True, "threshold": 0.5, "stride": 2}
     said = exported(a_run(tmp_path / "run", model, task), tmp_path / "out")
     assert (said["task"], said["pair"], said["max_length"]) == ("qa", True, 16)
+    assert "pipeline_tag: question-answering" in (tmp_path / "out" / "README.md").read_text()
     assert said["settings"] == {
         "max_answer_length": 30,
         "no_answer": True,

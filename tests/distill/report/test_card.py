@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from distill.evaluation.results import Results
 from distill.recipe.schema import Recipe
@@ -42,6 +43,19 @@ def test_the_front_matter_is_yaml_with_the_teachers_hub_name(recipe, sample_resu
     assert front["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
     assert front["pipeline_tag"] == "text-classification"
     assert front["metrics"] == ["accuracy"]
+    assert "model-index" not in yaml.safe_load(make_card(None, recipe).split("---\n")[1])
+
+
+def test_the_front_matter_holds_the_scores_of_the_final_model(recipe, sample_results):
+    hub = changed(recipe, data={"source": "hub", "path": "glue", "subset": "sst2"})
+    data = ModelCard(make_card(sample_results(), hub)).data
+    assert data.datasets == ["glue"]
+    assert {one.metric_type: one.metric_value for one in data.eval_results} == {
+        name: round(value, 4) for name, value in sample_results().final.scores.items()
+    }
+    one = data.eval_results[0]
+    said = (one.dataset_type, one.dataset_config, one.dataset_split, one.task_type)
+    assert said == ("glue", "sst2", "test", "text-classification")
 
 
 def test_paths_of_this_machine_stay_here(recipe, sample_results):
