@@ -15,6 +15,7 @@ import typer
 
 if TYPE_CHECKING:
     from distill.evaluation.study import StudyResults
+    from distill.recipe.schema import Search
     from distill.recipe.schema.study import Range
     from distill.recipe.study import LoadedStudy
     from distill.recipe.trial import Trial
@@ -46,6 +47,14 @@ def study(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print study.json instead of the tables.")
     ] = False,
+    wandb_sweep: Annotated[
+        bool,
+        typer.Option("--wandb-sweep", help="Write the search as a W&B sweep, and run nothing."),
+    ] = False,
+    sweep_trial: Annotated[
+        str | None,
+        typer.Option(help="Run one trial with these settings (JSON), as the sweep's agents do."),
+    ] = None,
 ) -> None:
     """Train one recipe with several seeds, in variants and on tasks, and put all in one table.
 
@@ -60,19 +69,64 @@ def study(
     from distill.recipe.study import load_study
 
     loaded = load_study(source, *(overrides or []), check_files=True)
-    wanted = _wanted(loaded, only, task)
-    folder = run_dir if run_dir is not None else Path("runs") / f"study-{loaded.config.name}"
+    wanted, given = _wanted(loaded, only, task), None
+    kind = "sweep" if wandb_sweep or sweep_trial is not None else "study"
+    folder = run_dir if run_dir is not None else Path("runs") / f"{kind}-{loaded.config.name}"
+    if wandb_sweep:
+        _write_sweep(loaded, folder, [source, *(overrides or [])])
+        return
+    if sweep_trial is not None:
+        from distill.tracking.sweep import values_of
+
+        wanted, given = lambda _: False, values_of(_one_trial(loaded), sweep_trial)
     command = shlex.join(["distill", "study", source, *map(_without_folder, overrides or [])])
     # Heavy: torch comes with what looks for a GPU.
     from distill.pipeline.study import run_study
 
     with interruptible(folder):
         results = run_study(
-            loaded, folder, wanted=wanted, command=command, keep_models=keep_models, jobs=jobs
-        )
+            loaded, folder, wanted=wanted, command=command, keep_models=keep_models, jobs=jobs,
+            given=given,
+        )  # fmt: skip
     print_results(folder, results, as_json=as_json)
     if results.failures():
         raise typer.Exit(1)
+
+
+def _one_trial(loaded: LoadedStudy) -> Search:
+    """The search of a study whose variants are one trial each, as a sweep's are.
+
+    Raises:
+        UserError: it has none, or several tasks or seeds.
+    """
+    from distill.system.errors import UserError
+
+    if loaded.config.search is None:
+        raise UserError("a sweep needs a search: give the study file a 'search:' section")
+    if len({(trial.task, trial.seed) for trial in loaded.likely}) > 1:
+        raise UserError("each run of a sweep is one trial: give one task, and one seed (seed=1)")
+    return loaded.config.search
+
+
+def _write_sweep(loaded: LoadedStudy, folder: Path, words: list[str]) -> None:
+    """Write ``sweep.yaml`` into a folder, and say what starts it."""
+    import yaml
+
+    from distill.system import atomic
+    from distill.system.errors import quoted
+    from distill.tracking.sweep import sweep
+
+    search = _one_trial(loaded)
+    if Path(words[0]).is_file():
+        words[0] = str(Path(words[0]).resolve())
+    command = ["distill", "study", *words, "--run-dir", str(folder)]
+    track = loaded.likely[0].recipe.track.wandb
+    content = sweep(loaded.config.name, search, track, command)
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "sweep.yaml"
+    atomic.write_text(file, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    typer.echo(f"sweep: {file}")
+    typer.echo(f"next: wandb sweep {quoted(file)}; then, on each machine: wandb agent SWEEP_ID")
 
 
 def print_results(folder: Path, results: StudyResults, *, as_json: bool) -> None:

@@ -19,6 +19,7 @@ from distill.pipeline.strategy import Grid
 from distill.pipeline.study_record import validation_scores
 from distill.pipeline.tuner import Assessor, Tuner
 from distill.recipe.schema import Search
+from distill.recipe.search_space import Values
 from distill.recipe.study import LoadedStudy
 from distill.recipe.trial import Trial
 from distill.system import digest
@@ -39,6 +40,7 @@ class Searched:
         grid: the trials of the file; it lets one wait while another does a stage that both share.
         folder: the study's.
         known: the result of a trial that is done already, else ``None``.
+        given: what a sweep's agent wants tried, once, in the place of a tuner's proposals.
 
     Raises:
         RunFolderError: the folder holds a search over another space, or of other recipes.
@@ -51,10 +53,12 @@ class Searched:
         grid: Grid,
         folder: Path,
         known: Callable[[Trial], TrialResult | None],
+        given: Values | None = None,
     ) -> None:
         self._loaded, self._search, self._grid = loaded, search, grid
         self._folder, self._known = folder, known
-        self._tuner = Tuner(search)
+        self._given = given
+        self._tuner = Tuner(search) if given is None else None
         self._assessor = Assessor(search.early_stop) if search.early_stop else None
         #: Trials of each variant that are not over, and the values of those that are.
         self._open: dict[str, list[Trial]] = {}
@@ -70,13 +74,15 @@ class Searched:
 
     @property
     def _to_propose(self) -> int:
-        return 0 if self._exhausted else max(0, self._search.trials - self._count)
+        if self._exhausted:
+            return 0
+        return 1 if self._given is not None else max(0, self._search.trials - self._count)
 
     def next(self) -> Trial | None:
         """A trial that is there already, or the first of the tuner's next variant."""
         trial = self._grid.next()
         while trial is None and not self._grid.waiting and self._to_propose:
-            values = self._tuner.propose(self._count)
+            values = self._propose()
             if values is None:
                 self._exhausted = True
                 logger.info("search: every combination has been tried")
@@ -89,6 +95,12 @@ class Searched:
             self._grid.add(trials)
             trial = self._grid.next()
         return trial
+
+    def _propose(self) -> Values | None:
+        if self._tuner is not None:
+            return self._tuner.propose(self._count)
+        self._exhausted = True
+        return self._given
 
     def ended(self, trial: Trial, result: TrialResult) -> None:
         """A trial is over; once all of its variant are, the tuner learns their mean value."""
@@ -137,7 +149,8 @@ class Searched:
 
     def _learn(self, event: _Event) -> list[Trial]:
         """Tell the tuner; the variant's trials that it need not wait for any more."""
-        self._tuner.learn(event["number"], event["value"])
+        if self._tuner is not None:
+            self._tuner.learn(event["number"], event["value"])
         name = f"t{event['number'] + 1:02d}"
         self._values.pop(name, None)
         return self._open.pop(name, [])
@@ -146,7 +159,7 @@ class Searched:
         """Lead the tuner through what it was asked and told before."""
         path = self._folder / _EVENTS
         content = self._search.model_dump(mode="json", exclude={"trials"})
-        head = {"search": digest.of_json(content)}
+        head = {"search": digest.of_json(content), "sweep": self._tuner is None}
         if not path.is_file():
             self._write(head)
             return
@@ -161,7 +174,8 @@ class Searched:
         begun: list[Trial] = []
         for event in events:
             if "values" in event:
-                self._tuner.propose(event["number"])
+                if self._tuner is not None:
+                    self._tuner.propose(event["number"])
                 begun += self._begin(event)
             else:
                 over = self._learn(event)
@@ -179,7 +193,7 @@ class Searched:
             result = self._known(trial)
             if result is not None and result.status != "failed":
                 self._put_down(trial, result)
-            else:
+            elif self._tuner is not None:  # a sweep's agent goes on with nothing but its own
                 self._grid.add([trial])
 
     def _write(self, event: _Event) -> None:

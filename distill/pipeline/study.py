@@ -21,6 +21,7 @@ from distill.pipeline.strategy import Grid, Strategy
 from distill.pipeline.study_record import StudyRecord
 from distill.pipeline.trial import as_line
 from distill.pipeline.workers import Engine, Workers
+from distill.recipe.search_space import Values
 from distill.recipe.study import LoadedStudy
 from distill.recipe.trial import Trial
 from distill.run_folder import RunFolder
@@ -40,6 +41,7 @@ def run_study(
     command: str = "",
     keep_models: bool = False,
     jobs: int | None = None,
+    given: Values | None = None,
 ) -> StudyResults:
     """Run a study's trials, or go on with them.
 
@@ -56,6 +58,7 @@ def run_study(
             trial can take them over; teachers, and trials that are evaluated, always keep theirs.
         jobs: trials that run at the same time, each with its share of the cores; left out, see
             :func:`default_jobs`.
+        given: values of the search's space: they alone are tried, as an agent of a sweep wants it.
 
     Returns:
         Everything known of the study.
@@ -80,7 +83,7 @@ def run_study(
             # Heavy: NNI.
             from distill.pipeline.search import Searched
 
-            strategy = Searched(loaded, loaded.config.search, grid, folder, record.get)
+            strategy = Searched(loaded, loaded.config.search, grid, folder, record.get, given)
         results = record.save()
         if strategy.left:
             # What a search proposes later may share any stage with what is done.

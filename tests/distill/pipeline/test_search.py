@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 import yaml
 from typer.testing import CliRunner
 
@@ -198,6 +199,35 @@ def test_a_search_runs_trials_and_goes_on(tmp_path, write, monkeypatch):
     # Nor do other settings of the trials, whose results would stand for these.
     with pytest.raises(RunFolderError, match="trials with other settings or files"):
         run_study(load_study(write(trials=4), "data.max_length=12"), folder, jobs=1)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_an_agent_of_a_sweep_runs_trials_of_the_study(tmp_path, write, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write()
+    assert CliRunner().invoke(app, ["study", str(path), "--wandb-sweep"]).exit_code == 0
+    sweep = yaml.safe_load((tmp_path / "runs/sweep-found/sweep.yaml").read_text("utf-8"))
+    assert sweep["parameters"].keys() == SPACE.keys()
+    for name, value in (("SWEEP_ID", "s1"), ("MODE", "offline"), ("PROJECT", "agents")):
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    for number, lr in enumerate([1e-3, 2e-3], 1):
+        wandb.teardown()  # it reads the environment once in a process, and agents begin one each
+        monkeypatch.setenv("WANDB_RUN_ID", f"run{number}")
+        given = {"stages.prediction.lr": lr, "stages.intermediate": "null"}
+        given |= {"stages.prediction.batch_size": 8}
+        program, *words, last = sweep["command"]
+        assert (program, last) == ("distill", "${args_json}")
+        done = CliRunner().invoke(app, [*words, json.dumps(given)])
+        assert done.exit_code == 0, done.output
+    results = read_study(tmp_path / "runs/sweep-found")
+    assert results is not None
+    assert [(t.variant, t.status) for t in results.trials] == [("t01", "done"), ("t02", "done")]
+    runs = (tmp_path / "runs/sweep-found").rglob("run-*.wandb")
+    assert sorted(run.stem for run in runs) == ["run-run1", "run-run2"]
+    # A search in the same folder would learn from trials that it never proposed.
+    with pytest.raises(RunFolderError, match="a search with other settings"):
+        run_study(load_study(path), tmp_path / "runs/sweep-found", jobs=1)
 
 
 @pytest.mark.slow
