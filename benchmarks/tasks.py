@@ -165,6 +165,7 @@ CASES = [
         "vectors",
         (*files("glue_stsb", "dev", "test"), "data.limit_train=3000"),
     ),
+    Case("ranking", "ranking", "candidates of a query", ()),
 ]
 
 

@@ -5,6 +5,7 @@ Legend: N rows, C classes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -25,6 +26,8 @@ from distill.tasks.base import Task
 from distill.training.devices import resolve_precision
 from teachers.cache import cached_logits
 from teachers.ragged import RaggedLogits, TeacherLogits, look_up
+
+logger = logging.getLogger("distill")
 
 
 def average_logits(
@@ -101,7 +104,14 @@ def _settled(context: StageContext) -> Task:
     """The task with what it leaves to each model, chosen by the average on the validation rows."""
     workspace = context.workspace
     given = workspace.recipe.teacher.targets is not None
-    if not workspace.task.chooses or (given and workspace.data.validation.given is None):
+    if not workspace.task.chooses:
+        return workspace.task
+    if given and workspace.data.validation.given is None:
+        logger.warning(
+            "teacher: teacher.targets has nothing for the validation rows, by which every other "
+            "model's settings are chosen; its score is with the usual ones %s",
+            workspace.task.settings,
+        )
         return workspace.task
     pairs = list(_averaged(context, workspace.data.validation))
     logits = torch.cat([logits for logits, _ in pairs])
