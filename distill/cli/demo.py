@@ -49,7 +49,7 @@ def demo(
         return
     with tempfile.TemporaryDirectory() as work:
         write_demo(folder, Path(work) / "page", node=node, cdn=cdn)
-        handler = functools.partial(_Files, directory=f"{work}/page")
+        handler = functools.partial(PageFiles, directory=f"{work}/page")
         try:
             server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
         except OSError as error:
@@ -61,7 +61,7 @@ def demo(
             server.serve_forever()
 
 
-class _Files(http.server.SimpleHTTPRequestHandler):
+class PageFiles(http.server.SimpleHTTPRequestHandler):
     """The files of the page."""
 
     extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {

@@ -2,7 +2,7 @@
 // What is done with the model's outputs is what distill.runtime does; a test compares the two.
 
 import { AutoModel, AutoTokenizer, Tensor, env } from './transformers.mjs';
-import { READERS } from './readers.mjs';
+import { READERS, runner } from './readers.mjs';
 
 const at = (id) => document.getElementById(id);
 const about = await (await fetch('about.json')).json();
@@ -23,19 +23,9 @@ async function load(format) {
   return models[format];
 }
 
-/** The model's outputs for one row of tokens: a number a output, or a list of them a token. */
-function runner(model) {
-  return async ({ ids, types }) => {
-    const row = (values) => new Tensor('int64', BigInt64Array.from(values, BigInt), [1, ids.length]);
-    const inputs = { input_ids: row(ids), attention_mask: row(ids.map(() => 1)) };
-    const { logits } = await model({ ...inputs, token_type_ids: row(types) });
-    return logits.tolist()[0];
-  };
-}
-
 /** What the runtime gives for a text, and the milliseconds it took, tokens included. */
 async function predict(text, pair = null, format = Object.keys(about.formats)[0]) {
-  const run = runner(await load(format));
+  const run = runner(await load(format), Tensor);
   const start = performance.now();
   const prediction = await READERS[about.reader].predict({ tokenizer, about, run, text, pair });
   return { prediction, ms: performance.now() - start };

@@ -13,6 +13,16 @@ const first = (values) => values.indexOf(Math.max(...values));
 const named = (labels, values) => Object.fromEntries(labels.map((label, k) => [label, values[k]]));
 const byScore = (found) => [...found].sort((a, b) => b.score - a.score); // stable
 
+/** The model's outputs for one row of tokens: a number a output, or a list of them a token. */
+export function runner(model, Tensor) {
+  return async ({ ids, types }) => {
+    const row = (values) => new Tensor('int64', BigInt64Array.from(values, BigInt), [1, ids.length]);
+    const inputs = { input_ids: row(ids), attention_mask: row(ids.map(() => 1)) };
+    const { logits } = await model({ ...inputs, token_type_ids: row(types) });
+    return logits.tolist()[0];
+  };
+}
+
 /** A text, or a pair of texts, as tokens: cut to the model's length, of a pair the longer first. */
 function encode({ tokenizer, about }, text, pair = null) {
   const plain = { return_tensor: false, return_token_type_ids: true };
