@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distill.evaluation.cells import latency_cell, throughput_cell
 from distill.evaluation.results import ModelRow, read_results
-from distill.evaluation.study import StudyResults, TrialResult
 from distill.recipe.schema import Limits
+
+if TYPE_CHECKING:
+    from distill.evaluation.study import StudyResults, TrialResult
 
 #: What a failed trial is worth: less than any score, and than any trial beyond a limit.
 FAILED = -1000.0
@@ -66,6 +69,35 @@ def _compared(limits: Limits, final: ModelRow) -> Iterator[tuple[str, float, flo
         else:
             at_most = name in ("latency_ms", "size_mb")
             yield name, limit, found, found / limit if at_most else limit / found
+
+
+def measured(limits: Limits, final: ModelRow) -> Limits:
+    """What was measured of a model, of what limits name."""
+    return Limits(**{name: found for name, _, found, _ in _compared(limits, final) if found})
+
+
+_UNITS = {
+    "latency_ms": "{:.3g} ms",
+    "size_mb": "{:.3g} MB",
+    "throughput": "{:.4g} examples/s",
+    "retention": "{:.1%} of the teacher",
+}
+
+
+def target_words(limits: Limits, found: Limits | None) -> str:
+    """Limits beside what was measured: ``target 1.00 ms, measured 0.97 ms``."""
+    parts = []
+    for name, limit in limits.model_dump(exclude_none=True).items():
+        value = getattr(found, name) if found is not None else None
+        told = "nothing" if value is None else _unit(name, value)
+        parts.append(f"target {_unit(name, limit)}, measured {told}")
+    return "; ".join(parts)
+
+
+def _unit(name: str, value: float) -> str:
+    if name == "latency_ms" and value < 10:
+        return f"{value:.2f} ms" if value >= 0.1 else f"{value:.3g} ms"
+    return _UNITS[name].format(value)
 
 
 def nearest(limits: Limits, folder: Path, results: StudyResults) -> str:

@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 
 from distill.evaluation.parts import Calibration, Confusion, Disagreement, LabelScore, Part
 from distill.recipe.run_models import has_stage, trial_of_study
+from distill.recipe.schema import Limits
 from distill.system import atomic
 from distill.system.errors import RunFolderError, quoted
 
@@ -201,6 +202,8 @@ class Results(Part):
     """How often the final model and the teacher answer differently."""
     targets: TargetScores | None = None
     """The teacher, where it is a file with targets for the scored rows."""
+    limits: Limits | None = None
+    """What the final model is meant to keep, where the recipe says so."""
 
     @property
     def one(self) -> ModelRow:

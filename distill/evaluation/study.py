@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from distill.evaluation.limits import target_words
 from distill.evaluation.over_seeds import ModelTable, mean_and_deviation
 from distill.evaluation.parts import Part
 from distill.recipe.run_models import STUDY
@@ -84,6 +85,8 @@ class Row(Part):
     """Whether a search made it."""
     within: bool | None = None
     """Whether its final model keeps the search's limits; ``None`` where that is not known."""
+    predicted: Limits | None = None
+    """What an untrained model of its sizes took and weighed, of a search by halving."""
 
 
 class Chosen(Part):
@@ -101,6 +104,21 @@ class Chosen(Part):
     """The metric that ``validation`` is."""
     validation: float | None
     """Its final model's score on the validation rows, where it is known."""
+
+
+class Target(Part):
+    """Limits that a search by halving has a model for, and that model."""
+
+    limits: Limits
+    """What it must keep."""
+    measured: Limits | None = None
+    """What the evaluation measured of it, of what is limited; ``None`` where no model keeps it."""
+    chosen: Chosen | None = None
+    """The best on the validation rows that keeps it."""
+
+    def words(self) -> str:
+        """``target 1.00 ms, measured 0.97 ms``."""
+        return target_words(self.limits, self.measured)
 
 
 class StudyResults(Part):
@@ -125,6 +143,8 @@ class StudyResults(Part):
     """In the order in which they are run."""
     limits: Limits | None = None
     """What the final model of a search must keep."""
+    targets: list[Target] = Field(default_factory=list)
+    """Of a search by halving: for each of its limits the model that keeps them."""
     models: list[ModelTable] = Field(default_factory=list)
     """For each variant and task whose trials were evaluated, all models over the seeds."""
     chosen: Chosen | None = None

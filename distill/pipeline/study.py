@@ -79,11 +79,17 @@ def run_study(
         for name, why in loaded.skipped.items():
             logger.info("%s: skipped: %s", name, why)
         strategy: Strategy = (grid := Grid(todo, folder))
-        if loaded.config.search is not None:
+        search = loaded.config.search
+        if search is not None and search.strategy == "halving":
+            # Heavy: torch.
+            from distill.pipeline.halving import Halving
+
+            strategy = Halving(loaded, search, grid, folder, record.get)
+        elif search is not None:
             # Heavy: NNI.
             from distill.pipeline.search import Searched
 
-            strategy = Searched(loaded, loaded.config.search, grid, folder, record.get, given)
+            strategy = Searched(loaded, search, grid, folder, record.get, given)
         results = record.save()
         if strategy.left:
             # What a search proposes later may share any stage with what is done.

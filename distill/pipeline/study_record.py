@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from distill.evaluation.limits import keeps
+from distill.evaluation.limits import keeps, measured
 from distill.evaluation.over_seeds import model_table
 from distill.evaluation.results import Results, read_results
 from distill.evaluation.study import (
@@ -17,6 +17,7 @@ from distill.evaluation.study import (
     Column,
     Row,
     StudyResults,
+    Target,
     TrialResult,
     read_study,
     write_study,
@@ -126,6 +127,7 @@ class StudyRecord:
 
             self._machine = machine()
         config, trials = self.loaded.config, self.loaded.trials
+        search = config.search
         results = StudyResults(
             schema=1,
             name=config.name,
@@ -140,11 +142,17 @@ class StudyRecord:
                     tasks=variant.tasks or list(config.tasks),
                     skipped=self.loaded.skipped.get(name, ""),
                     searched=name not in self._written,
+                    predicted=self.loaded.candidates[name].predicted
+                    if name in self.loaded.candidates
+                    else None,
                 )
                 for name, variant in config.variants.items()
             ],
             machine=self._machine,
-            limits=config.search.limits if config.search is not None else None,
+            limits=search.limits if search is not None else None,
+            targets=[Target(limits=one) for one in search.targets()]
+            if search is not None and search.strategy == "halving" and search.limits
+            else [],
             trials=[result for trial in trials if (result := self.get(trial))],
         )
         results = gathered(self.folder, results)
@@ -257,18 +265,30 @@ def _searched(results: StudyResults, limits: Limits | None, folder: Path) -> Stu
         trial.variant: all(t in kept for t in done if t.variant == trial.variant) for trial in done
     }
     variants = [row.model_copy(update={"within": within.get(row.name)}) for row in results.variants]
-    chosen = None
-    if kept and len(results.tasks) == 1:
-        best = max(kept, key=lambda trial: trial.validation or 0.0)
-        chosen = Chosen(
-            variant=best.variant,
-            seed=best.seed,
-            seeds=len(done),
-            folder=best.folder,
-            metric=results.tasks[0].metric,
-            validation=best.validation,
-        )
-    return results.model_copy(update={"variants": variants, "chosen": chosen})
+    chosen = _best_of(kept, len(done), results)
+    targets = []
+    for target in results.targets:
+        mine = [trial for trial in done if keeps(target.limits, folder, trial)]
+        best = _best_of(mine, len(done), results)
+        found = measured(target.limits, read_results(folder / best.folder).final) if best else None
+        targets.append(target.model_copy(update={"chosen": best, "measured": found}))
+    update = {"variants": variants, "chosen": chosen, "targets": targets}
+    return results.model_copy(update=update)
+
+
+def _best_of(kept: list[TrialResult], count: int, results: StudyResults) -> Chosen | None:
+    """The best on the validation rows of the trials that keep limits."""
+    if not kept or len(results.tasks) != 1:
+        return None
+    best = max(kept, key=lambda trial: trial.validation or 0.0)
+    return Chosen(
+        variant=best.variant,
+        seed=best.seed,
+        seeds=count,
+        folder=best.folder,
+        metric=results.tasks[0].metric,
+        validation=best.validation,
+    )
 
 
 def _validation(run: Path, results: Results) -> float | None:

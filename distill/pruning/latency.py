@@ -47,7 +47,7 @@ logger = logging.getLogger("distill")
 _VERSION = 2
 _PARTS = (0.0, 0.5, 1.0)  # of the heads and of the neurons
 _LAYERS = 4  # measured at once, so that a layer of 50 us is not lost in the noise
-_VOCABULARY = 128  # looking a row up costs the same in any table
+VOCABULARY = 128  # looking a row up costs the same in any table
 _REPEATS = 60
 
 
@@ -163,29 +163,56 @@ def measured_ms(
         per_channel: one scale for each output channel.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        files = {}
-        with Bar("exporting models to time", len(models)) as bar:
-            for number, (name, model) in enumerate(models.items()):
-                plain = Path(temporary) / f"{number}.onnx"
-                files[name] = plain.with_suffix(".int8.onnx")
-                export_onnx(model, plain)
-                int8 = Int8(scales=timing_scales(plain), per_channel=per_channel)
-                quantize_onnx(plain, files[name], int8)
-                plain.unlink()
-                bar.advance()
-        speed = measure(
-            {
-                name: FilePredictor(file, threads, name=name, format="onnx-int8")
-                for name, file in files.items()
-            },
-            batch_sizes=[1],
-            lengths=[length],
-            threads=threads,
-            repeats=_REPEATS,
-            vocab_size=min(int(model.config.vocab_size) for model in models.values()),
-            seed=0,
-        )
+        files = exported(models, Path(temporary), per_channel=per_channel)
+        speed = timed(
+            files, vocab_size=min(int(model.config.vocab_size) for model in models.values()),
+            batch_sizes=[1], lengths=[length], threads=threads,
+        )  # fmt: skip
     return {name: float(told["latency_ms"][f"b1_l{length}"]["p50"]) for name, told in speed.items()}
+
+
+def exported(
+    models: Mapping[str, PreTrainedModel],
+    folder: Path,
+    *,
+    int8: bool = True,
+    per_channel: bool = True,
+) -> dict[str, tuple[str, Path]]:
+    """Write every model as ONNX, in int8 with scales that only its time is meant for.
+
+    Returns:
+        The formats and files by name.
+    """
+    files = {}
+    with Bar("exporting models to time", len(models)) as bar:
+        for number, (name, model) in enumerate(models.items()):
+            plain = folder / f"{number}.onnx"
+            export_onnx(model, plain)
+            files[name] = ("onnx", plain)
+            if int8:
+                files[name] = ("onnx-int8", plain.with_suffix(".int8.onnx"))
+                how = Int8(scales=timing_scales(plain), per_channel=per_channel)
+                quantize_onnx(plain, files[name][1], how)
+                plain.unlink()
+            bar.advance()
+    return files
+
+
+def timed(
+    files: Mapping[str, tuple[str, Path]], *, vocab_size: int, threads: int, **cells: Any
+) -> dict[str, dict[str, Any]]:
+    """Time files in turns, with the batch sizes and lengths that ``cells`` names.
+
+    Returns:
+        What :func:`distill.evaluation.speed.measure` does.
+    """
+    predictors = {
+        name: FilePredictor(file, threads, name=name, format=format)
+        for name, (format, file) in files.items()
+    }
+    return measure(
+        predictors, threads=threads, repeats=_REPEATS, vocab_size=vocab_size, seed=0, **cells
+    )
 
 
 def _uniform(model: PreTrainedModel, layers: int, heads: int, ffn: int) -> PreTrainedModel:
@@ -193,18 +220,35 @@ def _uniform(model: PreTrainedModel, layers: int, heads: int, ffn: int) -> PreTr
 
     A last layer that is exported for the first token alone does not stand for the others.
     """
-    alone = layers == 1
+    last = [heads if layers == 1 else 0], [ffn if layers == 1 else 0]
+    return model_of_sizes(
+        model, [heads] * (layers - 1) + last[0], [ffn] * (layers - 1) + last[1],
+        head_width=head_dim(model),
+    )  # fmt: skip
+
+
+def model_of_sizes(
+    model: PreTrainedModel, heads: list[int], ffn: list[int], *, head_width: int
+) -> PreTrainedModel:
+    """An untrained model of another's family, width and head, and of 128 tokens.
+
+    Args:
+        model: the other.
+        heads: of every layer.
+        ffn: neurons of every layer.
+        head_width: of a head.
+    """
     family = anatomy(model).family
     own: Any = model.config
     names = ["hidden_size", "num_attention_heads", "max_position_embeddings", "embedding_size"]
     names += [family.ffn_size, family.act, "type_vocab_size"]
     kind: Any = pruned_config(family.name)
     config = kind(
-        vocab_size=_VOCABULARY,
-        head_dim=head_dim(model),
-        heads_per_layer=[heads] * (layers - 1) + [heads if alone else 0],
-        ffn_per_layer=[ffn] * (layers - 1) + [ffn if alone else 0],
-        **{own.attribute_map.get("num_hidden_layers", "num_hidden_layers"): layers},
+        vocab_size=VOCABULARY,
+        head_dim=head_width,
+        heads_per_layer=heads,
+        ffn_per_layer=ffn,
+        **{own.attribute_map.get("num_hidden_layers", "num_hidden_layers"): len(heads)},
         **{own.attribute_map.get(k, k): getattr(own, k) for k in names if hasattr(own, k)},
     )
     config.num_labels = int(model.config.num_labels or 1)

@@ -20,6 +20,10 @@ def settings_of(search: Search, tree: Value, values: Values) -> dict[str, Value]
         tree: the file's ``search`` section, whose lines errors name.
         values: some or all of the space's.
     """
+    if search.candidates:
+        written = tree.nearest(("candidates", values["candidate"], "set"))
+        keys = search.candidates[values["candidate"]].set
+        return {key: written.child(key) or written for key in keys}
     found: dict[str, Value] = {}
     for key, space in search.space.items():
         if key not in values:
@@ -72,6 +76,7 @@ def probes(search: Search) -> Iterator[dict[str, Any]]:
 
     A recipe that any of them makes impossible is found before the first trial.
     """
+    yield from ({"candidate": name} for name in search.candidates)
     for key, space in search.space.items():
         needed: dict[str, Any] = {}
         _need(search, key, needed)

@@ -11,7 +11,7 @@ import copy
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -30,6 +30,7 @@ from distill.recipe.overrides import (
 )
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import (
+    Candidate,
     EvaluateStage,
     Recipe,
     Search,
@@ -60,6 +61,7 @@ class LoadedStudy:
         folders: names of the folders that were given.
         make: makes a variant of the search from its values, with its trials.
         likely: trials such as a search will make, none of which is run.
+        candidates: what a search by halving knew of a variant before.
     """
 
     config: Study
@@ -68,6 +70,7 @@ class LoadedStudy:
     folders: list[str]
     make: Callable[[str, Values], tuple[StudyVariant, list[Trial]]]
     likely: list[Trial]
+    candidates: dict[str, Candidate] = field(default_factory=dict)
 
     def add_variant(self, name: str, values: Values) -> list[Trial]:
         """Add a variant of the search; its trials, one for each task and seed.

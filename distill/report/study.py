@@ -10,6 +10,7 @@ from distill.evaluation.cells import describe_length, split_cell
 from distill.evaluation.over_seeds import ModelSpread, ModelTable, Spread
 from distill.evaluation.results import is_teacher
 from distill.evaluation.study import Entry, Line, StudyResults, lines
+from distill.recipe.schema import Limits
 from distill.report import numbers
 from distill.report.summary import scored_rows
 from distill.report.table import Table, print_lines
@@ -23,6 +24,7 @@ def tables(results: StudyResults) -> list[Table]:
     shown = shown_models(results)
     models = [_models_table(results, table) for table in shown]
     searched = [_search_table(results)] if any(row.searched for row in results.variants) else []
+    searched += [_targets_table(results)] if results.targets else []
     if all(row.searched for row in results.variants) or (len(results.variants) == 1 and models):
         return [*searched, *models]
     return [*searched, _variants_table(results), *models]
@@ -40,6 +42,7 @@ def _search_table(results: StudyResults) -> Table:
     task = results.tasks[0]
     finals = {table.variant: table.final for table in results.models}
     cell = next((table.cell for table in results.models if table.cell), None)
+    predicted = any(row.predicted is not None for row in results.variants)
     rows = []
     for row in results.variants:
         trials = [trial for trial in results.trials if trial.variant == row.name]
@@ -50,18 +53,51 @@ def _search_table(results: StudyResults) -> Table:
         out = [row.title, "-" if mean is None else numbers.score(mean)]
         if finals:
             out += _final_cells(finals.get(row.name))
+        if predicted:
+            out += _predicted_cells(row.predicted)
         chosen = results.chosen is not None and results.chosen.variant == row.name
-        rows.append((row.within is not False, mean or 0.0, [*out, "best" if chosen else state]))
-    rows.sort(key=lambda one: one[:2], reverse=True)
+        whole = any(trial.evaluated for trial in trials)
+        order = (row.within is not False, whole, mean or 0.0)
+        rows.append((order, [*out, "best" if chosen else state]))
+    rows.sort(key=lambda one: one[0], reverse=True)
     header = ["trial", f"validation {task.metric}"]
     if finals:
         split = next(iter(results.models)).split
         batch = f" b{split_cell(cell)[0]}" if cell else ""
         header += [f"{split} {task.metric}", "retention", "size MB", f"p50 ms{batch}"]
+    header += ["predicted MB", "predicted ms"] if predicted else []
     where = f"; times at batch {split_cell(cell)[0]}, {describe_length(cell)}" if cell else ""
     text = f"what the search tried, the best first{where}"
-    marked = next((n for n, (*_, out) in enumerate(rows) if out[-1] == "best"), -1)
-    return Table([*header, ""], [out for *_, out in rows], 1, text, marked)
+    marked = next((n for n, (_, out) in enumerate(rows) if out[-1] == "best"), -1)
+    return Table([*header, ""], [out for _, out in rows], 1, text, marked)
+
+
+def _targets_table(results: StudyResults) -> Table:
+    """Of every budget the model that keeps it, with what was asked for and what was measured."""
+    rows = []
+    for target in results.targets:
+        chosen = target.chosen
+        title = next((r.title for r in results.variants if chosen and r.name == chosen.variant), "")
+        score = chosen.validation if chosen is not None else None
+        told = "-" if score is None else numbers.score(score)
+        bundle = f"{chosen.folder}/bundle" if chosen is not None else "nothing keeps it"
+        rows.append([target.words(), title or "-", told, bundle])
+    metric = results.tasks[0].metric
+    header = ["budget", "model", f"validation {metric}", "bundle"]
+    return Table(
+        header, rows, 2, "a model for each budget, the best on the validation examples", -1
+    )
+
+
+def _predicted_cells(predicted: Limits | None) -> list[str]:
+    """What was predicted of a candidate, beside what was measured."""
+    if predicted is None:
+        return ["", ""]
+    size, latency = predicted.size_mb, predicted.latency_ms
+    return [
+        "-" if size is None else numbers.megabytes(1e6 * size),
+        "-" if latency is None else numbers.milliseconds(latency),
+    ]
 
 
 def _final_cells(final: ModelSpread | None) -> list[str]:
@@ -278,7 +314,9 @@ def _searched_summary(results: StudyResults) -> str:
     chosen = results.chosen
     title = next(row.title for row in results.variants if row.name == chosen.variant)
     score = "-" if chosen.validation is None else numbers.score(chosen.validation)
-    return f"best of {chosen.seeds}: {title}; validation {chosen.metric} {score}"
+    targets = results.targets[-1].words() if results.targets else ""
+    text = f"best of {chosen.seeds}: {title}; validation {chosen.metric} {score}"
+    return "; ".join(filter(None, (text, targets)))
 
 
 def _kept(final: ModelSpread, metric: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from distill.evaluation.cells import describe_length, latency_cell, split_cell
 from distill.evaluation.ledger import NO_GAIN, ledger, steps
+from distill.evaluation.limits import measured, target_words
 from distill.evaluation.over_seeds import DISTURBED, disturbed
 from distill.evaluation.results import (
     BASELINE,
@@ -44,6 +45,13 @@ def summary(results: Results) -> str:
         ``onnx-int8: 96.4 % of the teacher at 6.2x smaller and 12.3x faster (batch 1, length 32,
         2 threads)``
     """
+    text = _kept(results)
+    if results.limits is None:
+        return text
+    return f"{text}; {target_words(results.limits, measured(results.limits, results.final))}"
+
+
+def _kept(results: Results) -> str:
     final = results.final
     if is_teacher(final.name):
         return f"{final.name}: {results.metric} {numbers.score(final.score)}; no student yet"

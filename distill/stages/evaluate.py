@@ -147,6 +147,7 @@ def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis |
         split=split.name,
         real_lengths=real,
         targets=targets,
+        limits=config.limits,
         **of_final(analysis),
     )
     return _with_noise(results, context, analysis)

@@ -65,11 +65,12 @@ from distill.recipe.schema.stages import (
     AugmentStage,
     EvaluateStage,
     ExportStage,
+    Limits,
     PretrainStage,
     Stage,
 )
 from distill.recipe.schema.study import (
-    Limits,
+    Candidate,
     Search,
     Study,
     StudyTask,
@@ -91,6 +92,7 @@ __all__ = [
     "AugmentStage",
     "BaselineConfig",
     "Budget",
+    "Candidate",
     "ClsObjective",
     "Columns",
     "CosineObjective",

@@ -10,7 +10,7 @@ from pydantic import Field, StrictBool, StrictStr
 from distill.pruning.methods import AnyPrune
 from distill.quantization.methods import AnyQuantize
 from distill.recipe.schema.distill import DistillStage
-from distill.section import Issues, Name, PositiveInt, StageSection, TrainConfig
+from distill.section import Issues, Name, PositiveInt, Section, StageSection, TrainConfig
 
 if TYPE_CHECKING:
     from distill.recipe.schema.before import Before
@@ -121,6 +121,19 @@ class ExportStage(StageSection):
                 yield ("formats",), f"'{name}' needs a 'quantize' stage before"
 
 
+class Limits(Section):
+    """What a final model must keep."""
+
+    latency_ms: Annotated[float, Field(gt=0)] | None = None
+    """Median milliseconds of one example, at most."""
+    throughput: Annotated[float, Field(gt=0)] | None = None
+    """Examples per second, at least."""
+    size_mb: Annotated[float, Field(gt=0)] | None = None
+    """Megabytes (10^6 bytes) of the model's files, at most."""
+    retention: Annotated[float, Field(gt=0)] | None = None
+    """Share of the teacher's score, at least: 0.98."""
+
+
 class EvaluateStage(StageSection):
     """Score, time and weigh every model on the way."""
 
@@ -140,6 +153,8 @@ class EvaluateStage(StageSection):
     """A second model to be faster than: BERT-base's shape with random weights in PyTorch eager."""
     memory: StrictBool = False
     """Also measure the peak memory of a fresh process for each model."""
+    limits: Limits | None = None
+    """What the final model is meant to keep: table and model card say what was measured of it."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
         """See :class:`StageSection`."""

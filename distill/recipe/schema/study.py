@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
+    StrictBool,
     StrictInt,
     StrictStr,
     field_validator,
@@ -15,6 +16,7 @@ from pydantic import (
 )
 
 from distill.recipe.schema.recipe import Seeds
+from distill.recipe.schema.stages import Limits
 from distill.section import Name, PositiveInt, Section
 
 
@@ -104,34 +106,38 @@ def _as_range(value: Any) -> Any:
     return {"choice": value} if isinstance(value, list) else value
 
 
-class Limits(Section):
-    """What a trial's final model must keep; needs ``stage`` to be the evaluate stage."""
+class Candidate(Section):
+    """One model that a search by halving may train."""
 
-    latency_ms: Annotated[float, Field(gt=0)] | None = None
-    """Median milliseconds of one example, at most."""
-    throughput: Annotated[float, Field(gt=0)] | None = None
-    """Examples per second, at least."""
-    size_mb: Annotated[float, Field(gt=0)] | None = None
-    """Megabytes (10^6 bytes) of the model's files, at most."""
-    retention: Annotated[float, Field(gt=0)] | None = None
-    """Share of the teacher's score, at least: 0.98."""
+    set: dict[str, Any]
+    """Dotted settings, as a variant's."""
+    shape: StrictStr = ""
+    """Candidates of equal ``shape`` differ in how much is cut; after one that was measured beyond
+    a limit the next smaller is tried."""
+    predicted: Limits = Limits()
+    """What an untrained model of these sizes took and weighed on this machine."""
+    reserve: StrictBool = False
+    """Only tried in the place of a larger one that was measured beyond a limit."""
+    targets: list[Annotated[float, Field(gt=0)]] = []
+    """For these latencies of ``ladder``; left out, for all."""
 
 
 class Search(Section):
     """Settings that are searched instead of listed; each trial is a variant of its own."""
 
-    space: Annotated[
-        dict[
-            StrictStr,
-            Annotated[Range, BeforeValidator(_as_range, json_schema_input_type=Range | list[Any])],
-        ],
-        Field(min_length=1),
-    ]
+    space: dict[
+        StrictStr,
+        Annotated[Range, BeforeValidator(_as_range, json_schema_input_type=Range | list[Any])],
+    ] = {}
     """Dotted settings, as in a variant's ``set``, each with its values."""
-    strategy: Literal["tpe", "evolution", "anneal", "hyperband", "random", "grid"] = "tpe"
+    strategy: Literal["tpe", "evolution", "anneal", "hyperband", "random", "grid", "halving"] = (
+        "tpe"
+    )
     """NNI's tuner of this name: tree-structured Parzen estimator, evolution of a population,
     simulated annealing (needs the package hyperopt), brackets of short trainings of which the best
-    third is trained longer, values at random, or every combination."""
+    third is trained longer, values at random, or every combination. ``halving``, which
+    ``distill fit-budget`` writes: short trainings of all ``candidates``, longer ones of the best
+    third, and the best in full."""
     budget: dict[StrictStr, _Budget] = {}
     """For ``hyperband``: the setting that makes a training longer, and its least and most:
     ``{stages.prediction.epochs: [1, 9]}``."""
@@ -148,6 +154,20 @@ class Search(Section):
     median of the earlier trials' means at the same evaluation; ``curve`` one whose curve, after six
     evaluations, is on its way to less than 95 % of the best last score. Left out, none is ended."""
 
+    candidates: dict[Name, Candidate] = {}
+    """For ``halving``: the models that are tried."""
+    rungs: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)] = [
+        0.1111,
+        0.3333,
+        1.0,
+    ]
+    """For ``halving``: shares of the student's optimiser steps, rising to 1."""
+    ladder: list[Annotated[float, Field(gt=0)]] = []
+    """For ``halving``: latencies in milliseconds, rising, each of which gets its own model; the
+    last one is that of ``limits``."""
+    minutes: Annotated[float, Field(gt=0)] | None = None
+    """For ``halving``: time for all trials; what cannot end within it is not begun."""
+
     @field_validator("strategy", mode="before")
     @classmethod
     def _no_bohb(cls, value: Any) -> Any:
@@ -157,6 +177,35 @@ class Search(Section):
                 "'hyperband' has the same brackets"
             )
         return value
+
+    @model_validator(mode="after")
+    def _fits_strategy(self) -> Self:
+        halving = self.strategy == "halving"
+        if halving and (self.space or not self.candidates):
+            raise ValueError("'halving' has `candidates` and no `space`")
+        if not halving and (self.candidates or not self.space):
+            raise ValueError(f"'{self.strategy}' has a `space` and no `candidates`")
+        if halving and self.early_stop:
+            raise ValueError("'halving' ends trainings itself; leave out early_stop")
+        if halving and all(one.reserve for one in self.candidates.values()):
+            raise ValueError("candidates: one at least that is no `reserve`")
+        if self.rungs[-1] != 1 or self.rungs != sorted(set(self.rungs)):
+            raise ValueError("rungs: shares of the steps must rise, and end with 1.0")
+        if self.ladder != sorted(set(self.ladder)):
+            raise ValueError("ladder: latencies must rise")
+        last = self.limits.latency_ms if self.limits is not None else None
+        if self.ladder and self.ladder[-1] != last:
+            raise ValueError("ladder: its last latency must be that of limits.latency_ms")
+        for name, one in self.candidates.items():
+            if not set(one.targets) <= set(self.ladder):
+                raise ValueError(f"candidates.{name}: targets must be latencies of `ladder`")
+        return self
+
+    def targets(self) -> list[Limits]:
+        """The limits that get a model of their own each, the tightest first."""
+        limits = self.limits or Limits()
+        rungs = self.ladder or [limits.latency_ms]
+        return [limits.model_copy(update={"latency_ms": latency}) for latency in rungs]
 
     @model_validator(mode="after")
     def _budget_fits(self) -> Self:
