@@ -6,6 +6,7 @@ import json
 import statistics
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from typer.testing import CliRunner
 
 from distill.cli.main import app
 from distill.evaluation.limits import excess
-from distill.evaluation.results import ModelRow, Ratios
-from distill.evaluation.study import read_study
+from distill.evaluation.results import ModelRow, Ratios, read_results
+from distill.evaluation.study import TrialResult, read_study
+from distill.pipeline.halving import Halving
+from distill.pipeline.strategy import Grid
 from distill.pipeline.study import run_study
 from distill.pipeline.tuner import Assessor, Tuner
 from distill.recipe.schema import Limits, Search
@@ -279,6 +282,7 @@ def test_limits_choose_among_what_keeps_them(tmp_path, write):
         ({"stages.prediction.lr": [1e-3]}, {"limits": {"size_mb": 1}}, "measured by the evaluat"),
         ({"stages.prediction.lr": [1e-3]}, {"stage": "nothing"}, "'nothing' is not known"),
         ({"student.size": {"choice": ["1x8"], "when": {"seed": 1}}}, {}, "no setting of the space"),
+        (SPACE, {"strategy": "halving"}, "'halving' has `candidates` and no `space`"),
         (SPACE, {"strategy": "bohb"}, r"found\.yaml:\d+: .*'hyperband' has the same brackets"),
         (SPACE, {"strategy": "hyperband"}, r"found\.yaml:\d+: .*a budget of one setting"),
         (SPACE, BRACKETS | {"early_stop": "curve"}, "leave out early_stop"),
@@ -341,33 +345,87 @@ def test_a_budget_goes_in_and_a_bundle_comes_out(tmp_path, tiny_recipe, monkeypa
     recipe["stages"] = [s for s in recipe["stages"] if s["kind"] != "augment"]
     tiny_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
     folder = tmp_path / "out"
-    command = ["fit-budget", str(tiny_recipe), "--run-dir", str(folder), "--trials", "2"]
+    command = ["fit-budget", str(tiny_recipe), "--run-dir", str(folder), "--trials", "3"]
     monkeypatch.setenv("COLUMNS", "300")
-    done = CliRunner().invoke(app, [*command, "--size-mb", "100", "--retention", "0.01"])
+    limits = ["--size-mb", "100", "--ladder", "90,100", "--retention", "0.01", "--time", "20m"]
+    done = CliRunner().invoke(app, [*command, *limits, "--length", "real", "--threads", "1"])
     assert done.exit_code == 0, done.output
-    assert "best of 3: " in done.output
+    assert "target 90 ms, measured " in done.output
+    assert "predicted ms" in done.output
     again = CliRunner().invoke(app, ["evaluate", str(folder)])
     assert again.exit_code == 0, again.output
-    (line,) = [line for line in done.output.splitlines() if line.startswith("best of 3: ")]
+    (line,) = [line for line in done.output.splitlines() if line.startswith("best of ")]
     assert line in again.output
     results = read_study(folder)
     assert results is not None
     assert results.chosen is not None
-    assert [row.name for row in results.variants] == ["recipe", "t01", "t02"]
-    assert (folder / results.chosen.folder / "bundle").is_dir()
-    sizes = {t.folder: yaml.safe_load((folder / t.folder / "recipe.yaml").read_text("utf-8"))
-             for t in results.trials}  # fmt: skip
-    assert all(one["student"]["size"] for one in sizes.values())
-    # Another limit has another folder, and what is there stays.
-    study = (folder / "study.yaml").read_bytes()
+    assert [target.limits.latency_ms for target in results.targets] == [90.0, 100.0]
+    assert all(target.chosen and target.measured for target in results.targets)
+    names = [row.name for row in results.variants]
+    short = [name for name in names if name.endswith(".r1")]
+    assert {"recipe.r1", "static.r1"} <= set(short)
+    assert len(names) - len(short) < len(short)  # few of them are trained in full
+    whole = [trial for trial in results.trials if trial.evaluated]
+    assert {trial.variant for trial in whole} == {n for n in names if not n.endswith(".r1")}
+    card = (folder / results.chosen.folder / "bundle" / "README.md").read_text("utf-8")
+    assert "ms, measured " in card
+    # What was predicted of a size is what it came to.
+    for row in results.variants:
+        for trial in whole:
+            if trial.variant == row.name and row.predicted and row.predicted.size_mb:
+                final = read_results(folder / trial.folder).final
+                assert final.bytes / 1e6 == pytest.approx(row.predicted.size_mb, rel=0.2, abs=0.02)
+    # The same command has nothing left to do; another limit has another folder.
+    trials, study = results.trials, (folder / "study.yaml").read_bytes()
+    repeated = [*command, *limits, "--length", "real", "--threads", "1"]
+    assert CliRunner().invoke(app, repeated).exit_code == 0
+    assert read_study(folder).trials == trials
     done = CliRunner().invoke(app, [*command, "--size-mb", "5"])
     assert "holds another budget" in str(done.exception)
     assert (folder / "study.yaml").read_bytes() == study
     done = CliRunner().invoke(app, [*command[:-4], "--run-dir", str(tmp_path / "none"),
         "--trials", "1", "--size-mb", "0.0001"])  # fmt: skip
     assert isinstance(done.exception, UserError)
-    assert "no trial keeps at most 0.0001 MB; " in str(done.exception)
+    assert "no student of this recipe keeps at most 0.0001 MB; " in str(done.exception)
     assert "comes nearest: size_mb " in str(done.exception)
+
+
+def test_a_model_that_proves_too_slow_is_cut_again(tmp_path, write, monkeypatch):
+    """The next smaller of its shape by a prediction that is corrected by what was measured."""
+
+    def one(latency: float, shape: str, **more: object) -> dict[str, Any]:
+        return {"set": {}, "shape": shape, "predicted": {"latency_ms": latency}, **more}
+
+    candidates = {
+        "wide": one(0.95, "a"),
+        "wide-cut": one(0.9, "a", reserve=True),
+        "wide-cut-more": one(0.7, "a", reserve=True),
+        "narrow": one(0.6, "b"),
+    }
+    search = {"strategy": "halving", "candidates": candidates, "rungs": [0.5, 1.0],
+              "limits": {"latency_ms": 1.0}, "stage": "evaluate"}  # fmt: skip
+    path = write(keep=("distill", "evaluate"))
+    content = yaml.safe_load(path.read_text("utf-8")) | {"search": search}
+    path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+    loaded = load_study(path)
+    scores = {"wide.r1": 0.8, "narrow.r1": 0.7}
+    latencies = {"wide": 1.2, "wide-cut": 1.1, "wide-cut-more": 0.9}
+    grid = Grid([], tmp_path)
+    halving = Halving(loaded, loaded.config.search, grid, tmp_path, lambda _: None)
+    ran = []
+
+    def results_of(folder: Path) -> Any:
+        final = row(latency_ms={"b1_real": {"p50": latencies[folder.name], "p95": 2.0}})
+        return SimpleNamespace(final=final)
+
+    monkeypatch.setattr("distill.pipeline.halving.read_results", results_of)
+    while (trial := halving.next()) is not None:
+        ran.append(trial.variant)
+        halving.ended(trial, TrialResult(
+            variant=trial.variant, task="", seed=trial.seed, key="", status="done",
+            evaluated=trial.evaluates, score=scores.get(trial.variant, 0.8), folder=trial.folder,
+        ))  # fmt: skip
+    assert ran == ["wide.r1", "narrow.r1", "wide", "wide-cut-more"]
 
 
 @pytest.mark.parametrize(
@@ -375,6 +433,10 @@ def test_a_budget_goes_in_and_a_bundle_comes_out(tmp_path, tiny_recipe, monkeypa
     [
         ([], "give a limit: --latency-ms"),
         (["--latency-ms", "0"], "--latency-ms must be more than 0"),
+        (["--ladder", "0.5,x"], "--ladder 0.5,x: write milliseconds"),
+        (["--ladder", "0.5,0"], "every latency must be more than 0"),
+        (["--ladder", "0.5", "--latency-ms", "1"], "not both"),
+        (["--latency-ms", "1", "--time", "soon"], "--time soon: write 90s, 60m or 2h"),
         (["--size-mb", "5", "stages.evaluate=null"], "end the recipe with one: evaluate"),
     ],
 )
