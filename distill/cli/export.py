@@ -17,6 +17,35 @@ if TYPE_CHECKING:
     from distill.run_folder import RunFolder
 
 
+_Out = Annotated[Path | None, typer.Option(help="The new bundle; a folder there is replaced.")]
+_Formats = Annotated[
+    str | None,
+    typer.Option(
+        help="transformers, onnx, onnx-int8, openvino, torch-export; of a static student "
+        "numpy, numpy-int8; with commas. Left out: transformers,onnx,onnx-int8, or both."
+    ),
+]
+_MaxLength = Annotated[
+    int | None, typer.Option(min=3, help="Tokens kept of an input; else all that it reads.")
+]
+_Pair = Annotated[bool, typer.Option("--pair", help="An input is two texts.")]
+_Task = Annotated[
+    str | None,
+    typer.Option(
+        help="classification, multi_label, regression, ner, qa or vectors, where the model's "
+        "folder does not say so."
+    ),
+]
+_Push = Annotated[
+    str | None,
+    typer.Option(help="OWNER/NAME on the model hub; without --out the bundle that is there."),
+]
+_Public = Annotated[bool, typer.Option("--public", help="Everybody may see what is pushed.")]
+_License = Annotated[
+    str | None, typer.Option(help="The licence that the pushed card names: apache-2.0, ...")
+]
+
+
 @dataclass(frozen=True)
 class _Source:
     """A model to export, and of a run what its recipe says of it."""
@@ -30,37 +59,14 @@ class _Source:
 
 def export(
     source: Annotated[Path, typer.Argument(help="A run folder, or the folder of a model.")],
-    out: Annotated[
-        Path | None, typer.Option(help="The new bundle; a folder there is replaced.")
-    ] = None,
-    formats: Annotated[
-        str | None,
-        typer.Option(
-            help="transformers, onnx, onnx-int8, openvino, torch-export; of a static student "
-            "numpy, numpy-int8; with commas. Left out: transformers,onnx,onnx-int8, or both."
-        ),
-    ] = None,
-    max_length: Annotated[
-        int | None, typer.Option(min=3, help="Tokens kept of an input; else all that it reads.")
-    ] = None,
-    pair: Annotated[bool, typer.Option("--pair", help="An input is two texts.")] = False,
-    task: Annotated[
-        str | None,
-        typer.Option(
-            help="classification, multi_label, regression, ner, qa or vectors, where the model's "
-            "folder does not say so."
-        ),
-    ] = None,
-    push: Annotated[
-        str | None,
-        typer.Option(help="OWNER/NAME on the model hub; without --out the bundle that is there."),
-    ] = None,
-    public: Annotated[
-        bool, typer.Option("--public", help="Everybody may see what is pushed.")
-    ] = False,
-    license: Annotated[
-        str | None, typer.Option(help="The licence that the pushed card names: apache-2.0, ...")
-    ] = None,
+    out: _Out = None,
+    formats: _Formats = None,
+    max_length: _MaxLength = None,
+    pair: _Pair = False,
+    task: _Task = None,
+    push: _Push = None,
+    public: _Public = False,
+    license: _License = None,
 ) -> None:
     """Make a bundle without a recipe: exported, checked against torch, int8 without a gate.
 

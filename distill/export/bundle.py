@@ -76,12 +76,7 @@ def write_bundle(
     """
     _check_parts(folder, models, transformers_folder, tokenizer_folder)
     with new_folder(folder) as temporary:
-        formats = {}
-        if transformers_folder is not None:
-            _copy_files(transformers_folder, temporary)
-            formats["transformers"] = _entry(temporary / _WEIGHTS)
-        _copy_files(tokenizer_folder, temporary, _BESIDE)
-        _name_family(temporary)
+        formats = _copy_folders(transformers_folder, tokenizer_folder, temporary)
         for name, source in models.items():
             formats[name] = _model(source, temporary, MODEL_FILES[name]) | dict(facts.get(name, {}))
         for name, source in beside.items():
@@ -115,6 +110,19 @@ def _check_parts(
         raise ModelError(f"{folder}: {problem}; known are transformers, {', '.join(MODEL_FILES)}")
     if not (tokenizer_folder / "tokenizer.json").is_file():
         raise ModelError(f"{tokenizer_folder}: no tokenizer.json; save the fast tokenizer there")
+
+
+def _copy_folders(
+    transformers_folder: Path | None, tokenizer_folder: Path, target: Path
+) -> dict[str, dict[str, Any]]:
+    """Copy what other libraries load; the record of its format, if it is one."""
+    formats = {}
+    if transformers_folder is not None:
+        _copy_files(transformers_folder, target)
+        formats["transformers"] = _entry(target / _WEIGHTS)
+    _copy_files(tokenizer_folder, target, _BESIDE)
+    _name_family(target)
+    return formats
 
 
 def _copy_files(source: Path, target: Path, names: Sequence[str] | None = None) -> None:

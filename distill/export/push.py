@@ -68,8 +68,12 @@ def push(bundle: Path, repo: str, *, public: bool = False, licence: str | None =
     broken: list[Any] = [kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"]
     try:
         address = str(api.create_repo(repo, private=not public, exist_ok=True))
-        if not public and not api.model_info(repo).private:
-            raise UserError(f"--push {repo}: everybody can see it; say so with --public")
+        if public == bool(api.model_info(repo).private):  # it was there, and stays as it is
+            raise UserError(
+                f"--push {repo}: it is private; change that in its settings, or leave --public out"
+                if public
+                else f"--push {repo}: everybody can see it; say so with --public"
+            )
         api.upload_folder(repo_id=repo, folder_path=bundle, commit_message="Upload the bundle")
     except OfflineModeIsEnabled as error:
         raise UserError(f"--push {repo}: HF_HUB_OFFLINE is set; unset it") from error

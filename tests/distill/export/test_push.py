@@ -131,6 +131,9 @@ def test_a_bundle_with_its_card_is_one_commit(hub, bundle):
     hub.repos["me/open"] = "public"
     code, _, err = push([made, "--push", "me/open"], address)
     assert (code, err) == (2, "error: --push me/open: everybody can see it; say so with --public\n")
+    code, _, err = push([made, "--push", "me/small", "--public"], address)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "it is private; change that in its settings" in err
     code, _, err = push([made, "--push", "theirs/x", "--public"], address)
     assert (code, err.count("\n")) == (2, 1)
     assert "the token may not write there" in err
