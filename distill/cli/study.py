@@ -16,7 +16,7 @@ import typer
 if TYPE_CHECKING:
     from distill.evaluation.study import StudyResults
     from distill.recipe.schema import Search
-    from distill.recipe.schema.study import Range
+    from distill.recipe.schema.study import Candidate, Range
     from distill.recipe.study import LoadedStudy
     from distill.recipe.trial import Trial
 
@@ -161,13 +161,22 @@ def plan_lines(loaded: LoadedStudy) -> list[str]:
         rows.append([trial.name, ", ".join(stage.name for stage in trial.planned())])
     search = loaded.config.search
     if search is not None:
-        rows.append([f"up to {search.trials} of the search ({search.strategy})", "over:"])
+        over = "of candidates:" if search.candidates else "over:"
+        rows.append([f"up to {search.trials} of the search ({search.strategy})", over])
+        rows += [[f"  {key}", _candidate_text(one)] for key, one in search.candidates.items()]
         rows += [[f"  {key}", _range_text(one)] for key, one in search.space.items()]
         rows += [[f"  {k}", f"budget {low} to {high}"] for k, (low, high) in search.budget.items()]
     skipped = [f"skipped: {name}: {why}" for name, why in loaded.skipped.items()]
     trials = len(loaded.trials) + (search.trials if search else 0)
     count = f"{trials} trials; stages that several of them share are done once"
     return [*align(rows), *skipped, count]
+
+
+def _candidate_text(one: Candidate) -> str:
+    told = one.predicted.model_dump(exclude_none=True)
+    words = ", ".join(f"{key} {value:g}" for key, value in told.items())
+    place = "in the place of a larger one; " if one.reserve else ""
+    return f"{place}predicted: {words or 'nothing'}"
 
 
 def _range_text(one: Range) -> str:

@@ -30,8 +30,10 @@ def sweep(
         command: what an agent runs, without the settings.
 
     Raises:
-        UserError: a grid over an interval, which W&B has not.
+        UserError: a grid over an interval, or successive halving, which W&B has not.
     """
+    if search.strategy == "halving":
+        raise UserError("W&B has no successive halving: run it with distill study or fit-budget")
     method = _METHODS.get(search.strategy, "bayes")
     found: dict[str, Any] = {"program": "distill", "name": name, "method": method}
     track = track or WandbConfig()
