@@ -204,7 +204,7 @@ class Search(Section):
     def targets(self) -> list[Limits]:
         """The limits that get a model of their own each, the tightest first."""
         limits = self.limits or Limits()
-        rungs = self.ladder or [limits.latency_ms]
+        rungs: list[float | None] = [*self.ladder] or [limits.latency_ms]
         return [limits.model_copy(update={"latency_ms": latency}) for latency in rungs]
 
     @model_validator(mode="after")
