@@ -27,7 +27,8 @@ _DRAWS, _FEWEST_DRAWS = 1000, 200
 #: Numbers drawn in all; beyond it there are fewer draws, whose intervals are narrow by then.
 _MOST_NUMBERS = 50_000_000
 _CHUNK = 2_000_000  # numbers held at once
-_TAILS = (2.5, 97.5)
+#: The percentiles of a 95 % interval.
+TAILS = (2.5, 97.5)
 
 
 @dataclass(frozen=True)
@@ -47,12 +48,12 @@ class Draws:
 
     def interval(self, model: str) -> tuple[float, float]:
         """The 95 % interval of a model's score."""
-        low, high = np.percentile(self.scores[model], _TAILS)
+        low, high = np.percentile(self.scores[model], TAILS)
         return float(low), float(high)
 
     def difference(self, model: str, other: str) -> tuple[float, float]:
         """The 95 % interval of a model's score less another's."""
-        low, high = np.percentile(self.scores[model] - self.scores[other], _TAILS)
+        low, high = np.percentile(self.scores[model] - self.scores[other], TAILS)
         return float(low), float(high)
 
 

@@ -87,6 +87,11 @@ class Row(Part):
     """Whether its final model keeps the search's limits; ``None`` where that is not known."""
     predicted: Limits | None = None
     """What an untrained model of its sizes took and weighed, of a search by halving."""
+    low: float | None = None
+    """Where the 95 % interval of its difference begins, by the paired bootstrap over examples: to
+    the variant compared to, or to a search's best; ``None`` where that is not known."""
+    high: float | None = None
+    """Where it ends; an interval that holds 0 is within the noise of the examples."""
 
 
 class Chosen(Part):

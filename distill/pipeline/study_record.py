@@ -238,8 +238,13 @@ def gathered(folder: Path, results: StudyResults) -> StudyResults:
     update = {"trials": trials, "models": models}
     results = results.model_copy(update=update)
     if any(row.searched for row in results.variants):
-        return _searched(results, results.limits, folder)
-    return results.model_copy(update={"chosen": _chosen(results)})
+        results = _searched(results, results.limits, folder)
+    else:
+        results = results.model_copy(update={"chosen": _chosen(results)})
+    # Heavy: numpy.
+    from distill.evaluation.study_noise import with_intervals
+
+    return with_intervals(folder, results)
 
 
 def _chosen(results: StudyResults) -> Chosen | None:

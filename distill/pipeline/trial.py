@@ -53,11 +53,13 @@ def do_trial(job: Mapping[str, Any]) -> dict[str, Any]:
     """
     # Heavy: torch, transformers and lightning come with the runner.
     from distill.pipeline.runner import go_on
+    from distill.stages.evaluate import draws_of_trial
 
     start = time.monotonic()
     recipe, folder = Recipe.model_validate(job["recipe"]), RunFolder(Path(job["folder"]))
     try:
         facts = go_on(recipe, folder.path, until=job["stage"], reuse=map(Path, job["reuse"]))
+        draws_of_trial(folder.path, job["stage"])
         outcome: dict[str, Any] = {"facts": facts}
     except DiskFullError:
         raise

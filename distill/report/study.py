@@ -9,7 +9,7 @@ from rich.console import Console
 from distill.evaluation.cells import describe_length, split_cell
 from distill.evaluation.over_seeds import ModelSpread, ModelTable, Spread
 from distill.evaluation.results import is_teacher
-from distill.evaluation.study import Entry, Line, StudyResults, lines
+from distill.evaluation.study import Entry, Line, Row, StudyResults, lines
 from distill.recipe.schema import Limits
 from distill.report import numbers
 from distill.report.summary import scored_rows
@@ -39,7 +39,7 @@ def shown_models(results: StudyResults) -> list[ModelTable]:
 
 def _search_table(results: StudyResults) -> Table:
     """What a search tried, the best first."""
-    task = results.tasks[0]
+    task, compared = results.tasks[0], results.chosen is not None and _compared(results)
     finals = {table.variant: table.final for table in results.models}
     cell = next((table.cell for table in results.models if table.cell), None)
     predicted = any(row.predicted is not None for row in results.variants)
@@ -55,6 +55,7 @@ def _search_table(results: StudyResults) -> Table:
             out += _final_cells(finals.get(row.name))
         if predicted:
             out += _predicted_cells(row.predicted)
+        out += [_interval(row)] if compared else []
         chosen = results.chosen is not None and results.chosen.variant == row.name
         whole = any(trial.evaluated for trial in trials)
         order = (row.within is not False, whole, mean or 0.0)
@@ -66,6 +67,7 @@ def _search_table(results: StudyResults) -> Table:
         batch = f" b{split_cell(cell)[0]}" if cell else ""
         header += [f"{split} {task.metric}", "retention", "size MB", f"p50 ms{batch}"]
     header += ["predicted MB", "predicted ms"] if predicted else []
+    header += ["to best, 95 %"] if compared else []
     where = f"; times at batch {split_cell(cell)[0]}, {describe_length(cell)}" if cell else ""
     text = f"what the search tried, the best first{where}"
     marked = next((n for n, (_, out) in enumerate(rows) if out[-1] == "best"), -1)
@@ -123,6 +125,9 @@ def _variants_table(results: StudyResults) -> Table:
     if len(found) > 1:
         header.append(f"to {reference_title(results)}")
         rows = [[*r, _difference(results, line)] for r, line in zip(rows, found, strict=True)]
+    if _compared(results):
+        header.append("95 %")
+        rows = [[*r, _interval(line.row)] for r, line in zip(rows, found, strict=True)]
     marked = names.index(results.compare_to)
     return Table(header, rows, 1, conditions(results), marked)
 
@@ -190,6 +195,19 @@ def _difference(results: StudyResults, line: Line) -> str:
     text = change(line.difference)
     whole = line.difference is None or line.compared == len(results.tasks)
     return text if whole else f"{text} ({line.compared}/{len(results.tasks)})"
+
+
+def _compared(results: StudyResults) -> bool:
+    """Whether the interval of any difference is known."""
+    return any(row.low is not None for row in results.variants)
+
+
+def _interval(row: Row) -> str:
+    """The 95 % interval of a row's difference in points: ``-4.0 to +1.0 (noise)``."""
+    if row.low is None or row.high is None:
+        return ""
+    noise = " (noise)" if row.low <= 0 <= row.high else ""
+    return f"{change(row.low)} to {change(row.high)}{noise}"
 
 
 def reference_title(results: StudyResults) -> str:
@@ -348,6 +366,11 @@ def notes(results: StudyResults) -> list[str]:
         found.append(f"{name} failed: {' '.join(trial.reason.split())}")
     for table in shown_models(results):
         found += _models_notes(table)
+    if _compared(results):
+        found.append(
+            "95 %: where the difference lies on other examples of the same kind, in points, by the "
+            "paired bootstrap; (noise): it may be 0"
+        )
     if any(task.examples_by_seed for task in results.tasks):
         found.append(
             "each seed drew its own examples to be scored on, which is part of the spread; "

@@ -31,6 +31,7 @@ from distill.evaluation.results import (
 )
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
+from distill.evaluation.study_noise import write_draws
 from distill.export.bundle import MODEL_FILES, add_numbers
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import EvaluateStage, TeacherModel
@@ -47,7 +48,8 @@ from distill.system.errors import RunFolderError, quoted
 from distill.system.processor import physical_cores
 from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
-from distill.tracking.weights_biases import log_results
+from distill.tracking.weights_biases import in_study, log_results
+from distill.training.devices import on_gpu
 from teachers.load import load_model
 
 logger = logging.getLogger("distill")
@@ -82,6 +84,8 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
     analysis = workspace.task.analysis(split, rows, workspace.tokenizer)
     results = _measured(config, context, analysis)
     kept = write_analysis(analysis, context.folder)
+    if analysis is not None and in_study(context.run.path):
+        kept += write_draws(context.folder, analysis, results.final.name)
     write_results(context.run.results, results)
     render_report(context.run.path)
     bundle = context.run.bundle if context.run.holds_bundle() else None
@@ -297,3 +301,34 @@ def evaluate_run(run: Path) -> None:
                 f"{run}: stage '{stage.name}' is not done: distill resume {quoted(run)}"
             )
     raise RunFolderError(f"{run}: its recipe has no evaluate stage; add `- {{kind: evaluate}}`")
+
+
+def draws_of_trial(run: Path, stage_name: str) -> None:
+    """Keep what a trial that ends with a training is compared by: its scores on draws.
+
+    Only on a CPU, where the model can be scored as it was trained.
+
+    Args:
+        run: the trial's run folder.
+        stage_name: the stage that it is scored after.
+    """
+    folder = RunFolder(run)
+    recipe = folder.read_recipe()
+    stages = plan_stages(recipe)
+    stage = next(one for one in stages if one.name == stage_name)
+    model = folder.stage(stage) / "model"
+    if isinstance(stage.config, EvaluateStage) or not model.is_dir() or on_gpu(recipe.trainer):
+        return
+    context = StageContext(folder, stage, stages, Workspace(recipe))
+    teacher = stage.config if isinstance(stage.config, TeacherModel) else None
+    workspace, split = context.workspace_of(stage.index), context.workspace.data.validation
+    rows = workspace.tokenized(split, teacher)
+    analysis = workspace.task.analysis(split, rows, workspace.tokenizer)
+    task = context.settled_task(stage)
+    seen = None if analysis is None else analysis.keeper(stage.name, task, rows)
+    if analysis is None or seen is None:
+        return
+    threads = recipe.trainer.threads or physical_cores()
+    predictor = TorchPredictor(load_model(model), threads, name=stage.name)
+    score(predictor, rows, task, seen=seen)
+    write_draws(folder.stage(stage), analysis, stage.name)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
 from distill.evaluation.over_seeds import model_table
 from distill.evaluation.results import Results
 from distill.evaluation.study import StudyResults, differences, lines, read_study, write_study
+from distill.evaluation.study_noise import with_intervals, write_draws
 from distill.report.study import markdown, notes, plain_tables, print_study, summary
 from distill.report.study_page import difference_chart, models_chart, render_study
 from distill.system.errors import RunFolderError
+from distill.tasks.scorers import mean_scorer
 
 SCORES = {
     ("full", "a", 1): 0.80, ("full", "b", 1): 0.60, ("full", "b", 2): 0.64,
@@ -69,6 +74,44 @@ def test_means_deviations_and_differences():
     b = made().tasks[1]
     assert differences(made(), "less", b) == pytest.approx([0.01, -0.07])
     assert differences(made(), "part", b) == pytest.approx([0.06])
+
+
+def test_differences_within_noise_are_marked(tmp_path):
+    # 100 examples: 'less' is wrong on five of which 'full' is right, 'part' on one.
+    def keep(variant: str, wrong: int, texts: str = "the same") -> None:
+        class Kept:
+            models = ("model",)
+            split = SimpleNamespace(text_digest=texts)
+
+            def scorer(self, _: str):
+                return mean_scorer(np.arange(100) >= wrong)
+
+            def __len__(self) -> int:
+                return 100
+
+        for seed in (1, 2):
+            folder = tmp_path / f"trials/b/seed-{seed}/{variant}/02-prediction"
+            folder.mkdir(parents=True)
+            write_draws(folder, Kept(), "model")
+
+    keep("full", 0)
+    keep("less", 5)
+    keep("part", 1)
+    full, less, part, none = with_intervals(tmp_path, made()).variants
+    assert (full.low, none.low) == (None, None)
+    # The share of five of 100 in 100 draws: 0.05, give or take two of its standard errors, 0.022.
+    assert less.low == pytest.approx(-0.09, abs=0.011)
+    assert less.high == pytest.approx(-0.01, abs=0.011)
+    assert part.high == 0.0
+    table = plain_tables(with_intervals(tmp_path, made()))
+    assert re.search(r"^LESS .*-2\.5 +-\d+\.\d to -[12]\.0$", table, re.MULTILINE)
+    assert re.search(r"^PART .*\(1/2\) +-[23]\.\d to \+0\.0 \(noise\)$", table, re.MULTILINE)
+    assert "by the paired bootstrap" in table
+    # Other examples are no pairs.
+    shutil.rmtree(tmp_path / "trials/b/seed-1/full")
+    shutil.rmtree(tmp_path / "trials/b/seed-2/full")
+    keep("full", 0, "others")
+    assert [row.low for row in with_intervals(tmp_path, made()).variants] == [None] * 4
 
 
 def test_the_console_table():
