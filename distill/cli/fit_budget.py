@@ -75,7 +75,11 @@ def fit_budget(
     settings += [f"stages.{last}.threads={threads}"] if threads is not None else []
     choices = Choices(recipe, settings)
     folder = run_dir if run_dir is not None else Path("runs") / f"budget-{choices.recipe.name}"
-    options = {"ladder": steps, "minutes": _minutes(time), "variants": _listed(compare)}
+    options: dict[str, Any] = {
+        "ladder": steps,
+        "minutes": _minutes(time),
+        "variants": _listed(compare),
+    }
     _check(folder, budget_study(choices, limits, {}, **options))
     # Heavy: torch comes with what exports and times.
     from distill.evaluation.limits import nearest

@@ -95,9 +95,11 @@ class Halving:
             return todo
         begun = max((rung for _, rung in self._trials), default=0)
         names = len(self._tried)
-        return todo + sum(
-            max(len(self._targets), math.ceil(names / ETA**rung))
-            for rung in range(begun + 1, self._last + 1)
+        return todo + int(
+            sum(
+                max(len(self._targets), math.ceil(names / ETA**rung))
+                for rung in range(begun + 1, self._last + 1)
+            )
         )
 
     def next(self) -> Trial | None:
