@@ -15,7 +15,7 @@ from distill.data.split import Split
 from distill.data.tokenized import TokenExamples
 from distill.tasks.analysis import Analysis, Array, Flags, Keep
 from distill.tasks.ranking.data import RankingSplit
-from distill.tasks.ranking.measures import OF_SEARCH, Floats, by_query
+from distill.tasks.ranking.measures import MEASURES, Floats, by_query
 from distill.tasks.scorers import Scorer, mean_scorer
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class RankingAnalysis(Analysis):
 
     def _values(self, scores: npt.NDArray[np.floating]) -> Floats:
         """The task's metric of each query, (N,)."""
-        measure = OF_SEARCH[self.task.primary]
+        measure = MEASURES[self.task.primary]
         return by_query(measure, scores, self.queries.relevance, self.ends)
 
     def scorer(self, model: str) -> Scorer | None:

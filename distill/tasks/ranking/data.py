@@ -94,7 +94,7 @@ class RankingSplit(Split):
             stored(chain.from_iterable(self.candidates), pa.string()),
         )
 
-    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> TokenizedDataset:
+    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> CandidateExamples:
         """Every candidate with its query as an example of its own; see :func:`tokenize`."""
         rows = tokenize(self.in_pairs(), tokenizer, max_length=max_length)
         numbers = np.repeat(np.arange(len(self)), self.sizes)
@@ -178,7 +178,7 @@ class RankingReader(Reader):
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
         """See :meth:`Reader.read`."""
-        splits = {role: self.queries(role, table, bad) for role, table in tables.items()}
+        splits = {role: self._queries(role, table, bad) for role, table in tables.items()}
         most = self.task.train_candidates
         longer = int((splits["train"].sizes > most).sum())
         if longer:
@@ -189,8 +189,7 @@ class RankingReader(Reader):
             )
         return splits, ()
 
-    def queries(self, role: str, table: Table, bad: BadRows) -> RankingSplit:
-        """The queries of a table with all their candidates."""
+    def _queries(self, role: str, table: Table, bad: BadRows) -> RankingSplit:
         columns = self.columns
         issues = text_issues(table, columns.query, "data.columns.query")
         table = bad.sift(table, issues, advice=ADVICE)

@@ -77,23 +77,7 @@ def reciprocal_rank(scores: Floats, relevance: Floats) -> float:
     return 0.0
 
 
-def recall(scores: Floats, relevance: Floats) -> float:
-    """The share of the relevant candidates that are among the first 10; 0 where there is none.
-
-    Args:
-        scores: (K,).
-        relevance: above 0 is relevant, (K,).
-    """
-    found, place = 0.0, 0
-    for tied in _ties(scores, relevance):
-        found += float((tied > 0).mean()) * max(0, min(len(tied), DEPTH - place))
-        place += len(tied)
-    return found / max(1, int((relevance > 0).sum()))
-
-
 MEASURES: dict[str, Measure] = {"ndcg@10": ndcg, "mrr@10": reciprocal_rank}
-#: Those of a search, whose lists may be longer.
-OF_SEARCH: dict[str, Measure] = {**MEASURES, "recall@10": recall}
 
 
 def by_query(
@@ -105,7 +89,7 @@ def by_query(
     """A measure of each query, (N,).
 
     Args:
-        measure: one of :data:`OF_SEARCH`.
+        measure: one of :data:`MEASURES`.
         scores: of all candidates, query by query, (F,).
         relevance: theirs, (F,).
         ends: where each query's candidates end, (N,).

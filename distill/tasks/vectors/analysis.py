@@ -5,7 +5,7 @@ Legend: N pairs, F sentences of a batch, D width of the vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,44 +15,10 @@ from distill.data.split import Split
 from distill.data.tokenized import TokenExamples
 from distill.tasks.analysis import Keep
 from distill.tasks.decoder import unit
-from distill.tasks.ranking.analysis import RankingAnalysis
 from distill.tasks.regression.analysis import NumberAnalysis
 
 if TYPE_CHECKING:
     from distill.tasks.base import Task
-
-Vectors = npt.NDArray[np.float32]
-
-
-def pair_cosines(count: int, put: Callable[[Vectors], None]) -> Keep:
-    """Takes the vectors of sentences until there are two for each pair, and gives the cosines.
-
-    Args:
-        count: N.
-        put: gets the cosines, (N, 1).
-    """
-    vectors: list[Vectors] = []
-    places: list[npt.NDArray[np.int64]] = []
-
-    def keep(logits: Vectors, batch: Mapping[str, Any]) -> None:
-        vectors.append(unit(logits))
-        places.append(np.asarray(batch["index"]))
-        if sum(map(len, places)) == 2 * count:  # all of them: only cosines are kept
-            both = np.empty((2 * count, logits.shape[1]), dtype=np.float32)
-            both[np.concatenate(places)] = np.concatenate(vectors)
-            put((both[::2] * both[1::2]).sum(axis=1, keepdims=True))
-            vectors.clear()
-
-    return keep
-
-
-class SearchAnalysis(RankingAnalysis):
-    """The order that cosines give; see :class:`~distill.tasks.analysis.Analysis`."""
-
-    def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
-        """See :meth:`Analysis.keeper`: vectors (F, D) of sentences, two for each candidate."""
-        del task, rows
-        return pair_cosines(int(self.ends[-1]), lambda found: self.outputs.update({model: found}))
 
 
 class CosineAnalysis(NumberAnalysis):
@@ -66,7 +32,19 @@ class CosineAnalysis(NumberAnalysis):
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         """See :meth:`Analysis.keeper`: vectors (F, D) of sentences, two for each pair."""
         del task, rows
-        return pair_cosines(len(self), lambda found: self.outputs.update({model: found}))
+        vectors: list[npt.NDArray[np.float32]] = []
+        places: list[npt.NDArray[np.int64]] = []
+
+        def keep(logits: npt.NDArray[np.float32], batch: Mapping[str, Any]) -> None:
+            vectors.append(unit(logits))
+            places.append(np.asarray(batch["index"]))
+            if sum(map(len, places)) == 2 * len(self):  # all of them: only cosines are kept
+                both = np.empty((2 * len(self), logits.shape[1]), dtype=np.float32)
+                both[np.concatenate(places)] = np.concatenate(vectors)
+                self.outputs[model] = (both[::2] * both[1::2]).sum(axis=1, keepdims=True)
+                vectors.clear()
+
+        return keep
 
     def prediction(self, model: str, index: int) -> dict[str, Any]:
         """See :meth:`Analysis.prediction`."""

@@ -38,11 +38,9 @@ class VectorsTask(UnnamedOutputs):
     targets: ClassVar[tuple[str, ...]] = ("vectors",)
 
     kind: Literal["vectors"]
-    metric: Literal["spearman", "pearson", "ndcg@10", "mrr@10", "recall@10"] = "spearman"
+    metric: Literal["spearman", "pearson"] = "spearman"
     """What is reported and what chooses the best checkpoint: a correlation between the cosines of
-    pairs and their similarities in the data; or, of a search, a mean over the queries: pairs with
-    one first text are a query with its candidates, and ``data.columns.label`` says how relevant
-    each is, 0 or more. A row may hold the list of a query's candidates."""
+    pairs and their similarities in the data."""
     pooling: Literal["mean", "cls"] = "mean"
     """What a vector is made of: the ``mean`` of the tokens' last hidden states, or the first's."""
     normalize: StrictBool = True
@@ -63,19 +61,8 @@ class VectorsTask(UnnamedOutputs):
             raise ValueError("a width stands in the list twice")
         return sorted(widths, reverse=True)
 
-    @property
-    def searches(self) -> bool:
-        """Whether it is scored by the order of a query's candidates."""
-        return self.metric.endswith("@10")
-
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
         """See :meth:`TaskSection.issues`."""
-        if self.searches and recipe.teacher.targets is not None:
-            yield (
-                ("teacher", "targets"),
-                f"vectors of a file are for texts and pairs, not for queries with candidates; take "
-                f"a model, or another task.metric than {self.metric}",
-            )
         if recipe.data.columns.text_pair is None:
             yield (
                 ("data", "columns", "text_pair"),

@@ -24,10 +24,7 @@ from distill.data.sources.table import ADVICE, Table, text_issues
 from distill.data.split import Group, Split
 from distill.data.tokenized import TokenizedDataset, tokenize
 from distill.recipe.schema import Columns
-from distill.system import digest
 from distill.system.errors import DataError
-from distill.tasks.ranking.config import RankingTask
-from distill.tasks.ranking.data import RankingReader, RankingSplit
 from distill.tasks.vectors.config import VectorsTask
 
 if TYPE_CHECKING:
@@ -87,34 +84,6 @@ class VectorSplit(Split):
         return Split(self.name, both, twice)
 
 
-@dataclass(frozen=True)
-class SearchSplit(RankingSplit):
-    """Queries with candidates that are read one by one, each in a pair with its query.
-
-    Args:
-        prompts: what is put before a query, and before a candidate.
-    """
-
-    prompts: tuple[str, str] = ("", "")
-
-    @property
-    def paired(self) -> bool:
-        """Never: a model reads one text at a time."""
-        return False
-
-    def as_vectors(self) -> VectorSplit:
-        """Each candidate with its query as a pair, whose similarity is the relevance."""
-        pairs = self.in_pairs()
-        return VectorSplit(self.name, pairs.texts, pairs.labels, pairs.pairs, prompts=self.prompts)
-
-    def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> SentenceExamples:
-        """Every text of every pair as an example of its own."""
-        rows = self.as_vectors().encode(tokenizer, max_length=max_length)
-        rows.queries = np.repeat(np.arange(len(self)), 2 * self.sizes)
-        rows.digest = digest.of_json([rows.digest, self.sizes.tolist()])
-        return rows
-
-
 class SentenceExamples(TokenizedDataset):
     """The sentences of a :class:`VectorSplit` as token ids; batches of a training keep pairs.
 
@@ -125,12 +94,7 @@ class SentenceExamples(TokenizedDataset):
         digest: SHA-256 (hex) of what the rows are.
         pad_id: the padding token's id.
         in_pairs: whether sentences 2k and 2k + 1 are a pair.
-
-    Attributes:
-        queries: the query that each sentence's pair is of, (F,), where that is scored.
     """
-
-    queries: npt.NDArray[np.int64] | None = None
 
     def __init__(
         self,
@@ -143,11 +107,6 @@ class SentenceExamples(TokenizedDataset):
     ) -> None:
         super().__init__(store, labels, digest=digest, pad_id=pad_id)
         self.in_pairs = in_pairs
-
-    def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        """See :meth:`TokenizedDataset.labels_of`; of a search with the query's number."""
-        found = super().labels_of(index, tokens)
-        return found if self.queries is None else {**found, "query": int(self.queries[index])}
 
     def sampler(
         self, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
@@ -191,11 +150,6 @@ class SimilarityReader(Reader):
 
     def __init__(self, columns: Columns, task: VectorsTask) -> None:
         super().__init__(columns)
-        self.search = None
-        if task.searches:
-            named = {"query": columns.text, "candidates": columns.text_pair, "label": columns.label}
-            section = RankingTask.model_validate({"kind": "ranking"})
-            self.search = RankingReader(columns.model_copy(update=named), section)
         said = task.prompts
         self.prompts = ("", "") if said is None else (said.query, said.passage)
 
@@ -203,25 +157,10 @@ class SimilarityReader(Reader):
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
         """See :meth:`Reader.read`."""
-        splits: dict[str, Split] = {}
-        for role, table in tables.items():
-            if self.search is None or (role == "train" and not self._has_candidates(table)):
-                splits[role] = self._pairs(role, table, bad)
-                continue
-            found = self.search.queries(role, table, bad)
-            splits[role] = SearchSplit(
-                role,
-                found.texts,
-                found.labels,
-                candidates=found.candidates,
-                prompts=self.prompts,
-            )
         del notes
+        splits = {role: self._pairs(role, table, bad) for role, table in tables.items()}
         bad.check({tables[role].place: len(split) for role, split in splits.items()})
         return splits, ()
-
-    def _has_candidates(self, table: Table) -> bool:
-        return {self.columns.text_pair, self.columns.label} <= set(table.columns)
 
     def _pairs(self, role: str, table: Table, bad: BadRows) -> VectorSplit:
         columns, second, learned = self.columns, self.columns.text_pair, role == "train"
@@ -244,12 +183,6 @@ class SimilarityReader(Reader):
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
         """See :meth:`Reader.check`: pairs to score on must differ in how alike they are."""
-        if self.search is not None:
-            return self.search.check(
-                {role: one for role, one in splits.items() if isinstance(one, SearchSplit)},
-                labels,
-                place=place,
-            )
         for role, split in splits.items():
             if role == "train":
                 continue

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -15,7 +14,6 @@ from torchmetrics.utilities import dim_zero_cat
 
 from distill.system.errors import DataError
 from distill.tasks.correlation import CorrelationMetric, Kind
-from distill.tasks.ranking.measures import Measure, by_query
 
 
 class PairCorrelation(CorrelationMetric):
@@ -58,16 +56,7 @@ class PairCorrelation(CorrelationMetric):
         Raises:
             DataError: a sentence of a pair was not given.
         """
-        cosines, order = self.cosines()
-        return self.of(cosines, dim_zero_cat(self.given)[order])
-
-    def cosines(self) -> tuple[Tensor, Tensor]:
-        """The cosine of each pair, (N,), and where its first sentence stands among the given ones.
-
-        Raises:
-            DataError: a sentence of a pair was not given.
-        """
-        vectors, numbers = map(dim_zero_cat, (self.vectors, self.numbers))
+        vectors, numbers, given = map(dim_zero_cat, (self.vectors, self.numbers, self.given))
         order = numbers.argsort()
         pairs = numbers[order].view(-1, 2) if len(order) % 2 == 0 else numbers[:0]
         if len(pairs) == 0 or not torch.equal(pairs[:, 0] + 1, pairs[:, 1]) or pairs[0, 0] % 2:
@@ -75,45 +64,5 @@ class PairCorrelation(CorrelationMetric):
         if self.width is not None:
             vectors = F.normalize(vectors[:, : self.width], dim=-1)
         both = vectors[order].view(len(pairs), 2, -1)  # (N, 2, D)
-        return (both[:, 0] * both[:, 1]).sum(dim=-1).double(), order[::2]
-
-
-class PairRanking(PairCorrelation):
-    """How good the order is that cosines give to the candidates of each query.
-
-    Args:
-        measure: one of :data:`~distill.tasks.ranking.measures.OF_SEARCH`.
-        width: see :class:`PairCorrelation`.
-        **options: those of :class:`torchmetrics.Metric`.
-    """
-
-    queries: list[Tensor]
-
-    def __init__(self, measure: Measure, *, width: int | None = None, **options: Any) -> None:
-        super().__init__("spearman", width=width, **options)
-        self.measure = measure
-        self.add_state("queries", default=[], dist_reduce_fx="cat")
-
-    def update(  # type: ignore[override]
-        self, vectors: Tensor, numbers: Tensor, similarities: Tensor, queries: Tensor
-    ) -> None:
-        """Take sentences; see :meth:`PairCorrelation.update`.
-
-        Args:
-            vectors: (F, D).
-            numbers: (F,).
-            similarities: how relevant the candidate of each pair is, (F,).
-            queries: the number of each pair's query, (F,).
-        """
-        super().update(vectors, numbers, similarities)
-        self.queries.append(queries)
-
-    def compute(self) -> Tensor:
-        """The mean of the measure over the queries."""
-        cosines, order = self.cosines()
-        given, queries = (
-            dim_zero_cat(state)[order].cpu().numpy() for state in (self.given, self.queries)
-        )
-        ends = np.flatnonzero(np.diff(queries, append=np.inf)) + 1
-        found = by_query(self.measure, cosines.cpu().numpy(), given, ends)
-        return torch.tensor(found.mean(), dtype=torch.float64)
+        cosines = (both[:, 0] * both[:, 1]).sum(dim=-1).double()  # (N,)
+        return self.of(cosines, given[order][::2])

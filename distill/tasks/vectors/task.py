@@ -5,7 +5,7 @@ Shapes: F sentences of a batch, P pairs (F = 2 P), D width of the vectors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -21,16 +21,14 @@ from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.objectives.vectors import shortened
 from distill.system.errors import DataError
-from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
 from distill.tasks.correlation import Kind
 from distill.tasks.floors.base import Answer, Floor, Logits, Numbers
 from distill.tasks.floors.features import Features
-from distill.tasks.ranking.measures import OF_SEARCH
-from distill.tasks.vectors.analysis import CosineAnalysis, SearchAnalysis
+from distill.tasks.vectors.analysis import CosineAnalysis
 from distill.tasks.vectors.config import VectorsTask
-from distill.tasks.vectors.data import SearchSplit, VectorSplit
-from distill.tasks.vectors.similarity import PairCorrelation, PairRanking
+from distill.tasks.vectors.data import VectorSplit
+from distill.tasks.vectors.similarity import PairCorrelation
 from students.pooling import POOLING
 
 #: Cosines are multiplied by it in the loss, as in CoSENT.
@@ -69,7 +67,7 @@ class Vectors(Task):
     """Sentence vectors, scored by how their cosines follow given similarities of pairs.
 
     Every text is a row of its own: sentence 2k is the first one of pair k and 2k + 1 the second.
-    Metrics: ``spearman`` and ``pearson``; or of a search ``ndcg@10``, ``mrr@10`` and ``recall@10``.
+    Metrics: ``spearman`` and ``pearson``.
 
     Args:
         metric: which of them is the score.
@@ -86,7 +84,7 @@ class Vectors(Task):
 
     def __init__(
         self,
-        metric: str = "spearman",
+        metric: Kind = "spearman",
         *,
         pooling: Literal["mean", "cls"] = "mean",
         normalize: bool = True,
@@ -95,7 +93,7 @@ class Vectors(Task):
         prompts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__((), metric)
-        self.metric = metric
+        self.metric: Kind = metric
         self.matryoshka = tuple(matryoshka)
         self.prompts = dict(prompts)
         self.pooling = pooling
@@ -150,31 +148,24 @@ class Vectors(Task):
 
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
-    ) -> Analysis | None:
-        """See :meth:`Task.analysis`: of pairs with similarities, and of searches."""
+    ) -> CosineAnalysis | None:
+        """See :meth:`Task.analysis`: of pairs with similarities."""
         del rows, tokenizer
-        if isinstance(split, SearchSplit):
-            return SearchAnalysis(self, split)
         return (
             CosineAnalysis(self, split) if isinstance(split, VectorSplit) and split.scored else None
         )
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""
-        made: Callable[..., PairCorrelation] = PairCorrelation
-        known: Mapping[str, Any] = {kind: kind for kind in get_args(Kind)}
-        if self.metric in OF_SEARCH:
-            made, known = PairRanking, OF_SEARCH
-        found = {name: made(one) for name, one in known.items()}
+        found = {kind: PairCorrelation(kind) for kind in get_args(Kind)}
         for width in self.matryoshka:
-            found[f"{self.metric}@{width}"] = made(known[self.metric], width=width)
+            found[f"{self.metric}@{width}"] = PairCorrelation(self.metric, width=width)
         # One group: the vectors, which are kept until the end, are kept once.
         return MetricCollection(dict(found), compute_groups=[list(found)])
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
         """Take the vectors (F, D) of a batch of sentences; pairs need not be in one batch."""
-        search = (batch["query"],) if self.metric in OF_SEARCH else ()
-        metrics.update(logits, batch["index"], batch["labels"], *search)
+        metrics.update(logits, batch["index"], batch["labels"])
 
 
 TASK = Vectors
@@ -190,7 +181,6 @@ class SimilarityFloor(Floor):
     format: ClassVar[str] = "tf-idf"
 
     def __init__(self, train: Split) -> None:
-        train = train.as_vectors() if isinstance(train, SearchSplit) else train
         self.features = Features(([*train.texts, *(train.pairs or ())], None))
 
     def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
@@ -199,7 +189,6 @@ class SimilarityFloor(Floor):
         The TF-IDFs themselves have a hundred thousand dimensions.
         """
         del rows, tokenizer
-        split = split.as_vectors() if isinstance(split, SearchSplit) else split
         pairs = split.pairs or []
 
         def answer(numbers: Numbers, length: int) -> Logits:
