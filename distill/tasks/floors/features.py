@@ -67,6 +67,12 @@ class Features:
         found = [_dot(a, b) for a, b in zip(first, second, strict=True)]
         return np.asarray(np.mean(found, axis=0), dtype=np.float32)
 
+    def similarities(self, texts: Sequence[str], others: Sequence[str]) -> npt.NDArray[np.float32]:
+        """The same mean of every text with each of the others, (N, number of others)."""
+        first, second = self._both(texts, others)
+        found = [(a @ b.T).toarray() for a, b in zip(first, second, strict=True)]
+        return np.asarray(np.mean(found, axis=0), dtype=np.float32)
+
     def _tf_idf(self, texts: Sequence[str]) -> list[Matrix]:
         return [vectorizer.transform(texts) for vectorizer in self.vectorizers]
 

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from distill.data.split import Split
 from distill.data.tokenized import TokenExamples
 from distill.tasks.analysis import Analysis, Array, Flags, Keep
+from distill.tasks.measures import MEASURES, Floats, by_query
 from distill.tasks.ranking.data import RankingSplit
-from distill.tasks.ranking.measures import MEASURES, Floats, by_query
 from distill.tasks.scorers import Scorer, mean_scorer
 
 if TYPE_CHECKING:

@@ -27,10 +27,10 @@ from distill.system.errors import ModelError
 from distill.tasks.base import LogitsLoss, ProblemType, Task
 from distill.tasks.floors.base import Answer, Floor, Logits, Numbers
 from distill.tasks.floors.features import Features
+from distill.tasks.measures import MEASURES, Measure, by_query
 from distill.tasks.ranking.analysis import RankingAnalysis
 from distill.tasks.ranking.config import RankingTask
 from distill.tasks.ranking.data import RankingSplit
-from distill.tasks.ranking.measures import MEASURES, Measure, by_query
 
 
 class QueryScore(Metric):

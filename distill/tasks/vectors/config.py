@@ -38,9 +38,11 @@ class VectorsTask(UnnamedOutputs):
     targets: ClassVar[tuple[str, ...]] = ("vectors",)
 
     kind: Literal["vectors"]
-    metric: Literal["spearman", "pearson"] = "spearman"
+    metric: Literal["spearman", "pearson", "ndcg@10", "mrr@10", "recall@10"] = "spearman"
     """What is reported and what chooses the best checkpoint: a correlation between the cosines of
-    pairs and their similarities in the data."""
+    pairs and their similarities in the data, or how well each query (``data.columns.text``) finds
+    its passages (``text_pair``, labelled above 0, or not labelled) among all passages of the split.
+    """
     pooling: Literal["mean", "cls"] = "mean"
     """What a vector is made of: the ``mean`` of the tokens' last hidden states, or the first's."""
     normalize: StrictBool = True
@@ -53,6 +55,11 @@ class VectorsTask(UnnamedOutputs):
     whitening: PositiveInt | None = None
     """Whiten the bundle's vectors, keeping so many dimensions (Su et al. 2021); the export tells
     what that does to the score."""
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether pairs are queries and passages, and not two sentences that are alike."""
+        return "@" in self.metric
 
     @field_validator("matryoshka")
     @classmethod

@@ -6,8 +6,8 @@ Legend: N rows, F sentences (2 N in pairs, else N).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from distill.data.tokenized import TokenizedDataset, tokenize
 from distill.recipe.schema import Columns
 from distill.system.errors import DataError
 from distill.tasks.vectors.config import VectorsTask
+from distill.tasks.vectors.retrieval import Ids, numbered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -41,9 +42,11 @@ class VectorSplit(Split):
         labels: how alike each row's two texts are; empty where that is not known.
         pairs: the second texts.
         prompts: what is put before a text, and before a second one.
+        retrieves: whether the first texts are queries and the second passages.
     """
 
     prompts: tuple[str, str] = ("", "")
+    retrieves: bool = False
 
     @property
     def paired(self) -> bool:
@@ -62,13 +65,15 @@ class VectorSplit(Split):
 
     def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> SentenceExamples:
         """Every text as an example of its own; see :func:`tokenize`."""
-        rows = tokenize(self.sentences(), tokenizer, max_length=max_length)
+        sentences = self.sentences()
+        rows = tokenize(sentences, tokenizer, max_length=max_length)
         return SentenceExamples(
             rows.store,
             rows.labels.astype(np.float32),
             digest=rows.digest,
             pad_id=rows.pad_id,
             in_pairs=self.pairs is not None,
+            texts=numbered(sentences.texts) if self.retrieves and self.scored else None,
         )
 
     def sentences(self) -> Split:
@@ -94,6 +99,7 @@ class SentenceExamples(TokenizedDataset):
         digest: SHA-256 (hex) of what the rows are.
         pad_id: the padding token's id.
         in_pairs: whether sentences 2k and 2k + 1 are a pair.
+        texts: of queries and passages a number for each, the same for equal texts, (F,).
     """
 
     def __init__(
@@ -104,9 +110,15 @@ class SentenceExamples(TokenizedDataset):
         digest: str,
         pad_id: int,
         in_pairs: bool,
+        texts: Ids | None = None,
     ) -> None:
         super().__init__(store, labels, digest=digest, pad_id=pad_id)
-        self.in_pairs = in_pairs
+        self.in_pairs, self.texts = in_pairs, texts
+
+    def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
+        """See :meth:`StoredExamples.labels_of`: with the number of the text, where there is one."""
+        found = super().labels_of(index, tokens)
+        return found if self.texts is None else {**found, "text": self.texts[index]}
 
     def sampler(
         self, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
@@ -152,6 +164,7 @@ class SimilarityReader(Reader):
         super().__init__(columns)
         said = task.prompts
         self.prompts = ("", "") if said is None else (said.query, said.passage)
+        self.retrieves = task.retrieves
 
     def read(
         self, tables: Tables, notes: list[str], bad: BadRows
@@ -165,19 +178,26 @@ class SimilarityReader(Reader):
     def _pairs(self, role: str, table: Table, bad: BadRows) -> VectorSplit:
         columns, second, learned = self.columns, self.columns.text_pair, role == "train"
         paired = second is not None and not (learned and second not in table.columns)
-        scored = paired and not (learned and columns.label not in table.columns)
+        labelled = columns.label in table.columns
+        scored = paired and (labelled or not (learned or self.retrieves))
+        if paired and self.retrieves:
+            table = bad.sift(*_listed(table, str(second), columns.label if scored else None))
         issues = text_issues(table, columns.text, "data.columns.text")
         if paired:
             issues = text_issues(table, str(second), "data.columns.text_pair") | issues
         table = bad.sift(table, issues, advice=ADVICE)
         if scored:
-            table = bad.sift(table, _score_issues(table, columns.label))
+            table = bad.sift(table, _score_issues(table, columns.label, self.retrieves))
+        given: Iterable[Any] = table.columns[columns.label] if scored else []
+        if paired and not learned and not scored:
+            given = [1.0] * len(table)  # every passage belongs to its query
         return VectorSplit(
             role,
             table.columns[columns.text],
-            stored(map(float, table.columns[columns.label]), pa.float64()) if scored else [],
+            stored(map(float, given), pa.float64()),
             table.columns[str(second)] if paired else None,
             prompts=self.prompts,
+            retrieves=self.retrieves,
             numbers=table.numbers,
         )
 
@@ -192,7 +212,11 @@ class SimilarityReader(Reader):
                     "name a file with them, and its columns in data.columns.text_pair and "
                     "data.columns.label"
                 )
-            if len(set(split.labels)) < 2:
+            if self.retrieves and not any(one > 0 for one in split.labels):
+                raise DataError(
+                    f"data.{split.name}: no passage belongs to its query: all labels are 0"
+                )
+            if not self.retrieves and len(set(split.labels)) < 2:
                 raise DataError(f"data.{split.name}: all {len(split):,} pairs are equally alike")
         return super().check(splits, labels, place=place)
 
@@ -200,11 +224,43 @@ class SimilarityReader(Reader):
 READER = SimilarityReader
 
 
-def _score_issues(table: Table, column: str) -> dict[int, str]:
-    """Rows whose similarity is no finite number."""
+def _score_issues(table: Table, column: str, retrieves: bool) -> dict[int, str]:
+    """Rows whose similarity is no finite number, or whose relevance is none or below 0."""
     values = table.column(column, "data.columns.label")
+    wanted = "how alike two texts are is a finite number"
+    if retrieves:
+        wanted = "the relevance of a passage is a number, 0 or more"
     return {
-        row: f"column '{column}' holds {value!r}; how alike two texts are is a finite number"
+        row: f"column '{column}' holds {value!r}; {wanted}"
         for row, value in enumerate(values)
-        if not math.isfinite(as_number(value))
+        if not math.isfinite(number := as_number(value)) or (retrieves and number < 0)
     }
+
+
+def _listed(table: Table, passages: str, labels: str | None) -> tuple[Table, dict[int, str]]:
+    """A query's list of passages as a row for each, and rows whose labels are not as many."""
+    cells = table.columns[passages]
+    if not any(isinstance(cell, list) for cell in cells):
+        return table, {}
+    given = table.columns[labels] if labels else [None] * len(cells)
+    rows: list[int] = []
+    texts: list[Any] = []
+    numbers: list[Any] = []
+    issues = {}
+    for row, (cell, value) in enumerate(zip(cells, given, strict=True)):
+        own = cell if isinstance(cell, list) else [cell]
+        values = value if isinstance(value, list) else [value] * (1 if labels else len(own))
+        if len(own) != len(values) or not own:
+            issues[len(rows)] = (
+                f"{len(own)} passages in column '{passages}', but {len(values)} numbers in "
+                f"column '{labels}'"
+                if own
+                else f"column '{passages}' is an empty list"
+            )
+            own, values = [None], [None]
+        rows += [row] * len(own)
+        texts += own
+        numbers += values
+    found = table.take(rows)
+    more = {passages: texts} | ({labels: numbers} if labels else {})
+    return replace(found, columns={**found.columns, **more}), issues

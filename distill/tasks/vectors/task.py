@@ -5,7 +5,7 @@ Shapes: F sentences of a batch, P pairs (F = 2 P), D width of the vectors.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -28,11 +28,14 @@ from distill.tasks.floors.features import Features
 from distill.tasks.vectors.analysis import CosineAnalysis
 from distill.tasks.vectors.config import VectorsTask
 from distill.tasks.vectors.data import VectorSplit
-from distill.tasks.vectors.similarity import PairCorrelation
+from distill.tasks.vectors.retrieval import RETRIEVAL, RetrievalScore, numbered
+from distill.tasks.vectors.similarity import PairCorrelation, PairMetric
 from students.pooling import POOLING
 
 #: Cosines are multiplied by it in the loss, as in CoSENT.
 SCALE = 20.0
+#: Most queries of a split that the floor of retrieval is computed for: its vectors are as wide.
+_MOST_QUERIES = 4000
 
 
 def cosent_loss(vectors: Tensor, similarities: Tensor) -> Tensor:
@@ -67,7 +70,8 @@ class Vectors(Task):
     """Sentence vectors, scored by how their cosines follow given similarities of pairs.
 
     Every text is a row of its own: sentence 2k is the first one of pair k and 2k + 1 the second.
-    Metrics: ``spearman`` and ``pearson``.
+    Metrics: ``spearman`` and ``pearson``; of queries and passages ``ndcg@10``, ``mrr@10`` and
+    ``recall@10``, each query's over all passages of the split.
 
     Args:
         metric: which of them is the score.
@@ -84,7 +88,7 @@ class Vectors(Task):
 
     def __init__(
         self,
-        metric: Kind = "spearman",
+        metric: str = "spearman",
         *,
         pooling: Literal["mean", "cls"] = "mean",
         normalize: bool = True,
@@ -93,7 +97,7 @@ class Vectors(Task):
         prompts: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__((), metric)
-        self.metric: Kind = metric
+        self.retrieves = metric in RETRIEVAL
         self.matryoshka = tuple(matryoshka)
         self.prompts = dict(prompts)
         self.pooling = pooling
@@ -144,7 +148,10 @@ class Vectors(Task):
 
     def floor(self, data: TaskData) -> Floor | None:
         """The cosine of TF-IDFs; see :meth:`Task.floor`."""
-        return SimilarityFloor(data.train)
+        if not self.retrieves:
+            return SimilarityFloor(data.train)
+        most = max(len(set(s.texts)) for s in (data.validation, data.test) if s is not None)
+        return RetrievalFloor(data.train) if most <= _MOST_QUERIES else None
 
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
@@ -157,15 +164,17 @@ class Vectors(Task):
 
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""
-        found = {kind: PairCorrelation(kind) for kind in get_args(Kind)}
+        make: Callable[..., PairMetric] = RetrievalScore if self.retrieves else PairCorrelation
+        found = {kind: make(kind) for kind in (RETRIEVAL if self.retrieves else get_args(Kind))}
         for width in self.matryoshka:
-            found[f"{self.metric}@{width}"] = PairCorrelation(self.metric, width=width)
+            found[f"{self.primary}@{width}"] = make(self.primary, width=width)
         # One group: the vectors, which are kept until the end, are kept once.
         return MetricCollection(dict(found), compute_groups=[list(found)])
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
         """Take the vectors (F, D) of a batch of sentences; pairs need not be in one batch."""
-        metrics.update(logits, batch["index"], batch["labels"])
+        texts = [batch["text"]] if self.retrieves else []
+        metrics.update(logits, batch["index"], batch["labels"], *texts)
 
 
 TASK = Vectors
@@ -206,3 +215,32 @@ class SimilarityFloor(Floor):
     def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
         """See :meth:`Floor.arrays`."""
         return self.features.arrays()
+
+
+class RetrievalFloor(SimilarityFloor):
+    """The same cosines, of every query with every passage."""
+
+    def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
+        r"""See :meth:`Floor.on`: vectors (B, Q + 1) whose products are these cosines over √Q.
+
+        Query i is the unit vector :math:`e_i`, a passage its cosines c with the Q queries and
+        :math:`\sqrt{Q - |c|^2}`, which makes all of them equally long.
+        """
+        del rows, tokenizer
+        passages = split.pairs or []
+        asked = numbered(split.texts)  # (N,)
+        queries = list(dict.fromkeys(split.texts))
+
+        def answer(numbers: Numbers, length: int) -> Logits:
+            del length
+            found = np.zeros((len(numbers), len(queries) + 1), dtype=np.float32)
+            first = numbers % 2 == 0
+            found[np.flatnonzero(first), asked[numbers[first] // 2]] = 1
+            texts = [passages[pair] for pair in (numbers[~first] // 2).tolist()]
+            if texts:
+                cosines = self.features.similarities(texts, queries)
+                rest = np.sqrt(len(queries) - np.square(cosines).sum(axis=1, keepdims=True))
+                found[~first] = np.concatenate([cosines, rest], axis=1)
+            return found
+
+        return answer

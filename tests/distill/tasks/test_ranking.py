@@ -21,10 +21,10 @@ from distill.data.load import load_data
 from distill.objectives.logits import logits_loss
 from distill.recipe.schema import DataConfig
 from distill.system.errors import DataError
+from distill.tasks.measures import ndcg, reciprocal_rank
 from distill.tasks.ranking.analysis import RankingAnalysis
 from distill.tasks.ranking.config import RankingTask
 from distill.tasks.ranking.data import ListSampler, RankingReader
-from distill.tasks.ranking.measures import ndcg, reciprocal_rank
 from distill.tasks.ranking.task import Ranking
 
 RELEVANT = [0.0, 2.0, 0.0, 1.0, 0.0]

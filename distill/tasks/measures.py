@@ -1,4 +1,4 @@
-"""How good the order of a query's candidates is: nDCG and MRR, without luck where scores are equal.
+"""How good the order of a query's candidates is, without luck where scores are equal.
 
 Candidates with equal scores stand in no order. Every measure is the mean over all orders that they
 may stand in, so that a model which gives all candidates one score scores as a random order does.
@@ -25,6 +25,9 @@ _DISCOUNTS = 1 / np.log2(np.arange(2, DEPTH + 2))  # (10,)
 def _ties(scores: Floats, relevance: Floats) -> list[Floats]:
     """The relevances of candidates with one score, by falling score; no number is the lowest."""
     known = np.where(np.isnan(scores), -np.inf, scores)
+    if len(known) > DEPTH:  # what is behind the places that are looked at counts for nothing
+        kept = known >= np.partition(known, -DEPTH)[-DEPTH]
+        known, relevance = known[kept], relevance[kept]
     order = np.argsort(-known, kind="stable")
     ordered = known[order]
     cuts = np.flatnonzero(ordered[1:] != ordered[:-1]) + 1
@@ -75,6 +78,22 @@ def reciprocal_rank(scores: Floats, relevance: Floats) -> float:
             return sum(orders) / comb(size, good)
         place += size
     return 0.0
+
+
+def recall(scores: Floats, relevance: Floats) -> float:
+    """The share of a query's relevant candidates that are among the first 10, 0 without any.
+
+    Args:
+        scores: (K,).
+        relevance: above 0 is relevant, (K,).
+    """
+    good, place = 0.0, 0
+    for tied in _ties(scores, relevance):
+        good += float((tied > 0).mean()) * min(len(tied), DEPTH - place)
+        place += len(tied)
+        if place >= DEPTH:
+            break
+    return good / max(1, int((relevance > 0).sum()))
 
 
 MEASURES: dict[str, Measure] = {"ndcg@10": ndcg, "mrr@10": reciprocal_rank}
