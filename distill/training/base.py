@@ -15,6 +15,8 @@ import lightning as L
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torchmetrics import MeanMetric, MetricCollection
 from transformers import PreTrainedModel
@@ -23,6 +25,8 @@ from distill.recipe.schema import TrainConfig
 from distill.tasks.base import Task
 from distill.tasks.correlation import undefined
 from distill.training.optimizer import make_optimizer, make_schedule
+from students.anatomy import anatomy
+from students.family import MODEL_TYPES
 from students.heads import logits_of
 
 Batch = dict[str, Tensor]
@@ -65,6 +69,32 @@ def attention_kernel(device: torch.device) -> AbstractContextManager[Any]:
     if device.type == "cpu" and torch.is_autocast_enabled("cpu"):
         return sdpa_kernel(SDPBackend.MATH)
     return nullcontext()
+
+
+def _layers(model: PreTrainedModel) -> list[nn.Module]:
+    known = model.config.model_type in MODEL_TYPES
+    return list(dict.fromkeys(anatomy(model).layers)) if known else []
+
+
+def shard(module: TrainingModule, mesh: DeviceMesh) -> None:
+    """Let every process keep a part of each parameter, of its gradient and of its optimiser state.
+
+    A layer's weights are gathered when it is run and, as attention scores are taken out of the
+    middle of a layer, kept until its gradients are. What is not a layer (embeddings, heads,
+    projections) is gathered for a whole step, as its weights are read outside their modules too.
+
+    Args:
+        module: changed in place.
+        mesh: the processes.
+    """
+    options: dict[str, Any] = {"mesh": mesh, "reshard_after_forward": False}
+    units = [*_layers(module.model), module]
+    for unit in units:
+        sharded = fully_shard(unit, **options)
+        if mesh.device_type == "cpu":
+            sharded.set_force_sum_reduction_for_comms(True)  # gloo has no mean
+    for name in ("training_step", "validation_step"):
+        register_fsdp_forward_method(module, name)
 
 
 class TrainingModule(L.LightningModule):
@@ -129,6 +159,11 @@ class TrainingModule(L.LightningModule):
     def chooses_by(self) -> str | None:
         """The metric that says which weights are best, or ``None`` where the last ones are kept."""
         return self.task.primary if self.task is not None else None
+
+    def configure_model(self) -> None:
+        """With ``strategy: fsdp``, shard the model over the processes; see :func:`shard`."""
+        if self.device_mesh is not None and not isinstance(self, FSDPModule):
+            shard(self, self.device_mesh["data_parallel"])
 
     def on_fit_start(self) -> None:
         """Turn dropout on: models come from ``from_pretrained`` with it off."""
@@ -198,6 +233,15 @@ class TrainingModule(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW and the schedule over the whole training."""
         optimizer = make_optimizer(self, self.train_config)
+        if isinstance(self, FSDPModule):
+            # What AdamW makes at a first gradient: torch wants the state of each parameter, also
+            # of those without one, when it loads a checkpoint.
+            for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+                optimizer.state[parameter] = {
+                    "step": torch.zeros((), device=parameter.device),
+                    "exp_avg": torch.zeros_like(parameter),
+                    "exp_avg_sq": torch.zeros_like(parameter),
+                }
         total = int(self.trainer.estimated_stepping_batches)
         return {
             "optimizer": optimizer,

@@ -69,7 +69,7 @@ class TrainingData(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """The training batches of this process; those done before a stop are left out."""
         sampler = self._sampler(self.train, seed=self.seed)
-        return _loader(self.train, _Remaining(sampler, **self._done), seed=self.seed)
+        return _loader(self.train, _Remaining(sampler, self._done), seed=self.seed)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """The validation batches of this process; all processes together have every row once."""
@@ -87,7 +87,7 @@ class TrainingData(L.LightningDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from there."""
-        self._done = state_dict
+        self._done.update(state_dict)  # a strategy that shards has asked for the batches before
 
     def _sampler(self, rows: Rows, *, seed: int, shuffle: bool = True) -> EpochSampler[Any]:
         return make_sampler(
@@ -101,10 +101,10 @@ class TrainingData(L.LightningDataModule):
 
 
 class _Remaining(Sampler[list[Any]]):
-    """An epoch's batches; of the epoch that was stopped, those that are left."""
+    """An epoch's batches; of the epoch that was stopped (``done``), those that are left."""
 
-    def __init__(self, sampler: EpochSampler[Any], *, epoch: int, batches: int) -> None:
-        self.order, self.epoch, self.batches = sampler, epoch, batches
+    def __init__(self, sampler: EpochSampler[Any], done: dict[str, int]) -> None:
+        self.order, self.done = sampler, done
 
     @property
     def sampler(self) -> _Remaining:
@@ -114,7 +114,7 @@ class _Remaining(Sampler[list[Any]]):
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iteration gives."""
         self.order.set_epoch(epoch)
-        self.order.skip(self.batches if epoch == self.epoch else 0)
+        self.order.skip(self.done["batches"] if epoch == self.done["epoch"] else 0)
 
     def __len__(self) -> int:
         # Of a whole epoch: Lightning adds to its own count what was done before the stop.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.strategies import DDPStrategy, Strategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
 from distill.data.batches import make_sampler
+from distill.recipe.schema import TrainerConfig
 from distill.system import distributed
 from distill.system.console import Bar
 from distill.system.errors import ProcessError
@@ -80,7 +82,9 @@ def fit(
     )
     shared_cores = 1 if on_gpu(session.trainer) else session.trainer.devices
     threads = max(1, torch.get_num_threads() // shared_cores)
-    job = _Job(module, train, validation, session, batches, threads)
+    # What is sharded stays so: a copy, whose weights come back from its checkpoint.
+    trained = copy.deepcopy(module) if session.trainer.sharded else module
+    job = _Job(trained, train, validation, session, batches, threads)
     done = _go_on(job)
     with (
         quiet_lightning(),
@@ -99,6 +103,8 @@ def fit(
             finish(session.loggers)
     if interrupt.asked:
         raise KeyboardInterrupt
+    if session.trainer.sharded:
+        module.load_state_dict(AtomicCheckpoint().load_checkpoint(session.last)["state_dict"])
     return _result(module, trainer, curves)
 
 
@@ -130,6 +136,7 @@ class _Job:
             "accumulate_grad_batches": config.accumulate_grad_batches,
             "val_check_interval": config.val_check_interval,
             "seed": self.session.seed,
+            "sharded": self.session.trainer.sharded,
         }
 
 
@@ -173,7 +180,7 @@ def _train(job: _Job, curves: Curves, interrupt: Interrupt) -> L.Trainer:
         accelerator=session.trainer.accelerator,
         devices=session.trainer.devices,
         num_nodes=session.trainer.num_nodes,
-        strategy=_strategy(),
+        strategy=_strategy(session.trainer),
         precision=_PRECISIONS[resolve_precision(session.trainer)],
         deterministic=session.trainer.deterministic or None,
         max_epochs=-1 if by_steps else config.epochs,
@@ -235,7 +242,7 @@ def _callbacks(job: _Job, interrupt: Interrupt) -> list[L.Callback]:
     return [*callbacks, LastCheckpoint(session, interrupt, job.fingerprint)]
 
 
-def _strategy() -> str | Strategy:
+def _strategy(config: TrainerConfig) -> str | Strategy:
     """One process, or the mean of the gradients of several.
 
     Parameters without a gradient (a head, while inner layers are matched) are looked for in each
@@ -243,6 +250,10 @@ def _strategy() -> str | Strategy:
     """
     if not distributed.several():
         return "auto"
+    if config.sharded:
+        return ModelParallelStrategy(
+            config.processes, tensor_parallel_size=1, save_distributed_checkpoint=False
+        )
     return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 
 

@@ -22,6 +22,8 @@ class TrainerConfig(Section):
     """GPUs, or processes on a CPU, of a machine; each takes ``batch_size`` examples a step."""
     num_nodes: PositiveInt = 1
     """Machines; more than one are started with ``torchrun`` or ``srun``."""
+    strategy: Literal["ddp", "fsdp"] = "ddp"
+    """``ddp``: every process holds the model; ``fsdp``: each holds its part of it."""
     deterministic: bool = False
     """Deterministic kernels only: slower, and needed for the same weights each time on a GPU."""
     checkpoint_steps: PositiveInt = 200
@@ -31,6 +33,11 @@ class TrainerConfig(Section):
     def processes(self) -> int:
         """Processes of a training: the devices of all machines."""
         return self.devices * self.num_nodes
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each process holds a part of the model."""
+        return self.strategy == "fsdp" and self.processes > 1
 
 
 class WandbConfig(Section):

@@ -69,6 +69,13 @@ def assert_alike(one: Any, two: Any, *, tolerance: float) -> None:
             id="bf16",
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            ["embedding", "attention", "hidden"],
+            {"trainer": {"strategy": "fsdp"}, "gradient_clip_val": 0.3},
+            1e-5,
+            id="sharded",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_two_processes_are_one_with_the_same_batch(
@@ -121,17 +128,19 @@ def test_what_ends_one_ends_all(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("death", "last"),
+    ("death", "last", "strategy"),
     [
-        (("step", 7), "process 1 of 2 (rank 0) was ended by signal 9; is memory short?"),
-        (("interrupt", 4), "KeyboardInterrupt"),
+        (("step", 7), "process 1 of 2 (rank 0) was ended by signal 9; is memory short?", "ddp"),
+        (("interrupt", 4), "KeyboardInterrupt", "ddp"),
+        (("interrupt", 4), "KeyboardInterrupt", "fsdp"),
     ],
-    ids=["killed", "interrupted"],
+    ids=["killed", "interrupted", "sharded"],
 )
 def test_resumed_is_bitwise_the_same(
-    start: Any, tmp_path: Path, death: tuple[str, int], last: str
+    start: Any, tmp_path: Path, death: tuple[str, int], last: str, strategy: str
 ) -> None:
-    settings = {**TWO, "rows": 60, "objectives": ["hidden", "logits"]}
+    trainer = TWO["trainer"] | {"strategy": strategy}
+    settings = {"trainer": trainer, "rows": 60, "objectives": ["hidden", "logits"]}
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert start(whole, settings) == 0, (whole / "stderr.txt").read_text()
     assert start(broken, settings | {"death": death}) == 1
