@@ -235,7 +235,7 @@ def test_a_stop_leaves_checkpoints_and_ends_every_process(tmp_path, study, numbe
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_killed_study_goes_on_and_ends_as_one_that_was_not(tmp_path, study, distill):
-    path = study(**{"teacher.finetune.epochs": 40, "teacher.finetune.patience": None})
+    path = study(**{"teacher.finetune.epochs": 12, "teacher.finetune.patience": None})
     words = ["study", str(path), "seed=1", "--only", "teacher,full", "--keep-models"]
     words += ["--jobs", "1", "--run-dir"]
     whole = distill(*words, tmp_path / "whole")
