@@ -98,7 +98,7 @@ def comparison(
             repeats=repeats,
             vocab_size=min(len(one.context.workspace.tokenizer) for one in compared),
             seed=0,
-            row_lengths=lengths,
+            example_lengths=lengths,
         )
         metric = workspace.task.primary
         header = ["model", metric, "size MB", "p50 ms", "p95 ms", "ex/s b32", "bundle faster"]
@@ -189,8 +189,8 @@ def section(run: RunFolder, threads: int, repeats: int) -> str:
 HEAD = """# Ledgers
 
 Written by `benchmarks/ledger.py` from finished runs: what each step from the teacher to the bundle
-cost and gained, at the lengths that the task's rows have. The first 1x is the teacher in PyTorch
-eager, the second a model of BERT-base's shape in PyTorch eager, all on the same threads.
+cost and gained, at the lengths of the task's examples. The first 1x is the teacher in PyTorch, the
+second a model of BERT-base's shape, both in eager mode and all on the same threads.
 `prediction` is the distilled student; `words` (vocabulary) and `units` (heads, neurons) are pruned.
 `TEACHER` in a command is `01-teacher/model` of a finished run, so that it was not fine-tuned twice.
 Ledger and plain way are two measurements: compare milliseconds within each, not across them.

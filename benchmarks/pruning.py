@@ -3,8 +3,8 @@
     python benchmarks/pruning.py RUN --train train.jsonl --validation dev.jsonl [--rows 6000]
 
 For every method, budget of MACs and shape (layers of their own sizes, or all the same) the student
-is pruned and scored on the validation rows, without any training and after one epoch of recovery
-on ``--rows`` training rows. ``--methods fisher+none`` leaves the least-squares repair out, and
+is pruned and scored on the validation examples, without training and after an epoch of recovery on
+``--rows`` training examples. ``--methods fisher+none`` leaves the least-squares repair out, and
 ``l1+weights`` puts it behind another method. Prints a Markdown table; nothing in RUN is changed.
 """
 
@@ -96,9 +96,9 @@ def main() -> None:
     """Print the table line by line, as it comes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path, help="a run folder with a trained student")
-    parser.add_argument("--train", help="training rows, in place of the recipe's")
-    parser.add_argument("--validation", help="validation rows, in place of the recipe's")
-    parser.add_argument("--rows", type=int, default=6000, help="training rows that are used")
+    parser.add_argument("--train", help="training examples, in place of the recipe's")
+    parser.add_argument("--validation", help="validation examples, in place of the recipe's")
+    parser.add_argument("--rows", type=int, default=6000, help="training examples that are used")
     parser.add_argument("--methods", nargs="+", default=["fisher", "taylor", "l1"])
     parser.add_argument("--budgets", nargs="+", type=float, default=[0.7, 0.5, 0.3])
     parser.add_argument("--shapes", nargs="+", default=["uneven", "uniform"])

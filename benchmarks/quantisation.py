@@ -103,7 +103,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=physical_cores())
     parser.add_argument("--repeats", type=int, default=60)
     parser.add_argument("--qat-steps", type=int, default=300, help="0 leaves training for int8 out")
-    parser.add_argument("--rows", type=int, default=512, help="calibration rows")
+    parser.add_argument("--rows", type=int, default=512, help="calibration examples")
     parser.add_argument("--out", type=Path, help="keep the files here")
     parser.add_argument("--json", action="store_true", help="print everything as JSON")
     return parser.parse_args()
@@ -116,7 +116,7 @@ def _context(options: argparse.Namespace, place: Path) -> StageContext:
     steps = max(1, options.qat_steps)
     train = TrainConfig(max_steps=steps, lr=2e-5, dropout=0.0)
     config = QatQuantize(
-        kind="quantize", method="qat", calibration_rows=options.rows, train=train, max_drop=1.0
+        kind="quantize", method="qat", calibration_examples=options.rows, train=train, max_drop=1.0
     )
     last = max(s.index for s in stages if s.makes_student)
     stage = PlannedStage(index=last + 1, name="quantize", kind="quantize", config=config)

@@ -304,7 +304,7 @@ def page(bench: Bench, runs: Sequence[tuple[Case, RunData]]) -> str:
     ]
     lines += [
         "of the whole run. *linear* needs no BERT (docs/results.md says what it is of each",
-        "task). ± is half the 95 % interval over the scored rows, by the bootstrap.",
+        "task). ± is half the 95 % interval over the scored examples, by the bootstrap.",
         *([bench.note] if bench.note else []),
         "",
     ]

@@ -63,7 +63,7 @@ class TrainConfig(Section):
     """How weights are trained: shared by every stage that trains."""
 
     epochs: PositiveInt = 3
-    """Passes over the training rows."""
+    """Passes over the training examples."""
     max_steps: PositiveInt | None = None
     """Optimiser steps of the whole training, in place of ``epochs``."""
     lr: Annotated[float, Field(gt=0, lt=1)] = 5e-5
@@ -86,7 +86,7 @@ class TrainConfig(Section):
     dropout: Share | None = None
     """Dropout while training; left out, the model's own. Drawing it takes time on a CPU."""
     val_check_interval: PositiveInt | Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Scored on the validation rows after this share of an epoch (``0.25``: four times in each), or
+    """Scored on validation examples after this share of an epoch (``0.25``: four times in each), or
     after so many batches (an integer); the end of a training always is."""
     patience: PositiveInt | None = None
     """Stop after so many evaluations without a better score; left out, never."""

@@ -26,10 +26,10 @@ def augment(
         list[str] | None, typer.Argument(help="Settings such as stages.augment.copies=5.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the rows to this file, as gzipped JSON lines.")
+        Path | None, typer.Option(help="Write the examples to this file, as gzipped JSON lines.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only so many training rows, drawn by the seed.")
+        int | None, typer.Option(min=1, help="Only so many training examples, drawn by the seed.")
     ] = None,
     as_json: options.AsObject = False,
 ) -> None:

@@ -20,7 +20,8 @@ def benchmark(
         typer.Argument(help="Bundles or run folders, transformers folders, .onnx or .xml files."),
     ],
     lengths: Annotated[
-        str, typer.Option(help="Tokens of an input, such as 16,32, and `real` for rows' own.")
+        str,
+        typer.Option(help="Tokens of an input, such as 16,32, and `real` for the examples' own."),
     ] = "real",
     batch_sizes: Annotated[str, typer.Option(help="Inputs of a call, such as 1,32.")] = "1",
     threads: Annotated[
@@ -33,7 +34,7 @@ def benchmark(
         str | None, typer.Option(help="bert-base: that shape in PyTorch is 1x.")
     ] = None,
     rows: Annotated[
-        str | None, typer.Option(help="A file of rows whose lengths are the real ones.")
+        str | None, typer.Option(help="A file of texts whose lengths are the real ones.")
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the numbers as JSON instead.")

@@ -32,7 +32,7 @@ def fit_head(
         float | None,
         typer.Option(min=0, help="Inverse strength of the regularisation; else it is chosen."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the rows held out.")] = 42,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the examples held out.")] = 42,
     as_json: Annotated[bool, typer.Option("--json", help="Print the facts as JSON.")] = False,
 ) -> None:
     """Fit a logistic regression on a sentence encoder's vectors, and make a bundle that classifies.

@@ -36,7 +36,7 @@ COMMANDS: dict[str, str] = {
     "run": "Run a recipe from its start to a bundle and a report.",
     "resume": "Go on with a run that was interrupted.",
     "evaluate": "Print a run's results, or measure them again.",
-    "augment": "Make the rows of a recipe's augment stage, and show a few.",
+    "augment": "Make the examples of a recipe's augment stage, and show a few.",
     "study": "Train a recipe with several seeds, in variants, in one table.",
     "fit-budget": "Find the best model within limits of latency and size.",
     "compare": "Put the results of several runs side by side.",

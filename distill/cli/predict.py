@@ -126,7 +126,7 @@ def predict(
     if model.decoder.takes_candidates:
         source = source.of_candidates()
     answers = _Answers(model, batch_size, as_json=as_json)
-    # A pipe is answered before it is waited on; of a file as many rows as make full batches.
+    # A pipe is answered before it is waited on; of a file as many examples as make full batches.
     waits = source.files == ("-",) and target.path is None
     rows = source.rows(texts, pair, answers.print if waits else None)
     _check_pairs(model, given=bool(pair or source.pair_column), from_file=bool(source.files))

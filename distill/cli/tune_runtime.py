@@ -60,7 +60,7 @@ def tune_runtime(
         )
         read = list(itertools.islice(every, _ROWS))
         if not read:
-            raise DataError(f"{rows}: no rows to measure with")
+            raise DataError(f"{rows}: no examples to measure with")
         if manifest.pair and pair_column is None and not listed:
             raise DataError("this model compares two texts; give the second with --pair-column")
         pairs: list[Any] | None = [row.pair or "" for row in read] if manifest.pair else None
@@ -87,12 +87,12 @@ def _lines(chosen: dict[str, Any]) -> list[str]:
     single = sorted(chosen["measured"]["latency_ms"], key=lambda entry: entry["ms"])
     key = "examples_per_second"
     many = sorted(chosen["measured"][key], key=lambda entry: -entry[key])
-    lines = [f"single rows (median length {chosen['median_length']}), ms:"]
+    lines = [f"single examples (median length {chosen['median_length']}), ms:"]
     lines += [f"  {entry['ms']:8.3f}  {_settings(entry)}" for entry in single]
-    lines += [f"many rows ({chosen['rows']}), examples per second:"]
+    lines += [f"many examples ({chosen['rows']}), examples per second:"]
     lines += [f"  {entry[key]:8.0f}  {_settings(entry)}" for entry in many]
-    lines.append(f"chosen for single rows: {_settings(chosen['latency'])}")
-    lines.append(f"chosen for many rows: {_settings(chosen['throughput'])}")
+    lines.append(f"chosen for single examples: {_settings(chosen['latency'])}")
+    lines.append(f"chosen for many examples: {_settings(chosen['throughput'])}")
     return lines
 
 

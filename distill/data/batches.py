@@ -44,7 +44,7 @@ class EpochSampler(Sampler[list[Key]], Generic[Key]):
     single process with ``batch_size * world`` has.
 
     Args:
-        rows: how many rows there are.
+        rows: how many examples there are.
         batch_size: most rows of a batch on one rank. Only where a rank would go without a row
             (fewer rows than ranks are left over) are batches one row larger.
         seed: seeds the order.

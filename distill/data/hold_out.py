@@ -1,6 +1,6 @@
-"""Rows held out of the training rows for validation: which, and whether there are enough.
+"""Rows held out of the training examples for validation: which, and whether there are enough.
 
-Legend: N training rows.
+Legend: N training examples.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ SHARE = 10
 _STREAM = 0
 #: Stands for the labels of a row without any.
 _NONE = -1
-#: Of numbers so many rows are held out at least: a correlation of fewer says nothing.
+#: Of numbers so many examples are held out at least: a correlation of fewer says nothing.
 _NUMBERS = 3
-_ADVICE = "give data.validation, or more rows"
+_ADVICE = "give data.validation, or more examples"
 
 
 def hold_out(
     train: Split, labels: Sequence[str], seed: int, *, place: str, notes: list[str]
 ) -> tuple[Split, Split]:
-    """Split the training rows: nine tenths to learn from, one tenth to choose by, both in order.
+    """Split the training examples: nine tenths to learn from, one to choose by, both in order.
 
     Rows are drawn by label, so that each label stands in both parts in its own share, and at least
     once where two rows have it. Labels here are the label of a row, each of several labels, the
@@ -54,7 +54,7 @@ def hold_out(
     if not held:
         raise DataError(f"{place}: {_too_few(len(train))}; {_ADVICE}")
     notes.append(
-        f"no validation data: {len(held):,} of {len(train):,} training rows are held out for it"
+        f"no validation data: {len(held):,} of {len(train):,} training examples are held out for it"
     )
     if groups is not None and labels:
         _check_labels(train, groups, held, labels, place)
@@ -89,7 +89,7 @@ def _by_label(groups: Sequence[Group], random: np.random.Generator) -> list[int]
 
 
 def _wanted(counts: Mapping[int, int], share: float) -> dict[int, int]:
-    """How many rows of each label to hold out: its share by largest remainder, at least one."""
+    """How many examples of each label to hold out: its share by largest remainder, at least one."""
     exact = {label: count * share for label, count in counts.items()}
     found = {label: int(value) for label, value in exact.items()}
     missing = round(sum(exact.values())) - sum(found.values())
@@ -110,7 +110,7 @@ def _by_number(numbers: Sequence[float], random: np.random.Generator) -> list[in
 
 
 def _too_few(rows: int) -> str:
-    return f"{rows:,} row{'s' * (rows != 1)} are too few to hold some out for validation"
+    return f"{rows:,} example{'s' * (rows != 1)} are too few to hold some out for validation"
 
 
 def _check_labels(
@@ -120,7 +120,7 @@ def _check_labels(
     labels: Sequence[str],
     place: str,
 ) -> None:
-    """Refuse held-out rows that cannot tell a good model from one that always says the same."""
+    """Refuse held-out examples that cannot tell a good model from one that always says the same."""
     seen = sorted({label for row in held for label in groups[row]})
     one_each = all(isinstance(label, int) for label in train.labels)
     if not seen or (one_each and len(seen) < 2):
@@ -132,13 +132,13 @@ def _check_labels(
 def _missing(
     groups: Sequence[Group], held: Sequence[int], labels: Sequence[str], place: str
 ) -> list[str]:
-    """A note on the labels that no held-out row has: no score looks at them."""
+    """A note on the labels that no held-out example has: no score looks at them."""
     seen = {label for row in held for label in groups[row]}
     rare = sorted({label for group in groups for label in group} - seen)
     if not rare:
         return []
     names = listed(labels[label] for label in rare)
     return [
-        f"{place}: too few rows have the label {names} to hold one out: all of them are learned "
-        "from, and no score on the validation rows looks at it"
+        f"{place}: too few examples have the label {names} to hold one out: all are learned "
+        "from, and no score on the validation examples looks at it"
     ]

@@ -145,7 +145,7 @@ def index_labels(
         given: ``task.labels``.
         notes: gets sentences on integers, and on labels that training lacks.
         bad: what to do with rows whose labels are not the task's.
-        unseen: whether splits may have labels that stand in no training row.
+        unseen: whether splits may have labels that stand in no training example.
         several: whether a row may have several labels, or none.
 
     Returns:
@@ -176,16 +176,18 @@ def index_labels(
 
 
 def _seen(index: int | str, seen: set[int], labels: Sequence[str]) -> int | str:
-    """An index, or what is wrong with it where no training row has this label."""
+    """An index, or what is wrong with it where no training example has this label."""
     if isinstance(index, str) or index in seen:
         return index
-    return f"the label '{labels[index]}' has no row in the training data; a model cannot learn it"
+    return (
+        f"the label '{labels[index]}' has no example in the training data; a model cannot learn it"
+    )
 
 
 def _unseen(table: Table, labels: Sequence[str], seen: set[int]) -> list[str]:
-    """A note on labels that no training row has."""
+    """A note on labels that no training example has."""
     names = ", ".join(f"'{name}'" for index, name in enumerate(labels) if index not in seen)
-    return [f"{table.place}: no row has the label {names}"] if names else []
+    return [f"{table.place}: no example has the label {names}"] if names else []
 
 
 def _indices(values: Sequence[Label], known: dict[Label, int | str]) -> list[int] | str:

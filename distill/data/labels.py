@@ -136,7 +136,7 @@ def label_names(
     total = counts.total()
     if len(counts) < 2:
         raise DataError(
-            f"{table.place}: all {total:,} rows have the label {next(iter(counts))!r}; "
+            f"{table.place}: all {total:,} examples have the label {next(iter(counts))!r}; "
             "there must be at least two to tell apart"
         )
     if given is not None:
@@ -145,7 +145,7 @@ def label_names(
         return table.label_names
     if total >= _MANY and len(counts) > total // 2:
         raise DataError(
-            f"{table.place}: {len(counts):,} different labels in {total:,} rows; is "
+            f"{table.place}: {len(counts):,} different labels in {total:,} examples; is "
             "data.columns.label the right column?"
         )
     integers = {as_integer(value) for value in counts}

@@ -110,14 +110,14 @@ def _tables(data: DataConfig, reader: Reader, base: Path | None, bad: BadRows) -
 
 
 def _limited(split: Split, limit: int, seed: int, notes: list[str]) -> Split:
-    """Keep so many rows, drawn by the seed, in their own order."""
+    """Keep so many examples, drawn by the seed, in their own order."""
     if limit >= len(split):
         return split
     # Sets of further rows are drawn alike, whatever they are called.
     role = _ROLES.index(split.name) if split.name in _ROLES else len(_ROLES)
     random = np.random.default_rng([seed, _LIMIT, role])
     rows = np.sort(random.choice(len(split), limit, replace=False))
-    notes.append(f"{split.name}: {limit:,} of {len(split):,} rows are used, drawn by the seed")
+    notes.append(f"{split.name}: {limit:,} of {len(split):,} examples are used, drawn by the seed")
     return split.take(rows)
 
 

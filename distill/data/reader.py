@@ -139,12 +139,12 @@ class TextReader(Reader):
         if len(set(train.labels)) < 2:
             only = named(train.labels[0], labels) if train.labels else "none"
             raise DataError(
-                f"{place}: the {len(train):,} training rows kept all have the label '{only}'"
+                f"{place}: the {len(train):,} training examples kept all have the label '{only}'"
                 f"{keep_more(place)}"
             )
         return [
-            f"{split.name}: all {len(split):,} rows have the label '{labels[split.labels[0]]}'; "
-            "a model that always predicts it has the best score"
+            f"{split.name}: all {len(split):,} examples have the label "
+            f"'{labels[split.labels[0]]}'; a model that always predicts it has the best score"
             for role, split in splits.items()
             if role != "train"
             and isinstance(split.labels[0], int)

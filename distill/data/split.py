@@ -174,8 +174,8 @@ def shared_with_training(splits: Mapping[str, Split]) -> list[str]:
         count = 0 if role == "train" else int(np.isin(_keys(split), train).sum())
         if count:
             notes.append(
-                f"{split.name}: {count:,} of {len(split):,} rows stand in the training rows too "
-                "(the same text); scores on them flatter"
+                f"{split.name}: {count:,} of {len(split):,} examples stand in the training "
+                "examples too (the same text); scores on them flatter"
             )
     return notes
 

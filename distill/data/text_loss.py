@@ -58,14 +58,14 @@ def cut_note(facts: dict[str, Any], *, max_length: int, limit: int) -> str | Non
         limit: the most tokens that the model reads.
 
     Example:
-        ``120 of 2,000 rows (6.0%) are cut to 64 tokens, the longest had 301; data.max_length: 97
-        would keep 99 % whole``
+        ``120 of 2,000 examples (6.0%) are cut to 64 tokens, the longest had 301; data.max_length:
+        97 would keep 99 % whole``
     """
     if not facts["cut"]:
         return None
     share = facts["cut"] / facts["rows"]
     note = (
-        f"{facts['cut']:,} of {facts['rows']:,} rows ({share:.1%}) are cut to {max_length} "
+        f"{facts['cut']:,} of {facts['rows']:,} examples ({share:.1%}) are cut to {max_length} "
         f"tokens, the longest had {facts['longest']:,}"
     )
     if share <= 1 - _KEPT:

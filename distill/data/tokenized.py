@@ -197,7 +197,7 @@ def tokenize(
         DataError: the split is empty, the tokenizer takes fewer tokens than ``max_length``, or
             the cache folder cannot be written.
     """
-    check_rows(split, tokenizer, max_length=max_length)
+    check_examples(split, tokenizer, max_length=max_length)
     engine = bare_engine(tokenizer)
     engine.enable_truncation(
         max_length, strategy="longest_first", direction=tokenizer.truncation_side
@@ -215,14 +215,16 @@ def tokenize(
     )
 
 
-def check_rows(split: TextExamples, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> None:
+def check_examples(
+    split: TextExamples, tokenizer: PreTrainedTokenizerFast, *, max_length: int
+) -> None:
     """Refuse rows that cannot be tokenised to a length.
 
     Raises:
         DataError: there are none, or the tokenizer takes fewer tokens than ``max_length``.
     """
     if len(split) == 0:
-        raise DataError(f"{split.name}: no rows to tokenise")
+        raise DataError(f"{split.name}: no examples to tokenise")
     if max_length > tokenizer.model_max_length:
         raise DataError(
             f"data.max_length: {max_length}, but this tokenizer's model takes at most "

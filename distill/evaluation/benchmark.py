@@ -84,7 +84,7 @@ def benchmark(
         repeats: timed calls per model, batch size and length.
         against: ``bert-base``: a BERT of that shape with random weights, which is 1x then;
             otherwise the first model is.
-        rows: a file of rows whose lengths are the real ones; left out, a bundle holds those of its
+        rows: a file of texts whose lengths are the real ones; left out, a bundle holds those of its
             own task's rows.
 
     Returns:
@@ -98,7 +98,7 @@ def benchmark(
     """
     candidates = list(_named(candidate for path in targets for candidate in _open(path, threads)))
     fixed = [int(length) for length in lengths if length != REAL]
-    real = _row_lengths(targets, rows) if REAL in lengths else []
+    real = _example_lengths(targets, rows) if REAL in lengths else []
     longest = max([*fixed, *real])
     _check_lengths(candidates, longest)
     length = max(1, round(summarise(real)["mean"])) if real else min(fixed)
@@ -112,7 +112,7 @@ def benchmark(
         repeats=repeats,
         vocab_size=_VOCABULARY,
         seed=0,
-        row_lengths=real,
+        example_lengths=real,
     )
     return {
         "schema": 1,
@@ -239,7 +239,7 @@ def _check_lengths(candidates: Sequence[Candidate], longest: int) -> None:
             ) from error
 
 
-def _row_lengths(targets: Sequence[Path], rows: str | None) -> list[int]:
+def _example_lengths(targets: Sequence[Path], rows: str | None) -> list[int]:
     """Real lengths: of the rows in a file, or those that a bundle remembers."""
     manifest = next((found for path in targets if (found := _manifest(path))), None)
     if rows is None:

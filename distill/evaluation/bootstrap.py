@@ -62,7 +62,7 @@ def draw(scorers: Mapping[str, Scorer], rows: int, *, seed: int = 0) -> Draws:
 
     Args:
         scorers: by model, all of the same rows.
-        rows: how many rows there are (N).
+        rows: how many examples there are (N).
         seed: seeds the draws.
     """
     found: dict[str, list[Floats]] = {name: [] for name in scorers}
@@ -93,7 +93,7 @@ def with_noise(results: Results, scorers: Mapping[str, Scorer], rows: int) -> Re
     Args:
         results: all models of a run.
         scorers: by model, and by :data:`MAJORITY`; models without one have no interval.
-        rows: how many scored rows there are.
+        rows: how many scored examples there are.
     """
     draws = draw(scorers, rows)
     scores = {row.name: row.score for row in results.models}

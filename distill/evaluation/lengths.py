@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 _CLS, _SEP = 101, 102
-#: Batches are taken from as many rows as this many of them, so that rows of a batch are alike.
+#: Batches are taken from as many examples as this many of them, so that rows of a batch are alike.
 _BATCHES = 50
 
 Inputs = dict[str, npt.NDArray[np.int64]]
@@ -35,7 +35,7 @@ def random_batch(batch: int, length: int, *, vocab_size: int, seed: int) -> Inpu
 
 
 def real_batches(
-    row_lengths: Sequence[int] | npt.NDArray[np.integer], batch: int, count: int, *,
+    example_lengths: Sequence[int] | npt.NDArray[np.integer], batch: int, count: int, *,
     vocab_size: int, seed: int,
 ) -> list[Inputs]:  # fmt: skip
     """Batches over the whole range of real lengths, each of rows of like length, padded to it.
@@ -45,13 +45,13 @@ def real_batches(
     length.
 
     Args:
-        row_lengths: tokens of real rows, or of every so many-th row.
+        example_lengths: tokens of real rows, or of every so many-th row.
         batch: B.
         count: how many batches.
         vocab_size: ids are drawn below it.
         seed: seeds the ids.
     """
-    every = np.asarray(row_lengths, dtype=np.int64)
+    every = np.asarray(example_lengths, dtype=np.int64)
     order = np.argsort(every, kind="stable")
     order = np.repeat(order, max(1, math.ceil(_BATCHES * batch / len(every))))
     made = []
@@ -66,11 +66,11 @@ def real_batches(
     return made
 
 
-def nearest_rows(
-    row_lengths: Sequence[int] | npt.NDArray[np.integer], batch: int, length: int
+def nearest_examples(
+    example_lengths: Sequence[int] | npt.NDArray[np.integer], batch: int, length: int
 ) -> npt.NDArray[np.int64]:
     """The rows whose lengths are nearest to one, (B,); fewer rows than B are taken again."""
-    order = np.argsort(np.abs(np.asarray(row_lengths, dtype=np.int64) - length), kind="stable")
+    order = np.argsort(np.abs(np.asarray(example_lengths, dtype=np.int64) - length), kind="stable")
     return np.resize(order[:batch], batch)
 
 
@@ -83,9 +83,9 @@ def _spread(number: int) -> float:
     return value
 
 
-def summarise(row_lengths: Sequence[int] | npt.NDArray[np.integer]) -> dict[str, float | int]:
+def summarise(example_lengths: Sequence[int] | npt.NDArray[np.integer]) -> dict[str, float | int]:
     """The lengths of rows in a few numbers; see :class:`distill.evaluation.results.RealLengths`."""
-    rows = np.asarray(row_lengths)
+    rows = np.asarray(example_lengths)
     p50, p95 = np.quantile(rows, (0.5, 0.95), method="nearest")
     return {
         "rows": len(rows),

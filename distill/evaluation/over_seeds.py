@@ -71,7 +71,7 @@ class ModelSpread(Part):
     """Each seed's score minus that of the same seed's baseline; ``None`` of teacher and baseline,
     and without a baseline."""
     more_scores: dict[str, Spread] = Field(default_factory=dict)
-    """The task's metric on each set of further rows (``data.more``), by its name."""
+    """The task's metric on each set of further examples (``data.more``), by its name."""
     bytes: Spread
     """Size of the weight file."""
     latency_ms: Spread | None
@@ -95,7 +95,7 @@ class ModelTable(Part):
     metric: str
     """The metric that ``score`` is."""
     split: str
-    """The rows that were scored: ``test`` or ``validation``."""
+    """The examples that were scored: ``test`` or ``validation``."""
     seeds: list[int] = Field(min_length=1)
     """Those that are done."""
     cell: str | None

@@ -15,13 +15,13 @@ class LabelScore(Part):
     """How well one label is predicted."""
 
     precision: float
-    """Of the rows that were given the label, the share that has it; 0 where there are none."""
+    """Of the examples that were given the label, the share that has it; 0 where there are none."""
     recall: float
-    """Of the rows that have the label, the share that was given it; 0 where there are none."""
+    """Of the examples that have the label, the share that was given it; 0 where there are none."""
     f1: float
     """Their harmonic mean."""
     support: int
-    """How many rows have it."""
+    """How many examples have it."""
 
 
 class Bin(Part):
@@ -50,7 +50,7 @@ class Confusion(Part):
     model: str
     """Which model."""
     rows: dict[str, dict[str, int]]
-    """True label to predicted label to how many rows; pairs without a row are left out."""
+    """True label to predicted label to how many examples; pairs without a row are left out."""
 
 
 class Disagreement(Part):
@@ -61,7 +61,7 @@ class Disagreement(Part):
     rows: int
     """How many there are."""
     share: float
-    """Of all rows."""
+    """Of all examples."""
     teacher_right: int
     """Of these, where the teacher is right."""
     model_right: int

@@ -108,13 +108,13 @@ class ModelRow(Part):
     score: float
     """The task's metric on ``split``."""
     interval: tuple[float, float] | None = None
-    """The 95 % interval of ``score`` over other rows of the same kind, by the bootstrap."""
+    """The 95 % interval of ``score`` over other examples of the same kind, by the bootstrap."""
     retention: float | None = None
     """``score`` by the teacher's; ``None`` where that is not above 0, or not known."""
     scores: dict[str, float]
     """Every metric of the task."""
     more_scores: dict[str, dict[str, float]] = Field(default_factory=dict)
-    """The same on each set of further rows (``data.more``), by its name."""
+    """The same on each set of further examples (``data.more``), by its name."""
     parameters: int
     """Numbers kept; shared tensors count once."""
     parameters_no_embeddings: int
@@ -160,7 +160,7 @@ class Change(Part):
     """The later model."""
     than: str
     """The model that it is compared with: what it was made from, ``baseline``, ``linear``, or
-    ``majority``, the training rows' commonest label."""
+    ``majority``, the training examples' commonest label."""
     change: float
     """Its score less the other's."""
     low: float
@@ -185,7 +185,7 @@ class Results(Part):
     metric: str
     """The metric that ``score`` is."""
     split: str
-    """The rows that were scored: ``test`` or ``validation``."""
+    """The examples that were scored: ``test`` or ``validation``."""
     machine: dict[str, Any]
     """Processor, versions, threads, and calls that were left out."""
     models: list[ModelRow] = Field(min_length=1)
@@ -193,15 +193,15 @@ class Results(Part):
     changes: list[Change] = Field(default_factory=list)
     """Differences between models, with what of them may be chance."""
     real_lengths: RealLengths | None = None
-    """Of the scored rows, where models were timed at real lengths."""
+    """Of the scored examples, where models were timed at real lengths."""
     reference: Reference | None = None
     """A second 1x, where the recipe asks for one."""
     confusion: Confusion | None = None
-    """What the final model says instead of the true label; of one label a row."""
+    """What the final model says instead of the true label; of one label an example."""
     disagreement: Disagreement | None = None
     """How often the final model and the teacher answer differently."""
     targets: TargetScores | None = None
-    """The teacher, where it is a file with targets for the scored rows."""
+    """The teacher, where it is a file with targets for the scored examples."""
     limits: Limits | None = None
     """What the final model is meant to keep, where the recipe says so."""
 

@@ -45,7 +45,7 @@ def score_and_choose(
 
     Args:
         predictor: the model.
-        dataset: the validation rows.
+        dataset: the validation examples.
         task: the task.
 
     Returns:
@@ -86,7 +86,7 @@ def score(
         DataError: the split has no rows.
     """
     if len(dataset) == 0:
-        raise DataError("cannot score a model on a split without rows")
+        raise DataError("cannot score a model on a split without examples")
     metrics = task.metrics()
     loader = make_loader(dataset, batch_size, seed=0, shuffle=False)
     with torch_threads(), Bar(f"scoring {predictor.name}", len(dataset)) as bar:

@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 
 from distill.evaluation.cells import REAL, cell_name
-from distill.evaluation.lengths import Inputs, nearest_rows, random_batch, real_batches
+from distill.evaluation.lengths import Inputs, nearest_examples, random_batch, real_batches
 from distill.evaluation.predictors import Predictor, torch_threads
 from distill.system.console import Bar
 
@@ -47,7 +47,7 @@ def measure(
     repeats: int,
     vocab_size: int,
     seed: int,
-    row_lengths: Sequence[int] = (),
+    example_lengths: Sequence[int] = (),
 ) -> dict[str, dict[str, Any]]:
     """Time every model at every batch size and length.
 
@@ -55,13 +55,13 @@ def measure(
         predictors: models by name; each must have been made with the same ``threads``.
         batch_sizes: examples in a call (B).
         lengths: tokens of each example (L), special tokens included; no padding. ``real``: as
-            ``row_lengths``, every call another batch, from short rows to long ones.
+            ``example_lengths``, every call another batch, from short rows to long ones.
         threads: intra-op threads of torch; those of ONNX Runtime are the sessions' own.
         repeats: timed calls per model and cell. A model for which they would take more than a few
             seconds gets fewer (3 or more); ``calls`` says how many.
         vocab_size: ids are drawn below it.
         seed: seeds the ids.
-        row_lengths: tokens of real rows; needed where ``lengths`` has ``real``.
+        example_lengths: tokens of real rows; needed where ``lengths`` has ``real``.
 
     Returns:
         For every name ``latency_ms`` (``{"b1_l32": {"p50": .., "p95": ..}}``, of one call; the cell
@@ -71,8 +71,8 @@ def measure(
     Raises:
         ValueError: real lengths are asked for and there are no rows.
     """
-    if REAL in lengths and not len(row_lengths):
-        raise ValueError("real lengths need row_lengths")
+    if REAL in lengths and not len(example_lengths):
+        raise ValueError("real lengths need example_lengths")
     out: dict[str, dict[str, Any]] = {
         name: {"latency_ms": {}, "throughput": {}, "calls": {}} for name in predictors
     }
@@ -82,11 +82,11 @@ def measure(
         for batch, length in cells:
             made = {"vocab_size": vocab_size, "seed": seed}
             if length == REAL:
-                inputs = real_batches(row_lengths, batch, repeats, **made)
+                inputs = real_batches(example_lengths, batch, repeats, **made)
             else:
                 inputs = [random_batch(batch, int(length), **made)]
-                if len(row_lengths):
-                    inputs[0]["index"] = nearest_rows(row_lengths, batch, int(length))
+                if len(example_lengths):
+                    inputs[0]["index"] = nearest_examples(example_lengths, batch, int(length))
             for name, seconds in _time_cell(predictors, inputs, repeats, bar).items():
                 for what, value in _statistics(seconds, batch, length).items():
                     out[name][what][cell_name(batch, length)] = value

@@ -44,9 +44,9 @@ class TrialResult(Part):
     scores: dict[str, float] = Field(default_factory=dict)
     """Every metric of the task."""
     split: str = "validation"
-    """The rows that were scored."""
+    """The examples that were scored."""
     validation: float | None = None
-    """The same model's score on the validation rows."""
+    """The same model's score on the validation examples."""
     seconds: float = 0.0
     """Spent on the trial, without the stages that were taken over."""
     reason: str = ""
@@ -98,9 +98,9 @@ class Chosen(Part):
     """The run that predictions come from, of a study of one variant on one task, or a search."""
 
     variant: str = ""
-    """Its variant, of a search: the best on the validation rows within the limits."""
+    """Its variant, of a search: the best on the validation examples within the limits."""
     seed: int
-    """Its seed: the one whose final model is best on the validation rows, the first of equals."""
+    """Its seed: the one whose final model is best on validation examples; of equals the first."""
     seeds: int
     """How many it was chosen from."""
     folder: str
@@ -108,7 +108,7 @@ class Chosen(Part):
     metric: str
     """The metric that ``validation`` is."""
     validation: float | None
-    """Its final model's score on the validation rows, where it is known."""
+    """Its final model's score on the validation examples, where it is known."""
 
 
 class Target(Part):
@@ -119,7 +119,7 @@ class Target(Part):
     measured: Limits | None = None
     """What the evaluation measured of it, of what is limited; ``None`` where no model keeps it."""
     chosen: Chosen | None = None
-    """The best on the validation rows that keeps it."""
+    """The best on the validation examples that keeps it."""
 
     def words(self) -> str:
         """``target 1.00 ms, measured 0.97 ms``."""

@@ -77,11 +77,13 @@ def fit_head(
         seed: draws that fifth.
 
     Raises:
-        DataError: all rows have the same label.
+        DataError: all examples have the same label.
     """
     given = np.asarray(labels)
     if len(set(given.tolist())) < 2:
-        raise DataError("all rows have the same label; there must be at least two to tell apart")
+        raise DataError(
+            "all examples have the same label; there must be at least two to tell apart"
+        )
     if strength is None:
         strength = _chosen(vectors, given, classes, seed)
     return _fit(vectors, given, classes, strength)
@@ -128,7 +130,7 @@ def fit_head_bundle(
     Args:
         source: the sentence encoder's bundle, or the folder of its run.
         out: the new bundle; one that is there is replaced.
-        data: rows with labels; the validation rows (and test rows) are scored.
+        data: rows with labels; the validation examples (and test examples) are scored.
         strength: see :func:`fit_head`.
         seed: see :func:`fit_head`.
 
@@ -137,7 +139,7 @@ def fit_head_bundle(
 
     Raises:
         ModelError: the source is no sentence encoder's bundle, or ``out`` is it.
-        DataError: all rows have the same label.
+        DataError: all examples have the same label.
     """
     folder = find_bundle(source)
     model = load(folder)

@@ -50,7 +50,7 @@ def logged(path: Path) -> Iterator[None]:
 
 
 def write_data_facts(folder: RunFolder, workspace: Workspace) -> None:
-    """Write how many rows there are, what was noted of them, and how many are cut.
+    """Write how many examples there are, what was noted of them, and how many are cut.
 
     Rows are tokenised for that, as the stages need them. Unlabelled text has no rows before it is
     packed, and no such file.

@@ -320,7 +320,7 @@ class Halving:
 
     @cached_property
     def _rows(self) -> Rows:
-        return prepare(self._loaded.likely[0].recipe).train_rows
+        return prepare(self._loaded.likely[0].recipe).train_examples
 
 
 def _is_for(one: Candidate, limits: Limits) -> bool:

@@ -62,10 +62,10 @@ def measure(recipe: Recipe) -> tuple[int, dict[str, StageTime]]:
     """Time some steps of every training stage, quantisation-aware training aside.
 
     Recovery after pruning is timed on the student before pruning. With an augment stage as many
-    rows are counted as it can make.
+    examples are counted as it can make.
 
     Returns:
-        The number of training rows as they are batched (windows, packed rows), and the times by
+        The number of training examples as they are batched (windows, packed rows), and the times by
         the stages' names.
 
     Raises:
@@ -74,7 +74,7 @@ def measure(recipe: Recipe) -> tuple[int, dict[str, StageTime]]:
     stages = [stage for stage in plan_stages(recipe) if trainings(stage)]
     if not stages:
         raise UserError(f"{recipe.name}: no stage trains weights, so there is nothing to measure")
-    rows = prepare(recipe).train_rows
+    rows = prepare(recipe).train_examples
     times = {}
     with tempfile.TemporaryDirectory(prefix="distill-plan-") as temporary:
         folder = RunFolder(Path(temporary) / "run")
@@ -151,7 +151,7 @@ def _short(recipe: Recipe) -> Recipe:
 
 
 def _copies(recipe: Recipe, stage: PlannedStage) -> int:
-    """How many times the training rows a stage learns from, at most: an augment stage adds some."""
+    """How many times the training examples a stage learns from, at most: augmenting adds some."""
     config = stage.config
     learns = (isinstance(config, DistillStage) and config.augmented) or (
         isinstance(config, PruneStage) and config.learns_augmented

@@ -142,8 +142,8 @@ def describe(stage: PlannedStage) -> str:
             return f"the student on labels only: {_training(stage.config)}"
         case AugmentStage():
             return (
-                f"up to {stage.config.copies} more of each row: {stage.config.replace:.0%} of the "
-                "words replaced"
+                f"up to {stage.config.copies} more of each example: {stage.config.replace:.0%} "
+                "of the words replaced"
             )
         case DistillStage():
             kinds = ", ".join(objective.kind for objective in stage.config.objectives)

@@ -182,7 +182,7 @@ def _costs(
     speed = timed(
         files, vocab_size=VOCABULARY, threads=config.threads or physical_cores(),
         batch_sizes=sorted({min(config.batch_sizes), max(config.batch_sizes)}), lengths=[length],
-        row_lengths=rows,
+        example_lengths=rows,
     )  # fmt: skip
     costs: dict[str, Costs] = {}
     for name, (_, file) in files.items():

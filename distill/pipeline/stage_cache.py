@@ -47,7 +47,7 @@ def inputs_digest(
             "max_length": recipe.data.max_length,
             # An augment stage asks the model that the teacher was made from.
             "teacher": _by_content(first) if stage.kind in ("baseline", "augment") else None,
-            # Of a teacher that ran elsewhere; only the evaluation looks beyond training rows.
+            # Of a teacher that ran elsewhere; only the evaluation looks beyond training examples.
             "targets": workspace.targets_digest(scored=stage.kind == "evaluate")
             if stage.kind != "baseline"
             else None,

@@ -263,7 +263,7 @@ def _chosen(results: StudyResults) -> Chosen | None:
 
 
 def _searched(results: StudyResults, limits: Limits | None, folder: Path) -> StudyResults:
-    """A search with what of it keeps the limits, and the best of that on the validation rows."""
+    """A search with what of it keeps the limits, and the best of that on validation examples."""
     done = [trial for trial in results.trials if trial.evaluated and trial.status == "done"]
     kept = [trial for trial in done if keeps(limits, folder, trial)]
     within = {
@@ -282,7 +282,7 @@ def _searched(results: StudyResults, limits: Limits | None, folder: Path) -> Stu
 
 
 def _best_of(kept: list[TrialResult], count: int, results: StudyResults) -> Chosen | None:
-    """The best on the validation rows of the trials that keep limits."""
+    """The best on the validation examples of the trials that keep limits."""
     if not kept or len(results.tasks) != 1:
         return None
     best = max(kept, key=lambda trial: trial.validation or 0.0)
@@ -297,7 +297,7 @@ def _best_of(kept: list[TrialResult], count: int, results: StudyResults) -> Chos
 
 
 def _validation(run: Path, results: Results) -> float | None:
-    """The final model's score on the validation rows, as its stage put it down."""
+    """The final model's score on the validation examples, as its stage put it down."""
     final = results.final
     if results.split == "validation":
         return final.score

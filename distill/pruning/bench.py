@@ -19,12 +19,12 @@ class Bench(Protocol):
 
     @property
     def rows(self) -> int:
-        """Number of training rows."""
+        """Number of training examples."""
         ...
 
     @property
     def mean_length(self) -> int:
-        """Tokens of a training row on average."""
+        """Tokens of a training example on average."""
         ...
 
     @property

@@ -51,7 +51,7 @@ class Run(Protocol):
         ...
 
     def score(self, path: Path, format: str) -> float:
-        """The score of a file on the validation rows."""
+        """The score of a file on the validation examples."""
         ...
 
     def milliseconds(self, files: Sequence[tuple[Path, str]]) -> list[float]:
@@ -75,7 +75,7 @@ class Candidate:
         what: in words, such as ``dynamic, per channel``.
         format: a key of :data:`distill.runtime.backends.ENGINES`.
         path: the file.
-        score: on the validation rows.
+        score: on the validation examples.
         drop: how much lower that is than in fp32.
         bytes: of the weights.
         ms: median of one row at the usual length, where it was timed.
@@ -129,7 +129,7 @@ class Bench:
     @cached_property
     def rows(self) -> list[Row]:
         """Training rows to calibrate with."""
-        return self.run.rows(self.config.calibration_rows)
+        return self.run.rows(self.config.calibration_examples)
 
     @cached_property
     def scales(self) -> Mapping[str, Scales]:

@@ -39,7 +39,7 @@ def calibrated(source: Path, rows: Sequence[Row], *, calibration: str) -> dict[s
 
     Args:
         source: the fp32 file.
-        rows: calibration rows, such as some hundred training rows.
+        rows: calibration examples, such as some hundred training examples.
         calibration: ``minmax``: the whole range that was seen; ``percentile``: without the 0.01 %
             on each side that lie furthest out; ``entropy``: the range whose histogram in 8 bits is
             nearest to the one in full (Kullback-Leibler).
@@ -55,7 +55,7 @@ def calibrated(source: Path, rows: Sequence[Row], *, calibration: str) -> dict[s
         Wu et al. 2020, Integer Quantization for Deep Learning Inference, section 4.2.
     """
     if not rows:
-        raise DataError("no rows to calibrate with")
+        raise DataError("no examples to calibrate with")
     model = plain_graph(source)
     found = products(model)
     tensors = sorted({product.activation for product in found})

@@ -98,12 +98,15 @@ def _data_section(recipe: Recipe) -> Findings:
     if data.source == "hub" and not data.path:
         yield ("data", "path"), "missing; 'hub' needs a data set's name, such as nyu-mll/glue"
     if data.source == "files" and not data.train:
-        yield ("data", "train"), "missing; 'files' needs the path of the training rows"
+        yield ("data", "train"), "missing; 'files' needs the path of the training examples"
     if data.source == "builtin" and data.path not in BUILTIN:
         found = f"found '{data.path}'" if data.path else "missing"
         yield ("data", "path"), f"{found}; the built-in data sets are: {', '.join(BUILTIN)}"
     if data.more and data.source == "builtin":
-        yield ("data", "more"), "only for rows with labels from `files` or the `hub`; leave it out"
+        yield (
+            ("data", "more"),
+            "only for examples with labels from `files` or the `hub`; leave it out",
+        )
     named = {
         key: column
         for key in recipe.task.columns
@@ -196,7 +199,7 @@ def _targets(recipe: Recipe) -> Findings:
         if stage.kind == "augment":
             yield (
                 ("stages", index, "kind"),
-                "'augment' makes new rows, which teacher.targets has no targets for: leave it out",
+                "'augment' makes examples that teacher.targets has no targets for: leave it out",
             )
 
 

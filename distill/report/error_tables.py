@@ -204,9 +204,9 @@ def _texts(row: Mapping[str, Any]) -> list[str]:
 
 def _counts(found: Disagreement) -> str:
     if not found.rows:
-        return "Teacher and final model agree on every row"
+        return "Teacher and final model agree on every example"
     return (
-        f"Teacher and final model answer {found.rows:,} rows differently "
+        f"Teacher and final model answer {found.rows:,} examples differently "
         f"({numbers.percent(found.share)}): in {found.teacher_right:,} the teacher is right, in "
         f"{found.model_right:,} the final model, in {found.neither_right:,} neither"
     )

@@ -110,7 +110,7 @@ def _kinds(recipe: dict[str, Any]) -> list[str]:
 
 
 def _data(run: RunData) -> dict[str, Any]:
-    """How many rows there are, how many of them are cut, and notes on them."""
+    """How many examples there are, how many of them are cut, and notes on them."""
     cut = run.data.get("cut", {})
     rows = [
         (

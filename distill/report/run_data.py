@@ -35,7 +35,7 @@ class StageFacts(BaseModel):
     seconds: float | None = None
     """How long it took."""
     score: float | None = None
-    """Its model's score on the validation rows."""
+    """Its model's score on the validation examples."""
     notes: tuple[str, ...] = ()
     """What to know of it."""
     layer_map: LayerPairs | None = None
@@ -66,7 +66,7 @@ class RunData:
         curves: stage -> metric -> (step, value) pairs in the order of steps.
         machine: what it last ran on.
         data: ``data.json``: facts of the rows; empty before the run's start.
-        predictions: the file of every model's predictions for the scored rows, or ``None``.
+        predictions: the file of every model's predictions for the scored examples, or ``None``.
         disagreements: some rows that teacher and final model answer differently.
     """
 

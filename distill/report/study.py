@@ -12,7 +12,7 @@ from distill.evaluation.results import is_teacher
 from distill.evaluation.study import Entry, Line, Row, StudyResults, lines
 from distill.recipe.schema import Limits
 from distill.report import numbers
-from distill.report.summary import scored_rows
+from distill.report.summary import scored_examples
 from distill.report.table import Table, print_lines
 
 
@@ -396,4 +396,4 @@ def _models_notes(table: ModelTable) -> list[str]:
             f"timing was disturbed with seed {seeds}; on an idle machine: distill evaluate STUDY "
             "--rerun"
         )
-    return found + scored_rows(table.split)
+    return found + scored_examples(table.split)

@@ -143,7 +143,7 @@ def notes(results: Results) -> list[str]:
             found += _no_gain(before, after, change, results.metric)
     found += _against_baseline(results, students)
     found += _short_vectors(results) + _without_reading(results)
-    return found + scored_rows(results.split) + _fewer_calls(results) + _disturbed(results)
+    return found + scored_examples(results.split) + _fewer_calls(results) + _disturbed(results)
 
 
 def _without_reading(results: Results) -> list[str]:
@@ -167,13 +167,13 @@ def _short_vectors(results: Results) -> list[str]:
     return [f"{final.name}: {results.metric} {told}"]
 
 
-def scored_rows(split: str) -> list[str]:
+def scored_examples(split: str) -> list[str]:
     """What to know of scores on rows that chose something."""
     if split == "test":
         return []
     return [
-        f"scores are on the {split} rows, which also chose the checkpoints; "
-        "name data.test for rows that chose nothing"
+        f"scores are on the {split} examples, which also chose the checkpoints; "
+        "name data.test for examples that chose nothing"
     ]
 
 

@@ -128,7 +128,7 @@ def _row(row: ModelRow, metric: str, alone: str | None, many: str | None) -> lis
 def caption(results: Results) -> str:
     """What was measured how, in one line."""
     alone = latency_cell(set(results.one.latency_ms))
-    text = f"{results.metric} on the {results.split} rows"
+    text = f"{results.metric} on the {results.split} examples"
     if alone is None:
         return f"{text}; speed not measured"
     threads = results.machine.get("threads")

@@ -27,7 +27,7 @@ class Input:
         bytes: its size.
         modified: when it was changed, in nanoseconds.
         sha256: of its content.
-        rows: how many rows it has, those too that cannot be used.
+        rows: how many examples it has, those too that cannot be used.
     """
 
     file: str

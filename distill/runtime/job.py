@@ -149,7 +149,7 @@ def run_job(
         model: a loaded bundle.
         job: what is predicted.
         inputs: the files, where they have been read.
-        moved: called with how many rows are done, and how many there are, where known.
+        moved: called with how many examples are done, and how many there are, where known.
 
     Raises:
         DataError: the input cannot be used, is not what the job was begun with, or an unfinished

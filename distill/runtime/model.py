@@ -279,7 +279,7 @@ class BundleModel:
         return workers.run(rows, self.encoder, batch_size=size, multiple=multiple)
 
     def _many(self, instances: int, threads: int) -> Workers:
-        """Workers for many rows, which share one session; opened when first asked for."""
+        """Workers for many examples, which share one session; opened when first asked for."""
         if self._workers.get((instances, threads)) is None:
             settings = self.tuned.throughput
             format = str(settings.get("format", self.format))

@@ -98,7 +98,7 @@ class Progress:
 
         Args:
             content: its bytes.
-            rows: how many rows it has.
+            rows: how many examples it has.
             bad: those of it that cannot be used.
             results: what made it.
         """

@@ -182,7 +182,7 @@ class VectorFile:
         return head + np.stack(vectors).astype("<f4").tobytes()
 
     def place(self, partial: Path, out: Path, rows: int) -> None:
-        """Say in the header how many rows there are, and give the file its name.
+        """Say in the header how many examples there are, and give the file its name.
 
         Args:
             partial: what it was called until now.

@@ -156,7 +156,7 @@ def every_row(
 
 
 def count_rows(source: str, wanted: Wanted) -> int:
-    """How many rows :func:`every_row` yields for a file.
+    """How many examples :func:`every_row` yields for a file.
 
     Raises:
         DataError: see :func:`every_row`.

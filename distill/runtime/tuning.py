@@ -1,6 +1,6 @@
 """Which engine, threads, fusions and batches serve a bundle fastest here: found by measuring.
 
-Two things are tuned apart: the time of single rows (latency), and rows per second when there are
+Two things are tuned apart: the time of a single text (latency), and texts per second when there are
 many (throughput). Candidates take turns, so that what else the machine does falls on all alike; a
 candidate's turn begins with a pause, in which the last one's idle threads come to rest, and calls
 that do not count.
@@ -159,7 +159,7 @@ def _latency(
     chosen = _spread(rows, _SINGLE_ROWS)
     batches = [encoder.batch([row]) for row in chosen]
     for turn in range(_ROUNDS):
-        progress(f"single rows, round {turn + 1} of {_ROUNDS}")
+        progress(f"single examples, round {turn + 1} of {_ROUNDS}")
         for candidate, session in _turns(candidates, sessions, turn):
             time.sleep(_PAUSE_SECONDS)
             for batch in batches if turn == 0 else batches[:2]:  # new shapes are laid out once
@@ -180,11 +180,11 @@ def _throughput(
     cores: int,
     progress: Callable[[str], None],
 ) -> list[_Candidate]:
-    """Time the grid of settings for many rows."""
+    """Time the grid of settings for many examples."""
     candidates, workers = _grid(manifest, chosen, cores)
     some = rows[:_MANY_ROWS]
     for turn in range(_ROUNDS // 2 + 1):
-        progress(f"many rows, round {turn + 1} of {_ROUNDS // 2 + 1}")
+        progress(f"many examples, round {turn + 1} of {_ROUNDS // 2 + 1}")
         for candidate, worker in _turns(candidates, workers, turn):
             time.sleep(_PAUSE_SECONDS)
             how = {

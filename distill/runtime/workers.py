@@ -27,7 +27,7 @@ class Tuned:
     """What ``distill tune-runtime`` chose; empty where it was not asked.
 
     Args:
-        latency: ``format``, ``threads`` and ``disabled_optimizers`` for single rows.
+        latency: ``format``, ``threads`` and ``disabled_optimizers`` for single examples.
         throughput: the same and ``instances``, ``batch_size`` and ``padding_multiple`` for many.
     """
 

@@ -1,4 +1,4 @@
-"""Augmentation: more training rows, made by replacing words.
+"""Augmentation: more training examples, made by replacing words.
 
 Legend: N original rows, A augmented ones, C classes.
 """
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from distill.data.augmentation.generate import (
     ROWS,
-    AugmentedRow,
+    AugmentedExample,
     AugmentedSplit,
     augment,
     read_rows,
@@ -52,20 +52,20 @@ class Tally:
     split: Split
     replaced: array[int] = field(default_factory=lambda: array("I"))
     words: array[int] = field(default_factory=lambda: array("I"))
-    shown: dict[int, list[AugmentedRow]] = field(default_factory=dict)
+    shown: dict[int, list[AugmentedExample]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         spread = np.linspace(0, len(self.split) - 1, min(_EXAMPLES, len(self.split)))
         self.shown = {round(row): [] for row in spread.tolist()}
 
-    def count(self, rows: Iterable[AugmentedRow]) -> Iterator[AugmentedRow]:
+    def count(self, rows: Iterable[AugmentedExample]) -> Iterator[AugmentedExample]:
         """The same rows, counted."""
         for row in rows:
             self.replaced.append(row.replaced)
             self.words.append(row.words)
             yield row
 
-    def show(self, rows: Iterable[AugmentedRow]) -> Iterator[AugmentedRow]:
+    def show(self, rows: Iterable[AugmentedExample]) -> Iterator[AugmentedExample]:
         """The same rows, the first and the last of some originals kept to be shown."""
         for row in rows:
             kept = self.shown.get(row.row)
@@ -97,7 +97,7 @@ def _texts(text: str, pair: str | None) -> dict[str, str]:
 
 
 def augment_stage(config: AugmentStage, context: StageContext) -> StageResult:
-    """Leave the augmented training rows in the stage's folder.
+    """Leave the augmented training examples in the stage's folder.
 
     What the model proposes for each word is kept in the cache a chunk at a time, so that a stage
     that was killed goes on there; the rows are made from that in seconds, always the same.

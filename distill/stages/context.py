@@ -282,7 +282,7 @@ class StageContext:
         tokenizer: PreTrainedTokenizerFast | None = None,
         **facts: Any,
     ) -> StageResult:
-        """Leave a stage's model in its folder, scored on the validation rows if it has a head.
+        """Leave a stage's model in its folder, scored on the validation examples if it has a head.
 
         Without one, what its training was measured by stands as ``before`` and ``after``.
 
@@ -340,7 +340,7 @@ class StageContext:
         teacher: TeacherModel | None = None,
         tokenizer: PreTrainedTokenizerFast | None = None,
     ) -> tuple[dict[str, float], dict[str, Any]]:
-        """Every metric of the task on the validation rows, and what was chosen on them."""
+        """Every metric of the task on the validation examples, and what was chosen on them."""
         workspace = self.workspace
         split = workspace.data.validation
         if tokenizer is None:
@@ -354,6 +354,6 @@ class StageContext:
     def validation_score(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | None = None
     ) -> float:
-        """The task's score on the validation rows."""
+        """The task's score on the validation examples."""
         scores, _ = self._validated(model, tokenizer=tokenizer)
         return scores[self.workspace.task.primary]

@@ -12,7 +12,7 @@ from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
 from distill.stages.masked_text import masked_text
 from distill.stages.search import search_layer_map
-from distill.stages.training_rows import training_rows, with_teacher_labels
+from distill.stages.training_examples import training_examples, with_teacher_labels
 from distill.training.data import Rows
 from distill.training.distill import DistillModule
 from distill.training.fit import FitResult, fit
@@ -23,7 +23,7 @@ from teachers.ragged import TeacherLogits
 def teacher_logits(
     context: StageContext, teacher: PreTrainedModel | None = None, *, augmented: bool = False
 ) -> TeacherLogits:
-    """The logits to learn on the training rows: the teacher's, or several teachers' average.
+    """The logits to learn on the training examples: the teacher's, or several teachers' average.
 
     Args:
         context: the stage's.
@@ -35,7 +35,7 @@ def teacher_logits(
         return given
     return average_logits(
         context,
-        lambda one: training_rows(context, augmented=augmented, teacher=one),
+        lambda one: training_examples(context, augmented=augmented, teacher=one),
         first=teacher,
     )
 
@@ -58,7 +58,7 @@ def distil_logits(
         augmented: whether on the rows of an augment stage too, where there is one.
     """
     workspace, session = context.workspace, context.session(part)
-    rows = training_rows(context, augmented=augmented)
+    rows = training_examples(context, augmented=augmented)
     module = DistillModule(
         None,
         student,
@@ -82,7 +82,7 @@ def _rows(
 ) -> tuple[Rows, TeacherLogits]:
     """What a stage learns from, and a teacher's logits on it; its label where nobody gave one."""
     workspace = context.workspace
-    rows = training_rows(context, augmented=config.augmented)
+    rows = training_examples(context, augmented=config.augmented)
     logits = teacher_logits(context, teacher, augmented=config.augmented)
     originals = len(workspace.tokenized(workspace.data.train))
     return with_teacher_labels(rows, logits, workspace.task, originals=originals), logits
@@ -92,7 +92,7 @@ def _text(context: StageContext, *, masked: bool) -> tuple[Rows, Rows]:
     """Unlabelled text to learn from, and what is held out of it; student and teacher read it."""
     if masked:
         return masked_text(context)
-    return context.workspace.train_rows, context.workspace.validation_rows
+    return context.workspace.train_examples, context.workspace.validation_examples
 
 
 def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
@@ -119,9 +119,9 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
     if workspace.learns_text:
         rows, validation = _text(context, masked=masked)
     elif learns_logits:
-        (rows, logits), validation = _rows(context, config, teacher), workspace.validation_rows
+        (rows, logits), validation = _rows(context, config, teacher), workspace.validation_examples
     else:
-        rows, validation = training_rows(context, augmented=config.augmented), None
+        rows, validation = training_examples(context, augmented=config.augmented), None
     family = None if teacher is None else teacher.config.model_type
     by_logits = learned == {"logits"} and family not in MODEL_TYPES
     module = DistillModule(

@@ -101,15 +101,15 @@ def _averaged(context: StageContext, split: Split) -> Iterator[tuple[Tensor, Map
 
 
 def _settled(context: StageContext) -> Task:
-    """The task with what it leaves to each model, chosen by the average on the validation rows."""
+    """The task with what it leaves to each model, chosen by the average on validation examples."""
     workspace = context.workspace
     given = workspace.recipe.teacher.targets is not None
     if not workspace.task.chooses:
         return workspace.task
     if given and workspace.data.validation.given is None:
         logger.warning(
-            "teacher: teacher.targets has nothing for the validation rows, by which every other "
-            "model's settings are chosen; its score is with the usual ones %s",
+            "teacher: teacher.targets has nothing for the validation examples, by which every "
+            "other model's settings are chosen; its score is with the usual ones %s",
             workspace.task.settings,
         )
         return workspace.task

@@ -138,7 +138,7 @@ def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis |
         repeats=config.repeats,
         vocab_size=min([*vocabularies, *([REFERENCE_VOCABULARY] if other else [])]),
         seed=context.recipe.seed,
-        row_lengths=rows.tolist(),
+        example_lengths=rows.tolist(),
     )
     results = build_results(
         [*models, *_ensemble(models, context)],
@@ -158,7 +158,7 @@ def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis |
 
 
 def _targets(context: StageContext, analysis: Analysis | None) -> TargetScores | None:
-    """What a teacher's targets in a file score, where there are some for the scored rows."""
+    """What a teacher's targets in a file score, where there are some for the scored examples."""
     workspace = context.workspace
     if workspace.final_split.given is None:
         return None

@@ -17,7 +17,7 @@ from distill.recipe.schema import ExportStage
 from distill.runtime.backends import ENGINES
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
-from distill.stages.quantize import sample_rows
+from distill.stages.quantize import sample_examples
 from distill.stages.score_gate import pass_gate, scored_file
 from distill.stages.whitening import whitened
 from teachers.load import load_model
@@ -81,7 +81,7 @@ def _files(
 ) -> tuple[dict[str, Path], str | None]:
     """The files by format, and the format that quantisation found best."""
     wanted = set(config.formats)
-    samples = sample_rows(context, context.workspace.data.validation, 4)
+    samples = sample_examples(context, context.workspace.data.validation, 4)
     needed = wanted != {"transformers"}
     format, plain, found, default = _quantised(source, samples, context, needed=needed)
     made = {name: path for name, path in found.items() if _is_wanted(name, wanted)}
@@ -126,7 +126,7 @@ def _quantised(
 
 
 def _lengths(context: StageContext) -> list[int]:
-    """Lengths of the validation rows in tokens: shortest, every twentieth, longest."""
+    """Lengths of the validation examples in tokens: shortest, every twentieth, longest."""
     data = context.workspace.tokenized(context.workspace.data.validation)
     steps = np.quantile(data.lengths, np.linspace(0, 1, 21), method="nearest")
     return [int(step) for step in steps]

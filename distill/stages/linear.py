@@ -16,7 +16,7 @@ from distill.tasks.floors.base import Floor
 def linear_model(
     context: StageContext, analysis: Analysis | None
 ) -> tuple[FloorPredictor, ModelRow] | tuple[None, None]:
-    """Fit the floor on the training rows and score it as every model is scored.
+    """Fit the floor on the training examples and score it as every model is scored.
 
     Args:
         context: the evaluate stage's.

@@ -45,12 +45,12 @@ class StageBench:
 
     @property
     def rows(self) -> int:
-        """Number of training rows."""
+        """Number of training examples."""
         return len(self._train)
 
     @property
     def mean_length(self) -> int:
-        """Tokens of a training row on average."""
+        """Tokens of a training example on average."""
         return max(1, round(float(self._train.lengths.mean())))
 
     @property

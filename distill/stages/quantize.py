@@ -74,10 +74,10 @@ class StageRun:
 
     def rows(self, count: int) -> list[Row]:
         """Training rows, the same ones for the same seed."""
-        return sample_rows(self.context, self.context.workspace.data.train, count)
+        return sample_examples(self.context, self.context.workspace.data.train, count)
 
     def score(self, path: Path, format: str) -> float:
-        """The score of a file on the validation rows."""
+        """The score of a file on the validation examples."""
         return scored_file(path, format, self.context)
 
     def student(self) -> PreTrainedModel:
@@ -85,7 +85,7 @@ class StageRun:
         return load_model(self.context.trained_student_folder())
 
     def milliseconds(self, files: Sequence[tuple[Path, str]]) -> list[float]:
-        """Medians of single rows of the median real length."""
+        """Medians of single examples of the median real length."""
         workspace = self.context.workspace
         threads = self.context.recipe.trainer.threads or physical_cores()
         length = max(2, int(np.median(workspace.tokenized(workspace.data.validation).lengths)))
@@ -107,7 +107,7 @@ class StageRun:
         return [next(iter(speed[name]["latency_ms"].values()))["p50"] for name in names]
 
     def lessons(self, batch_size: int) -> Lessons:
-        """The teacher's logits on the training rows."""
+        """The teacher's logits on the training examples."""
         context, workspace = self.context, self.context.workspace
         rows = workspace.tokenized(workspace.data.train)
 
@@ -126,7 +126,7 @@ class StageRun:
         )
 
 
-def sample_rows(context: StageContext, split: Split, count: int) -> list[Row]:
+def sample_examples(context: StageContext, split: Split, count: int) -> list[Row]:
     """Rows of a split drawn by the recipe's seed, each alone: three int64 arrays (1, L)."""
     data = context.workspace.tokenized(split)
     draw = np.random.default_rng(context.recipe.seed)
@@ -150,7 +150,7 @@ def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
     for name in MODEL_FILES.values():  # of a stage that was killed
         (context.folder / name).unlink(missing_ok=True)
     run = StageRun(context)
-    samples = sample_rows(context, context.workspace.data.validation, 4)
+    samples = sample_examples(context, context.workspace.data.validation, 4)
     format, plain = export_plain(run.student(), context.folder, samples=samples)
     _check_names(config, plain)
     bench = Bench(config, run, plain, format)

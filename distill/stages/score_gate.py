@@ -14,7 +14,7 @@ logger = logging.getLogger("distill")
 
 
 def scored_file(path: Path, format: str, context: StageContext) -> float:
-    """The task's score of an exported file on the validation rows."""
+    """The task's score of an exported file on the validation examples."""
     workspace = context.workspace
     scores = score(
         FilePredictor(path, threads=context.recipe.trainer.threads, name=format, format=format),

@@ -25,7 +25,7 @@ logger = logging.getLogger("distill")
 def search_layer_map(
     config: DistillStage, context: StageContext, *, logits: TeacherLogits
 ) -> tuple[list[list[int]], dict[str, Any]]:
-    """Train the stage's first student with each candidate and score it on the validation rows.
+    """Train the stage's first student with each candidate and score it on the validation examples.
 
     Each candidate starts from the same weights and sees the same rows: ``steps`` optimiser steps
     of the stage's objectives, then as many of the logits alone, because a student whose head was
@@ -35,7 +35,7 @@ def search_layer_map(
     Args:
         config: the stage; its optimiser's settings are the candidates' too.
         context: the stage's context.
-        logits: the teacher's logits on the training rows.
+        logits: the teacher's logits on the training examples.
 
     Returns:
         The pairs [student, teacher] of the map with the best score, of equal ones the first; and
@@ -103,8 +103,8 @@ def _try(
         )
         result = fit(
             module,
-            workspace.train_rows,
-            validation=workspace.validation_rows if part == "logits" else None,
+            workspace.train_examples,
+            validation=workspace.validation_examples if part == "logits" else None,
             session=replace(
                 session,
                 folder=folder / part,

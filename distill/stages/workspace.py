@@ -114,7 +114,7 @@ class Workspace:
         ):
             if asked:
                 raise DataError(
-                    f"data.train: the training rows have no scores, which {key} is trained on; "
+                    f"data.train: the training examples have no scores, which {key} is trained on; "
                     f"write {key}={'false' if key == 'baseline' else 'null'}, or give pairs with "
                     "a score"
                 )
@@ -124,7 +124,7 @@ class Workspace:
         """The rows of a task with labels."""
         task = self.recipe.task
         if task.learns_text:
-            raise DataError("task.kind: text has no labelled rows")
+            raise DataError("task.kind: text has no labelled examples")
         recipe = self.recipe
         return load_task_data(recipe.data, task, seed=recipe.seed, teacher=recipe.teacher)
 
@@ -144,12 +144,12 @@ class Workspace:
         return self._text[pair]
 
     @property
-    def train_rows(self) -> Rows:
+    def train_examples(self) -> Rows:
         """What is learned from, as token ids."""
         return self.text().train if self.learns_text else self.tokenized(self.data.train)
 
     @property
-    def validation_rows(self) -> Rows:
+    def validation_examples(self) -> Rows:
         """What is held out, as token ids."""
         return self.text().validation if self.learns_text else self.tokenized(self.data.validation)
 

@@ -124,7 +124,7 @@ class Analysis(ABC):
         return {}
 
 
-class RowAnalysis(Analysis):
+class ExampleAnalysis(Analysis):
     """Predictions of a task with one row of outputs for each example."""
 
     def __init__(self, task: Task, split: Split) -> None:

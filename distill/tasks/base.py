@@ -45,7 +45,7 @@ class Task(ABC):
         logits_loss: the loss between a student's and a teacher's logits where the recipe names
             none.
         chooses: whether a setting is chosen for each model, by what it says of the validation
-            rows; see :meth:`chosen`.
+            examples; see :meth:`chosen`.
     """
 
     kind: ClassVar[str]
@@ -164,7 +164,7 @@ class Task(ABC):
         metrics.update(logits, batch["labels"])
 
     def floor(self, data: TaskData) -> Floor | None:
-        """What is scored without a neural network, fitted on the training rows.
+        """What is scored without a neural network, fitted on the training examples.
 
         Args:
             data: the rows; those of validation choose its settings.

@@ -91,14 +91,16 @@ class Wording:
     )
     reads: str = "Only the first {length} tokens {pair}are read."
     label: str = "label"
-    counted: str = "rows"
+    counted: str = "examples"
     matrix: str = (
         "Rows of the matrix are true labels, columns what the model predicts; a cell is as strong "
         "as its share of the row."
     )
     decisions: str = ""
     confidence: tuple[str, str] = ("confidence", "correct")
-    differ: str = "Below are rows where {model} is surest of its answer; a tick marks who is right."
+    differ: str = (
+        "Below are examples where {model} is surest of its answer; a tick marks who is right."
+    )
     scatter: Scatter | None = None
 
 

@@ -26,7 +26,7 @@ def class_weights(
     Args:
         said: what the recipe says: ``balanced``, or weights by name; labels left out have 1.
         names: the labels in the order of their integers.
-        rows: the label of each training row.
+        rows: the label of each training example.
 
     Raises:
         DataError: a name is not among the labels, or there are no rows to count in.
@@ -54,7 +54,7 @@ def positive_weights(
     Args:
         said: what the recipe says: ``balanced``, or weights by name; labels left out have 1.
         names: the labels in the order of their integers.
-        rows: the labels of each training row.
+        rows: the labels of each training example.
 
     Raises:
         DataError: a name is not among the labels, or there are no rows to count in.
@@ -74,7 +74,9 @@ def positive_weights(
 
 def _some(rows: Sequence[object], key: str) -> None:
     if not rows:
-        raise DataError(f"{key}: balanced weights are counted in the training rows, which are none")
+        raise DataError(
+            f"{key}: balanced weights are counted in the training examples, which are none"
+        )
 
 
 def by_name(said: Mapping[str, float], names: Sequence[str], *, key: str) -> tuple[float, ...]:

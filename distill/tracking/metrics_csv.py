@@ -58,7 +58,7 @@ class MetricsCsv(Logger):
         Args:
             step: rows of this stage after this step are dropped; at 0, all of them.
             seconds: time spent on the stage before.
-            scored: whether the model was scored at ``step``; if not, validation rows of that
+            scored: whether the model was scored at ``step``; if not, validation examples of that
                 step are dropped too, as they will be written again.
         """
         self._start = time.monotonic() - seconds

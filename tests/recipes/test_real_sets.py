@@ -83,7 +83,7 @@ def run(request: Any, real_data: Path, tmp_path_factory: pytest.TempPathFactory)
 
 
 def rows_of(run: Path, real_data: Path) -> tuple[list[str], list[str] | None]:
-    """The first test rows: texts, and second texts of pairs."""
+    """The first test examples: texts, and second texts of pairs."""
     name = json.loads((run / "results.json").read_text("utf-8"))["recipe"]
     with gzip.open(real_data / f"{SETS[name][1]}.jsonl.gz", "rt", encoding="utf-8") as file:
         rows = [json.loads(line) for line in file][:ROWS]

@@ -1,1 +1,1 @@
-"""Data augmentation: words of training rows replaced by words that may stand there too."""
+"""Data augmentation: words of training examples replaced by words that may stand there too."""

@@ -30,7 +30,7 @@ from distill.system import atomic, digest
 _CHUNK = 256
 
 
-class AugmentedRow(NamedTuple):
+class AugmentedExample(NamedTuple):
     """A row that augmentation made.
 
     Args:
@@ -82,7 +82,7 @@ def changed_texts(split: Split, method: Method) -> Iterator[str]:
         yield from split.pairs
 
 
-def augment(split: Split, candidates: Candidates, method: Method) -> Iterator[AugmentedRow]:
+def augment(split: Split, candidates: Candidates, method: Method) -> Iterator[AugmentedExample]:
     """New rows, in the order of the old ones; what is made of a row depends on it alone.
 
     Of a pair one text is changed and the other kept as it is. (The published code pairs a changed
@@ -106,10 +106,10 @@ def augment(split: Split, candidates: Candidates, method: Method) -> Iterator[Au
             pair = None if pairs is None else pairs[number - start]
             if first:
                 for new, replaced, count in _changed(next(firsts), number, first, method, 0):
-                    yield AugmentedRow(number, new, pair, replaced, count)
+                    yield AugmentedExample(number, new, pair, replaced, count)
             if second:
                 for new, replaced, count in _changed(next(seconds), number, second, method, 1):
-                    yield AugmentedRow(number, text, new, replaced, count)
+                    yield AugmentedExample(number, text, new, replaced, count)
         start += len(texts)
 
 
@@ -152,7 +152,7 @@ ROWS = "rows.jsonl.gz"
 
 
 def write_rows(
-    path: Path, rows: Iterable[AugmentedRow], split: Split, labels: Sequence[str]
+    path: Path, rows: Iterable[AugmentedExample], split: Split, labels: Sequence[str]
 ) -> None:
     """Write rows as gzipped JSON lines; the file appears when it is whole.
 
@@ -176,12 +176,12 @@ def write_rows(
             file.write(json.dumps(content, ensure_ascii=False) + "\n")
 
 
-def read_rows(path: Path) -> Iterator[AugmentedRow]:
+def read_rows(path: Path) -> Iterator[AugmentedExample]:
     """The rows of a file; how many words were replaced is not told there."""
     with gzip.open(path, "rt", encoding="utf-8", newline="\n") as file:
         for line in file:
             content = json.loads(line)
-            yield AugmentedRow(content["row"], content["text"], content.get("text_pair"), 0, 0)
+            yield AugmentedExample(content["row"], content["text"], content.get("text_pair"), 0, 0)
 
 
 class AugmentedSplit:
@@ -189,7 +189,7 @@ class AugmentedSplit:
 
     Args:
         split: the original rows.
-        path: the augmented rows' file.
+        path: the augmented examples' file.
 
     Attributes:
         name: the split's name and ``+ augmented``.
@@ -216,7 +216,7 @@ class AugmentedSplit:
 
     @cached_property
     def text_digest(self) -> str:
-        """SHA-256 (hex) of the original texts and of the augmented rows' file."""
+        """SHA-256 (hex) of the original texts and of the augmented examples' file."""
         return digest.of_json([self.split.text_digest, digest.of_file(self.path)])
 
     def digest(self) -> str:

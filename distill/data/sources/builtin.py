@@ -71,7 +71,7 @@ def _rows(name: str, *, several: bool) -> Sequence[Row]:
     if name == "docsearch":
         made_of = {"docsearch": docsearch.VERSION, "libraries": docstrings.versions()}
         return _kept(name, made_of, docsearch.gather)
-    return docstring_rows(several=several) if name == "docstrings" else movie_reviews.gather()
+    return docstring_examples(several=several) if name == "docstrings" else movie_reviews.gather()
 
 
 def _missing(name: str) -> tuple[str, ...]:
@@ -81,18 +81,18 @@ def _missing(name: str) -> tuple[str, ...]:
     if not missing:
         return ()
     return (
-        f"{name}: without {listed(missing)} (not installed): other rows than those of "
+        f"{name}: without {listed(missing)} (not installed): other examples than those of "
         f"published scores, which had {len(docstrings.LIBRARIES)} libraries",
     )
 
 
 def _told_several(role: str, rows: list[tuple[Any, ...]]) -> tuple[str, ...]:
-    """How many rows have more than one label: few, as this data set is."""
+    """How many examples have more than one label: few, as this data set is."""
     count = sum(len(labels) > 1 for *_, labels in rows)
-    return (f"docstrings:{role}: {count:,} of {len(rows):,} rows have several labels",)
+    return (f"docstrings:{role}: {count:,} of {len(rows):,} examples have several labels",)
 
 
-def docstring_rows(*, several: bool = False) -> list[Row]:
+def docstring_examples(*, several: bool = False) -> list[Row]:
     """Rows (split, text, label) of docstrings, made once for the installed versions.
 
     Args:
@@ -119,7 +119,7 @@ def _kept(name: str, made_of: dict[str, Any], gather: Callable[[], Sequence[Row]
         writer.append(rows=np.frombuffer(lines.encode(), dtype=np.uint8))
         splits = Counter(row[0] for row in rows)
         logger.info(
-            "%s: %s rows of %d libraries (%s)",
+            "%s: %s examples of %d libraries (%s)",
             name,
             f"{len(rows):,}",
             len(made_of["libraries"]),

@@ -61,7 +61,7 @@ def read_parquet(path: Path, wanted: Sequence[str], bad: BadRows | None = None) 
         what = " ".join(str(error).split())
         raise DataError(f"{path}: not a whole Parquet file ({what})") from error
     if rows == 0:
-        raise DataError(f"{path}: no rows; it needs rows to learn from")
+        raise DataError(f"{path}: no rows; it needs examples to learn from")
     return Table(str(path), columns, names, label_names=_parquet_labels(metadata, wanted))
 
 
@@ -134,7 +134,7 @@ def from_dataset(dataset: Dataset, place: str, wanted: Sequence[str]) -> Table:
         DataError: no rows.
     """
     if len(dataset) == 0:
-        raise DataError(f"{place}: no rows; it needs rows to learn from")
+        raise DataError(f"{place}: no rows; it needs examples to learn from")
     present = [name for name in wanted if name in dataset.column_names]
     # Where rows were chosen or shuffled, `datasets` holds their numbers beside the file.
     rows = (

@@ -1,4 +1,4 @@
-"""Columns of rows in a memory-mapped Arrow file: they take no memory, however many rows there are.
+"""Columns of rows in a memory-mapped Arrow file: they take no memory, however many there are.
 
 The file has no name: it is gone with the columns, whatever ends the process.
 """

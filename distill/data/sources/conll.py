@@ -69,7 +69,7 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
         lines.append(sentence.line)
         columns.append({one: [row[places[one]] for row in sentence.rows] for one in present})
     if not lines and not bad.of(str(path)):
-        raise DataError(f"{path}: no sentences; it needs rows to learn from")
+        raise DataError(f"{path}: no sentences; it needs examples to learn from")
     there = {name: values for name, values in columns.columns().items() if name in names}
     return Table(str(path), there, names, lines, word_lines=True)
 

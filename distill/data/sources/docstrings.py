@@ -7,8 +7,8 @@ What becomes a row: the first paragraph of a module's, class's or function's doc
 joined, of 4 to 100 words, that is not a mere signature and does not name its own library (the
 label would be in the text). A text that stands in two libraries is dropped, since it has no one
 label; where rows may have several labels it is kept, with all of them. At most :data:`CAP` rows a
-library are kept, so that the largest has about 4.5 times as many rows as the smallest. Which rows
-are kept and which split each goes to (8:1:1) is decided by the hash of its text: not by the order
+library are kept, so that the largest has about 4.5 times as many as the smallest. Which rows are
+kept and which split each goes to (8:1:1) is decided by the hash of its text: not by the order
 of files, nor by a seed.
 
 With the versions pinned for this project that makes about 34,700 rows of 13 libraries, and about 70

@@ -55,7 +55,7 @@ def read_rows(
         columns.append(row.values)
     if not lines and not bad.of(str(path)):
         what = "only blank lines" if kind == JSONL else "a header and no rows"
-        raise DataError(f"{path}: {what}; it needs rows to learn from")
+        raise DataError(f"{path}: {what}; it needs examples to learn from")
     there = {
         name: values
         for name, values in columns.columns().items()
@@ -147,7 +147,7 @@ def _check(role: str, path: Path, readers: _Readers) -> None:
             f"(each also .gz), {_PARQUET} and datasets folders"
         )
     if path.stat().st_size == 0:
-        raise DataError(f"{path}: the file is empty; it needs rows to learn from")
+        raise DataError(f"{path}: the file is empty; it needs examples to learn from")
 
 
 def _hint(path: Path, readers: _Readers) -> str:

@@ -57,7 +57,7 @@ def read_squad(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
         present |= {column for column, value in row.items() if value is not None}
         columns.append(row)
     if not names and not bad.of(str(path)):
-        raise DataError(f"{path}: no questions; it needs rows to learn from")
+        raise DataError(f"{path}: no questions; it needs examples to learn from")
     there = {name: values for name, values in columns.columns().items() if name in present}
     return Table(str(path), there, list(there), names=names)
 

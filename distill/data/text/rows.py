@@ -117,7 +117,7 @@ class TextSequences(Dataset[dict[str, Any]]):
         return TextSampler(lengths, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world)
 
     def take(self, limit: int | None) -> TextSequences:
-        """So many rows, evenly spread over the text; all where ``limit`` is none or larger."""
+        """So many examples, evenly spread over the text; all where ``limit`` is none or larger."""
         if limit is None or limit >= len(self):
             return self
         return TextSequences(self.corpus, self.rows[_spread(len(self), limit)], self.special)

@@ -105,7 +105,7 @@ class Recovered(PruneStage):
     recover: TrainConfig | None = TrainConfig(epochs=1)
     """Distillation of the logits after surgery; ``null`` leaves it out."""
     augmented: StrictBool = True
-    """Recover on the rows of an augment stage before it too, where there is one."""
+    """Recover on the examples of an augment stage before it too, where there is one."""
 
     @property
     def recovery(self) -> TrainConfig | None:

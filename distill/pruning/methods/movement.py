@@ -30,7 +30,7 @@ class MovementPrune(UnitPrune):
     method: Literal["movement"]
     """Scores learned while training, for when much is removed and there is time."""
     score_steps: PositiveInt | None = None
-    """Batches of that training; left out, all of the training rows once."""
+    """Batches of that training; left out, all of the training examples once."""
     ranks_only: ClassVar[bool] = True
 
     def judge(self, student: PreTrainedModel, bench: Bench) -> Judged:

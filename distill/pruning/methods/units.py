@@ -43,7 +43,7 @@ class Budget(Section):
     latency_ms: Annotated[float, Field(gt=0)] | None = None
     """Milliseconds of one text in the int8 ONNX graph on this machine, whole model."""
     length: PositiveInt | None = None
-    """Tokens for which MACs or latency are computed; left out, the mean of the training rows."""
+    """Tokens for which MACs or latency are computed; left out, the training examples' mean."""
     threads: PositiveInt | None = None
     """Threads that latency is measured with; left out, all physical cores."""
 

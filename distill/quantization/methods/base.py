@@ -40,7 +40,7 @@ class QuantizeStage(StageSection):
     overflow on x86 without VNNI, which is warned of when such a bundle is loaded."""
     calibration: Calibration = "minmax"
     """How a calibrated scale is chosen from the values of an activation."""
-    calibration_rows: PositiveInt = 512
+    calibration_examples: PositiveInt = 512
     """Training rows that scales are calibrated on."""
 
     def candidates(self, bench: Bench) -> list[Candidate]:

@@ -96,7 +96,7 @@ def quantize_nncf(
     from distill.system.errors import DataError
 
     if not rows:
-        raise DataError("no rows to calibrate with")
+        raise DataError("no examples to calibrate with")
     openvino, nncf = import_openvino(), _import_nncf()
     model = openvino.Core().read_model(str(source))
     names = [

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class StaticQuantize(QuantizeStage):
-    """Int8 with scales of activations that are calibrated on training rows."""
+    """Int8 with scales of activations that are calibrated on training examples."""
 
     method: Literal["static"] = "static"
     """Activations with calibrated scales."""

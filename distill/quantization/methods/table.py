@@ -26,7 +26,7 @@ class TableQuantize(QuantizeStage):
         del before
         if recipe.student.has_layers:
             yield ("method",), "table is for student.kind: static; write static or leave it out"
-        for key in ("exclude", "weight_bits", "calibration", "calibration_rows"):
+        for key in ("exclude", "weight_bits", "calibration", "calibration_examples"):
             if self.differs(key):
                 yield (key,), "a table has no products in int8; leave it out"
 

@@ -74,12 +74,12 @@ class DataConfig(Section):
     unlabelled text: txt and jsonl files, folders and patterns, one or a list;
     ``hub``: the split's name, if it is not ``train``."""
     validation: Paths | None = None
-    """Chooses checkpoints. Left out, a tenth of the training rows (of unlabelled text: every 50th
-    document) is held out for it."""
+    """Chooses checkpoints. Left out, a tenth of the training examples (of unlabelled text: every
+    50th document) is held out for it."""
     test: StrictStr | None = None
-    """Scored at the end only. Left out, the final table scores the validation rows and says so."""
+    """Scored at the end only. Left out, the final table scores the validation examples."""
     more: dict[Name, StrictStr] = {}
-    """Further rows by name (``files``: a path; ``hub``: a split), such as MNLI's mismatched ones.
+    """Further examples by name (``files``: a path; ``hub``: a split), such as MNLI's mismatched.
     Every model is scored on each apart, at the end; they choose nothing."""
     columns: Columns = Columns()
     """Which columns hold the text and the label."""
@@ -90,9 +90,9 @@ class DataConfig(Section):
     """What happens to a row that cannot be used (no text, unknown label, ...): ``refuse`` stops
     with its place; ``skip`` sets it aside in ``bad_rows.jsonl``, counted in the report."""
     max_length: Annotated[StrictInt, Field(ge=8, le=512)] = 128
-    """Tokens kept of an example, special tokens included; how many rows were cut is reported."""
+    """Tokens kept of an example, special tokens included; how many were cut is reported."""
     limit_train: PositiveInt | None = None
-    """Use only so many training rows, drawn by the seed; unlabelled text: so many sequences,
+    """Use only so many training examples, drawn by the seed; unlabelled text: so many sequences,
     evenly spread."""
     limit_validation: PositiveInt | None = None
     """Use only so many validation (and test) rows, drawn by the seed; unlabelled text: so many

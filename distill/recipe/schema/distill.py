@@ -68,7 +68,7 @@ class DistillStage(TrainConfig, StageSection):
     projection: Literal["shared", "per_layer"] | None = None
     """To the teacher's width: one for all, or each its own. Left out: shared in reference only."""
     augmented: StrictBool = True
-    """Learn from the rows of an augment stage before it too, where there is one."""
+    """Learn from the examples of an augment stage before it too, where there is one."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
         """See :class:`StageSection`."""
@@ -157,7 +157,7 @@ class DistillStage(TrainConfig, StageSection):
             if objective.kind == "mlm" and not recipe.task.learns_text:
                 yield (
                     ("objectives", number, "kind"),
-                    f"mlm needs text in which tokens are masked, which the rows of a "
+                    f"mlm needs text in which tokens are masked, which the examples of a "
                     f"{recipe.task.kind} task are not; leave it out here: it works with task.kind: "
                     "text, from whose run a task starts (student.init: RUN_FOLDER)",
                 )

@@ -49,11 +49,11 @@ class TargetFiles(Section):
     """Files with what a teacher predicted that ran elsewhere, by the rows it predicted for."""
 
     train: StrictStr
-    """For the training rows, and for the validation rows where those are held out of them."""
+    """For the training examples, and for validation examples that are held out of them."""
     validation: StrictStr | None = None
-    """For the rows of ``data.validation``."""
+    """For the examples of ``data.validation``."""
     test: StrictStr | None = None
-    """For the rows of ``data.test``."""
+    """For the examples of ``data.test``."""
 
 
 class TeacherConfig(TeacherModel):
@@ -67,8 +67,8 @@ class TeacherConfig(TeacherModel):
     more: list[TeacherModel] = []
     """Further teachers: the logits that are learned are the weighted average of all teachers'."""
     targets: StrictStr | TargetFiles | None = None
-    """A file with a row for each training row (csv, tsv, jsonl, each also .gz, parquet, npy), or
-    ``train``, ``validation`` and ``test`` with a file each. Rows are matched by
+    """A file with a row for each training example (csv, tsv, jsonl, each also .gz, parquet, npy),
+    or ``train``, ``validation`` and ``test`` with a file each. Rows are matched by
     ``data.columns.id``; without it, and in npy files, by their order."""
     values: Literal["probabilities", "logits", "scores", "vectors"] | None = None
     """What the numbers are; left out, probabilities, of a regression scores, of vectors vectors."""

@@ -184,7 +184,7 @@ class Recipe(Section):
         if kind in ("augment", "distill", "prune") and "quantize" in earlier:
             return f"'{kind}' comes before 'quantize': int8 weights are not trained"
         if kind == "augment" and not any(map(_learns_augmented, self.stages[index + 1 :])):
-            return "no 'distill' stage after it learns from its rows; put it before one"
+            return "no 'distill' stage after it learns from its examples; put it before one"
         if kind in ("prune", "quantize", "export") and "distill" not in earlier:
             return f"'{kind}' needs a trained student: put a 'distill' stage before it"
         return None
@@ -198,7 +198,7 @@ def _with_defaults(stage: Any) -> Any:
 
 
 def _learns_augmented(stage: Stage) -> bool:
-    """Whether a stage trains on augmented rows."""
+    """Whether a stage trains on augmented examples."""
     if isinstance(stage, PruneStage):
         return stage.learns_augmented
     return isinstance(stage, DistillStage) and stage.augmented

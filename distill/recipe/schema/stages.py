@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
 
 class AugmentStage(StageSection):
-    """Make more training rows by replacing words: TinyBERT's data augmentation.
+    """Make more training examples by replacing words: TinyBERT's data augmentation.
 
-    The distill stages after it learn from the original and the augmented rows, with the teacher's
-    outputs as targets. Teacher and baseline never see them.
+    The distill stages after it learn from the original and the augmented examples, with the
+    teacher's outputs as targets. Teacher and baseline never see them.
     """
 
     kind: Literal["augment"]
     name: Name = "augment"
     """The stage's name."""
     copies: PositiveInt = 20
-    """How often each row is tried to be changed; repetitions are dropped, so at most so many."""
+    """How often each example is tried to be changed; repetitions are dropped: at most so many."""
     replace: Annotated[float, Field(gt=0, le=1)] = 0.4
     """Probability that a word which has candidates is replaced by one of them."""
     candidates: PositiveInt = 15
@@ -50,8 +50,8 @@ class AugmentStage(StageSection):
     pair_columns: Literal["both", "text", "text_pair"] = "both"
     """Which texts of a pair are changed, always one at a time; ``both`` shares the copies."""
     teacher_agreement: StrictBool | Annotated[float, Field(gt=0, lt=1)] = False
-    """Keep only rows that get the same label from the teacher as their original; a number is the
-    least probability of that label."""
+    """Keep only examples that get the same label from the teacher as their original; a number is
+    the least probability of that label."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
         """See :class:`StageSection`."""
@@ -143,7 +143,7 @@ class EvaluateStage(StageSection):
     batch_sizes: Annotated[list[PositiveInt], Field(min_length=1)] = [1, 32]
     """Batch sizes that are timed."""
     lengths: Annotated[list[PositiveInt | Literal["real"]], Field(min_length=1)] = ["real", 32]
-    """What is timed: numbers of tokens, and ``real``, the scored rows' own lengths, which the
+    """What is timed: numbers of tokens, and ``real``, the scored examples' own lengths, which the
     table then shows."""
     threads: PositiveInt | None = None
     """CPU threads of every timed model; left out, all physical cores."""

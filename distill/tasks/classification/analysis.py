@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.data.split import Split
-from distill.tasks.analysis import Array, Flags, RowAnalysis
+from distill.tasks.analysis import Array, ExampleAnalysis, Flags
 from distill.tasks.scorers import (
     Scorer,
     counts_scorer,
@@ -22,7 +22,7 @@ from distill.tasks.scorers import (
 )
 
 
-class LabelAnalysis(RowAnalysis):
+class LabelAnalysis(ExampleAnalysis):
     """One label for each example; see :class:`~distill.tasks.analysis.Analysis`."""
 
     def _sure(self, model: str) -> npt.NDArray[np.float32]:

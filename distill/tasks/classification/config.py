@@ -21,8 +21,8 @@ class ClassificationTask(NamedLabels):
     metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"
     """What is reported and what chooses the best checkpoint; ``f1`` is of the second label."""
     class_weights: Literal["balanced"] | Weights | None = None
-    """How much the rows of each label count where labels are learned: by label (1 for those left
-    out), or ``balanced``, by how rare they are."""
+    """How much the examples of each label count where labels are learned: by label (1 for those
+    left out), or ``balanced``, by how rare they are."""
     label_smoothing: Share = 0.0
     """Share of the target that is spread evenly over all labels where labels are learned."""
 

@@ -25,7 +25,7 @@ Answer = Callable[[Numbers, int], Logits]
 
 
 class Floor(ABC):
-    """A model without a neural network, fitted on a task's training rows.
+    """A model without a neural network, fitted on a task's training examples.
 
     Attributes:
         format: what it is, as tables name it.

@@ -30,7 +30,7 @@ class Features:
     Jaccard index, either's share in the other and the ratio of their lengths, and these squared.
 
     Args:
-        texts: the training rows.
+        texts: the training examples.
     """
 
     def __init__(self, texts: Texts) -> None:

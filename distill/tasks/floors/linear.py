@@ -32,7 +32,7 @@ _STRENGTHS, _MANY_LABELS, _ONE_STRENGTH = (1.0, 10.0), 20, (3.0,)
 _RIDGE_STRENGTHS = (0.03, 0.3, 3.0)
 #: Training rows are drawn down to so many characters, which take about a minute.
 _MOST_CHARACTERS = 8_000_000
-#: Logit of a label that no training row has.
+#: Logit of a label that no training example has.
 _NEVER = -30.0
 
 Weights = npt.NDArray[np.float32]
@@ -84,7 +84,7 @@ def linear_floor(task: Task, data: TaskData) -> LinearFloor:
     """Fit TF-IDF with a logistic regression, of numbers with a ridge regression.
 
     Of two or three penalties, and of pairs with and without the TF-IDF of each text alone, what
-    scores best on the validation rows is taken, as checkpoints are.
+    scores best on the validation examples is taken, as checkpoints are.
 
     Args:
         task: classification, multi-label or regression.
@@ -105,12 +105,12 @@ def linear_floor(task: Task, data: TaskData) -> LinearFloor:
 
 
 def _fewer(train: Split) -> Split:
-    """The training rows, or where they are very many, a draw of them in their order."""
+    """The training examples, or where they are very many, a draw of them in their order."""
     characters = sum(map(len, train.texts)) + sum(map(len, train.pairs or ()))
     count = int(len(train) * _MOST_CHARACTERS / max(characters, 1))
     if count >= len(train):
         return train
-    logger.info("linear: fitted on %s of %s training rows", f"{count:,}", f"{len(train):,}")
+    logger.info("linear: fitted on %s of %s training examples", f"{count:,}", f"{len(train):,}")
     rows = np.random.default_rng(0).choice(len(train), count, replace=False)
     return train.take(np.sort(rows))
 

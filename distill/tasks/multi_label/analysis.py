@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.data.split import Split
-from distill.tasks.analysis import Array, Flags, RowAnalysis
+from distill.tasks.analysis import Array, ExampleAnalysis, Flags
 from distill.tasks.scorers import (
     Scorer,
     counts_scorer,
@@ -28,7 +28,7 @@ _COMBINE = {
 }
 
 
-class LabelsAnalysis(RowAnalysis):
+class LabelsAnalysis(ExampleAnalysis):
     """Labels of which each is predicted or not; see :class:`~distill.tasks.analysis.Analysis`."""
 
     def thresholds(self, model: str) -> dict[str, float]:

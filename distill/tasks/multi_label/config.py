@@ -24,11 +24,11 @@ class MultiLabelTask(NamedLabels):
 
     kind: Literal["multi_label"]
     metric: Literal["micro_f1", "macro_f1", "precision", "recall", "exact"] = "micro_f1"
-    """What is reported and what chooses the best checkpoint; ``exact`` is the share of rows all of
-    whose labels are right."""
+    """What is reported and what chooses the best checkpoint; ``exact`` is the share of examples all
+    of whose labels are right."""
     thresholds: Threshold | Literal["auto"] | dict[StrictStr, Threshold] = 0.5
     """The probability above which a label is predicted: one for all, by label (0.5 for those left
-    out), or ``auto``: for each model and label the one with the best F1 on the validation rows."""
+    out), or ``auto``: for each model and label the one with the best F1 on validation examples."""
     positive_weights: Literal["balanced"] | Weights | None = None
     """How much having a label counts against not having it, where labels are learned: by label (1
     for those left out), or ``balanced``, as many times as it is rarer."""

@@ -45,7 +45,7 @@ class MultiLabelReader(TextReader):
         raw = {role: self._cells(table) for role, table in tables.items()}
         train = tables["train"]
         if not any(raw["train"]):
-            raise DataError(f"{train.place}: no row has a label in '{self.columns.label}'")
+            raise DataError(f"{train.place}: no example has a label in '{self.columns.label}'")
         left, found, labels = index_labels(
             tables, raw, self.known, notes, bad, unseen=True, several=True
         )

@@ -24,10 +24,10 @@ class MultiLabelDecoder(TextDecoder):
         majority="the commonest labels",
         limit="A label is given above its threshold (`settings` in `distill.json`); texts unlike "
         "the training data get confident answers too.",
-        decisions=", each label of each row by itself",
+        decisions=", each label of each example by itself",
         confidence=("says", "there"),
-        differ="Below are rows where {model} and the teacher are furthest apart; a tick marks who "
-        "is right.",
+        differ="Below are examples where {model} and the teacher are furthest apart; a tick marks "
+        "who is right.",
     )
 
     def outputs(self, logits: Logits) -> Shares:

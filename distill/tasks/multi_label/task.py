@@ -47,13 +47,13 @@ class MultiLabel(Task):
     - ``micro_f1``: F1 over all labels of all rows together;
     - ``macro_f1``: mean of the labels' F1;
     - ``precision``, ``recall``: over all labels of all rows together;
-    - ``exact``: share of rows all of whose labels are right.
+    - ``exact``: share of examples all of whose labels are right.
 
     Args:
         labels: label names in the order of their columns, at least two.
         metric: which of the metrics is the score.
         thresholds: of each label, between 0 and 1, or one for all; ``auto`` chooses them for each
-            model, by the best F1 of each label on the validation rows. Until then they are 0.5,
+            model, by the best F1 of each label on the validation examples. Until then they are 0.5,
             but the metrics are those with the thresholds that are best on the rows they see.
         weights: how much having each label counts against not having it; left out, as much.
 

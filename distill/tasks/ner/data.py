@@ -111,7 +111,7 @@ class TagReader(Reader):
 
         tags = stored(good(), pa.list_(pa.int32()))
         if repaired:
-            notes.append(f"{table.place}: illegal tags of {repaired:,} rows are repaired")
+            notes.append(f"{table.place}: illegal tags of {repaired:,} examples are repaired")
         # Of rows that are refused, those with unknown tags are the graver ones.
         table = _sift(table, unknown | illegal if bad.skips else unknown or illegal, bad)
         words = stored(map(_list, table.columns[columns.tokens]), pa.list_(pa.string()))
@@ -121,7 +121,7 @@ class TagReader(Reader):
         """See :meth:`Reader.check`: training examples must have an entity."""
         if not any(splits["train"].groups or ()):
             raise DataError(
-                f"{place}: the {len(splits['train']):,} training rows kept have no entity"
+                f"{place}: the {len(splits['train']):,} training examples kept have no entity"
                 f"{keep_more(place)}"
             )
         return super().check(splits, labels, place=place)
@@ -158,10 +158,10 @@ def _whole(table: Table, columns: Columns, task: NerTask, bad: BadRows, notes: l
         table = bad.sift(table, id_issues(table, columns.id))
     kept = [row for row, cell in enumerate(table.columns[columns.tokens]) if _list(cell)]
     if not kept:
-        raise DataError(f"{table.place}: no row has a word; it needs rows to learn from")
+        raise DataError(f"{table.place}: no example has a word; it needs examples to learn from")
     if len(kept) == len(table):
         return table
-    notes.append(f"{table.place}: {len(table) - len(kept):,} rows without words are left out")
+    notes.append(f"{table.place}: {len(table) - len(kept):,} examples without words are left out")
     return table.take(kept)
 
 
@@ -227,7 +227,7 @@ def _tags(table: Table, columns: Columns) -> Iterator[list[RawTag]]:
 
 
 def _check_seen(train: TaggedSplit, table: Table, notes: list[str]) -> None:
-    """Types of entities that no training row shows: only those can be that somebody named."""
+    """Types of entities that no training example shows: only those can be that somebody named."""
     seen = {kind for group in train.groups for kind in group}
     if not seen:
         raise DataError(f"{table.place}: no word has a tag but 'O'; there must be an entity")

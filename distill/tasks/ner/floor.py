@@ -25,7 +25,7 @@ _SURE = 5.0
 
 
 class TagFloor(Floor):
-    """The most frequent tag of a word in the training rows, else of its lower case, else ``O``.
+    """The most frequent tag of a word in the training examples, else of its lower case, else ``O``.
 
     Args:
         train: the rows.

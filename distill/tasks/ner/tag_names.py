@@ -34,7 +34,7 @@ def make_tag_set(
     splits may need them.
 
     Args:
-        found: the tags that stand in the training rows.
+        found: the tags that stand in the training examples.
         table: the training table.
         given: ``task.labels``.
         scheme: ``task.scheme``.

@@ -24,7 +24,7 @@ from tokenizers import Tokenizer
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.sources.columns import mapped, stored
 from distill.data.split import Group, Split
-from distill.data.tokenized import StoredExamples, bare_engine, check_rows, padding_id
+from distill.data.tokenized import StoredExamples, bare_engine, check_examples, padding_id
 from distill.system import digest
 from distill.system.console import Bar
 from distill.system.errors import DataError
@@ -214,7 +214,7 @@ class TaggedDataset(StoredExamples):
         notes = []
         if (long := int((counts > 1).sum())) > 0:
             notes.append(
-                f"{long:,} of {self.store.facts['rows']:,} rows are longer than {max_length} "
+                f"{long:,} of {self.store.facts['rows']:,} examples are longer than {max_length} "
                 f"tokens; they are read in {int(counts[counts > 1].sum()):,} windows"
             )
         if self.lost:
@@ -253,7 +253,7 @@ def tag_tokens(
             windows would overlap all over, no row has a token, or the cache folder cannot be
             written.
     """
-    check_rows(split, tokenizer, max_length=max_length)
+    check_examples(split, tokenizer, max_length=max_length)
     stride = default_stride(max_length) if split.stride is None else split.stride
     reader = _Reader(bare_engine(tokenizer), max_length, stride)
     key = digest.of_json(["tags", _VERSION, split.digest(), *reader.key])

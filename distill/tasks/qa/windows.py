@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.sources.columns import mapped
 from distill.data.split import Group, Split
-from distill.data.tokenized import StoredExamples, check_rows, padding_id
+from distill.data.tokenized import StoredExamples, check_examples, padding_id
 from distill.system import digest
 from distill.system.console import Bar
 from distill.text.questions import Limits, Window, WindowEncoder, token_span
@@ -230,7 +230,7 @@ def window(
         DataError: the split is empty, the tokenizer takes fewer tokens than ``max_length``, the
             limits leave no room for the context, or the cache folder cannot be written.
     """
-    check_rows(split, tokenizer, max_length=max_length)
+    check_examples(split, tokenizer, max_length=max_length)
     limits = Limits.of(max_length, stride=split.stride, max_question=split.max_question)
     encoder = WindowEncoder(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()), limits)
     engine = digest.of_texts([encoder.tokenizer.to_str()])

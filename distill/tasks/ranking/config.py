@@ -38,7 +38,7 @@ class RankingTask(UnnamedOutputs):
         if data.source == "builtin" and data.columns.relevant is not None:
             yield ("data", "columns", "relevant"), "the built-in data have a label; leave it out"
         yield from no_augmentation(
-            recipe, "makes rows for labels, and a query's candidates are one row; leave it out"
+            recipe, "makes examples for labels, and a query's candidates are one row; leave it out"
         )
         yield from super().issues(recipe, hidden)
 

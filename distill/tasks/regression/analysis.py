@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.data.split import Split
-from distill.tasks.analysis import RowAnalysis
+from distill.tasks.analysis import ExampleAnalysis
 from distill.tasks.correlation import Kind
 from distill.tasks.scorers import Scorer, correlation_scorer, mean_scorer
 
 
-class NumberAnalysis(RowAnalysis):
+class NumberAnalysis(ExampleAnalysis):
     """A number for each example; see :class:`~distill.tasks.analysis.Analysis`."""
 
     def target_in_words(self, index: int) -> str:

@@ -22,7 +22,7 @@ class RegressionDecoder(TextDecoder):
         tag="regression",
         majority="the mean of the numbers",
         limit="It answers with a number, whatever it is given, and not with how sure it is.",
-        differ="The rows where {model} is furthest from the teacher.",
+        differ="The examples where {model} is furthest from the teacher.",
         scatter=Scatter("Predicted against true", "true", "predicted", same_scale=True),
     )
 

@@ -30,11 +30,11 @@ class TextTask(TaskSection):
         del hidden
         for key, given, message in (
             (("data", "test"), recipe.data.test, "unlabelled text has no score to test"),
-            (("data", "more"), recipe.data.more, "only for rows with labels"),
+            (("data", "more"), recipe.data.more, "only for examples with labels"),
             (
                 ("data", "on_bad_row"),
                 recipe.data.on_bad_row == "skip",
-                "only for rows with labels, not unlabelled text",
+                "only for examples with labels, not unlabelled text",
             ),
             (
                 ("baseline",),

@@ -74,7 +74,7 @@ class VectorsTask(UnnamedOutputs):
             yield (
                 ("data", "columns", "text_pair"),
                 "missing; vectors are scored on pairs of texts: name the second text's column "
-                "(training rows may lack it)",
+                "(training examples may lack it)",
             )
         if recipe.teacher.more:
             reason = "vectors of several teachers point in unlike directions and have no average"
@@ -83,7 +83,7 @@ class VectorsTask(UnnamedOutputs):
             yield ("teacher", "labels"), "vectors have no labels; leave it out"
         yield from no_augmentation(
             recipe,
-            "makes rows for labels; vectors learn from any texts: add some to data.train",
+            "makes examples for labels; vectors learn from any texts: add some to data.train",
         )
         if self.matryoshka and hidden is not None and self.matryoshka[0] >= hidden:
             yield (

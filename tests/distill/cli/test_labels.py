@@ -105,6 +105,6 @@ def test_too_few_rows_say_so(run: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "three.jsonl", ["y", "n", "n"])
     code, said = run(path)
     assert code == 2
-    assert f"{path}: 3 rows are too few to hold some out for validation" in said
+    assert f"{path}: 3 examples are too few to hold some out for validation" in said
     assert "data.limit_train" not in said
     assert not (tmp_path / "runs").exists()

@@ -56,9 +56,9 @@ def test_a_label_with_one_row_is_learned_and_named(tmp_path: Path, at: int, seed
     assert counts == {"a": 3, "b": 3}
     assert found.labels.index("rare") in found.train.labels
     assert found.notes == [
-        "no validation data: 6 of 61 training rows are held out for it",
-        f"{path}: too few rows have the label 'rare' to hold one out: all of them are learned "
-        "from, and no score on the validation rows looks at it",
+        "no validation data: 6 of 61 training examples are held out for it",
+        f"{path}: too few examples have the label 'rare' to hold one out: all of them are learned "
+        "from, and no score on the validation examples looks at it",
     ]
 
 
@@ -112,7 +112,7 @@ def test_numbers_are_drawn_from_all_of_their_range() -> None:
     assert sorted(number // 10 for number in held.labels) == list(range(10))
     # A correlation of one row would be no score.
     assert len(parts(split.take(range(12)), [])[1]) == 3
-    with pytest.raises(DataError, match=r"^rows.csv: 5 rows are too few to hold some out"):
+    with pytest.raises(DataError, match=r"^rows.csv: 5 examples are too few to hold some out"):
         parts(split.take(range(5)), [])
 
 
@@ -141,11 +141,13 @@ def test_too_few_rows_are_told_by_what_happened(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         load(three)
     assert str(error.value) == (
-        f"{three}: 3 rows are too few to hold some out for validation: those held out would all "
-        "have the label 'n'; give data.validation, or more rows"
+        f"{three}: 3 examples are too few to hold some out for validation: those held out would "
+        "all have the label 'n'; give data.validation, or more examples"
     )
     two = write(tmp_path / "two.jsonl", ["y", "n"])
-    with pytest.raises(DataError, match="2 rows are too few to hold some out for validation; give"):
+    with pytest.raises(
+        DataError, match="2 examples are too few to hold some out for validation; give"
+    ):
         load(two)
     found = load(three, validation=str(two))
     assert (len(found.train), len(found.validation)) == (3, 2)
@@ -156,11 +158,13 @@ def test_no_message_names_a_limit_that_nobody_set(tmp_path: Path) -> None:
     same = write(tmp_path / "same.jsonl", [1.0] * 4)
     with pytest.raises(DataError) as error:
         load(same, RegressionTask(kind="regression"), validation=str(scored))
-    assert str(error.value) == f"{same}: the 4 training rows kept all have the label '1.0'"
+    assert str(error.value) == f"{same}: the 4 training examples kept all have the label '1.0'"
     several = write(tmp_path / "several.jsonl", [["a", "b"]] * 4)
     with pytest.raises(DataError) as error:
         load(several, MultiLabelTask(kind="multi_label"), validation=str(several))
-    assert str(error.value).startswith(f"{several}: the 4 training rows kept all have the label")
+    assert str(error.value).startswith(
+        f"{several}: the 4 training examples kept all have the label"
+    )
 
 
 def test_scores_on_rows_of_one_label_are_noted(tmp_path: Path) -> None:
@@ -168,8 +172,8 @@ def test_scores_on_rows_of_one_label_are_noted(tmp_path: Path) -> None:
     other = write(tmp_path / "other.jsonl", ["y"] * 3)
     notes = load(path, validation=str(other)).notes
     assert (
-        "validation: all 3 rows have the label 'y'; a model that always predicts it has the best "
-        "score"
+        "validation: all 3 examples have the label 'y'; a model that always predicts it has the "
+        "best score"
     ) in notes
 
 

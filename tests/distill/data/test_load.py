@@ -77,7 +77,7 @@ def test_hold_out_is_a_tenth_in_order_seeded_and_told(files):
     for split in (first.train, first.validation):
         assert split.texts == [text for text in whole if text in split.texts]
     assert first.validation.name == "validation"
-    assert first.notes == ["no validation data: 4 of 40 training rows are held out for it"]
+    assert first.notes == ["no validation data: 4 of 40 training examples are held out for it"]
 
 
 def test_limits_keep_order_and_are_drawn_by_the_seed(files, tmp_path):
@@ -89,9 +89,9 @@ def test_limits_keep_order_and_are_drawn_by_the_seed(files, tmp_path):
     assert found == load(files, **changes)
     assert found.train.texts != other.train.texts
     assert found.notes == [
-        "train: 10 of 40 rows are used, drawn by the seed",
-        "validation: 5 of 12 rows are used, drawn by the seed",
-        "test: 5 of 30 rows are used, drawn by the seed",
+        "train: 10 of 40 examples are used, drawn by the seed",
+        "validation: 5 of 12 examples are used, drawn by the seed",
+        "test: 5 of 30 examples are used, drawn by the seed",
     ]
 
 
@@ -101,7 +101,7 @@ def test_a_limit_above_the_rows_changes_nothing(files):
 
 def test_a_limit_that_leaves_one_label(files):
     assert issue(files, limit_train=1).startswith(
-        "data.limit_train: the 1 training rows kept all have the label '"
+        "data.limit_train: the 1 training examples kept all have the label '"
     )
 
 
@@ -117,7 +117,7 @@ def test_test_rows_without_labels_are_left_aside_and_told(files, tmp_path):
 def test_a_named_label_without_training_rows_is_told(files):
     found = load(files, NAMED)
     assert found.labels == ("no", "yes", "perhaps")
-    assert found.notes == [f"{files.train}: no row has the label 'perhaps'"]
+    assert found.notes == [f"{files.train}: no example has the label 'perhaps'"]
 
 
 @pytest.mark.parametrize("role", ["validation", "test"])
@@ -133,7 +133,7 @@ def test_label_unseen_in_training(files, tmp_path, role):
 def test_one_class_only(files, tmp_path):
     path = write(tmp_path / "one.csv", [("a text", "yes"), ("b text", "yes")])
     assert issue(files, train=path) == (
-        f"{path}: all 2 rows have the label 'yes'; there must be at least two to tell apart"
+        f"{path}: all 2 examples have the label 'yes'; there must be at least two to tell apart"
     )
 
 

@@ -33,7 +33,7 @@ def test_rows_of_training_are_counted_in_the_others():
         "test": Split("test", ["e"], [0]),
     }
     assert shared_with_training(splits) == [
-        "validation: 2 of 4 rows stand in the training rows too (the same text); "
+        "validation: 2 of 4 examples stand in the training examples too (the same text); "
         "scores on them flatter"
     ]
 

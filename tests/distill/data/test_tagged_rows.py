@@ -127,7 +127,7 @@ def test_bioes_is_read() -> None:
 def test_rows_without_words_are_left_out_and_told() -> None:
     notes: list[str] = []
     assert len(read(table([([], []), GOOD]), notes)) == 1
-    assert notes == ["rows.jsonl: 1 rows without words are left out"]
+    assert notes == ["rows.jsonl: 1 examples without words are left out"]
     with pytest.raises(DataError, match=r"rows\.jsonl:3, word 2: the tag 'B-x' is unknown"):
         read(table([([], []), GOOD, (["a", "b"], ["O", "B-x"])]), labels=["person"])
 
@@ -140,7 +140,7 @@ def test_illegal_sequences_are_repaired_where_asked() -> None:
     notes: list[str] = []
     found = read(table([(["Ann", "Lee"], ["I-person", "I-person"]), GOOD]), notes, repair=True)
     assert found.labels == [[1, 2], [1, 2, 0]]
-    assert notes == ["rows.jsonl: illegal tags of 1 rows are repaired"]
+    assert notes == ["rows.jsonl: illegal tags of 1 examples are repaired"]
 
 
 @pytest.mark.parametrize(

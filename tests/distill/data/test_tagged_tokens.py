@@ -75,7 +75,7 @@ def test_long_rows_are_windows_and_nothing_is_lost(tokenizer: Any) -> None:
     assert words == [*(["good/O", "film/O"] * 20), "ann/B-person", "lee/I-person"]
     assert rows.lengths.max() == 16
     assert rows.notes(max_length=16, limit=128) == [
-        "1 of 2 rows are longer than 16 tokens; they are read in 4 windows"
+        "1 of 2 examples are longer than 16 tokens; they are read in 4 windows"
     ]
 
 

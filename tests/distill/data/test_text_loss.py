@@ -27,17 +27,17 @@ def test_the_advised_length_cuts_at_most_one_row_of_a_hundred(limit):
 def test_the_note_says_what_is_cut_and_what_to_write():
     facts = facts_of([*range(1, 201)], 100, limit=512)
     assert cut_note(facts, max_length=100, limit=512) == (
-        "100 of 200 rows (50.0%) are cut to 100 tokens, the longest had 200; "
+        "100 of 200 examples (50.0%) are cut to 100 tokens, the longest had 200; "
         "data.max_length: 198 would keep 99 % whole"
     )
     facts = facts_of([*range(1, 201)], 100, limit=150)
     assert cut_note(facts, max_length=100, limit=150) == (
-        "100 of 200 rows (50.0%) are cut to 100 tokens, the longest had 200; "
+        "100 of 200 examples (50.0%) are cut to 100 tokens, the longest had 200; "
         "the model reads 150 tokens at most, which would keep 75.0% whole"
     )
     few = facts_of([*range(1, 201)], 199, limit=512)
     assert cut_note(few, max_length=199, limit=512) == (
-        "1 of 200 rows (0.5%) are cut to 199 tokens, the longest had 200"
+        "1 of 200 examples (0.5%) are cut to 199 tokens, the longest had 200"
     )
     none = facts_of([5, 6], 128, limit=512)
     assert cut_note(none, max_length=128, limit=512) is None

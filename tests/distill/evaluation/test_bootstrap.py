@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score, matthews_corrcoef
 
 from distill.data.split import Split
 from distill.evaluation.bootstrap import draw
-from distill.tasks.analysis import RowAnalysis
+from distill.tasks.analysis import ExampleAnalysis
 from distill.tasks.base import Task
 from distill.tasks.classification.task import Classification
 from distill.tasks.multi_label.task import MultiLabel
@@ -40,7 +40,7 @@ def repeated(values: np.ndarray, count: np.ndarray) -> np.ndarray:
     return np.repeat(values, count.astype(int), axis=0)
 
 
-def analysis_of(task: Task, labels: list, logits: np.ndarray) -> RowAnalysis:
+def analysis_of(task: Task, labels: list, logits: np.ndarray) -> ExampleAnalysis:
     """An analysis of one model, ``m``, with these logits."""
     several = len(task.labels) if task.kind == "multi_label" else None
     split = Split("test", ["a text"] * len(labels), labels, outputs=several)
@@ -49,7 +49,7 @@ def analysis_of(task: Task, labels: list, logits: np.ndarray) -> RowAnalysis:
     return made
 
 
-def one_label(classes: int, metric: str, rows: int = 60) -> tuple[RowAnalysis, np.ndarray]:
+def one_label(classes: int, metric: str, rows: int = 60) -> tuple[ExampleAnalysis, np.ndarray]:
     logits = RANDOM.normal(size=(rows, classes)).astype(np.float32)
     true = RANDOM.integers(0, classes - (classes > 2), rows)  # one label that no row has
     logits[np.arange(rows), true] += 0.7

@@ -105,7 +105,7 @@ def test_a_busy_machine_is_told_beforehand(clock, monkeypatch, caplog):
 def test_real_lengths_are_a_cell_and_every_model_gets_the_same_rows(clock):
     models = [Recorder("a", clock, 0.001), Recorder("b", clock, 0.004)]
     found = timed(
-        models, lengths=["real", 16], batch_sizes=[1, 2], row_lengths=[4, 9, 30], repeats=7
+        models, lengths=["real", 16], batch_sizes=[1, 2], example_lengths=[4, 9, 30], repeats=7
     )
     assert list(found["a"]["latency_ms"]) == ["b1_real", "b2_real", "b1_l16", "b2_l16"]
     assert found["a"]["throughput"]["b2_real"] == 2000.0
@@ -115,5 +115,5 @@ def test_real_lengths_are_a_cell_and_every_model_gets_the_same_rows(clock):
 
 
 def test_real_lengths_need_rows(clock):
-    with pytest.raises(ValueError, match="row_lengths"):
+    with pytest.raises(ValueError, match="example_lengths"):
         timed([Recorder("a", clock, 0.001)], lengths=["real"])

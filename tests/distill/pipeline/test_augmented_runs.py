@@ -149,7 +149,7 @@ def test_the_report_shows_examples(tmp_path, augmented):
     assert main(["report", str(run)]) == 0
     example = _facts(run, "03-augment")["examples"][0]  # type: ignore[index]
     page = (run / "report.html").read_text("utf-8")
-    assert "Augmented rows" in page
+    assert "Augmented examples" in page
     assert example["augmented"][0]["text"] in page
 
 

@@ -77,7 +77,7 @@ def test_a_search_that_was_stopped_goes_on_with_the_next_candidate(
 
 
 def test_a_search_is_not_decided_by_test_rows(tmp_path, recipe_file):
-    """The same run with other test rows tries, scores and takes the same."""
+    """The same run with other test examples tries, scores and takes the same."""
     recipe = yaml.safe_load(recipe_file.read_text("utf-8"))
     rows = tmp_path / "test.jsonl"
     rows.write_text('{"text": "a bad film", "label": "positive"}\n' * 5, "utf-8")

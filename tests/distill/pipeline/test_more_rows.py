@@ -58,7 +58,7 @@ def test_every_model_is_scored_on_further_rows_and_nothing_hangs_on_them(tmp_pat
         "down accuracy",
     ]
     assert "down accuracy" in (more / "report.html").read_text("utf-8")
-    # Neither further rows nor test rows chose a checkpoint or a weight.
+    # Neither further rows nor test examples chose a checkpoint or a weight.
     for stage in ("01-teacher", "02-prediction"):
         weights = [
             (folder / stage / "model/model.safetensors").read_bytes() for folder in (plain, more)

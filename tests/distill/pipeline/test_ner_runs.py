@@ -62,7 +62,7 @@ def test_from_recipe_to_entities(
     recipe = load_recipe(ner_recipe(tiny_recipe, sentences))
     with caplog.at_level("INFO", logger="distill"):
         results = run(recipe, tmp_path / "run")
-    assert "rows are longer than 16 tokens; they are read in" in caplog.text
+    assert "examples are longer than 16 tokens; they are read in" in caplog.text
     rows = {row["name"]: row for row in results["models"]}
     assert list(rows) == [
         "linear", "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8"

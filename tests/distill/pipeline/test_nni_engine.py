@@ -55,7 +55,7 @@ def test_every_trial_is_one_of_the_experiment_and_failures_show(tmp_path, tiny_r
     assert results is not None
     full, failed = sorted(results.trials, key=lambda trial: trial.variant)
     assert (full.status, failed.status) == ("done", "failed")
-    assert failed.reason.startswith(f"{wrong}: all 1 rows have the label 'mixed'")
+    assert failed.reason.startswith(f"{wrong}: all 1 examples have the label 'mixed'")
     file = tmp_path / "out/nni/_latest/db/nni.sqlite"
     with sqlite3.connect(file) as database:
         events = {row[0] for row in database.execute("select event from TrialJobEvent")}

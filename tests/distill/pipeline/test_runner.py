@@ -156,7 +156,7 @@ BAD = '{"text": "a bad film", "label": "negative"}'
         (None, ["data.train=missing.jsonl"], "missing.jsonl"),
         (None, ["data.columns.text=sentence"], "columns are 'text', 'label'"),
         ("", [], "empty"),
-        (f"{GOOD}\n{GOOD}\n", [], "all 2 rows have the label 'positive'"),
+        (f"{GOOD}\n{GOOD}\n", [], "all 2 examples have the label 'positive'"),
         (f"{GOOD}\n{BAD}\n{BAD.replace('negative', 'neutral')}\n", [], "train.jsonl:3"),
         (f"{GOOD}\n{BAD}\n{BAD.replace('a bad film', '')}\n", [], "train.jsonl:3"),
         (f"{GOOD}\n{BAD}é\n".encode("latin-1"), [], "train.jsonl:2"),

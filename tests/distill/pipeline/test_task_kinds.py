@@ -115,7 +115,7 @@ def test_from_recipe_to_prediction(
         assert list(one["probabilities"].values()) == pytest.approx(row.tolist(), abs=1e-4)
 
 
-def test_thresholds_are_chosen_for_each_model_on_the_validation_rows(
+def test_thresholds_are_chosen_for_each_model_on_the_validation_examples(
     tmp_path: Path, tiny_recipe: Path
 ) -> None:
     task = {**MULTI_LABEL, "thresholds": "auto", "metric": "macro_f1"}
@@ -123,7 +123,7 @@ def test_thresholds_are_chosen_for_each_model_on_the_validation_rows(
     recipe = yaml.safe_load(path.read_text("utf-8"))
     train = Path(recipe["data"]["train"])
     lines = train.read_text("utf-8").splitlines()
-    # The test rows have other labels, which say nothing to whoever chooses.
+    # The test examples have other labels, which say nothing to whoever chooses.
     held = [json.loads(line) | {"label": ["film"]} for line in lines[:16]]
     test = train.with_name("test.jsonl")
     test.write_text("\n".join(json.dumps(row) for row in held), "utf-8")

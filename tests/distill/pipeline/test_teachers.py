@@ -72,7 +72,7 @@ def test_logits_are_the_weighted_average_of_teachers_of_any_shape(
     names = [row["name"] for row in results["models"]]
     assert names == ["linear", "teacher", "teacher-2", "teacher-3", "teachers", "prediction"]
     rows = {row["name"]: row for row in results["models"]}
-    # The row of the ensemble is the average's score on the validation rows.
+    # The row of the ensemble is the average's score on the validation examples.
     texts, labels = sentences[0][48:], np.array(sentences[1][48:])
     expected = (
         2 * _outputs(first, texts) + _outputs(wide, texts) + 0.5 * _outputs(turned, texts)[:, ::-1]

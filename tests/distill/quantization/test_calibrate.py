@@ -113,7 +113,7 @@ def test_excluded_layers_stay_in_fp32(plain, rows, tmp_path):
 
 
 def test_without_rows_there_is_nothing_to_calibrate_with(plain):
-    with pytest.raises(DataError, match="no rows to calibrate"):
+    with pytest.raises(DataError, match="no examples to calibrate"):
         calibrated(plain, [], calibration="minmax")
 
 

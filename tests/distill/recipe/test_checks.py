@@ -157,7 +157,7 @@ def test_two_classes_are_refused_where_they_say_nothing(
 def test_masked_language_modelling_needs_text(write: Write, issues: Issues) -> None:
     told = issues(write(), "stages.prediction.objectives=[{kind: mlm}, {kind: logits}]")
     assert len(told) == 1
-    assert "mlm needs text in which tokens are masked, which the rows of a classif" in told[0]
+    assert "mlm needs text in which tokens are masked, which the examples of a classif" in told[0]
     assert "works with task.kind: text, from whose run a task starts" in told[0]
 
 

@@ -54,7 +54,7 @@ def test_a_file_in_place_of_a_teacher(write: Write, tmp_path: Path, monkeypatch)
         ),
         (
             [*BY_FILE, "stages.+prediction={kind: augment}"],
-            "kind: 'augment' makes new rows, which teacher.targets has no targets for",
+            "kind: 'augment' makes examples that teacher.targets has no targets for",
         ),
         (
             [*BY_FILE, "task={kind: ner}", "data={source: files, train: a.conll}"],

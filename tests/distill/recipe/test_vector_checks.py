@@ -16,7 +16,7 @@ from distill.system.errors import RecipeError
         ("data.columns.text_pair=null", "data.columns.text_pair: missing; vectors are scored on"),
         ("teacher.more=[{model: other}]", "vectors of several teachers"),
         ("teacher.labels=[a, b]", "vectors have no labels"),
-        ("stages.+vectors={kind: augment, copies: 1}", "'augment' makes rows for labels"),
+        ("stages.+vectors={kind: augment, copies: 1}", "'augment' makes examples for labels"),
         ("stages.vectors.objectives=[{kind: logits}]", "logits compares labels, which vectors"),
         ("task.whitening=400", "400 dimensions of vectors that have 384"),
     ],

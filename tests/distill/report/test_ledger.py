@@ -37,7 +37,7 @@ def test_a_step_that_did_not_help_has_a_note(sample_results, sample_models):
 def test_conditions_are_told(sample_results):
     lines = plain_ledger(sample_results()).splitlines()
     assert lines[-3:] == [
-        "accuracy on the test rows; MACs and speed at 32 tokens, 2 threads; "
+        "accuracy on the test examples; MACs and speed at 32 tokens, 2 threads; "
         "latency at batch 1, length 32",
         "measured on Some Processor 9 with avx512, vnni; 2 threads",
         "torch 2.13.0, transformers 5.23.0, onnxruntime 1.31.0",

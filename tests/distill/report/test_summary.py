@@ -91,7 +91,9 @@ def test_scores_on_validation_rows_and_fewer_calls_are_told(sample_results):
     results = sample_results(split="validation")
     results["machine"] |= machine
     first, second = notes(results)
-    assert first.startswith("scores are on the validation rows, which also chose the checkpoints")
+    assert first.startswith(
+        "scores are on the validation examples, which also chose the checkpoints"
+    )
     assert second == "slow calls were timed fewer than 30 times: teacher 3 at b32_l128"
 
 

@@ -42,7 +42,7 @@ def test_off_a_terminal_it_is_plain_aligned_text(sample_results):
     print_table(sample_results(), Console(file=file))
     lines = file.getvalue().splitlines()
     assert "\x1b" not in file.getvalue()
-    assert lines[0].startswith("quickstart: accuracy on the test rows")
+    assert lines[0].startswith("quickstart: accuracy on the test examples")
     table = lines[2:10]
     assert len({len(line) for line in table}) == 1
     assert lines[-2].startswith("onnx-int8: 96.4 % of the teacher")

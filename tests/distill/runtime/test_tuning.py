@@ -30,7 +30,7 @@ def test_the_command_measures_writes_and_is_obeyed(
     words = ["tune-runtime", str(folder), "--cores", "2", *(["--rows", str(rows)] if given else [])]
     assert main(words) in (0, None)
     out = capsys.readouterr().out
-    assert "chosen for single rows: onnx-int8, " in out
+    assert "chosen for single examples: onnx-int8, " in out
     said = json.loads((folder / "distill.json").read_text())["runtime"]
     single, many = said["measured"]["latency_ms"], said["measured"]["examples_per_second"]
     # threads x fusions; (threads, instances) x batch sizes x multiples

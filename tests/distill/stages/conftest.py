@@ -72,7 +72,7 @@ def prepared(tmp_path: Path, tiny_bert, sentences, exported_once) -> Callable[..
             "baseline": False,
             "stages": [
                 {"kind": "distill", "objectives": [{"kind": "logits"}]},
-                stage or {"kind": "quantize", "calibration_rows": 24, **settings},
+                stage or {"kind": "quantize", "calibration_examples": 24, **settings},
                 {"kind": "export", "formats": list(formats), "max_drop": 1.0},
             ],
             "trainer": {"threads": 1, "precision": "fp32", **(trainer or {})},

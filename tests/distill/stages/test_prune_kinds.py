@@ -61,7 +61,7 @@ def pruned(of_kind: Any, kind: str, name: str, **more: Any) -> Any:
 
 
 def real_batch(context: Any) -> dict[str, torch.Tensor]:
-    """Some training rows as the student reads them that the stage left."""
+    """Some training examples as the student reads them that the stage left."""
     workspace = context.workspace_of(context.stage.index)
     rows = workspace.tokenized(workspace.data.train)
     chosen = [rows[index] for index in range(4)]

@@ -49,7 +49,7 @@ def unevenly_pruned(student: Any) -> Any:
 def quantized(of_kind: Any, kind: str, formats: tuple[str, ...], **settings: Any) -> Any:
     """The context of an export stage behind a quantize stage, both done, and what it told."""
     change = settings.pop("change", None)
-    stage = {"kind": "quantize", "calibration_rows": 12, "max_drop": 1.0, **settings}
+    stage = {"kind": "quantize", "calibration_examples": 12, "max_drop": 1.0, **settings}
     context = of_kind(kind, stage, change=change, formats=formats)
     facts = quantize_stage(context.stage.config, context).facts
     (context.folder / "stage.json").write_text(json.dumps(facts))
@@ -60,7 +60,7 @@ def quantized(of_kind: Any, kind: str, formats: tuple[str, ...], **settings: Any
 
 
 def told_by_the_runtime(context: Any, format: str) -> float:
-    """The task's score, from what the bundle's runtime answers to the validation rows."""
+    """The task's score, from what the bundle's runtime answers to the validation examples."""
     split = context.workspace.data.validation
     model: Any = load(context.run.bundle, format=format, threads=1, verify=True)
     if split.name and context.recipe.task.kind == "vectors":

@@ -95,7 +95,7 @@ def test_weights_by_name_leave_the_others_at_one() -> None:
         class_weights({"blu": 4.0}, NAMES, ROWS)
     with pytest.raises(DataError, match="no label 'pink'"):
         positive_weights({"pink": 4.0}, NAMES, [])
-    with pytest.raises(DataError, match="counted in the training rows"):
+    with pytest.raises(DataError, match="counted in the training examples"):
         class_weights("balanced", NAMES, [])
 
 

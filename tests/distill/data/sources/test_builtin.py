@@ -59,31 +59,31 @@ def test_rows_of_several_labels(monkeypatch):
         assert found.labels == ("alpha", "beta")
         assert found.train.labels == [(0,), (1,), (0, 1)]
         assert found.notes == [
-            "docstrings:train: 1 of 3 rows have several labels",
-            "docstrings:validation: 0 of 1 rows have several labels",
-            "docstrings:test: 0 of 1 rows have several labels",
+            "docstrings:train: 1 of 3 examples have several labels",
+            "docstrings:validation: 0 of 1 examples have several labels",
+            "docstrings:test: 0 of 1 examples have several labels",
         ]
 
 
 def test_made_once_and_read_afterwards(few):
-    assert builtin.docstring_rows() == builtin.docstring_rows() == ROWS
+    assert builtin.docstring_examples() == builtin.docstring_examples() == ROWS
     assert few == [1]
 
 
 def test_damaged_cache_is_made_anew_and_said(few, cache, caplog):
-    builtin.docstring_rows()
+    builtin.docstring_examples()
     path = rows_file(cache)
     path.write_bytes(path.read_bytes()[:-5])
     with caplog.at_level(logging.INFO, logger="distill"):
-        assert builtin.docstring_rows() == ROWS
+        assert builtin.docstring_examples() == ROWS
     assert "damaged (rows); made anew" in caplog.text
     assert few == [1, 1]
 
 
 def test_other_versions_are_other_rows(few, monkeypatch):
-    builtin.docstring_rows()
+    builtin.docstring_examples()
     monkeypatch.setattr(docstrings, "versions", lambda: {"numpy": "0.0.1"})
-    builtin.docstring_rows()
+    builtin.docstring_examples()
     assert few == [1, 1]
 
 

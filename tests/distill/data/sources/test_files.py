@@ -171,14 +171,14 @@ def write(tmp_path, name, content):
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("t.csv", "", "{}: the file is empty; it needs rows to learn from"),
+        ("t.csv", "", "{}: the file is empty; it needs examples to learn from"),
         (
             "t.csv.gz",
             gzip.compress(b"", mtime=0),
             "{}: the file is empty; its first line names the columns",
         ),
-        ("t.csv", "text,label\n", "{}: a header and no rows; it needs rows to learn from"),
-        ("t.jsonl", "\n \n", "{}: only blank lines; it needs rows to learn from"),
+        ("t.csv", "text,label\n", "{}: a header and no rows; it needs examples to learn from"),
+        ("t.jsonl", "\n \n", "{}: only blank lines; it needs examples to learn from"),
         (
             "t.csv",
             'text,label\n"a" b,c\n',
@@ -238,7 +238,7 @@ def test_parquet_without_rows(tmp_path):
 
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
-    assert issue(path) == f"{path}: no rows; it needs rows to learn from"
+    assert issue(path) == f"{path}: no rows; it needs examples to learn from"
 
 
 def test_missing_file_suggests_a_near_name(tmp_path):

@@ -1,4 +1,4 @@
-"""What a student learns from: the training rows, and behind them those that augmentation made.
+"""What a student learns from: the training examples, and behind them those that augmentation made.
 
 Legend: N original rows, A augmented ones, C classes.
 """
@@ -16,14 +16,14 @@ from distill.tasks.base import Task
 from teachers.ragged import RaggedLogits, TeacherLogits
 
 
-def training_rows(
+def training_examples(
     context: StageContext, *, augmented: bool, teacher: TeacherModel | None = None
 ) -> TokenExamples:
-    """The training rows, with those of the augment stage before this one where asked.
+    """The training examples, with those of the augment stage before this one where asked.
 
     Args:
         context: the stage's.
-        augmented: whether augmented rows are wanted; where no stage made any there are none.
+        augmented: whether augmented examples are wanted; where no stage made any there are none.
         teacher: whose tokens they are; left out, the student's.
     """
     workspace = context.workspace
