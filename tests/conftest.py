@@ -123,6 +123,15 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
     return folder
 
 
+@pytest.fixture(autouse=True)
+def no_messages() -> Generator[None]:
+    """No test leaves the command's messages on standard error to the next."""
+    from distill.system.messages import take_down_messages
+
+    yield
+    take_down_messages()
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with the real data sets; the test is skipped where it is absent."""

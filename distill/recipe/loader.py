@@ -18,6 +18,9 @@ from distill.recipe.schema import Recipe, Section
 from distill.recipe.yaml_lines import RESOLVERS, Loc, Value
 from distill.system.errors import Issue, RecipeError, quoted
 
+#: Ends of a line for YAML, which its writer does not escape outside double quotes.
+_LINE_ENDS = ("\x85", "\u2028", "\u2029")
+
 
 @dataclass(frozen=True)
 class LoadedRecipe:
@@ -104,6 +107,13 @@ class _Writer(yaml.SafeDumper):
         return True
 
 
+def _text(writer: _Writer, value: str) -> yaml.ScalarNode:
+    """A text; one with a rarer end of a line in double quotes, as others would change it."""
+    style = '"' if any(end in value for end in _LINE_ENDS) else None
+    return writer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Writer.add_representer(str, _text)
 for _tag, _pattern, _first in RESOLVERS:
     _Writer.add_implicit_resolver(_tag, _pattern, _first)
 

@@ -139,6 +139,8 @@ def test_a_recipe_trains(
     small = TINY if whole.student.has_layers else ["student.dim=16", *TINY[1:]]
     model = "student.model" if whole.teacher.files else "teacher.model"
     settings = [*small, f"{model}={tiny_bert(layers=4)}", *shortened(whole)]
+    if isinstance(whole.task, VectorsTask) and whole.task.matryoshka:
+        settings.append("task.matryoshka=[16]")
     if whole.teacher.files and whole.task.labels:
         file, row = tmp_path / "targets.jsonl", dict.fromkeys(whole.task.labels, 0) | {"ABBR": 1}
         file.write_text(16 * f"{json.dumps(row)}\n", "utf-8")

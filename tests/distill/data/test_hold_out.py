@@ -57,7 +57,7 @@ def test_a_label_with_one_row_is_learned_and_named(tmp_path: Path, at: int, seed
     assert found.labels.index("rare") in found.train.labels
     assert found.notes == [
         "no validation data: 6 of 61 training examples are held out for it",
-        f"{path}: too few examples have the label 'rare' to hold one out: all of them are learned "
+        f"{path}: too few examples have the label 'rare' to hold one out: all are learned "
         "from, and no score on the validation examples looks at it",
     ]
 

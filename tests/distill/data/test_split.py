@@ -42,4 +42,4 @@ def test_pairs_are_the_same_when_both_texts_are():
     train = Split("train", ["a", "b"], [0, 1], pairs=["x", "y"])
     other = Split("test", ["a", "b"], [0, 1], pairs=["y", "y"])
     (note,) = shared_with_training({"train": train, "test": other})
-    assert note.startswith("test: 1 of 2 rows stand")
+    assert note.startswith("test: 1 of 2 examples stand")

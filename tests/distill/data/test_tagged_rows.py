@@ -147,7 +147,7 @@ def test_illegal_sequences_are_repaired_where_asked() -> None:
     ("rows", "what"),
     [
         ([(["a"], ["O"])], "no tag but 'O'"),
-        ([([], [])], "no row has a word"),
+        ([([], [])], "no example has a word"),
         ([(["a"], [1])], "tags are integers without names"),
     ],
 )

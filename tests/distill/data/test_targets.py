@@ -50,7 +50,7 @@ def test_a_cell_of_text_is_split_where_the_recipe_says(tmp_path: Path) -> None:
         ([["a"], ["b", None]], ":2: one of the labels is None"),
         ([["a", "b"], None], ":2: the labels are missing in column 'label'; write [] for none"),
         ([["a", "b"], "[a"], "no JSON list"),
-        ([[], []], "no row has a label"),
+        ([[], []], "no example has a label"),
     ],
 )
 def test_wrong_lists_are_told_with_their_line(tmp_path: Path, labels: Any, said: str) -> None:

@@ -152,7 +152,7 @@ def test_another_process_may_have_been_there_first(tokenizer, split, monkeypatch
 
 
 def test_empty_split_is_refused(tokenizer):
-    with pytest.raises(DataError, match=r"^train: no rows"):
+    with pytest.raises(DataError, match=r"^train: no examples"):
         tokenize(Split("train", [], []), tokenizer, max_length=32)
 
 

@@ -19,7 +19,7 @@ from distill.report.table import models_table
 from distill.system.errors import RunFolderError
 
 KEYS = {"schema", "recipe", "task", "metric", "split", "machine", "models"}
-KEYS |= {"real_lengths", "reference", "confusion", "disagreement", "changes", "targets"}
+KEYS |= {"real_lengths", "reference", "confusion", "disagreement", "changes", "targets", "limits"}
 ROW_KEYS = {
     "name", "stage", "format", "score", "interval", "scores", "more_scores", "retention",
     "parameters",

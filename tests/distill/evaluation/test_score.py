@@ -66,7 +66,7 @@ def test_an_empty_split_cannot_be_scored(tiny):
         def __len__(self):
             return 0
 
-    with pytest.raises(DataError, match="without rows"):
+    with pytest.raises(DataError, match="without examples"):
         score(TorchPredictor(tiny.model), Nothing(), Classification(["a", "b"]))
 
 

@@ -171,9 +171,9 @@ def test_a_trial_that_fails_shows_its_error_and_is_tried_again(tmp_path, study, 
     failed, full = _read(tmp_path / "out").trials
     assert (failed.variant, failed.status, full.status) == ("wrong", "failed", "done")
     assert failed.reason.startswith(f"{wrong}: all 1 examples have the label 'mixed'")
-    assert f"note: wrong, one, seed 1 failed: {wrong}: all 1 rows" in first.stdout
+    assert f"note: wrong, one, seed 1 failed: {wrong}: all 1 examples" in first.stdout
     assert re.search(r"^wrong +failed", first.stdout, re.MULTILINE)
-    assert f"1 failed: {wrong}: all 1 rows" in (tmp_path / "out/report.html").read_text("utf-8")
+    assert f"1 failed: {wrong}: all 1 examples" in (tmp_path / "out/report.html").read_text("utf-8")
     # What is fixed is done, what was done stays.
     variants["wrong"] = {"set": {"stages.prediction.lr": 1e-4}}
     path = study(variants=variants)

@@ -113,7 +113,7 @@ def test_disagreements_have_text_label_and_both_answers(measured):
     assert re.search(r'class="word right">good <span class="sure">61.0 %', body)
     assert re.search(r'class="word ">bad <span class="sure">97.0 %', body)
     assert re.search(
-        r"answer \d+ rows differently \(\d+\.\d %\): in \d+ the teacher is right", body
+        r"answer \d+ examples differently \(\d+\.\d %\): in \d+ the teacher is right", body
     )
 
 
