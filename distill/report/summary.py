@@ -43,9 +43,11 @@ def summary(results: Results) -> str:
 
     Example:
         ``onnx-int8: 96.4 % of the teacher at 6.2x smaller and 12.3x faster (batch 1, length 32,
-        2 threads)``
+        2 threads)``; where teacher or model do not beat what needs no BERT, it says so
     """
     text = _kept(results)
+    if (below := _against_floor(results)) and not is_teacher(results.final.name):
+        text += f"; {below[0].partition(' (')[0]}"
     if results.limits is None:
         return text
     return f"{text}; {target_words(results.limits, measured(results.limits, results.final))}"

@@ -132,7 +132,10 @@ def test_a_teacher_below_the_floor_is_told_so(sample_results, sample_models):
         "the teacher does not beat the majority class by more than chance (0.8312 vs 0.8212): "
         "nothing distilled from it is worth shipping"
     )
+    told = summary(_noisy(results, ("teacher", "linear", -0.0088, -0.02, 0.004)))
+    assert told.endswith("threads); the teacher does not beat the linear model")
     fine = _noisy(results, ("teacher", "linear", 0.03, 0.01, 0.05))
+    assert "does not beat" not in summary(fine)
     assert not any("does not beat" in note for note in notes(fine))
     final = _noisy(results, ("onnx-int8", "linear", 0.001, -0.01, 0.012))
     assert (
