@@ -93,7 +93,7 @@ def test_cut_rows_and_unknown_signs_are_told(words: list[str], reviews: list[str
     dataset = tokenize(rows, make_tokenizer(words), max_length=128)
     assert 300 < dataset.truncated < 400
     cut, unknown = dataset.notes(max_length=128, limit=512)
-    assert cut.startswith(f"{dataset.truncated} of 1,200 rows (")
+    assert cut.startswith(f"{dataset.truncated} of 1,200 examples (")
     assert unknown == (
         "220 of 95,481 subwords (0.2%) are not in the vocabulary, most often “ ” … — 圬 忝"
     )
