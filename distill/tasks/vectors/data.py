@@ -170,16 +170,17 @@ class SimilarityReader(Reader):
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
         """See :meth:`Reader.read`."""
-        del notes
-        splits = {role: self._pairs(role, table, bad) for role, table in tables.items()}
+        splits = {role: self._pairs(role, table, notes, bad) for role, table in tables.items()}
         bad.check({tables[role].place: len(split) for role, split in splits.items()})
         return splits, ()
 
-    def _pairs(self, role: str, table: Table, bad: BadRows) -> VectorSplit:
+    def _pairs(self, role: str, table: Table, notes: list[str], bad: BadRows) -> VectorSplit:
         columns, second, learned = self.columns, self.columns.text_pair, role == "train"
         paired = second is not None and not (learned and second not in table.columns)
         labelled = columns.label in table.columns
-        scored = paired and (labelled or not (learned or self.retrieves))
+        # Searches may do without labels, but not without a column that the recipe names.
+        free = learned or (self.retrieves and columns.label == Columns().label)
+        scored = paired and (labelled or not free)
         if paired and self.retrieves:
             table = bad.sift(*_listed(table, str(second), columns.label if scored else None))
         issues = text_issues(table, columns.text, "data.columns.text")
@@ -190,7 +191,10 @@ class SimilarityReader(Reader):
             table = bad.sift(table, _score_issues(table, columns.label, self.retrieves))
         given: Iterable[Any] = table.columns[columns.label] if scored else []
         if paired and not learned and not scored:
-            given = [1.0] * len(table)  # every passage belongs to its query
+            given = [1.0] * len(table)
+            notes.append(
+                f"{table.place}: no column '{columns.label}'; every passage belongs to its query"
+            )
         return VectorSplit(
             role,
             table.columns[columns.text],

@@ -5,6 +5,7 @@ Shapes: F sentences of a batch, P pairs (F = 2 P), D width of the vectors.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Self, get_args
@@ -31,6 +32,8 @@ from distill.tasks.vectors.data import VectorSplit
 from distill.tasks.vectors.retrieval import RETRIEVAL, RetrievalScore, numbered
 from distill.tasks.vectors.similarity import PairCorrelation, PairMetric
 from students.pooling import POOLING
+
+logger = logging.getLogger("distill")
 
 #: Cosines are multiplied by it in the loss, as in CoSENT.
 SCALE = 20.0
@@ -151,7 +154,14 @@ class Vectors(Task):
         if not self.retrieves:
             return SimilarityFloor(data.train)
         most = max(len(set(s.texts)) for s in (data.validation, data.test) if s is not None)
-        return RetrievalFloor(data.train) if most <= _MOST_QUERIES else None
+        if most > _MOST_QUERIES:
+            logger.warning(
+                "linear: left out, as it is computed for up to %s queries and there are %s",
+                f"{_MOST_QUERIES:,}",
+                f"{most:,}",
+            )
+            return None
+        return RetrievalFloor(data.train)
 
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast

@@ -94,6 +94,8 @@ def test_pairs_and_lists_are_read(tmp_path: Path) -> None:
     assert list(found.labels) == [1, 0, 2]
     unlabelled = _read(tmp_path, [{"query": "a", "passage": ["one", "two"]}])
     assert list(unlabelled.labels) == [1, 1]
+    with pytest.raises(DataError, match="no column 'lable'"):
+        _read(tmp_path, [{"query": "a", "passage": "one"}], label="lable")
 
 
 @pytest.mark.parametrize(
