@@ -42,6 +42,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         _labels_loss,
         _teacher,
         _teacher_labels,
+        _strategy,
     ]
     for rule in rules:
         findings.extend(rule(recipe))
@@ -230,6 +231,16 @@ def _labels_loss(recipe: Recipe) -> Findings:
                 "does nothing: no teacher is fine-tuned, there is no baseline, and no logits "
                 "objective has a hard_weight; leave it out",
             )
+
+
+def _strategy(recipe: Recipe) -> Findings:
+    """A strategy that would do nothing."""
+    trainer = recipe.trainer
+    if trainer.strategy == "fsdp" and not trainer.sharded:
+        yield (
+            ("trainer", "strategy"),
+            "fsdp shares a model among processes, and here is one; set trainer.devices",
+        )
 
 
 def _learns_labels(recipe: Recipe) -> bool:

@@ -27,6 +27,10 @@ Issues = Callable[..., list[str]]
             "data.path: missing; the built-in data sets are: docsearch, docstrings, "
             "rotten_tomatoes",
         ),
+        (
+            "trainer.strategy=fsdp",
+            "trainer.strategy: fsdp shares a model among processes, and here",
+        ),
         ("data={source: hub}", "data.path: missing; 'hub' needs a data set's name"),
         ("data={source: files}", "data.train: missing; 'files' needs the path"),
         (
