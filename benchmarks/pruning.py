@@ -29,7 +29,7 @@ from distill.recipe.schema import Budget, PruneStage, TrainConfig
 from distill.run_folder import RunFolder
 from distill.stages.context import StageContext, Workspace
 from distill.stages.distill import distil_logits
-from distill.stages.prune import StageBench
+from distill.stages.prune import bench_of
 
 COLUMNS = ["method", "budget", "shape"]
 
@@ -73,7 +73,7 @@ def measure(
 ) -> list[str]:
     """One line of the table behind its first three columns."""
     start = time.monotonic()
-    done = config.prune(student, StageBench(context, context.folder), 1.0)
+    done = config.prune(student, bench_of(context, context.folder), 1.0)
     pruned, facts = done.model, done.facts
     seconds = time.monotonic() - start
     before = context.validation_score(pruned)

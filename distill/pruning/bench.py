@@ -5,66 +5,53 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from distill.data.tokenized import TokenExamples
 from distill.section import TrainConfig
 from distill.training.base import Batch
 
 
-class Bench(Protocol):
-    """Data, teacher and folders, as a prune stage offers them."""
+@dataclass(frozen=True)
+class Bench:
+    """Data, teacher and folders, as a prune stage offers them.
+
+    Args:
+        examples: gives the training examples as the student reads them.
+        seed: seeds what is drawn.
+        folder: the stage's, for measurements that are kept.
+        tokenizer: the student's.
+        texts: every text of the split ``train`` or ``validation``, those of pairs too.
+        batches: training batches of so many examples without end, in the orders of the recipe's
+            seed.
+        loss_of: how far a model's outputs are from the teacher's: the mean over the batch, a
+            scalar.
+        recovered: the model that a round leaves, from its folder where it was done before; called
+            with the round's number from 1, what gives the model before its recovery, and how it is
+            recovered.
+    """
+
+    examples: Callable[[], TokenExamples]
+    seed: int
+    folder: Path
+    tokenizer: PreTrainedTokenizerFast
+    texts: Callable[[str], list[str]]
+    batches: Callable[[int], Iterator[Batch]]
+    loss_of: Callable[[nn.Module, Batch], Tensor]
+    recovered: Callable[[int, Callable[[], PreTrainedModel], TrainConfig], PreTrainedModel]
 
     @property
     def rows(self) -> int:
         """Number of training examples."""
-        ...
+        return len(self.examples())
 
     @property
     def mean_length(self) -> int:
         """Tokens of a training example on average."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """Seeds what is drawn."""
-        ...
-
-    @property
-    def folder(self) -> Path:
-        """The stage's folder, for measurements that are kept."""
-        ...
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The student's."""
-        ...
-
-    def texts(self, split: Literal["train", "validation"]) -> list[str]:
-        """Every text of a split, those of pairs too."""
-        ...
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Training batches without end, in the orders of the recipe's seed."""
-        ...
-
-    def loss_of(self, model: nn.Module, batch: Batch) -> Tensor:
-        """How far a model's outputs are from the teacher's: the mean over the batch, a scalar."""
-        ...
-
-    def recovered(
-        self, number: int, cut: Callable[[], PreTrainedModel], recover: TrainConfig
-    ) -> PreTrainedModel:
-        """The model that a round leaves, from its folder where it was done before.
-
-        Args:
-            number: which round, from 1.
-            cut: gives the model before its recovery.
-            recover: how it is recovered.
-        """
-        ...
+        return max(1, round(float(self.examples().lengths.mean())))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Legend: L length, D hidden, d head size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -39,14 +39,6 @@ def progress(schedule: Schedule, done: int, rounds: int) -> float:
     return 1.0 - (1.0 - part) ** 3 if schedule == "agp" else part
 
 
-class Goal(Protocol):
-    """Chooses what is kept of a model, which may have gone part of the way already."""
-
-    def masks(self, scores: Scores, part: float) -> Masks:
-        """What is kept when ``part`` of what the goal removes is gone."""
-        ...
-
-
 @dataclass(frozen=True)
 class ShareGoal:
     """Remove shares of the heads and neurons there were at the beginning.
@@ -64,7 +56,7 @@ class ShareGoal:
     uniform: bool
 
     def masks(self, scores: Scores, part: float) -> Masks:
-        """See :class:`Goal`."""
+        """What is kept when ``part`` of what the goal removes is gone."""
         heads, ffn = (
             left_of(sizes, share * part, uniform=self.uniform)
             for sizes, share in zip(self.sizes, (self.heads, self.ffn), strict=True)
@@ -97,7 +89,7 @@ class BudgetGoal:
         return self.cost(*self._counts())
 
     def masks(self, scores: Scores, part: float) -> Masks:
-        """See :class:`Goal`."""
+        """See :class:`ShareGoal`."""
         if self.ranked:
             scores = on_one_scale(scores, **self._units())
         budget = self.whole - part * max(0.0, self.whole - self.budget)
@@ -114,6 +106,10 @@ class BudgetGoal:
             "head": (self.whole - self.cost(0 * heads, ffn)) / max(1, int(heads.sum())),
             "neuron": (self.whole - self.cost(heads, 0 * ffn)) / max(1, int(ffn.sum())),
         }
+
+
+#: Chooses what is kept of a model, which may have gone part of the way already.
+Goal = ShareGoal | BudgetGoal
 
 
 @dataclass(frozen=True)

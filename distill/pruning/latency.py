@@ -98,16 +98,13 @@ class LatencyTable:
         return float(np.interp(heads, self.heads, by_heads))
 
 
-def latency_table(
-    model: PreTrainedModel, *, length: int, threads: int, per_channel: bool = True, file: Path
-) -> LatencyTable:
+def latency_table(model: PreTrainedModel, *, length: int, threads: int, file: Path) -> LatencyTable:
     """Measure the table for models of this one's width, or read it where it was measured before.
 
     Args:
         model: a model with a head; only its sizes count.
         length: tokens of the one text in a call.
         threads: threads of one call.
-        per_channel: as the student will be quantised.
         file: where the table is kept.
 
     Raises:
@@ -133,7 +130,7 @@ def latency_table(
     first_token = reads_first_token(model)
     if first_token:
         models["last"] = _uniform(model, 1, sizes["heads"][-1], 0)
-    told = measured_ms(models, length=length, threads=threads, per_channel=per_channel)
+    told = measured_ms(models, length=length, threads=threads)
     layers = [
         [max(0.0, told[f"{heads} {ffn}"] - told["base"]) / (_LAYERS - 1) for ffn in sizes["ffn"]]
         for heads in sizes["heads"]
@@ -152,7 +149,7 @@ def latency_table(
 
 
 def measured_ms(
-    models: Mapping[str, PreTrainedModel], *, length: int, threads: int, per_channel: bool = True
+    models: Mapping[str, PreTrainedModel], *, length: int, threads: int
 ) -> dict[str, float]:
     """Median milliseconds of one text, with every model exported to int8 and timed in turns.
 
@@ -160,10 +157,9 @@ def measured_ms(
         models: models with heads by name.
         length: tokens of the text.
         threads: threads of one call.
-        per_channel: one scale for each output channel.
     """
     with tempfile.TemporaryDirectory() as temporary:
-        files = exported(models, Path(temporary), per_channel=per_channel)
+        files = exported(models, Path(temporary))
         speed = timed(
             files, vocab_size=min(int(model.config.vocab_size) for model in models.values()),
             batch_sizes=[1], lengths=[length], threads=threads,
@@ -172,11 +168,7 @@ def measured_ms(
 
 
 def exported(
-    models: Mapping[str, PreTrainedModel],
-    folder: Path,
-    *,
-    int8: bool = True,
-    per_channel: bool = True,
+    models: Mapping[str, PreTrainedModel], folder: Path, *, int8: bool = True
 ) -> dict[str, tuple[str, Path]]:
     """Write every model as ONNX, in int8 with scales that only its time is meant for.
 
@@ -191,8 +183,7 @@ def exported(
             files[name] = ("onnx", plain)
             if int8:
                 files[name] = ("onnx-int8", plain.with_suffix(".int8.onnx"))
-                how = Int8(scales=timing_scales(plain), per_channel=per_channel)
-                quantize_onnx(plain, files[name][1], how)
+                quantize_onnx(plain, files[name][1], Int8(scales=timing_scales(plain)))
                 plain.unlink()
             bar.advance()
     return files

@@ -145,8 +145,8 @@ def times_masks(
 
     Args:
         model: a BERT, stock or pruned.
-        heads: per layer (B, H), or (1, H) for all examples.
-        ffn: per layer (B, F) or (1, F).
+        heads: per layer (B, H), or (H,) for all examples; a bool mask is as good as factors.
+        ffn: per layer (B, F) or (F,).
     """
     with ExitStack() as stack:
         for layer, own, neurons in zip(anatomy(model).parts, heads, ffn, strict=True):
@@ -160,8 +160,8 @@ def times_masks(
 
 def _times(mask: torch.Tensor, width: int) -> Any:
     def hook(_: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        factors = mask.repeat_interleave(width, dim=1)  # (B, H*d) or (B, F)
-        return (inputs[0] * factors[:, None, :].to(inputs[0].dtype),)
+        factors = mask.repeat_interleave(width, dim=-1)[..., None, :]  # (B, 1, H*d) or (B, 1, F)
+        return (inputs[0] * factors.to(inputs[0]),)
 
     return hook
 

@@ -82,8 +82,12 @@ def keep_best(scores: torch.Tensor, share: float) -> torch.Tensor:
         [False, True, True, False]
     """
     count = scores.numel()
-    kept = min(count, max(1, round(count * (1.0 - share))))  # 0 of 0: min, not max, decides
-    order = torch.argsort(scores.cpu(), descending=True, stable=True)
-    mask = torch.zeros(count, dtype=torch.bool)
-    mask[order[:kept]] = True
+    # Of 0 it is 0: min, not max, decides.
+    return keep_first(scores, min(count, max(1, round(count * (1.0 - share)))))
+
+
+def keep_first(scores: torch.Tensor, kept: int) -> torch.Tensor:
+    """A mask of the best ``kept`` scores; ties as for :func:`keep_best`."""
+    mask = torch.zeros(scores.numel(), dtype=torch.bool)
+    mask[torch.argsort(scores.cpu(), descending=True, stable=True)[:kept]] = True
     return mask

@@ -10,7 +10,8 @@ Reference: Kwon et al. 2022, A Fast Post-Training Pruning Framework for Transfor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,8 +21,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from distill.pruning.masks import Masks, head_dim
-from distill.system.errors import ModelError
+from distill.pruning.masks import Masks, head_dim, keep_first
+from distill.system.errors import DataError, ModelError
+from distill.training.base import Batch
 from students.anatomy import anatomy
 
 Counts = npt.NDArray[np.int64]
@@ -52,6 +54,18 @@ def checked(scores: Scores) -> Scores:
     if not all(bool(row.isfinite().all()) for row in (*scores.heads, *scores.ffn)):
         raise ModelError("scores of heads and neurons are not numbers; did training diverge?")
     return scores
+
+
+def first_batches(batches: Iterable[Batch], steps: int) -> list[Batch]:
+    """The first batches; there may be fewer.
+
+    Raises:
+        DataError: there are none.
+    """
+    chosen = list(itertools.islice(batches, steps))
+    if not chosen:
+        raise DataError("no batches to score heads and neurons with")
+    return chosen
 
 
 def incoming_weights(model: PreTrainedModel) -> list[tuple[list[Tensor], Tensor]]:
@@ -89,8 +103,8 @@ def keep_counts(scores: Scores, *, heads: list[int] | int, ffn: list[int] | int)
 
 def _keep(rows: list[torch.Tensor], kept: list[int] | int) -> list[torch.Tensor]:
     if isinstance(kept, int):
-        return _split(_best(torch.cat(rows), kept), rows)
-    return [_best(row, count) for row, count in zip(rows, kept, strict=True)]
+        return _split(keep_first(torch.cat(rows), kept), rows)
+    return [keep_first(row, count) for row, count in zip(rows, kept, strict=True)]
 
 
 def left_of(sizes: Sequence[int], share: float, *, uniform: bool) -> list[int] | int:
@@ -171,8 +185,8 @@ class _Ranked:
     def masks(self, kept: int) -> list[torch.Tensor]:
         """The masks of the first ``kept``."""
         if self.uniform:
-            return [_best(row, kept) for row in self.rows]
-        return _split(_best(torch.cat(self.rows), kept), self.rows)
+            return [keep_first(row, kept) for row in self.rows]
+        return _split(keep_first(torch.cat(self.rows), kept), self.rows)
 
 
 def _fits(cost: Cost, budget: float, heads: Counts, ffn: Counts) -> bool:
@@ -189,12 +203,6 @@ def _largest(ranked: _Ranked, fits: Callable[[Counts], bool]) -> int | None:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if fits(ranked.counts[middle]) else (low, middle - 1)
     return low
-
-
-def _best(scores: torch.Tensor, kept: int) -> torch.Tensor:
-    mask = torch.zeros(scores.numel(), dtype=torch.bool)
-    mask[torch.argsort(scores, descending=True, stable=True)[:kept]] = True
-    return mask
 
 
 def _split(mask: torch.Tensor, rows: Sequence[torch.Tensor]) -> list[torch.Tensor]:

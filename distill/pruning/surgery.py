@@ -7,8 +7,6 @@ layer. Nothing is folded or rescaled, so the result computes exactly what the ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -73,36 +71,6 @@ def rebuilt(
     sliced.set_attn_implementation(model.config._attn_implementation)
     sliced.train(model.training)
     return sliced
-
-
-@contextmanager
-def masked_forward(model: PreTrainedModel, masks: Masks) -> Iterator[PreTrainedModel]:
-    """While the block lasts, the model computes with the removed heads and neurons set to zero.
-
-    Yields:
-        The model itself.
-
-    Raises:
-        ModelError: the masks do not fit the model.
-    """
-    masks.check(model)
-    handles = []
-    try:
-        for layer, heads, ffn in zip(anatomy(model).parts, masks.heads, masks.ffn, strict=True):
-            features = heads.repeat_interleave(head_dim(model))  # (H*d,)
-            for dense, keep in ((layer.out, features), (layer.down, ffn)):
-                handles.append(dense.register_forward_pre_hook(_zeroing(keep)))
-        yield model
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _zeroing(keep: torch.Tensor) -> Any:
-    def hook(_: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        return (inputs[0] * keep.to(device=inputs[0].device, dtype=inputs[0].dtype),)
-
-    return hook
 
 
 def _head_of(model: PreTrainedModel) -> str:

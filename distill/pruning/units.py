@@ -20,7 +20,7 @@ from distill.pruning.goal import (
 from distill.pruning.latency import LatencyTable, latency_table, measured_ms
 from distill.pruning.mask_gradients import MaskGradients, rearrange
 from distill.pruning.masks import Masks, layer_sizes
-from distill.pruning.methods.units import InRounds, UnitPrune
+from distill.pruning.methods.units import InRounds, UnitPrune, WithWidth
 from distill.pruning.reconstruct import reconstruct
 from distill.pruning.search import Scores
 from distill.pruning.surgery import slice_model
@@ -96,8 +96,8 @@ class _Run:
         """Cut until ``part`` of what was asked for is gone, counted from the beginning."""
         if self.config.removes_units:
             current = self.cut(self.config.judge(current, self.bench), self.goal, part)
-        left = self.config.width_left(self.width, part)
-        if self.config.narrows:
+        if isinstance(self.config, WithWidth) and self.config.narrows:
+            left = self.config.width_left(self.width, part)
             current = slice_width(current, self.config.judge_width(current, self.bench).keep(left))
         return current
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
-from distill.pruning.bench import Pruned
+from distill.data.tokenized import TokenExamples
+from distill.pruning.bench import Bench, Pruned
 from distill.pruning.masks import layer_sizes
 from distill.pruning.methods.base import TRIES, PruneStage
 from distill.run_folder import read_mapping
@@ -31,81 +31,55 @@ from teachers.load import load_model, load_tokenizer
 logger = logging.getLogger("distill")
 
 
-@dataclass(frozen=True)
-class StageBench:
-    """What methods are given of a run: see :class:`distill.pruning.bench.Bench`.
+def bench_of(context: StageContext, place: Path) -> Bench:
+    """What methods are given of a run.
 
     Args:
         context: the stage's context.
         place: where models on the way are kept, for a run that is stopped.
     """
+    workspace, recipe = context.workspace, context.recipe
 
-    context: StageContext
-    place: Path
-
-    @property
-    def rows(self) -> int:
-        """Number of training examples."""
-        return len(self._train)
-
-    @property
-    def mean_length(self) -> int:
-        """Tokens of a training example on average."""
-        return max(1, round(float(self._train.lengths.mean())))
-
-    @property
-    def seed(self) -> int:
-        """The stage's own."""
-        return self.context.recipe.seed + self.context.stage.index
-
-    @property
-    def folder(self) -> Path:
-        """The stage's."""
-        return self.context.folder
-
-    @property
-    def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The student's as it comes to the stage."""
-        return self.context.workspace.tokenizer
-
-    @property
-    def _train(self) -> Any:
-        workspace = self.context.workspace
+    def examples() -> TokenExamples:
         return workspace.tokenized(workspace.data.train)
 
-    def texts(self, split: Literal["train", "validation"]) -> list[str]:
-        """Every text of a split."""
-        rows = getattr(self.context.workspace.data, split)
+    def texts(split: str) -> list[str]:
+        rows = getattr(workspace.data, split)
         chunks = rows.chunks(len(rows))
         return [text for texts, pairs in chunks for text in (*texts, *(pairs or ()))]
 
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Training batches without end."""
-        return endless_batches(self._train, batch_size, seed=self.context.recipe.seed)
+    @cache
+    def loss() -> Callable[[nn.Module, Batch], Tensor]:
+        return output_loss(workspace.task, teacher_logits(context))
 
-    @cached_property
-    def _loss(self) -> Callable[[nn.Module, Batch], Tensor]:
-        logits = teacher_logits(self.context)
-        return output_loss(self.context.workspace.task, logits)
+    return Bench(
+        examples=examples,
+        seed=recipe.seed + context.stage.index,
+        folder=context.folder,
+        tokenizer=workspace.tokenizer,
+        texts=texts,
+        batches=lambda size: endless_batches(examples(), size, seed=recipe.seed),
+        loss_of=lambda model, batch: loss()(model, batch),
+        recovered=partial(_recovered, context, place),
+    )
 
-    def loss_of(self, model: nn.Module, batch: Batch) -> Tensor:
-        """How far a model's outputs are from the teacher's."""
-        return self._loss(model, batch)
 
-    def recovered(
-        self, number: int, cut: Callable[[], PreTrainedModel], recover: TrainConfig
-    ) -> PreTrainedModel:
-        """The model that a round leaves, which is kept in a folder of its own."""
-        context, folder = self.context, self.place / f"round-{number}"
-        config = context.stage.config
-        if not is_whole(folder / "model" / "model.safetensors"):
-            part = folder.relative_to(context.folder)
-            augmented = isinstance(config, PruneStage) and config.learns_augmented
-            model, _ = distil_logits(context, cut(), recover, part=part, augmented=augmented)
-            context.save_weights(model, folder / "model")
-        rounds = config.rounds if isinstance(config, PruneStage) else number
-        logger.info("%s: round %d of %d", context.stage.name, number, rounds)
-        return load_model(folder / "model")
+def _recovered(
+    context: StageContext,
+    place: Path,
+    number: int,
+    cut: Callable[[], PreTrainedModel],
+    recover: TrainConfig,
+) -> PreTrainedModel:
+    folder, config = place / f"round-{number}", context.stage.config
+    if not is_whole(folder / "model" / "model.safetensors"):
+        part = folder.relative_to(context.folder)
+        augmented = isinstance(config, PruneStage) and config.learns_augmented
+        model, _ = distil_logits(context, cut(), recover, part=part, augmented=augmented)
+        context.save_weights(model, folder / "model")
+    rounds = config.rounds if isinstance(config, PruneStage) else number
+    logger.info("%s: round %d of %d", context.stage.name, number, rounds)
+    return load_model(folder / "model")
 
 
 def prune_stage(config: PruneStage, context: StageContext) -> StageResult:
@@ -126,7 +100,7 @@ def _prune(
     sliced = folder / "sliced"
     file = sliced / "facts.json"  # written last: with it the sliced model is whole
     if read_mapping(file) is None or not is_whole(sliced / "model.safetensors"):
-        made = config.prune(context.load_student(), StageBench(context, folder), ease)
+        made = config.prune(context.load_student(), bench_of(context, folder), ease)
         context.save_weights(made.model, sliced, tokenizer=made.tokenizer)
         atomic.write_json(file, made.facts)
     student, facts = load_model(sliced), json.loads(file.read_text("utf-8"))

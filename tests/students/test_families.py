@@ -14,9 +14,10 @@ from distill.evaluation.cost import macs
 from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino
 from distill.pruning.layers import keep_layers
+from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks
 from distill.pruning.reconstruct import reconstruct
-from distill.pruning.surgery import masked_forward, slice_model
+from distill.pruning.surgery import slice_model
 from distill.pruning.width import KeptWidth, narrow_forward, slice_width
 from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.shapes import Shape
@@ -124,7 +125,7 @@ def test_sliced_models_equal_masked_ones_and_load_again(kind, head, tmp_path) ->
     inputs, chosen = batch(model), masks(seed=len(head))
     sliced = slice_model(model, chosen)
     assert sliced.config.model_type == f"{PRUNED}{model.config.model_type}"
-    with torch.no_grad(), masked_forward(model, chosen):
+    with torch.no_grad(), times_masks(model, chosen.heads, chosen.ffn):
         assert_close(logits_of(sliced, inputs), logits_of(model, inputs), atol=1e-5, rtol=0)
     sliced.save_pretrained(tmp_path)
     again = load_model(tmp_path, head=head)

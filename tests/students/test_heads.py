@@ -11,8 +11,9 @@ from transformers import BertConfig, PreTrainedModel
 
 from distill.evaluation.cost import macs
 from distill.export.onnx import export_onnx
+from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks
-from distill.pruning.surgery import masked_forward, slice_model
+from distill.pruning.surgery import slice_model
 from distill.runtime.session import OnnxSession
 from distill.system.errors import ModelError
 from students.heads import class_of, head_of, is_token_level, logits_of, outputs_of
@@ -94,7 +95,7 @@ def test_a_sliced_model_is_saved_and_loaded_with_its_head(head: str, tmp_path: P
         [torch.arange(12) < 5, torch.arange(12) < 9],
     )
     sliced = slice_model(model, masks)
-    with masked_forward(model, masks), torch.no_grad():
+    with times_masks(model, masks.heads, masks.ffn), torch.no_grad():
         expected = logits_of(model, inputs)
     with torch.no_grad():
         torch.testing.assert_close(logits_of(sliced, inputs), expected, atol=1e-5, rtol=0)

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from distill.pruning.bench import Bench
     from distill.pruning.units import Judged
-    from distill.pruning.width import WidthScores
 
 SAMPLES = 2048
 
@@ -26,6 +25,11 @@ class FisherPrune(WithWidth):
     """Examples whose gradients are taken; left out, 2048."""
     default_repair: ClassVar[Repair] = "weights"
 
+    @property
+    def judged_on(self) -> int:
+        """See :class:`WithWidth`."""
+        return self.samples or SAMPLES
+
     def judge(self, student: PreTrainedModel, bench: Bench) -> Judged:
         """See :class:`UnitPrune`."""
         from distill.pruning.mask_gradients import mask_gradients
@@ -35,17 +39,6 @@ class FisherPrune(WithWidth):
             student,
             loss_of=bench.loss_of,
             batches=bench.batches(self.batch_size),
-            samples=min(self.samples or SAMPLES, bench.rows),
+            samples=min(self.judged_on, bench.rows),
         )
         return Judged(student, gradients.diagonal(), gradients)
-
-    def judge_width(self, student: PreTrainedModel, bench: Bench) -> WidthScores:
-        """See :class:`UnitPrune`."""
-        from distill.pruning.width import width_scores
-
-        return width_scores(
-            student,
-            loss_of=bench.loss_of,
-            batches=bench.batches(self.batch_size),
-            samples=min(self.samples or SAMPLES, bench.rows),
-        )

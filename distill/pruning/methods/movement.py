@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -83,13 +82,10 @@ def movement_scores(
     from distill.data.batches import to_device
     from distill.pruning.mask_gradients import times_masks
     from distill.pruning.masks import layer_sizes
-    from distill.pruning.search import Scores, checked
+    from distill.pruning.search import Scores, checked, first_batches
     from distill.system.console import Bar
-    from distill.system.errors import DataError
 
-    chosen = list(itertools.islice(batches, steps))
-    if not chosen:
-        raise DataError("no batches to score heads and neurons with")
+    chosen = first_batches(batches, steps)
     trained = copy.deepcopy(model).train()
     heads, ffn = (
         [torch.zeros(size, device=model.device, requires_grad=True) for size in sizes]

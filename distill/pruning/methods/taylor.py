@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from distill.pruning.bench import Bench
     from distill.pruning.search import Scores
     from distill.pruning.units import Judged
-    from distill.pruning.width import WidthScores
     from distill.training.base import Batch, LossOf
 
 #: Batches that parts are judged on where the recipe does not say.
@@ -31,6 +29,11 @@ class TaylorPrune(WithWidth):
     score_steps: PositiveInt | None = None
     """Batches on which units are judged; left out, 50."""
 
+    @property
+    def judged_on(self) -> int:
+        """See :class:`WithWidth`."""
+        return (self.score_steps or STEPS) * self.batch_size
+
     def judge(self, student: PreTrainedModel, bench: Bench) -> Judged:
         """See :class:`UnitPrune`."""
         from distill.pruning.units import Judged
@@ -38,17 +41,6 @@ class TaylorPrune(WithWidth):
         batches, steps = bench.batches(self.batch_size), self.score_steps or STEPS
         return Judged(
             student, taylor_scores(student, loss_of=bench.loss_of, batches=batches, steps=steps)
-        )
-
-    def judge_width(self, student: PreTrainedModel, bench: Bench) -> WidthScores:
-        """See :class:`UnitPrune`."""
-        from distill.pruning.width import width_scores
-
-        return width_scores(
-            student,
-            loss_of=bench.loss_of,
-            batches=bench.batches(self.batch_size),
-            samples=min((self.score_steps or STEPS) * self.batch_size, bench.rows),
         )
 
 
@@ -77,13 +69,10 @@ def taylor_scores(
 
     from distill.data.batches import to_device
     from distill.pruning.mask_gradients import frozen
-    from distill.pruning.search import by_rows, incoming_weights
+    from distill.pruning.search import by_rows, first_batches, incoming_weights
     from distill.system.console import Bar
-    from distill.system.errors import DataError
 
-    chosen = list(itertools.islice(batches, steps))
-    if not chosen:
-        raise DataError("no batches to score heads and neurons with")
+    chosen = first_batches(batches, steps)
     weights = [weight for parts, own in incoming_weights(model) for weight in (*parts, own)]
     squares = {id(weight): torch.zeros_like(weight, requires_grad=False) for weight in weights}
     weights = [weight for weight in weights if weight.numel()]

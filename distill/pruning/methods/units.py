@@ -176,10 +176,6 @@ class UnitPrune(Recovered):
         """
         raise NotImplementedError
 
-    def judge_width(self, student: PreTrainedModel, bench: Bench) -> WidthScores:
-        """What each hidden dimension is worth, for methods with ``hidden``."""
-        raise NotImplementedError
-
 
 class InRounds(UnitPrune):
     """A method that can remove in rounds."""
@@ -210,9 +206,25 @@ class WithWidth(InRounds):
     """Share of the hidden width removed in every layer, to a multiple of 8; left out, none."""
 
     @property
+    def judged_on(self) -> int:
+        """Examples that dimensions are judged on; fewer where there are fewer."""
+        raise NotImplementedError
+
+    @property
     def narrows(self) -> bool:
         """See :class:`UnitPrune`."""
         return self.hidden is not None
+
+    def judge_width(self, student: PreTrainedModel, bench: Bench) -> WidthScores:
+        """What each hidden dimension is worth."""
+        from distill.pruning.width import width_scores
+
+        return width_scores(
+            student,
+            loss_of=bench.loss_of,
+            batches=bench.batches(self.batch_size),
+            samples=min(self.judged_on, bench.rows),
+        )
 
     def width_left(self, width: int, part: float = 1.0) -> int:
         """See :class:`PruneStage`."""

@@ -14,9 +14,10 @@ from transformers import BertConfig, PreTrainedModel
 from distill.export.onnx import INPUTS, example_batch, export_onnx
 from distill.export.program import export_program
 from distill.pruning.layers import keep_layers, only_layers
+from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.subwords import trim_embeddings
-from distill.pruning.surgery import masked_forward, slice_model
+from distill.pruning.surgery import slice_model
 from distill.pruning.width import KeptWidth, narrow_forward, slice_width, width_scores
 from distill.runtime.session import OnnxSession
 from students.heads import class_of, head_of, logits_of
@@ -95,7 +96,7 @@ def test_all_surgery_together_is_what_masking_computes(
 ) -> None:
     model = make(task)
     kept, inputs = width_of(model, order, count), batch(model)
-    narrow, masked = narrow_forward(model, kept), masked_forward(model, masks)
+    narrow, masked = narrow_forward(model, kept), times_masks(model, masks.heads, masks.ffn)
     with torch.no_grad(), masked, narrow, only_layers(model, [one - 1 for one in layers]):
         expected = logits_of(model, inputs)
     steps = {

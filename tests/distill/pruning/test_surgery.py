@@ -9,8 +9,9 @@ from transformers import (
     BertModel,
 )
 
+from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks, keep_best, layer_sizes
-from distill.pruning.surgery import masked_forward, slice_model
+from distill.pruning.surgery import slice_model
 from distill.system.errors import ModelError
 from students.pruned import PrunedBertForSequenceClassification, PrunedBertModel
 
@@ -62,7 +63,7 @@ def test_masked_and_sliced_agree(heads, ffn):
     model, masks = make(), masks_from(heads, ffn)
     sliced = slice_model(model, masks)
     with torch.no_grad():
-        with masked_forward(model, masks):
+        with times_masks(model, masks.heads, masks.ffn):
             expected = model(**batch()).logits
         torch.testing.assert_close(sliced(**batch()).logits, expected, atol=1e-5, rtol=0)
     assert layer_sizes(sliced) == (masks.heads_kept, masks.ffn_kept)
@@ -128,7 +129,7 @@ def test_an_encoder_alone_is_sliced_too():
     sliced = slice_model(model, masks)
     assert type(sliced) is PrunedBertModel
     assert sliced.pooler is None
-    with torch.no_grad(), masked_forward(model, masks):
+    with torch.no_grad(), times_masks(model, masks.heads, masks.ffn):
         torch.testing.assert_close(
             sliced(**batch()).last_hidden_state, model(**batch()).last_hidden_state
         )
@@ -138,7 +139,7 @@ def test_hooks_are_gone_after_the_block():
     model = make()
     masks = Masks([torch.zeros(HEADS, dtype=torch.bool)] * 3, [torch.arange(FFN) < 5] * 3)
     before = model(**batch()).logits
-    with masked_forward(model, masks):
+    with times_masks(model, masks.heads, masks.ffn):
         assert not torch.allclose(model(**batch()).logits, before)
     assert torch.equal(model(**batch()).logits, before)
 

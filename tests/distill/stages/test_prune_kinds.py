@@ -27,7 +27,7 @@ from distill.stages.context import StageContext
 from distill.stages.distill import teacher_logits
 from distill.stages.export import export_stage
 from distill.stages.output_loss import output_loss
-from distill.stages.prune import StageBench, prune_stage
+from distill.stages.prune import bench_of, prune_stage
 from students.heads import head_of, logits_of
 from teachers.load import load_model
 from teachers.ragged import look_up
@@ -234,7 +234,7 @@ def test_a_teachers_logits_are_carried_to_words_that_are_spelled(of_kind, kind: 
     teacher = after.load_teacher()
     logits = teacher_logits(after, teacher)
     assert np.array_equal(logits.lengths, ours.lengths)
-    batch = next(StageBench(after, after.folder).batches(4))
+    batch = next(bench_of(after, after.folder).batches(4))
     found = workspace.task.comparable(look_up(logits, batch), batch)
     torch.testing.assert_close(found.exp().sum(-1), torch.ones(len(found)), atol=1e-4, rtol=0)
     assert torch.isfinite(output_loss(workspace.task, logits)(after.load_student(), batch))
