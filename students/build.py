@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from torch import nn
 from transformers import BertConfig, BertModel, PreTrainedConfig, PreTrainedModel
 
 from distill.recipe.model_shapes import student_positions
@@ -17,7 +18,7 @@ from students.folder import check_folder, read_config
 from students.from_folder import load_encoder_into
 from students.from_teacher import choose_layers, copy_weights, copy_words
 from students.heads import class_of
-from students.pooling import POOLING
+from students.pooling import DENSE, POOLING, projection_to
 from students.sizes import Size
 
 #: Ways to begin that are no folder.
@@ -37,6 +38,7 @@ def build_student(
     seed: int = 0,
     head: str = "classification",
     own_vocabulary: bool = False,
+    vectors: int | None = None,
 ) -> PreTrainedModel:
     """A model of ``size`` with the teacher's vocabulary, labels and problem type.
 
@@ -59,6 +61,8 @@ def build_student(
         seed: draws what is not copied.
         head: a key of :data:`~students.heads.HEADS`: what stands on the encoder.
         own_vocabulary: whether the folder's vocabulary is taken instead of the teacher's.
+        vectors: of a sentence encoder the width that a Linear layer brings its vectors to, which
+            begins as the teacher's or as the identity; left out, they are as wide as the student.
 
     Raises:
         ModelError: the teacher is pruned, the student does not fit into it, or the folder holds
@@ -79,10 +83,14 @@ def build_student(
     if own_vocabulary:
         found = read_config(check_folder(model_of_run(Path(init))))
         config.update({name: found[name] for name in _VOCABULARY if name in found})
+    if vectors is not None and head == "vectors":
+        setattr(config, DENSE, projection_to(vectors, size.hidden))
     # The constructor draws all weights; a generator of its own leaves the caller's alone.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         student = class_of(config, head)(config)
+    for layer in getattr(student, "sentence_layers", ()):
+        nn.init.eye_(layer[0].weight)
     config.architectures = [type(student).__name__]
     if init == "random":
         return student

@@ -13,6 +13,7 @@ from distill.system.errors import ModelError
 from students.family import family_of
 from students.folder import check_folder, loading, read_config
 from students.heads import masked_head
+from students.pooling import DENSE
 from students.sizes import Size
 from students.weights import check_loaded
 
@@ -60,12 +61,12 @@ def load_encoder_into(student: PreTrainedModel, folder: Path, size: Size) -> Non
         raise ModelError(f"student.init: {error}") from error
     weights = {n: w for n, w in encoder.state_dict().items() if n not in info["missing_keys"]}
     student.base_model.load_state_dict(weights, strict=False)
-    if masked_head(student) is not None:
+    if masked_head(student) is not None or getattr(config, DENSE, None):
         _load_heads(student, folder)
 
 
 def _load_heads(student: PreTrainedModel, folder: Path) -> None:
-    """Take the heads of pre-training too, where the folder has them."""
+    """Take the heads of pre-training, or a projection of vectors, where the folder has them."""
     encoder = f"{student.base_model_prefix}."
     own = {name: w for name, w in student.state_dict().items() if not name.startswith(encoder)}
     for file in sorted(folder.glob("*.safetensors")):

@@ -48,6 +48,7 @@ def axes_of(model: PreTrainedModel, module: str) -> tuple[str, ...]:
         "qa_outputs": ("all", "hidden"),
         family.dense: ("hidden", "hidden"),
         family.classifier: ("all", "hidden"),
+        "sentence_layers.0.0": ("all", "hidden"),
     }
     # The longest name wins: 'attention.output.dense' ends in 'output.dense' too.
     return axes[max((end for end in axes if module.endswith(end)), key=len)]

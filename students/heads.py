@@ -17,7 +17,7 @@ from distill.recipe.model_shapes import usable_positions
 from distill.system.errors import ModelError
 from students.anatomy import anatomy, inner, inputs_of
 from students.family import MODEL_TYPES, PRUNED, family_of
-from students.pooling import DENSE, POOLING, sentence_vectors
+from students.pooling import DENSE, POOLING, sentence_class, sentence_vectors
 from students.pruned import AUTO, pruned_class
 
 #: What may stand on an encoder: the heads of tasks, nothing, or those of pre-training; and how the
@@ -45,7 +45,7 @@ def class_of(config: PreTrainedConfig, head: str) -> type[PreTrainedModel]:
     """The class of a model with a head, stock or pruned as its config is.
 
     Args:
-        config: the model's.
+        config: the model's; of a sentence encoder it may name layers behind the pooling.
         head: a key of :data:`HEADS`.
 
     Raises:
@@ -53,14 +53,19 @@ def class_of(config: PreTrainedConfig, head: str) -> type[PreTrainedModel]:
     """
     kind, end = config.model_type, HEADS[head]
     family = family_of(kind)
+    found: type[PreTrainedModel] | None
     if kind.startswith(PRUNED):
         if end not in AUTO.values():
             raise ModelError(f"a {kind} has no class for '{head}'")
-        return pruned_class(family.name, end)
-    found: type[PreTrainedModel] | None = getattr(transformers, f"{family.prefix}{end}", None)
+        found = pruned_class(family.name, end)
+    else:
+        found = getattr(transformers, f"{family.prefix}{end}", None)
     lacks = {"mlm": family.mlm is None, "mlm+nsp": family.nsp is None}
     if found is None or lacks.get(head, False):
         raise ModelError(f"the family '{family.name}' has no head '{head}'")
+    if head == "vectors" and getattr(config, DENSE, None):
+        encoder: type = found  # mypy takes the classes of transformers for not hashable
+        return cast(type[PreTrainedModel], sentence_class(encoder))
     return found
 
 

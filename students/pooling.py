@@ -6,13 +6,11 @@ Legend: B batch, L length, D hidden, C width of the vectors.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
-import transformers
 from torch import Tensor, nn
-
-from students.family import Family
 
 #: A config's key that marks an encoder as a sentence encoder: one of :data:`POOLINGS`, or several
 #: with ``+`` between them.
@@ -127,11 +125,20 @@ class _Layers:
         own.post_init()
 
 
-def sentence_class(family: Family) -> Any:
-    """The class of an encoder with layers behind its pooling.
+@cache
+def sentence_class(encoder: type) -> Any:
+    """The class of an encoder with layers behind its pooling; of the encoder's own name.
 
     ``config.distill_dense`` holds ``in_features``, ``out_features``, ``bias`` and ``activation``
     (one of :data:`ACTIVATIONS`) of each.
+
+    Args:
+        encoder: the class of the encoder, stock or pruned.
     """
-    stock = getattr(transformers, f"{family.prefix}Model")
-    return type(f"Sentence{family.prefix}Model", (_Layers, stock), {})
+    return type(encoder.__name__, (_Layers, encoder), {})
+
+
+def projection_to(width: int, hidden: int) -> list[dict[str, Any]]:
+    """``config.distill_dense`` of one Linear layer from hidden states to vectors of a width."""
+    shape = {"in_features": hidden, "out_features": width}
+    return [{**shape, "bias": True, "activation": "Identity"}]

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer, normalizers
 from transformers import PreTrainedTokenizerFast
 
 from distill.system.atomic import write_json
 from distill.system.errors import ModelError
-from students.folder import first_line
-from students.pooling import ACTIVATIONS
+from students.folder import PRUNED_CONFIG, first_line
+from students.pooling import ACTIVATIONS, DENSE
 
 #: The file of a folder that says of which modules it consists.
 MODULES = "modules.json"
@@ -235,27 +235,28 @@ def write_modules(folder: Path, settings: Mapping[str, Any], *, max_length: int)
         max_length: tokens kept of a text.
     """
     width = json.loads((folder / "config.json").read_text("utf-8"))["hidden_size"]
+    layers = _taken_layers(folder)
     modes = {name: ours in settings["pooling"].split("+") for name, ours in _OLD.items()}
     pooling = {"word_embedding_dimension": width, **modes, "include_prompt": True}
     unit: list[tuple[str, dict[str, Any]]] = []
     if settings.get("normalize", True):
         unit = [("Normalize", {})]
-    modules = [("Pooling", pooling), *unit]
+    modules: list[tuple[str, dict[str, Any]]] = [("Pooling", pooling)]
+    modules += [*(("Dense", layer) for layer in layers), *unit]
     if "whitening" in settings:
         with np.load(folder / settings["whitening"]["file"], allow_pickle=False) as arrays:
             mean, kernel = arrays["mean"], arrays["kernel"]  # (D,), (D, K)
-        ends = {"in_features": kernel.shape[0], "out_features": kernel.shape[1]}
-        identity = {"bias": True, "activation_function": "torch.nn.modules.linear.Identity"}
-        modules += [("Dense", ends | identity), *unit]
-        dense = folder / f"{len(unit) + 2}_Dense"
-        dense.mkdir()
-        linear = {"linear.weight": kernel.T.copy(), "linear.bias": -mean @ kernel}
-        save_file(linear, dense / "model.safetensors")
+        linear = {"weight": kernel.T.copy(), "bias": -mean @ kernel}
+        modules += [("Dense", {"activation": "Identity", **linear}), *unit]
     named = [("", "Transformer")]
     for number, (kind, config) in enumerate(modules, start=1):
         named.append((f"{number}_{kind}", kind))
-        (folder / named[-1][0]).mkdir(exist_ok=True)
-        write_json(folder / named[-1][0] / "config.json", config)
+        module = folder / named[-1][0]
+        module.mkdir(exist_ok=True)
+        write_json(module / "config.json", _dense_config(config) if kind == "Dense" else config)
+        if kind == "Dense":
+            linear = {f"linear.{k}": config[k] for k in ("weight", "bias") if k in config}
+            save_file(linear, module / "model.safetensors")
     entries = [
         {"idx": number, "name": str(number), "path": path, "type": f"{_MODULE}.{kind}"}
         for number, (path, kind) in enumerate(named)
@@ -265,3 +266,43 @@ def write_modules(folder: Path, settings: Mapping[str, Any], *, max_length: int)
     write_json(folder / MODULES, entries)
     write_json(folder / _SETTINGS, {"max_seq_length": max_length, "do_lower_case": False})
     write_json(folder / _PROMPTS, said | {"similarity_fn_name": "cosine"})
+
+
+def _dense_config(layer: Mapping[str, Any]) -> dict[str, Any]:
+    """A Dense module's ``config.json``, of its ``activation``, ``weight`` and perhaps ``bias``."""
+    name = str(layer["activation"])
+    place = "linear" if name == "Identity" else "activation"
+    outputs, inputs = layer["weight"].shape
+    return {
+        "in_features": inputs,
+        "out_features": outputs,
+        "bias": "bias" in layer,
+        "activation_function": f"torch.nn.modules.{place}.{name}",
+    }
+
+
+def _taken_layers(folder: Path) -> list[dict[str, Any]]:
+    """Take the layers behind the pooling out of an encoder's folder, as modules of their own.
+
+    ``transformers`` has no class with them, and sentence-transformers loads the encoder by it.
+
+    Returns:
+        Of each its ``activation``, ``weight`` and perhaps ``bias``.
+    """
+    file = folder / "model.safetensors"
+    shapes: list[dict[str, Any]] = []
+    for path in (folder / "config.json", folder / PRUNED_CONFIG):
+        content = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        if DENSE in content:
+            shapes = content.pop(DENSE)
+            write_json(path, content)
+    if not shapes:
+        return []
+    weights = load_file(file)
+    layers: list[dict[str, Any]] = []
+    for number, shape in enumerate(shapes):
+        layers.append({"activation": shape["activation"]})
+        for part in ("weight", "bias") if shape["bias"] else ("weight",):
+            layers[-1][part] = weights.pop(f"sentence_layers.{number}.0.{part}")
+    save_file(weights, file, metadata={"format": "pt"})
+    return layers

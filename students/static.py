@@ -135,6 +135,7 @@ def build_static(
     *,
     dim: int,
     weights: npt.NDArray[np.float64],
+    vectors: npt.NDArray[np.float64] | None = None,
     head: str = "classification",
     head_size: int | None = None,
     seed: int = 0,
@@ -149,6 +150,7 @@ def build_static(
         tokenizer: its tokenizer.
         dim: D.
         weights: of each token, (V,); see :func:`frequency_weights`.
+        vectors: what :func:`token_vectors` gives, where it is known, (V, H).
         head: ``classification`` or ``vectors``.
         head_size: neurons of the head's hidden layer; ``None`` for a linear head.
         seed: draws the head.
@@ -158,7 +160,8 @@ def build_static(
     """
     from sklearn.decomposition import PCA
 
-    vectors = token_vectors(teacher, tokenizer)  # (V, H)
+    if vectors is None:
+        vectors = token_vectors(teacher, tokenizer)  # (V, H)
     special = special_ids(tokenizer)
     plain = np.setdiff1d(np.arange(len(vectors)), special)
     if dim > min(vectors.shape[1], len(plain)):

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from distill.data.array_store import ArrayWriter, open_store
 from distill.data.batches import Collate
@@ -23,6 +23,7 @@ from distill.system.console import Bar
 from distill.system.errors import ModelError
 from students.heads import head_of, is_token_level, logits_of, outputs_of
 from students.pooling import DENSE, POOLING
+from students.static import token_vectors
 from teachers.ragged import RaggedLogits, TeacherLogits
 
 if TYPE_CHECKING:
@@ -95,6 +96,30 @@ def remember_logits(
         DataError: the cache cannot be written.
     """
     _stored(teacher, dataset, precision, lambda: logits)
+
+
+def cached_token_vectors(
+    teacher: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> npt.NDArray[np.float64]:
+    """The (V, H) of :func:`students.static.token_vectors`: from the cache, or else computed.
+
+    They are stored by a hash of the encoder's weights and the special tokens.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+
+    def fill(writer: ArrayWriter) -> dict[str, Any]:
+        writer.append(vectors=token_vectors(teacher, tokenizer))
+        return {}
+
+    encoder: Any = teacher.base_model
+    around = [tokenizer.cls_token_id, tokenizer.sep_token_id]
+    parts = [_VERSION, "tokens", weights_digest(encoder), head_of(teacher) == "vectors", *around]
+    types = {"vectors": "float32"}
+    store = open_store("logits", digest.of_json(parts), types, name="teacher", fill=fill)
+    rows = int(teacher.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]
+    return store["vectors"].reshape(rows, -1).astype(np.float64)
 
 
 def _stored(

@@ -25,10 +25,10 @@ from transformers.utils.hub import cached_file
 
 from distill.recipe.run_models import model_of_run, sentence_root
 from distill.system.errors import ModelError
-from students.family import MODEL_TYPES, family_of
+from students.family import MODEL_TYPES
 from students.folder import check_folder, loading, read_config
-from students.heads import activation_of, last_linear
-from students.pooling import DENSE, POOLING, sentence_class
+from students.heads import activation_of, class_of, last_linear
+from students.pooling import DENSE, POOLING
 from students.sentence_modules import SentenceModules, prepared, read_modules
 from students.weights import check_loaded, find_head
 from teachers.case import case_warning
@@ -295,7 +295,7 @@ def _read(
                 f"{source} is a '{config.model_type}' with layers behind its pooling, which are "
                 f"read of these model types: {', '.join(MODEL_TYPES)}"
             )
-        made = sentence_class(family_of(config.model_type))
+        made = class_of(config, head)
     with loading(source):
         model, info = made.from_pretrained(
             source,

@@ -84,6 +84,8 @@ def write_bundle(
         settings = info.get("settings", {})
         if "transformers" in formats and "pooling" in settings:
             write_modules(temporary, settings, max_length=info["max_length"])
+            # Layers behind the pooling are modules of their own now.
+            formats["transformers"] = _entry(temporary / _WEIGHTS)
         content = {
             "schema": SCHEMA,
             "pad_id": _pad_id(tokenizer_folder / "tokenizer.json"),

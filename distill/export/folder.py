@@ -82,7 +82,7 @@ def export_folder(
     if max_length is not None and not 2 < max_length <= longest:
         raise ModelError(f"{source}: max_length is {max_length}; the model reads up to {longest}")
     labels, settings = _labels_and_settings(model, task, source)
-    modules = _modules(source, formats) if gives_vectors else None
+    modules = sentence_modules(source) if gives_vectors else None
     if known is None:
         known = Known(settings if modules is None else settings | {"normalize": modules.normalize})
     info = {
@@ -164,21 +164,6 @@ def _task_of(model: Any, source: Path) -> str:
             f"{', '.join(predicting())}"
         )
     return task
-
-
-def _modules(source: Path, formats: Sequence[str]) -> SentenceModules | None:
-    """The modules of a folder of sentence-transformers.
-
-    Raises:
-        ModelError: the format transformers would leave one of them out.
-    """
-    modules = sentence_modules(source)
-    if modules is not None and modules.dense and "transformers" in formats:
-        raise ModelError(
-            f"{source}: transformers has no class with its Dense module, and would leave it out; "
-            "name the other formats, such as --formats onnx,onnx-int8"
-        )
-    return modules
 
 
 def _own_length(tokenizer: Any, modules: SentenceModules | None) -> int:

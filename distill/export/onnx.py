@@ -42,7 +42,7 @@ from distill.system.errors import ModelError
 from students.anatomy import INPUTS, Anatomy, anatomy, input_names
 from students.family import FAMILIES, family_of
 from students.heads import PARAMETERS, classify, head_of, logits_of, positions_of
-from students.pooling import DENSE, POOLING, sentence_vectors
+from students.pooling import POOLING, sentence_vectors
 
 #: Largest difference of a logit from torch, relative to the largest logit where that is above 1.
 TOLERANCE = 1e-4
@@ -77,7 +77,7 @@ class _FirstTokenLogits(_Logits):
         attended = last.attended(last.context(first, hidden, bias), first)
         out = last.output(last.neurons(attended), attended)  # (B, 1, D)
         if head_of(self.model) == "vectors":
-            return out[:, 0]  # (B, D)
+            return sentence_vectors(self.model, out, out[..., 0])  # (B, C)
         return classify(self.model, out)  # (B, C)
 
 
@@ -104,9 +104,7 @@ def reads_first_token(model: PreTrainedModel) -> bool:
     """
     head = head_of(model)
     return head == "classification" or (
-        head == "vectors"
-        and getattr(model.config, POOLING) == "cls"
-        and not getattr(model.config, DENSE, None)
+        head == "vectors" and getattr(model.config, POOLING) == "cls"
     )
 
 

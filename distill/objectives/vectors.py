@@ -151,7 +151,8 @@ class VectorMatch(Objective):
     """Matches every sentence vector: see `vector_loss`.
 
     The student's are projected where the widths differ, and only there; each shortened vector has
-    a projection of its own.
+    a projection of its own. A student whose own last layer makes vectors of the teacher's width
+    (``task.keep_projection``) is compared as it is, shortened vectors with the teacher's, cut too.
 
     Args:
         loss: see `vector_loss`.
@@ -162,6 +163,8 @@ class VectorMatch(Objective):
     needs: ClassVar[frozenset[str]] = VectorObjective.signals
     widths: tuple[int, ...] = ()
     """See :class:`VectorComparison`."""
+    in_teachers_space: bool = False
+    """Whether the student's vectors are to be the teacher's themselves, shortened ones too."""
 
     def __init__(
         self,
@@ -180,6 +183,8 @@ class VectorMatch(Objective):
     def projected(self, layer_map: LayerMap, *, widths: tuple[int, int]) -> frozenset[int]:
         """The vector itself, where the widths differ, and every shortened one."""
         del layer_map
+        if self.in_teachers_space:
+            return frozenset()
         short = frozenset(VECTOR - 1 - place for place in range(len(self.widths)))
         return short | (frozenset({VECTOR}) if widths[0] != widths[1] else frozenset())
 
@@ -199,6 +204,9 @@ class VectorMatch(Objective):
         theirs = wanted(teacher.logits, self.kind, "teacher").to(whole.device)  # (B, D)
         parts = []
         for place, ours in enumerate(shortened(whole, self.widths)):
+            if self.in_teachers_space:
+                parts.append(vector_loss(ours, theirs[:, : ours.shape[-1]], self.loss))
+                continue
             if project is not None and ours.shape[-1] != theirs.shape[-1]:
                 # A projection reads vectors of the student's width, of which the rest is 0 here.
                 ours = F.pad(ours, (0, whole.shape[-1] - ours.shape[-1]))

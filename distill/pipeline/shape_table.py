@@ -141,7 +141,10 @@ def _measured(recipe: Recipe, shapes: Sequence[Shape | StaticShape]) -> ShapeTab
         shape, neurons = alike[0], sorted(one.ffn for one in alike)
         few, many = neurons[0], neurons[-1]
         size = Size(1, shape.hidden, 1, many, "")
-        template = build_student(source, size, init="random", head=workspace.task.head)
+        template = build_student(
+            source, size, init="random", head=workspace.task.head,
+            vectors=context.vectors_width(source),
+        )  # fmt: skip
         for name, value in workspace.task.model_settings.items():
             setattr(template.config, name, value)
         sizes[key] = (few, many)

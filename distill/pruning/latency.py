@@ -39,7 +39,7 @@ from distill.system.console import Bar
 from distill.system.errors import ModelError
 from students.anatomy import anatomy
 from students.heads import class_of, head_of
-from students.pooling import POOLING
+from students.pooling import DENSE, POOLING
 from students.pruned import pruned_config
 
 logger = logging.getLogger("distill")
@@ -243,8 +243,9 @@ def model_of_sizes(
         **{own.attribute_map.get(k, k): getattr(own, k) for k in names if hasattr(own, k)},
     )
     config.num_labels = int(model.config.num_labels or 1)
-    if (pooling := getattr(model.config, POOLING, None)) is not None:
-        setattr(config, POOLING, pooling)
+    for key in (POOLING, DENSE):
+        if (said := getattr(model.config, key, None)) is not None:
+            setattr(config, key, said)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         built: PreTrainedModel = class_of(config, head_of(model))(config).eval()
@@ -272,6 +273,7 @@ def _key(model: PreTrainedModel, length: int, threads: int) -> dict[str, Any]:
         "head": head_of(model),
         "outputs": int(config.num_labels or 1),
         "pooling": getattr(config, POOLING, None),
+        "dense": getattr(config, DENSE, None),
         "length": length,
         "threads": threads,
     }

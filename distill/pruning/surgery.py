@@ -18,6 +18,7 @@ from distill.pruning.masks import Masks, head_dim
 from distill.system.errors import ModelError
 from students.anatomy import anatomy
 from students.heads import class_of, head_of
+from students.pooling import DENSE
 from students.pruned import pruned_config
 
 # Written anew for the sliced model, or true only of the file the old one came from.
@@ -105,6 +106,9 @@ def config_of_sizes(
     given = {key: value for key, value in config.to_dict().items() if key not in _DROPPED}
     width = hidden or parts.hidden
     changed = {"hidden_size": width}
+    if hidden is not None and given.get(DENSE):
+        first, *others = given[DENSE]
+        given[DENSE] = [first | {"in_features": width}, *others]
     if parts.projection is None and "embedding_size" in given:
         changed["embedding_size"] = width
     even = len(set(heads)) == 1 and len(set(ffn)) == 1 and ffn[0] > 0

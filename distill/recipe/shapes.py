@@ -184,6 +184,8 @@ def shapes_by_stage(
         return [static for _ in stages]
     size = resolve_size(student.size, head_dim_of=(teacher.hidden, teacher.heads))
     shape = teacher.student(size)
+    if getattr(recipe.task, "keep_projection", False):
+        shape = replace(shape, labels=teacher.hidden)  # as many outputs, of a Linear layer as well
     shapes: list[Shape | StaticShape] = []
     for stage in stages:
         if isinstance(stage.config, PruneStage):

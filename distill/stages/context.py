@@ -28,8 +28,10 @@ from distill.tracking.metrics_csv import MetricsCsv
 from distill.tracking.weights_biases import wandb_logger
 from distill.training.fit import FitResult, FitSession
 from students.build import build_student
+from students.heads import outputs_of
 from students.sizes import resolve_size
 from students.static import build_static, frequency_weights, special_ids, zipf_counts
+from teachers.cache import cached_token_vectors
 from teachers.load import load_encoder, load_model, load_sentence_encoder, load_teacher
 from teachers.resolve import resolve_model
 
@@ -187,7 +189,20 @@ class StageContext:
             seed=self.recipe.seed,
             head=head,
             own_vocabulary=not self.workspace.reads_as_teacher,
+            vectors=self.vectors_width(source) if head == "vectors" else None,
         )
+
+    def vectors_width(self, source: PreTrainedModel) -> int | None:
+        """The width that a student's own projection brings its vectors to, where it keeps one.
+
+        Args:
+            source: the model that the student is made from.
+        """
+        workspace = self.shared
+        if not workspace.task.keep_projection:
+            return None
+        given = workspace.given(workspace.data.train)
+        return outputs_of(source) if given is None else int(given.shape[-1])
 
     def _static_student(
         self, source: PreTrainedModel, student: StaticStudent, head: str
@@ -205,6 +220,7 @@ class StageContext:
             tokenizer,
             dim=student.dim,
             weights=frequency_weights(counts),
+            vectors=cached_token_vectors(source, tokenizer),
             head=head,
             head_size=student.head_size,
             seed=self.recipe.seed,

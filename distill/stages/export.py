@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from distill.data.batches import make_loader
+from distill.evaluation.predictors import FilePredictor
 from distill.export.bundle import MODEL_FILES, write_bundle
 from distill.export.openvino import export_openvino
 from distill.export.plain import export_plain
@@ -17,9 +20,12 @@ from distill.recipe.schema import ExportStage
 from distill.runtime.backends import ENGINES
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
+from distill.stages.ensemble import average_logits
 from distill.stages.quantize import sample_examples
 from distill.stages.score_gate import pass_gate, scored_file
 from distill.stages.whitening import whitened
+from distill.tasks.decoder import unit
+from students.anatomy import INPUTS
 from teachers.load import load_model
 
 logger = logging.getLogger("distill")
@@ -72,8 +78,36 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
     return StageResult(
         outputs=sorted(weights),
         facts={"score": before, "scores_by_format": scores, "bundle": context.run.bundle.name}
-        | added.facts,
+        | added.facts
+        | _cosines_to_teacher(made, context),
     )
+
+
+def _cosines_to_teacher(made: Mapping[str, Path], context: StageContext) -> dict[str, Any]:
+    """How near each format's vectors are to the teacher's, where they are to lie in its space."""
+    workspace = context.workspace
+    split, targets = workspace.data.validation, workspace.recipe.teacher.targets
+    theirs: Any = workspace.given(split)  # (F, D)
+    if not workspace.task.keep_projection or (targets is not None and theirs is None):
+        return {}
+    if theirs is None:
+        theirs = average_logits(context, lambda one: workspace.tokenized(split, one))
+    found, notes = {}, []
+    for name, path in made.items():
+        if name not in ENGINES:
+            continue
+        threads = context.recipe.trainer.threads
+        model, cosines = FilePredictor(path, threads, name=name, format=name), []
+        for batch in make_loader(workspace.tokenized(split), 64, seed=0, shuffle=False):
+            ours = model({key: batch[key].numpy() for key in INPUTS if key in batch})  # (B, D)
+            cosines.append((unit(ours) * unit(theirs[batch["index"].numpy()])).sum(axis=1))
+        found[name] = float(np.concatenate(cosines).mean())
+        notes.append(
+            f"{name}: its vectors lie in the teacher's space of {theirs.shape[1]} dimensions: mean "
+            f"cosine to the teacher's {found[name]:.4f} on the validation examples"
+        )
+        logger.info("%s: %s", context.stage.name, notes[-1])
+    return {"cosine_to_teacher": found, "notes": notes}
 
 
 def _files(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from distill.objectives.logits import logits_loss
-from distill.objectives.vectors import similarity_loss
+from distill.objectives.vectors import similarity_loss, vector_loss
 from distill.tasks.base import Task
 from distill.training.base import Batch
 from students.heads import logits_of
@@ -27,6 +27,8 @@ def output_loss(task: Task, targets: TeacherLogits) -> Callable[[nn.Module, Batc
         teacher = look_up(targets, batch).to(logits.device)
         if task.objective == "similarity":
             return similarity_loss(logits, teacher)
+        if task.objective == "vector":
+            return vector_loss(logits, teacher)
         return logits_loss(
             task.comparable(logits, batch),
             task.comparable(teacher, batch),

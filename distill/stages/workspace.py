@@ -20,7 +20,7 @@ from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.tokenized import TokenExamples
-from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder
+from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder, teacher_shape
 from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
 from distill.recipe.schema.models import NO_PAIRS
 from distill.system import digest
@@ -235,14 +235,24 @@ class Workspace:
         """Say where a folder of sentence-transformers and the recipe make different vectors.
 
         Raises:
-            ModelError: one of its modules cannot be followed.
+            ModelError: one of its modules cannot be followed, or vectors are to be shortened to a
+                width that they do not have.
         """
-        pooling = self.task.model_settings[POOLING]
+        pooling, short = self.task.model_settings[POOLING], self.task.short_widths
         for teacher in self.recipe.teacher.all:
             modules = sentence_modules(teacher.model, revision=teacher.revision)
             if modules is not None:
                 for note in _differences(modules, pooling, self.recipe.data.max_length):
                     logger.warning("teacher %s: %s", teacher.model, note)
+            shape = teacher_shape(teacher.model)
+            if not (self.task.keep_projection and short and shape):
+                continue
+            width = modules.width(shape.hidden) if modules else shape.hidden
+            if short[0] >= width:
+                raise ModelError(
+                    f"task.matryoshka: {short[0]} dimensions of the teacher's vectors, that have "
+                    f"{width}; write fewer"
+                )
 
     def _check_masks(self) -> None:
         """A tokenizer without a mask token, where a stage masks tokens."""

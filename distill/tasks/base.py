@@ -46,14 +46,17 @@ class Task(ABC):
             none.
         chooses: whether a setting is chosen for each model, by what it says of the validation
             examples; see :meth:`chosen`.
+        keep_projection: of sentence vectors, whether the student's are brought to the teacher's
+            width by a layer of its own.
     """
 
     kind: ClassVar[str]
     head: ClassVar[str] = "classification"
     problem_type: ClassVar[ProblemType | None] = None
-    objective: ClassVar[str] = "logits"
+    objective: str = "logits"
     logits_loss: ClassVar[LogitsLoss] = "soft_ce"
     chooses: bool = False
+    keep_projection: bool = False
 
     def __init__(self, labels: tuple[str, ...], primary: str) -> None:
         self.labels = labels

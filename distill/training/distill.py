@@ -100,6 +100,8 @@ class DistillModule(TrainingModule):
                 objective.hard_loss = task.hard_loss
             if isinstance(objective, VectorComparison | VectorMatch) and task is not None:
                 objective.widths = task.short_widths
+            if isinstance(objective, VectorMatch) and task is not None:
+                objective.in_teachers_space = task.keep_projection
         self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
         self._cached = teacher_logits
         self.masked_loss = MeanMetric()

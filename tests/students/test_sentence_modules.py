@@ -247,9 +247,19 @@ def test_a_damaged_list_of_modules_is_one_line(tiny_bert) -> None:
     assert read_modules("x", lambda _: None) is None
 
 
-def test_a_bundle_for_transformers_does_not_lose_a_dense_module(
-    tiny_bert, tmp_path, capsys
-) -> None:
-    folder = sentence_folder(tiny_bert(), {}, dense=DENSE)
-    assert main(["export", str(folder), "--out", str(tmp_path / "out")]) == 2
-    assert "no class with its Dense module" in capsys.readouterr().err
+@pytest.mark.parametrize("activation", ["Tanh", "Identity"])
+def test_a_bundle_for_transformers_keeps_a_dense_module(tiny_bert, tmp_path, activation) -> None:
+    folder, raw = with_dense(tiny_bert(), activation, bias=activation == "Tanh")
+    out = tmp_path / "bundle"
+    assert main(["export", str(folder), "--out", str(out), "--formats", "transformers,onnx"]) == 0
+    for place in (folder, out):
+        model = load_model(place)
+        np.testing.assert_allclose(vectors(model, load_tokenizer(place), TEXTS), raw, atol=2e-5)
+    # transformers finds a plain encoder there, and nothing that it does not know.
+    _, info = BertModel.from_pretrained(out, output_loading_info=True)
+    assert not info["unexpected_keys"]
+    assert json.loads((out / "modules.json").read_text()) == json.loads(
+        (folder / "modules.json").read_text()
+    )
+    written = json.loads((out / "2_Dense" / "config.json").read_text())
+    assert written == json.loads((folder / "2_Dense" / "config.json").read_text())

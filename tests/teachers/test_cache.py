@@ -12,8 +12,15 @@ from transformers import BertConfig, BertForSequenceClassification
 
 import teachers.cache as cache_module
 from distill.system.errors import ModelError
-from teachers.cache import cached_logits, compute_logits, weights_digest
+from students.static import token_vectors
+from teachers.cache import (
+    cached_logits,
+    cached_token_vectors,
+    compute_logits,
+    weights_digest,
+)
 from teachers.freeze import freeze
+from teachers.load import load_model, load_tokenizer
 
 
 class Rows:
@@ -199,3 +206,23 @@ def test_digest_of_layers_without_weights() -> None:
         state_dict=lambda: {"empty": torch.empty(0, 4), "one": torch.ones(())},
     )
     assert len(weights_digest(model)) == 64
+
+
+def test_vectors_of_tokens_are_computed_once_for_an_encoder(tiny_bert, monkeypatch) -> None:
+    folder = tiny_bert()
+    model, tokenizer = load_model(folder), load_tokenizer(folder)
+    calls: list[int] = []
+
+    def counted(*args):
+        calls.append(1)
+        return token_vectors(*args)
+
+    monkeypatch.setattr(cache_module, "token_vectors", counted)
+    found = cached_token_vectors(model, tokenizer)
+    np.testing.assert_array_equal(found, token_vectors(model, tokenizer))
+    model.classifier.weight.data.add_(1)  # no part of the encoder
+    np.testing.assert_array_equal(cached_token_vectors(model, tokenizer), found)
+    assert len(calls) == 1
+    next(model.base_model.encoder.parameters()).data.mul_(2)
+    assert (cached_token_vectors(model, tokenizer) != found).any()
+    assert len(calls) == 2

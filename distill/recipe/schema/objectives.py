@@ -196,8 +196,8 @@ class SimilarityObjective(_OfVectors):
 class VectorObjective(_OfVectors):
     """The sentence vectors themselves; where the widths differ, through a learned projection.
 
-    The projection is no part of the student: with a narrower one ``similarity`` is what its own
-    vectors learn by.
+    The projection is part of the student with ``task.keep_projection`` alone: without, a narrower
+    student's own vectors learn by ``similarity``.
     """
 
     kind: Literal["vector"]

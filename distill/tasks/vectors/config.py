@@ -52,6 +52,9 @@ class VectorsTask(UnnamedOutputs):
     training on scores, learns them beside the full width, and each is scored."""
     prompts: Prompts | None = None
     """What is put before texts, such as ``{query: "query: ", passage: "passage: "}``."""
+    keep_projection: StrictBool = False
+    """Whether the student ends in a Linear layer to the width of the teacher's vectors, so that its
+    vectors lie in the teacher's space: queries by the student, documents by the teacher."""
     whitening: PositiveInt | None = None
     """Whiten the bundle's vectors, keeping so many dimensions (Su et al. 2021); the export tells
     what that does to the score."""
@@ -85,7 +88,9 @@ class VectorsTask(UnnamedOutputs):
             recipe,
             "makes examples for labels; vectors learn from any texts: add some to data.train",
         )
-        if self.matryoshka and hidden is not None and self.matryoshka[0] >= hidden:
+        if self.keep_projection:
+            yield from self._projection(recipe)
+        elif self.matryoshka and hidden is not None and self.matryoshka[0] >= hidden:
             yield (
                 ("task", "matryoshka"),
                 f"{self.matryoshka[0]} dimensions of vectors that have {hidden}; write fewer",
@@ -98,6 +103,22 @@ class VectorsTask(UnnamedOutputs):
         if self.whitening is not None and hidden is not None:
             yield from self._whitening(self.whitening, recipe, hidden)
         yield from super().issues(recipe, hidden)
+
+    def _projection(self, recipe: Recipe) -> Issues:
+        loc = ("task", "keep_projection")
+        if self.whitening is not None:
+            yield loc, "whitening turns vectors out of the teacher's space; leave one of both out"
+        if not recipe.student.has_layers:
+            yield (
+                loc,
+                "a static student has none: make student.dim as wide as the teacher's vectors",
+            )
+        learned = [o.kind for s in recipe.stages for o in getattr(s, "objectives", ())]
+        if "vector" not in learned:
+            message = (
+                "only the objective `vector` brings vectors to the teacher's; add it to a stage"
+            )
+            yield loc, f"{message}, or leave this out"
 
     def _whitening(self, whitening: int, recipe: Recipe, width: int) -> Issues:
         for stage in recipe.stages:

@@ -83,11 +83,12 @@ class Vectors(Task):
         whitening: to how many whitened dimensions the runtime brings them; ``None`` leaves them.
         matryoshka: widths at which shortened vectors are trained and scored too.
         prompts: what is put before a text, by its use.
+        keep_projection: whether a student's vectors lie in its teacher's space.
     """
 
     kind: ClassVar[str] = "vectors"
     head: ClassVar[str] = "vectors"
-    objective: ClassVar[str] = "similarity"
+    objective: str = "similarity"
 
     def __init__(
         self,
@@ -98,6 +99,7 @@ class Vectors(Task):
         whitening: int | None = None,
         matryoshka: Sequence[int] = (),
         prompts: Mapping[str, str] = MappingProxyType({}),
+        keep_projection: bool = False,
     ) -> None:
         super().__init__((), metric)
         self.retrieves = metric in RETRIEVAL
@@ -106,6 +108,9 @@ class Vectors(Task):
         self.pooling = pooling
         self.normalize = normalize
         self.whitening = whitening
+        self.keep_projection = keep_projection
+        if keep_projection:
+            self.objective = "vector"  # similarities are the same in any space
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
@@ -125,6 +130,7 @@ class Vectors(Task):
             whitening=config.whitening,
             matryoshka=config.matryoshka,
             prompts=config.prompts.by_name if config.prompts else {},
+            keep_projection=config.keep_projection,
         )
 
     @property

@@ -162,3 +162,15 @@ def test_shortened_vectors_are_matched_too(kind: str) -> None:
     assert loss(ours, (3, 2)) == pytest.approx(sum(parts) / 3, rel=1e-5)
     with pytest.raises(ModelError, match="4 dimensions"):
         loss(ours, (4,))
+
+
+def test_vectors_in_the_teachers_space_are_cut_as_the_teachers() -> None:
+    torch.manual_seed(8)
+    [objective] = make_objectives(["vector"])
+    assert isinstance(objective, VectorMatch)
+    objective.widths, objective.in_teachers_space = (3,), True
+    assert objective.projected(LayerMap(()), widths=(4, 4)) == frozenset()
+    ours, theirs = torch.randn(5, 4), torch.randn(5, 4)
+    found = objective(Signals(logits=ours), Signals(logits=theirs))
+    cut = vector_loss(ours[:, :3], theirs[:, :3])
+    torch.testing.assert_close(found, (vector_loss(ours, theirs) + cut) / 2)

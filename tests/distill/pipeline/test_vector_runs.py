@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import load_file
 
 from distill.runtime import load
 from distill.system.errors import DataError, ModelError
+from students.heads import logits_of, outputs_of
+from teachers.load import load_model, load_tokenizer
 
 #: Objectives that compare vectors among each other.
 _AMONG = ("similarity", "relational", "order")
@@ -196,7 +199,7 @@ def test_the_bundle_is_a_folder_of_sentence_transformers(
     for name, task in (
         ("whitened", {"whitening": 16}),
         ("prompted", {"prompts": {"query": "a: ", "passage": "b: "}, "pooling": "cls"}),
-        ("long", {"normalize": False}),
+        ("long", {"normalize": False, "keep_projection": True}),
     ):
         recipe["task"] = {"kind": "vectors", **task}
         vector_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
@@ -208,3 +211,59 @@ def test_the_bundle_is_a_folder_of_sentence_transformers(
         if name == "prompted":
             found = theirs.encode(texts, prompt_name="passage")
             np.testing.assert_allclose(found, ours.encode(texts, prompt="passage"), atol=1e-4)
+
+
+@pytest.mark.slow
+def test_vectors_in_the_teachers_space(tmp_path: Path, vector_recipe: Path, distill) -> None:
+    recipe = yaml.safe_load(vector_recipe.read_text("utf-8"))
+    recipe["task"] = {"kind": "vectors", "keep_projection": True, "matryoshka": [40]}
+    learn = {"objectives": [{"kind": "vector", "loss": "l2"}], "epochs": 8, "batch_size": 16}
+    narrow = {"kind": "prune", "name": "narrow", "hidden": 0.25, "recover": SHORT}
+    recipe["stages"][1] |= learn | {"lr": 3e-3}
+    del recipe["stages"][0]
+    recipe["stages"].insert(2, narrow | {"score_steps": 1, "batch_size": 8})
+    vector_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+    run = tmp_path / "run"
+    done = distill("run", vector_recipe, "--run-dir", run)
+    assert done.returncode == 0, done.stderr
+
+    texts = ["a good film", "nothing here is any good", "the worst story of all"]
+
+    def by_torch(folder: Path) -> np.ndarray:
+        model = load_model(folder)
+        tokens = load_tokenizer(folder)(texts, padding=True, return_tensors="pt")
+        found = logits_of(model, dict(tokens)).detach().numpy()
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+    teacher = by_torch(run / "01-teacher" / "model")
+    assert teacher.shape == (3, 48)
+    student = load_model(run / "03-prediction" / "model")
+    assert outputs_of(student) == 48
+    cosines = {
+        name: (by_torch(run / name / "model") * teacher).sum(axis=1).mean()
+        for name in ("02-baseline", "03-prediction", "05-narrow")
+    }
+    assert cosines["03-prediction"] > max(0.9, cosines["02-baseline"] + 0.1), cosines
+    assert cosines["05-narrow"] > 0.8, cosines
+    # Every format of the bundle gives the vectors of the last student, projection included.
+    last = by_torch(run / "05-narrow" / "model")
+    np.testing.assert_allclose(load(run, format="onnx").encode(texts), last, atol=1e-5)
+    np.testing.assert_allclose(by_torch(run / "bundle"), last, atol=1e-5)
+    assert (load(run).encode(texts) * last).sum(axis=1).min() > 0.99
+    weights = load_file(run / "05-narrow" / "model" / "model.safetensors")
+    assert weights["sentence_layers.0.0.weight"].shape == (48, 24)
+    dense = load_file(run / "bundle" / "2_Dense" / "model.safetensors")
+    np.testing.assert_array_equal(dense["linear.weight"], weights["sentence_layers.0.0.weight"])
+    facts = json.loads((run / "07-export" / "stage.json").read_text("utf-8"))
+    assert set(facts["cosine_to_teacher"]) == {"onnx", "onnx-int8"}
+    assert "the teacher's space of 48 dimensions" in facts["notes"][0]
+    assert "in the space of the teacher's" in (run / "bundle" / "README.md").read_text("utf-8")
+    assert load(run, dim=40).encode(texts).shape == (3, 40)
+    answer = distill("predict", run, texts[0], "--json")
+    assert len(json.loads(answer.stdout)["vector"]) == 48
+    before = (run / "05-narrow" / "model" / "model.safetensors").read_bytes()
+    for name in ("03-prediction", "04-prune"):
+        (run / name / "done.json").unlink()
+    again = distill("resume", run)
+    assert again.returncode == 0, again.stderr
+    assert (run / "05-narrow" / "model" / "model.safetensors").read_bytes() == before

@@ -19,6 +19,7 @@ from distill.system.errors import RecipeError
         ("stages.+vectors={kind: augment, copies: 1}", "'augment' makes examples for labels"),
         ("stages.vectors.objectives=[{kind: logits}]", "logits compares labels, which vectors"),
         ("task.whitening=400", "400 dimensions of vectors that have 384"),
+        ("task.keep_projection=1", "task.keep_projection: "),
     ],
 )
 def test_one_issue_each(setting: str, said: str) -> None:
@@ -43,3 +44,16 @@ def test_whitening_goes_by_the_width_that_is_left() -> None:
 def test_a_column_named_twice(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="'sentence1' is the column of 'text' too"):
         load_recipe("stsb-vectors", "data.columns.text_pair=sentence1")
+
+
+def test_a_projection_that_is_kept() -> None:
+    keep = "task.keep_projection=true"
+    assert load_recipe("stsb-vectors", keep, "task.matryoshka=[400]").task.keep_projection
+    for settings, said in (
+        (["task.whitening=8"], "whitening turns vectors out of the teacher's space"),
+        (["stages.vectors.objectives=[{kind: similarity}]"], "only the objective `vector` brings"),
+        (["student={kind: static, dim: 384}", "stages.intermediate=null"], "make student.dim as"),
+    ):
+        with pytest.raises(RecipeError, match=r"task\.keep_projection: ") as caught:
+            load_recipe("stsb-vectors", keep, *settings)
+        assert said in str(caught.value)
