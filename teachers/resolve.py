@@ -9,7 +9,7 @@ from distill.recipe.model_shapes import did_you_mean, is_mistyped
 from distill.recipe.run_models import model_of_run
 from distill.system.errors import ModelError
 from distill.system.hub import unreachable
-from students.folder import check_folder
+from students.folder import check_folder, loading
 from teachers.packaged import PACKAGED, packaged
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -37,6 +37,25 @@ def resolve_model(name: str | Path, *, revision: str | None = None) -> str | Pat
     if is_mistyped(str(name)):
         raise ModelError(f"{name}: no such folder{did_you_mean(name)}")
     return _hub_model(str(name), revision)
+
+
+def model_folder(name: str | Path) -> Path:
+    """The folder with a model's files; those of a model of the hub are fetched.
+
+    Args:
+        name: as for :func:`resolve_model`.
+
+    Raises:
+        ModelError: see :func:`resolve_model`; its weights are pickles, or there are none.
+    """
+    source = resolve_model(name)
+    if isinstance(source, Path):
+        return source
+    from huggingface_hub import snapshot_download
+
+    with loading(source):
+        kept = snapshot_download(source, allow_patterns=["*.json", "*.txt", "*.safetensors"])
+    return check_folder(Path(kept))
 
 
 def _hub_model(name: str, revision: str | None) -> str | Path:

@@ -12,7 +12,6 @@ from distill.pipeline.environment import logged, record_environment, write_data_
 from distill.pipeline.stage_cache import inputs_digest, take_over
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import PlannedStage, plan_stages
-from distill.recipe.run_models import model_of_run
 from distill.recipe.schema import AugmentStage, Recipe
 from distill.run_folder import RunFolder, free_folder
 from distill.system import atomic
@@ -149,14 +148,13 @@ def prepare(recipe: Recipe) -> Workspace:
     # Heavy: torch, transformers and lightning come with these.
     from distill.stages.augment import check_source
     from distill.stages.workspace import Workspace
-    from students.folder import check_folder
-    from teachers.resolve import resolve_model
+    from teachers.resolve import model_folder, resolve_model
 
     workspace = Workspace(recipe)
     for teacher in recipe.teacher.all or [recipe.source]:
         resolve_model(teacher.model, revision=teacher.revision)
     if (start := recipe.student.start) is not None:
-        check_folder(model_of_run(Path(start).expanduser()))
+        model_folder(start)
     for stage in recipe.stages:
         if isinstance(stage, AugmentStage):
             check_source(stage, recipe)

@@ -18,6 +18,7 @@ from distill.recipe.model_shapes import (
     hub_is_off,
     is_mistyped,
     local_folder,
+    teacher_shape,
 )
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import AugmentStage, DataConfig, Recipe, Section
@@ -61,9 +62,9 @@ def _exists(name: str, *, pattern: bool) -> bool:
 def _teachers(recipe: Recipe) -> Findings:
     for number, teacher in enumerate(recipe.teacher.all):
         loc: Loc = ("teacher", "more", number - 1) if number else ("teacher",)
-        yield from _teacher((*loc, "model"), teacher.model)
+        yield from _model_or_folder((*loc, "model"), teacher.model)
     if recipe.student.model is not None:
-        yield from _teacher(("student", "model"), recipe.student.model)
+        yield from _model_or_folder(("student", "model"), recipe.student.model)
     targets = recipe.teacher.targets
     for split, file in recipe.teacher.files.items():
         if not Path(file).expanduser().is_file():
@@ -71,7 +72,7 @@ def _teachers(recipe: Recipe) -> Findings:
             yield ("teacher", "targets", *where), f"no such file: {file}"
 
 
-def _teacher(loc: Loc, model: str) -> Findings:
+def _model_or_folder(loc: Loc, model: str) -> Findings:
     folder = local_folder(model)
     if folder is not None:
         yield from _folder(loc, folder)
@@ -90,14 +91,14 @@ def _is_path(model: str) -> bool:
 def _init(init: str | None) -> Findings:
     if init is None:
         return
-    folder = local_folder(init)
-    if folder is None or init in PACKAGED:
+    # A name without an owner is one of the hub only where it is a well-known one.
+    if local_folder(init) is None and "/" not in init and teacher_shape(init) is None:
         yield (
             ("student", "init"),
             (f"no such folder: {init}{did_you_mean(init)}; or one of: {', '.join(INITS)}"),
         )
     else:
-        yield from _folder(("student", "init"), folder)
+        yield from _model_or_folder(("student", "init"), init)
 
 
 def _augment(recipe: Recipe) -> Findings:

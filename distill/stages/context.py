@@ -27,13 +27,13 @@ from distill.tasks.base import Task
 from distill.tracking.metrics_csv import MetricsCsv
 from distill.tracking.weights_biases import wandb_logger
 from distill.training.fit import FitResult, FitSession
-from students.build import build_student
+from students.build import INITS, build_student
 from students.heads import outputs_of
 from students.sizes import resolve_size
 from students.static import build_static, frequency_weights, special_ids, zipf_counts
 from teachers.cache import cached_token_vectors
 from teachers.load import load_encoder, load_model, load_sentence_encoder, load_teacher
-from teachers.resolve import resolve_model
+from teachers.resolve import model_folder, resolve_model
 
 logger = logging.getLogger("distill")
 
@@ -184,7 +184,7 @@ class StageContext:
         return build_student(
             source,
             size,
-            init=init,
+            init=init if init in INITS else str(model_folder(init)),
             layers=student.init_layers,
             seed=self.recipe.seed,
             head=head,
@@ -235,6 +235,8 @@ class StageContext:
         init = self.recipe.student.init
         if stage is not None:
             init = str(self.run.stage(stage) / "model")
+        elif init not in INITS:
+            init = str(model_folder(init))
         if init != "random" and has_masked_head(init) is not True:
             logger.info(
                 "%s: the student comes without a masked-language head; a new one is drawn",

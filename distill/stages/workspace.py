@@ -20,7 +20,7 @@ from distill.data.split import Split, TaskData
 from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.tokenized import TokenExamples
-from distill.recipe.model_shapes import TOKENIZER_FILES, local_folder, teacher_shape
+from distill.recipe.model_shapes import TOKENIZER_FILES, teacher_shape
 from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
 from distill.recipe.schema.models import NO_PAIRS
 from distill.system import digest
@@ -33,7 +33,7 @@ from distill.training.data import Rows
 from students.pooling import POOLING
 from students.sentence_modules import SentenceModules
 from teachers.load import load_tokenizer, sentence_modules
-from teachers.resolve import resolve_model
+from teachers.resolve import model_folder, resolve_model
 
 logger = logging.getLogger("distill")
 
@@ -169,7 +169,7 @@ class Workspace:
         """The student's tokenizer: that of the folder it starts from, else the first teacher's."""
         theirs = self._load_tokenizer(self.recipe.source)
         start = self.recipe.student.start
-        init = None if start is None else local_folder(start)
+        init = None if start is None else model_folder(start)
         if init is None or not any((init / file).is_file() for file in TOKENIZER_FILES):
             return theirs
         own = load_tokenizer(init, for_vectors=self.recipe.task.gives_vectors)

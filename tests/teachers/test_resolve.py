@@ -12,7 +12,7 @@ import pytest
 
 from distill.system.errors import ModelError
 from teachers import resolve
-from teachers.resolve import resolve_model
+from teachers.resolve import model_folder, resolve_model
 
 
 def test_names_and_folders_are_told_apart(tiny_bert, tmp_path, monkeypatch) -> None:
@@ -27,6 +27,23 @@ def test_names_and_folders_are_told_apart(tiny_bert, tmp_path, monkeypatch) -> N
             resolve_model(name)
     with pytest.raises(ModelError, match="is a folder, which has no revisions"):
         resolve_model(folder, revision="v1")
+
+
+def test_the_files_of_a_model_of_the_hub_are_fetched(tiny_bert, tmp_path, monkeypatch) -> None:
+    folder = tiny_bert()
+    assert model_folder(folder) == folder
+    asked: list[str] = []
+
+    def fetch(name: str, **_: object) -> str:
+        asked.append(name)
+        return str(folder)
+
+    monkeypatch.setattr(resolve, "unreachable", lambda: None)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    assert (model_folder("owner/name"), asked) == (folder, ["owner/name"])
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(ModelError, match="is a pickle"):
+        model_folder("owner/name")
 
 
 def test_a_mistyped_folder_is_answered_at_once_with_the_one_meant(

@@ -144,7 +144,8 @@ class EncoderStudent(StudentSection):
     size: StrictStr
     """``tinybert4`` (4 layers, 312 wide), ``tinybert6``, ... or ``LxD`` such as ``3x384``."""
     init: StrictStr = "teacher-layers"
-    """``teacher-layers`` (copied, sliced where narrower), ``random``, or the folder of a model."""
+    """``teacher-layers`` (copied, sliced where narrower), ``random``, or a model of this size: a
+    hub name, a folder, or ``minilm-l6``."""
     init_layers: Literal["uniform", "first", "last"] | list[PositiveInt] = "uniform"
     """Which teacher layers are copied; a list counts them from 1."""
 

@@ -8,6 +8,7 @@ import pytest
 from distill.recipe import inputs
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import load_recipe
+from distill.system.errors import RecipeError
 
 Write = Callable[..., Path]
 
@@ -60,3 +61,13 @@ def test_an_init_folder_that_is_not_there(write: Write) -> None:
     ((loc, message),) = missing_inputs(load_recipe(write(), "student.init=general"))
     assert loc == ("student", "init")
     assert message == "no such folder: general; or one of: teacher-layers, random"
+
+
+def test_an_init_may_be_what_a_teacher_may_be(write: Write) -> None:
+    for name in ("owner/name", "minilm-l6"):
+        recipe = load_recipe(write(), f"student.init={name}", "student.size=6x384")
+        assert missing_inputs(recipe) == []
+    with pytest.raises(RecipeError, match="the model there is 6x384/12/1536 and the student 3x384"):
+        load_recipe(write(), "student.init=minilm-l6")
+    ((loc, message),) = missing_inputs(load_recipe(write(), "student.init=a/b/c"))
+    assert (loc, message) == (("student", "init"), "no such folder: a/b/c")
