@@ -112,7 +112,7 @@ def _settled(context: StageContext) -> Task:
             "other model's settings are chosen; its score is with the usual ones %s",
             workspace.task.settings,
         )
-        return workspace.task
+        return workspace.task.settled(workspace.task.settings)
     pairs = list(_averaged(context, workspace.data.validation))
     logits = torch.cat([logits for logits, _ in pairs])
     labels = torch.cat([batch["labels"] for _, batch in pairs])

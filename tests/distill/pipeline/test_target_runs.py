@@ -119,3 +119,44 @@ def test_a_bad_target_stops_before_anything_is_written(
     assert stopped.returncode == 2
     assert "the probabilities add up to 1.05 instead of 1" in stopped.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_targets_without_a_validation_part_are_scored_with_the_usual_thresholds(
+    tmp_path: Path, target_recipe: Path, caplog
+) -> None:
+    from distill.pipeline.runner import prepare
+    from distill.recipe.loader import load_recipe
+    from distill.recipe.plan import plan_stages
+    from distill.run_folder import RunFolder
+    from distill.stages.context import StageContext
+    from distill.stages.ensemble import ensemble_scores
+
+    recipe = yaml.safe_load(target_recipe.read_text("utf-8"))
+    recipe["task"] |= {"kind": "multi_label", "thresholds": "auto"}
+    recipe["stages"] = [recipe["stages"][0]]
+    recipe["data"]["test"] = str(tmp_path / "test.jsonl")
+    for split in ("train", "validation", "test"):
+        file = tmp_path / f"{split.replace('test', 'validation')}.jsonl"
+        lines = [json.loads(line) for line in file.open()]
+        lines = [{**row, "label": np.atleast_1d(row["label"]).tolist()} for row in lines]
+        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+    # A teacher that is sure of little: 0.3 is its highest probability.
+    for file in tmp_path.glob("*_targets.jsonl"):
+        rows = [json.loads(line) for line in file.open()]
+        low = [{name: v if name == "id" else v / 3 for name, v in row.items()} for row in rows]
+        file.write_text("\n".join(map(json.dumps, low)) + "\n")
+    recipe["teacher"]["targets"]["test"] = str(tmp_path / "validation_targets.jsonl")
+    target_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+
+    def scored(*settings: str) -> float:
+        caplog.clear()
+        workspace = prepare(load_recipe(target_recipe, *settings))
+        stages = plan_stages(workspace.recipe)
+        context = StageContext(RunFolder(tmp_path), stages[-1], stages, workspace)
+        return ensemble_scores(context, workspace.final_split)[workspace.task.primary]
+
+    chosen = scored()
+    assert "nothing for the validation examples" not in caplog.text
+    usual = scored("teacher.targets.validation=null")
+    assert "teacher.targets has nothing for the validation examples" in caplog.text
+    assert (chosen, usual) == (1, 0)  # no probability is above the usual threshold of 0.5
