@@ -232,30 +232,19 @@ def make_loader(
     *,
     seed: int,
     shuffle: bool,
-    workers: int = 0,
-    rank: int = 0,
-    world: int = 1,
 ) -> DataLoader[dict[str, Any]]:
     """A loader of bucketed batches; its ``batch_sampler`` is the :class:`BucketSampler`.
 
     Args:
         dataset: the rows.
-        batch_size: most rows of a batch on one rank.
+        batch_size: most rows of a batch.
         seed: seeds the order.
         shuffle: whether the order is random.
-        workers: processes that collate; 0 does it here, which is fastest for rows on disk.
-        rank: which process of a distributed run this is.
-        world: how many there are.
     """
-    sampler = BucketSampler(
-        dataset.lengths, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
-    )
     return DataLoader(
         dataset,
-        batch_sampler=sampler,
+        batch_sampler=BucketSampler(dataset.lengths, batch_size, seed=seed, shuffle=shuffle),
         collate_fn=make_collate(dataset),
-        num_workers=workers,
-        persistent_workers=workers > 0,
         # A generator of its own: otherwise each epoch would draw from torch's, and dropout after
         # it would depend on how often the loader was opened.
         generator=torch.Generator().manual_seed(seed),

@@ -21,9 +21,10 @@ class Reader(ABC):
 
     Args:
         columns: which columns hold what.
-        known: ``task.labels``.
+        task: the recipe's ``task`` section.
 
     Attributes:
+        known: ``task.labels``.
         column_files: whether examples are words with tags, which column files hold too.
         several: whether an example may have several labels.
     """
@@ -31,14 +32,14 @@ class Reader(ABC):
     column_files: ClassVar[bool] = False
     several: ClassVar[bool] = False
 
-    def __init__(self, columns: Columns, known: Sequence[str] | None = None) -> None:
-        self.columns, self.known = columns, known
+    def __init__(self, columns: Columns, task: Any) -> None:
+        self.columns, self.task = columns, task
+        self.known: Sequence[str] | None = task.labels
 
     @property
     def wanted(self) -> list[str]:
         """The columns to read."""
-        columns = self.columns
-        named = [columns.text, columns.text_pair, columns.label, columns.id]
+        named = [getattr(self.columns, key) for key in self.task.columns if key != "separator"]
         return [name for name in named if name is not None]
 
     @property
@@ -72,7 +73,6 @@ class Reader(ABC):
         Returns:
             What a reader of the results should know, one sentence each.
         """
-        del splits, labels, place
         return []
 
 
@@ -105,7 +105,6 @@ class TextReader(Reader):
     def read(
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
-        """See :meth:`Reader.read`."""
         tables = {role: self._checked(table, bad) for role, table in tables.items()}
         bad.check({table.place: len(table) for table in tables.values()})
         tables, targets, labels = self.labels(tables, notes, bad)

@@ -63,7 +63,6 @@ class Targets:
         labels: Sequence[str],
         notes: list[str],
         bad: BadRows,
-        base: Path | None,
     ) -> dict[str, Split]:
         """The splits with the teacher's logits (or numbers, or vectors) in ``given``.
 
@@ -73,7 +72,6 @@ class Targets:
             labels: the task's labels.
             notes: gets a sentence for each file.
             bad: what to do with examples that have no target, or one that cannot be used.
-            base: the folder that relative paths start from.
 
         Raises:
             DataError: a file cannot be used, or an example's target where bad rows are refused.
@@ -85,8 +83,7 @@ class Targets:
                     f"teacher.targets.{role}: there are no data.{role} rows with labels that it "
                     f"could be for; leave it out{held * (role == 'validation')}"
                 )
-            path = Path(name).expanduser()
-            rows = _TargetRows(self, path if base is None else base / path, tuple(labels))
+            rows = _TargetRows(self, Path(name).expanduser(), tuple(labels))
             splits[role] = rows.onto(splits[role], tables[role], notes, bad)
         return splits
 

@@ -163,7 +163,6 @@ class StaticShape:
 
     def macs(self, length: float) -> float:
         """Multiply-accumulates of one example: the head's, however long it is."""
-        del length
         if self.head is None:
             return self.hidden * self.labels
         return self.head * (self.hidden + self.labels)

@@ -97,7 +97,6 @@ class Analysis(ABC):
 
     def right(self, model: str) -> Flags | None:
         """Whether each prediction is right, (N,); ``None`` of numbers."""
-        del model
         return None
 
     def confidence(self, model: str) -> tuple[npt.NDArray[np.floating], Flags] | None:
@@ -105,22 +104,18 @@ class Analysis(ABC):
 
         A decision is an example, a label of it or a word of it, as the task's kind decides them.
         """
-        del model
         return None
 
     def counts(self, model: str) -> npt.NDArray[np.integer] | None:
         """Which labels each example has: correct, predicted and true ones, (N, 3, C)."""
-        del model
         return None
 
     def confusions(self, model: str) -> dict[str, dict[str, int]] | None:
         """True label to predicted label to how often; pairs that do not occur are left out."""
-        del model
         return None
 
     def thresholds(self, model: str) -> dict[str, float]:
         """The probability above which each label is predicted, where there may be several."""
-        del model
         return {}
 
 
@@ -135,12 +130,9 @@ class ExampleAnalysis(Analysis):
 
     @property
     def models(self) -> list[str]:
-        """See :attr:`Analysis.models`."""
         return list(self.outputs)
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
-        """See :meth:`Analysis.keeper`."""
-        del rows
         decoder = cast(TextDecoder, task.decoder())
         kept = np.zeros((len(self), max(1, len(task.labels))), dtype=np.float32)
         self.outputs[model], self.decoders[model] = kept, decoder
@@ -167,7 +159,6 @@ class ExampleAnalysis(Analysis):
         return cast(TextDecoder, self.task.decoder()).in_words(self.targets[index])
 
     def example(self, index: int) -> dict[str, Any]:
-        """See :meth:`Analysis.example`."""
         pairs = self.split.pairs
         return {
             "row": index,
@@ -177,7 +168,6 @@ class ExampleAnalysis(Analysis):
         }
 
     def prediction(self, model: str, index: int) -> dict[str, Any]:
-        """See :meth:`Analysis.prediction`."""
         decoder = self.decoders[model]
         chosen = decoder.chosen(self.outputs[model][index : index + 1])[0]
         return {"prediction": decoder.in_words(chosen), "confidence": None}

@@ -78,7 +78,6 @@ class Task(ABC):
         Raises:
             ModelError: the model's head is not this task's.
         """
-        del config
         return list(labels), {}
 
     @property
@@ -116,12 +115,10 @@ class Task(ABC):
             logits: of all rows.
             labels: their labels.
         """
-        del logits, labels
         return {}
 
     def settled(self, chosen: Mapping[str, Any]) -> Self:
         """The task of a model for which :meth:`chosen` gave these, among other facts."""
-        del chosen
         return self
 
     def told_choice(self) -> str:
@@ -175,7 +172,6 @@ class Task(ABC):
         Returns:
             ``None`` of a task that has none.
         """
-        del data
         return None
 
     def decoder(self) -> Decoder:
@@ -195,7 +191,6 @@ class Task(ABC):
         Returns:
             ``None`` of a task that has none.
         """
-        del split, rows, tokenizer
         return None
 
     def carried(
@@ -231,7 +226,6 @@ class Task(ABC):
         Returns:
             (M, K): M distributions over K outcomes; of a classification (B, C) as they are.
         """
-        del batch
         return logits
 
     def comparable_labels(self, batch: Mapping[str, Any]) -> Tensor | None:

@@ -49,7 +49,6 @@ class TaskSection(Section):
             recipe: one that satisfies the schema.
             hidden: the student's hidden width, where it is known.
         """
-        del hidden
         for index, stage in enumerate(recipe.stages):
             if stage.kind == "pretrain":
                 yield ("stages", index, "kind"), "'pretrain' is for task.kind: text"

@@ -288,7 +288,6 @@ class TextDecoder(Decoder):
     """A decoder of heads with one row of outputs for a whole text, or pair of texts."""
 
     def predictions(self, inputs: Inputs, outputs: Sequence[Logits]) -> list[dict[str, Any]]:
-        """See :meth:`Decoder.predictions`."""
         if not outputs:
             return []
         return self.decode(self.outputs(self.logits(np.stack(outputs))))

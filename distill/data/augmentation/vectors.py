@@ -69,7 +69,6 @@ class Embeddings:
 
     def key(self, sentence: Sentence, word: Word) -> tuple[int, ...] | None:
         """The word's subwords; of an unknown word nothing is known."""
-        del sentence
         return None if self._no_vector.intersection(word.ids) else word.ids
 
     def nearest(self, keys: Sequence[Any], count: int) -> Ids:

@@ -94,7 +94,6 @@ class Column(Sequence[Any]):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         """Numbers as they are stored, for ``np.asarray``; other values one by one."""
-        del copy
         if self._decode is not None or not pa.types.is_primitive(self._values.type):
             return np.array(list(self), dtype=dtype)
         found: npt.NDArray[Any] = self._values.to_numpy()

@@ -83,7 +83,6 @@ _COLUMN_FILES: _Readers = dict.fromkeys((".conll", ".bio", ".iob", ".txt"), read
 def read_files(
     data: DataConfig,
     wanted: Sequence[str],
-    base: Path | None,
     bad: BadRows | None = None,
     *,
     column_files: bool = False,
@@ -96,7 +95,6 @@ def read_files(
     Args:
         data: the recipe's ``data`` section.
         wanted: the columns to read.
-        base: the folder that relative paths start from; ``None`` is the current one.
         bad: told of rows that cannot be parsed; left out, they are refused.
         column_files: whether column files are read too: examples are words with tags.
 
@@ -109,7 +107,7 @@ def read_files(
     if data.train is None:
         raise DataError("data.train: needed when data.source is files; write the file's path")
     chosen = named_files(data)
-    paths = {role: _resolve(name, base) for role, name in chosen.items() if name is not None}
+    paths = {role: Path(name).expanduser() for role, name in chosen.items() if name is not None}
     inside = saved_splits(paths["train"]) if paths["train"].is_dir() else None
     for role in ("validation", "test"):
         if inside is not None and role not in paths and split_for(role, inside) is not None:
@@ -119,12 +117,12 @@ def read_files(
     readers = readers | dict.fromkeys((CSV, TSV), partial(read_rows, delimiter=data.delimiter))
     for role, path in paths.items():
         _check(role, path, readers)
-    return {role: _read(role, path, wanted, bad, readers) for role, path in paths.items()}
-
-
-def _resolve(name: str, base: Path | None) -> Path:
-    path = Path(name).expanduser()
-    return path if base is None else base / path
+    return {
+        role: read_saved(path, wanted, role)
+        if path.is_dir()
+        else readers[file_kind(path)](path, wanted, bad)
+        for role, path in paths.items()
+    }
 
 
 def _check(role: str, path: Path, readers: _Readers) -> None:
@@ -161,11 +159,3 @@ def _hint(path: Path, readers: _Readers) -> str:
         return like
     readable = [name for name in names if file_kind(name) in readers]
     return f"; data files there are {listed(readable)}" if readable else ""
-
-
-def _read(
-    role: str, path: Path, wanted: Sequence[str], bad: BadRows | None, readers: _Readers
-) -> Table:
-    if path.is_dir():
-        return read_saved(path, wanted, role)
-    return readers[file_kind(path)](path, wanted, bad)

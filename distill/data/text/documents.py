@@ -45,13 +45,12 @@ class TextSource(Protocol):
         """The documents with how much was read up to each; every iteration starts anew."""
 
 
-def find_files(names: str | Sequence[str], *, key: str, base: Path | None = None) -> list[Path]:
+def find_files(names: str | Sequence[str], *, key: str) -> list[Path]:
     """The files that names stand for: files, folders (all that is below them) and patterns.
 
     Args:
         names: one or several.
         key: the recipe's key, for messages.
-        base: the folder that relative paths start from; ``None`` is the current one.
 
     Raises:
         DataError: a name stands for nothing, or for a kind of file that is not read.
@@ -59,7 +58,6 @@ def find_files(names: str | Sequence[str], *, key: str, base: Path | None = None
     found: dict[Path, None] = {}
     for name in [names] if isinstance(names, str) else names:
         path = Path(name).expanduser()
-        path = path if base is None else base / path
         if path.is_dir():
             files = [p for p in sorted(path.rglob("*")) if p.is_file() and _is_text(p)]
         elif path.is_file():

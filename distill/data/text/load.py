@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill.data.sources.builtin import read_builtin
@@ -37,12 +36,11 @@ class TextData:
     notes: list[str] = field(default_factory=list)
 
 
-def text_sources(data: DataConfig, *, base: Path | None = None) -> dict[str, TextSource]:
+def text_sources(data: DataConfig) -> dict[str, TextSource]:
     """Where a recipe's text comes from: ``train``, and ``validation`` where it is named.
 
     Args:
         data: the ``data`` section.
-        base: the folder that relative paths start from; ``None`` is the current one.
 
     Raises:
         DataError: a file, data set, split or column is not there.
@@ -50,7 +48,7 @@ def text_sources(data: DataConfig, *, base: Path | None = None) -> dict[str, Tex
     if data.source == "files":
         names = {"train": data.train, "validation": data.validation}
         return {
-            role: FileSource(find_files(name, key=f"data.{role}", base=base), data.columns.text)
+            role: FileSource(find_files(name, key=f"data.{role}"), data.columns.text)
             for role, name in names.items()
             if name is not None
         }

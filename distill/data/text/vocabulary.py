@@ -26,9 +26,7 @@ from distill.system.errors import DataError
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def learn_vocabulary(
-    source: TextSource, *, size: int, lowercase: bool = True, min_frequency: int = 2
-) -> list[str]:
+def learn_vocabulary(source: TextSource, *, size: int, lowercase: bool = True) -> list[str]:
     """A WordPiece vocabulary with BERT's normalisation: Chinese signs are words of their own.
 
     Single signs take at most half of it, the most frequent ones; the same text gives the same
@@ -38,7 +36,6 @@ def learn_vocabulary(
         source: the text; read as a stream.
         size: most entries, special tokens included.
         lowercase: drop case and accents.
-        min_frequency: how often a subword must stand in the text.
 
     Returns:
         Tokens by id, :data:`SPECIAL` first.
@@ -58,7 +55,7 @@ def learn_vocabulary(
     within = [f"##{sign}" for sign in signs if inner[sign]]
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
-        min_frequency=min_frequency,
+        min_frequency=2,
         special_tokens=[*SPECIAL, *within],
         initial_alphabet=signs,
         limit_alphabet=len(signs),
@@ -111,15 +108,12 @@ def read_vocabulary(path: Path) -> list[str]:
     return tokens
 
 
-def make_tokenizer(
-    tokens: list[str], *, lowercase: bool = True, max_length: int = 512
-) -> PreTrainedTokenizerFast:
-    """BERT's tokenizer over a vocabulary.
+def make_tokenizer(tokens: list[str], *, lowercase: bool = True) -> PreTrainedTokenizerFast:
+    """BERT's tokenizer over a vocabulary, of 512 tokens at most.
 
     Args:
         tokens: by id.
         lowercase: drop case and accents.
-        max_length: the longest input in tokens.
     """
     ids = {token: number for number, token in enumerate(tokens)}
     engine = Tokenizer(models.WordPiece(ids, unk_token=SPECIAL[1]))
@@ -135,5 +129,5 @@ def make_tokenizer(
     marks = {f"{name}_token": token for name, token in zip(names, SPECIAL, strict=True)}
     inputs = ["input_ids", "token_type_ids", "attention_mask"]
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=engine, model_input_names=inputs, **marks)
-    tokenizer.model_max_length = max_length
+    tokenizer.model_max_length = 512
     return tokenizer

@@ -71,7 +71,6 @@ class DistillStage(TrainConfig, StageSection):
     """Learn from the examples of an augment stage before it too, where there is one."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`StageSection`."""
         student, teacher = before.student, before.teacher
         yield from self._search_rules()
         if self.mode == "reference":

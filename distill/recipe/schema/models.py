@@ -151,7 +151,6 @@ class EncoderStudent(StudentSection):
 
     @property
     def words(self) -> str:
-        """See :class:`StudentSection`."""
         return self.size
 
     def issues(self, size: Size, teacher: TeacherShape) -> Issues:
@@ -234,12 +233,10 @@ class StaticStudent(StudentSection):
 
     @property
     def start(self) -> str | None:
-        """See :class:`StudentSection`."""
         return None
 
     @property
     def words(self) -> str:
-        """See :class:`StudentSection`."""
         return f"static, {self.dim} wide"
 
     def issues(self, recipe: Recipe, teacher: TeacherShape | None) -> Issues:

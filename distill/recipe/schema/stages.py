@@ -54,7 +54,6 @@ class AugmentStage(StageSection):
     the least probability of that label."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`StageSection`."""
         if self.pair_columns == "text_pair" and recipe.data.columns.text_pair is None:
             yield (
                 ("pair_columns",),
@@ -110,7 +109,6 @@ class ExportStage(StageSection):
     """Largest loss of score (absolute) of an exported format against the torch model."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`StageSection`."""
         if self.exports("openvino") and importlib.util.find_spec("openvino") is None:
             yield ("formats",), "openvino needs openvino: pip install openvino nncf"
         quantised = any(stage.kind == "quantize" for stage in recipe.stages)
@@ -157,7 +155,6 @@ class EvaluateStage(StageSection):
     """What the final model is meant to keep: table and model card say what was measured of it."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`StageSection`."""
         most = before.teacher.student_positions if before.teacher else None
         if most and any(length != "real" and length > most for length in self.lengths):
             yield ("lengths",), f"teacher and student read at most {most} tokens"

@@ -31,7 +31,6 @@ class LabelAnalysis(ExampleAnalysis):
         return sure[:, 0]
 
     def right(self, model: str) -> Flags:
-        """See :meth:`Analysis.right`."""
         return np.asarray(self.chosen(model) == self.targets)
 
     def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
@@ -39,7 +38,6 @@ class LabelAnalysis(ExampleAnalysis):
         return self._sure(model), self.right(model)
 
     def counts(self, model: str) -> npt.NDArray[np.int64]:
-        """See :meth:`Analysis.counts`."""
         return self._counts(self.chosen(model))
 
     def _counts(self, chosen: Array) -> npt.NDArray[np.int64]:
@@ -49,7 +47,6 @@ class LabelAnalysis(ExampleAnalysis):
         return np.stack([predicted & true, predicted, true], axis=1).astype(np.int64)
 
     def confusions(self, model: str) -> dict[str, dict[str, int]]:
-        """See :meth:`Analysis.confusions`."""
         count = len(self.names)
         pairs = np.asarray(self.targets, dtype=np.int64) * count + self.chosen(model)
         matrix = np.bincount(pairs, minlength=count * count).reshape(count, count)
@@ -66,13 +63,11 @@ class LabelAnalysis(ExampleAnalysis):
         )
 
     def prediction(self, model: str, index: int) -> dict[str, Any]:
-        """See :meth:`Analysis.prediction`."""
         words = super().prediction(model, index)
         outputs = self.outputs[model][index]
         return {**words, "confidence": float(outputs[self.names.index(words["prediction"])])}
 
     def scorer(self, model: str) -> Scorer | None:
-        """See :meth:`Analysis.scorer`."""
         return self._scorer(self.chosen(model))
 
     def majority(self, train: Split) -> Scorer | None:

@@ -27,7 +27,6 @@ class ClassificationTask(NamedLabels):
     """Share of the target that is spread evenly over all labels where labels are learned."""
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
-        """See :meth:`TaskSection.issues`."""
         if self.metric == "f1" and self.labels is not None and len(self.labels) != 2:
             yield (
                 ("task", "metric"),
@@ -36,7 +35,6 @@ class ClassificationTask(NamedLabels):
         yield from super().issues(recipe, hidden)
 
     def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        """See :meth:`TaskSection.objective_issue`."""
         if self.labels is not None and len(self.labels) <= 2:
             issue = needs_three_classes(objective, str(len(self.labels)))
             if issue is not None:
@@ -44,7 +42,6 @@ class ClassificationTask(NamedLabels):
         return super().objective_issue(objective)
 
     def label_settings(self) -> Mapping[str, Any]:
-        """See :meth:`TaskSection.label_settings`."""
         given = {"class_weights": self.class_weights, "label_smoothing": self.label_smoothing}
         return {key: value for key, value in given.items() if value}
 

@@ -11,20 +11,10 @@ from distill.data.labels import clean, label_issues
 from distill.data.reader import Tables, TextReader
 from distill.data.sources.columns import mapped
 from distill.data.sources.table import Table
-from distill.recipe.schema import Columns
-from distill.tasks.classification.config import ClassificationTask
 
 
 class LabelReader(TextReader):
-    """Reads one label for each text, as its index.
-
-    Args:
-        columns: which columns hold what.
-        task: may name the labels.
-    """
-
-    def __init__(self, columns: Columns, task: ClassificationTask) -> None:
-        super().__init__(columns, task.labels)
+    """Reads one label for each text, as its index."""
 
     def label_issues(self, table: Table) -> dict[int, str]:
         """Rows whose label is missing, or neither name nor integer."""
@@ -33,7 +23,6 @@ class LabelReader(TextReader):
     def labels(
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
-        """See :meth:`TextReader.labels`."""
         raw = {
             role: mapped(table.columns[self.columns.label], lambda value: [clean(value)])
             for role, table in tables.items()

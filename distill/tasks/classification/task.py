@@ -122,7 +122,6 @@ class Classification(Task):
     def of(
         cls, config: ClassificationTask, labels: Sequence[str], examples: Sequence[Any] = ()
     ) -> Self:
-        """See :meth:`Task.of`."""
         task = cls(labels, metric=config.metric, smoothing=config.label_smoothing)
         task.weights = class_weights(config.class_weights, labels, examples)
         return task
@@ -146,7 +145,6 @@ class Classification(Task):
 
     @property
     def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """See :meth:`Task.hard_loss`."""
         return self.loss if self.weights is not None or self.smoothing else None
 
     def _metrics(self) -> dict[str, Metric]:
@@ -168,8 +166,6 @@ class Classification(Task):
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> LabelAnalysis:
-        """See :meth:`Task.analysis`."""
-        del rows, tokenizer
         return LabelAnalysis(self, split)
 
     def metrics(self) -> MetricCollection:

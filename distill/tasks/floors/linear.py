@@ -63,12 +63,9 @@ class LinearFloor(Floor):
         return found
 
     def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
-        """See :meth:`Floor.on`."""
-        del rows, tokenizer
         texts, pairs = split.texts, split.pairs
 
         def answer(numbers: npt.NDArray[np.int64], length: int) -> Logits:
-            del length
             asked = numbers.tolist()
             second = None if pairs is None else [pairs[row] for row in asked]
             return self.logits(([texts[row] for row in asked], second))
@@ -76,7 +73,6 @@ class LinearFloor(Floor):
         return answer
 
     def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
-        """See :meth:`Floor.arrays`."""
         return {**self.features.arrays(), "weights": self.weights}
 
 

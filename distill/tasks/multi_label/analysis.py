@@ -32,7 +32,6 @@ class LabelsAnalysis(ExampleAnalysis):
     """Labels of which each is predicted or not; see :class:`~distill.tasks.analysis.Analysis`."""
 
     def thresholds(self, model: str) -> dict[str, float]:
-        """See :meth:`Analysis.thresholds`."""
         return dict(zip(self.names, self.decoders[model].settings["thresholds"], strict=True))
 
     def arrays(self, model: str) -> dict[str, Array]:
@@ -49,7 +48,6 @@ class LabelsAnalysis(ExampleAnalysis):
         return self.outputs[model].ravel(), self.targets.ravel() > 0
 
     def counts(self, model: str) -> npt.NDArray[np.int64]:
-        """See :meth:`Analysis.counts`."""
         return self._counts(self.chosen(model))
 
     def _counts(self, chosen: Array) -> npt.NDArray[np.int64]:
@@ -63,7 +61,6 @@ class LabelsAnalysis(ExampleAnalysis):
         return np.where(differ, apart, np.float32(-np.inf))
 
     def scorer(self, model: str) -> Scorer | None:
-        """See :meth:`Analysis.scorer`."""
         return self._scorer(self.chosen(model))
 
     def majority(self, train: Split) -> Scorer | None:

@@ -34,7 +34,6 @@ class MultiLabelTask(NamedLabels):
     for those left out), or ``balanced``, as many times as it is rarer."""
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
-        """See :meth:`TaskSection.issues`."""
         if isinstance(self.thresholds, dict) and self.labels is not None:
             for name in self.thresholds:
                 if name not in self.labels:
@@ -43,12 +42,10 @@ class MultiLabelTask(NamedLabels):
         yield from super().issues(recipe, hidden)
 
     def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        """See :meth:`TaskSection.objective_issue`."""
         issue = needs_three_classes(objective, "two for each label")
         return issue or super().objective_issue(objective)
 
     def label_settings(self) -> Mapping[str, Any]:
-        """See :meth:`TaskSection.label_settings`."""
         given = self.positive_weights
         return {} if given is None else {"positive_weights": given}
 

@@ -15,23 +15,13 @@ from distill.data.labels import Label, clean
 from distill.data.reader import Tables, TextReader
 from distill.data.sources.columns import mapped
 from distill.data.sources.table import Table
-from distill.recipe.schema import Columns
 from distill.system.errors import DataError
-from distill.tasks.multi_label.config import MultiLabelTask
 
 
 class MultiLabelReader(TextReader):
-    """Reads any number of labels for each text, as ascending indices.
-
-    Args:
-        columns: which columns hold what.
-        task: may name the labels.
-    """
+    """Reads any number of labels for each text, as ascending indices."""
 
     several: ClassVar[bool] = True
-
-    def __init__(self, columns: Columns, task: MultiLabelTask) -> None:
-        super().__init__(columns, task.labels)
 
     def label_issues(self, table: Table) -> dict[int, str]:
         """Rows whose labels are missing, or no list of names."""
@@ -41,7 +31,6 @@ class MultiLabelReader(TextReader):
     def labels(
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
-        """See :meth:`TextReader.labels`."""
         raw = {role: self._cells(table) for role, table in tables.items()}
         train = tables["train"]
         if not any(raw["train"]):

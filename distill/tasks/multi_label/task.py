@@ -115,7 +115,6 @@ class MultiLabel(Task):
     def of(
         cls, config: MultiLabelTask, labels: Sequence[str], examples: Sequence[Any] = ()
     ) -> Self:
-        """See :meth:`Task.of`."""
         task = cls(labels, metric=config.metric, thresholds=config.thresholds)
         task.weights = positive_weights(config.positive_weights, labels, examples)
         return task
@@ -140,7 +139,6 @@ class MultiLabel(Task):
 
     @property
     def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """See :meth:`Task.hard_loss`."""
         return self._comparable_loss if self.weights is not None else None
 
     def _comparable_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -166,8 +164,6 @@ class MultiLabel(Task):
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> LabelsAnalysis:
-        """See :meth:`Task.analysis`."""
-        del rows, tokenizer
         return LabelsAnalysis(self, split)
 
     def metrics(self) -> MetricCollection:
@@ -195,7 +191,6 @@ class MultiLabel(Task):
         Returns:
             (B * C, 2).
         """
-        del batch
         flat = logits.flatten()  # (B * C,)
         return torch.stack([torch.zeros_like(flat), flat], dim=-1)
 

@@ -90,12 +90,10 @@ class EntityAnalysis(Analysis):
 
     @property
     def models(self) -> list[str]:
-        """See :attr:`Analysis.models`."""
         return list(self.outputs)
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         """See :meth:`Analysis.keeper`: of a model that reads other words nothing is kept."""
-        del task
         if not isinstance(rows, TaggedDataset) or not np.array_equal(_labels(rows), self.targets):
             logger.info("%s: reads other words than the student; its tags are not kept", model)
             return None
@@ -187,13 +185,11 @@ class EntityAnalysis(Analysis):
         return np.where([one != another for one, another in pairs], sure, -np.inf)
 
     def example(self, index: int) -> dict[str, Any]:
-        """See :meth:`Analysis.example`."""
         row = int(self.numbers[index])
         text = self.split.texts[row]
         return {"row": row, "text": text, "label": self._in_words(index, self.true[index])}
 
     def prediction(self, model: str, index: int) -> dict[str, Any]:
-        """See :meth:`Analysis.prediction`."""
         entities = self.entities(model)[index]
         return {
             "prediction": self._in_words(index, entities),
@@ -212,13 +208,11 @@ class EntityAnalysis(Analysis):
         return "; ".join(parts) or "none"
 
     def scorer(self, model: str) -> Scorer | None:
-        """See :meth:`Analysis.scorer`."""
         metric = self.task.primary
         return counts_scorer(self.counts(model), _COMBINE[metric]) if metric in _COMBINE else None
 
     def majority(self, train: Split) -> Scorer | None:
         """See :meth:`Analysis.majority`: no entity anywhere."""
-        del train
         return mean_scorer(np.zeros(len(self)))
 
 

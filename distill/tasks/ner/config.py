@@ -42,7 +42,6 @@ class NerTask(NamedLabels):
     ``data.max_length``."""
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
-        """See :meth:`TaskSection.issues`."""
         data = recipe.data
         if data.source == "builtin":
             yield ("data", "source"), "the built-in data have no entities; take files or hub"
@@ -75,7 +74,6 @@ class NerTask(NamedLabels):
 
     def teacher_labels_fit(self, labels: list[str]) -> bool:
         """See :meth:`TaskSection.teacher_labels_fit`: they may be types of entities alone."""
-        del labels
         return True
 
 

@@ -32,33 +32,17 @@ class TagReader(Reader):
     """Reads words with a tag each that may stand there.
 
     Rows without any word are left out, and noted.
-
-    Args:
-        columns: which columns hold what.
-        task: labels, scheme, and what becomes of illegal sequences.
     """
 
     column_files: ClassVar[bool] = True
 
-    def __init__(self, columns: Columns, task: NerTask) -> None:
-        super().__init__(columns, task.labels)
-        self.task = task
-
-    @property
-    def wanted(self) -> list[str]:
-        """See :attr:`Reader.wanted`."""
-        named = [self.columns.tokens, self.columns.tags, self.columns.id]
-        return [name for name in named if name is not None]
-
     @property
     def label_column(self) -> str:
-        """See :attr:`Reader.label_column`."""
         return self.columns.tags
 
     def read(
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[dict[str, TaggedSplit], tuple[str, ...]]:
-        """See :meth:`Reader.read`."""
         columns, task = self.columns, self.task
         whole = {role: _whole(table, columns, task, bad, notes) for role, table in tables.items()}
         bad.check({table.place: len(table) for table in whole.values()})

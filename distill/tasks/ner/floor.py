@@ -48,7 +48,6 @@ class TagFloor(Floor):
         return self.tags.get(word.lower(), self.tag_set.outside) if found is None else found
 
     def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
-        """See :meth:`Floor.on`."""
         if not isinstance(split, TaggedSplit) or not isinstance(rows, TaggedDataset):
             raise TypeError("tags are of words")
         engine, firsts = bare_engine(tokenizer), _firsts(rows)

@@ -72,7 +72,6 @@ class Ner(Task):
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
         """See :meth:`Task.of_model`: the scheme of the tags."""
-        del config
         scheme = "bioes" if any(label[:2] in ("E-", "S-") for label in labels) else "bio"
         try:
             return list(labels), cls(labels, scheme=scheme).settings
@@ -81,8 +80,6 @@ class Ner(Task):
 
     @classmethod
     def of(cls, config: NerTask, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
-        """See :meth:`Task.of`."""
-        del examples
         return cls(labels, config.metric, scheme=config.scheme, stride=config.stride)
 
     @property
@@ -105,7 +102,6 @@ class Ner(Task):
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> EntityAnalysis | None:
-        """See :meth:`Task.analysis`."""
         if not isinstance(split, TaggedSplit) or not isinstance(rows, TaggedDataset):
             return None
         return EntityAnalysis(self, split, rows, tokenizer)

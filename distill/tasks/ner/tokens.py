@@ -94,7 +94,6 @@ class TaggedSplit(Split):
 
     def group_names(self, labels: Sequence[str]) -> Sequence[str]:
         """The types of entities."""
-        del labels
         return self.tag_set.types
 
     def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> TaggedDataset:
@@ -203,13 +202,11 @@ class TaggedDataset(StoredExamples):
         return self.store["chars"].reshape(-1, 3)
 
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        """See :meth:`StoredExamples.labels_of`."""
         row, alone = int(self.rows[index]), bool(self._alone[index])
         return {"labels": self.labels[tokens], "row": row, "alone": alone}
 
     def notes(self, *, max_length: int, limit: int) -> list[str]:
         """Long examples, and entities without a token."""
-        del limit
         counts = np.bincount(self.rows)
         notes = []
         if (long := int((counts > 1).sum())) > 0:

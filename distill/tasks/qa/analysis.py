@@ -59,12 +59,9 @@ class AnswerAnalysis(Analysis):
 
     @property
     def models(self) -> list[str]:
-        """See :attr:`Analysis.models`."""
         return list(self.windows)
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
-        """See :meth:`Analysis.keeper`."""
-        del task, rows
         kept: list[Windows] = [{} for _ in range(len(self))]
         self.windows[model] = kept
         self._answers.pop(model, None)
@@ -138,7 +135,6 @@ class AnswerAnalysis(Analysis):
         }
 
     def prediction(self, model: str, index: int) -> dict[str, Any]:
-        """See :meth:`Analysis.prediction`."""
         own = self.answers(model)
         return {
             "prediction": self.texts(model)[index] or _NONE,
@@ -148,12 +144,10 @@ class AnswerAnalysis(Analysis):
         }
 
     def scorer(self, model: str) -> Scorer | None:
-        """See :meth:`Analysis.scorer`."""
         own = self.answers(model)
         return mean_scorer(own.em if self.task.primary == "em" else own.f1)
 
     def majority(self, train: Split) -> Scorer | None:
         """See :meth:`Analysis.majority`: no answer to anything."""
-        del train
         none = np.asarray([best_of("", self._golds(row)) for row in range(len(self))])  # (N, 2)
         return mean_scorer(none[:, 0 if self.task.primary == "em" else 1])

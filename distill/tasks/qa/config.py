@@ -49,7 +49,6 @@ class QuestionTask(UnnamedOutputs):
         return stride, min(64, max_length // 2) if question is None else question
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
-        """See :meth:`TaskSection.issues`."""
         data = recipe.data
         if data.source == "builtin":
             yield ("data", "source"), "the built-in data have no questions; take files or hub"
@@ -70,7 +69,6 @@ class QuestionTask(UnnamedOutputs):
         yield from super().issues(recipe, hidden)
 
     def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        """See :meth:`TaskSection.objective_issue`."""
         if objective.kind == "standardized":
             return "kind", (
                 "standardized compares the same classes in every row, and texts differ in length; "

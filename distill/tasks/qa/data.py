@@ -14,7 +14,6 @@ from distill.data.sources.columns import mapped
 from distill.data.sources.table import ADVICE, Table, id_issues, text_issues
 from distill.data.split import Split
 from distill.recipe.schema import Columns
-from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.windows import Answer, QuestionSplit
 
 #: The column with an answer's first character, where ``answers`` holds its text alone.
@@ -28,32 +27,19 @@ class QuestionReader(Reader):
     An answer is ``{"text": [...], "answer_start": [...]}``, a list of ``{"text",
     "answer_start"}``, either as JSON in a cell of text, or its text alone, with the column
     ``answer_start`` where the text stands more than once in the context.
-
-    Args:
-        columns: which columns hold what.
-        task: how long windows are, and whether questions may have no answer.
     """
-
-    def __init__(self, columns: Columns, task: QuestionTask) -> None:
-        super().__init__(columns)
-        self.task = task
 
     @property
     def wanted(self) -> list[str]:
-        """See :attr:`Reader.wanted`."""
-        columns = self.columns
-        return [columns.question, columns.context, columns.answers, columns.id or _ID, START]
+        return [*dict.fromkeys([*super().wanted, self.columns.id or _ID]), START]
 
     @property
     def label_column(self) -> str:
-        """See :attr:`Reader.label_column`."""
         return self.columns.answers
 
     def read(
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
-        """See :meth:`Reader.read`."""
-        del notes
         return {role: self._questions(role, table, bad) for role, table in tables.items()}, ()
 
     def _questions(self, role: str, table: Table, bad: BadRows) -> QuestionSplit:

@@ -120,7 +120,6 @@ class AnswerFloor(Floor):
 
     def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
         """See :meth:`Floor.on`: start and end logits (B, L, 2)."""
-        del tokenizer
 
         def answer(numbers: Numbers, length: int) -> Logits:
             logits = np.zeros((len(numbers), length, 2), dtype=np.float32)
@@ -136,7 +135,6 @@ class AnswerFloor(Floor):
         return answer
 
     def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
-        """See :meth:`Floor.arrays`."""
         rarity = np.array(list(self.rarity.values()), dtype=np.float32)
         return {"words": as_array(self.rarity), "rarity": rarity}
 

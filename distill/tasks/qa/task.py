@@ -134,14 +134,11 @@ class QuestionAnswering(Task):
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
         """See :meth:`Task.of_model`: what is usual."""
-        del labels, config
         task = cls()
         return list(task.labels), task.settings
 
     @classmethod
     def of(cls, config: QuestionTask, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
-        """See :meth:`Task.of`."""
-        del labels, examples  # start and end are all there is
         return cls(
             config.metric,
             decoding=Decoding(
@@ -204,8 +201,6 @@ class QuestionAnswering(Task):
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> AnswerAnalysis | None:
-        """See :meth:`Task.analysis`."""
-        del rows, tokenizer
         return AnswerAnalysis(self, split) if isinstance(split, QuestionSplit) else None
 
     def metrics(self) -> MetricCollection:

@@ -159,7 +159,6 @@ class WindowedDataset(StoredExamples):
         self.spans = self._find_answers()
 
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        """See :meth:`StoredExamples.labels_of`."""
         window, row = self.window(index), int(self.rows[index])
         labels = np.full(tokens.stop - tokens.start, OUTSIDE, dtype=np.int64)  # (L,)
         labels[0] = INSIDE
@@ -174,7 +173,6 @@ class WindowedDataset(StoredExamples):
 
     def notes(self, *, max_length: int, limit: int) -> list[str]:
         """What a reader of the scores should know: windows, cut questions, answers not learned."""
-        del max_length, limit
         split, found = self.split, []
         if len(self) > len(split):
             found.append(f"{len(split):,} questions in {len(self):,} windows of their texts")

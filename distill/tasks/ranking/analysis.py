@@ -35,12 +35,9 @@ class RankingAnalysis(Analysis):
 
     @property
     def models(self) -> list[str]:
-        """See :attr:`Analysis.models`."""
         return list(self.outputs)
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
-        """See :meth:`Analysis.keeper`."""
-        del task, rows
         kept = np.zeros((int(self.ends[-1]), 1), dtype=np.float32)
         self.outputs[model] = kept
 
@@ -63,12 +60,10 @@ class RankingAnalysis(Analysis):
         return by_query(measure, scores, self.queries.relevance, self.ends)
 
     def scorer(self, model: str) -> Scorer | None:
-        """See :meth:`Analysis.scorer`."""
         return mean_scorer(self._values(self.outputs[model][:, 0]))
 
     def majority(self, train: Split) -> Scorer | None:
         """See :meth:`Analysis.majority`: all candidates alike, which is a random order."""
-        del train
         return mean_scorer(self._values(np.zeros(int(self.ends[-1]))))
 
     def _first(self, model: str, index: int) -> int:

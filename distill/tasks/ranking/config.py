@@ -33,7 +33,6 @@ class RankingTask(UnnamedOutputs):
     first others."""
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
-        """See :meth:`TaskSection.issues`."""
         data = recipe.data
         if data.source == "builtin" and data.columns.relevant is not None:
             yield ("data", "columns", "relevant"), "the built-in data have a label; leave it out"
@@ -43,7 +42,6 @@ class RankingTask(UnnamedOutputs):
         yield from super().issues(recipe, hidden)
 
     def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        """See :meth:`TaskSection.objective_issue`."""
         if objective.kind in _OF_CLASSES:
             return "kind", f"{objective.kind} compares classes, and a ranking has none; take logits"
         return super().objective_issue(objective)

@@ -27,7 +27,6 @@ from distill.data.tokenized import Texts, TokenizedDataset, tokenize
 from distill.recipe.schema import Columns
 from distill.system import digest
 from distill.system.errors import DataError
-from distill.tasks.ranking.config import RankingTask
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -152,32 +151,15 @@ class RankingReader(Reader):
 
     Rows with one id, or where there are none one text, are one query. A candidate that a query has
     twice counts once.
-
-    Args:
-        columns: which columns hold what.
-        task: how many candidates a training query keeps.
     """
-
-    def __init__(self, columns: Columns, task: RankingTask) -> None:
-        super().__init__(columns)
-        self.task = task
-
-    @property
-    def wanted(self) -> list[str]:
-        """See :attr:`Reader.wanted`."""
-        key = self.columns.query_id
-        own = [self.columns.query, self.columns.candidates, self.label_column]
-        return own if key is None else [*own, key]
 
     @property
     def label_column(self) -> str:
-        """See :attr:`Reader.label_column`."""
         return self.columns.relevant or self.columns.label
 
     def read(
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
-        """See :meth:`Reader.read`."""
         splits = {role: self._queries(role, table, bad) for role, table in tables.items()}
         most = self.task.train_candidates
         longer = int((splits["train"].sizes > most).sum())

@@ -149,15 +149,12 @@ class Ranking(Task):
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
         """See :meth:`Task.of_model`: raw logits order as well as what is made of them."""
-        del config
         if len(labels) != 1:
             raise ModelError(f"a ranking has one output, and its head has {len(labels)}")
         return list(labels), {}
 
     @classmethod
     def of(cls, config: RankingTask, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
-        """See :meth:`Task.of`."""
-        del labels, examples  # relevances have none
         return cls(config.metric, loss=config.loss)
 
     @property
@@ -200,8 +197,6 @@ class Ranking(Task):
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> RankingAnalysis | None:
-        """See :meth:`Task.analysis`."""
-        del rows, tokenizer
         return RankingAnalysis(self, split) if isinstance(split, RankingSplit) else None
 
 
@@ -223,18 +218,15 @@ class LexicalFloor(Floor):
 
     def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
         """See :meth:`Floor.on`: cosines (B, 1)."""
-        del rows, tokenizer
         if not isinstance(split, RankingSplit):
             raise ModelError("the floor of a ranking reads queries with candidates")
         pairs = split.in_pairs()
 
         def answer(numbers: Numbers, length: int) -> Logits:
-            del length
             texts, others = take(pairs.texts, numbers), take(pairs.pairs or [], numbers)
             return self.features.cosines(list(texts), list(others))[:, None]
 
         return answer
 
     def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
-        """See :meth:`Floor.arrays`."""
         return self.features.arrays()

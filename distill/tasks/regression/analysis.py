@@ -29,7 +29,6 @@ class NumberAnalysis(ExampleAnalysis):
         return np.where(apart > 0, apart, np.float32(-np.inf))
 
     def scorer(self, model: str) -> Scorer | None:
-        """See :meth:`Analysis.scorer`."""
         metric = self.task.primary
         if metric not in get_args(Kind):
             return None
@@ -37,5 +36,4 @@ class NumberAnalysis(ExampleAnalysis):
 
     def majority(self, train: Split) -> Scorer | None:
         """See :meth:`Analysis.majority`: the same number everywhere, which correlates with none."""
-        del train
         return mean_scorer(np.zeros(len(self)))

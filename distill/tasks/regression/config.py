@@ -31,7 +31,6 @@ class RegressionTask(UnnamedOutputs):
         return self
 
     def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        """See :meth:`TaskSection.objective_issue`."""
         reason = "compares classes, and a number has none"
         if objective.kind in ("decoupled", "standardized"):
             return "kind", f"{objective.kind} {reason}; take logits"

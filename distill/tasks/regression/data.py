@@ -12,21 +12,10 @@ from distill.data.bad_rows import BadRows
 from distill.data.reader import Tables, TextReader, as_number
 from distill.data.sources.columns import stored
 from distill.data.sources.table import Table
-from distill.recipe.schema import Columns
-from distill.tasks.regression.config import RegressionTask
 
 
 class NumberReader(TextReader):
-    """Reads a number for each text.
-
-    Args:
-        columns: which columns hold what.
-        task: says which numbers there may be.
-    """
-
-    def __init__(self, columns: Columns, task: RegressionTask) -> None:
-        super().__init__(columns)
-        self.bounds = task.bounds
+    """Reads a number for each text."""
 
     def label_issues(self, table: Table) -> dict[int, str]:
         """Rows without a finite number within the bounds."""
@@ -41,16 +30,15 @@ class NumberReader(TextReader):
                 f"column '{column}' holds {value!r}; a regression needs a finite number in every "
                 "row"
             )
-        if self.bounds is not None and not self.bounds[0] <= number <= self.bounds[1]:
-            low, high = self.bounds
+        bounds = self.task.bounds
+        if bounds is not None and not bounds[0] <= number <= bounds[1]:
+            low, high = bounds
             return f"{number:g} in column '{column}' is not within task.bounds, {low:g} to {high:g}"
         return None
 
     def labels(
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
-        """See :meth:`TextReader.labels`."""
-        del notes, bad
         column = self.columns.label
         numbers: dict[str, Sequence[Any]] = {
             role: stored(map(float, table.columns[column]), pa.float64())

@@ -42,7 +42,6 @@ class RegressionDecoder(TextDecoder):
 
     def explained(self, label: str) -> tuple[str, Callable[[Any], Any]]:
         """The number itself."""
-        del label
         return "the predicted value", lambda logits: logits[:, 0]
 
     def decode(self, outputs: Shares) -> list[dict[str, Any]]:

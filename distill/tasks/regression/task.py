@@ -88,8 +88,6 @@ class Regression(Task):
     def of(
         cls, config: RegressionTask, labels: Sequence[str], examples: Sequence[Any] = ()
     ) -> Self:
-        """See :meth:`Task.of`."""
-        del labels, examples  # a number has none
         bounds = None if config.bounds is None else (config.bounds[0], config.bounds[1])
         return cls(metric=config.metric, bounds=bounds)
 
@@ -117,8 +115,6 @@ class Regression(Task):
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> NumberAnalysis:
-        """See :meth:`Task.analysis`."""
-        del rows, tokenizer
         return NumberAnalysis(self, split)
 
     def metrics(self) -> MetricCollection:

@@ -26,8 +26,6 @@ class TextTask(TaskSection):
         metric: ClassVar[str] = ""
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
-        """See :meth:`TaskSection.issues`."""
-        del hidden
         for key, given, message in (
             (("data", "test"), recipe.data.test, "unlabelled text has no score to test"),
             (("data", "more"), recipe.data.more, "only for examples with labels"),

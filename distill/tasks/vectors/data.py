@@ -161,7 +161,7 @@ class SimilarityReader(Reader):
     """
 
     def __init__(self, columns: Columns, task: VectorsTask) -> None:
-        super().__init__(columns)
+        super().__init__(columns, task)
         said = task.prompts
         self.prompts = ("", "") if said is None else (said.query, said.passage)
         self.retrieves = task.retrieves

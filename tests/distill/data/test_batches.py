@@ -153,13 +153,6 @@ def test_opening_a_loader_leaves_torchs_random_state_alone(dataset):
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_workers_give_the_same_batches(dataset):
-    here = make_loader(dataset, 6, seed=0, shuffle=True)
-    there = make_loader(dataset, 6, seed=0, shuffle=True, workers=2)
-    for one, other in zip(here, there, strict=True):
-        assert all(torch.equal(one[key], other[key]) for key in one)
-
-
 def test_lightning_finds_set_epoch(dataset):
     from lightning.fabric.utilities.data import _set_sampler_epoch
 

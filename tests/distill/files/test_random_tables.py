@@ -36,7 +36,7 @@ Table = list[tuple[str, str]]
 
 def trained(path: Path) -> Table:
     data = DataConfig(source="files", train=str(path))
-    table = read_files(data, ["text", "label"], None)["train"]
+    table = read_files(data, ["text", "label"])["train"]
     return list(zip(table.columns["text"], table.columns["label"], strict=True))
 
 

@@ -23,7 +23,7 @@ Reader = Callable[..., list[str]]
 
 def trained(path: Path, delimiter: str | None = None) -> list[str]:
     data = DataConfig(source="files", train=str(path), delimiter=delimiter)
-    texts: list[str] = read_files(data, ["text"], None)["train"].column("text", "data.columns.text")
+    texts: list[str] = read_files(data, ["text"])["train"].column("text", "data.columns.text")
     return texts
 
 
@@ -207,7 +207,7 @@ def test_another_delimiter_is_named(tmp_path: Path, sign: str) -> None:
 def test_what_was_found_by_itself_is_said(tmp_path: Path) -> None:
     path = write(tmp_path, "rows.csv", "text;label\na;x\n")
     note = f"{path}: the header has no comma, so fields are separated by ';'"
-    table = read_files(DataConfig(source="files", train=str(path)), ["text"], None)["train"]
+    table = read_files(DataConfig(source="files", train=str(path)), ["text"])["train"]
     assert table.notes == (note,)
     notes: list[str] = []
     assert len(list(read_rows(str(path), on_note=notes.append))) == 1

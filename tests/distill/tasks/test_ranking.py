@@ -17,14 +17,14 @@ import torch.nn.functional as F
 from sklearn.metrics import ndcg_score
 
 from distill.capture.signals import ABSENT
-from distill.data.load import load_data
 from distill.objectives.logits import logits_loss
 from distill.recipe.schema import DataConfig
 from distill.system.errors import DataError
+from distill.tasks.load import load_task_data
 from distill.tasks.measures import ndcg, reciprocal_rank
 from distill.tasks.ranking.analysis import RankingAnalysis
 from distill.tasks.ranking.config import RankingTask
-from distill.tasks.ranking.data import ListSampler, RankingReader
+from distill.tasks.ranking.data import ListSampler
 from distill.tasks.ranking.task import Ranking
 
 RELEVANT = [0.0, 2.0, 0.0, 1.0, 0.0]
@@ -141,11 +141,10 @@ def read(folder: Path, rows: list[dict[str, Any]], task: Any = None, **columns: 
         (folder / f"{name}.jsonl").write_text(text, "utf-8")
     if columns:
         (folder / "dev.jsonl").write_text((folder / "train.jsonl").read_text("utf-8"), "utf-8")
-    data = DataConfig.model_validate(
-        {"source": "files", "train": "train.jsonl", "validation": "dev.jsonl", "columns": columns}
-    )
+    files = {"train": f"{folder}/train.jsonl", "validation": f"{folder}/dev.jsonl"}
+    data = DataConfig.model_validate({"source": "files", **files, "columns": columns})
     config = RankingTask.model_validate({"kind": "ranking", **(task or {})})
-    return load_data(data, RankingReader(data.columns, config), seed=0, base=folder)
+    return load_task_data(data, config, seed=0)
 
 
 ROWS: list[dict[str, Any]] = [

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import ndcg_score
 
-from distill.data.load import load_data
 from distill.recipe.schema import DataConfig
 from distill.system.errors import DataError
+from distill.tasks.load import load_task_data
 from distill.tasks.measures import ndcg, recall
 from distill.tasks.vectors.config import VectorsTask
-from distill.tasks.vectors.data import SimilarityReader, VectorSplit
+from distill.tasks.vectors.data import VectorSplit
 from distill.tasks.vectors.retrieval import numbered
 from distill.tasks.vectors.task import RetrievalFloor, Vectors
 
@@ -78,7 +78,7 @@ def _read(folder: Path, rows: list[dict[str, Any]], **columns: str) -> VectorSpl
         {"source": "files", "train": str(path), "validation": str(path), "columns": own}
     )
     task = VectorsTask.model_validate({"kind": "vectors", "metric": "mrr@10"})
-    found = load_data(data, SimilarityReader(data.columns, task), seed=0).validation
+    found = load_task_data(data, task, seed=0).validation
     assert isinstance(found, VectorSplit)
     return found
 

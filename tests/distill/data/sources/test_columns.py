@@ -61,7 +61,7 @@ def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:
         file.writelines(f"{number} {'word ' * 200},x\n" for number in range(20_000))
     assert path.stat().st_size > 20e6
     tracemalloc.start()
-    table = read_files(DataConfig(source="files", train=str(path)), ["text"], None)["train"]
+    table = read_files(DataConfig(source="files", train=str(path)), ["text"])["train"]
     texts = table.take(range(0, 20_000, 2)).columns["text"]
     assert isinstance(texts, Column)
     assert sum(map(len, texts)) > 10e6

@@ -13,7 +13,7 @@ ROWS = [("a good film", "pos"), ('he said "no, never"', "neg"), ("ein schöner T
 
 def read(path, wanted=WANTED, **others):
     names = {role: str(name) for role, name in others.items()}
-    return read_files(DataConfig(source="files", train=str(path), **names), wanted, None)
+    return read_files(DataConfig(source="files", train=str(path), **names), wanted)
 
 
 def issue(path, **others):
@@ -131,12 +131,6 @@ def test_damaged_saved_dataset(saved):
     folder, _ = saved([("one", 1)])
     next(folder.glob("*.arrow")).write_bytes(b"nothing of the kind")
     assert issue(folder).startswith(f"{folder}: not a whole saved data set (")
-
-
-def test_relative_paths_start_from_the_base(tmp_path):
-    (tmp_path / "train.csv").write_text(csv_of(ROWS))
-    data = DataConfig(source="files", train="train.csv")
-    assert len(read_files(data, WANTED, tmp_path)["train"]) == 3
 
 
 def test_quoted_csv_fields_may_hold_line_ends_and_count_lines(tmp_path):
@@ -297,4 +291,4 @@ def test_a_folder_that_datasets_did_not_save(tmp_path):
 
 def test_train_is_needed():
     with pytest.raises(DataError, match=r"^data\.train: needed when data\.source is files"):
-        read_files(DataConfig(source="files"), WANTED, None)
+        read_files(DataConfig(source="files"), WANTED)

@@ -68,7 +68,7 @@ def test_files_folders_and_patterns(tmp_path: Path) -> None:
         path.write_text("text", "utf-8")
 
     def names(*wanted: str) -> list[str]:
-        files = find_files(list(wanted), key="data.train", base=tmp_path)
+        files = find_files([str(tmp_path / one) for one in wanted], key="data.train")
         return [path.relative_to(tmp_path).as_posix() for path in files]
 
     assert names("x") == ["x/b.txt", "x/deep/a.txt.gz"]
