@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from distill.data.tokenized import TokenExamples
 from distill.system.errors import DataError
-from distill.text.padding import attention_mask, pad
+from distill.text.encoding import attention_mask, pad
 
 #: Batches over which rows are sorted by length: wide enough for little padding, narrow enough
 #: that who shares a batch changes from epoch to epoch.

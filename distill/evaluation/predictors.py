@@ -18,7 +18,7 @@ import torch
 from distill.evaluation.results import LINEAR
 from distill.runtime.backends import open_session
 from distill.system.processor import physical_cores
-from distill.tasks.floors.base import Answer
+from distill.tasks.floors import Answer
 from students.anatomy import INPUTS
 from students.heads import logits_of
 

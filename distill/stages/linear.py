@@ -10,7 +10,7 @@ from distill.evaluation.score import Seen, score, score_and_choose
 from distill.stages.context import StageContext
 from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
-from distill.tasks.floors.base import Floor
+from distill.tasks.floors import Floor
 
 
 def linear_model(

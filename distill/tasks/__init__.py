@@ -1,9 +1,9 @@
 """Tasks: one package for each kind, with everything that is special about it.
 
 Each has ``config.py`` (the ``task`` section of a recipe and its rules) with its ``CONFIG``,
-``task.py`` (head, loss, metrics and error analysis, in torch) with its ``TASK``, ``decode.py``
-(logits to predictions, in numpy) with its ``DECODER``, and ``data.py`` (examples and labels) with
-its ``READER``; unlabelled text has a ``config.py`` alone.
+``task.py`` (examples, head, loss, metrics and error analysis, in torch) with its ``TASK``, and
+``decode.py`` (logits to predictions, in numpy) with its ``DECODER``; unlabelled text has a
+``config.py`` alone.
 They are imported when they are needed: recipes are read, and bundles served, without torch.
 """
 
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from distill.system.errors import ModelError
 
 if TYPE_CHECKING:
-    from distill.data.reader import Reader
     from distill.tasks.base import Task
     from distill.tasks.config import TaskSection
     from distill.tasks.decoder import Decoder
@@ -52,7 +51,7 @@ def register(kind: str, package: str) -> None:
 
     Args:
         kind: what recipes and bundles call it.
-        package: the name of a package with the four files.
+        package: the name of a package with the three files.
 
     Raises:
         ValueError: there is another of that name.
@@ -146,12 +145,6 @@ def task_class(kind: str) -> type[Task]:
     """The task of one of :data:`KINDS`."""
     task: type[Task] = _part(kind, "task").TASK
     return task
-
-
-def reader_class(kind: str) -> Callable[..., Reader]:
-    """What reads and checks the examples of one of :data:`KINDS`."""
-    reader: Callable[..., Reader] = _part(kind, "data").READER
-    return reader
 
 
 def kind_of_model(head: str, problem: str | None, outputs: int) -> str | None:

@@ -12,16 +12,18 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from transformers import PreTrainedTokenizerFast
 
+from distill.data.reader import Reader
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.system.errors import ModelError
 from distill.tasks import make_decoder
-from distill.tasks.analysis import Analysis
+from distill.tasks.analysis import Analysis, ExampleAnalysis
 from distill.tasks.decoder import Decoder
-from distill.tasks.floors.base import Floor
+from distill.tasks.floors import Floor
+from distill.tasks.floors.linear import linear_floor
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 LogitsLoss = Literal["soft_ce", "kl", "mse"]
@@ -39,6 +41,7 @@ class Task(ABC):
 
     Attributes:
         kind: the task's name in a recipe.
+        reader: what reads and checks its examples.
         head: what stands on the encoder: a key of :data:`students.heads.HEADS`.
         problem_type: what transformers' config calls the task; ``None`` for other heads.
         objective: the kind of objective by which a student learns the teacher's outputs.
@@ -51,6 +54,7 @@ class Task(ABC):
     """
 
     kind: ClassVar[str]
+    reader: ClassVar[type[Reader]]
     head: ClassVar[str] = "classification"
     problem_type: ClassVar[ProblemType | None] = None
     objective: str = "logits"
@@ -238,3 +242,30 @@ class Task(ABC):
             ``None`` where the batch has no labels.
         """
         return batch.get("labels")
+
+
+class ExampleTask(Task):
+    """A task with one row of outputs for each example; its floor is linear on TF-IDF.
+
+    Attributes:
+        analyses: what keeps the predictions.
+    """
+
+    analyses: ClassVar[type[ExampleAnalysis]]
+
+    @abstractmethod
+    def scores(self) -> dict[str, Metric]:
+        """New, empty metrics by name, of logits (B, C) and labels as a batch has them."""
+
+    def metrics(self) -> MetricCollection:
+        # Compute groups are off: they merge metrics whose counts agree after the first batch,
+        # and those of different averages can agree there by chance.
+        return MetricCollection(dict(self.scores()), compute_groups=False)
+
+    def floor(self, data: TaskData) -> Floor:
+        return linear_floor(self, data)
+
+    def analysis(
+        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
+    ) -> ExampleAnalysis:
+        return self.analyses(self, split)

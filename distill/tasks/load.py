@@ -17,7 +17,7 @@ from distill.data.targets import Targets
 from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import DataConfig, TeacherConfig
 from distill.system.errors import DataError
-from distill.tasks import reader_class
+from distill.tasks import task_class
 from distill.tasks.config import TaskSection
 
 # A stream of random numbers that a seed gives; 0 is the hold-out's.
@@ -43,7 +43,7 @@ def load_task_data(
     Raises:
         DataError: anything about the rows that cannot be used as it is, in one line.
     """
-    reader, targets = reader_class(task.kind)(data.columns, task), None
+    reader, targets = task_class(task.kind).reader(data.columns, task), None
     if teacher is not None and teacher.files:
         targets = Targets(
             teacher.files,

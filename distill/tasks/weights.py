@@ -5,11 +5,10 @@ Shapes: N rows, C labels.
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from distill.system.errors import DataError
+from distill.system.errors import DataError, nearest
 from distill.tasks.base import Task
 
 _SHOWN = 8
@@ -31,15 +30,17 @@ def class_weights(
     Raises:
         DataError: a name is not among the labels, or there are no rows to count in.
     """
-    if said is None:
-        return None
-    if not isinstance(said, str):
-        return by_name(said, names, key="task.class_weights")
-    _some(rows, "task.class_weights")
     counts = Counter(rows)
-    return tuple(
-        len(rows) / (len(counts) * counts[label]) if counts[label] else 1.0
-        for label in range(len(names))
+
+    def balanced(own: int) -> float:
+        return len(rows) / (len(counts) * own) if own else 1.0
+
+    return _weights(
+        said,
+        names,
+        [balanced(counts[label]) for label in range(len(names))],
+        rows=rows,
+        key="task.class_weights",
     )
 
 
@@ -49,53 +50,44 @@ def positive_weights(
     r"""The weight of each label where a row has it, or ``None`` where all are 1.
 
     ``balanced`` gives label c the weight :math:`(N - n_c) / n_c`, so that the rows with it count as
-    much together as those without. A label that no row has, or all have, has 1.
-
-    Args:
-        said: what the recipe says: ``balanced``, or weights by name; labels left out have 1.
-        names: the labels in the order of their integers.
-        rows: the labels of each training example.
-
-    Raises:
-        DataError: a name is not among the labels, or there are no rows to count in.
+    much together as those without. A label that no row has, or all have, has 1. See
+    :func:`class_weights`.
     """
-    if said is None:
-        return None
-    if not isinstance(said, str):
-        return by_name(said, names, key="task.positive_weights")
-    _some(rows, "task.positive_weights")
     counts = Counter(label for row in rows for label in row)
-    whole = len(rows)
-    return tuple(
-        (whole - counts[label]) / counts[label] if 0 < counts[label] < whole else 1.0
-        for label in range(len(names))
+
+    def balanced(own: int) -> float:
+        return (len(rows) - own) / own if 0 < own < len(rows) else 1.0
+
+    return _weights(
+        said,
+        names,
+        [balanced(counts[label]) for label in range(len(names))],
+        rows=rows,
+        key="task.positive_weights",
     )
 
 
-def _some(rows: Sequence[object], key: str) -> None:
-    if not rows:
-        raise DataError(
-            f"{key}: balanced weights are counted in the training examples, which are none"
-        )
-
-
-def by_name(said: Mapping[str, float], names: Sequence[str], *, key: str) -> tuple[float, ...]:
-    """Weights in the order of the labels, 1 for those left out.
-
-    Args:
-        said: weights by name.
-        names: the labels in the order of their integers.
-        key: where they stand in the recipe, for the error.
-
-    Raises:
-        DataError: a name is not among the labels.
-    """
+def _weights(
+    said: str | Mapping[str, float] | None,
+    names: Sequence[str],
+    balanced: Sequence[float],
+    *,
+    rows: Sequence[object],
+    key: str,
+) -> tuple[float, ...] | None:
+    if said is None:
+        return None
+    if isinstance(said, str):
+        if not rows:
+            raise DataError(
+                f"{key}: balanced weights are counted in the training examples, which are none"
+            )
+        return tuple(balanced)
     for name in said:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            meant = f"; did you mean '{near[0]}'?" if near else ""
             raise DataError(
-                f"{key}: there is no label '{name}'; labels are {', '.join(names[:20])}{meant}"
+                f"{key}: there is no label '{name}'; labels are {', '.join(names[:20])}"
+                f"{nearest(name, names)}"
             )
     return tuple(float(said.get(name, 1.0)) for name in names)
 

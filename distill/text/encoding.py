@@ -14,9 +14,32 @@ from tokenizers import Encoding, Tokenizer
 
 from distill.files.bad_rows import is_unicode
 from distill.system.errors import DataError, ModelError
-from distill.text.padding import attention_mask, pad
 
 Ids = npt.NDArray[np.int64]
+
+
+def pad(sequences: Sequence[Any], length: int, fill: int) -> npt.NDArray[np.int64]:
+    """Pad sequences of integers at their ends.
+
+    Args:
+        sequences: B sequences of at most ``length`` integers.
+        length: L.
+        fill: stands behind the end of shorter ones.
+
+    Returns:
+        int64 (B, L).
+    """
+    padded = np.full((len(sequences), length), fill, dtype=np.int64)
+    for place, sequence in enumerate(sequences):
+        padded[place, : len(sequence)] = sequence
+    return padded
+
+
+def attention_mask(sequences: Sequence[Any], length: int) -> npt.NDArray[np.int64]:
+    """1 at the tokens of each sequence and 0 behind its end, int64 (B, L)."""
+    sizes = np.array([len(sequence) for sequence in sequences])
+    mask: npt.NDArray[np.int64] = (np.arange(length) < sizes[:, None]).astype(np.int64)
+    return mask
 
 
 class Encoded(Protocol):

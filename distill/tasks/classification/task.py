@@ -1,6 +1,6 @@
 """One label for a sentence or a pair of sentences.
 
-Shapes: B batch, C classes.
+Shapes: N examples, B of a batch, C classes.
 """
 
 from __future__ import annotations
@@ -8,28 +8,125 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import Metric
 from torchmetrics.classification import (
     BinaryF1Score,
     MulticlassAccuracy,
     MulticlassConfusionMatrix,
     MulticlassF1Score,
 )
-from transformers import PreTrainedTokenizerFast
 
-from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenExamples
+from distill.data.bad_rows import BadRows
+from distill.data.label_index import index_labels
+from distill.data.labels import clean, label_issues
+from distill.data.reader import Reader, Tables, TextReader
+from distill.data.sources.columns import mapped
+from distill.data.sources.table import Table
+from distill.data.split import Split
 from distill.system import distributed
 from distill.system.errors import DataError
-from distill.tasks.base import ProblemType, Task
-from distill.tasks.classification.analysis import LabelAnalysis
+from distill.tasks.analysis import Array, ExampleAnalysis, Flags
+from distill.tasks.base import ExampleTask, ProblemType
 from distill.tasks.classification.config import ClassificationTask
-from distill.tasks.floors.base import Floor
-from distill.tasks.floors.linear import linear_floor
+from distill.tasks.scorers import (
+    Scorer,
+    counts_scorer,
+    matthews,
+    mean_f1_of_seen,
+    mean_scorer,
+    micro_f1,
+)
 from distill.tasks.weights import class_weights
+
+
+class LabelReader(TextReader):
+    """Reads one label for each text, as its index."""
+
+    def label_issues(self, table: Table) -> dict[int, str]:
+        """Rows whose label is missing, or neither name nor integer."""
+        return label_issues(table, self.columns.label, known=self.known)
+
+    def labels(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
+        raw = {
+            role: mapped(table.columns[self.columns.label], lambda value: [clean(value)])
+            for role, table in tables.items()
+        }
+        # Labels that the recipe or the data name may stand in validation alone: that was declared.
+        declared = self.known is not None or tables["train"].label_names is not None
+        left, found, labels = index_labels(
+            tables, raw, self.known, notes, bad, unseen=declared, several=False
+        )
+        return left, dict(found), labels
+
+
+class LabelAnalysis(ExampleAnalysis):
+    """One label for each example; see :class:`~distill.tasks.analysis.Analysis`."""
+
+    def _sure(self, model: str) -> npt.NDArray[np.float32]:
+        chosen = self.chosen(model)[:, None]
+        sure: npt.NDArray[np.float32] = np.take_along_axis(self.outputs[model], chosen, axis=1)
+        return sure[:, 0]
+
+    def right(self, model: str) -> Flags:
+        return np.asarray(self.chosen(model) == self.targets)
+
+    def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
+        """See :meth:`Analysis.confidence`: of each example's label."""
+        return self._sure(model), self.right(model)
+
+    def counts(self, model: str) -> npt.NDArray[np.int64]:
+        return self._counts(self.chosen(model))
+
+    def _counts(self, chosen: Array) -> npt.NDArray[np.int64]:
+        predicted, true = (
+            labels[:, None] == np.arange(len(self.names)) for labels in (chosen, self.targets)
+        )  # (N, C)
+        return np.stack([predicted & true, predicted, true], axis=1).astype(np.int64)
+
+    def confusions(self, model: str) -> dict[str, dict[str, int]]:
+        count = len(self.names)
+        pairs = np.asarray(self.targets, dtype=np.int64) * count + self.chosen(model)
+        matrix = np.bincount(pairs, minlength=count * count).reshape(count, count)
+        rows = {
+            true: {self.names[k]: int(n) for k, n in enumerate(matrix[at]) if n}
+            for at, true in enumerate(self.names)
+        }
+        return {true: row for true, row in rows.items() if row}
+
+    def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
+        """See :meth:`Analysis.difference`: the model's probability of another label."""
+        return np.where(
+            self.chosen(teacher) != self.chosen(model), self._sure(model), np.float32(-np.inf)
+        )
+
+    def prediction(self, model: str, index: int) -> dict[str, Any]:
+        words = super().prediction(model, index)
+        outputs = self.outputs[model][index]
+        return {**words, "confidence": float(outputs[self.names.index(words["prediction"])])}
+
+    def scorer(self, model: str) -> Scorer | None:
+        return self._scorer(self.chosen(model))
+
+    def majority(self, train: Split) -> Scorer | None:
+        """See :meth:`Analysis.majority`: the commonest label."""
+        commonest = np.bincount(train.targets, minlength=len(self.names)).argmax()
+        return self._scorer(np.full(len(self), commonest))
+
+    def _scorer(self, chosen: Array) -> Scorer | None:
+        metric, counts = self.task.primary, self._counts(chosen)
+        if metric == "accuracy":
+            return mean_scorer(chosen == self.targets)
+        if metric == "f1":
+            return counts_scorer(counts[:, :, 1:2], micro_f1)
+        combine = {"macro_f1": mean_f1_of_seen, "mcc": matthews}.get(metric)
+        return combine and counts_scorer(counts, combine)
 
 
 class SecondLabelF1(BinaryF1Score):
@@ -67,7 +164,7 @@ class Matthews(MulticlassConfusionMatrix):
         return (counts.trace() * rows - predicted @ true) / divisor.sqrt()
 
 
-class Classification(Task):
+class Classification(ExampleTask):
     """Single-label classification by cross-entropy.
 
     Metrics:
@@ -96,7 +193,9 @@ class Classification(Task):
     """
 
     kind: ClassVar[str] = "classification"
+    reader: ClassVar[type[Reader]] = LabelReader
     problem_type: ClassVar[ProblemType | None] = "single_label_classification"
+    analyses: ClassVar[type[ExampleAnalysis]] = LabelAnalysis
 
     def __init__(
         self,
@@ -109,7 +208,7 @@ class Classification(Task):
         super().__init__(tuple(labels), metric)
         self.weights = None if weights is None else tuple(weights)
         self.smoothing = smoothing
-        known = list(self._metrics())
+        known = list(self.scores())
         if metric not in known:
             if metric == "f1":
                 raise DataError(
@@ -147,7 +246,7 @@ class Classification(Task):
     def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
         return self.loss if self.weights is not None or self.smoothing else None
 
-    def _metrics(self) -> dict[str, Metric]:
+    def scores(self) -> dict[str, Metric]:
         classes = self.num_outputs
         # Labels were checked when the data were read; torchmetrics' own checks wait for the GPU.
         found: dict[str, Metric] = {
@@ -158,21 +257,6 @@ class Classification(Task):
         if classes == 2:
             found["f1"] = SecondLabelF1(validate_args=False)
         return found
-
-    def floor(self, data: TaskData) -> Floor:
-        """A linear model on TF-IDF; see :meth:`Task.floor`."""
-        return linear_floor(self, data)
-
-    def analysis(
-        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
-    ) -> LabelAnalysis:
-        return LabelAnalysis(self, split)
-
-    def metrics(self) -> MetricCollection:
-        """The metrics listed above, empty; see :meth:`Task.metrics`."""
-        # Compute groups are off: they merge metrics whose counts agree after the first batch,
-        # and those of different averages can agree there by chance.
-        return MetricCollection(dict(self._metrics()), compute_groups=False)
 
 
 TASK = Classification

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.data.tokenized import Texts
-from distill.tasks.floors.base import as_array
+from distill.tasks.floors import as_array
 
 Matrix = Any  # a scipy.sparse.csr_array or csr_matrix, (N, F)
 

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import Texts, TokenExamples
 from distill.system.processor import usable_cores
-from distill.tasks.floors.base import Answer, Floor, Logits
+from distill.tasks.floors import Answer, Floor, Logits
 from distill.tasks.floors.features import Features, Matrix
 
 if TYPE_CHECKING:

@@ -47,9 +47,6 @@ class MultiLabelReader(TextReader):
         return mapped(values, lambda value: _labels(value, separator, column))
 
 
-READER = MultiLabelReader
-
-
 def _labels(value: Any, separator: str | None, column: str) -> list[Label] | str:
     found: list[Label] = []
     cells = _split(value, separator, column)

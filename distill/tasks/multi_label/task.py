@@ -1,6 +1,6 @@
 """Any number of labels for a sentence or a pair of sentences.
 
-Shapes: B batch, C labels.
+Shapes: N examples, B of a batch, C labels.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,25 +21,80 @@ from torchmetrics.classification import (
     MultilabelPrecision,
     MultilabelRecall,
 )
-from transformers import PreTrainedTokenizerFast
 
-from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenExamples
+from distill.data.reader import Reader
+from distill.data.split import Split
 from distill.system import distributed
 from distill.system.errors import DataError
-from distill.tasks.base import ProblemType, Task
-from distill.tasks.floors.base import Floor
-from distill.tasks.floors.linear import linear_floor
-from distill.tasks.multi_label.analysis import LabelsAnalysis
+from distill.tasks.analysis import Array, ExampleAnalysis, Flags
+from distill.tasks.base import ExampleTask, ProblemType
 from distill.tasks.multi_label.config import MultiLabelTask
+from distill.tasks.multi_label.data import MultiLabelReader
 from distill.tasks.multi_label.thresholds import USUAL, ThresholdScores, decided, thresholds_of
+from distill.tasks.scorers import (
+    Scorer,
+    counts_scorer,
+    mean_f1,
+    mean_scorer,
+    micro_f1,
+    precision,
+    recall,
+)
 from distill.tasks.weights import positive_weights
 
 #: Labels whose thresholds a log tells.
 _TOLD = 8
+_COMBINE = {"micro_f1": micro_f1, "macro_f1": mean_f1, "precision": precision, "recall": recall}
 
 
-class MultiLabel(Task):
+class LabelsAnalysis(ExampleAnalysis):
+    """Labels of which each is predicted or not; see :class:`~distill.tasks.analysis.Analysis`."""
+
+    def thresholds(self, model: str) -> dict[str, float]:
+        return dict(zip(self.names, self.decoders[model].settings["thresholds"], strict=True))
+
+    def arrays(self, model: str) -> dict[str, Array]:
+        """See :meth:`Analysis.arrays`: ``outputs`` (N, C) and ``thresholds`` (C,)."""
+        thresholds = np.array(list(self.thresholds(model).values()), dtype=np.float64)
+        return {**super().arrays(model), "thresholds": thresholds}
+
+    def right(self, model: str) -> Flags:
+        """See :meth:`Analysis.right`: all labels of an example."""
+        return np.asarray((self.chosen(model) == (self.targets > 0)).all(axis=1))
+
+    def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
+        """See :meth:`Analysis.confidence`: of each label, whether it is true."""
+        return self.outputs[model].ravel(), self.targets.ravel() > 0
+
+    def counts(self, model: str) -> npt.NDArray[np.int64]:
+        return self._counts(self.chosen(model))
+
+    def _counts(self, chosen: Array) -> npt.NDArray[np.int64]:
+        true = self.targets > 0
+        return np.stack([chosen & true, chosen, true], axis=1).astype(np.int64)
+
+    def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
+        """See :meth:`Analysis.difference`: where a label's two probabilities are furthest apart."""
+        apart = np.abs(self.outputs[model] - self.outputs[teacher]).max(axis=1)
+        differ = (self.chosen(teacher) != self.chosen(model)).any(axis=1)
+        return np.where(differ, apart, np.float32(-np.inf))
+
+    def scorer(self, model: str) -> Scorer | None:
+        return self._scorer(self.chosen(model))
+
+    def majority(self, train: Split) -> Scorer | None:
+        """See :meth:`Analysis.majority`: every label that most examples have."""
+        common = train.targets.mean(axis=0, dtype=np.float32) > 0.5
+        return self._scorer(np.broadcast_to(common, self.targets.shape))
+
+    def _scorer(self, chosen: Array) -> Scorer | None:
+        metric = self.task.primary
+        if metric == "exact":
+            return mean_scorer((chosen == (self.targets > 0)).all(axis=1))
+        return counts_scorer(self._counts(chosen), _COMBINE[metric]) if metric in _COMBINE else None
+
+
+class MultiLabel(ExampleTask):
     r"""Labels that stand or fall by themselves: binary cross-entropy for each.
 
     A label is predicted where its probability :math:`\sigma(z)` is above its threshold.
@@ -62,7 +119,9 @@ class MultiLabel(Task):
     """
 
     kind: ClassVar[str] = "multi_label"
+    reader: ClassVar[type[Reader]] = MultiLabelReader
     problem_type: ClassVar[ProblemType | None] = "multi_label_classification"
+    analyses: ClassVar[type[ExampleAnalysis]] = LabelsAnalysis
 
     def __init__(
         self,
@@ -74,7 +133,7 @@ class MultiLabel(Task):
     ) -> None:
         super().__init__(tuple(labels), metric)
         self.weights = None if weights is None else tuple(weights)
-        known = list(self._metrics())
+        known = list(self.scores())
         if metric not in known:
             raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
         self.chooses, self.was_chosen = thresholds == "auto", False
@@ -146,7 +205,7 @@ class MultiLabel(Task):
         scores = (logits[:, 1] - logits[:, 0]).view(-1, self.num_outputs)  # (B, C)
         return self.loss(scores, labels.view(-1, self.num_outputs))
 
-    def _metrics(self) -> dict[str, Metric]:
+    def scores(self) -> dict[str, Metric]:
         # Predictions are 0 and 1 by then; the data were checked when they were read.
         count, quick = self.num_outputs, False
         return {
@@ -157,20 +216,11 @@ class MultiLabel(Task):
             "exact": MultilabelExactMatch(count, validate_args=quick),
         }
 
-    def floor(self, data: TaskData) -> Floor:
-        """A linear model on TF-IDF; see :meth:`Task.floor`."""
-        return linear_floor(self, data)
-
-    def analysis(
-        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
-    ) -> LabelsAnalysis:
-        return LabelsAnalysis(self, split)
-
     def metrics(self) -> MetricCollection:
         """The metrics listed above, empty; see :meth:`Task.metrics`."""
         if self.chooses:
-            return MetricCollection({"best": ThresholdScores(self._metrics)}, compute_groups=False)
-        return MetricCollection(dict(self._metrics()), compute_groups=False)
+            return MetricCollection({"best": ThresholdScores(self.scores)}, compute_groups=False)
+        return super().metrics()
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
         """Count a batch by each label's own threshold."""

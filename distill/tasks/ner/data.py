@@ -111,9 +111,6 @@ class TagReader(Reader):
         return super().check(splits, labels, place=place)
 
 
-READER = TagReader
-
-
 def _sift(table: Table, issues: _Issues, bad: BadRows) -> Table:
     """Take bad rows out, or refuse the first one with the place of its word."""
     if issues and not bad.skips:

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split
 from distill.data.tokenized import TokenExamples, bare_engine
-from distill.tasks.floors.base import Answer, Floor, Logits, Numbers, as_array
+from distill.tasks.floors import Answer, Floor, Logits, Numbers, as_array
 from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit, join, word_tags
 from distill.text.words import words_of
 

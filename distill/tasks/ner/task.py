@@ -16,15 +16,17 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from transformers import PreTrainedTokenizerFast
 
+from distill.data.reader import Reader
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.system import distributed
 from distill.system.errors import DataError, ModelError
 from distill.tasks.base import Task
-from distill.tasks.floors.base import Floor
+from distill.tasks.floors import Floor
 from distill.tasks.ner.analysis import EntityAnalysis
 from distill.tasks.ner.characters import by_characters, cut_alike
 from distill.tasks.ner.config import NerTask
+from distill.tasks.ner.data import TagReader
 from distill.tasks.ner.entities import METRICS, EntityScores
 from distill.tasks.ner.floor import TagFloor
 from distill.tasks.ner.tokens import TaggedDataset, TaggedSplit
@@ -50,6 +52,7 @@ class Ner(Task):
     """
 
     kind: ClassVar[str] = "ner"
+    reader: ClassVar[type[Reader]] = TagReader
     head: ClassVar[str] = "tokens"
 
     def __init__(

@@ -64,9 +64,6 @@ class QuestionReader(Reader):
         )
 
 
-READER = QuestionReader
-
-
 #: How the answers of a question are stored.
 _STORED = pa.list_(pa.struct([("text", pa.string()), ("start", pa.int64())]))
 

@@ -18,7 +18,7 @@ from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split
 from distill.data.tokenized import TokenExamples
-from distill.tasks.floors.base import Answer, Floor, Logits, Numbers, as_array
+from distill.tasks.floors import Answer, Floor, Logits, Numbers, as_array
 from distill.tasks.qa.windows import Asked, QuestionSplit
 
 _WORD = re.compile(r"\w+(?:[-'’.,]\w+)*")

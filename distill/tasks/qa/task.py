@@ -19,15 +19,16 @@ from torchmetrics.utilities import dim_zero_cat
 from transformers import PreTrainedTokenizerFast
 
 from distill.capture.signals import ABSENT
+from distill.data.reader import Reader
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.system import distributed
 from distill.tasks.base import Task
-from distill.tasks.floors.base import Floor
-from distill.tasks.qa.analysis import AnswerAnalysis
-from distill.tasks.qa.answers import best_of
+from distill.tasks.floors import Floor
+from distill.tasks.qa.analysis import AnswerAnalysis, best_of
 from distill.tasks.qa.characters import by_characters, cut_alike
 from distill.tasks.qa.config import QuestionTask
+from distill.tasks.qa.data import QuestionReader
 from distill.tasks.qa.floor import AnswerFloor
 from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit, WindowedDataset
 from distill.text.spans import Decoding, window_spans
@@ -117,6 +118,7 @@ class QuestionAnswering(Task):
     """
 
     kind: ClassVar[str] = "qa"
+    reader: ClassVar[type[Reader]] = QuestionReader
     head: ClassVar[str] = "spans"
 
     def __init__(

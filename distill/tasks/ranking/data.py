@@ -237,9 +237,6 @@ class RankingReader(Reader):
         return notes
 
 
-READER = RankingReader
-
-
 def _texts(cell: Any, column: str) -> list[str] | str:
     """The candidates in a cell, one or a list, or what is wrong with them."""
     if isinstance(cell, str) and cell.lstrip()[:1] == "[":

@@ -19,18 +19,19 @@ from torchmetrics.utilities import dim_zero_cat
 from transformers import PreTrainedTokenizerFast
 
 from distill.capture.signals import ABSENT
+from distill.data.reader import Reader
 from distill.data.sources.columns import take
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.system import distributed
 from distill.system.errors import ModelError
 from distill.tasks.base import LogitsLoss, ProblemType, Task
-from distill.tasks.floors.base import Answer, Floor, Logits, Numbers
+from distill.tasks.floors import Answer, Floor, Logits, Numbers
 from distill.tasks.floors.features import Features
 from distill.tasks.measures import MEASURES, Measure, by_query
 from distill.tasks.ranking.analysis import RankingAnalysis
 from distill.tasks.ranking.config import RankingTask
-from distill.tasks.ranking.data import RankingSplit
+from distill.tasks.ranking.data import RankingReader, RankingSplit
 
 
 class QueryScore(Metric):
@@ -139,6 +140,7 @@ class Ranking(Task):
     """
 
     kind: ClassVar[str] = "ranking"
+    reader: ClassVar[type[Reader]] = RankingReader
     problem_type: ClassVar[ProblemType | None] = "regression"
     logits_loss: ClassVar[LogitsLoss] = "mse"
 

@@ -1,33 +1,93 @@
 """A number for a sentence or a pair of sentences, such as how alike the two are.
 
-Shapes: B batch.
+Shapes: N examples, B of a batch.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast, get_args
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
-from transformers import PreTrainedTokenizerFast
 
-from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenExamples
+from distill.data.bad_rows import BadRows
+from distill.data.reader import Reader, Tables, TextReader, as_number
+from distill.data.sources.columns import stored
+from distill.data.sources.table import Table
+from distill.data.split import Split
 from distill.system import distributed
 from distill.system.errors import DataError, ModelError
-from distill.tasks.base import LogitsLoss, ProblemType, Task
-from distill.tasks.correlation import Correlation
-from distill.tasks.floors.base import Floor
-from distill.tasks.floors.linear import linear_floor
-from distill.tasks.regression.analysis import NumberAnalysis
+from distill.tasks.analysis import ExampleAnalysis
+from distill.tasks.base import ExampleTask, LogitsLoss, ProblemType
+from distill.tasks.correlation import Correlation, Kind
 from distill.tasks.regression.config import RegressionTask
+from distill.tasks.scorers import Scorer, correlation_scorer, mean_scorer
 from students.heads import activation_of
 
 #: The name of the one output.
 OUTPUT = "score"
-_SCORES = ("pearson", "spearman")
+
+
+class NumberReader(TextReader):
+    """Reads a number for each text."""
+
+    def label_issues(self, table: Table) -> dict[int, str]:
+        """Rows without a finite number within the bounds."""
+        values = table.column(self.columns.label, "data.columns.label")
+        issues = {row: self._issue(value) for row, value in enumerate(values)}
+        return {row: issue for row, issue in issues.items() if issue is not None}
+
+    def _issue(self, value: Any) -> str | None:
+        number, column = as_number(value), self.columns.label
+        if not math.isfinite(number):
+            return (
+                f"column '{column}' holds {value!r}; a regression needs a finite number in every "
+                "row"
+            )
+        bounds = self.task.bounds
+        if bounds is not None and not bounds[0] <= number <= bounds[1]:
+            low, high = bounds
+            return f"{number:g} in column '{column}' is not within task.bounds, {low:g} to {high:g}"
+        return None
+
+    def labels(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
+        column = self.columns.label
+        numbers: dict[str, Sequence[Any]] = {
+            role: stored(map(float, table.columns[column]), pa.float64())
+            for role, table in tables.items()
+        }
+        return tables, numbers, ()
+
+
+class NumberAnalysis(ExampleAnalysis):
+    """A number for each example; see :class:`~distill.tasks.analysis.Analysis`."""
+
+    def target_in_words(self, index: int) -> str:
+        """The number as the data have it."""
+        return f"{float(self.targets[index]):g}"
+
+    def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
+        """See :meth:`Analysis.difference`: how far both numbers are apart."""
+        apart = np.abs(self.outputs[model] - self.outputs[teacher])[:, 0]
+        return np.where(apart > 0, apart, np.float32(-np.inf))
+
+    def scorer(self, model: str) -> Scorer | None:
+        metric = self.task.primary
+        if metric not in get_args(Kind):
+            return None
+        return correlation_scorer(cast(Kind, metric), self.outputs[model][:, 0], self.targets)
+
+    def majority(self, train: Split) -> Scorer | None:
+        """See :meth:`Analysis.majority`: the same number everywhere, which correlates with none."""
+        return mean_scorer(np.zeros(len(self)))
 
 
 class _Flat:
@@ -46,7 +106,7 @@ class _Absolute(_Flat, MeanAbsoluteError):  # noqa: N818 - a measure, not an exc
     pass
 
 
-class Regression(Task):
+class Regression(ExampleTask):
     """One number by mean squared error.
 
     Metrics:
@@ -66,7 +126,9 @@ class Regression(Task):
     """
 
     kind: ClassVar[str] = "regression"
+    reader: ClassVar[type[Reader]] = NumberReader
     problem_type: ClassVar[ProblemType | None] = "regression"
+    analyses: ClassVar[type[ExampleAnalysis]] = NumberAnalysis
     logits_loss: ClassVar[LogitsLoss] = "mse"
 
     def __init__(
@@ -74,8 +136,10 @@ class Regression(Task):
     ) -> None:
         super().__init__((OUTPUT,), metric)
         self.bounds = bounds
-        if metric not in _SCORES:
-            raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(_SCORES)}")
+        if metric not in get_args(Kind):
+            raise DataError(
+                f"task.metric: '{metric}' is unknown; known are {', '.join(get_args(Kind))}"
+            )
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
@@ -100,26 +164,14 @@ class Regression(Task):
         """Mean squared error of logits (B, 1) and numbers (B,) in fp32."""
         return distributed.mean((logits.float().squeeze(-1) - labels.float()).square())
 
-    def _metrics(self) -> dict[str, Any]:
+    def scores(self) -> dict[str, Metric]:
+        """The metrics listed above; see :meth:`ExampleTask.scores`."""
         return {
             "pearson": Correlation("pearson"),
             "spearman": Correlation("spearman"),
             "mse": _Squared(),
             "mae": _Absolute(),
         }
-
-    def floor(self, data: TaskData) -> Floor:
-        """A linear model on TF-IDF; see :meth:`Task.floor`."""
-        return linear_floor(self, data)
-
-    def analysis(
-        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
-    ) -> NumberAnalysis:
-        return NumberAnalysis(self, split)
-
-    def metrics(self) -> MetricCollection:
-        """The metrics listed above, empty; see :meth:`Task.metrics`."""
-        return MetricCollection(self._metrics(), compute_groups=False)
 
     def decide(self, logits: Tensor) -> Tensor:
         """The number itself, (B,)."""

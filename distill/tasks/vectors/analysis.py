@@ -16,7 +16,7 @@ from distill.data.tokenized import TokenExamples
 from distill.tasks.analysis import Keep
 from distill.tasks.decoder import unit
 from distill.tasks.measures import Floats
-from distill.tasks.regression.analysis import NumberAnalysis
+from distill.tasks.regression.task import NumberAnalysis
 from distill.tasks.scorers import Scorer
 from distill.tasks.vectors.retrieval import RETRIEVAL, Ids, by_query, numbered
 

@@ -225,9 +225,6 @@ class SimilarityReader(Reader):
         return super().check(splits, labels, place=place)
 
 
-READER = SimilarityReader
-
-
 def _score_issues(table: Table, column: str, retrieves: bool) -> dict[int, str]:
     """Rows whose similarity is no finite number, or whose relevance is none or below 0."""
     values = table.column(column, "data.columns.label")

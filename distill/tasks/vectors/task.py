@@ -18,17 +18,18 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 from transformers import PreTrainedTokenizerFast
 
+from distill.data.reader import Reader
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.objectives.vectors import shortened
 from distill.system.errors import DataError
 from distill.tasks.base import Task
 from distill.tasks.correlation import Kind
-from distill.tasks.floors.base import Answer, Floor, Logits, Numbers
+from distill.tasks.floors import Answer, Floor, Logits, Numbers
 from distill.tasks.floors.features import Features
 from distill.tasks.vectors.analysis import CosineAnalysis
 from distill.tasks.vectors.config import VectorsTask
-from distill.tasks.vectors.data import VectorSplit
+from distill.tasks.vectors.data import SimilarityReader, VectorSplit
 from distill.tasks.vectors.retrieval import RETRIEVAL, RetrievalScore, numbered
 from distill.tasks.vectors.similarity import PairCorrelation, PairMetric
 from students.pooling import POOLING
@@ -87,6 +88,7 @@ class Vectors(Task):
     """
 
     kind: ClassVar[str] = "vectors"
+    reader: ClassVar[type[Reader]] = SimilarityReader
     head: ClassVar[str] = "vectors"
     objective: str = "similarity"
 

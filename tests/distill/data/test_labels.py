@@ -11,7 +11,7 @@ from distill.data.sources.table import Table
 from distill.recipe.schema import Columns
 from distill.system.errors import DataError
 from distill.tasks.classification.config import ClassificationTask
-from distill.tasks.classification.data import LabelReader
+from distill.tasks.classification.task import LabelReader
 
 
 def table(labels, names=None, lines=None):

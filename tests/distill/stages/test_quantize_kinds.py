@@ -21,7 +21,7 @@ from distill.stages import quantize as stage
 from distill.stages.export import export_stage
 from distill.stages.quantize import quantize_stage
 from distill.system import digest
-from distill.tasks.qa.answers import best_of
+from distill.tasks.qa.analysis import best_of
 
 TRAIN = {"epochs": 1, "batch_size": 16}
 KINDS = ("ner", "qa", "vectors")

@@ -7,7 +7,7 @@ import random
 import pytest
 from torchmetrics.text import SQuAD
 
-from distill.tasks.qa.answers import best_of, exact_match, f1, normalize
+from distill.tasks.qa.analysis import best_of, exact_match, f1, normalize
 
 WORDS = ["the", "The", "a", "an", "Eiffel", "tower,", "(1889)", "1889", "in", "Paris.", "-", "été"]
 
