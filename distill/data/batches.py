@@ -6,7 +6,7 @@ Shapes: N rows, B rows of a batch, L its padded length in tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Generic, Required, TypedDict, TypeVar, Unpack
+from typing import Any, Required, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -23,12 +23,8 @@ from distill.text.encoding import attention_mask, pad
 WINDOW = 50
 
 
-#: What a row is asked for by.
-Key = TypeVar("Key")
-
-
 class Order(TypedDict, total=False):
-    """What orders an epoch, beside its rows; see :class:`EpochSampler`."""
+    """What orders an epoch, beside its rows; see :class:`BucketSampler`."""
 
     seed: Required[int]
     shuffle: bool
@@ -36,15 +32,18 @@ class Order(TypedDict, total=False):
     world: int
 
 
-class EpochSampler(Sampler[list[Key]], Generic[Key]):
-    """The batches of an epoch as a function of (seed, epoch, rank): keys of rows.
+class BucketSampler(Sampler[list[Any]]):
+    """The batches of an epoch, rows of like length together, as a function of (seed, epoch, rank).
 
-    Nothing is dropped and no batch is a mere rest: with K batches each has N/K rows, give or take
-    one. Every rank gets equally many batches; a batch of all ranks together is the one that a
-    single process with ``batch_size * world`` has.
+    Every row is in exactly one batch and no batch is a mere rest: with K batches each has N/K rows,
+    give or take one. Every rank gets equally many batches; a batch of all ranks together is the one
+    that a single process with ``batch_size * world`` has.
+
+    Shuffled: rows are drawn in random order, windows of :data:`WINDOW` batches are sorted by
+    length, and the batches are shuffled. Not shuffled: all rows by length, longest first.
 
     Args:
-        rows: how many examples there are.
+        lengths: tokens of each row, of shape (N,).
         batch_size: most rows of a batch on one rank. Only where a rank would go without a row
             (fewer rows than ranks are left over) are batches one row larger.
         seed: seeds the order.
@@ -58,7 +57,7 @@ class EpochSampler(Sampler[list[Key]], Generic[Key]):
 
     def __init__(
         self,
-        rows: int,
+        lengths: npt.NDArray[np.integer[Any]] | Sequence[int],
         batch_size: int,
         *,
         seed: int,
@@ -66,11 +65,12 @@ class EpochSampler(Sampler[list[Key]], Generic[Key]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.batch_size = batch_size
+        self.lengths, self.batch_size = np.asarray(lengths), batch_size
         self.seed, self.shuffle = seed, shuffle
         self.rank, self.world = rank, world
         self.epoch = 0
         self._skip = 0
+        rows = len(self.lengths)
         if 0 < rows < world:
             raise DataError(f"{rows} rows cannot be shared by {world} processes")
         self._batches = min(-(-rows // (batch_size * world)), rows // world)
@@ -83,46 +83,17 @@ class EpochSampler(Sampler[list[Key]], Generic[Key]):
         """Let the next iteration, and only that, start behind so many batches (a resumed run)."""
         self._skip = batches
 
-    def _skipped(self) -> int:
-        """How many batches this iteration starts behind; the next one starts at the first."""
-        skip, self._skip = self._skip, 0
-        return skip
-
     def __len__(self) -> int:
         return self._batches
-
-
-class BucketSampler(EpochSampler[int]):
-    """Batches of row numbers, rows of like length together, every row exactly once an epoch.
-
-    Shuffled: rows are drawn in random order, windows of :data:`WINDOW` batches are sorted by
-    length, and the batches are shuffled. Not shuffled: all rows by length, longest first.
-
-    Args:
-        lengths: tokens of each row, of shape (N,).
-        batch_size: see :class:`EpochSampler`.
-        **order: ``seed``, ``shuffle``, ``rank`` and ``world``, see there.
-
-    Raises:
-        DataError: fewer rows than processes.
-    """
-
-    def __init__(
-        self,
-        lengths: npt.NDArray[np.integer[Any]] | Sequence[int],
-        batch_size: int,
-        **order: Unpack[Order],
-    ) -> None:
-        super().__init__(len(lengths), batch_size, **order)
-        self.lengths = np.asarray(lengths)
 
     @property
     def sampler(self) -> BucketSampler:
         """Itself: Lightning looks here for ``set_epoch`` and calls it at each epoch's start."""
         return self
 
-    def __iter__(self) -> Iterator[list[int]]:
-        for batch in self._order()[self._skipped() :]:
+    def __iter__(self) -> Iterator[list[Any]]:
+        skip, self._skip = self._skip, 0
+        for batch in self._order()[skip:]:
             yield batch[self.rank :: self.world].tolist()
 
     def _order(self) -> list[npt.NDArray[np.int64]]:
@@ -197,28 +168,18 @@ def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
     }
 
 
-def make_sampler(
-    rows: Any, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
-) -> EpochSampler[Any]:
+def make_sampler(rows: Any, batch_size: int, **order: Unpack[Order]) -> BucketSampler:
     """The order that rows bring along (unlabelled text), else a :class:`BucketSampler`.
 
     Args:
         rows: a data set with ``lengths``, or with a ``sampler`` of its own.
         batch_size: most rows of a batch on one rank.
-        seed: seeds the order.
-        shuffle: whether the order is random.
-        rank: which process this is.
-        world: how many there are.
+        **order: see :class:`BucketSampler`.
     """
-    own = getattr(rows, "sampler", None)
-    if own is not None:
-        found: EpochSampler[Any] = own(
-            batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
-        )
-        return found
-    return BucketSampler(
-        rows.lengths, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world
-    )
+    if hasattr(rows, "sampler"):
+        own: BucketSampler = rows.sampler(batch_size, **order)
+        return own
+    return BucketSampler(rows.lengths, batch_size, **order)
 
 
 def make_collate(rows: Any) -> Collate:

@@ -22,6 +22,7 @@ from distill.objectives.relations import RelationsMatch
 from distill.objectives.standardized import StandardizedMatch
 from distill.objectives.vectors import SimilarityMatch, VectorMatch
 from distill.recipe import schema
+from distill.recipe.schema.objectives import LogitsObjective
 from distill.system.errors import ModelError
 
 __all__ = ["KINDS", "REFERENCE", "Mode", "Objective", "Project", "make_objectives"]
@@ -78,7 +79,7 @@ def make_objectives(
             made.append(config)
             continue
         settings = _default(config) if isinstance(config, str) else config
-        if isinstance(settings, schema.LogitsObjective) and settings.loss is None:
+        if isinstance(settings, LogitsObjective) and settings.loss is None:
             settings = settings.model_copy(update={"loss": logits_loss})
         made.append(_make(settings, mode))
     if not made:

@@ -15,7 +15,8 @@ from distill.capture.signals import Signals
 from distill.objectives.base import Mode, Objective, Project, full, wanted
 from distill.objectives.distributions import log_probabilities, row_kl
 from distill.objectives.reference import reference_attention
-from distill.recipe.schema import AttentionObjective, WeightSchedule
+from distill.recipe.schema import WeightSchedule
+from distill.recipe.schema.objectives import AttentionObjective
 from distill.system import distributed
 from distill.system.errors import ModelError
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from distill.capture.layer_map import LayerMap
 from distill.capture.signals import Signals
 from distill.objectives.base import Objective, Project, full, hidden_pairs, same_shape
-from distill.recipe.schema import ClsObjective
+from distill.recipe.schema.objectives import ClsObjective
 from distill.system import distributed
 
 

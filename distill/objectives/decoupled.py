@@ -12,7 +12,8 @@ from torch import Tensor
 
 from distill.objectives.base import LogitsComparison, full
 from distill.objectives.logits import same_classes
-from distill.recipe.schema import DecoupledObjective, WeightSchedule
+from distill.recipe.schema import WeightSchedule
+from distill.recipe.schema.objectives import DecoupledObjective
 from distill.system import distributed
 from distill.system.errors import ModelError
 

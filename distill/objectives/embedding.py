@@ -10,7 +10,8 @@ from distill.capture.layer_map import LayerMap
 from distill.capture.signals import Signals
 from distill.objectives.base import Mode, Objective, Project, masked_mse, wanted
 from distill.objectives.reference import reference_mse
-from distill.recipe.schema import EmbeddingObjective, WeightSchedule
+from distill.recipe.schema import WeightSchedule
+from distill.recipe.schema.objectives import EmbeddingObjective
 
 #: The key of the embedding among the projections of hidden states.
 EMBEDDING = 0

@@ -11,7 +11,8 @@ from distill.capture.layer_map import LayerMap
 from distill.capture.signals import Signals
 from distill.objectives.base import Mode, Objective, Project, hidden_pairs, masked_mse
 from distill.objectives.reference import reference_mse
-from distill.recipe.schema import HiddenObjective, WeightSchedule
+from distill.recipe.schema import WeightSchedule
+from distill.recipe.schema.objectives import HiddenObjective
 
 
 class HiddenMatch(Objective):

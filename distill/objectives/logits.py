@@ -14,7 +14,8 @@ from torch import Tensor
 from distill.capture.signals import ABSENT
 from distill.objectives.base import LogitsComparison, Mode, full
 from distill.objectives.reference import reference_soft_ce
-from distill.recipe.schema import LogitsObjective, WeightSchedule
+from distill.recipe.schema import WeightSchedule
+from distill.recipe.schema.objectives import LogitsObjective
 from distill.system import distributed
 from distill.system.errors import ModelError
 

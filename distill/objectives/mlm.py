@@ -14,7 +14,7 @@ from torch import Tensor
 from distill.capture.layer_map import LayerMap
 from distill.capture.signals import Signals
 from distill.objectives.base import Objective, Project, full, wanted
-from distill.recipe.schema import MlmObjective
+from distill.recipe.schema.objectives import MlmObjective
 from distill.system import distributed
 from distill.system.errors import ModelError
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from distill.objectives.base import full
 from distill.objectives.vectors import VectorComparison
-from distill.recipe.schema import OrderObjective, RelationalObjective, WeightSchedule
+from distill.recipe.schema import WeightSchedule
+from distill.recipe.schema.objectives import OrderObjective, RelationalObjective
 from distill.system import distributed
 
 #: Squared distances below it count as it: a root has no gradient at 0.

@@ -15,7 +15,8 @@ from distill.capture.layer_map import LayerMap
 from distill.capture.signals import Signals
 from distill.objectives.base import Objective, Project, full, wanted
 from distill.objectives.distributions import log_probabilities, row_kl
-from distill.recipe.schema import RelationsObjective, WeightSchedule
+from distill.recipe.schema import WeightSchedule
+from distill.recipe.schema.objectives import RelationsObjective
 from distill.system.errors import ModelError
 
 #: More relation heads than this do not help (MiniLMv2, table 5: 48 of a BERT-base).

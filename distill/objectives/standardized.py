@@ -11,7 +11,8 @@ from torch import Tensor
 
 from distill.objectives.base import LogitsComparison, full
 from distill.objectives.logits import kl, same_classes
-from distill.recipe.schema import StandardizedObjective, WeightSchedule
+from distill.recipe.schema import WeightSchedule
+from distill.recipe.schema.objectives import StandardizedObjective
 from distill.system.errors import ModelError
 
 #: Keeps the division from failing where all logits are equal.

@@ -16,7 +16,8 @@ from torch import Tensor
 from distill.capture.layer_map import LayerMap
 from distill.capture.signals import Signals
 from distill.objectives.base import LogitsComparison, Objective, Project, full, wanted
-from distill.recipe.schema import SimilarityObjective, VectorObjective, WeightSchedule
+from distill.recipe.schema import WeightSchedule
+from distill.recipe.schema.objectives import SimilarityObjective, VectorObjective
 from distill.system import distributed
 from distill.system.errors import ModelError
 

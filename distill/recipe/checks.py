@@ -8,15 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from distill.recipe.model_shapes import teacher_shape
-from distill.recipe.schema import (
-    BUILTIN,
-    DistillStage,
-    EncoderStudent,
-    LogitsObjective,
-    Recipe,
-    StaticStudent,
-)
+from distill.recipe.schema import BUILTIN, DistillStage, EncoderStudent, Recipe, StaticStudent
 from distill.recipe.schema.before import Before
+from distill.recipe.schema.objectives import LogitsObjective
 from distill.recipe.sizes import Size, resolve_size
 from distill.recipe.yaml_lines import Loc
 from distill.system.errors import ModelError

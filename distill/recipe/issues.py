@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any, get_args
@@ -11,7 +10,7 @@ from pydantic import ValidationError
 
 from distill.recipe.schema import EncoderStudent, StaticStudent, json_schema
 from distill.recipe.yaml_lines import Loc, Value, dotted, one_line
-from distill.system.errors import Issue
+from distill.system.errors import Issue, nearest
 from distill.tasks import KINDS, config_class
 
 _EXPECTED = {
@@ -159,7 +158,7 @@ def _kind_issue(
         if isinstance(kind.content, str)
         else f"found {shown(kind)}"
     )
-    near = _near(str(kind.content), known)
+    near = nearest(str(kind.content), known)
     return (*loc, key), f"{one_line(found, 80)}; there are: {', '.join(known)}{near}"
 
 
@@ -192,7 +191,7 @@ def _hint(value: Value, expected: list[str], items: list[dict[str, Any]]) -> str
             if item["type"] == "literal_error"
             for text in str(item["ctx"]["expected"]).replace(" or ", ",").split(",")
         ]
-        return _near(content, choices)
+        return nearest(content, choices)
     return ""
 
 
@@ -223,11 +222,6 @@ def _items(count: int) -> str:
     return f"{count} item" if count == 1 else f"{count} items"
 
 
-def _near(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
 def _unknown_key(schema: dict[str, Any], tree: Value, loc: Loc) -> str:
     known = list(_schema_at(schema, tree, loc[:-1]).get("properties", {}))
     if loc[0] == "task" and len(loc) == 2:
@@ -241,7 +235,7 @@ def _unknown_key(schema: dict[str, Any], tree: Value, loc: Loc) -> str:
             return f"only for student.kind: {found}; leave it out"
     if (others := _methods_with(schema, tree, loc)) is not None:
         return others
-    near = _near(str(loc[-1]), known)
+    near = nearest(str(loc[-1]), known)
     return f"unknown key{near or '; there are: ' + ', '.join(known)}"
 
 

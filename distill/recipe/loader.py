@@ -14,8 +14,9 @@ from distill.recipe import catalog
 from distill.recipe.checks import check
 from distill.recipe.issues import issue_at, translate
 from distill.recipe.overrides import apply_overrides, read_tree
-from distill.recipe.schema import Recipe, Section
+from distill.recipe.schema import Recipe
 from distill.recipe.yaml_lines import RESOLVERS, Loc, Value
+from distill.section import Section
 from distill.system.errors import Issue, RecipeError, quoted
 
 #: Ends of a line for YAML, which its writer does not escape outside double quotes.

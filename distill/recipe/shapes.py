@@ -6,6 +6,7 @@ Legend: L length, D hidden size, H heads, F feed-forward neurons, C classes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from distill.recipe.model_shapes import TeacherShape
 from distill.recipe.plan import PlannedStage
@@ -18,72 +19,36 @@ _BYTES = 4
 
 
 @dataclass(frozen=True)
-class Shape:
+class Shape(TeacherShape):
     """The shape of a classifier of one of BERT's families, stock or pruned alike in every layer.
 
     Args:
-        layers: number of layers.
-        hidden: D.
-        heads: attention heads in every layer.
         head_dim: width of a head.
-        ffn: F.
-        vocab: rows of the word embeddings.
-        positions: rows of the position embeddings.
-        types: rows of the token type embeddings.
         labels: C.
-        embedding: width of the embeddings where it is their own; 0 if it is D.
-        groups: sets of weights that the layers share; 0 if each has its own.
-        bert: positions and types of students that are BERTs, where they are not of the
-            teacher's family.
     """
 
-    layers: int
-    hidden: int
-    heads: int
-    head_dim: int
-    ffn: int
-    vocab: int
-    positions: int
-    types: int
-    labels: int
-    embedding: int = 0
-    groups: int = 0
-    bert: tuple[int, int] | None = None
+    head_dim: int = 0
+    labels: int = 0
 
     @classmethod
     def of_teacher(cls, teacher: TeacherShape, labels: int) -> Shape:
         """The shape of a teacher with a head for the task."""
-        return cls(
-            layers=teacher.layers,
-            hidden=teacher.hidden,
-            heads=teacher.heads,
-            head_dim=teacher.hidden // teacher.heads,
-            ffn=teacher.ffn,
-            vocab=teacher.vocab,
-            positions=teacher.positions + teacher.unread_positions,
-            types=teacher.types,
-            labels=labels,
-            embedding=teacher.embedding,
-            groups=teacher.groups,
-            bert=None
-            if teacher.has_students
-            else (teacher.student_positions, max(1, teacher.types)),
-        )
+        width = teacher.hidden // teacher.heads
+        return cls(**vars(teacher), head_dim=width, labels=labels)
 
     def student(self, size: Size) -> Shape:
         """A student of a size, with this teacher's vocabulary."""
-        shape = self
-        if self.bert is not None:
-            positions, types = self.bert
-            shape = replace(self, positions=positions, types=types, embedding=0, groups=0)
-        return replace(
-            shape,
-            layers=size.layers,
-            hidden=size.hidden,
-            heads=size.heads,
-            head_dim=size.hidden // size.heads,
-            ffn=size.ffn,
-        )
+        own: dict[str, Any] = {
+            "layers": size.layers,
+            "hidden": size.hidden,
+            "heads": size.heads,
+            "head_dim": size.hidden // size.heads,
+            "ffn": size.ffn,
+        }
+        if not self.has_students:
+            own |= {"positions": self.student_positions, "types": max(1, self.types)}
+            own |= {"unread_positions": 0, "embedding": 0, "groups": 0, "family": "bert"}
+        return replace(self, **own)
 
     def pruned(self, heads: float, ffn: float) -> Shape:
         """What is left after shares of heads and neurons are removed."""
@@ -92,7 +57,8 @@ class Shape:
     @property
     def embedding_parameters(self) -> int:
         """Numbers in the three embedding tables."""
-        return (self.vocab + self.positions + self.types) * (self.embedding or self.hidden)
+        rows = self.vocab + self.positions + self.unread_positions + self.types
+        return rows * (self.embedding or self.hidden)
 
     @property
     def parameters(self) -> int:

@@ -21,8 +21,9 @@ from distill.data.text.documents import TextSource
 from distill.data.text.load import TextData, load_text, text_sources
 from distill.data.tokenized import TokenExamples
 from distill.recipe.model_shapes import TOKENIZER_FILES, teacher_shape
-from distill.recipe.schema import Recipe, TeacherModel, tokenizer_free
+from distill.recipe.schema import Recipe, TeacherModel
 from distill.recipe.schema.models import NO_PAIRS
+from distill.recipe.schema.objectives import tokenizer_free
 from distill.system import digest
 from distill.system.errors import DataError, ModelError
 from distill.tasks import make_task

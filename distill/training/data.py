@@ -11,7 +11,7 @@ import lightning as L
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from distill.data.batches import EpochSampler, make_collate, make_sampler
+from distill.data.batches import BucketSampler, make_collate, make_sampler
 from distill.data.text.rows import TextSequences
 from distill.data.tokenized import TokenExamples
 from distill.recipe.schema import TrainConfig
@@ -89,7 +89,7 @@ class TrainingData(L.LightningDataModule):
         """Go on from there."""
         self._done.update(state_dict)  # a strategy that shards has asked for the batches before
 
-    def _sampler(self, rows: Rows, *, seed: int, shuffle: bool = True) -> EpochSampler[Any]:
+    def _sampler(self, rows: Rows, *, seed: int, shuffle: bool = True) -> BucketSampler:
         return make_sampler(
             rows,
             self.batch_size,
@@ -103,7 +103,7 @@ class TrainingData(L.LightningDataModule):
 class _Remaining(Sampler[list[Any]]):
     """An epoch's batches; of the epoch that was stopped (``done``), those that are left."""
 
-    def __init__(self, sampler: EpochSampler[Any], done: dict[str, int]) -> None:
+    def __init__(self, sampler: BucketSampler, done: dict[str, int]) -> None:
         self.order, self.done = sampler, done
 
     @property

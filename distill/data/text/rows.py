@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
 from torch.utils.data import Dataset
 
-from distill.data.batches import BucketSampler
+from distill.data.batches import BucketSampler, Order
 from distill.data.text.corpus import Corpus
 from distill.system import digest
 from distill.system.errors import DataError
@@ -109,12 +109,10 @@ class TextSequences(Dataset[dict[str, Any]]):
         types[len(first) + 2 :] = 1
         return {"input_ids": ids, "token_type_ids": types, "index": index}
 
-    def sampler(
-        self, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
-    ) -> TextSampler:
+    def sampler(self, batch_size: int, **order: Unpack[Order]) -> TextSampler:
         """The order of the batches; see :class:`TextSampler`."""
         lengths = (self.rows[:, 2] - self.rows[:, 0]).astype(np.int32)
-        return TextSampler(lengths, batch_size, seed=seed, shuffle=shuffle, rank=rank, world=world)
+        return TextSampler(lengths, batch_size, **order)
 
     def take(self, limit: int | None) -> TextSequences:
         """So many examples, evenly spread over the text; all where ``limit`` is none or larger."""

@@ -13,7 +13,7 @@ from distill.capture.layer_map import LayerMap
 from distill.capture.signals import Signals
 from distill.objectives import make_objectives
 from distill.objectives.attention import AttentionMatch, probabilities_loss
-from distill.recipe.schema import AttentionObjective
+from distill.recipe.schema.objectives import AttentionObjective
 from distill.system.errors import ModelError
 
 CASES = st.tuples(

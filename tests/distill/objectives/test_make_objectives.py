@@ -12,6 +12,7 @@ from distill.objectives import KINDS, REFERENCE, make_objectives
 from distill.objectives.attention import AttentionMatch
 from distill.objectives.logits import LogitsMatch
 from distill.recipe import schema
+from distill.recipe.schema.objectives import AttentionObjective, LogitsObjective
 from distill.system.errors import ModelError
 
 #: The parts of a recipe that are objectives.
@@ -44,8 +45,8 @@ def test_reference_mode_makes_what_the_published_code_has() -> None:
 def test_settings_come_from_the_recipe() -> None:
     attention, logits = make_objectives(
         [
-            schema.AttentionObjective(kind="attention", weight=0.5),
-            schema.LogitsObjective(kind="logits", loss="mse", temperature=2.0, hard_weight=0.1),
+            AttentionObjective(kind="attention", weight=0.5),
+            LogitsObjective(kind="logits", loss="mse", temperature=2.0, hard_weight=0.1),
         ]
     )
     assert attention.weight == 0.5

@@ -12,7 +12,7 @@ from distill.objectives import make_objectives
 from distill.objectives.decoupled import DecoupledMatch, decoupled_loss
 from distill.objectives.logits import kl
 from distill.objectives.standardized import standardized, standardized_loss
-from distill.recipe.schema import DecoupledObjective, StandardizedObjective
+from distill.recipe.schema.objectives import DecoupledObjective, StandardizedObjective
 from distill.system.errors import ModelError
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from distill.capture.layer_map import LayerMap
 from distill.objectives import make_objectives
 from distill.objectives.relations import RelationsMatch, relation_heads, relation_loss
-from distill.recipe.schema import RelationsObjective
+from distill.recipe.schema.objectives import RelationsObjective
 from distill.system.errors import ModelError
 from distill.training.distill import DistillModule
 

@@ -14,13 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from distill.objectives import make_objectives
-from distill.recipe.schema import (
-    EmbeddingObjective,
-    HiddenObjective,
-    LogitsObjective,
-    TrainConfig,
-    WeightSchedule,
-)
+from distill.recipe.schema import TrainConfig, WeightSchedule
+from distill.recipe.schema.objectives import EmbeddingObjective, HiddenObjective, LogitsObjective
 from distill.system.errors import ModelError
 from distill.tasks.classification.task import Classification
 from distill.training.distill import DistillModule
