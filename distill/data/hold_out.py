@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def hold_out(
         _check_labels(train, groups, held, labels, place)
         notes += _missing(groups, held, labels, place)
     rest = np.delete(np.arange(len(train)), held)
-    return train.take(rest), train.take(held).renamed("validation")
+    return train.take(rest), replace(train.take(held), name="validation")
 
 
 def _by_label(groups: Sequence[Group], random: np.random.Generator) -> list[int]:

@@ -83,7 +83,11 @@ class Split:
     @property
     def groups(self) -> Sequence[Group] | None:
         """The labels of each example, or ``None`` where examples have a number each."""
-        return None if self._numbers else mapped(self.labels, _group)
+        return (
+            None
+            if self._numbers
+            else mapped(self.labels, lambda label: label if isinstance(label, tuple) else (label,))
+        )
 
     def group_names(self, labels: Sequence[str]) -> Sequence[str]:
         """The names of the groups; empty where they have none.
@@ -143,14 +147,6 @@ class Split:
             if values := getattr(self, name):  # pairs and similarities may not be known
                 kept[name] = take(values, rows)
         return replace(self, **kept)
-
-    def renamed(self, name: str) -> Self:
-        """The same examples under another name."""
-        return replace(self, name=name)
-
-
-def _group(label: Any) -> Group:
-    return label if isinstance(label, tuple) else (label,)
 
 
 def named(label: Any, names: Sequence[str]) -> Any:

@@ -100,7 +100,8 @@ class Lines:
                 if what := _other_encoding(start):
                     raise DataError(f"{self.place}:1: {what}")
                 offset = len(_BOM) if start.startswith(_BOM) else 0
-                rest = _rejoined(start[offset:], file, self._before_read)
+                whole: io.RawIOBase = _Rejoined(start[offset:], file, self._before_read)
+                rest = cast("BinaryIO", io.BufferedReader(whole, _START))
                 self._raw = raw
                 for content in self._pieces(rest, _ends_in_cr(start, quoted=self._quoted)):
                     yield _decode(number, offset, content)
@@ -190,11 +191,6 @@ class _Rejoined(io.RawIOBase):
         self._start = self._start[len(part) :]
         buffer[: len(part)] = part
         return len(part)
-
-
-def _rejoined(start: bytes, rest: io.BufferedIOBase, before_read: Callable[[], None]) -> BinaryIO:
-    stream: io.RawIOBase = _Rejoined(start, rest, before_read)
-    return cast("BinaryIO", io.BufferedReader(stream, _START))
 
 
 def _other_encoding(start: bytes) -> str | None:

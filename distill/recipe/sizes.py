@@ -115,11 +115,7 @@ def resolve_size(text: str, *, head_dim_of: tuple[int, int] | None = None) -> Si
             f"student size '{text}': {heads} heads do not divide the width {hidden}; "
             f"{', '.join(map(str, close))} would"
         )
-    ffn = int(match[4]) if match[4] else _default_ffn(hidden)
+    ffn = int(match[4]) if match[4] else _TINYBERT_FFN if hidden == _TINYBERT_WIDTH else 4 * hidden
     if ffn == 0:
         raise ModelError(f"student size '{text}': the feed-forward block needs at least 1 neuron")
     return Size(layers, hidden, heads, ffn, text.strip().lower())
-
-
-def _default_ffn(hidden: int) -> int:
-    return _TINYBERT_FFN if hidden == _TINYBERT_WIDTH else 4 * hidden

@@ -132,13 +132,11 @@ class Reader:
             spoken += text[start:end].isalnum()
             # Of a text that was cut, the last word may be half a word.
             whole = last < size or not encoding.overflowing
-            if whole and self._is_candidate(text[start:end]):
+            word = text[start:end]
+            if whole and word.isalpha() and not (self.stop_words and is_stop_word(word)):
                 words.append(Word(start, end, tuple(ids[first:last]), first))
             first = last
         return Sentence(text, ids, words, spoken)
-
-    def _is_candidate(self, word: str) -> bool:
-        return word.isalpha() and not (self.stop_words and is_stop_word(word))
 
     def replacements(self) -> list[int]:
         """Ids that may stand for a word: whole words of letters, no subwords and nothing special.

@@ -62,7 +62,7 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
             bad.add(str(path), f"{path}:{sentence.line + place}", said, content)
             continue
         if not names:
-            names = _names(len(sentence.rows[0]))
+            names = [*map(str, range(1, len(sentence.rows[0]) + 1)), TOKENS, TAGS]
             # The last two names are those of the first and the last column.
             places = {**{name: place for place, name in enumerate(names)}, TOKENS: 0, TAGS: -1}
             present = [name for name in wanted if name in places]
@@ -72,10 +72,6 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
         raise DataError(f"{path}: no sentences; it needs examples to learn from")
     there = {name: values for name, values in columns.columns().items() if name in names}
     return Table(str(path), there, names, lines, word_lines=True)
-
-
-def _names(fields: int) -> list[str]:
-    return [*(str(number + 1) for number in range(fields)), TOKENS, TAGS]
 
 
 def _issue(sentence: _Sentence, fields: int | None) -> tuple[int, str] | None:

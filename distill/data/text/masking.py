@@ -156,7 +156,7 @@ class MaskedSequences(TextSequences):
         if not 0 <= index < len(self):
             raise IndexError(index)
         start, middle, end, _ = self.rows[index].tolist()
-        elsewhere = self.nsp and self._is_swapped(index, epoch)
+        elsewhere = self.nsp and index < self._pairs and (index + epoch) % 2 == 1
         source = middle, end
         if elsewhere:
             partner = (index + self.shift(epoch)) % self._pairs
@@ -194,9 +194,6 @@ class MaskedSequences(TextSequences):
             longest = max(longest, int(counts.max()))
             last, run = int(numbers[-1]), int(counts[-1])
         return longest
-
-    def _is_swapped(self, index: int, epoch: int) -> bool:
-        return index < self._pairs and (index + epoch) % 2 == 1
 
     def shift(self, epoch: int) -> int:
         """How far off a swapped row's B comes from: even, and always in another document."""

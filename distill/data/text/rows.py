@@ -118,13 +118,10 @@ class TextSequences(Dataset[dict[str, Any]]):
         """So many examples, evenly spread over the text; all where ``limit`` is none or larger."""
         if limit is None or limit >= len(self):
             return self
-        return TextSequences(self.corpus, self.rows[_spread(len(self), limit)], self.special)
+        spread = np.arange(limit, dtype=np.int64) * len(self) // limit
+        return TextSequences(self.corpus, self.rows[spread], self.special)
 
     def digest(self) -> str:
         """SHA-256 (hex) of what the rows are."""
         ends = self.rows[[0, -1]].tolist() if len(self) else []
         return digest.of_json([self.corpus.key, len(self), ends, vars(self.special)])
-
-
-def _spread(count: int, limit: int) -> npt.NDArray[np.int64]:
-    return np.arange(limit, dtype=np.int64) * count // limit

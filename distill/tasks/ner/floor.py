@@ -40,7 +40,10 @@ class TagFloor(Floor):
             for word, tag in zip(words, tags, strict=True):
                 for form in {word, word.lower()}:
                     counts[form][tag] += 1
-        self.tags = {word: _commonest(found) for word, found in counts.items()}
+        # Of equally frequent tags the first of the tag set.
+        self.tags = {
+            word: min(found, key=lambda tag: (-found[tag], tag)) for word, found in counts.items()
+        }
 
     def tag(self, word: str) -> int:
         """The tag of a word."""
@@ -76,11 +79,6 @@ class TagFloor(Floor):
         """See :meth:`Floor.arrays`: words that are not ``O`` suffice."""
         tags = {word: tag for word, tag in self.tags.items() if tag != self.tag_set.outside}
         return {"words": as_array(tags), "tags": np.array(list(tags.values()), dtype=np.int16)}
-
-
-def _commonest(counts: Counter[int]) -> int:
-    """The most frequent tag, of equally frequent ones the first of the tag set."""
-    return min(counts, key=lambda tag: (-counts[tag], tag))
 
 
 def _firsts(rows: TaggedDataset) -> npt.NDArray[np.int64]:

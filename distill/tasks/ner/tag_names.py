@@ -52,7 +52,7 @@ def make_tag_set(
                 f"task.labels, or in a file {NAMES} beside the data"
             )
         names = tags_of(sorted(_types(map(str, found), scheme, where)), scheme)
-    elif not any(name == OUTSIDE or _prefixed(name) for name in names):
+    elif not any(name == OUTSIDE or split_tag(name, one) for name in names for one in SCHEMES):
         names = tags_of(names, scheme)
     types = _types(names, scheme, where)
     if not types:
@@ -85,10 +85,6 @@ def own_names(tags: Collection[RawTag], table: Table) -> Sequence[str] | None:
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
         raise DataError(f"{beside}: not a list of tags; write them in the order of their integers")
     return found
-
-
-def _prefixed(name: str) -> bool:
-    return any(split_tag(name, scheme) for scheme in SCHEMES)
 
 
 def _types(names: Iterable[str], scheme: str, where: str) -> list[str]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from distill.data.split import Split, shared_with_training
 
 ROWS = Split("train", ["a", "b", "c"], [0, 1, 0], pairs=["x", "y", "z"])
@@ -9,7 +11,7 @@ def test_take_gives_rows_in_the_order_asked_for():
 
 
 def test_digest_is_of_content_and_not_of_the_name():
-    assert ROWS.digest() == ROWS.renamed("test").digest()
+    assert ROWS.digest() == replace(ROWS, name="test").digest()
     others = [
         Split("train", ["a", "b", "c"], [0, 1, 1], pairs=["x", "y", "z"]),
         Split("train", ["a", "b", "c"], [0, 1, 0]),
