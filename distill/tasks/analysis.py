@@ -38,21 +38,22 @@ class Analysis(ABC):
 
     Attributes:
         names: what the columns of :meth:`counts` are called.
+        outputs: what is kept of each model, in the order in which they were scored.
     """
 
-    names: tuple[str, ...]
-
     def __init__(self, task: Task, split: Split) -> None:
-        self.task, self.split, self.names = task, split, tuple(task.labels)
+        self.task, self.split = task, split
+        self.names: tuple[str, ...] = tuple(task.labels)
+        self.outputs: dict[str, Any] = {}
 
     def __len__(self) -> int:
         """How many examples there are (N)."""
         return len(self.split)
 
     @property
-    @abstractmethod
     def models(self) -> list[str]:
         """The models whose predictions are kept, in the order in which they were scored."""
+        return list(self.outputs)
 
     @abstractmethod
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
@@ -68,9 +69,9 @@ class Analysis(ABC):
     def shared(self) -> dict[str, Array]:
         """What is written once beside the predictions, such as the targets."""
 
-    @abstractmethod
     def arrays(self, model: str) -> dict[str, Array]:
         """A model's predictions as they are written."""
+        return {"outputs": self.outputs[model]}
 
     @abstractmethod
     def scorer(self, model: str) -> Scorer | None:
@@ -125,12 +126,7 @@ class ExampleAnalysis(Analysis):
     def __init__(self, task: Task, split: Split) -> None:
         super().__init__(task, split)
         self.targets: Array = split.targets
-        self.outputs: dict[str, npt.NDArray[np.float32]] = {}
         self.decoders: dict[str, TextDecoder] = {}
-
-    @property
-    def models(self) -> list[str]:
-        return list(self.outputs)
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         decoder = cast(TextDecoder, task.decoder())
@@ -149,10 +145,6 @@ class ExampleAnalysis(Analysis):
     def shared(self) -> dict[str, Array]:
         """See :meth:`Analysis.shared`: ``labels`` and ``targets``."""
         return {"labels": np.array(self.names, dtype=np.str_), "targets": self.targets}
-
-    def arrays(self, model: str) -> dict[str, Array]:
-        """See :meth:`Analysis.arrays`: ``outputs``, (N, C)."""
-        return {"outputs": self.outputs[model]}
 
     def target_in_words(self, index: int) -> str:
         """An example's target in words."""

@@ -78,7 +78,6 @@ class EntityAnalysis(Analysis):
         #: The numbers of the texts that have tokens, and where each begins among the tokens.
         self.numbers, self.begins = np.unique(self.row_of_token, return_index=True)
         self.true = self._read(self.targets)
-        self.outputs: dict[str, npt.NDArray[np.float32]] = {}
         self._entities: dict[str, Entities] = {}
         # A copy: the tokenizer's own engine carries whatever limits its last caller set.
         self.engine: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
@@ -87,10 +86,6 @@ class EntityAnalysis(Analysis):
 
     def __len__(self) -> int:
         return len(self.true)
-
-    @property
-    def models(self) -> list[str]:
-        return list(self.outputs)
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         """See :meth:`Analysis.keeper`: of a model that reads other words nothing is kept."""
@@ -117,10 +112,6 @@ class EntityAnalysis(Analysis):
             "targets": self.targets,
             "rows": self.row_of_token,
         }
-
-    def arrays(self, model: str) -> dict[str, Array]:
-        """See :meth:`Analysis.arrays`: ``outputs``, (M, C)."""
-        return {"outputs": self.outputs[model]}
 
     def _read(self, tags: Array) -> Entities:
         parts = np.split(tags, self.begins[1:])

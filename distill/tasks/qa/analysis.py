@@ -105,16 +105,11 @@ class AnswerAnalysis(Analysis):
     def __init__(self, task: QuestionAnswering, split: QuestionSplit) -> None:
         super().__init__(task, split)
         self.questions, self.decoding = split, task.decoding
-        self.windows: dict[str, list[Windows]] = {}
         self._answers: dict[str, Answers] = {}
-
-    @property
-    def models(self) -> list[str]:
-        return list(self.windows)
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         kept: list[Windows] = [{} for _ in range(len(self))]
-        self.windows[model] = kept
+        self.outputs[model] = kept
         self._answers.pop(model, None)
 
         def keep(logits: npt.NDArray[np.float32], batch: Mapping[str, Any]) -> None:
@@ -134,7 +129,7 @@ class AnswerAnalysis(Analysis):
 
     def _chosen(self, model: str) -> Answers:
         places, shares, rights = [], [], []
-        for row, windows in enumerate(self.windows[model]):
+        for row, windows in enumerate(self.outputs[model]):
             ordered = [windows[window] for window in sorted(windows)]
             chosen = answer(self.questions.contexts[row], ordered, self.decoding)
             places.append((chosen["start"], chosen["end"]))

@@ -31,11 +31,6 @@ class RankingAnalysis(Analysis):
         super().__init__(task, split)
         self.queries = split
         self.ends = np.cumsum(split.sizes)  # (N,)
-        self.outputs: dict[str, npt.NDArray[np.float32]] = {}
-
-    @property
-    def models(self) -> list[str]:
-        return list(self.outputs)
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         kept = np.zeros((int(self.ends[-1]), 1), dtype=np.float32)
@@ -49,10 +44,6 @@ class RankingAnalysis(Analysis):
     def shared(self) -> dict[str, Array]:
         """See :meth:`Analysis.shared`: the candidates of each query and their relevances."""
         return {"sizes": self.queries.sizes, "targets": self.queries.relevance}
-
-    def arrays(self, model: str) -> dict[str, Array]:
-        """See :meth:`Analysis.arrays`: ``outputs``, (F, 1), query by query."""
-        return {"outputs": self.outputs[model]}
 
     def _values(self, scores: npt.NDArray[np.floating]) -> Floats:
         """The task's metric of each query, (N,)."""

@@ -92,7 +92,7 @@ def made(**models: list[tuple[str, float, bool]]) -> AnswerAnalysis:
         ends = [start + len(text) for start, (text, _, _) in zip(starts, told, strict=True)]
         scores = np.array([score for _, score, _ in told], np.float32)
         right = np.array([right for _, _, right in told], np.float32)
-        found.windows[name] = []
+        found.outputs[name] = []
         kept: Any = Answers(
             np.array(starts, np.int32), np.array(ends, np.int32), scores, em=right, f1=right
         )
