@@ -255,7 +255,9 @@ def test_missing_folder(tmp_path):
 
 def test_every_path_is_looked_up_before_any_is_read(tmp_path, monkeypatch):
     path = write(tmp_path, "train.csv", csv_of(ROWS))
-    monkeypatch.setattr("distill.data.sources.files._read", lambda *_: pytest.fail("read"))
+    monkeypatch.setattr(
+        "distill.data.sources.files.read_rows", lambda *_, **__: pytest.fail("read")
+    )
     gone = tmp_path / "held-back.csv"
     assert issue(path, test=gone) == f"data.test: no file {gone}; data files there are 'train.csv'"
 
