@@ -140,7 +140,7 @@ def _replaced(part: Any, loc: Loc, value: str) -> Any:
     step, *rest = loc
     if isinstance(part, list | dict):
         copy: Any = part.copy()
-        copy[step] = _replaced(part[step], tuple(rest), value)  # type: ignore[call-overload]
+        copy[step] = _replaced(copy[step], tuple(rest), value)
         return copy
     below = _replaced(getattr(part, str(step)), tuple(rest), value)
     return part.model_copy(update={str(step): below})

@@ -107,7 +107,8 @@ def make_task(config: TaskSection, labels: Sequence[str], examples: Sequence[Any
     Raises:
         DataError: the metric or a weight does not fit the labels.
     """
-    return task_class(config.kind).of(config, labels, examples)
+    settings = {key: value for key, value in config if key not in ("kind", "labels")}
+    return task_class(config.kind)(labels, examples, **settings)
 
 
 def make_decoder(

@@ -19,7 +19,7 @@ from distill.data.reader import Reader
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.system.errors import ModelError
-from distill.tasks import make_decoder
+from distill.tasks import config_class, make_decoder
 from distill.tasks.analysis import Analysis, ExampleAnalysis
 from distill.tasks.decoder import Decoder
 from distill.tasks.floors import Floor
@@ -36,11 +36,15 @@ class Task(ABC):
     """What is predicted and how it is scored; the score is better when higher.
 
     Args:
-        labels: the names of the outputs, in the order of their integers.
-        primary: the name of the metric that is the score.
+        labels: the names of the outputs, in the order of their integers, where they are not fixed.
+        examples: the label of each training example, in which balanced weights are counted.
+        **settings: those of the recipe's ``task`` section.
 
     Attributes:
+        config: the ``task`` section.
+        primary: the name of the metric that is the score.
         kind: the task's name in a recipe.
+        fixed_labels: the names of the outputs, where all tasks of the kind have the same.
         reader: what reads and checks its examples.
         head: what stands on the encoder: a key of :data:`students.heads.HEADS`.
         problem_type: what transformers' config calls the task; ``None`` for other heads.
@@ -59,17 +63,16 @@ class Task(ABC):
     problem_type: ClassVar[ProblemType | None] = None
     objective: str = "logits"
     logits_loss: ClassVar[LogitsLoss] = "soft_ce"
+    fixed_labels: ClassVar[tuple[str, ...] | None] = None
     chooses: bool = False
     keep_projection: bool = False
 
-    def __init__(self, labels: tuple[str, ...], primary: str) -> None:
-        self.labels = labels
-        self.primary = primary
-
-    @classmethod
-    @abstractmethod
-    def of(cls, config: Any, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
-        """The task that a recipe's section describes; see :func:`distill.tasks.make_task`."""
+    def __init__(
+        self, labels: Sequence[str] = (), examples: Sequence[Any] = (), **settings: Any
+    ) -> None:
+        self.config: Any = config_class(self.kind).model_validate({"kind": self.kind} | settings)
+        self.labels = tuple(labels) if self.fixed_labels is None else self.fixed_labels
+        self.primary: str = self.config.metric
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:

@@ -6,7 +6,7 @@ Shapes: N examples, B of a batch, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +32,6 @@ from distill.system import distributed
 from distill.system.errors import DataError
 from distill.tasks.analysis import Array, ExampleAnalysis, Flags
 from distill.tasks.base import ExampleTask, ProblemType
-from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.scorers import (
     Scorer,
     counts_scorer,
@@ -177,14 +176,8 @@ class Classification(ExampleTask):
     What is not defined is 0: ``mcc`` where one label is all there is, F1 of a label without rows
     and predictions.
 
-    Args:
-        labels: label names in the order of their integers, at least two.
-        metric: which of the metrics is the score.
-        weights: how much each label's rows count in the loss; left out, all alike.
-        smoothing: share of the target that is spread evenly over all labels.
-
     Raises:
-        DataError: ``f1`` is asked for and there are more than two labels.
+        DataError: ``f1`` is asked for and there are more than two labels, or a weight is of none.
 
     Example:
         >>> task = Classification(["negative", "positive"], metric="accuracy")
@@ -198,32 +191,16 @@ class Classification(ExampleTask):
     analyses: ClassVar[type[ExampleAnalysis]] = LabelAnalysis
 
     def __init__(
-        self,
-        labels: Sequence[str],
-        metric: str = "accuracy",
-        *,
-        weights: Sequence[float] | None = None,
-        smoothing: float = 0.0,
+        self, labels: Sequence[str], examples: Sequence[Any] = (), **settings: Any
     ) -> None:
-        super().__init__(tuple(labels), metric)
-        self.weights = None if weights is None else tuple(weights)
-        self.smoothing = smoothing
-        known = list(self.scores())
-        if metric not in known:
-            if metric == "f1":
-                raise DataError(
-                    f"task.metric: 'f1' needs two labels, these data have {len(self.labels)}; "
-                    "write macro_f1, accuracy or mcc"
-                )
-            raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
-
-    @classmethod
-    def of(
-        cls, config: ClassificationTask, labels: Sequence[str], examples: Sequence[Any] = ()
-    ) -> Self:
-        task = cls(labels, metric=config.metric, smoothing=config.label_smoothing)
-        task.weights = class_weights(config.class_weights, labels, examples)
-        return task
+        super().__init__(labels, **settings)
+        self.weights = class_weights(self.config.class_weights, labels, examples)
+        self.smoothing: float = self.config.label_smoothing
+        if self.primary == "f1" and len(self.labels) != 2:
+            raise DataError(
+                f"task.metric: 'f1' needs two labels, these data have {len(self.labels)}; "
+                "write macro_f1, accuracy or mcc"
+            )
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         r"""Cross-entropy in fp32, weighted and smoothed where asked; see :meth:`Task.loss`.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,6 @@ from distill.system import distributed
 from distill.system.errors import DataError
 from distill.tasks.analysis import Array, ExampleAnalysis, Flags
 from distill.tasks.base import ExampleTask, ProblemType
-from distill.tasks.multi_label.config import MultiLabelTask
 from distill.tasks.multi_label.data import MultiLabelReader
 from distill.tasks.multi_label.thresholds import USUAL, ThresholdScores, decided, thresholds_of
 from distill.tasks.scorers import (
@@ -106,16 +105,11 @@ class MultiLabel(ExampleTask):
     - ``precision``, ``recall``: over all labels of all rows together;
     - ``exact``: share of examples all of whose labels are right.
 
-    Args:
-        labels: label names in the order of their columns, at least two.
-        metric: which of the metrics is the score.
-        thresholds: of each label, between 0 and 1, or one for all; ``auto`` chooses them for each
-            model, by the best F1 of each label on the validation examples. Until then they are 0.5,
-            but the metrics are those with the thresholds that are best on the rows they see.
-        weights: how much having each label counts against not having it; left out, as much.
+    Of ``thresholds: auto`` they are 0.5 until they are chosen for a model, but the metrics are
+    those with the thresholds that are best on the rows they see.
 
     Raises:
-        DataError: there is no such metric, or there are not as many thresholds as labels.
+        DataError: a threshold or a weight is of none of the labels.
     """
 
     kind: ClassVar[str] = "multi_label"
@@ -124,18 +118,11 @@ class MultiLabel(ExampleTask):
     analyses: ClassVar[type[ExampleAnalysis]] = LabelsAnalysis
 
     def __init__(
-        self,
-        labels: Sequence[str],
-        metric: str = "micro_f1",
-        *,
-        thresholds: float | Mapping[str, float] | Literal["auto"] = USUAL,
-        weights: Sequence[float] | None = None,
+        self, labels: Sequence[str], examples: Sequence[Any] = (), **settings: Any
     ) -> None:
-        super().__init__(tuple(labels), metric)
-        self.weights = None if weights is None else tuple(weights)
-        known = list(self.scores())
-        if metric not in known:
-            raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(known)}")
+        super().__init__(labels, **settings)
+        self.weights = positive_weights(self.config.positive_weights, labels, examples)
+        thresholds = self.config.thresholds
         self.chooses, self.was_chosen = thresholds == "auto", False
         self.thresholds = self._thresholds(USUAL if thresholds == "auto" else thresholds)
 
@@ -169,14 +156,6 @@ class MultiLabel(ExampleTask):
         pairs = zip(self.labels[:_TOLD], self.thresholds, strict=False)
         more = f" and {len(self.labels) - _TOLD} more" if len(self.labels) > _TOLD else ""
         return f"thresholds {', '.join(f'{name} {bar:.2f}' for name, bar in pairs)}{more}"
-
-    @classmethod
-    def of(
-        cls, config: MultiLabelTask, labels: Sequence[str], examples: Sequence[Any] = ()
-    ) -> Self:
-        task = cls(labels, metric=config.metric, thresholds=config.thresholds)
-        task.weights = positive_weights(config.positive_weights, labels, examples)
-        return task
 
     @property
     def settings(self) -> dict[str, Any]:

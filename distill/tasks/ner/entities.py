@@ -15,9 +15,6 @@ from torchmetrics import Metric
 
 from distill.text.tags import TagSet
 
-#: The scores that may be the score.
-METRICS = ("f1", "macro_f1", "precision", "recall", "lenient_f1")
-
 _IGNORED = -100
 _STRICT, _LENIENT = 0, 1
 _RIGHT, _FOUND, _TRUE = 0, 1, 2

@@ -6,7 +6,7 @@ Legend: B windows, L length, C tags, M tokens that have a label.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,9 +25,8 @@ from distill.tasks.base import Task
 from distill.tasks.floors import Floor
 from distill.tasks.ner.analysis import EntityAnalysis
 from distill.tasks.ner.characters import by_characters, cut_alike
-from distill.tasks.ner.config import NerTask
 from distill.tasks.ner.data import TagReader
-from distill.tasks.ner.entities import METRICS, EntityScores
+from distill.tasks.ner.entities import EntityScores
 from distill.tasks.ner.floor import TagFloor
 from distill.tasks.ner.tokens import TaggedDataset, TaggedSplit
 from distill.text.tags import TagSet
@@ -38,17 +37,11 @@ _IGNORED = -100
 class Ner(Task):
     """Tags of tokens by cross-entropy, scored as entities.
 
-    Metrics are those of :class:`~distill.tasks.ner.entities.EntityScores`.
-
-    Args:
-        labels: the tags in the order of their integers.
-        metric: which of the metrics is the score. With ``lenient_f1`` the runtime too reads illegal
-            sequences of tags as ``conlleval`` does.
-        scheme: ``bio`` or ``bioes``.
-        stride: subwords that neighbouring windows of a long text share; ``None`` for the default.
+    Metrics are those of :class:`~distill.tasks.ner.entities.EntityScores`. With ``lenient_f1`` the
+    runtime too reads illegal sequences of tags as ``conlleval`` does.
 
     Raises:
-        DataError: the labels are not those of the scheme, or there is no such metric.
+        DataError: the labels are not those of the scheme.
     """
 
     kind: ClassVar[str] = "ner"
@@ -56,21 +49,13 @@ class Ner(Task):
     head: ClassVar[str] = "tokens"
 
     def __init__(
-        self,
-        labels: Sequence[str],
-        metric: str = "f1",
-        *,
-        scheme: str = "bio",
-        stride: int | None = None,
+        self, labels: Sequence[str], examples: Sequence[Any] = (), **settings: Any
     ) -> None:
-        super().__init__(tuple(labels), metric)
+        super().__init__(labels, **settings)
         try:
-            self.tag_set = TagSet(labels, scheme)
+            self.tag_set = TagSet(labels, self.config.scheme)
         except ValueError as error:
             raise DataError(f"task.labels: {error}") from None
-        self.stride = stride
-        if metric not in METRICS:
-            raise DataError(f"task.metric: '{metric}' is unknown; known are {', '.join(METRICS)}")
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
@@ -81,15 +66,11 @@ class Ner(Task):
         except (DataError, KeyError) as error:
             raise ModelError(f"its labels are no tags of entities ({error})") from error
 
-    @classmethod
-    def of(cls, config: NerTask, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
-        return cls(labels, config.metric, scheme=config.scheme, stride=config.stride)
-
     @property
     def settings(self) -> dict[str, Any]:
         """The scheme, how illegal tags are read, and the stride."""
         strict = self.primary != "lenient_f1"
-        return {"scheme": self.tag_set.scheme, "strict": strict, "stride": self.stride}
+        return {"scheme": self.tag_set.scheme, "strict": strict, "stride": self.config.stride}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy over the labelled tokens of logits (B, L, C) and labels (B, L)."""

@@ -7,7 +7,7 @@ and which do; see :class:`distill.tasks.qa.windows.WindowedDataset`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,6 @@ from distill.tasks.base import Task
 from distill.tasks.floors import Floor
 from distill.tasks.qa.analysis import AnswerAnalysis, best_of
 from distill.tasks.qa.characters import by_characters, cut_alike
-from distill.tasks.qa.config import QuestionTask
 from distill.tasks.qa.data import QuestionReader
 from distill.tasks.qa.floor import AnswerFloor
 from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit, WindowedDataset
@@ -105,11 +104,8 @@ class QuestionAnswering(Task):
     - ``f1``: words in common with it;
     - ``em``: share of questions that are answered in its words exactly.
 
-    Args:
-        metric: which of them is the score.
+    Attributes:
         decoding: how answers are chosen from the logits.
-        stride: what the bundle is told: tokens that neighbouring windows share.
-        max_question: what the bundle is told: tokens kept of a question.
 
     Example:
         >>> task = QuestionAnswering(metric="em")
@@ -120,18 +116,17 @@ class QuestionAnswering(Task):
     kind: ClassVar[str] = "qa"
     reader: ClassVar[type[Reader]] = QuestionReader
     head: ClassVar[str] = "spans"
+    fixed_labels: ClassVar[tuple[str, ...] | None] = ("start", "end")
 
     def __init__(
-        self,
-        metric: str = "f1",
-        *,
-        decoding: Decoding | None = None,
-        stride: int | None = None,
-        max_question: int | None = None,
+        self, labels: Sequence[str] = (), examples: Sequence[Any] = (), **settings: Any
     ) -> None:
-        super().__init__(("start", "end"), metric)
-        self.decoding = decoding or Decoding()
-        self.stride, self.max_question = stride, max_question
+        super().__init__(labels, examples, **settings)
+        self.decoding = Decoding(
+            max_answer=self.config.max_answer_length,
+            no_answer=self.config.no_answer,
+            threshold=self.config.threshold,
+        )
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
@@ -139,29 +134,11 @@ class QuestionAnswering(Task):
         task = cls()
         return list(task.labels), task.settings
 
-    @classmethod
-    def of(cls, config: QuestionTask, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
-        return cls(
-            config.metric,
-            decoding=Decoding(
-                max_answer=config.max_answer_length,
-                no_answer=config.no_answer,
-                threshold=config.threshold,
-            ),
-            stride=config.stride,
-            max_question=config.max_question_length,
-        )
-
     @property
     def settings(self) -> dict[str, Any]:
         """How the runtime makes windows and chooses answers."""
-        return {
-            "max_answer_length": self.decoding.max_answer,
-            "no_answer": self.decoding.no_answer,
-            "threshold": self.decoding.threshold,
-            "stride": self.stride,
-            "max_question_length": self.max_question,
-        }
+        keys = ("max_answer_length", "no_answer", "threshold", "stride", "max_question_length")
+        return {key: getattr(self.config, key) for key in keys}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         r"""The mean of start's and end's cross-entropy over the tokens that may be either.

@@ -7,7 +7,7 @@ A batch's ``labels`` (B, 2) are each candidate's relevance and its query's numbe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,6 @@ from distill.tasks.floors import Answer, Floor, Logits, Numbers
 from distill.tasks.floors.features import Features
 from distill.tasks.measures import MEASURES, Measure, by_query
 from distill.tasks.ranking.analysis import RankingAnalysis
-from distill.tasks.ranking.config import RankingTask
 from distill.tasks.ranking.data import RankingReader, RankingSplit
 
 
@@ -133,20 +132,13 @@ class Ranking(Task):
 
     - ``ndcg@10``: normalised discounted cumulative gain, its gains the relevances themselves;
     - ``mrr@10``: one divided by the place of the first relevant candidate.
-
-    Args:
-        metric: which of them is the score.
-        loss: by what the relevances are learned, a key of :data:`LOSSES`.
     """
 
     kind: ClassVar[str] = "ranking"
+    fixed_labels: ClassVar[tuple[str, ...] | None] = ("score",)
     reader: ClassVar[type[Reader]] = RankingReader
     problem_type: ClassVar[ProblemType | None] = "regression"
     logits_loss: ClassVar[LogitsLoss] = "mse"
-
-    def __init__(self, metric: str = "ndcg@10", *, loss: str = "softmax") -> None:
-        super().__init__(("score",), metric)
-        self.learned_by = LOSSES[loss]
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
@@ -155,18 +147,14 @@ class Ranking(Task):
             raise ModelError(f"a ranking has one output, and its head has {len(labels)}")
         return list(labels), {}
 
-    @classmethod
-    def of(cls, config: RankingTask, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
-        return cls(config.metric, loss=config.loss)
-
     @property
     def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
         """See :meth:`Task.hard_loss`: the loss of the recipe."""
-        return self.learned_by
+        return LOSSES[self.config.loss]
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See :func:`softmax_loss` and :func:`bce_loss`, of logits (B, 1) and labels (B, 2)."""
-        return self.learned_by(
+        return self.hard_loss(
             as_lists(logits[:, 0].float(), labels[:, 1], ABSENT),
             as_lists(labels[:, 0], labels[:, 1], float("nan")),
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Self, cast, get_args
+from typing import Any, ClassVar, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,16 +22,12 @@ from distill.data.sources.columns import stored
 from distill.data.sources.table import Table
 from distill.data.split import Split
 from distill.system import distributed
-from distill.system.errors import DataError, ModelError
+from distill.system.errors import ModelError
 from distill.tasks.analysis import ExampleAnalysis
 from distill.tasks.base import ExampleTask, LogitsLoss, ProblemType
 from distill.tasks.correlation import Correlation, Kind
-from distill.tasks.regression.config import RegressionTask
 from distill.tasks.scorers import Scorer, correlation_scorer, mean_scorer
 from students.heads import activation_of
-
-#: The name of the one output.
-OUTPUT = "score"
 
 
 class NumberReader(TextReader):
@@ -115,31 +111,14 @@ class Regression(ExampleTask):
     - ``spearman``: correlation of their ranks, the mean rank where several are equal;
     - a correlation that is not defined, as all predictions are the same, counts as 0;
     - ``mse``, ``mae``: mean squared and absolute error, told beside the score.
-
-    Args:
-        metric: ``pearson`` or ``spearman``, the score.
-        bounds: the smallest and the largest number of the scale, to which the runtime clips its
-            predictions; ``None`` clips nothing. Scores are of unclipped ones.
-
-    Raises:
-        DataError: there is no such metric.
     """
 
     kind: ClassVar[str] = "regression"
+    fixed_labels: ClassVar[tuple[str, ...] | None] = ("score",)
     reader: ClassVar[type[Reader]] = NumberReader
     problem_type: ClassVar[ProblemType | None] = "regression"
     analyses: ClassVar[type[ExampleAnalysis]] = NumberAnalysis
     logits_loss: ClassVar[LogitsLoss] = "mse"
-
-    def __init__(
-        self, metric: str = "pearson", *, bounds: tuple[float, float] | None = None
-    ) -> None:
-        super().__init__((OUTPUT,), metric)
-        self.bounds = bounds
-        if metric not in get_args(Kind):
-            raise DataError(
-                f"task.metric: '{metric}' is unknown; known are {', '.join(get_args(Kind))}"
-            )
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
@@ -148,17 +127,10 @@ class Regression(ExampleTask):
             raise ModelError(f"a regression has one output, and its head has {len(labels)}")
         return list(labels), {"activation": activation_of(config)}
 
-    @classmethod
-    def of(
-        cls, config: RegressionTask, labels: Sequence[str], examples: Sequence[Any] = ()
-    ) -> Self:
-        bounds = None if config.bounds is None else (config.bounds[0], config.bounds[1])
-        return cls(metric=config.metric, bounds=bounds)
-
     @property
     def settings(self) -> dict[str, Any]:
-        """The bounds."""
-        return {"bounds": None if self.bounds is None else list(self.bounds)}
+        """The bounds, to which the runtime clips its predictions; scores are of unclipped ones."""
+        return {"bounds": self.config.bounds}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Mean squared error of logits (B, 1) and numbers (B,) in fp32."""

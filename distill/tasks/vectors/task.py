@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +27,6 @@ from distill.tasks.correlation import Kind
 from distill.tasks.floors import Answer, Floor, Logits, Numbers
 from distill.tasks.floors.features import Features
 from distill.tasks.vectors.analysis import CosineAnalysis
-from distill.tasks.vectors.config import VectorsTask
 from distill.tasks.vectors.data import SimilarityReader, VectorSplit
 from distill.tasks.vectors.retrieval import RETRIEVAL, RetrievalScore, numbered
 from distill.tasks.vectors.similarity import PairCorrelation, PairMetric
@@ -76,42 +74,22 @@ class Vectors(Task):
     Every text is a row of its own: sentence 2k is the first one of pair k and 2k + 1 the second.
     Metrics: ``spearman`` and ``pearson``; of queries and passages ``ndcg@10``, ``mrr@10`` and
     ``recall@10``, each query's over all passages of the split.
-
-    Args:
-        metric: which of them is the score.
-        pooling: ``mean`` over the tokens' last hidden states, or ``cls``, the first token's.
-        normalize: whether the runtime gives vectors of length 1.
-        whitening: to how many whitened dimensions the runtime brings them; ``None`` leaves them.
-        matryoshka: widths at which shortened vectors are trained and scored too.
-        prompts: what is put before a text, by its use.
-        keep_projection: whether a student's vectors lie in its teacher's space.
     """
 
     kind: ClassVar[str] = "vectors"
     reader: ClassVar[type[Reader]] = SimilarityReader
     head: ClassVar[str] = "vectors"
+    fixed_labels: ClassVar[tuple[str, ...] | None] = ()
     objective: str = "similarity"
 
     def __init__(
-        self,
-        metric: str = "spearman",
-        *,
-        pooling: Literal["mean", "cls"] = "mean",
-        normalize: bool = True,
-        whitening: int | None = None,
-        matryoshka: Sequence[int] = (),
-        prompts: Mapping[str, str] = MappingProxyType({}),
-        keep_projection: bool = False,
+        self, labels: Sequence[str] = (), examples: Sequence[Any] = (), **settings: Any
     ) -> None:
-        super().__init__((), metric)
-        self.retrieves = metric in RETRIEVAL
-        self.matryoshka = tuple(matryoshka)
-        self.prompts = dict(prompts)
-        self.pooling = pooling
-        self.normalize = normalize
-        self.whitening = whitening
-        self.keep_projection = keep_projection
-        if keep_projection:
+        super().__init__(labels, examples, **settings)
+        self.retrieves: bool = self.config.retrieves
+        self.matryoshka: tuple[int, ...] = tuple(self.config.matryoshka)
+        self.keep_projection: bool = self.config.keep_projection
+        if self.keep_projection:
             self.objective = "vector"  # similarities are the same in any space
 
     @classmethod
@@ -121,26 +99,13 @@ class Vectors(Task):
         pooling = getattr(config, POOLING, None)
         return [], {} if pooling is None else {"pooling": pooling, "normalize": True}
 
-    @classmethod
-    def of(cls, config: VectorsTask, labels: Sequence[str], examples: Sequence[Any] = ()) -> Self:
-        """See :meth:`Task.of`."""
-        del labels, examples  # vectors have none
-        return cls(
-            config.metric,
-            pooling=config.pooling,
-            normalize=config.normalize,
-            whitening=config.whitening,
-            matryoshka=config.matryoshka,
-            prompts=config.prompts.by_name if config.prompts else {},
-            keep_projection=config.keep_projection,
-        )
-
     @property
     def settings(self) -> dict[str, Any]:
         """Pooling (done by the graph), whether vectors have length 1, their widths and prompts."""
-        found: dict[str, Any] = {"pooling": self.pooling, "normalize": self.normalize}
+        own = self.config
+        found: dict[str, Any] = {"pooling": own.pooling, "normalize": own.normalize}
         found |= {"matryoshka": list(self.matryoshka)} if self.matryoshka else {}
-        return found | ({"prompts": self.prompts} if self.prompts else {})
+        return found | ({"prompts": own.prompts.by_name} if own.prompts else {})
 
     @property
     def short_widths(self) -> tuple[int, ...]:
@@ -150,7 +115,7 @@ class Vectors(Task):
     @property
     def model_settings(self) -> dict[str, Any]:
         """What a vector is made of."""
-        return {POOLING: self.pooling}
+        return {POOLING: self.config.pooling}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """See :func:`cosent_loss`, the mean over the widths: the sampler keeps pairs together."""

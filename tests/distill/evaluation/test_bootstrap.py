@@ -53,7 +53,7 @@ def one_label(classes: int, metric: str, rows: int = 60) -> tuple[ExampleAnalysi
     logits = RANDOM.normal(size=(rows, classes)).astype(np.float32)
     true = RANDOM.integers(0, classes - (classes > 2), rows)  # one label that no row has
     logits[np.arange(rows), true] += 0.7
-    task = Classification(tuple("abcdef"[:classes]), metric)
+    task = Classification(tuple("abcdef"[:classes]), metric=metric)
     return analysis_of(task, true.tolist(), logits), logits
 
 
@@ -83,7 +83,7 @@ def test_several_labels_as_the_task_counts_them(metric: str) -> None:
     logits = RANDOM.normal(size=(60, 4)).astype(np.float32)
     true = (RANDOM.random((60, 4)) < 0.4).astype(np.float32)
     logits[:, 3], true[:, 3] = -5, 0  # neither given nor there
-    task = MultiLabel(tuple("abcd"), metric, thresholds={"b": 0.4, "c": 0.6})
+    task = MultiLabel(tuple("abcd"), metric=metric, thresholds={"b": 0.4, "c": 0.6})
     labels = [tuple(np.flatnonzero(row).tolist()) for row in true]
     scorer = analysis_of(task, labels, logits).scorer("m")
     for count in [ONCE[0], *counts(60, 5)]:
@@ -97,7 +97,7 @@ def test_several_labels_as_the_task_counts_them(metric: str) -> None:
 def test_correlations_are_scipys_on_every_draw(metric: str, other) -> None:
     true = RANDOM.integers(0, 6, 60).astype(np.float32)  # many ties
     values = (true + RANDOM.normal(size=60)).astype(np.float32)
-    task = Regression(metric)
+    task = Regression(metric=metric)
     scorer = analysis_of(task, true.tolist(), values[:, None]).scorer("m")
     metrics = task.metrics()
     metrics.update(torch.from_numpy(values[:, None]), torch.from_numpy(true))

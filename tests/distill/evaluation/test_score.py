@@ -111,7 +111,7 @@ def test_a_correlation_that_is_not_defined_is_0_and_said(tiny, caplog):
             return np.full((len(inputs["input_ids"]), 1), 0.3, dtype=np.float32)
 
     with caplog.at_level("WARNING", logger="distill"):
-        found = score(Constant(), tiny.dataset, Regression("spearman"))
+        found = score(Constant(), tiny.dataset, Regression(metric="spearman"))
     assert (found["spearman"], found["pearson"]) == (0.0, 0.0)
     assert (
         "student: spearman is not defined, as all predictions or all given numbers are the same: 0"

@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from distill.system.errors import DataError
 from distill.tasks import make_task
@@ -39,7 +40,7 @@ def test_binary_metrics_equal_numbers_worked_by_hand():
 
 
 def test_f1_is_of_the_second_label():
-    found = scores(Classification(["no", "yes"], "f1"), [0, 0, 0, 1], [0, 0, 1, 0])
+    found = scores(Classification(["no", "yes"], metric="f1"), [0, 0, 0, 1], [0, 0, 1, 0])
     assert found["f1"] == 0
     assert found["accuracy"] == 0.5
 
@@ -86,12 +87,12 @@ def test_loss_is_the_mean_negative_log_probability_in_fp32():
 
 def test_f1_of_more_than_two_labels_is_refused():
     with pytest.raises(DataError, match=r"^task\.metric: 'f1' needs two labels, these data have 3"):
-        Classification(["a", "b", "c"], "f1")
+        Classification(["a", "b", "c"], metric="f1")
 
 
 def test_unknown_metric_lists_the_known_ones():
-    with pytest.raises(DataError, match="known are accuracy, macro_f1, mcc, f1"):
-        Classification(["a", "b"], "acuracy")
+    with pytest.raises(ValidationError, match="'accuracy', 'f1', 'macro_f1' or 'mcc'"):
+        Classification(["a", "b"], metric="acuracy")
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "f1", "macro_f1", "mcc"])

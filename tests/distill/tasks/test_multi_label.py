@@ -52,8 +52,6 @@ def test_what_is_compared_is_the_binary_cross_entropy_on_the_teachers_probabilit
     torch.testing.assert_close(hard, F.binary_cross_entropy_with_logits(student, labels))
 
 
-def test_wrong_metrics_and_thresholds_are_told() -> None:
-    with pytest.raises(DataError, match="known are micro_f1"):
-        MultiLabel(LABELS, metric="accuracy")
+def test_wrong_thresholds_are_told() -> None:
     with pytest.raises(DataError, match="'d' is no label"):
         MultiLabel(LABELS, thresholds={"d": 0.5})

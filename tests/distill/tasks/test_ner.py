@@ -75,7 +75,5 @@ def test_the_runtime_reads_tags_as_the_score_does() -> None:
 
 
 def test_what_is_no_task() -> None:
-    with pytest.raises(DataError, match=r"task\.metric: 'f2' is unknown"):
-        Ner(LABELS, "f2")
     with pytest.raises(DataError, match=r"task\.labels: scheme bioes: 'E-person' is missing"):
         Ner(LABELS, scheme="bioes")

@@ -52,7 +52,7 @@ def tokenizer(tiny_bert: Callable[..., Path]) -> Any:
 
 def analysis_of(given: TaggedSplit, tokenizer: Any, metric: str = "f1") -> EntityAnalysis:
     rows = tag_tokens(given, tokenizer, max_length=16)
-    made = Ner(TAGS.labels, metric).analysis(given, rows, tokenizer)
+    made = Ner(TAGS.labels, metric=metric).analysis(given, rows, tokenizer)
     assert made is not None
     return made
 

@@ -23,7 +23,7 @@ from distill.evaluation.error_analysis import (
 from distill.tasks.qa.analysis import AnswerAnalysis, Answers
 from distill.tasks.qa.task import QuestionAnswering
 from distill.tasks.qa.windows import QuestionSplit, WindowedDataset, window
-from distill.text.spans import Decoding, answer, window_spans
+from distill.text.spans import answer, window_spans
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)
 COUNT = 6
@@ -53,8 +53,7 @@ def draw(rows: WindowedDataset, seed: int) -> torch.Tensor:
 def test_answers_are_those_of_the_runtime_and_the_metrics(
     rows: WindowedDataset, no_answer: bool, tmp_path: Path
 ) -> None:
-    decoding = Decoding(no_answer=no_answer)
-    task = QuestionAnswering(decoding=decoding)
+    task = QuestionAnswering(no_answer=no_answer)
     found, metrics, logits = AnswerAnalysis(task, questions()), task.metrics(), draw(rows, 0)
     keep = found.keeper("x", task, rows)
     assert keep is not None
@@ -72,7 +71,7 @@ def test_answers_are_those_of_the_runtime_and_the_metrics(
             one = rows[index]["asked"]
             part = logits[index, : rows.lengths[index]].numpy()
             spans.append(window_spans(part, one.first, one.chars, max_answer=30, count=5))
-        wanted = answer(context, spans, decoding)
+        wanted = answer(context, spans, task.decoding)
         assert (told.starts[row], told.ends[row]) == (wanted["start"], wanted["end"])
         assert told.scores[row] == pytest.approx(wanted["score"], rel=1e-6)
         assert found.texts("x")[row] == wanted["answer"]

@@ -10,7 +10,7 @@ from transformers import AutoTokenizer, BertConfig, BertForQuestionAnswering
 from distill.data.batches import make_loader
 from distill.tasks.qa.task import QuestionAnswering
 from distill.tasks.qa.windows import QuestionSplit, window
-from distill.text.spans import Decoding, answer, window_spans
+from distill.text.spans import answer, window_spans
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)
 
@@ -76,8 +76,7 @@ def test_rows_to_compare_are_starts_then_ends(rows):
 @pytest.mark.parametrize("no_answer", [False, True])
 def test_metrics_are_those_of_the_answers_that_are_given(rows, batch_size, no_answer):
     """Windows in any order and batches: the same as answering each question and asking SQuAD."""
-    decoding = Decoding(no_answer=no_answer, max_answer=5)
-    task = QuestionAnswering(decoding=decoding)
+    task = QuestionAnswering(no_answer=no_answer, max_answer_length=5)
     metrics, oracle = task.metrics(), SQuAD()
     windows = {index: [] for index in range(len(rows.split))}
     found = {}
@@ -93,7 +92,7 @@ def test_metrics_are_those_of_the_answers_that_are_given(rows, batch_size, no_an
     for index, spans in sorted(found.items()):
         windows[int(rows.rows[index])].append(spans)
     for row, own in windows.items():
-        told = answer(rows.split.contexts[row], own, decoding)
+        told = answer(rows.split.contexts[row], own, task.decoding)
         golds = [text for text, _ in rows.split.answers[row]] or [""]
         oracle.update(
             [{"id": str(row), "prediction_text": told["answer"]}],
@@ -117,7 +116,7 @@ def test_a_window_that_is_seen_twice_counts_once(rows):
 
 
 def test_parts_of_several_processes_add_up(rows):
-    task = QuestionAnswering(decoding=Decoding(no_answer=True))
+    task = QuestionAnswering(no_answer=True)
     whole, parts = task.metrics(), [task.metrics(), task.metrics()]
     for number, batch in enumerate(make_loader(rows, 3, seed=0, shuffle=True)):
         logits = draw(batch, seed=number)
@@ -164,7 +163,7 @@ def test_a_model_learns_the_answers(tiny_bert):
     rows = window(split, AutoTokenizer.from_pretrained(folder), max_length=48)
     torch.manual_seed(0)
     model = BertForQuestionAnswering(BertConfig.from_pretrained(folder)).eval()
-    task = QuestionAnswering(decoding=Decoding(no_answer=True))
+    task = QuestionAnswering(no_answer=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for epoch in range(25):
         metrics = task.metrics()

@@ -221,7 +221,7 @@ def test_places_and_ids_are_checked(tmp_path: Path) -> None:
 
 def test_the_first_candidate_decides_who_is_right_and_ties_do_not_help(tmp_path: Path) -> None:
     split = read(tmp_path, ROWS).validation
-    task = Ranking("mrr@10")
+    task = Ranking(metric="mrr@10")
     analysis = RankingAnalysis(task, split)
     index = np.arange(5)
     for model, scores in {"teacher": [0, 1, 0, 0, 1], "student": [0, 0, 0, 1, 0]}.items():

@@ -9,7 +9,6 @@ from scipy import stats
 
 from distill.objectives import make_objectives
 from distill.objectives.logits import LogitsMatch, logits_loss
-from distill.system.errors import DataError
 from distill.tasks import make_task
 from distill.tasks.regression.config import RegressionTask
 from distill.tasks.regression.task import Regression
@@ -56,8 +55,3 @@ def test_a_teachers_numbers_are_matched_by_squared_error() -> None:
     labels = torch.tensor([0.0, 2.0])
     found = logits_loss(student, teacher, loss="mse", hard_weight=0.25, labels=labels)
     assert float(found) == pytest.approx(0.75 * 2.5 + 0.25 * 0.5)
-
-
-def test_unknown_metrics_are_told() -> None:
-    with pytest.raises(DataError, match="known are pearson, spearman"):
-        Regression(metric="r2")

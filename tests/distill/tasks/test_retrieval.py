@@ -44,7 +44,9 @@ def test_every_query_is_looked_for_among_all_passages() -> None:
     vectors = torch.randn(10, 6)
     vectors[2] = vectors[0]  # equal texts
     vectors[5] = vectors[3]
-    found = _scored(Vectors("ndcg@10", matryoshka=[2]), vectors, [7, 2, 9, 0, 1, 8, 3, 4, 6, 5])
+    found = _scored(
+        Vectors(metric="ndcg@10", matryoshka=[2]), vectors, [7, 2, 9, 0, 1, 8, 3, 4, 6, 5]
+    )
     passages = vectors[[1, 3, 7, 9]]
     relevance = [[1, 0, 0, 0], [0, 2, 0, 0], [0, 0, 1, 0]]
     for name, width in (("ndcg@10", 6), ("ndcg@10@2", 2)):

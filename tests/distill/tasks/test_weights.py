@@ -44,7 +44,8 @@ def plain_loss(
 def test_classification(weights: tuple[float, ...] | None, smoothing: float) -> None:
     torch.manual_seed(0)
     logits, labels = torch.randn(6, 3), torch.tensor([0, 1, 2, 2, 0, 1])
-    task = Classification(NAMES, weights=weights, smoothing=smoothing)
+    given = weights and dict(zip(NAMES, weights, strict=True))
+    task = Classification(NAMES, class_weights=given, label_smoothing=smoothing)
     expected = plain_loss(logits.tolist(), labels.tolist(), list(weights or (1, 1, 1)), smoothing)
     assert task.loss(logits, labels).item() == pytest.approx(expected, rel=1e-5)
     assert task.loss(logits.bfloat16(), labels).dtype == torch.float32
@@ -62,7 +63,7 @@ def test_several_labels() -> None:
         for z, y, w in zip(row, truth, weights, strict=True):
             p = 1 / (1 + math.exp(-z))
             total -= w * math.log(p) if y else math.log(1 - p)
-    task = MultiLabel(NAMES, weights=weights)
+    task = MultiLabel(NAMES, positive_weights=dict(zip(NAMES, weights, strict=True)))
     assert task.loss(logits, labels).item() == pytest.approx(total / 12, rel=1e-5)
     # As the hard part of distillation sees it: each label as two outcomes.
     batch = {"labels": labels}
@@ -103,7 +104,8 @@ def test_the_hard_part_of_distillation_is_the_task_s_loss_and_the_soft_part_is_n
     torch.manual_seed(0)
     student, teacher = torch.randn(5, 3), torch.randn(5, 3)
     labels = torch.tensor([0, 1, 2, 2, 0])
-    task = Classification(NAMES, weights=(0.5, 2.0, 3.0), smoothing=0.1)
+    weights = dict(zip(NAMES, (0.5, 2.0, 3.0), strict=True))
+    task = Classification(NAMES, class_weights=weights, label_smoothing=0.1)
     mixed = logits_loss(student, teacher, hard_weight=0.25, labels=labels, hard_loss=task.hard_loss)
     soft = logits_loss(student, teacher)
     hard = plain_loss(student.tolist(), labels.tolist(), [0.5, 2.0, 3.0], 0.1)
@@ -127,9 +129,9 @@ def test_a_recipe_s_task_has_them() -> None:
 
 def test_what_is_told_of_them() -> None:
     assert weights_note(Classification(NAMES)) is None
-    task = Classification(NAMES, weights=(0.5, 2.0, 3.25))
+    task = Classification(NAMES, class_weights={"red": 0.5, "green": 2.0, "blue": 3.25})
     assert weights_note(task) == ("labels count in the loss on labels: blue 3.25, green 2, red 0.5")
-    many = [f"l{number}" for number in range(77)]
-    told = weights_note(Classification(many, weights=[1 + n for n in range(77)]))
+    many = {f"l{number}": 1.0 + number for number in range(77)}
+    told = weights_note(Classification([*many], class_weights=many))
     assert told is not None
     assert told.endswith("l70 71, ..., l0 1")

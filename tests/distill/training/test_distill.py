@@ -295,7 +295,8 @@ def test_the_hard_part_weighs_labels_as_the_task_does(pair: tuple[Any, Any]) -> 
     """Of the logits objective alone: the soft part knows no labels."""
     batch = batches(1)[0]
     plain = Classification(("no", "yes"))
-    weighted = Classification(("no", "yes"), weights=(0.25, 3.0), smoothing=0.2)
+    weights = {"no": 0.25, "yes": 3.0}
+    weighted = Classification(("no", "yes"), class_weights=weights, label_smoothing=0.2)
 
     def logits_of(task: Classification, share: float) -> float:
         objective = LogitsObjective(kind="logits", hard_weight=share)

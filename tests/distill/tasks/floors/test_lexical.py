@@ -18,7 +18,6 @@ from distill.tasks.qa.task import QuestionAnswering
 from distill.tasks.qa.windows import QuestionSplit, window
 from distill.tasks.vectors.data import VectorSplit
 from distill.tasks.vectors.task import Vectors
-from distill.text.spans import Decoding
 from distill.text.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
@@ -101,7 +100,7 @@ def test_answers_are_found_by_shared_words(tiny_bert) -> None:
     start, end = found[2]
     assert CONTEXT[start:end] in CONTEXT.partition(".")[0]
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert(words=["anna", "vienna"]))
-    task = QuestionAnswering("em")
+    task = QuestionAnswering(metric="em")
     for length in (64, 36):
         rows = window(QUESTIONS, tokenizer, max_length=length)
         predictor = FloorPredictor(floor.on(QUESTIONS, rows, tokenizer), "x")
@@ -114,9 +113,7 @@ def test_nothing_is_answered_where_too_little_is_shared() -> None:
         ("Which whale sang loudest yesterday?", None),
     ] * 20
     split = asked("train", *rows)
-    floor = QuestionAnswering(decoding=Decoding(no_answer=True)).floor(
-        TaskData(split, split, None, ())
-    )
+    floor = QuestionAnswering(no_answer=True).floor(TaskData(split, split, None, ()))
     assert floor.answer("Where do pigeons sleep tonight?", CONTEXT) is None
     assert floor.answer("When was Vienna visited?", CONTEXT) is not None
 

@@ -125,7 +125,7 @@ def test_balanced_weights_count() -> None:
 
     found = data(("no", "yes"), rare)
     plain = Classification(["no", "yes"])
-    weighted = Classification(["no", "yes"], weights=[0.55, 5.0])
+    weighted = Classification(["no", "yes"], class_weights={"no": 0.55, "yes": 5.0})
     given = [
         (answers(linear_floor(task, found), found.validation).argmax(1)).sum()
         for task in (plain, weighted)
