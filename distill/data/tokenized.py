@@ -93,12 +93,10 @@ class TokenExamples(Dataset[dict[str, Any]]):
             max_length: ``data.max_length``.
             limit: the most tokens that the model reads.
         """
-        del max_length, limit
         return []
 
     def cut_facts(self, *, limit: int) -> dict[str, Any] | None:
         """What ``max_length`` cut; ``None`` where long texts are read in windows."""
-        del limit
         return None
 
 
@@ -163,8 +161,6 @@ class TokenizedDataset(StoredExamples):
         return len(self.whole_lengths)
 
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        """See :meth:`StoredExamples.labels_of`."""
-        del tokens
         return {"labels": self.labels[index]}
 
     def relabelled(self, labels: npt.NDArray[Any]) -> TokenizedDataset:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -212,25 +212,11 @@ def _parted(start: int, end: int, offsets: Sequence[int]) -> list[Range]:
     return [(start, cut), (cut, end)]
 
 
-@dataclass(frozen=True)
-class Packed:
-    """Rows of a corpus on disk.
+class Packed(NamedTuple):
+    """Rows of a corpus, memory-mapped: those that are trained on, (N, 4), and held out, (M, 4)."""
 
-    Args:
-        store: what :func:`pack` wrote.
-    """
-
-    store: ArrayStore
-
-    @property
-    def train(self) -> npt.NDArray[np.int64]:
-        """The rows that are trained on, of shape (N, 4), memory-mapped."""
-        return self.store["train"].reshape(-1, 4)
-
-    @property
-    def held_out(self) -> npt.NDArray[np.int64]:
-        """The rows of the held-out documents, of shape (M, 4), memory-mapped."""
-        return self.store["held_out"].reshape(-1, 4)
+    train: npt.NDArray[np.int64]
+    held_out: npt.NDArray[np.int64]
 
 
 def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: int) -> Packed:
@@ -254,17 +240,13 @@ def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: i
     held = [HELD_OUT, seed] if hold_out else None
     key = digest.of_json([_PACKED_VERSION, corpus.key, max_length, pair, held])
 
+    def fill(writer: ArrayWriter) -> dict[str, Any]:
+        own = seed if hold_out else None
+        return _fill_packed(writer, corpus, max_length, pair=pair, seed=own)
+
     types = {"train": "int64", "held_out": "int64"}
-    store = open_store(
-        "text",
-        key,
-        types,
-        name="text",
-        fill=lambda writer: _fill_packed(
-            writer, corpus, max_length, pair=pair, seed=seed if hold_out else None
-        ),
-    )
-    return Packed(store)
+    store = open_store("text", key, types, name="text", fill=fill)
+    return Packed(store["train"].reshape(-1, 4), store["held_out"].reshape(-1, 4))
 
 
 def held_out_of(documents: int) -> int:

@@ -222,19 +222,6 @@ class TaggedDataset(StoredExamples):
         return notes
 
 
-@dataclass(frozen=True)
-class _Reader:
-    """How texts are read: the tokenizer's engine, and the limits of a window."""
-
-    engine: Tokenizer
-    max_length: int
-    stride: int
-
-    @property
-    def key(self) -> list[Any]:
-        return [digest.of_texts([self.engine.to_str()]), self.max_length, self.stride]
-
-
 def tag_tokens(
     split: TaggedSplit, tokenizer: PreTrainedTokenizerFast, *, max_length: int
 ) -> TaggedDataset:
@@ -252,22 +239,32 @@ def tag_tokens(
     """
     check_examples(split, tokenizer, max_length=max_length)
     stride = default_stride(max_length) if split.stride is None else split.stride
-    reader = _Reader(bare_engine(tokenizer), max_length, stride)
-    key = digest.of_json(["tags", _VERSION, split.digest(), *reader.key])
-    store = open_store(
-        "tokens", key, _ARRAYS, name=split.name, fill=lambda writer: _fill(writer, split, reader)
-    )
+    engine = bare_engine(tokenizer)
+    parts = [digest.of_texts([engine.to_str()]), max_length, stride]
+    key = digest.of_json(["tags", _VERSION, split.digest(), *parts])
+
+    def fill(writer: ArrayWriter) -> dict[str, Any]:
+        return _fill(writer, split, engine, max_length=max_length, stride=stride)
+
+    store = open_store("tokens", key, _ARRAYS, name=split.name, fill=fill)
     return TaggedDataset(store, digest=key, pad_id=padding_id(tokenizer))
 
 
-def _fill(writer: ArrayWriter, split: TaggedSplit, reader: _Reader) -> dict[str, Any]:
+def _fill(
+    writer: ArrayWriter, split: TaggedSplit, engine: Tokenizer, *, max_length: int, stride: int
+) -> dict[str, Any]:
     written = lost = 0
     with Bar(f"tokenise {split.name}", len(split)) as bar:
-        for row, words in enumerate(_encode(split, reader.engine)):
+        for row, words in enumerate(_encode(split, engine)):
             tags, missed = word_tags(split.entities(row), words, split.tag_set)
             lost += missed
             chars = np.stack([words.starts, words.behind_first, words.ends], axis=1)  # (W, 3)
-            for part in _parts(words, reader):
+            if stride >= room(words, max_length):
+                raise DataError(
+                    f"task.stride: windows of {max_length} tokens cannot share {stride}; write "
+                    "less, or raise data.max_length"
+                )
+            for part in word_windows(words, max_length=max_length, stride=stride):
                 writer.append(
                     ids=part.ids,
                     labels=labels_of(part, tags),
@@ -280,15 +277,6 @@ def _fill(writer: ArrayWriter, split: TaggedSplit, reader: _Reader) -> dict[str,
     if not written:
         raise DataError(f"{split.name}: the tokenizer makes no token of any word")
     return {"rows": len(split), "lost": lost}
-
-
-def _parts(words: Words, reader: _Reader) -> list[WordWindow]:
-    if reader.stride >= room(words, reader.max_length):
-        raise DataError(
-            f"task.stride: windows of {reader.max_length} tokens cannot share {reader.stride}; "
-            "write less, or raise data.max_length"
-        )
-    return word_windows(words, max_length=reader.max_length, stride=reader.stride)
 
 
 def _encode(split: TaggedSplit, engine: Tokenizer) -> Iterator[Words]:

@@ -37,7 +37,6 @@ class CosineAnalysis(NumberAnalysis):
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
         """See :meth:`Analysis.keeper`: vectors (F, D) of sentences, two for each pair."""
-        del task, rows
         vectors: list[npt.NDArray[np.float32]] = []
         places: list[npt.NDArray[np.int64]] = []
 
@@ -77,7 +76,6 @@ class CosineAnalysis(NumberAnalysis):
         return lambda drawn: (drawn @ summed) / np.maximum(drawn @ counted, 1)
 
     def prediction(self, model: str, index: int) -> dict[str, Any]:
-        """See :meth:`Analysis.prediction`."""
         return {"prediction": f"{float(self.outputs[model][index, 0]):.3f}", "confidence": None}
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:

@@ -72,7 +72,6 @@ class VectorsTask(UnnamedOutputs):
         return sorted(widths, reverse=True)
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
-        """See :meth:`TaskSection.issues`."""
         if recipe.data.columns.text_pair is None:
             yield (
                 ("data", "columns", "text_pair"),
@@ -133,7 +132,6 @@ class VectorsTask(UnnamedOutputs):
             yield ("task", "whitening"), "the bundle holds it; add {kind: export}, or leave it out"
 
     def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        """See :meth:`TaskSection.objective_issue`."""
         if objective.kind not in _OF_LABELS:
             return None
         return "kind", (

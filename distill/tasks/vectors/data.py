@@ -169,7 +169,6 @@ class SimilarityReader(Reader):
     def read(
         self, tables: Tables, notes: list[str], bad: BadRows
     ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
-        """See :meth:`Reader.read`."""
         splits = {role: self._pairs(role, table, notes, bad) for role, table in tables.items()}
         bad.check({tables[role].place: len(split) for role, split in splits.items()})
         return splits, ()

@@ -47,7 +47,6 @@ class VectorsDecoder(Decoder):
         self._dim: int | None = None
 
     def use(self, *, dim: int | None = None, prompt: str | None = None) -> None:
-        """See :meth:`Decoder.use`."""
         if dim is not None:
             self._finish.check(dim)
         self.prompted([], prompt)
@@ -55,11 +54,9 @@ class VectorsDecoder(Decoder):
 
     @property
     def used(self) -> dict[str, Any]:
-        """See :attr:`Decoder.used`."""
         return {"dim": self._dim, "prompt": self._prompt}
 
     def prompted(self, texts: Sequence[str], prompt: str | None) -> Sequence[str]:
-        """See :meth:`Decoder.prompted`."""
         name = prompt if prompt is not None else self._prompt
         if name is None:
             name = next(iter(self._prompts), "")
@@ -83,7 +80,6 @@ class VectorsDecoder(Decoder):
         return self.vectors(raw)
 
     def vectors(self, raw: Logits, *, whiten: bool = True, dim: int | None = None) -> Logits:
-        """See :meth:`Decoder.vectors`."""
         return self._finish(raw, whiten=whiten, dim=self._dim if dim is None else dim)
 
     def predictions(self, inputs: Inputs, outputs: Sequence[Logits]) -> list[dict[str, Any]]:

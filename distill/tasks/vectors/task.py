@@ -95,7 +95,6 @@ class Vectors(Task):
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
         """See :meth:`Task.of_model`: how the tokens' states become one vector."""
-        del labels
         pooling = getattr(config, POOLING, None)
         return [], {} if pooling is None else {"pooling": pooling, "normalize": True}
 
@@ -109,7 +108,6 @@ class Vectors(Task):
 
     @property
     def short_widths(self) -> tuple[int, ...]:
-        """See :attr:`Task.short_widths`."""
         return self.matryoshka
 
     @property
@@ -140,7 +138,6 @@ class Vectors(Task):
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> CosineAnalysis | None:
         """See :meth:`Task.analysis`: of pairs with similarities."""
-        del rows, tokenizer
         return (
             CosineAnalysis(self, split) if isinstance(split, VectorSplit) and split.scored else None
         )
@@ -180,11 +177,9 @@ class SimilarityFloor(Floor):
 
         The TF-IDFs themselves have a hundred thousand dimensions.
         """
-        del rows, tokenizer
         pairs = split.pairs or []
 
         def answer(numbers: Numbers, length: int) -> Logits:
-            del length
             asked = (numbers // 2).tolist()
             cosines = self.features.cosines(
                 [split.texts[pair] for pair in asked], [pairs[pair] for pair in asked]
@@ -196,7 +191,6 @@ class SimilarityFloor(Floor):
         return answer
 
     def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
-        """See :meth:`Floor.arrays`."""
         return self.features.arrays()
 
 
@@ -209,13 +203,11 @@ class RetrievalFloor(SimilarityFloor):
         Query i is the unit vector :math:`e_i`, a passage its cosines c with the Q queries and
         :math:`\sqrt{Q - |c|^2}`, which makes all of them equally long.
         """
-        del rows, tokenizer
         passages = split.pairs or []
         asked = numbered(split.texts)  # (N,)
         queries = list(dict.fromkeys(split.texts))
 
         def answer(numbers: Numbers, length: int) -> Logits:
-            del length
             found = np.zeros((len(numbers), len(queries) + 1), dtype=np.float32)
             first = numbers % 2 == 0
             found[np.flatnonzero(first), asked[numbers[first] // 2]] = 1

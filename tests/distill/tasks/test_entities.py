@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.tasks.ner.entities import EntityScores
+from distill.tasks.ner.task import EntityScores
 from distill.text.tags import TagSet, tags_of
 
 TYPES = ["person", "creative-work", "group"]
@@ -122,7 +122,7 @@ import sys, torch
 from torch import distributed
 sys.path.insert(0, sys.argv[3])
 from test_entities import SETS, scores, update
-from distill.tasks.ner.entities import EntityScores
+from distill.tasks.ner.task import EntityScores
 
 rank, place = int(sys.argv[1]), sys.argv[2]
 distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
