@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from distill.system.errors import DataError, listed, nearest
 
 #: What to do about a text that says nothing, for errors.
 ADVICE = "every row needs a text, so fix or remove it"
+_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,26 @@ class Table:
             f"{self.place}: no column '{name}'; columns are {listed(self.available)}"
             f"{nearest(name, self.available)}; choose one with {key}{other}"
         )
+
+
+def cell_list(value: Any) -> list[Any] | None:
+    """The list that a cell holds, in a cell of text as JSON; ``None`` where it holds none."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return list(value)
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            return list(json.loads(value))
+        except ValueError:
+            return None
+    return None
+
+
+def shown(value: Any) -> str:
+    """A cell's value in short, for errors."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def text_issues(table: Table, column: str, key: str) -> dict[int, str]:

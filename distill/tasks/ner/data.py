@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, ClassVar
 
-import numpy as np
 import pyarrow as pa
 
 from distill.data.bad_rows import BadRows
 from distill.data.reader import Reader, Tables, keep_more
 from distill.data.sources.columns import stored
-from distill.data.sources.table import Table, id_issues, text_issue
+from distill.data.sources.table import Table, cell_list, id_issues, shown, text_issue
 from distill.data.split import Split
 from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import Columns
@@ -98,7 +96,7 @@ class TagReader(Reader):
             notes.append(f"{table.place}: illegal tags of {repaired:,} examples are repaired")
         # Of rows that are refused, those with unknown tags are the graver ones.
         table = _sift(table, unknown | illegal if bad.skips else unknown or illegal, bad)
-        words = stored(map(_list, table.columns[columns.tokens]), pa.list_(pa.string()))
+        words = stored(map(cell_list, table.columns[columns.tokens]), pa.list_(pa.string()))
         return tagged(role, words, tags, tag_set, stride=self.task.stride)
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
@@ -137,7 +135,7 @@ def _whole(table: Table, columns: Columns, task: NerTask, bad: BadRows, notes: l
     table = _sift(table, issues, bad)
     if columns.id is not None:
         table = bad.sift(table, id_issues(table, columns.id))
-    kept = [row for row, cell in enumerate(table.columns[columns.tokens]) if _list(cell)]
+    kept = [row for row, cell in enumerate(table.columns[columns.tokens]) if cell_list(cell)]
     if not kept:
         raise DataError(f"{table.place}: no example has a word; it needs examples to learn from")
     if len(kept) == len(table):
@@ -150,9 +148,9 @@ def _row_issue(
     tokens: Any, tags: Any, columns: Columns, scheme: str
 ) -> tuple[int | None, str] | None:
     """What is wrong with a row's cells."""
-    if (words := _list(tokens)) is None:
+    if (words := cell_list(tokens)) is None:
         return None, _no_list(tokens, columns.tokens)
-    if (given := _list(tags)) is None:
+    if (given := cell_list(tags)) is None:
         return None, _no_list(tags, columns.tags)
     if len(words) != len(given):
         return None, (
@@ -169,27 +167,8 @@ def _row_issue(
 
 
 def _no_list(cell: Any, column: str | None) -> str:
-    what = "is missing" if cell is None else f"holds {_shown(cell)}"
+    what = "is missing" if cell is None else f"holds {shown(cell)}"
     return f"column '{column}' {what}; a list with one entry for each word is expected"
-
-
-def _list(value: Any) -> list[Any] | None:
-    """A cell's list, which a cell of text may hold as JSON; ``None`` where it has none."""
-    if isinstance(value, np.ndarray):
-        return list(value.tolist())
-    if isinstance(value, list | tuple):
-        return list(value)
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            return list(json.loads(value))
-        except ValueError:
-            return None
-    return None
-
-
-def _shown(cell: Any) -> str:
-    shown = repr(cell)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def _tag_issue(tag: Any, scheme: str) -> str | None:
@@ -204,7 +183,7 @@ def _tag_issue(tag: Any, scheme: str) -> str | None:
 def _tags(table: Table, columns: Columns) -> Iterator[list[RawTag]]:
     """The tags of rows that were looked at: names without white space around them, or integers."""
     for cell in table.columns[columns.tags]:
-        yield [tag.strip() if isinstance(tag, str) else int(tag) for tag in _list(cell) or []]
+        yield [tag.strip() if isinstance(tag, str) else int(tag) for tag in cell_list(cell) or []]
 
 
 def _check_seen(train: TaggedSplit, table: Table, notes: list[str]) -> None:

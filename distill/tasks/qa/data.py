@@ -11,7 +11,7 @@ import pyarrow as pa
 from distill.data.bad_rows import BadRows
 from distill.data.reader import Reader, Tables
 from distill.data.sources.columns import mapped
-from distill.data.sources.table import ADVICE, Table, id_issues, text_issues
+from distill.data.sources.table import ADVICE, Table, id_issues, shown, text_issues
 from distill.data.split import Split
 from distill.recipe.schema import Columns
 from distill.tasks.qa.windows import Answer, QuestionSplit
@@ -133,7 +133,7 @@ def _entries(value: Any) -> list[tuple[Any, Any]] | str:
         return list(zip(texts, starts, strict=True))
     if isinstance(value, list) and all(isinstance(e, dict) and "text" in e for e in value):
         return [(entry["text"], entry.get(START)) for entry in value]
-    return f'answers are {_short(value)}; write {{"text": ["..."], "{START}": [0]}}'
+    return f'answers are {shown(value)}; write {{"text": ["..."], "{START}": [0]}}'
 
 
 def _checked(text: Any, start: Any, context: str) -> Answer | str:
@@ -145,14 +145,14 @@ def _checked(text: Any, start: Any, context: str) -> Answer | str:
         if count == 1:
             return text, context.index(text)
         said = f"stands {count} times" if count else "does not stand"
-        return f"the answer {_short(text)} {said} in the context; give {START}"
+        return f"the answer {shown(text)} {said} in the context; give {START}"
     if isinstance(start, bool) or not isinstance(start, int):
         return f"{START} is {start!r}; the number of the answer's first character is expected"
     if start >= 0 and context.startswith(text, start):
         return text, start
-    there = _short(context[start : start + len(text)]) if 0 <= start < len(context) else "nothing"
+    there = shown(context[start : start + len(text)]) if 0 <= start < len(context) else "nothing"
     return (
-        f"the answer {_short(text)} does not stand at character {start}, where {there} is"
+        f"the answer {shown(text)} does not stand at character {start}, where {there} is"
         f"{_hint(text, start, context)}"
     )
 
@@ -168,8 +168,3 @@ def _hint(text: str, start: int, context: str) -> str:
     if not places:
         return "; the context does not hold it"
     return f"; it stands at {min(places, key=lambda place: abs(place - start))}"
-
-
-def _short(value: Any) -> str:
-    shown = repr(value)
-    return shown if len(shown) <= 60 else f"{shown[:57]}..."

@@ -21,7 +21,7 @@ from distill.data.bad_rows import BadRows
 from distill.data.batches import BucketSampler
 from distill.data.reader import Reader, Tables, as_number, keep_more
 from distill.data.sources.columns import Column, stored, take
-from distill.data.sources.table import ADVICE, Table, text_issue, text_issues
+from distill.data.sources.table import ADVICE, Table, cell_list, text_issue, text_issues
 from distill.data.split import Group, Split
 from distill.data.tokenized import Texts, TokenizedDataset, tokenize
 from distill.recipe.schema import Columns
@@ -239,31 +239,20 @@ class RankingReader(Reader):
 
 def _texts(cell: Any, column: str) -> list[str] | str:
     """The candidates in a cell, one or a list, or what is wrong with them."""
-    if isinstance(cell, str) and cell.lstrip()[:1] == "[":
-        cell = _json(cell)
-    if not isinstance(cell, list):
+    texts = cell_list(cell)
+    if texts is None:
         issue = text_issue(cell)
         return f"column '{column}' {issue}" if issue else [cell]
-    for number, text in enumerate(cell):
+    for number, text in enumerate(texts):
         if issue := text_issue(text):
             return f"candidate {number} in column '{column}' {issue}"
-    return cell or f"column '{column}' is an empty list; a query needs candidates"
-
-
-def _json(cell: str) -> Any:
-    """The list that a cell of text holds; the text where it holds none."""
-    try:
-        found = json.loads(cell)
-    except ValueError:
-        return cell
-    return found if isinstance(found, list) else cell
+    return texts or f"column '{column}' is an empty list; a query needs candidates"
 
 
 def _of_scores(texts: list[str], value: Any, column: str) -> list[float] | str:
     """The relevance of each candidate: a number, or a list of as many."""
-    if isinstance(value, str) and value.lstrip()[:1] == "[":
-        value = _json(value)
-    values = value if isinstance(value, list) else [value]
+    values = cell_list(value)
+    values = [value] if values is None else values
     if len(values) != len(texts):
         return f"{len(texts)} candidates, but {len(values)} numbers in column '{column}'"
     for one in values:
@@ -275,10 +264,8 @@ def _of_scores(texts: list[str], value: Any, column: str) -> list[float] | str:
 
 def _of_indices(texts: list[str], value: Any, column: str) -> list[float] | str:
     """1 for the candidates whose places from 0 a row names, 0 for the others."""
-    if isinstance(value, str):
-        value = _json(value)
-    found = [0.0] * len(texts)
-    for one in value if isinstance(value, list) else [value]:
+    found, places = [0.0] * len(texts), cell_list(value)
+    for one in [value] if places is None else places:
         number = math.nan if isinstance(one, bool) else as_number(one)
         if not (number.is_integer() and 0 <= number < len(texts)):
             return (
