@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,48 +21,18 @@ from distill.system.errors import DataError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+    from distill.data.augmentation.generate import AugmentedSplit
+    from distill.data.split import Split
+
+    #: What can be tokenised.
+    TextExamples = Split | AugmentedSplit
+
 _VERSION = 5
 _CHUNK = 2000
 _TYPES = {"ids": "int32", "lengths": "int32", "cut": "int32"}
 
 #: Texts, and the second text of each where examples are pairs.
 Texts = tuple[Sequence[str], Sequence[str] | None]
-
-
-class TextExamples(Protocol):
-    """Examples that can be tokenised: a split, or texts that lie in a file."""
-
-    @property
-    def name(self) -> str:
-        """What they are called."""
-        ...
-
-    @property
-    def targets(self) -> npt.NDArray[Any]:
-        """The label of each example; see :attr:`distill.data.split.Split.targets`."""
-        ...
-
-    @property
-    def paired(self) -> bool:
-        """Whether examples are pairs of texts."""
-        ...
-
-    @property
-    def text_digest(self) -> str:
-        """Hash of the texts."""
-        ...
-
-    def digest(self) -> str:
-        """Hash of texts and labels."""
-        ...
-
-    def __len__(self) -> int:
-        """How many there are."""
-        ...
-
-    def chunks(self, size: int) -> Iterator[Texts]:
-        """The texts in order, about ``size`` examples at a time."""
-        ...
 
 
 class TokenExamples(Dataset[dict[str, Any]]):

@@ -51,9 +51,7 @@ def apply_overrides(tree: Value, overrides: Sequence[str]) -> list[Issue]:
             continue
         place = Place(None, None, key)
         try:
-            _put(tree, key.split("."), _value(text, place), place)
-        except _AddressError as error:
-            issues.append(Issue(None, None, key, str(error)))
+            issues += apply_setting(tree, key, _value(text, place))
         except RecipeError as error:
             issues.extend(error.issues)
     return issues
@@ -98,12 +96,12 @@ def _value(text: str, place: Place) -> Value:
 
 
 def apply_setting(tree: Value, key: str, value: Value) -> list[Issue]:
-    """Lay one setting of a file over ``tree``, in place; what cannot be is returned.
+    """Lay one setting over ``tree``, in place; what cannot be is returned.
 
     Args:
         tree: a recipe; it is changed.
         key: the dotted key.
-        value: what it is set to, with the line it was written in.
+        value: what it is set to, with the place it was written in.
     """
     place = value.place
     try:

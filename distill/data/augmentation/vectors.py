@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,20 +34,6 @@ _LOOKED_AT = 1000
 _MARGIN = 8
 
 Ids = npt.NDArray[np.int32]
-
-
-class Neighbours(Protocol):
-    """Words whose vectors lie near a word's."""
-
-    words: list[str]
-
-    def key(self, sentence: Sentence, word: Word) -> Any:
-        """What a word is looked up by; ``None`` where it has no vector."""
-        ...
-
-    def nearest(self, keys: Sequence[Any], count: int) -> Ids:
-        """(Q, K): numbers of words, the nearest first; -1 where there are fewer."""
-        ...
 
 
 class Embeddings:
@@ -116,6 +102,10 @@ class Glove:
         ids = self._words.numpy().astype(np.int32)
         among = [self._folded[number] for number in self._words.tolist()]
         return _without_own(rows, list(keys), among, ids, count)
+
+
+#: Words whose vectors lie near a word's.
+Neighbours = Embeddings | Glove
 
 
 def _fold(word: str) -> str:

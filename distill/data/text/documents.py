@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from distill.files.lines import Lines
 from distill.files.rows import JSONL, FileRow, Rows, file_kind
@@ -25,24 +25,6 @@ _LONGEST = 1 << 16
 SUFFIXES = (".txt", ".txt.gz", ".jsonl", ".jsonl.gz")
 
 Document = list[str]
-
-
-class TextSource(Protocol):
-    """Where documents come from."""
-
-    @property
-    def place(self) -> str:
-        """What a message calls it."""
-
-    @property
-    def size(self) -> int:
-        """How much there is to read, in units of its own."""
-
-    def digest(self) -> str:
-        """SHA-256 (hex) of what is read."""
-
-    def documents(self) -> Iterator[tuple[int, Document]]:
-        """The documents with how much was read up to each; every iteration starts anew."""
 
 
 def find_files(names: str | Sequence[str], *, key: str) -> list[Path]:
@@ -110,7 +92,10 @@ class FileSource:
         return digest.of_json([LINES, column, kinds, [digest.of_file(p) for p in self.files]])
 
     def documents(self) -> Iterator[tuple[int, Document]]:
-        """The documents of all files; none goes on from one file into the next."""
+        """The documents with how many bytes were read up to each; every iteration starts anew.
+
+        None goes on from one file into the next.
+        """
         before = 0
         for path in self.files:
             for at, document in self._of_file(path):
@@ -156,6 +141,7 @@ class RowSource:
         place: what messages call it.
         rows: the texts; iterated over once or more.
         fingerprint: stands for their content.
+        size: how many there are.
     """
 
     place: str
@@ -168,12 +154,16 @@ class RowSource:
         return digest.of_json([LINES, self.fingerprint])
 
     def documents(self) -> Iterator[tuple[int, Document]]:
-        """One document for each row, parted where it is long."""
+        """One document for each row, parted where it is long, with how many rows were read."""
         for number, text in enumerate(self.rows, start=1):
             if not isinstance(text, str):
                 raise DataError(f"{self.place}: row {number} holds no text")
             for document in in_parts(text):
                 yield number, document
+
+
+#: Where documents come from.
+TextSource = FileSource | RowSource
 
 
 def in_parts(text: str) -> Iterator[Document]:
