@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def test_entities_are_told_in_characters() -> None:
 
 def test_digests_tell_rows_apart() -> None:
     one = split("Ann/B-person sings/O")
-    assert one.digest() == one.renamed("validation").digest()
+    assert one.digest() == replace(one, name="validation").digest()
     assert one.digest() != split("Ann/B-place sings/O").digest()
     assert one.text_digest == split("Ann/B-place sings/O").text_digest
     assert one.text_digest != split("Ann/B-person", "sings/O").text_digest

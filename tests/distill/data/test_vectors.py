@@ -50,7 +50,6 @@ def test_training_rows_of_three_kinds(tmp_path: Path) -> None:
     single = loaded(jsonl(tmp_path / "3.jsonl", [{"a": "one film"}, {"a": "two"}]), dev).train
     assert single.pairs is None
     assert len({one.digest() for one in (scored.train, unscored, single)}) == 3
-    assert single.renamed("x").name == "x"
     assert not scored.train.paired
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -130,4 +131,4 @@ def test_rows_are_chosen_with_their_answers():
     assert chosen.answers[1][1] == ("dull", LONG.index("dull"))
     assert chosen.stride == 8
     assert chosen.digest() != split().digest()
-    assert split().renamed("x").digest() == split().digest()
+    assert replace(split(), name="x").digest() == split().digest()
