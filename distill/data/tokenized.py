@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from distill.data.split import Split
 
     #: What can be tokenised.
-    TextExamples = Split | AugmentedSplit
+    TextExamples: TypeAlias = Split | AugmentedSplit
 
 _VERSION = 5
 _CHUNK = 2000
