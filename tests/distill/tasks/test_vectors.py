@@ -58,6 +58,6 @@ def test_what_a_recipe_makes_of_it() -> None:
     config = VectorsTask(kind="vectors", pooling="cls", metric="pearson", whitening=8)
     task = make_task(config, ())
     assert isinstance(task, Vectors)
-    assert (task.primary, task.whitening) == ("pearson", 8)
+    assert (task.primary, task.config.whitening) == ("pearson", 8)
     assert task.settings == {"pooling": "cls", "normalize": True}
     assert set(task.metrics()) == {"spearman", "pearson"}
