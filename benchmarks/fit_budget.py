@@ -8,20 +8,32 @@ search runs; all share one teacher. Writes Markdown: for each budget the model f
 and measured latency, beside every fixed shape that keeps the budget; and how long the search took
 against the recipe as it is. Run it again to go on after a stop. Scores that choose are those on the
 validation examples; the table has the test scores too, where there are test examples.
+
+    OMP_NUM_THREADS=1 python benchmarks/fit_budget.py quickstart --trials-per-hour --trials 4 \
+      --latency-ms 1 --out docs/trials.md --run-dir runs/trials data.limit_train=600
+
+The search against the same candidates each trained by itself with `distill run`, in hours of the
+processor: what shared stages and short trainings save. `--run-dir` must be new.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
+
+import yaml
 
 from distill.evaluation.cells import latency_cell
 from distill.evaluation.limits import keeps
 from distill.evaluation.results import read_results
 from distill.evaluation.study import StudyResults, TrialResult, read_study
-from distill.recipe.budget import Choices
+from distill.recipe.choices import Choices
 from distill.recipe.loader import load_recipe
 from distill.recipe.sizes import resolve_size
 from distill.report.numbers import seconds
@@ -33,10 +45,13 @@ SHAPES = "2x128,3x384,4x312,tinybert4,recipe"
 
 def trainable(recipe: str, overrides: list[str], size: str) -> str | None:
     """The size, or nearly: with as many heads as the teacher where attention needs it."""
-    heads = Choices(recipe, overrides).teacher.heads
+    choices = Choices(recipe, overrides)
+    heads, own = choices.teacher.heads, resolve_size(choices.student.size)
     if size == "recipe":
         return size
     shape = resolve_size(size)
+    if (shape.layers, shape.hidden) == (own.layers, own.hidden):
+        return None  # it would take over the stages of the recipe as it is, whose time counts
     near = f"{shape.layers}x{shape.hidden - shape.hidden % heads}/{heads}"
     for one in (size, near):
         try:
@@ -50,13 +65,13 @@ def trainable(recipe: str, overrides: list[str], size: str) -> str | None:
 def table(folder: Path, results: StudyResults) -> list[str]:
     """Each budget's models as Markdown: what was found, then the fixed shapes that keep it."""
     titles = {row.name: row for row in results.variants}
-    whole = [one for one in results.trials if one.evaluated and one.status == "done"]
+    whole = results.measured()
     lines = ["| budget | model | validation | test | measured ms | size MB | trained in |"]
     lines.append("|---|---|---|---|---|---|---|")
     for target in results.targets:
         mine = [one for one in whole if keeps(target.limits, folder, one)]
-        fixed = [one for one in mine if not titles[one.variant].searched]
         found = [one for one in mine if target.chosen and one.folder == target.chosen.folder]
+        fixed = [one for one in mine if not titles[one.variant].searched and one not in found]
         for one in [*found, *sorted(fixed, key=lambda t: t.validation or 0.0, reverse=True)]:
             title, ours = titles[one.variant].title, one in found
             name = f"**{title}**" if ours else title
@@ -77,6 +92,47 @@ def line(folder: Path, budget: str, title: str, trial: TrialResult) -> str:
     return f"| {' | '.join(cells)} | {seconds(trial.seconds)} |"
 
 
+def clocked(words: Sequence[str]) -> tuple[float, float]:
+    """Run a command; the seconds that it took, and those of the processor, all its processes'."""
+
+    def used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    start, before = time.monotonic(), used()
+    code = subprocess.run([sys.executable, "-m", *words], check=False).returncode
+    if code not in (0, 2):
+        raise SystemExit(f"{' '.join(words)}: exit code {code}")
+    return time.monotonic() - start, used() - before
+
+
+def trials_per_hour(options: argparse.Namespace) -> list[str]:
+    """The search and the same candidates one by one: what each took, as Markdown."""
+    last = Choices(options.recipe, options.overrides).recipe.stages[-1].name
+    settings = [*options.overrides, f"stages.{last}.lengths=[real]"]
+    settings.append(f"stages.{last}.threads={options.threads}")
+    study, alone = options.run_dir / "study", options.run_dir / "alone"
+    limits = ["--latency-ms", options.latency_ms, "--trials", str(options.trials)]
+    took = clocked(["distill", "fit-budget", options.recipe, *settings, *limits,
+                    "--run-dir", str(study)])  # fmt: skip
+    candidates = yaml.safe_load((study / "study.yaml").read_text("utf-8"))["search"]["candidates"]
+    tried = {name: one["set"] for name, one in candidates.items() if not one.get("reserve")}
+    found = []
+    for name, changes in tried.items():
+        words = [f"{key}={json.dumps(value)}" for key, value in changes.items()]
+        run = ["distill", "run", options.recipe, *settings, *words, "--run-dir", str(alone / name)]
+        found.append(clocked(run))
+    rows = {"one study": took, "each by itself": tuple(map(sum, zip(*found, strict=True)))}
+    lines = ["| candidates | processor time | by the clock | trials per processor hour |"]
+    lines.append("|---|---|---|---|")
+    for how, (clock, processor) in rows.items():
+        rate = 3600 * len(tried) / processor
+        lines.append(
+            f"| {len(tried)}, {how} | {seconds(processor)} | {seconds(clock)} | {rate:.1f} |"
+        )
+    return lines
+
+
 def main() -> None:
     """Run the search and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -86,9 +142,14 @@ def main() -> None:
     parser.add_argument("--shapes", default=SHAPES, help="fixed shapes, by commas")
     parser.add_argument("--trials", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--trials-per-hour", action="store_true", help="against single runs")
     parser.add_argument("--run-dir", type=Path, default=Path("runs/fit-budget"))
     parser.add_argument("--out", type=Path, default=Path("docs/fit-budget.md"))
     options = parser.parse_intermixed_args()
+    if options.trials_per_hour:
+        atomic.write_text(options.out, "\n".join([*trials_per_hour(options), ""]))
+        print(f"{options.out}")
+        return
     wanted = [trainable(options.recipe, options.overrides, s) for s in options.shapes.split(",")]
     shapes = list(dict.fromkeys(one for one in wanted if one is not None))
     words = ["distill", "fit-budget", options.recipe, *options.overrides]

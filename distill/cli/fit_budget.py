@@ -2,55 +2,74 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from distill.recipe.choices import Choices, Engine
     from distill.recipe.schema import Limits
 
 #: The measured table, inside the folder.
 _TABLE = "shapes.json"
+_ENGINES: dict[str, Engine] = {"onnxruntime": "onnx", "openvino": "openvino"}
+
+_Recipe = Annotated[str, typer.Argument(help="A recipe's name (see `distill ls`), or a YAML file.")]
+_Overrides = Annotated[
+    list[str] | None, typer.Argument(help="Settings of every trial: data.limit_train=2000.")
+]
+_Latency = Annotated[
+    float | None, typer.Option(help="Milliseconds of one example, at most (the median).")
+]
+_Size = Annotated[float | None, typer.Option(help="Megabytes on disk, at most.")]
+_Throughput = Annotated[float | None, typer.Option(help="Examples a second, at least.")]
+_Retention = Annotated[
+    float | None, typer.Option(help="Share of the teacher's score, at least: 0.97.")
+]
+_Ladder = Annotated[
+    str | None, typer.Option(help="A model for each of these latencies: 0.25,0.5,1,2.")
+]
+_Length = Annotated[
+    str | None, typer.Option(help="Tokens that latency is measured at; `real`: the rows' own.")
+]
+_Threads = Annotated[int | None, typer.Option(min=1, help="Threads of a timed model.")]
+_Engine = Annotated[
+    str | None,
+    typer.Option(help="onnxruntime or openvino; left out, the faster one that is installed here."),
+]
+_Time = Annotated[
+    str | None, typer.Option(help="Time for all trainings: 90s, 60m, 2h; else without end.")
+]
+_Trials = Annotated[int, typer.Option(min=1, help="Students to try, for each latency.")]
+_Compare = Annotated[
+    str | None, typer.Option(help="Also train these sizes in full: recipe,3x384,tinybert4.")
+]
+_RunDir = Annotated[Path | None, typer.Option(help="The study's folder; else runs/budget-NAME.")]
 
 
 def fit_budget(
-    recipe: Annotated[
-        str, typer.Argument(help="A recipe's name (see `distill ls`), or a YAML file.")
-    ],
-    overrides: Annotated[
-        list[str] | None, typer.Argument(help="Settings of every trial: data.limit_train=2000.")
-    ] = None,
-    latency_ms: Annotated[
-        float | None, typer.Option(help="Milliseconds of one example, at most (the median).")
-    ] = None,
-    size_mb: Annotated[float | None, typer.Option(help="Megabytes on disk, at most.")] = None,
-    throughput: Annotated[float | None, typer.Option(help="Examples a second, at least.")] = None,
-    retention: Annotated[
-        float | None, typer.Option(help="Share of the teacher's score, at least: 0.97.")
-    ] = None,
-    ladder: Annotated[
-        str | None, typer.Option(help="A model for each of these latencies: 0.25,0.5,1,2.")
-    ] = None,
-    length: Annotated[
-        str | None, typer.Option(help="Tokens that latency is measured at; `real`: the rows' own.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of a timed model.")] = None,
-    time: Annotated[
-        str | None, typer.Option(help="Time for all trainings: 90s, 60m, 2h; else without end.")
-    ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Students to try, for each latency.")] = 9,
-    compare: Annotated[
-        str | None, typer.Option(help="Also train these sizes in full: recipe,3x384,tinybert4.")
-    ] = None,
-    run_dir: Annotated[
-        Path | None, typer.Option(help="The study's folder; else runs/budget-NAME.")
-    ] = None,
+    recipe: _Recipe,
+    overrides: _Overrides = None,
+    latency_ms: _Latency = None,
+    size_mb: _Size = None,
+    throughput: _Throughput = None,
+    retention: _Retention = None,
+    ladder: _Ladder = None,
+    length: _Length = None,
+    threads: _Threads = None,
+    engine: _Engine = None,
+    time: _Time = None,
+    trials: _Trials = 9,
+    compare: _Compare = None,
+    run_dir: _RunDir = None,
 ) -> None:
-    """Search depth, width and neurons of a student for the best model within limits.
+    """Search depth, width, neurons, heads, vocabulary and format for the best model within limits.
 
     Untrained students are timed first, so that what is too slow or too large is never trained.
     Those that keep the limits are trained for a ninth of the steps, the best third of them for a
@@ -61,46 +80,83 @@ def fit_budget(
       distill fit-budget quickstart --latency-ms 0.8 --size-mb 12 --threads 1
       distill fit-budget sst2 --ladder 0.5,1,2 --time 60m teacher.model=minilm-l6
     """
+    steps = _ladder(ladder, latency_ms)
+    limits = _limits(
+        latency_ms=steps[-1] if steps else latency_ms,
+        size_mb=size_mb, throughput=throughput, retention=retention,
+    )  # fmt: skip
+    options = {"ladder": steps, "minutes": _minutes(time), "variants": _listed(compare)}
+    choices = _choices(recipe, list(overrides or []), length, threads)
+    folder = run_dir if run_dir is not None else Path("runs") / f"budget-{choices.recipe.name}"
+    _search(choices, limits, folder, engines=_engines(engine), trials=trials, options=options)
+
+
+def _choices(recipe: str, settings: list[str], length: str | None, threads: int | None) -> Choices:
+    """What the recipe's student could be, timed as the options say."""
+    from distill.recipe.choices import Choices
+
+    last = Choices(recipe, settings).recipe.stages[-1].name
+    settings += [f"stages.{last}.lengths=[{length}]"] if length is not None else []
+    settings += [f"stages.{last}.threads={threads}"] if threads is not None else []
+    return Choices(recipe, settings)
+
+
+def _search(
+    choices: Choices,
+    limits: Limits,
+    folder: Path,
+    *,
+    engines: Sequence[Engine],
+    trials: int,
+    options: dict[str, Any],
+) -> None:
+    """Time untrained students, train candidates, print what was found.
+
+    Raises:
+        UserError: nothing keeps the limits.
+    """
     from distill.cli.study import interruptible, print_results
-    from distill.recipe.budget import Choices, budget_study, describe
+    from distill.recipe.budget import budget_study, candidates
     from distill.recipe.study import load_study
     from distill.system.errors import UserError
 
-    steps = _ladder(ladder, latency_ms)
-    limits = _limits(steps[-1] if steps else latency_ms, size_mb, throughput, retention)
-    settings = list(overrides or [])
-    choices = Choices(recipe, settings)
-    last = choices.recipe.stages[-1].name
-    settings += [f"stages.{last}.lengths=[{length}]"] if length is not None else []
-    settings += [f"stages.{last}.threads={threads}"] if threads is not None else []
-    choices = Choices(recipe, settings)
-    folder = run_dir if run_dir is not None else Path("runs") / f"budget-{choices.recipe.name}"
-    options: dict[str, Any] = {
-        "ladder": steps,
-        "minutes": _minutes(time),
-        "variants": _listed(compare),
-    }
     _check(folder, budget_study(choices, limits, {}, **options))
     # Heavy: torch comes with what exports and times.
     from distill.evaluation.limits import nearest
     from distill.pipeline.shape_table import measure_shapes
     from distill.pipeline.study import run_study
 
+    steps, settings = options["ladder"], choices.overrides
     with interruptible(folder):
-        table = measure_shapes(choices.recipe, choices.shapes(), folder / _TABLE)
+        trims = limits.size_mb is not None
+        table = measure_shapes(choices, folder / _TABLE, engines=engines, trims=trims)
+        choices.serve_by(table.engine)
         every = [limits.model_copy(update={"latency_ms": one}) for one in steps] or [limits]
-        candidates = choices.candidates(every, table, most=trials)
-        file = _write(folder, budget_study(choices, limits, candidates, **options))
+        tried = candidates(choices, every, table, most=trials)
+        file = _write(folder, budget_study(choices, limits, tried, **options))
         loaded = load_study(file, *settings, check_files=True)
         command = shlex.join(["distill", "study", str(file), *settings, "--run-dir", str(folder)])
         results = run_study(loaded, folder, command=command)
     print_results(folder, results, as_json=False)
-    missed = [target.limits for target in results.targets if target.chosen is None]
-    if missed:
-        raise UserError(
-            f"no trial keeps {' and '.join(describe(missed[0]))}; "
-            f"{nearest(missed[0], folder, results)}"
-        )
+    missed = next((one.limits for one in results.targets if one.chosen is None), None)
+    if missed is not None:
+        raise UserError(f"no trial keeps {missed.describe()}; {nearest(missed, folder, results)}")
+
+
+def _engines(name: str | None) -> list[Engine]:
+    """The engines that may serve the model."""
+    from importlib.util import find_spec
+
+    from distill.system.errors import UserError
+
+    there = find_spec("openvino") is not None
+    if name is None:
+        return ["onnx", "openvino"] if there else ["onnx"]
+    if name not in _ENGINES:
+        raise UserError(f"--engine {name}: write {' or '.join(_ENGINES)}")
+    if name == "openvino" and not there:
+        raise UserError("--engine openvino: pip install openvino nncf")
+    return [_ENGINES[name]]
 
 
 def _ladder(text: str | None, latency_ms: float | None) -> list[float]:
@@ -136,12 +192,7 @@ def _listed(text: str | None) -> list[str]:
     return [one.strip() for one in (text or "").split(",") if one.strip()]
 
 
-def _limits(
-    latency_ms: float | None,
-    size_mb: float | None,
-    throughput: float | None,
-    retention: float | None,
-) -> Limits:
+def _limits(**given: float | None) -> Limits:
     """The limits of the options, one of which at least is given."""
     from pydantic import ValidationError
 
@@ -149,9 +200,7 @@ def _limits(
     from distill.system.errors import UserError
 
     try:
-        limits = Limits(
-            latency_ms=latency_ms, size_mb=size_mb, throughput=throughput, retention=retention
-        )
+        limits = Limits.model_validate(given)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0]).replace("_", "-")
         raise UserError(f"--{name} must be more than 0") from None
@@ -175,7 +224,10 @@ def _check(folder: Path, content: dict[str, Any]) -> None:
         asked = [(one.get("recipe"), *_asked(one.get("search", {}))) for one in (before, content)]
         if asked[0] != asked[1]:
             raise RunFolderError(f"{folder}: holds another budget; choose another --run-dir")
-    elif folder.exists() and any(one.name != _TABLE for one in folder.iterdir()):
+    # What begins with a dot is a lock, or was being written when a run was killed.
+    elif folder.exists() and any(
+        one.name not in (_TABLE, "log.txt") for one in folder.glob("[!.]*")
+    ):
         raise RunFolderError(f"{folder}: is not empty and no budget's; choose another --run-dir")
 
 
@@ -190,5 +242,7 @@ def _write(folder: Path, content: dict[str, Any]) -> Path:
     from distill.system import atomic
 
     file = folder / "study.yaml"
-    atomic.write_text(file, yaml.safe_dump(content, sort_keys=False))
+    # Copied, as YAML writes what stands twice as an alias.
+    plain = json.loads(json.dumps(content))
+    atomic.write_text(file, yaml.safe_dump(plain, sort_keys=False))
     return file

@@ -21,40 +21,40 @@ if TYPE_CHECKING:
     from distill.recipe.trial import Trial
 
 
+_Source = Annotated[
+    str, typer.Argument(help="A study's or recipe's name (see `distill ls`), or a YAML file.")
+]
+_Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="Settings of every trial, seeds=[1,2,3], and folders.NAME=DIR."),
+]
+_RunDir = Annotated[Path | None, typer.Option(help="The study's folder; else runs/study-NAME.")]
+_Only = Annotated[str | None, typer.Option(help="Run these variants only: A,B,...")]
+_Task = Annotated[str | None, typer.Option(help="Run these tasks only: A,B,...")]
+_JOBS = "Trials at a time; else one for each core, or one alone where it is timed."
+_Jobs = Annotated[int | None, typer.Option(min=1, help=_JOBS)]
+_KeepModels = Annotated[
+    bool, typer.Option("--keep-models", help="Keep the weights of trials that are not evaluated.")
+]
+_Json = Annotated[bool, typer.Option("--json", help="Print study.json instead of the tables.")]
+_Sweep = Annotated[
+    bool, typer.Option("--wandb-sweep", help="Write the search as a W&B sweep, and run nothing.")
+]
+_SWEEP_TRIAL = "Run one trial with these settings (JSON), as the sweep's agents do."
+_SweepTrial = Annotated[str | None, typer.Option(help=_SWEEP_TRIAL)]
+
+
 def study(
-    source: Annotated[
-        str, typer.Argument(help="A study's or recipe's name (see `distill ls`), or a YAML file.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(help="Settings of every trial, seeds=[1,2,3], and folders.NAME=DIR."),
-    ] = None,
-    run_dir: Annotated[
-        Path | None, typer.Option(help="The study's folder; else runs/study-NAME.")
-    ] = None,
-    only: Annotated[str | None, typer.Option(help="Run these variants only: A,B,...")] = None,
-    task: Annotated[str | None, typer.Option(help="Run these tasks only: A,B,...")] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Trials at a time; else one for each core, or one alone where it is timed."
-        ),
-    ] = None,
-    keep_models: Annotated[
-        bool,
-        typer.Option("--keep-models", help="Keep the weights of trials that are not evaluated."),
-    ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print study.json instead of the tables.")
-    ] = False,
-    wandb_sweep: Annotated[
-        bool,
-        typer.Option("--wandb-sweep", help="Write the search as a W&B sweep, and run nothing."),
-    ] = False,
-    sweep_trial: Annotated[
-        str | None,
-        typer.Option(help="Run one trial with these settings (JSON), as the sweep's agents do."),
-    ] = None,
+    source: _Source,
+    overrides: _Overrides = None,
+    run_dir: _RunDir = None,
+    only: _Only = None,
+    task: _Task = None,
+    jobs: _Jobs = None,
+    keep_models: _KeepModels = False,
+    as_json: _Json = False,
+    wandb_sweep: _Sweep = False,
+    sweep_trial: _SweepTrial = None,
 ) -> None:
     """Train one recipe with several seeds, in variants and on tasks, and put all in one table.
 

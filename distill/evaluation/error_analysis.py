@@ -47,11 +47,16 @@ def of_model(analysis: Analysis | None, model: str) -> dict[str, Any]:
     }
 
 
-def of_final(analysis: Analysis | None) -> dict[str, Any]:
-    """What the model that was scored last confuses, and where it differs from the teacher."""
+def of_final(analysis: Analysis | None, final: str | None = None) -> dict[str, Any]:
+    """What the final model confuses, and where it differs from the teacher.
+
+    Args:
+        analysis: of the scored examples.
+        final: the model's name; left out, it is the one that was scored last.
+    """
     if analysis is None or not analysis.models:
         return {}
-    final = analysis.models[-1]
+    final = final or analysis.models[-1]
     confusions = analysis.confusions(final)
     return {
         "confusion": None if confusions is None else Confusion(model=final, rows=confusions),
@@ -132,7 +137,7 @@ def disagreeing(analysis: Analysis, teacher: str, model: str, *, most: int) -> l
     return [index for index in order if weight[index] > -np.inf][:most]
 
 
-def write_analysis(analysis: Analysis | None, folder: Path) -> list[Path]:
+def write_analysis(analysis: Analysis | None, folder: Path, final: str | None = None) -> list[Path]:
     """Write all predictions, and examples on which teacher and final model differ.
 
     The predictions are arrays, nothing pickled: ``task``, ``models``, those of
@@ -141,6 +146,7 @@ def write_analysis(analysis: Analysis | None, folder: Path) -> list[Path]:
     Args:
         analysis: ``None`` writes nothing.
         folder: the stage's.
+        final: the final model's name; left out, it is the one that was scored last.
 
     Returns:
         The files.
@@ -165,7 +171,7 @@ def write_analysis(analysis: Analysis | None, folder: Path) -> list[Path]:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     if TEACHER not in analysis.models:
         return [path]
-    final = analysis.models[-1]
+    final = final or analysis.models[-1]
     content = {
         "schema": 1,
         "model": final,

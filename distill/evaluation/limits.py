@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill.evaluation.cells import latency_cell, throughput_cell
-from distill.evaluation.results import ModelRow, read_results
+from distill.evaluation.results import ModelRow, Results, read_results
 from distill.recipe.schema import Limits
 
 if TYPE_CHECKING:
@@ -47,33 +47,40 @@ def excess(limits: Limits, final: ModelRow) -> float:
     Each is the measured number by the limit, less 1; the other way round for what must be at
     least so much. A number that was not measured counts as 1.
     """
-    return sum(max(0.0, ratio - 1) for *_, ratio in _compared(limits, final))
+    return sum(max(0.0, ratio - 1) for ratio in limits.ratios(measured(final)).values())
 
 
-def _compared(limits: Limits, final: ModelRow) -> Iterator[tuple[str, float, float | None, float]]:
-    """Each limit that is given: its name, itself, what was measured, and by what it is missed.
-
-    The last is above 1 where the limit is not kept; 2 where nothing was measured.
-    """
+def measured(final: ModelRow) -> Limits:
+    """What was measured of a model, of what limits may name."""
     cell, many = latency_cell(set(final.latency_ms)), throughput_cell(set(final.throughput))
-    measured = {
+    found = {
         "latency_ms": final.latency_ms[cell].p50 if cell else None,
         "size_mb": final.bytes / 1e6,
         "throughput": final.throughput[many] if many else None,
         "retention": final.retention,
     }
-    for name, limit in limits.model_dump(exclude_none=True).items():
-        found = measured[name]
-        if found is None or found <= 0:
-            yield name, limit, found, 2.0
-        else:
-            at_most = name in ("latency_ms", "size_mb")
-            yield name, limit, found, found / limit if at_most else limit / found
+    return Limits(**{name: value for name, value in found.items() if value and value > 0})
 
 
-def measured(limits: Limits, final: ModelRow) -> Limits:
-    """What was measured of a model, of what limits name."""
-    return Limits(**{name: found for name, _, found, _ in _compared(limits, final) if found})
+def within(results: Results, limits: Limits, validation: Mapping[str, float]) -> Results:
+    """Results whose final model is the exported format that fits limits best.
+
+    Of those that keep them it is the most accurate, of equal ones the fastest; where none does, the
+    one that is nearest.
+
+    Args:
+        results: of a run.
+        limits: what the final model is meant to keep.
+        validation: scores on the validation examples, by exported format.
+    """
+    rows = [row for row in results.models if row.name in validation]
+
+    def order(row: ModelRow) -> tuple[float, float, float]:
+        return excess(limits, row), -validation[row.name], measured(row).latency_ms or 0.0
+
+    final = min(rows, key=order, default=results.final)
+    others = [row for row in results.models if row is not final]
+    return results.model_copy(update={"models": [*others, final]})
 
 
 _UNITS = {
@@ -102,14 +109,10 @@ def _unit(name: str, value: float) -> str:
 
 def nearest(limits: Limits, folder: Path, results: StudyResults) -> str:
     """Which trial of a study comes nearest to limits that none keeps, and what it misses."""
-    done = [trial for trial in results.trials if trial.evaluated and trial.status == "done"]
+    done = results.measured()
     if not done:
         return "no trial came to its end"
     finals = [(trial, read_results(folder / trial.folder).final) for trial in done]
     trial, final = min(finals, key=lambda pair: excess(limits, pair[1]))
-    missed = [
-        f"{name} {measured:.3g} (limit {limit:g})"
-        for name, limit, measured, ratio in _compared(limits, final)
-        if measured is not None and ratio > 1
-    ]
-    return f"{trial.variant} comes nearest: {', '.join(missed) or 'something was not measured'}"
+    missed = ", ".join(limits.missed(measured(final))) or "something was not measured"
+    return f"{trial.variant} comes nearest: {missed}"

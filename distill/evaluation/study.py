@@ -117,7 +117,7 @@ class Target(Part):
     limits: Limits
     """What it must keep."""
     measured: Limits | None = None
-    """What the evaluation measured of it, of what is limited; ``None`` where no model keeps it."""
+    """What the evaluation measured of it; ``None`` where no model keeps it."""
     chosen: Chosen | None = None
     """The best on the validation examples that keeps it."""
 
@@ -163,6 +163,15 @@ class StudyResults(Part):
             if (trial.variant, trial.task) == (variant, task.name) and trial.score is not None
         }
         return {seed: found[seed] for seed in task.seeds if seed in found}
+
+    @property
+    def searched(self) -> bool:
+        """Whether a search made any of the variants."""
+        return any(row.searched for row in self.variants)
+
+    def measured(self) -> list[TrialResult]:
+        """The trials that were evaluated."""
+        return [trial for trial in self.trials if trial.evaluated and trial.status == "done"]
 
     def failures(self) -> list[TrialResult]:
         """The trials that failed."""

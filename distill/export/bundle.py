@@ -153,8 +153,13 @@ def _name_family(folder: Path) -> None:
     write_json(path, config | named | {"configuration_files": [PRUNED_CONFIG]})
 
 
-def add_numbers(folder: Path, numbers: Mapping[str, Any]) -> None:
+def add_numbers(folder: Path, numbers: Mapping[str, Any], default: str | None = None) -> None:
     """Put measured numbers into a bundle's ``distill.json``; those of the same name are replaced.
+
+    Args:
+        folder: the bundle.
+        numbers: by format.
+        default: the format that is loaded from now on; ``None`` leaves it.
 
     Raises:
         ModelError: the folder is not a bundle.
@@ -163,7 +168,8 @@ def add_numbers(folder: Path, numbers: Mapping[str, Any]) -> None:
     if not path.is_file():
         raise ModelError(f"{folder}: not a bundle (it has no {MANIFEST})")
     content = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, {**content, "numbers": {**content["numbers"], **numbers}})
+    changed = {"default": default} if default in content["formats"] else {}
+    write_json(path, content | changed | {"numbers": {**content["numbers"], **numbers}})
 
 
 def _model(source: Path, folder: Path, file: str) -> dict[str, Any]:

@@ -184,14 +184,15 @@ class NniExperiment:
         return config
 
     def _space(self) -> dict[str, Any]:
-        """What the portal draws: the space of a search, else the variants."""
+        """What the portal draws: the space of a search, its candidates, or the variants."""
         search = self._loaded.config.search
-        if search is None:
-            return {"trial": {"_type": "choice", "_value": [t.name for t in self._loaded.trials]}}
-        space = {}
-        for key, one in search.space.items():
-            space[key] = {"_type": one.kind, "_value": [*map(_shown, getattr(one, one.kind))]}
-        return space
+        if search is not None and search.space:
+            return {
+                key: {"_type": one.kind, "_value": [*map(_shown, getattr(one, one.kind))]}
+                for key, one in search.space.items()
+            }
+        names = search.candidates if search is not None else [t.name for t in self._loaded.trials]
+        return {"trial": {"_type": "choice", "_value": list(names)}}
 
     def _open(self) -> None:
         from nni.experiment import Experiment, RunMode

@@ -9,18 +9,15 @@ from __future__ import annotations
 import json
 import logging
 import statistics
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from distill.evaluation.limits import FAILED, trial_value
 from distill.evaluation.study import TrialResult
-from distill.pipeline.strategy import Grid
+from distill.pipeline.strategy import OverGrid
 from distill.pipeline.study_record import validation_scores
 from distill.pipeline.tuner import Assessor, Tuner
-from distill.recipe.schema import Search
 from distill.recipe.search_space import Values
-from distill.recipe.study import LoadedStudy
 from distill.recipe.trial import Trial
 from distill.system import digest
 from distill.system.errors import RecipeError, RunFolderError
@@ -31,33 +28,22 @@ _EVENTS = "search.jsonl"
 _Event = dict[str, Any]
 
 
-class Searched:
+@dataclass
+class Searched(OverGrid):
     """Trials of a grid, then those that a tuner proposes.
 
     Args:
-        loaded: the study; variants and trials are added to it.
-        search: its search.
-        grid: the trials of the file; it lets one wait while another does a stage that both share.
-        folder: the study's.
-        known: the result of a trial that is done already, else ``None``.
+        loaded, search, grid, folder, known: see :class:`~distill.pipeline.strategy.OverGrid`.
         given: what a sweep's agent wants tried, once, in the place of a tuner's proposals.
 
     Raises:
         RunFolderError: the folder holds a search over another space, or of other recipes.
     """
 
-    def __init__(
-        self,
-        loaded: LoadedStudy,
-        search: Search,
-        grid: Grid,
-        folder: Path,
-        known: Callable[[Trial], TrialResult | None],
-        given: Values | None = None,
-    ) -> None:
-        self._loaded, self._search, self._grid = loaded, search, grid
-        self._folder, self._known = folder, known
-        self._given = given
+    given: Values | None = None
+
+    def __post_init__(self) -> None:
+        search, given = self.search, self.given
         self._tuner = Tuner(search) if given is None else None
         self._assessor = Assessor(search.early_stop) if search.early_stop else None
         #: Trials of each variant that are not over, and the values of those that are.
@@ -70,18 +56,18 @@ class Searched:
     @property
     def left(self) -> int:
         """How many trials may still be begun, where each variant has one."""
-        return len(self._grid.waiting) + self._to_propose
+        return len(self.grid.waiting) + self._to_propose
 
     @property
     def _to_propose(self) -> int:
         if self._exhausted:
             return 0
-        return 1 if self._given is not None else max(0, self._search.trials - self._count)
+        return 1 if self.given is not None else max(0, self.search.trials - self._count)
 
     def next(self) -> Trial | None:
         """A trial that is there already, or the first of the tuner's next variant."""
-        trial = self._grid.next()
-        while trial is None and not self._grid.waiting and self._to_propose:
+        trial = self.grid.next()
+        while trial is None and not self.grid.waiting and self._to_propose:
             values = self._propose()
             if values is None:
                 self._exhausted = True
@@ -92,19 +78,19 @@ class Searched:
             trials = self._begin(event)
             if not trials:
                 self._close({"number": event["number"], "value": FAILED})
-            self._grid.add(trials)
-            trial = self._grid.next()
+            self.grid.add(trials)
+            trial = self.grid.next()
         return trial
 
     def _propose(self) -> Values | None:
         if self._tuner is not None:
             return self._tuner.propose(self._count)
         self._exhausted = True
-        return self._given
+        return self.given
 
     def ended(self, trial: Trial, result: TrialResult) -> None:
         """A trial is over; once all of its variant are, the tuner learns their mean value."""
-        self._grid.ended(trial, result)
+        self.grid.ended(trial, result)
         self._compare_with(trial, result)
         if trial.variant in self._open:
             self._put_down(trial, result)
@@ -114,19 +100,19 @@ class Searched:
         if self._assessor is None or trial.variant not in self._open:
             return False
         return self._assessor.stops(
-            trial.name, validation_scores(self._folder / trial.folder, trial)
+            trial.name, validation_scores(self.folder / trial.folder, trial)
         )
 
     def _compare_with(self, trial: Trial, result: TrialResult) -> None:
         """Let later trials be compared with one that is over."""
         if self._assessor is not None:
-            scores = validation_scores(self._folder / trial.folder, trial)
+            scores = validation_scores(self.folder / trial.folder, trial)
             self._assessor.ended(trial.name, scores, whole=result.status == "done")
 
     def _put_down(self, trial: Trial, result: TrialResult) -> None:
         trials, values = self._open[trial.variant], self._values[trial.variant]
         trials.remove(trial)
-        values.append(trial_value(self._search.limits, self._folder, result))
+        values.append(trial_value(self.search.limits, self.folder, result))
         if not trials:
             number = int(trial.variant.removeprefix("t")) - 1
             self._close({"number": number, "value": statistics.fmean(values)})
@@ -136,7 +122,7 @@ class Searched:
         self._count = event["number"] + 1
         name = f"t{self._count:02d}"
         try:
-            trials = self._loaded.add_variant(name, event["values"])
+            trials = self.loaded.add_variant(name, event["values"])
         except RecipeError as error:
             logger.warning("%s: left out: %s", name, str(error).splitlines()[0])
             return []
@@ -157,8 +143,8 @@ class Searched:
 
     def _replay(self) -> None:
         """Lead the tuner through what it was asked and told before."""
-        path = self._folder / _EVENTS
-        content = self._search.model_dump(mode="json", exclude={"trials"})
+        path = self.folder / _EVENTS
+        content = self.search.model_dump(mode="json", exclude={"trials"})
         head = {"search": digest.of_json(content), "sweep": self._tuner is None}
         if not path.is_file():
             self._write(head)
@@ -169,7 +155,7 @@ class Searched:
         before, *events = [json.loads(line) for line in lines] or [head]
         if before != head:
             raise RunFolderError(
-                f"{self._folder}: holds a search with other settings; choose another --run-dir"
+                f"{self.folder}: holds a search with other settings; choose another --run-dir"
             )
         begun: list[Trial] = []
         for event in events:
@@ -179,23 +165,23 @@ class Searched:
                 begun += self._begin(event)
             else:
                 over = self._learn(event)
-                if any(self._known(trial) is None for trial in over):
+                if any(self.known(trial) is None for trial in over):
                     raise RunFolderError(
-                        f"{self._folder}: holds a search of trials with other settings or files; "
+                        f"{self.folder}: holds a search of trials with other settings or files; "
                         "choose another --run-dir"
                     )
                 begun = [trial for trial in begun if trial not in over]
-        for trial in self._loaded.trials:
-            result = self._known(trial)
+        for trial in self.loaded.trials:
+            result = self.known(trial)
             if result is not None:
                 self._compare_with(trial, result)
         for trial in begun:
-            result = self._known(trial)
+            result = self.known(trial)
             if result is not None and result.status != "failed":
                 self._put_down(trial, result)
             elif self._tuner is not None:  # a sweep's agent goes on with nothing but its own
-                self._grid.add([trial])
+                self.grid.add([trial])
 
     def _write(self, event: _Event) -> None:
-        with (self._folder / _EVENTS).open("a", encoding="utf-8") as file:
+        with (self.folder / _EVENTS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(event) + "\n")

@@ -2,31 +2,39 @@ r"""What a student of any depth and width will take and weigh: told from untrain
 
 Weights change neither time nor size. So of every width three untrained models of the recipe's own
 family, head and format are exported and timed in turns, as the evaluation will do it: one layer;
-four layers with few neurons; four with many. With L layers and F neurons a model then costs
+four layers with few neurons; four with many. Of the widest there is a fourth, with half the heads,
+and of the last of them one file for each engine: the faster engine is taken for all. With L layers,
+F neurons and heads that are A wide together a model then costs
 
-.. math:: c = c_1 + (L - 1) \, b + (L - s) \, d \, (F - F_0)
+.. math:: c = c_1 + (L - 1) \, b + (L - s) \, d \, (F - F_0 + h (A - A_0))
 
-b a layer, d a neuron, s = 1 where the last layer computes one token alone (its time, not its size).
-The table of embeddings, which costs no time, is added to the size.
+b a layer, d a neuron, h one more column of the heads in neurons, s = 1 where the last layer
+computes one token alone (its time, not its size). The table of embeddings, which costs no time, is
+added to the size.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from distill.evaluation.cells import REAL, latency_cell, throughput_cell
 from distill.evaluation.cost import bytes_of
 from distill.export.onnx import reads_first_token
+from distill.export.openvino import export_openvino
 from distill.export.plain import export_table
 from distill.pipeline.runner import prepare
 from distill.pruning.latency import VOCABULARY, exported, model_of_sizes, timed
 from distill.pruning.subwords import count_pieces, ids_to_keep
 from distill.quantization.methods.table import quantize_table
+from distill.recipe.choices import Choices, Engine
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import EvaluateStage, Limits, Recipe
 from distill.recipe.shapes import Shape, StaticShape
@@ -39,21 +47,42 @@ from distill.system.processor import physical_cores
 from students.build import build_student
 from students.static import StaticConfig, StaticForSequenceClassification, StaticModel
 
+logger = logging.getLogger("distill")
+
 _LAYERS = 4
+#: By so much another engine than the recipe's own must be faster.
+_FASTER = 0.9
 
 #: Milliseconds of one example, milliseconds an example of a full batch, bytes.
 Costs = list[float]
+_Files = dict[str, tuple[str, Path]]
 
 
 @dataclass(frozen=True)
 class _Width:
-    """What was measured of a width; the three models' costs."""
+    """What was measured of a width; the three models' costs.
+
+    Args:
+        few: their least neurons.
+        many: their most.
+        heads: the width of their heads together.
+        one: of one layer with few neurons.
+        narrow: of four such layers.
+        wide: of four layers with many neurons.
+    """
 
     few: int
     many: int
+    heads: int
     one: Costs
     narrow: Costs
     wide: Costs
+
+    def neurons(self, skipped: Sequence[int]) -> Costs:
+        """What a neuron costs in each layer."""
+        more = max(1, self.many - self.few)
+        ends = zip(self.narrow, self.wide, skipped, strict=True)
+        return [(wide - narrow) / more / (_LAYERS - s) for narrow, wide, s in ends]
 
 
 @dataclass(frozen=True)
@@ -61,39 +90,51 @@ class ShapeTable:
     """Predicts latency, throughput and size of students.
 
     Args:
-        widths: what was measured, by width and heads.
-        static: the same of static students.
-        vocab: tokens that are left of the vocabulary.
+        widths: what was measured, by hidden width.
+        heads: what one more column of the heads costs, in neurons.
+        static: costs of static students.
+        engine: what it was measured with.
+        vocabulary: tokens that are left of the vocabulary, by the least count of each (0: all that
+            the recipe leaves).
         first_token: whether the last layer computes one token alone.
         bytes_each: of a number of the table of embeddings.
     """
 
     widths: dict[str, _Width]
+    heads: Costs
     static: dict[str, Costs]
-    vocab: int
+    engine: Engine
+    vocabulary: dict[str, int]
     first_token: bool
     bytes_each: int
 
-    def __call__(self, shape: Shape | StaticShape) -> Limits:
-        """What a student of this shape takes and weighs."""
+    def __call__(self, shape: Shape | StaticShape, trim: int = 0) -> Limits:
+        """See :class:`~distill.recipe.budget.Predict`."""
+        tokens = self.vocabulary[str(trim)]
         if isinstance(shape, StaticShape):
-            return _as_limits(self.static[_key(shape)])
+            one, each, size = self.static[_key(shape)]
+            gone = self.vocabulary["0"] - tokens
+            return _as_limits(one, each, size - gone * shape.hidden * self.bytes_each)
         told = self.widths[_key(shape)]
+        skipped = _skipped(self.first_token)
         costs = []
-        for place, values in enumerate(zip(told.one, told.narrow, told.wide, strict=True)):
-            skipped = 1 if self.first_token and place < len(values) - 1 else 0
-            one, narrow, wide = values
-            layer = (narrow - one) / (_LAYERS - 1)
-            neuron = (wide - narrow) / max(1, told.many - told.few) / (_LAYERS - skipped)
-            more = (shape.layers - skipped) * neuron * (shape.ffn - told.few)
-            costs.append(max(one / _LAYERS, one + (shape.layers - 1) * layer + more))
+        for place, neuron in enumerate(told.neurons(skipped)):
+            one, narrow = told.one[place], told.narrow[place]
+            wider = self.heads[place] * (shape.heads * shape.head_dim - told.heads)
+            more = (shape.layers - skipped[place]) * neuron * (shape.ffn - told.few + wider)
+            layers = (shape.layers - 1) * (narrow - one) / (_LAYERS - 1)
+            costs.append(max(one / _LAYERS, one + layers + more))
         width = shape.embedding or shape.hidden
-        costs[-1] += (self.vocab - VOCABULARY) * width * self.bytes_each
-        return _as_limits(costs)
+        costs[-1] += (tokens - VOCABULARY) * width * self.bytes_each
+        return _as_limits(*costs)
 
 
-def _as_limits(costs: Costs) -> Limits:
-    one, each, size = costs
+def _skipped(first_token: bool) -> tuple[int, int, int]:
+    """Layers whose neurons cost nothing, by cost: the last one's take no time."""
+    return (int(first_token), int(first_token), 0)
+
+
+def _as_limits(one: float, each: float, size: float) -> Limits:
     return Limits(
         latency_ms=round(one, 4), throughput=round(1e3 / each, 1), size_mb=round(size / 1e6, 3)
     )
@@ -102,79 +143,162 @@ def _as_limits(costs: Costs) -> Limits:
 def _key(shape: Shape | StaticShape) -> str:
     if isinstance(shape, StaticShape):
         return f"{shape.hidden}/{shape.head}"
-    return f"{shape.hidden}/{shape.heads}/{shape.head_dim}"
+    return str(shape.hidden)
 
 
-def measure_shapes(recipe: Recipe, shapes: Sequence[Shape | StaticShape], file: Path) -> ShapeTable:
+def measure_shapes(
+    choices: Choices, file: Path, *, engines: Sequence[Engine], trims: bool
+) -> ShapeTable:
     """Measure the table, or read it where it was measured before.
 
     Args:
-        recipe: task, data and what becomes of a student.
-        shapes: final shapes that will be asked for; of every width the fewest and most neurons.
+        choices: recipe and shapes.
         file: where the table is kept.
+        engines: what may serve the model; the first is taken unless the second is clearly faster.
+        trims: whether a trimmed vocabulary will be asked for.
 
     Raises:
         UserError: what the recipe names cannot be used.
     """
+    recipe, shapes = choices.recipe, choices.shapes()
     stages = recipe.model_dump(mode="json", include={"data", "task", "teacher", "stages"})
-    key = digest.of_json([stages, [asdict(shape) for shape in shapes], physical_cores()])
+    asked = [asdict(shape) for shape in shapes], list(engines), trims
+    key = digest.of_json([stages, *asked, physical_cores()])
     if file.is_file():
         content = json.loads(file.read_text("utf-8"))
-        if content.pop("key") == key:
+        if content.pop("key", None) == key:
             widths = {name: _Width(**one) for name, one in content.pop("widths").items()}
             return ShapeTable(widths=widths, **content)
-    table = _measured(recipe, shapes)
+    table = _Measurement(recipe, shapes, engines).table(choices.trims if trims else (0,))
     atomic.write_json(file, {"key": key, **asdict(table)})
     return table
 
 
-def _measured(recipe: Recipe, shapes: Sequence[Shape | StaticShape]) -> ShapeTable:
-    workspace, plan = prepare(recipe), plan_stages(recipe)
-    context = StageContext(RunFolder(Path()), plan[-1], plan, workspace)
-    source = context.pretrained(recipe.source)
-    int8 = any(stage.kind == "quantize" for stage in recipe.stages)
-    vocab = _vocabulary_left(recipe, workspace, int(source.config.vocab_size))
-    encoders = [shape for shape in shapes if isinstance(shape, Shape)]
-    models, sizes = {}, {}
-    for key in {_key(shape): None for shape in encoders}:
-        alike = [shape for shape in encoders if _key(shape) == key]
+class _Measurement:
+    """One measuring of a table."""
+
+    def __init__(
+        self, recipe: Recipe, shapes: Sequence[Shape | StaticShape], engines: Sequence[Engine]
+    ) -> None:
+        self.recipe, self.engines, self.workspace = recipe, engines, prepare(recipe)
+        self.encoders = [shape for shape in shapes if isinstance(shape, Shape)]
+        self.statics = {_key(one): one for one in shapes if isinstance(one, StaticShape)}
+        plan = plan_stages(recipe)
+        self.context = StageContext(RunFolder(Path()), plan[-1], plan, self.workspace)
+        self.source = self.context.pretrained(recipe.source)
+        self.int8 = any(stage.kind == "quantize" for stage in recipe.stages)
+
+    def table(self, trims: Sequence[int]) -> ShapeTable:
+        """Export and time everything."""
+        left = {str(n): count for n, count in self._vocabulary(trims).items()}
+        ends = {_key(one): self._ends(_key(one)) for one in self.encoders}
+        models = {f"{key} {name}": m for key, (*_, own) in ends.items() for name, m in own.items()}
+        with tempfile.TemporaryDirectory() as temporary:
+            files = exported(models, Path(temporary), int8=self.int8)
+            engine = self._faster(files[next(reversed(files))])
+            if engine == "openvino":
+                files = {name: _as_openvino(file) for name, (_, file) in files.items()}
+            for name, one in self.statics.items():
+                file = Path(temporary) / f"static{len(files)}"
+                files[name] = _static_file(one, left["0"], file, self.int8)
+            costs = _costs(self.recipe, self.workspace, files)
+        widths = {
+            key: _Width(few, many, heads, *(costs[f"{key} {n}"] for n in ("one", "narrow", "wide")))
+            for key, (few, many, heads, _) in ends.items()
+        }
+        first_token = any(reads_first_token(model) for model in models.values())
+        return ShapeTable(
+            widths=widths,
+            heads=self._heads(widths, costs, _skipped(first_token)),
+            static={name: costs[name] for name in self.statics},
+            engine=engine,
+            vocabulary=left,
+            first_token=first_token,
+            bytes_each=1 if self.int8 else 4,
+        )
+
+    @property
+    def _widest(self) -> str:
+        return str(max(shape.hidden for shape in self.encoders))
+
+    def _ends(self, key: str) -> tuple[int, int, int, dict[str, PreTrainedModel]]:
+        """Least and most neurons of a width, its heads' width, and the models to be timed."""
+        alike = [shape for shape in self.encoders if _key(shape) == key]
         shape, neurons = alike[0], sorted(one.ffn for one in alike)
         few, many = neurons[0], neurons[-1]
         size = Size(1, shape.hidden, 1, many, "")
         template = build_student(
-            source, size, init="random", head=workspace.task.head,
-            vectors=context.vectors_width(source),
+            self.source, size, init="random", head=self.workspace.task.head,
+            vectors=self.context.vectors_width(self.source),
         )  # fmt: skip
-        for name, value in workspace.task.model_settings.items():
+        for name, value in self.workspace.task.model_settings.items():
             setattr(template.config, name, value)
-        sizes[key] = (few, many)
-        for name, layers, ffn in (
-            ("one", 1, few), ("narrow", _LAYERS, few), ("wide", _LAYERS, many)
-        ):  # fmt: skip
-            models[f"{key} {name}"] = model_of_sizes(
-                template, [shape.heads] * layers, [ffn] * layers, head_width=shape.head_dim
+        sizes = {
+            "one": (1, shape.heads, few),
+            "narrow": (_LAYERS, shape.heads, few),
+            "wide": (_LAYERS, shape.heads, many),
+        }
+        if key == self._widest:
+            sizes["thin"] = (_LAYERS, max(1, shape.heads // 2), few)
+        models = {
+            name: model_of_sizes(
+                template, [heads] * layers, [ffn] * layers, head_width=shape.head_dim
             )
-    first_token = any(reads_first_token(model) for model in models.values())
-    with tempfile.TemporaryDirectory() as temporary:
-        files = exported(models, Path(temporary), int8=int8)
-        for number, one in enumerate(s for s in shapes if isinstance(s, StaticShape)):
-            files[_key(one)] = _static_file(one, vocab, Path(temporary) / f"static{number}", int8)
-        costs = _costs(recipe, workspace, files)
-    return ShapeTable(
-        widths={
-            key: _Width(few, many, *(costs[f"{key} {name}"] for name in ("one", "narrow", "wide")))
-            for key, (few, many) in sizes.items()
-        },
-        static={_key(one): costs[_key(one)] for one in shapes if isinstance(one, StaticShape)},
-        vocab=vocab,
-        first_token=first_token,
-        bytes_each=1 if int8 else 4,
-    )
+            for name, (layers, heads, ffn) in sizes.items()
+        }
+        return few, many, shape.heads * shape.head_dim, models
+
+    def _heads(
+        self, widths: Mapping[str, _Width], costs: Mapping[str, Costs], skipped: Sequence[int]
+    ) -> Costs:
+        """What a column of the heads costs in neurons, of the widest models."""
+        widest, thin = widths[self._widest], costs[f"{self._widest} thin"]
+        shape = next(one for one in self.encoders if _key(one) == self._widest)
+        columns = widest.heads - max(1, shape.heads // 2) * shape.head_dim
+        found = []
+        for place, neuron in enumerate(widest.neurons(skipped)):
+            column = (widest.narrow[place] - thin[place]) / max(1, columns)
+            each = column / (_LAYERS - skipped[place])
+            found.append(max(0.0, each / neuron) if neuron > 0 else 2.0)
+        return found
+
+    def _faster(self, file: tuple[str, Path]) -> Engine:
+        """The engine that runs a model faster, of those that may."""
+        first, *others = self.engines
+        if not others:
+            return first
+        files = {"onnx": file, "openvino": _as_openvino(file[1])}
+        costs = _costs(self.recipe, self.workspace, files)
+        second = others[0]
+        found = second if costs[second][0] < _FASTER * costs[first][0] else first
+        times = " and ".join(f"{name} {one[0]:.3g} ms" for name, one in costs.items())
+        logger.info("engine: %s (an untrained student took %s)", found, times)
+        return found
+
+    def _vocabulary(self, trims: Sequence[int]) -> dict[int, int]:
+        """How many tokens are left of the vocabulary, by the least count of each."""
+        stage = next((s for s in plan_stages(self.recipe) if s.trims_vocabulary), None)
+        own = 0 if stage is None else getattr(stage.config, "min_count", None) or 1
+        least = {trim: trim or own for trim in trims}
+        if not any(least.values()):
+            return {0: int(self.source.config.vocab_size)}
+        train = self.workspace.data.train
+        counts = count_pieces(self.workspace.tokenizer, [*train.texts, *(train.pairs or ())])
+        left = {}
+        for trim, count in least.items():
+            often = (piece for piece, number in counts.items() if number >= count)
+            left[trim] = len(ids_to_keep(self.workspace.tokenizer, often))
+        return left if least[0] else left | {0: int(self.source.config.vocab_size)}
 
 
-def _costs(
-    recipe: Recipe, workspace: Workspace, files: dict[str, tuple[str, Path]]
-) -> dict[str, Costs]:
+def _as_openvino(file: Path) -> tuple[str, Path]:
+    """An ONNX file as OpenVINO's, in the same precision."""
+    target = file.with_suffix(".xml")
+    export_openvino(file, target)
+    return "openvino-int8" if ".int8." in file.name else "openvino", target
+
+
+def _costs(recipe: Recipe, workspace: Workspace, files: _Files) -> dict[str, Costs]:
     """What every file costs, timed at the cells that the evaluation reports."""
     config = recipe.stages[-1]
     if not isinstance(config, EvaluateStage):
@@ -213,15 +337,3 @@ def _static_file(shape: StaticShape, vocab: int, path: Path, int8: bool) -> tupl
     small = path.with_suffix(".int8.safetensors")
     quantize_table(plain, small)
     return "numpy-int8", small
-
-
-def _vocabulary_left(recipe: Recipe, workspace: Workspace, vocab: int) -> int:
-    """How many tokens a stage that trims the vocabulary leaves."""
-    for stage in plan_stages(recipe):
-        if stage.trims_vocabulary:
-            train = workspace.data.train
-            counts = count_pieces(workspace.tokenizer, [*train.texts, *(train.pairs or ())])
-            least = getattr(stage.config, "min_count", None) or 1
-            often = (piece for piece, count in counts.items() if count >= least)
-            return len(ids_to_keep(workspace.tokenizer, often))
-    return vocab

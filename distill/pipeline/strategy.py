@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from distill.evaluation.study import TrialResult
+from distill.recipe.schema import Search
+from distill.recipe.study import LoadedStudy
 from distill.recipe.trial import Trial
 from distill.system import digest
 
@@ -86,6 +89,29 @@ class Grid:
         for stage, key in zip(trial.planned(), self._keys[trial.folder], strict=True):
             if (run / stage.folder / "done.json").is_file():
                 self._there.add(key)
+
+
+@dataclass
+class OverGrid:
+    """What strategies share that add trials to those of the file.
+
+    Args:
+        loaded: the study; variants and trials are added to it.
+        search: its search.
+        grid: the trials of the file; it lets one wait while another does a stage that both share.
+        folder: the study's.
+        known: the result of a trial that is done already, else ``None``.
+    """
+
+    loaded: LoadedStudy
+    search: Search
+    grid: Grid
+    folder: Path
+    known: Callable[[Trial], TrialResult | None]
+
+    def stops(self, trial: Trial) -> bool:
+        """Never."""
+        return False
 
 
 def stage_keys(trial: Trial) -> list[str]:

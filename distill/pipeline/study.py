@@ -78,31 +78,45 @@ def run_study(
         )
         for name, why in loaded.skipped.items():
             logger.info("%s: skipped: %s", name, why)
-        strategy: Strategy = (grid := Grid(todo, folder))
-        search = loaded.config.search
-        if search is not None and search.strategy == "halving":
-            # Heavy: torch.
-            from distill.pipeline.halving import Halving
-
-            strategy = Halving(loaded, search, grid, folder, record.get)
-        elif search is not None:
-            # Heavy: NNI.
-            from distill.pipeline.search import Searched
-
-            strategy = Searched(loaded, search, grid, folder, record.get, given)
+        strategy = _strategy(record, Grid(todo, folder), given)
         results = record.save()
         if strategy.left:
-            # What a search proposes later may share any stage with what is done.
-            tidy = not keep_models and loaded.config.search is None
-            runs = study_runs([*loaded.trials, *loaded.likely], folder)
-            pool = _Pool(record, strategy, jobs, _engine(loaded, folder, jobs), runs)
-            pool.run(after=record.remove_weights if tidy else lambda: None)
-            if not keep_models:
-                record.remove_weights()
-            results = record.save()
-            if runs is not None:
-                runs.finish(results)
+            results = _run_trials(record, strategy, jobs, keep_models=keep_models)
     return results
+
+
+def _run_trials(
+    record: StudyRecord, strategy: Strategy, jobs: int, *, keep_models: bool
+) -> StudyResults:
+    """Run what the strategy begins; removes weights that no other trial needs."""
+    loaded, folder = record.loaded, record.folder
+    # What a search proposes later may share any stage with what is done.
+    tidy = not keep_models and loaded.config.search is None
+    runs = study_runs([*loaded.trials, *loaded.likely], folder)
+    pool = _Pool(record, strategy, jobs, _engine(loaded, folder, jobs), runs)
+    pool.run(after=record.remove_weights if tidy else lambda: None)
+    if not keep_models:
+        record.remove_weights()
+    results = record.save()
+    if runs is not None:
+        runs.finish(results)
+    return results
+
+
+def _strategy(record: StudyRecord, grid: Grid, given: Values | None) -> Strategy:
+    """What decides which trials are run, beside those of the file."""
+    search = record.loaded.config.search
+    if search is None:
+        return grid
+    if search.strategy == "halving":
+        # Heavy: torch.
+        from distill.pipeline.halving import Halving
+
+        return Halving(record.loaded, search, grid, record.folder, record.get)
+    # Heavy: NNI.
+    from distill.pipeline.search import Searched
+
+    return Searched(record.loaded, search, grid, record.folder, record.get, given=given)
 
 
 def default_jobs(trials: Sequence[Trial]) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from distill.evaluation.limits import keeps, measured
+from distill.evaluation.limits import excess, measured
 from distill.evaluation.over_seeds import model_table
 from distill.evaluation.results import Results, read_results
 from distill.evaluation.study import (
@@ -237,55 +238,46 @@ def gathered(folder: Path, results: StudyResults) -> StudyResults:
     models = [model_table(variant, task, runs) for (variant, task), runs in found.items()]
     update = {"trials": trials, "models": models}
     results = results.model_copy(update=update)
-    if any(row.searched for row in results.variants):
-        results = _searched(results, results.limits, folder)
-    else:
-        results = results.model_copy(update={"chosen": _chosen(results)})
+    results = _searched(folder, results) if results.searched else _chosen(results)
     # Heavy: numpy.
     from distill.evaluation.study_noise import with_intervals
 
     return with_intervals(folder, results)
 
 
-def _chosen(results: StudyResults) -> Chosen | None:
-    trials = [trial for trial in results.trials if trial.evaluated and trial.status == "done"]
-    if len(results.variants) > 1 or len(results.tasks) > 1 or not trials:
-        return None
-    # max takes the first of equal ones.
-    best = max(trials, key=lambda trial: (trial.validation is not None, trial.validation or 0.0))
-    return Chosen(
-        seed=best.seed,
-        seeds=len(trials),
-        folder=best.folder,
-        metric=results.tasks[0].metric,
-        validation=best.validation,
-    )
+def _chosen(results: StudyResults) -> StudyResults:
+    """A study of one variant on one task with its best seed."""
+    done = results.measured()
+    found = _best_of(done, len(done), results) if len(results.variants) == 1 else None
+    return results.model_copy(update={"chosen": found})
 
 
-def _searched(results: StudyResults, limits: Limits | None, folder: Path) -> StudyResults:
+def _searched(folder: Path, results: StudyResults) -> StudyResults:
     """A search with what of it keeps the limits, and the best of that on validation examples."""
-    done = [trial for trial in results.trials if trial.evaluated and trial.status == "done"]
-    kept = [trial for trial in done if keeps(limits, folder, trial)]
-    within = {
-        trial.variant: all(t in kept for t in done if t.variant == trial.variant) for trial in done
-    }
+    done = results.measured()
+    finals = {trial.folder: read_results(folder / trial.folder).final for trial in done}
+
+    def best(limits: Limits | None) -> tuple[list[TrialResult], Chosen | None]:
+        kept = [t for t in done if limits is None or excess(limits, finals[t.folder]) == 0]
+        return kept, _best_of(kept, len(done), results)
+
+    kept, chosen = best(results.limits)
+    within = {t.variant: all(o in kept for o in done if o.variant == t.variant) for t in done}
     variants = [row.model_copy(update={"within": within.get(row.name)}) for row in results.variants]
-    chosen = _best_of(kept, len(done), results)
     targets = []
     for target in results.targets:
-        mine = [trial for trial in done if keeps(target.limits, folder, trial)]
-        best = _best_of(mine, len(done), results)
-        found = measured(target.limits, read_results(folder / best.folder).final) if best else None
-        targets.append(target.model_copy(update={"chosen": best, "measured": found}))
+        found = best(target.limits)[1]
+        numbers = measured(finals[found.folder]) if found is not None else None
+        targets.append(target.model_copy(update={"chosen": found, "measured": numbers}))
     update = {"variants": variants, "chosen": chosen, "targets": targets}
     return results.model_copy(update=update)
 
 
-def _best_of(kept: list[TrialResult], count: int, results: StudyResults) -> Chosen | None:
-    """The best on the validation examples of the trials that keep limits."""
+def _best_of(kept: Sequence[TrialResult], count: int, results: StudyResults) -> Chosen | None:
+    """The best on the validation examples of some trials, of equal ones the first."""
     if not kept or len(results.tasks) != 1:
         return None
-    best = max(kept, key=lambda trial: trial.validation or 0.0)
+    best = max(kept, key=lambda one: -math.inf if one.validation is None else one.validation)
     return Chosen(
         variant=best.variant,
         seed=best.seed,

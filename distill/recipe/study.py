@@ -72,19 +72,31 @@ class LoadedStudy:
     likely: list[Trial]
     candidates: dict[str, Candidate] = field(default_factory=dict)
 
-    def add_variant(self, name: str, values: Values) -> list[Trial]:
+    def add_variant(
+        self,
+        name: str,
+        values: Values,
+        *,
+        title: str | None = None,
+        changed: Callable[[Trial], Trial] = lambda trial: trial,
+    ) -> list[Trial]:
         """Add a variant of the search; its trials, one for each task and seed.
 
         Args:
             name: what it is called.
             values: see :mod:`distill.recipe.search_space`.
+            title: what it is called in the table; left out, by its name and settings.
+            changed: what becomes of each trial's recipe.
 
         Raises:
             RecipeError: the settings do not go together.
         """
-        variant, trials = self.make(name, values)
+        variant, made = self.make(name, values)
+        if title is not None:
+            variant = variant.model_copy(update={"title": title})
         variants = {**self.config.variants, name: variant}
         self.config = self.config.model_copy(update={"variants": variants})
+        trials = [changed(trial) for trial in made]
         self.trials.extend(trials)
         return trials
 

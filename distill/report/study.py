@@ -23,7 +23,7 @@ def tables(results: StudyResults) -> list[Table]:
     """
     shown = shown_models(results)
     models = [_models_table(results, table) for table in shown]
-    searched = [_search_table(results)] if any(row.searched for row in results.variants) else []
+    searched = [_search_table(results)] if results.searched else []
     searched += [_targets_table(results)] if results.targets else []
     if all(row.searched for row in results.variants) or (len(results.variants) == 1 and models):
         return [*searched, *models]
@@ -300,7 +300,7 @@ def gain_text(value: Spread | None) -> str:
 
 def summary(results: StudyResults) -> str:
     """The one thing to take away: what a change costs, or what the final model keeps."""
-    if any(row.searched for row in results.variants):
+    if results.searched:
         return _searched_summary(results)
     if len(results.variants) == 1:
         return "; ".join(_kept(table.final, table.metric) for table in results.models)

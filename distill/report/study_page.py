@@ -46,7 +46,7 @@ def render_study(results: StudyResults) -> str:
     shown = shown_models(results)
     charts: list[Markup | None] = [None] * (len(tables) - len(shown))
     charts += [models_chart(table) for table in shown]
-    searched = any(row.searched for row in results.variants)
+    searched = results.searched
     if searched:
         charts[0] = pareto_chart(results)
     return render_page(

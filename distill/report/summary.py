@@ -50,7 +50,7 @@ def summary(results: Results) -> str:
         text += f"; {below[0].partition(' (')[0]}"
     if results.limits is None:
         return text
-    return f"{text}; {target_words(results.limits, measured(results.limits, results.final))}"
+    return f"{text}; {target_words(results.limits, measured(results.final))}"
 
 
 def _kept(results: Results) -> str:

@@ -15,6 +15,7 @@ from distill.evaluation.cells import REAL
 from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
 from distill.evaluation.error_analysis import of_final, of_model, write_analysis
 from distill.evaluation.lengths import summarise
+from distill.evaluation.limits import within
 from distill.evaluation.machine import machine
 from distill.evaluation.memory import peak_memory_mb
 from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
@@ -83,7 +84,7 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
     rows = workspace.tokenized(split)
     analysis = workspace.task.analysis(split, rows, workspace.tokenizer)
     results = _measured(config, context, analysis)
-    kept = write_analysis(analysis, context.folder)
+    kept = write_analysis(analysis, context.folder, results.final.name)
     if analysis is not None and in_study(context.run.path):
         kept += write_draws(context.folder, analysis, results.final.name)
     write_results(context.run.results, results)
@@ -95,7 +96,7 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
             for row in results.models
             if is_student(row.name) and row.format != "transformers"
         }
-        add_numbers(bundle, exported)
+        add_numbers(bundle, exported, default=results.final.format if config.limits else None)
         write_card(context, results)
     log_results(context.recipe.track.wandb, context.run.path, results, bundle)
     return StageResult(outputs=[context.run.results, *kept], facts={"split": results.split})
@@ -152,8 +153,12 @@ def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis |
         real_lengths=real,
         targets=targets,
         limits=config.limits,
-        **of_final(analysis),
     )
+    exported = context.earlier("export")
+    if config.limits is not None and exported is not None:
+        by_format = context.run.read_stage(exported)["scores_by_format"]
+        results = within(results, config.limits, by_format)
+    results = results.model_copy(update=of_final(analysis, results.final.name))
     return _with_noise(results, context, analysis)
 
 

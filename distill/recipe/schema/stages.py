@@ -119,6 +119,14 @@ class ExportStage(StageSection):
                 yield ("formats",), f"'{name}' needs a 'quantize' stage before"
 
 
+_LIMITS = {
+    "latency_ms": "at most {:g} ms",
+    "size_mb": "at most {:g} MB",
+    "throughput": "at least {:g} examples/s",
+    "retention": "at least {:.1%} of the teacher",
+}
+
+
 class Limits(Section):
     """What a final model must keep."""
 
@@ -130,6 +138,32 @@ class Limits(Section):
     """Megabytes (10^6 bytes) of the model's files, at most."""
     retention: Annotated[float, Field(gt=0)] | None = None
     """Share of the teacher's score, at least: 0.98."""
+
+    def ratios(self, found: Limits) -> dict[str, float]:
+        """By how much each limit that is given is missed: above 1 where it is not kept.
+
+        Args:
+            found: what was measured or predicted; a number that is not known counts as 2.
+        """
+        ratios = {}
+        for name, limit in self.model_dump(exclude_none=True).items():
+            value = getattr(found, name)
+            at_most = name in ("latency_ms", "size_mb")
+            ratios[name] = 2.0 if value is None else value / limit if at_most else limit / value
+        return ratios
+
+    def missed(self, found: Limits) -> list[str]:
+        """What is beyond the limits, in words: ``latency_ms 1.2 (limit 1)``."""
+        return [
+            f"{name} {getattr(found, name):.3g} (limit {getattr(self, name):g})"
+            for name, ratio in self.ratios(found).items()
+            if ratio > 1 and getattr(found, name) is not None
+        ]
+
+    def describe(self) -> str:
+        """The limits in words: ``at most 1 ms and at most 6 MB``."""
+        given = self.model_dump(exclude_none=True)
+        return " and ".join(text.format(given[n]) for n, text in _LIMITS.items() if n in given)
 
 
 class EvaluateStage(StageSection):
@@ -152,7 +186,8 @@ class EvaluateStage(StageSection):
     memory: StrictBool = False
     """Also measure the peak memory of a fresh process for each model."""
     limits: Limits | None = None
-    """What the final model is meant to keep: table and model card say what was measured of it."""
+    """What the final model is meant to keep: it is the most accurate exported format that does, and
+    table and model card say what was measured of it."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
         most = before.teacher.student_positions if before.teacher else None
