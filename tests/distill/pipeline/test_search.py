@@ -467,11 +467,16 @@ def test_a_model_that_proves_too_slow_is_cut_again(tmp_path, write, monkeypatch)
     path = write(keep=("distill", "evaluate"))
     content = yaml.safe_load(path.read_text("utf-8")) | {"search": search}
     path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-    loaded = load_study(path)
     scores = {"wide.r1": 0.8, "narrow.r1": 0.7}
     latencies = {"wide": 1.2, "wide-cut": 1.1, "wide-cut-more": 0.9}
-    grid = Grid([], tmp_path)
-    halving = Halving(loaded, loaded.config.search, grid, tmp_path, lambda _: None)
+    done: dict[str, TrialResult] = {}
+
+    def begun() -> Halving:
+        """The search as a command that was killed finds it."""
+        loaded, grid = load_study(path), Grid([], tmp_path)
+        search = loaded.config.search
+        return Halving(loaded, search, grid, tmp_path, lambda trial: done.get(trial.folder))
+
     ran = []
 
     def results_of(folder: Path) -> Any:
@@ -486,12 +491,18 @@ def test_a_model_that_proves_too_slow_is_cut_again(tmp_path, write, monkeypatch)
         again.append(run.name)
 
     monkeypatch.setattr("distill.pipeline.halving.evaluate_run", evaluate)
+    halving = begun()
     while (trial := halving.next()) is not None:
         ran.append(trial.variant)
-        halving.ended(trial, TrialResult(
+        again_begun = begun().next()
+        assert again_begun is not None
+        assert again_begun.variant == trial.variant
+        done[trial.folder] = TrialResult(
             variant=trial.variant, task="", seed=trial.seed, key="", status="done",
             evaluated=trial.evaluates, score=scores.get(trial.variant, 0.8), folder=trial.folder,
-        ))  # fmt: skip
+        )  # fmt: skip
+        halving.ended(trial, done[trial.folder])
+    assert begun().next() is None
     assert ran == ["wide.r1", "narrow.r1", "wide", "wide-cut-more"]
     assert again == ["wide"]  # a busy machine may have been why
 
