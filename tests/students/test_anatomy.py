@@ -15,7 +15,6 @@ from transformers import (
 
 from distill.system.errors import ModelError
 from students.anatomy import anatomy, encoder_of
-from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 
 SIZES = {
     "vocab_size": 50,
@@ -35,14 +34,6 @@ def test_parts_are_the_same_under_any_head(kind) -> None:
     assert parts.embeddings is encoder.embeddings
     assert parts.layers is encoder.encoder.layer
     assert (parts.depth, parts.hidden, parts.heads) == (3, 32, 4)
-
-
-def test_pruned_bert() -> None:
-    config = PrunedBertConfig(**SIZES, heads_per_layer=[4, 1, 0], ffn_per_layer=[64, 5, 0])
-    model = PrunedBertForSequenceClassification(config)
-    parts = anatomy(model)
-    assert (parts.depth, parts.hidden, parts.heads) == (3, 32, 4)
-    assert parts.embeddings is model.bert.embeddings
 
 
 def test_other_families_are_refused_by_name() -> None:

@@ -10,11 +10,6 @@ import torch
 from transformers import BertConfig, PreTrainedModel
 
 from distill.evaluation.cost import macs
-from distill.export.onnx import export_onnx
-from distill.pruning.mask_gradients import times_masks
-from distill.pruning.masks import Masks
-from distill.pruning.surgery import slice_model
-from distill.runtime.session import OnnxSession
 from distill.system.errors import ModelError
 from students.heads import class_of, head_of, is_token_level, logits_of, outputs_of
 from students.pooling import POOLING, pool
@@ -87,39 +82,6 @@ def test_an_encoder_without_pooling_has_no_logits() -> None:
         logits_of(make("none"), batch())
 
 
-@pytest.mark.parametrize("head", TASKS)
-def test_a_sliced_model_is_saved_and_loaded_with_its_head(head: str, tmp_path: Path) -> None:
-    model, inputs = make(head), batch()
-    masks = Masks(
-        [torch.tensor([True, False, True, True]), torch.tensor([True, True, False, False])],
-        [torch.arange(12) < 5, torch.arange(12) < 9],
-    )
-    sliced = slice_model(model, masks)
-    with times_masks(model, masks.heads, masks.ffn), torch.no_grad():
-        expected = logits_of(model, inputs)
-    with torch.no_grad():
-        torch.testing.assert_close(logits_of(sliced, inputs), expected, atol=1e-5, rtol=0)
-    sliced.save_pretrained(tmp_path)
-    again = load_model(tmp_path)
-    assert type(again) is type(sliced)
-    assert head_of(again) == head
-    with torch.no_grad():
-        torch.testing.assert_close(logits_of(again, inputs), expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("head", TASKS)
-def test_the_graph_gives_what_the_head_gives(head: str, tmp_path: Path) -> None:
-    model, inputs = make(head), batch()
-    export_onnx(model, tmp_path / "model.onnx")
-    session = OnnxSession(tmp_path / "model.onnx", threads=1)
-    found = session.run(*(inputs[name].numpy() for name in inputs))
-    with torch.no_grad():
-        expected = logits_of(model, inputs).numpy()
-    real = inputs["attention_mask"].numpy().astype(bool) if found.ndim == 3 else ...
-    np.testing.assert_allclose(found[real], expected[real], atol=1e-5)
-
-
 @pytest.mark.parametrize(("head", "count"), [("tokens", 3), ("spans", 2)])
 def test_a_new_head_is_drawn_on_an_encoder(head: str, count: int, tmp_path: Path) -> None:
     make("none").save_pretrained(tmp_path)
@@ -129,12 +91,6 @@ def test_a_new_head_is_drawn_on_an_encoder(head: str, count: int, tmp_path: Path
     assert list(model.config.id2label.values()) == labels
     with pytest.raises(ModelError, match=r"no trained .* head"):
         load_teacher(tmp_path, labels=labels, finetuned=True, head=head, problem_type=None)
-
-
-def test_outputs_of_another_number_are_refused(tmp_path: Path) -> None:
-    make("classification").save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="3 outputs, and the task has 1"):
-        load_teacher(tmp_path, labels=["score"], finetuned=True, problem_type="regression")
 
 
 def test_a_sentence_encoder_is_known_as_one_again(tmp_path: Path) -> None:

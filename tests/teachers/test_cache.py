@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -172,25 +171,6 @@ def test_logits_that_are_no_numbers_are_refused(cache) -> None:
     assert not list((cache / "logits").iterdir())
 
 
-def test_rows_of_the_data_room_fit(tiny_bert, sentences) -> None:
-    data = pytest.importorskip("distill.data.tokenized")
-    split = pytest.importorskip("distill.data.split")
-    from teachers.load import load_model, load_tokenizer
-
-    texts, labels = sentences
-    folder = tiny_bert()
-    tokenizer = load_tokenizer(folder)
-    rows = split.Split(texts=texts, pairs=None, labels=labels, name="train")
-    teacher = load_model(folder)
-    dataset = data.tokenize(rows, tokenizer, max_length=16)
-    logits = cached_logits(teacher, dataset)
-    encoded = tokenizer(texts[5], truncation=True, max_length=16, return_tensors="pt")
-    with torch.no_grad():
-        np.testing.assert_allclose(logits[5], teacher(**encoded).logits[0], rtol=1e-4, atol=1e-5)
-    shorter = data.tokenize(rows, tokenizer, max_length=8)
-    assert not np.array_equal(logits, cached_logits(teacher, shorter))
-
-
 def test_bf16_is_autocast_and_stored_as_fp32() -> None:
     teacher, rows = make_teacher(), Rows()
     exact = compute_logits(teacher, rows)
@@ -198,14 +178,6 @@ def test_bf16_is_autocast_and_stored_as_fp32() -> None:
     assert rough.dtype == np.float32
     assert not np.array_equal(exact, rough)
     np.testing.assert_allclose(exact, rough, atol=0.2)
-
-
-def test_digest_of_layers_without_weights() -> None:
-    model = SimpleNamespace(
-        config=SimpleNamespace(model_type="pruned_bert"),
-        state_dict=lambda: {"empty": torch.empty(0, 4), "one": torch.ones(())},
-    )
-    assert len(weights_digest(model)) == 64
 
 
 def test_vectors_of_tokens_are_computed_once_for_an_encoder(tiny_bert, monkeypatch) -> None:

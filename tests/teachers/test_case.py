@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from teachers.load import load_tokenizer
 
 CASED = ("Berlin", "The", "Anna", "Oslo")
@@ -56,42 +54,3 @@ def test_capital_letters_that_an_uncased_vocabulary_has_not_are_told(tiny_bert, 
     caplog.clear()
     load_tokenizer(folder, written_here=True)
     assert not caplog.records
-
-
-@pytest.mark.parametrize("case", [{"do_lower_case": True}, {}])
-def test_an_uncased_model_is_not_spoken_of(tiny_bert, caplog, case):
-    load_tokenizer(only_vocabulary(tiny_bert(), **case))
-    load_tokenizer(tiny_bert())
-    load_tokenizer("minilm-l6")
-    assert not caplog.records
-
-
-def test_a_run_says_it_before_anything_is_written(tiny_bert, tmp_path, caplog):
-    from distill.pipeline.runner import prepare
-    from distill.recipe.schema import Recipe
-
-    (tmp_path / "t.jsonl").write_text(
-        "".join(
-            json.dumps({"text": f"the film {n}", "label": "ab"[n % 2]}) + "\n" for n in range(9)
-        )
-    )
-    recipe = {
-        "recipe": 1,
-        "name": "r",
-        "task": {"kind": "classification"},
-        "data": {"source": "files", "train": str(tmp_path / "t.jsonl"), "max_length": 16},
-        "teacher": {
-            "model": str(tiny_bert()),
-            "finetune": {"epochs": 1},
-            "more": [
-                {
-                    "model": str(only_vocabulary(tiny_bert(words=CASED))),
-                    "finetune": {"epochs": 1},
-                }
-            ],
-        },
-        "student": {"size": "2x32/2/64"},
-        "stages": [{"kind": "distill", "objectives": [{"kind": "logits"}]}],
-    }
-    prepare(Recipe.model_validate(recipe))
-    assert caplog.text.count("its vocabulary is cased") == 1

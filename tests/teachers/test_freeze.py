@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
@@ -55,14 +53,6 @@ def test_other_models_of_the_class_still_train() -> None:
     assert modes(other) == {True}
 
 
-def test_a_copy_is_frozen_by_itself() -> None:
-    model = freeze(make_model())
-    twin = copy.deepcopy(model)
-    assert twin.train() is twin
-    assert modes(twin) == {False}
-    assert twin.state_dict().keys() == make_model().state_dict().keys()
-
-
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_lower_layers_and_embeddings_stay(layers) -> None:
     model = freeze_lower(make_model(), layers)
@@ -75,11 +65,6 @@ def test_lower_layers_and_embeddings_stay(layers) -> None:
     }
     assert frozen == expected
     assert modes(model) == {True}
-
-
-def test_zero_freezes_nothing() -> None:
-    model = freeze_lower(make_model(), 0)
-    assert all(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_more_layers_than_there_are_is_refused() -> None:

@@ -2,51 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from distill.capture.layer_map import LayerMap, candidates, make_layer_map
 from distill.system.errors import ModelError
-
-
-@pytest.mark.parametrize(
-    ("student", "teacher", "layers"),
-    [(4, 12, (3, 6, 9, 12)), (6, 12, (2, 4, 6, 8, 10, 12)), (6, 24, (4, 8, 12, 16, 20, 24))],
-)
-def test_uniform_takes_every_kth_layer_up_to_the_top(student, teacher, layers) -> None:
-    layer_map = make_layer_map("uniform", student, teacher)
-    assert layer_map.student == tuple(range(1, student + 1))
-    assert layer_map.teacher == layers
-
-
-@pytest.mark.parametrize(
-    ("kind", "layers"),
-    [("first", (1, 2, 3, 4)), ("last", (9, 10, 11, 12)), ("skip", (1, 4, 7, 10))],
-)
-def test_the_other_kinds(kind, layers) -> None:
-    assert make_layer_map(kind, 4, 12).teacher == layers
-
-
-@pytest.mark.parametrize("kind", ["uniform", "first", "last", "skip"])
-def test_equal_depths_map_each_layer_to_itself(kind) -> None:
-    assert make_layer_map(kind, 5, 5).pairs == tuple((i, i) for i in range(1, 6))
-
-
-def test_skip_works_where_uniform_does_not() -> None:
-    assert make_layer_map("skip", 5, 12).teacher == (1, 3, 5, 7, 9)
-
-
-def test_uniform_error_names_the_depths_that_work() -> None:
-    with pytest.raises(ModelError, match=r"\(12\).*\(5\).*work: 1, 2, 3, 4, 6, 12;"):
-        make_layer_map("uniform", 5, 12)
-
-
-@pytest.mark.parametrize("kind", ["uniform", "first", "last", "skip"])
-def test_a_deeper_student_is_refused(kind) -> None:
-    with pytest.raises(ModelError, match="8 layers and the teacher only 6"):
-        make_layer_map(kind, 8, 6)
 
 
 def test_a_list_is_taken_as_it_is_in_student_order() -> None:
@@ -68,16 +27,6 @@ def test_a_list_is_taken_as_it_is_in_student_order() -> None:
 def test_faulty_lists_are_told(pairs, message) -> None:
     with pytest.raises(ModelError, match=message):
         make_layer_map(pairs, 3, 6)
-
-
-def test_unknown_kinds_name_the_known_ones() -> None:
-    with pytest.raises(ModelError, match=r"'unifrom'.*uniform, first, last, skip.*mean 'uniform'"):
-        make_layer_map("unifrom", 3, 6)
-
-
-def test_needs_no_torch() -> None:
-    code = "import sys, distill.capture.layer_map; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

@@ -21,25 +21,6 @@ def test_starts_as_the_identity_and_draws_no_random_numbers() -> None:
     assert torch.equal(square(hidden, 1), hidden)
 
 
-def test_per_layer_has_one_map_each_and_shared_one_for_all() -> None:
-    per_layer = Projections(4, 6, layers=[2, 0, 1])
-    assert sorted(per_layer.state_dict()) == [
-        f"maps.{layer}.{name}" for layer in "012" for name in ("bias", "weight")
-    ]
-    assert per_layer.maps["0"].weight.shape == (6, 4)
-    shared = Projections(4, 6, layers=[0, 1, 2], kind="shared")
-    assert sorted(shared.state_dict()) == ["maps.shared.bias", "maps.shared.weight"]
-    hidden = torch.randn(1, 2, 4)
-    assert torch.equal(shared(hidden, 0), shared(hidden, 7))
-
-
-def test_learns() -> None:
-    project = Projections(4, 6, layers=[1])
-    project(torch.randn(1, 2, 4), 1).sum().backward()
-    assert project.maps["1"].weight.grad is not None
-    assert project.maps["1"].bias.grad is not None
-
-
 def test_unknown_layers_and_kinds_are_told() -> None:
     with pytest.raises(ModelError, match="no map for layer 3; known: 1"):
         Projections(4, 6, layers=[1])(torch.zeros(1, 1, 4), 3)

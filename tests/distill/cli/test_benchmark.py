@@ -11,6 +11,11 @@ from distill.cli.main import main
 from distill.evaluation import reference
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch):
+    monkeypatch.setattr("distill.evaluation.speed._PAUSE_SECONDS", 0.0)
+
+
 @pytest.fixture
 def texts(tmp_path):
     path = tmp_path / "rows.txt"

@@ -19,6 +19,8 @@ from students.heads import activation_of
 
 TEXTS = ["the best film", "bad"]
 
+pytestmark = pytest.mark.usefixtures("exported_once")
+
 
 def test_any_classifier_becomes_a_bundle(tiny_bert, tmp_path, capsys):
     folder = tiny_bert(labels=("bad", "fair", "good"))
@@ -167,11 +169,9 @@ def cross_encoder(tiny_bert):
     ("config", "sigmoid"),
     [
         ({"problem_type": None}, True),
-        ({"problem_type": "regression"}, False),
         ({"problem_type": None, "sentence_transformers": {"activation_fn": IDENTITY}}, False),
         ({"problem_type": "regression", "sentence_transformers": {"activation_fn": SIGMOID}}, True),
         ({"problem_type": None, "sbert_ce_default_activation_function": IDENTITY}, False),
-        ({"problem_type": None, "sbert_ce_default_activation_function": SIGMOID}, True),
     ],
 )
 def test_the_activation_is_the_configs(cross_encoder, config, sigmoid):
@@ -202,15 +202,6 @@ def test_an_activation_that_is_not_known_is_named(cross_encoder, tmp_path, capsy
     change_config(cross_encoder, sentence_transformers={"activation_fn": "x.Softplus"})
     assert main(["export", str(cross_encoder), "--out", str(tmp_path / "out")]) == 2
     assert "names the activation 'x.Softplus'" in capsys.readouterr().err
-
-
-def test_a_tagger_without_architectures_is_one(tiny_bert, tmp_path, capsys):
-    from transformers import AutoModelForTokenClassification
-
-    folder = tiny_bert(labels=("O", "B-PER", "I-PER"))
-    AutoModelForTokenClassification.from_pretrained(folder).save_pretrained(folder)
-    change_config(folder, architectures=None)
-    assert exported(folder, tmp_path / "out")["task"] == "ner"
 
 
 def test_a_head_that_nothing_tells_is_asked_for(tiny_bert, tmp_path, capsys):

@@ -54,13 +54,12 @@ def run(tmp_path: Path, tiny_bert: Any, monkeypatch: pytest.MonkeyPatch, capsys:
     return call
 
 
-@pytest.mark.parametrize("kind", ["classification", "multi_label"])
 @pytest.mark.parametrize(
-    ("names", "labels"),
+    ("kind", "names", "labels"),
     [
-        (["-1", "1"], [-1, 1] * 10 + [0]),
-        (["1", "2", "3", "4", "5"], ["1", "2", "3", "4", "5"] * 4 + ["0"]),
-        (["0.5", "+1", "x"], ["+1", "x"] * 10 + [1]),
+        ("classification", ["-1", "1"], [-1, 1] * 10 + [0]),
+        ("multi_label", ["1", "2", "3"], ["1", "2", "3", "1"] * 5 + ["0"]),
+        ("classification", ["0.5", "+1", "x"], ["+1", "x"] * 10 + [1]),
     ],
 )
 def test_an_integer_is_no_position_among_labels_that_are_integers(

@@ -114,19 +114,6 @@ def test_full_disk_is_one_line_and_2(install: Install, capsys: pytest.CaptureFix
     )
 
 
-def test_full_disk_told_only_in_text_or_behind_another_error(
-    install: Install, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outer = RuntimeError("could not save")
-    outer.__cause__ = RuntimeError("I/O error: No space left on device (os error 28)")
-    outer.resume_command = "distill resume runs/b"  # type: ignore[attr-defined]
-    install(raising(outer))
-    assert main(["run"]) == 2
-    err = capsys.readouterr().err
-    assert err.startswith("error: disk full while writing")
-    assert "distill resume runs/b" in err
-
-
 @pytest.mark.parametrize(
     ("error", "said"),
     [

@@ -100,8 +100,10 @@ def test_quotes_of_a_tsv_swallow_no_rows(bundle, tmp_path, capsys, columns):
         assert written == texts
 
 
-@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-32-le", "latin-1"])
-@pytest.mark.parametrize("stdin", [False, True])
+@pytest.mark.parametrize(
+    ("encoding", "stdin"),
+    [("utf-16-le", False), ("utf-16", True), ("utf-32-le", False), ("latin-1", True)],
+)
 def test_other_encodings_are_one_line(bundle, tmp_path, capsys, monkeypatch, encoding, stdin):
     content = "".join(f"it cost {n} £\n" for n in range(9)).encode(encoding)
     (tmp_path / "in.txt").write_bytes(content)
@@ -236,14 +238,6 @@ def test_options_of_a_file_need_one(bundle, tmp_path, capsys):
         code, _, err = run(folder, *words, capsys=capsys)
         assert (code, err.count("\n")) == (2, 1)
         assert said in err
-
-
-def test_the_words_that_go_on(monkeypatch):
-    from distill.cli.predict_files import _again
-
-    words = ["predict", "runs/x", "--file", "my rows.csv", "--resume", "--out", "o.csv"]
-    monkeypatch.setattr("sys.argv", ["distill", *words])
-    assert _again() == "distill predict runs/x --file 'my rows.csv' --out o.csv --resume"
 
 
 def test_vectors_of_a_file_as_one_array(vector_bundle, tmp_path, capsys):

@@ -23,26 +23,27 @@ def out_of(capsys: Capture, *words: str) -> str:
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["--help"],
-        ["ls"],
-        ["show", "quickstart"],
-        ["validate", "sst2"],
-        ["schema"],
-        ["plan", "sst2", *SST2],
-        ["run", "--help"],
-        ["predict", "--help"],
-        ["run", "no-such-recipe"],
-    ],
+LIGHT = (
+    ["--help"],
+    ["ls"],
+    ["show", "quickstart"],
+    ["validate", "sst2"],
+    ["schema"],
+    ["plan", "sst2", *SST2],
+    ["run", "--help"],
+    ["predict", "--help"],
+    ["run", "no-such-recipe"],
 )
-def test_nothing_heavy_is_imported(words: list[str], tmp_path: Path) -> None:
-    code = (
-        "import sys; from distill.cli.main import main\n"
-        f"main({words!r})\n"
-        f"print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
-    )
+
+
+def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
+    code = f"""if True:
+        import sys; from distill.cli.main import main
+        found = []
+        for words in {LIGHT!r}:
+            main(words)
+            found += [(words, name) for name in {HEAVY!r} if name in sys.modules]
+        print(found, file=sys.stderr)"""
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
     )
@@ -195,7 +196,7 @@ def test_plan_of_pairs_names_layers_that_learn_nothing(capsys: Capture) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "taught"),
-    [("uniform", "246"), ("first", "123"), ("last", "456"), ("skip", "135"), ("[[2, 5]]", "5")],
+    [("last", "456"), ("skip", "135"), ("[[2, 5]]", "5")],
 )
 def test_plan_draws_every_kind_of_map(capsys: Capture, kind: str, taught: str) -> None:
     out = out_of(capsys, "plan", "quickstart", f"stages.intermediate.layer_map={kind}")

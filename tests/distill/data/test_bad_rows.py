@@ -5,9 +5,8 @@ import math
 
 import pytest
 
-from distill.data.bad_rows import HINT, BadRows, write_bad_rows
-from distill.data.sources.table import Table
-from distill.files.bad_rows import BadRow, BadRowError
+from distill.data.bad_rows import HINT, write_bad_rows
+from distill.files.bad_rows import BadRow
 from distill.recipe.schema import Columns, DataConfig
 from distill.system.errors import DataError
 from distill.tasks.classification.config import ClassificationTask
@@ -132,27 +131,6 @@ def test_a_quote_that_never_closes_is_refused_always_as_it_swallows_rows(tmp_pat
     assert issue(path, "skip") == f"{path}:6: broken row: a quote opened here never closes"
 
 
-def test_labels_that_training_lacks_are_bad_rows_of_validation(tmp_path):
-    (tmp_path / "dev.jsonl").write_text(
-        "".join(json.dumps(one) + "\n" for one in [*GOOD, row(label="perhaps")])
-    )
-    data = DataConfig(
-        source="files",
-        train=str(jsonl(tmp_path, [])),
-        validation=str(tmp_path / "dev.jsonl"),
-        on_bad_row="skip",
-    )
-    found = load_task_data(data, ClassificationTask(kind="classification"), seed=0)
-    assert len(found.validation) == 20
-    assert [bad.place for bad in found.bad] == [f"{tmp_path / 'dev.jsonl'}:21"]
-
-
-def test_a_column_of_ids_that_is_not_there(tmp_path):
-    told = issue(jsonl(tmp_path, []), id="key")
-    assert "no column 'key'" in told
-    assert "choose one with data.columns.id" in told
-
-
 @pytest.mark.parametrize("kind", ["text", "lines"])
 def test_more_than_half_are_refused(tmp_path, kind):
     wrong = row(text="") if kind == "text" else "{broken"
@@ -181,19 +159,6 @@ def test_rows_of_parquet_keep_their_numbers_when_others_are_taken_out(tmp_path):
         (f"{path} row 4", "the label 'what' is "),
     ]
     assert all_texts(found) == ["five", "one", "six", "three"]
-
-
-def test_sift_counts_what_it_refuses():
-    table = Table("t.csv", {"text": list("abcd")}, ["text"], lines=[2, 3, 5, 8])
-    bad = BadRows()
-    assert bad.sift(table, {}) is table
-    with pytest.raises(BadRowError) as error:
-        bad.sift(table, {3: "is odd", 1: "is even"}, advice="fix it")
-    assert str(error.value) == "t.csv:3: is even (and 1 more row); fix it"
-    rest = BadRows("skip").sift(table, {0: "x", 2: "y"})
-    assert (rest.columns, rest.at(1)) == ({"text": ["b", "d"]}, "t.csv:8")
-    again = BadRows("skip").sift(rest, {0: "z"})
-    assert (again.columns, again.at(0)) == ({"text": ["d"]}, "t.csv:8")
 
 
 def test_what_is_written_can_be_read_whatever_it_holds(tmp_path):

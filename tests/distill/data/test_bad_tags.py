@@ -149,10 +149,3 @@ def test_a_bad_first_sentence_does_not_say_what_the_columns_are(tmp_path: Path) 
     with pytest.raises(DataError, match=r"rows.conll:1: one column \('Ann'\); a word and its tag"):
         load(path, "refuse")
     assert [bad.content for bad in load(path, "skip").bad] == [["Ann", "Lee O"]]
-
-
-def test_a_column_file_of_bad_sentences_is_refused_whole(tmp_path: Path) -> None:
-    path = tmp_path / "rows.conll"
-    path.write_bytes(b"Ann\n\nLee\n")
-    with pytest.raises(DataError, match="2 of 2 rows are bad, more than half"):
-        load(path, "skip")

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from distill.data.batches import BucketSampler, Collate, make_loader
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
-from distill.system.errors import DataError
 
 lengths_of = st.lists(st.integers(1, 64), max_size=400)
 sizes = st.integers(1, 40)
@@ -60,12 +59,6 @@ def test_order_is_a_function_of_seed_and_epoch_alone():
     assert batches(lengths, 16, seed=1, epoch=4) != first
 
 
-def test_rows_meet_others_in_the_next_epoch():
-    lengths = np.random.default_rng(0).integers(1, 60, 5000)
-    first, second = ({frozenset(b) for b in batches(lengths, 16, epoch=e)} for e in (0, 1))
-    assert not first & second
-
-
 @given(st.integers(1, 300), sizes, st.integers(0, 30))
 def test_skip_gives_exactly_the_tail_and_once_only(rows, size, skipped):
     lengths = np.arange(rows) % 37 + 1
@@ -98,11 +91,6 @@ def test_bucketing_leaves_little_padding_on_skewed_lengths(size):
     assert padding_share(lengths, in_order) > 0.6
     assert bucketed < 0.2
     assert padding_share(lengths, batches(lengths, size, shuffle=False)) <= bucketed
-
-
-def test_fewer_rows_than_processes_are_refused():
-    with pytest.raises(DataError, match="2 rows cannot be shared by 3 processes"):
-        BucketSampler([1, 2], 4, seed=0, world=3)
 
 
 def row(ids, index=0):
@@ -144,18 +132,3 @@ def test_loader_gives_each_row_once_with_its_own_tokens(dataset):
             seen.append(index)
     assert sorted(seen) == list(range(64))
     assert isinstance(loader.batch_sampler, BucketSampler)
-
-
-def test_opening_a_loader_leaves_torchs_random_state_alone(dataset):
-    loader = make_loader(dataset, 6, seed=0, shuffle=True)
-    before = torch.random.get_rng_state()
-    list(loader)
-    assert torch.equal(torch.random.get_rng_state(), before)
-
-
-def test_lightning_finds_set_epoch(dataset):
-    from lightning.fabric.utilities.data import _set_sampler_epoch
-
-    loader = make_loader(dataset, 6, seed=0, shuffle=True)
-    _set_sampler_epoch(loader, 5)
-    assert loader.batch_sampler.epoch == 5

@@ -21,10 +21,7 @@ from distill.system.errors import DataError
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.config import TaskSection
 from distill.tasks.load import load_task_data
-from distill.tasks.multi_label.config import MultiLabelTask
 from distill.tasks.ner.tokens import tagged
-from distill.tasks.qa.windows import QuestionSplit
-from distill.tasks.regression.config import RegressionTask
 from distill.text.tags import TagSet
 
 ONE = ClassificationTask(kind="classification")
@@ -45,8 +42,8 @@ def parts(split: Split, names: list[str], seed: int = 0) -> tuple[Split, Split, 
     return *hold_out(split, names, seed, place="rows.csv", notes=notes), notes
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("at", [0, 6, 20, 33, 44, 50, 59, 60])
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("at", [0, 33, 60])
 def test_a_label_with_one_row_is_learned_and_named(tmp_path: Path, at: int, seed: int) -> None:
     labels = ["a"] * 30 + ["b"] * 30
     labels.insert(at, "rare")
@@ -128,14 +125,6 @@ def test_entities_are_drawn_by_their_types() -> None:
         parts(none, list(tag_set.types))
 
 
-def test_questions_without_an_answer_are_in_both_parts() -> None:
-    answers = [()] * 5 + [(("a", 0),)] * 45
-    texts = [f"what {n}" for n in range(50)]
-    split = QuestionSplit("train", texts, answers, pairs=["a text"] * 50, ids=texts)
-    held = parts(split, [])[1]
-    assert Counter(bool(one) for one in held.labels) == {True: 5, False: 1}
-
-
 def test_too_few_rows_are_told_by_what_happened(tmp_path: Path) -> None:
     three = write(tmp_path / "three.jsonl", ["y", "n", "n"])
     with pytest.raises(DataError) as error:
@@ -151,20 +140,6 @@ def test_too_few_rows_are_told_by_what_happened(tmp_path: Path) -> None:
         load(two)
     found = load(three, validation=str(two))
     assert (len(found.train), len(found.validation)) == (3, 2)
-
-
-def test_no_message_names_a_limit_that_nobody_set(tmp_path: Path) -> None:
-    scored = write(tmp_path / "scored.jsonl", [1.0, 2.0])
-    same = write(tmp_path / "same.jsonl", [1.0] * 4)
-    with pytest.raises(DataError) as error:
-        load(same, RegressionTask(kind="regression"), validation=str(scored))
-    assert str(error.value) == f"{same}: the 4 training examples kept all have the label '1.0'"
-    several = write(tmp_path / "several.jsonl", [["a", "b"]] * 4)
-    with pytest.raises(DataError) as error:
-        load(several, MultiLabelTask(kind="multi_label"), validation=str(several))
-    assert str(error.value).startswith(
-        f"{several}: the 4 training examples kept all have the label"
-    )
 
 
 def test_scores_on_rows_of_one_label_are_noted(tmp_path: Path) -> None:

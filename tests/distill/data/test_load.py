@@ -95,10 +95,6 @@ def test_limits_keep_order_and_are_drawn_by_the_seed(files, tmp_path):
     ]
 
 
-def test_a_limit_above_the_rows_changes_nothing(files):
-    assert load(files, limit_train=41, limit_validation=12) == load(files)
-
-
 def test_a_limit_that_leaves_one_label(files):
     assert issue(files, limit_train=1).startswith(
         "data.limit_train: the 1 training examples kept all have the label '"
@@ -130,25 +126,6 @@ def test_label_unseen_in_training(files, tmp_path, role):
     assert getattr(declared, role).labels[-1] == 2
 
 
-def test_one_class_only(files, tmp_path):
-    path = write(tmp_path / "one.csv", [("a text", "yes"), ("b text", "yes")])
-    assert issue(files, train=path) == (
-        f"{path}: all 2 examples have the label 'yes'; there must be at least two to tell apart"
-    )
-
-
-def test_missing_columns(files):
-    data = files.model_copy(update={"columns": Columns(text="tekst")})
-    assert issue(data) == (
-        f"{files.train}: no column 'tekst'; columns are 'text', 'label'; did you mean 'text'?; "
-        "choose one with data.columns.text"
-    )
-    data = files.model_copy(update={"columns": Columns(text_pair="second")})
-    assert issue(data).endswith("choose one with data.columns.text_pair")
-    data = files.model_copy(update={"columns": Columns(label="class")})
-    assert issue(data).endswith("choose one with data.columns.label")
-
-
 def test_texts_that_say_nothing_are_counted(files, tmp_path):
     path = tmp_path / "train.jsonl"
     values = ["fine", "", None, " "]
@@ -157,15 +134,6 @@ def test_texts_that_say_nothing_are_counted(files, tmp_path):
         f"{path}:2: column 'text' is empty (and 2 more rows); every row needs a text, so fix or "
         "remove it"
     )
-
-
-def test_emoji_and_other_scripts_are_fine(files, tmp_path):
-    path = tmp_path / "train.jsonl"
-    texts = ["\U0001f600", "好的", "naïve", "\u200b word", "\u200f\u05e9\u05dc", "x" * 100_000]
-    lines = [json.dumps({"text": text, "label": str(n % 2)}) for n, text in enumerate(texts)]
-    path.write_text("\n".join(lines))
-    found = load(files, validation=str(path), train=str(path))
-    assert found.train.texts == texts
 
 
 @pytest.mark.realdata
@@ -185,51 +153,3 @@ def test_sst2_is_read_whole(real_data):
     assert [found.validation.labels.count(label) for label in (0, 1)] == [428, 444]
     assert found.validation.texts[0] == "it 's a charming and often affecting journey . "
     assert found.validation.labels[0] == 1
-
-
-@pytest.mark.realdata
-@pytest.mark.parametrize(
-    ("name", "columns", "counts", "classes"),
-    [
-        ("glue_mrpc", Columns(text="sentence1", text_pair="sentence2"), (3668, 408, 1725), 2),
-        ("trec6", Columns(), (5452, None, 500), 6),
-        ("banking77", Columns(), (10_003, None, 3080), 77),
-        ("chnsenticorp_zh", Columns(), (9600, 1200, 1200), 2),
-    ],
-)
-def test_other_sets_are_read_whole(real_data, name, columns, counts, classes):
-    folder = real_data / name
-    dev = None if counts[1] is None else str(folder / "dev.jsonl.gz")
-    data = DataConfig(
-        source="files",
-        train=str(folder / "train.jsonl.gz"),
-        validation=dev,
-        test=str(folder / "test.jsonl.gz"),
-        columns=columns,
-    )
-    found = load(data)
-    assert found.test is not None
-    held = counts[0] // 10 if dev is None else 0
-    assert len(found.train) == counts[0] - held
-    assert len(found.validation) == (counts[1] or held)
-    assert len(found.test) == counts[2]
-    assert len(found.labels) == classes
-
-
-@pytest.mark.realdata
-def test_nearly_every_sst2_token_is_kept_and_little_padding_added(real_data, tiny_bert):
-    from transformers import AutoTokenizer
-
-    from distill.data.batches import make_loader
-    from distill.data.tokenized import tokenize
-
-    path = str(real_data / "glue_sst2" / "dev.jsonl.gz")
-    data = DataConfig(source="files", train=path, validation=path, columns=Columns(text="sentence"))
-    tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
-    dataset = tokenize(load(data).train, tokenizer, max_length=64)
-    seen, cells = 0, 0
-    for batch in make_loader(dataset, 32, seed=0, shuffle=True):
-        seen += int(batch["attention_mask"].sum())
-        cells += batch["attention_mask"].numel()
-    assert seen == int(dataset.lengths.sum())
-    assert 1 - seen / cells < 0.2

@@ -58,29 +58,6 @@ def test_an_answer_in_a_cell_of_text():
         read(["France"], answer_start=["x"])
 
 
-def test_ids_tell_questions_apart():
-    one = {"text": ["Europe"], "answer_start": [40]}
-    assert read([one] * 2, rows=2).ids == ["0", "1"]
-    assert read([one] * 2, rows=2, id=["a", 7]).ids == ["a", "7"]
-
-
-@pytest.mark.parametrize(
-    ("cell", "said"),
-    [
-        (7, "answers are 7; write"),
-        (["France"], r"answers are \['France'\]; write"),
-        ({"text": ["France"], "answer_start": []}, "1 texts of answers, but 0 answer_start"),
-        ({"text": [None], "answer_start": [0]}, "an answer's text is None"),
-        ({"text": ["France"], "answer_start": [True]}, "answer_start is True; the number"),
-        ({"text": ["Spain"], "answer_start": [99]}, "character 99, where nothing is"),
-        ({"text": ["France"], "answer_start": [-1]}, "character -1, where nothing is; it stands"),
-    ],
-)
-def test_answers_that_cannot_be_used(cell, said):
-    with pytest.raises(DataError, match=said):
-        read([cell])
-
-
 @pytest.mark.parametrize(
     ("context", "start", "unit"),
     [
@@ -103,10 +80,3 @@ def test_questions_without_an_answer_are_the_recipes_choice():
     assert read([none, "", []], rows=3, no_answer=True).answers == [(), (), ()]
     with pytest.raises(DataError, match=r"l:1: no answer; .*no_answer: true \(and 1 more row\)"):
         read([none, none], rows=2)
-
-
-def test_missing_columns_name_the_key():
-    names = ["question", "context", "answer"]
-    found = Table("x.csv", {"question": ["a"], "context": ["b"]}, names)
-    with pytest.raises(DataError, match=r"no column 'answers'.*did you mean 'answer'.*answers$"):
-        of(found, QuestionTask(kind="qa"))

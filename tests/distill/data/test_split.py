@@ -5,11 +5,6 @@ from distill.data.split import Split, shared_with_training
 ROWS = Split("train", ["a", "b", "c"], [0, 1, 0], pairs=["x", "y", "z"])
 
 
-def test_take_gives_rows_in_the_order_asked_for():
-    assert ROWS.take([2, 0]) == Split("train", ["c", "a"], [0, 0], pairs=["z", "x"])
-    assert Split("train", ["a", "b"], [0, 1]).take([1]).pairs is None
-
-
 def test_digest_is_of_content_and_not_of_the_name():
     assert ROWS.digest() == replace(ROWS, name="test").digest()
     others = [
@@ -20,12 +15,6 @@ def test_digest_is_of_content_and_not_of_the_name():
         Split("train", ["ab", "", "c"], [0, 1, 0], pairs=["x", "y", "z"]),
     ]
     assert len({ROWS.digest(), *(other.digest() for other in others)}) == 6
-
-
-def test_text_digest_leaves_labels_out():
-    other = Split("train", ROWS.texts, [1, 1, 1], pairs=ROWS.pairs)
-    assert other.text_digest == ROWS.text_digest
-    assert other.digest() != ROWS.digest()
 
 
 def test_rows_of_training_are_counted_in_the_others():

@@ -37,14 +37,6 @@ def splits_of(
 GOOD = (["Ann", "Lee", "sings"], ["B-person", "I-person", "O"])
 
 
-def test_tags_are_named_type_by_type() -> None:
-    found = read(table([GOOD, (["Rome"], ["B-place"])]))
-    labels = ("O", "B-person", "I-person", "B-place", "I-place")
-    assert found.tag_set.labels == labels
-    assert found.labels == [[1, 2, 0], [3]]
-    assert found.words == [["Ann", "Lee", "sings"], ["Rome"]]
-
-
 def test_tags_that_a_type_lacks_are_added_and_told() -> None:
     notes: list[str] = []
     found = read(table([GOOD]), notes, labels=["B-person", "O", "B-place", "I-person"])
@@ -53,10 +45,6 @@ def test_tags_that_a_type_lacks_are_added_and_told() -> None:
         "task.labels: 'I-place' added, so that every type has all tags",
         "rows.jsonl: no row has an entity of the type 'place'",
     ]
-
-
-def test_labels_may_be_types_alone() -> None:
-    assert read(table([GOOD]), labels=["person"]).tag_set.labels == ("O", "B-person", "I-person")
 
 
 @pytest.mark.parametrize("how", ["carried", "given", "beside"])
@@ -92,21 +80,6 @@ def test_integers_keep_their_names_in_files_of_another_order(how: str, tmp_path:
     assert notes == []
 
 
-def test_a_file_with_other_types_of_as_many_is_refused_with_both_lists() -> None:
-    row = (["Ann", "Lee", "sings"], [1, 2, 0])
-    names = ("O", "B-PER", "I-PER"), ("O", "B-LOC", "I-LOC")
-    tables = {
-        role: table([row], place=f"{role}.parquet", names=own)
-        for role, own in zip(("train", "validation"), names, strict=True)
-    }
-    with pytest.raises(DataError) as error:
-        splits_of(tables, NerTask(kind="ner"), [])
-    assert str(error.value).startswith(
-        "validation.parquet: its tags are 'O', 'B-LOC', 'I-LOC', and the task's are "
-        "'O', 'B-PER', 'I-PER'; 'B-LOC' is none of them"
-    )
-
-
 def test_integers_are_positions_in_the_recipe_s_tags_and_that_is_noted() -> None:
     notes: list[str] = []
     found = read(table([(["Ann", "Lee", "sings"], [1, 2, 0])]), notes, labels=["person"])
@@ -130,10 +103,6 @@ def test_rows_without_words_are_left_out_and_told() -> None:
     assert notes == ["rows.jsonl: 1 examples without words are left out"]
     with pytest.raises(DataError, match=r"rows\.jsonl:3, word 2: the tag 'B-x' is unknown"):
         read(table([([], []), GOOD, (["a", "b"], ["O", "B-x"])]), labels=["person"])
-
-
-def test_cells_may_hold_lists_as_text() -> None:
-    assert read(table([('["Ann"]', '["B-person"]')])).words == [["Ann"]]
 
 
 def test_illegal_sequences_are_repaired_where_asked() -> None:
@@ -162,8 +131,3 @@ def test_types_that_training_lacks_are_unknown() -> None:
         splits_of(tables, NerTask(kind="ner"), [])
     task = NerTask(kind="ner", labels=["person", "place"])
     assert splits_of(tables, task, [])["validation"].labels == [[3]]
-
-
-def test_emoji_and_right_to_left_words_are_words() -> None:
-    rows = [(["😂", "שלום", "é", "\u202eabc"], ["O", "B-person", "I-person", "O"])]
-    assert read(table(rows)).words == [rows[0][0]]

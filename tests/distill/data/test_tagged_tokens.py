@@ -1,12 +1,9 @@
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,33 +97,6 @@ def test_batches_are_padded_with_ignored_labels(tokenizer: Any) -> None:
     assert batch["alone"].tolist() == [True, True]
 
 
-def test_tokens_are_cached_by_what_they_are_made_of(tokenizer: Any) -> None:
-    one = tag_tokens(split("Ann/B-person sings/O"), tokenizer, max_length=16)
-    assert (
-        tag_tokens(split("Ann/B-person sings/O"), tokenizer, max_length=16).store.folder
-        == one.store.folder
-    )
-    others = [
-        tag_tokens(split("Ann/B-place sings/O"), tokenizer, max_length=16),
-        tag_tokens(split("Ann/B-person sings/O"), tokenizer, max_length=24),
-        tag_tokens(split("Ann/B-person sings/O", stride=1), tokenizer, max_length=16),
-    ]
-    assert len({one.digest, *(other.digest for other in others)}) == 4
-    copy = pickle.loads(pickle.dumps(one))
-    assert np.array_equal(copy[0]["labels"], one[0]["labels"])
-
-
-@pytest.mark.parametrize(
-    ("max_length", "stride", "what"),
-    [(16, 14, "windows of 16 tokens cannot share 14"), (256, None, "takes at most 128")],
-)
-def test_limits_that_cannot_be(
-    tokenizer: Any, max_length: int, stride: int | None, what: str
-) -> None:
-    with pytest.raises(DataError, match=what):
-        tag_tokens(split("Ann/B-person", stride=stride), tokenizer, max_length=max_length)
-
-
 @pytest.mark.parametrize(
     ("words", "text"),
     [
@@ -148,19 +118,3 @@ def test_each_word_stands_where_it_is_said_to(words: list[str]) -> None:
     text, starts, ends = join(words)
     found = [text[start:end] for start, end in zip(starts, ends, strict=True)]
     assert found == words
-
-
-def test_entities_are_told_in_characters() -> None:
-    rows = split("Ann/B-person Lee/I-person in/O Rome/B-place")
-    assert rows.texts == ["Ann Lee in Rome"]
-    assert rows.entities(0) == [(0, 0, 7), (1, 11, 15)]
-
-
-def test_digests_tell_rows_apart() -> None:
-    one = split("Ann/B-person sings/O")
-    assert one.digest() == replace(one, name="validation").digest()
-    assert one.digest() != split("Ann/B-place sings/O").digest()
-    assert one.text_digest == split("Ann/B-place sings/O").text_digest
-    assert one.text_digest != split("Ann/B-person", "sings/O").text_digest
-    assert one.take([0]).digest() == one.digest()
-    assert len(one.take([0, 0])) == 2

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distill.recipe.schema import Columns, DataConfig
+from distill.recipe.schema import DataConfig
 from distill.system.errors import DataError
 from distill.tasks.load import load_task_data
 from distill.tasks.multi_label.config import MultiLabelTask
@@ -37,12 +37,6 @@ def test_lists_become_columns_of_zeros_and_ones(tmp_path: Path) -> None:
     assert found.train.take([2]).targets.tolist() == [[0, 0, 1]]
 
 
-def test_a_cell_of_text_is_split_where_the_recipe_says(tmp_path: Path) -> None:
-    columns = Columns(separator=";")
-    found = read(tmp_path, ["b; a", "", "c"], SEVERAL, columns=columns)
-    assert found.train.labels == [(0, 1), (), (2,)]
-
-
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
@@ -57,12 +51,6 @@ def test_wrong_lists_are_told_with_their_line(tmp_path: Path, labels: Any, said:
     with pytest.raises(DataError) as error:
         read(tmp_path, labels, SEVERAL)
     assert said in str(error.value)
-
-
-def test_unknown_labels_name_the_known_ones(tmp_path: Path) -> None:
-    task = MultiLabelTask(kind="multi_label", labels=["sport", "news"])
-    with pytest.raises(DataError, match=r":2: the label 'sprot' is unknown.*'sport'"):
-        read(tmp_path, [["sport", "news"], ["sprot"]], task)
 
 
 def test_numbers_are_read_from_numbers_and_text(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@ import logging
 import os
 import pickle
 
-import numpy as np
 import pytest
 
 from distill.data.split import Split
@@ -70,15 +69,6 @@ def test_cached_equals_fresh_and_is_read_not_made(tokenizer, split, cache, monke
     assert (cached.truncated, cached.pad_id) == (fresh.truncated, fresh.pad_id) == (0, 0)
 
 
-def test_labels_are_the_splits_and_count_in_the_digest(tokenizer, split):
-    other = Split("train", split.texts, [1 - label for label in split.labels])
-    first = tokenize(split, tokenizer, max_length=32)
-    second = tokenize(other, tokenizer, max_length=32)
-    assert second.labels.tolist() == other.labels
-    assert first.digest != second.digest
-    assert first.store.folder == second.store.folder
-
-
 def test_digest_changes_with_length_text_and_tokenizer(tokenizer, split, tiny_bert):
     from transformers import AutoTokenizer
 
@@ -109,12 +99,6 @@ def test_damaged_cache_is_made_anew_and_said(tokenizer, split, cache, caplog, na
     assert rows_of(again) == fresh
     assert "made anew" in caplog.text
     assert name in caplog.text
-
-
-def test_no_temporary_folder_is_left(tokenizer, split, cache):
-    tokenize(split, tokenizer, max_length=32)
-    names = sorted(path.name for path in folder_of(cache).iterdir())
-    assert names == ["cut", "ids", "lengths", "store.json"]
 
 
 def test_pickle_holds_a_path_and_not_the_tokens(tokenizer, split):
@@ -151,11 +135,6 @@ def test_another_process_may_have_been_there_first(tokenizer, split, monkeypatch
     assert len(tokenize(split, tokenizer, max_length=32)) == 64
 
 
-def test_empty_split_is_refused(tokenizer):
-    with pytest.raises(DataError, match=r"^train: no examples"):
-        tokenize(Split("train", [], []), tokenizer, max_length=32)
-
-
 def test_full_disk_is_told_in_one_line_and_leaves_nothing(tokenizer, split, cache, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, os.strerror(28))
@@ -164,15 +143,6 @@ def test_full_disk_is_told_in_one_line_and_leaves_nothing(tokenizer, split, cach
     with pytest.raises(DataError, match=r"No space left on device; free .*DISTILL_CACHE"):
         tokenize(split, tokenizer, max_length=32)
     assert list((cache / "tokens").iterdir()) == []
-
-
-def test_index_out_of_range(tokenizer, split):
-    dataset = tokenize(split, tokenizer, max_length=32)
-    for index in (-1, 64):
-        with pytest.raises(IndexError):
-            dataset[index]
-    assert isinstance(dataset.lengths, np.ndarray)
-    assert dataset.lengths.dtype == np.int32
 
 
 def test_what_the_vocabulary_lacks_is_told(tokenizer):

@@ -89,12 +89,6 @@ def test_the_calibration_error_is_the_mean_gap_over_bins(found):
     assert sharp.ece > soft.ece
 
 
-def test_a_model_that_is_always_sure_and_always_right_is_calibrated():
-    told = calibration(np.ones(3), np.ones(3, dtype=bool))
-    assert told.ece == 0.0
-    assert [(one.rows, one.confidence, one.accuracy) for one in told.bins] == [(3, 1.0, 1.0)]
-
-
 def test_each_label_is_counted_by_itself(found):
     chosen, true = found.chosen("int8"), found.targets
     scores = label_scores(found, "int8")
@@ -131,20 +125,6 @@ def test_disagreements_say_who_is_right(found):
     assert told.teacher_right == (differ & (theirs == found.targets)).sum()
     assert told.model_right == (differ & (own == found.targets)).sum()
     assert told.rows == told.teacher_right + told.model_right + told.neither_right
-
-
-def test_the_surest_disagreements_come_first(found):
-    rows = disagreeing(found, "teacher", "int8", most=20)
-    assert len(rows) == 20
-    sure = [float(found.outputs["int8"][row].max()) for row in rows]
-    assert sure == sorted(sure, reverse=True)
-    differ = found.chosen("teacher") != found.chosen("int8")
-    assert all(differ[row] for row in rows)
-    assert sure[0] == pytest.approx(found.outputs["int8"][differ].max())
-    told = found.prediction("int8", rows[0])
-    assert told["prediction"] == NAMES[found.chosen("int8")[rows[0]]]
-    assert told["confidence"] == pytest.approx(sure[0])
-    assert found.example(rows[0])["label"] == NAMES[found.targets[rows[0]]]
 
 
 def test_several_labels_a_row():

@@ -36,11 +36,6 @@ def test_factors_of_a_step_and_in_all(sample_results):
     assert step.throughput == pytest.approx(32000 / 13.1)
 
 
-def test_formats_of_another_engine_come_after_the_student(sample_results, sample_models):
-    more = ("openvino-int8", "export", "openvino-int8", 0.8, *sample_models[-1][4:])
-    assert steps(sample_results([*sample_models, more]))["openvino-int8"].before == "prune"
-
-
 @pytest.mark.parametrize(
     ("size", "milliseconds", "told"),
     [
@@ -55,9 +50,3 @@ def test_what_did_not_help_is_said(sample_results, sample_models, size, millisec
     *rest, last = sample_models
     changed = (*last[:7], size, milliseconds, last[9])
     assert steps(sample_results([*rest, changed]))["onnx-int8"].verdict == told
-
-
-def test_without_timing_size_alone_counts(sample_results):
-    found = steps(sample_results(timed=False))
-    assert found["onnx-int8"].faster is None
-    assert found["onnx"].verdict == "did not help: not smaller"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from distill.evaluation.lengths import random_batch, real_batches, summarise
+from distill.evaluation.lengths import random_batch, real_batches
 
 ROWS = [3] * 50 + [10] * 40 + [60] * 10
 
@@ -43,12 +43,3 @@ def test_rows_of_a_batch_are_alike_and_padded_to_the_longest():
         assert (batch["input_ids"][mask == 0] == 0).all()
     alike = [len(set(batch["attention_mask"].sum(axis=1).tolist())) for batch in batches]
     assert max(alike) <= 2
-
-
-def test_fewer_rows_than_a_batch_are_enough():
-    (batch,) = real_batches([5, 7], 32, 1, vocab_size=100, seed=0)
-    assert batch["input_ids"].shape in {(32, 5), (32, 7)}
-
-
-def test_summary():
-    assert summarise(ROWS) == {"rows": 100, "mean": 11.5, "p50": 10, "p95": 60, "longest": 60}

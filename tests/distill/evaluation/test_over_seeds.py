@@ -39,34 +39,8 @@ def test_mean_and_sample_standard_deviation() -> None:
     assert spread({7: None}) is None
 
 
-def test_gains_are_paired_seed_by_seed(sample) -> None:
-    results = sample(0.0, 0.05, -0.02)
-    final, teacher = results.final, results.models[0]
-    assert final.name == "onnx-int8"
-    # Teacher, baseline and student of a seed move together here: nothing of it is in the gain.
-    assert final.score.deviation == pytest.approx(teacher.score.deviation)
-    assert final.gain is not None
-    assert final.gain.mean == pytest.approx(0.8013 - 0.7893)
-    assert final.gain.deviation == pytest.approx(0, abs=1e-12)
-    assert teacher.gain is None
-    retention = [(0.8013 + c) / (0.8312 + c) for c in (0.0, 0.05, -0.02)]
-    assert final.retention is not None
-    assert list(final.retention.values.values()) == pytest.approx(retention)
-
-
 def test_a_model_that_not_every_seed_made_has_fewer(sample) -> None:
     results = sample(0.0, 0.05, 0.01, drop=1)
     last = next(row for row in results.models if row.name == "onnx-int8")
     assert (last.score.n, list(last.score.values)) == (2, [2, 3])
     assert results.final.name == "onnx"
-
-
-def test_a_disturbed_timing_is_kept_in_mind(sample, sample_results) -> None:
-    assert sample(0.0, 0.01).disturbed == []
-    content = Results.model_validate(sample_results())
-    row = content.models[-1]
-    time = row.latency_ms["b1_l32"]
-    slow = time.model_copy(update={"p95": 2.1 * time.p50})
-    row = row.model_copy(update={"latency_ms": row.latency_ms | {"b1_l32": slow}})
-    other = content.model_copy(update={"models": [*content.models[:-1], row]})
-    assert model_table("", "", {4: content, 5: other}).disturbed == [5]

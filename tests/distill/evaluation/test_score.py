@@ -11,10 +11,9 @@ from transformers import AutoTokenizer, BertForSequenceClassification
 
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
-from distill.evaluation.predictors import FilePredictor, TorchPredictor, torch_threads
+from distill.evaluation.predictors import FilePredictor, TorchPredictor
 from distill.evaluation.score import score
 from distill.export.onnx import export_onnx
-from distill.system.errors import DataError
 from distill.tasks.classification.task import Classification
 from distill.tasks.regression.task import Regression
 
@@ -59,41 +58,6 @@ def test_a_torch_predictor_turns_dropout_off_and_gives_fp32(tiny):
     first = predictor(batch)
     assert first.dtype == np.float32
     assert (first == predictor(batch)).all()
-
-
-def test_an_empty_split_cannot_be_scored(tiny):
-    class Nothing:
-        def __len__(self):
-            return 0
-
-    with pytest.raises(DataError, match="without examples"):
-        score(TorchPredictor(tiny.model), Nothing(), Classification(["a", "b"]))
-
-
-def test_an_onnx_predictor_goes_through_the_runtimes_session(tmp_path, monkeypatch):
-    calls = []
-
-    class Session:
-        def __init__(self, path, threads, *, disabled_optimizers):
-            calls.append((path, threads))
-
-        def run(self, ids, mask, types):
-            assert types.shape == ids.shape
-            return np.zeros((len(ids), 2), dtype=np.float32)
-
-    monkeypatch.setattr("distill.runtime.backends.OnnxSession", Session)
-    predictor = FilePredictor(tmp_path / "m.onnx", 3, name="x", format="onnx-int8")
-    ids = np.ones((2, 4), dtype=np.int64)
-    assert predictor({"input_ids": ids, "attention_mask": ids}).shape == (2, 2)
-    assert calls == [(tmp_path / "m.onnx", 3)]
-    assert (predictor.name, predictor.format) == ("x", "onnx-int8")
-
-
-def test_torch_threads_puts_the_number_back():
-    before = torch.get_num_threads()
-    with torch_threads(before + 1):
-        assert torch.get_num_threads() == before + 1
-    assert torch.get_num_threads() == before
 
 
 def test_an_exported_model_scores_as_in_torch(tiny, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from distill.evaluation import speed
-from distill.evaluation.speed import measure, share_of_calls
+from distill.evaluation.speed import measure
 
 
 class Recorder:
@@ -80,12 +80,6 @@ def test_a_slow_model_gets_fewer_calls_and_that_is_told(clock, caplog):
     assert "slow at batch 1, length 16: 3 calls instead of 10 (3 s each)" in caplog.text
 
 
-@pytest.mark.parametrize(("calls", "share"), [(3, [0, 1, 0, 1, 1]), (5, [1] * 5), (30, [6] * 5)])
-def test_calls_are_spread_over_the_rounds(calls, share):
-    assert share_of_calls(calls, 5) == share
-    assert sum(share) == calls
-
-
 def test_threads_and_garbage_collection_are_put_back(clock):
     before = torch.get_num_threads()
     timed([Recorder("a", clock, 0.001)], threads=before + 1)
@@ -112,8 +106,3 @@ def test_real_lengths_are_a_cell_and_every_model_gets_the_same_rows(clock):
     assert {length for _, length in models[0].shapes} == {4, 9, 30, 16}
     # Apart from warming up, of which the slower one does less.
     assert models[0].shapes[-60:] == models[1].shapes[-60:]
-
-
-def test_real_lengths_need_rows(clock):
-    with pytest.raises(ValueError, match="example_lengths"):
-        timed([Recorder("a", clock, 0.001)], lengths=["real"])

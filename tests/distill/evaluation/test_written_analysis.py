@@ -21,8 +21,6 @@ from distill.system.errors import RunFolderError
 from distill.tasks.classification.task import Classification
 from distill.tasks.ner.task import Ner
 from distill.tasks.ner.tokens import tag_tokens, tagged
-from distill.tasks.qa.task import QuestionAnswering
-from distill.tasks.qa.windows import QuestionSplit, window
 from distill.tasks.vectors.data import VectorSplit
 from distill.tasks.vectors.task import Vectors
 from distill.text.tags import TagSet, tags_of
@@ -57,22 +55,6 @@ def test_the_files_hold_answers_and_the_surest_differences_first(tmp_path):
     assert round(first["model"]["confidence"], 3) == 0.982
 
 
-def test_numbers_for_the_results():
-    analysis = analysed()
-    assert of_model(analysis, "teacher")["label_scores"]["yes"].f1 == 1.0
-    assert of_final(analysis)["disagreement"].model_dump() == {
-        "model": "onnx-int8", "rows": 2, "share": 2 / 3,
-        "teacher_right": 2, "model_right": 0, "neither_right": 0,
-    }  # fmt: skip
-    assert of_final(analysis)["confusion"].rows == {"no": {"yes": 1}, "yes": {"no": 1, "yes": 1}}
-
-
-def test_of_a_task_without_an_analysis_nothing_is_kept(tmp_path):
-    assert of_model(None, "teacher") == of_final(None) == {}
-    assert write_analysis(None, tmp_path) == []
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_the_file_holds_plain_arrays_and_is_the_same_each_time(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -102,44 +84,6 @@ def test_a_broken_file_is_told_with_what_to_do(tmp_path):
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
 
 
-def test_entities_are_told_in_the_words_of_the_text(tmp_path, tiny_bert):
-    tokenizer = AutoTokenizer.from_pretrained(tiny_bert(words=["ann", "lee", "rome"]))
-    words = [["Ann", "Lee", "sings"], ["in", "Rome"], ["Lee"]]
-    split = tagged("test", words, [[1, 2, 0], [0, 3], [1]], TAGS)
-    rows = tag_tokens(split, tokenizer, max_length=16)
-    task = Ner(TAGS.labels)
-    analysis = task.analysis(split, rows, tokenizer)
-    for name, tags in [
-        ("teacher", [[1, 2, 0], [0, 3], [1]]),
-        ("onnx", [[1, 1, 0], [0, 0], [1]]),
-    ]:
-        keep = analysis.keeper(name, task, rows)
-        for batch in make_loader(rows, 2, seed=0, shuffle=False):
-            labels = batch["labels"].numpy()
-            logits = np.zeros((*labels.shape, 5), np.float32)
-            for place, row in enumerate(batch["row"].tolist()):
-                logits[place, labels[place] != -100, tags[row]] = 3.0
-            keep(logits, batch)
-    told = of_model(analysis, "onnx")
-    assert told["label_scores"]["place"].recall == 0.0
-    assert told["calibration"].ece > 0
-    assert of_final(analysis)["confusion"].rows["person"] == {"person": 1, "(other words)": 1}
-    written = write_analysis(analysis, tmp_path)
-    assert [path.name for path in written] == ["predictions.npz", "disagreements.json"]
-    rows = json.loads(written[1].read_text("utf-8"))["rows"]
-    assert [(row["text"], row["label"]) for row in rows] == [
-        ("Ann Lee sings", "person: Ann Lee"),
-        ("in Rome", "place: Rome"),
-    ]
-    assert rows[0]["teacher"] == {
-        "prediction": "person: Ann Lee",
-        "confidence": None,
-        "right": True,
-    }
-    assert rows[0]["model"]["prediction"] == "person: Ann; person: Lee"
-    assert rows[1]["model"] == {"prediction": "none", "confidence": None, "right": False}
-
-
 def test_a_teacher_that_reads_other_words_is_left_out(tmp_path, tiny_bert, caplog):
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
     split = tagged("test", [["Ann", "sings"], ["Lee"]], [[1, 0], [1]], TAGS)
@@ -158,39 +102,6 @@ def test_a_teacher_that_reads_other_words_is_left_out(tmp_path, tiny_bert, caplo
         keep(np.zeros((*batch["labels"].shape, 5), np.float32), batch)
     assert of_final(analysis)["disagreement"] is None
     assert [path.name for path in write_analysis(analysis, tmp_path)] == ["predictions.npz"]
-
-
-def test_answers_are_told_with_their_context(tmp_path, tiny_bert):
-    tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
-    contexts = ["the film was good", "it was dull"]
-    answers = [(("film", 4), ("the film", 0)), (("dull", 7),)]
-    split = QuestionSplit("test", ["what?", "how?"], answers, contexts, ids=["a", "b"])
-    rows = window(split, tokenizer, max_length=32)
-    task = QuestionAnswering()
-    analysis = task.analysis(split, rows, tokenizer)
-    for name, words in [("teacher", (1, 2)), ("onnx", (1, 1))]:
-        keep = analysis.keeper(name, task, rows)
-        for batch in make_loader(rows, 2, seed=0, shuffle=False):
-            logits = np.zeros((*batch["labels"].shape, 2), np.float32)
-            for place, asked in enumerate(batch["asked"]):
-                logits[place, asked.first + words[asked.question]] = 5.0
-            keep(logits, batch)
-    assert of_final(analysis)["disagreement"].model_dump() == {
-        "model": "onnx", "rows": 1, "share": 0.5,
-        "teacher_right": 1, "model_right": 0, "neither_right": 0,
-    }  # fmt: skip
-    assert sum(one.rows for one in of_model(analysis, "onnx")["calibration"].bins) == 2
-    _, differ = write_analysis(analysis, tmp_path)
-    [row] = json.loads(differ.read_text("utf-8"))["rows"]
-    assert (row["id"], row["text"], row["text_pair"], row["label"]) == (
-        "b", "how?", "it was dull", "dull"
-    )  # fmt: skip
-    assert (row["teacher"]["prediction"], row["teacher"]["right"], row["teacher"]["start"]) == (
-        "dull", True, 7
-    )  # fmt: skip
-    assert (row["model"]["prediction"], row["model"]["right"]) == ("was", False)
-    kept = read_predictions(tmp_path / "predictions.npz").models
-    assert kept["teacher"]["em"].tolist() == [1.0, 1.0]
 
 
 def test_of_vectors_the_cosines_of_pairs_are_kept(tmp_path, tiny_bert):

@@ -79,29 +79,6 @@ def test_the_files_and_what_is_said_of_them(tmp_path, parts):
     read_manifest(bundle).verify()
 
 
-def test_formats_can_be_left_out(tmp_path, parts):
-    onnx = parts[1]
-    bundle = write(tmp_path, parts, transformers_folder=None, models={"onnx": onnx["onnx"]})
-    assert names(bundle) == [
-        "config.json",
-        "distill.json",
-        "onnx/model.onnx",
-        "tokenizer.json",
-        "tokenizer_config.json",
-    ]
-    assert read_manifest(bundle).default == "onnx"
-    bundle = write(tmp_path, parts, models={})
-    assert read_manifest(bundle).default == ""
-    with pytest.raises(ModelError, match="export the format onnx too"):
-        read_manifest(bundle).file()
-
-
-def test_a_bundle_replaces_the_one_before(tmp_path, parts):
-    bundle = write(tmp_path, parts)
-    (bundle / "old").write_text("old")
-    assert "old" not in names(write(tmp_path, parts))
-
-
 def test_what_is_missing_is_told_and_nothing_is_written(tmp_path, parts):
     folder, onnx = parts
     with pytest.raises(ModelError, match="no format to put into the bundle"):

@@ -152,30 +152,6 @@ def test_every_pruned_head_loads_from_its_folder_alone(stock, tmp_path):
             torch.testing.assert_close(told, tensor, atol=1e-5, rtol=0, msg=name)
 
 
-def test_a_pruned_model_loads_by_its_registered_class(stock, tmp_path):
-    model, tokenizer = pruned(stock[0]), stock[1]
-    save_transformers(model, tokenizer, tmp_path / "out")
-    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "out")
-    assert type(loaded) is PrunedBertForSequenceClassification
-    assert loaded.config.id2label == {0: "bad", 1: "fair", 2: "good"}
-    for (name, here), there in zip(
-        model.state_dict().items(), loaded.state_dict().values(), strict=True
-    ):
-        assert torch.equal(here, there), name
-    save_transformers(loaded, tokenizer, tmp_path / "again")
-    for path in (tmp_path / "out").iterdir():
-        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes(), path.name
-
-
-def test_what_lay_there_is_replaced_whole(stock, tmp_path, capfd):
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old.bin").write_text("old")
-    save_transformers(*stock, tmp_path / "out")
-    assert not (tmp_path / "out" / "old.bin").exists()
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert capfd.readouterr().err == ""
-
-
 def test_a_full_disk_leaves_the_old_folder(stock, tmp_path, monkeypatch):
     save_transformers(*stock, tmp_path / "out")
     before = (tmp_path / "out" / "config.json").read_text()

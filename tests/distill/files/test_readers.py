@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
-import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +15,6 @@ from distill.files.bad_rows import BadRow
 from distill.recipe.schema import DataConfig
 from distill.runtime.rows import Row, Wanted, count_rows, every_row, read_rows
 from distill.system.errors import DataError
-
-Reader = Callable[..., list[str]]
 
 
 def trained(path: Path, delimiter: str | None = None) -> list[str]:
@@ -204,16 +200,6 @@ def test_another_delimiter_is_named(tmp_path: Path, sign: str) -> None:
     assert predicted(path, delimiter=r"\t") == trained(path, delimiter=r"\t") == ["a, b"]
 
 
-def test_what_was_found_by_itself_is_said(tmp_path: Path) -> None:
-    path = write(tmp_path, "rows.csv", "text;label\na;x\n")
-    note = f"{path}: the header has no comma, so fields are separated by ';'"
-    table = read_files(DataConfig(source="files", train=str(path)), ["text"])["train"]
-    assert table.notes == (note,)
-    notes: list[str] = []
-    assert len(list(read_rows(str(path), on_note=notes.append))) == 1
-    assert notes == [note]
-
-
 def test_every_row_is_read_or_set_aside(tmp_path: Path) -> None:
     lines = ["id\ttext", '1\t"so', "2\ta\tb", "3", "id\ttext", '4\tit"', "5\t", "6\tNA"]
     path = write(tmp_path, "rows.tsv", "".join(f"{line}\n" for line in lines))
@@ -230,16 +216,6 @@ def test_every_row_is_read_or_set_aside(tmp_path: Path) -> None:
     assert [row.place for row in bad] == [f"{path}:{line}" for line in (3, 4, 5)]
 
 
-def test_columnar_files_refuse_a_wanted_column_twice(tmp_path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = tmp_path / "rows.parquet"
-    pq.write_table(pa.table([["a"], ["b"], ["c"]], names=["text", "text", "label"]), path)
-    with pytest.raises(DataError, match="a column name occurs twice: 'text'"):
-        trained(path)
-
-
 def test_texts_that_look_like_nothing_stay_texts_in_columnar_files(tmp_path: Path) -> None:
     import datasets
 
@@ -248,15 +224,3 @@ def test_texts_that_look_like_nothing_stay_texts_in_columnar_files(tmp_path: Pat
     whole.save_to_disk(tmp_path / "saved")
     for name in ("rows.parquet", "saved"):
         assert trained(tmp_path / name) == [*NOT_NUMBERS, ""]
-
-
-def test_results_are_read_as_they_were_written(tmp_path: Path) -> None:
-    from distill.runtime.results import Results
-    from distill.runtime.rows import Row
-
-    texts = ["a\rb", "c\nd", 'e "f, g', "\r", "h;\ti", "text"]
-    results = Results(Path("out.csv"))
-    rows = [Row(text) for text in texts]
-    content = results.lines(rows, [{"label": "x"}] * len(rows))
-    assert predicted(write(tmp_path, "out.csv", content)) == texts
-    assert [row[0] for row in csv.reader(io.StringIO(content.decode(), newline=""))][1:] == texts

@@ -50,31 +50,10 @@ def test_kl_is_soft_ce_less_the_teachers_entropy(temperature) -> None:
     assert kl(teacher, teacher, temperature).item() == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 4.0])
-def test_soft_ce_and_kl_have_one_gradient(temperature) -> None:
-    student, teacher = logits(2)
-    torch.testing.assert_close(
-        gradient(soft_ce, student, teacher, temperature),
-        gradient(kl, student, teacher, temperature),
-        rtol=1e-5,
-        atol=1e-7,
-    )
-
-
 def test_soft_ce_gradient_is_the_difference_of_probabilities() -> None:
     student, teacher = logits(3)
     expected = (F.softmax(student / 2, -1) - F.softmax(teacher / 2, -1)) / len(student) * 2
     torch.testing.assert_close(gradient(soft_ce, student, teacher, 2.0), expected)
-
-
-def test_t_squared_keeps_the_gradients_size() -> None:
-    student, teacher = logits(4, scale=0.1)
-    # High temperatures make the gradient linear in the logits: it no longer depends on T.
-    at_10 = gradient(soft_ce, student, teacher, 10.0).norm()
-    at_100 = gradient(soft_ce, student, teacher, 100.0).norm()
-    at_1 = gradient(soft_ce, student, teacher, 1.0).norm()
-    assert at_100.item() == pytest.approx(at_10.item(), rel=0.01)
-    assert at_10.item() == pytest.approx(at_1.item(), rel=0.1)
 
 
 def test_mse_is_of_raw_logits() -> None:
@@ -100,18 +79,6 @@ def test_hard_labels_are_mixed_in_by_their_share() -> None:
     assert mixed.item() == pytest.approx(float(expected), rel=1e-6)
     only = logits_loss(student, teacher, hard_weight=1.0, labels=labels)
     assert only.item() == pytest.approx(F.cross_entropy(student, labels).item(), rel=1e-6)
-
-
-def test_objective_reads_logits_and_labels() -> None:
-    student, teacher = logits(8)
-    labels = torch.zeros(5, dtype=torch.long)
-    objective = LogitsMatch(loss="kl", temperature=3.0, hard_weight=0.5)
-    loss = objective(Signals(logits=student.bfloat16()), Signals(logits=teacher), labels=labels)
-    assert loss.dtype == torch.float32
-    expected = logits_loss(
-        student.bfloat16(), teacher, loss="kl", temperature=3.0, hard_weight=0.5, labels=labels
-    )
-    assert torch.equal(loss, expected)
 
 
 def test_issues_are_told() -> None:

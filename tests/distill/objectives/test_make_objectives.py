@@ -12,7 +12,6 @@ from distill.objectives import KINDS, REFERENCE, make_objectives
 from distill.objectives.attention import AttentionMatch
 from distill.objectives.logits import LogitsMatch
 from distill.recipe import schema
-from distill.recipe.schema.objectives import AttentionObjective, LogitsObjective
 from distill.system.errors import ModelError
 
 #: The parts of a recipe that are objectives.
@@ -40,23 +39,6 @@ def test_reference_mode_makes_what_the_published_code_has() -> None:
         AttentionMatch(on="probabilities", mode="reference")
     with pytest.raises(ModelError, match="soft cross-entropy alone"):
         LogitsMatch(hard_weight=0.1, mode="reference")
-
-
-def test_settings_come_from_the_recipe() -> None:
-    attention, logits = make_objectives(
-        [
-            AttentionObjective(kind="attention", weight=0.5),
-            LogitsObjective(kind="logits", loss="mse", temperature=2.0, hard_weight=0.1),
-        ]
-    )
-    assert attention.weight == 0.5
-    assert isinstance(logits, LogitsMatch)
-    assert (logits.loss, logits.temperature, logits.hard_weight) == ("mse", 2.0, 0.1)
-
-
-def test_objectives_are_kept_as_they_are() -> None:
-    own = LogitsMatch(temperature=9.0)
-    assert make_objectives([own, "hidden"])[0] is own
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,9 @@ import math
 import pytest
 import torch
 
-from distill.capture.signals import Signals
-from distill.objectives import make_objectives
-from distill.objectives.decoupled import DecoupledMatch, decoupled_loss
+from distill.objectives.decoupled import decoupled_loss
 from distill.objectives.logits import kl
 from distill.objectives.standardized import standardized, standardized_loss
-from distill.recipe.schema.objectives import DecoupledObjective, StandardizedObjective
 from distill.system.errors import ModelError
 
 
@@ -96,20 +93,3 @@ def test_two_classes_are_refused_with_the_reason() -> None:
         decoupled_loss(student, teacher, labels)
     with pytest.raises(ModelError, match=r"there are 2 classes; .* always 1 and -1"):
         standardized_loss(student, teacher)
-
-
-def test_objectives_take_their_settings_from_the_recipe() -> None:
-    student, teacher, labels = draw()
-    signals = Signals(logits=student), Signals(logits=teacher)
-    decoupled, plain = make_objectives(
-        [
-            DecoupledObjective(kind="decoupled", alpha=2.0, beta=1.0, temperature=3.0),
-            StandardizedObjective(kind="standardized", temperature=3.0),
-        ]
-    )
-    shared = {"mask": torch.ones(5, 1), "layer_map": None, "project": None, "labels": labels}
-    expected = decoupled_loss(student, teacher, labels, alpha=2, beta=1, temperature=3)
-    assert torch.equal(decoupled(*signals, **shared), expected)
-    assert torch.equal(plain(*signals, **shared), standardized_loss(student, teacher, 3.0))
-    with pytest.raises(ModelError, match="'decoupled': the batch has no labels"):
-        DecoupledMatch()(*signals)

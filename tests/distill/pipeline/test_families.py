@@ -135,7 +135,7 @@ def test_from_recipe_to_int8(family: str, tmp_path: Path, tiny_recipe: Path, sen
     texts = sentences[0]
     recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
     recipe["teacher"]["model"] = str(teacher(family, tmp_path / "teacher", texts))
-    recipe["track"] = {}
+    recipe |= {"track": {}, "baseline": False}
     recipe["stages"].insert(3, {"kind": "prune", "name": "words", "method": "vocabulary"})
     tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
     results = run(load_recipe(tiny_recipe), tmp_path / "run")

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,38 +121,17 @@ def recipe_for(path: Path, kind: str, sentences: tuple[list[str], list[int]]) ->
     return changed
 
 
-def kill_in_training(recipe: Path, folder: Path) -> None:
-    """Start a run in a process of its own, and SIGKILL it once its student has a checkpoint."""
-    said = recipe.with_suffix(".log")
-    with said.open("w") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "distill", "run", str(recipe), "--run-dir", str(folder)],
-            cwd=recipe.parent,
-            stdout=file,
-            stderr=file,
-            process_group=0,
-        )
-    sign, deadline = folder / STAGE / "checkpoint" / "last.ckpt", time.monotonic() + 240
-    while process.poll() is None and not sign.exists() and time.monotonic() < deadline:
-        time.sleep(0.002)
-    alive = process.poll() is None
-    if alive:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    assert alive, said.read_text()
-    assert sign.exists()
-    assert not (folder / STAGE / "done.json").exists()
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_run_ends_in_the_same_bytes(
-    tmp_path: Path, tiny_recipe: Path, sentences: Any, kind: str
+    tmp_path: Path, tiny_recipe: Path, sentences: Any, kind: str, killed_at: Any
 ) -> None:
     recipe = recipe_for(tiny_recipe, kind, sentences)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    kill_in_training(recipe, broken)
+    sign = broken / STAGE / "checkpoint" / "last.ckpt"
+    killed_at(sign, "run", recipe, "--run-dir", broken)
+    assert not (broken / STAGE / "done.json").exists()
     results = resume(broken)
     log = (broken / "log.txt").read_text("utf-8")
     assert "[1/3] teacher: done before" in log

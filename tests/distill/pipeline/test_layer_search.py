@@ -28,9 +28,21 @@ def recipe_file(tiny_recipe: Path, tiny_bert) -> Path:
     return path
 
 
-def test_every_candidate_is_scored_and_the_best_is_used(tmp_path, recipe_file):
-    folder = tmp_path / "run"
-    run(load_recipe(recipe_file), folder)
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "run"
+
+
+@pytest.fixture
+def whole(recipe_file, kept: Path) -> Path:
+    """A finished run, made once and not to be changed."""
+    if not kept.exists():
+        run(load_recipe(recipe_file), kept)
+    return kept
+
+
+def test_every_candidate_is_scored_and_the_best_is_used(whole):
+    folder = whole
     stage = json.loads((folder / "02-intermediate" / "stage.json").read_text("utf-8"))
     found = stage["layer_map_search"]
     assert [one["name"] for one in found["tried"]] == ["last", "1<1", "skip"]
@@ -52,10 +64,9 @@ def test_every_candidate_is_scored_and_the_best_is_used(tmp_path, recipe_file):
 
 
 def test_a_search_that_was_stopped_goes_on_with_the_next_candidate(
-    tmp_path, recipe_file, monkeypatch
+    tmp_path, recipe_file, whole, monkeypatch
 ):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    run(load_recipe(recipe_file), whole)
+    broken = tmp_path / "broken"
     tried: list[str] = []
     real = search._try
 
@@ -76,16 +87,16 @@ def test_a_search_that_was_stopped_goes_on_with_the_next_candidate(
         assert (broken / place).read_bytes() == (whole / place).read_bytes()
 
 
-def test_a_search_is_not_decided_by_test_rows(tmp_path, recipe_file):
+def test_a_search_is_not_decided_by_test_rows(tmp_path, recipe_file, whole):
     """The same run with other test examples tries, scores and takes the same."""
     recipe = yaml.safe_load(recipe_file.read_text("utf-8"))
     rows = tmp_path / "test.jsonl"
     rows.write_text('{"text": "a bad film", "label": "positive"}\n' * 5, "utf-8")
     recipe["data"]["test"] = str(rows)
-    recipe_file.with_name("tested.yaml").write_text(yaml.safe_dump(recipe), "utf-8")
-    found = []
-    for name in ("search.yaml", "tested.yaml"):
-        run(load_recipe(recipe_file.with_name(name)), tmp_path / name.removesuffix(".yaml"))
-        stage = tmp_path / name.removesuffix(".yaml") / "02-intermediate" / "stage.json"
-        found.append(json.loads(stage.read_text("utf-8"))["layer_map_search"])
-    assert found[0] == found[1]
+    recipe_file.write_text(yaml.safe_dump(recipe), "utf-8")
+    run(load_recipe(recipe_file), tmp_path / "tested")
+    one, other = (
+        json.loads((folder / "02-intermediate" / "stage.json").read_text("utf-8"))
+        for folder in (whole, tmp_path / "tested")
+    )
+    assert one["layer_map_search"] == other["layer_map_search"]

@@ -84,17 +84,6 @@ def test_a_student_reads_further_rows_with_the_vocabulary_it_has(tmp_path, recip
         assert row["scores"] == row["more_scores"]["up"]
 
 
-def test_further_rows_are_measured_without_training_again(tmp_path, recipe_file):
-    folder = tmp_path / "run"
-    run(load_recipe(recipe_file("plain")), folder)
-    rows = _rows(tmp_path / "up.jsonl", "positive")
-    assert main(["resume", str(folder), f"data.more={{up: {rows}}}"]) == 0
-    log = (folder / "log.txt").read_text("utf-8")
-    assert log.count("done before") == 2
-    results = json.loads((folder / "results.json").read_text("utf-8"))
-    assert set(results["models"][0]["more_scores"]) == {"up"}
-
-
 def test_the_linear_model_and_the_noise_and_how_to_leave_it_out(tmp_path, recipe_file):
     folder = tmp_path / "run"
     results = run(load_recipe(recipe_file("plain")), folder)
@@ -120,12 +109,34 @@ def test_the_linear_model_and_the_noise_and_how_to_leave_it_out(tmp_path, recipe
     assert "Measured on" in page
     below = "the teacher does not beat" in page
     assert below == (change["low"] <= 0 or changes["teacher", "majority"]["low"] <= 0)
-    # Evaluated again, with nothing trained again.
-    assert main(["resume", str(folder), "linear=false"]) == 0
+    # Evaluated again, on further rows too, with nothing trained again.
+    rows = _rows(tmp_path / "up.jsonl", "positive")
+    assert main(["resume", str(folder), "linear=false", f"data.more={{up: {rows}}}"]) == 0
     assert (folder / "log.txt").read_text("utf-8").count("done before") == 2
     without = json.loads((folder / "results.json").read_text("utf-8"))
     assert [row["name"] for row in without["models"]] == ["teacher", "prediction"]
+    assert set(without["models"][0]["more_scores"]) == {"up"}
     assert not any("linear" in (one["model"], one["than"]) for one in without["changes"])
+
+
+@pytest.mark.slow
+def test_an_evaluation_measures_everything_it_can(tmp_path, recipe_file, distill):
+    folder = tmp_path / "run"
+    settings = ["lengths=[real,8]", "against=bert-base", "memory=true", "batch_sizes=[1]"]
+    words = [f"stages.evaluate.{setting}" for setting in settings]
+    done = distill("run", recipe_file("plain"), *words, "--run-dir", folder)
+    assert done.returncode == 0, done.stderr
+    assert "faster than bert-base" in done.stdout
+    assert "ledger: what each step cost and gained" in done.stdout
+    assert "at real lengths (" in done.stdout
+    results = json.loads((folder / "results.json").read_text("utf-8"))
+    assert results["real_lengths"]["rows"] == 16
+    assert results["reference"]["parameters"] > 109e6
+    for model in results["models"]:
+        assert set(model["latency_ms"]) == {"b1_real", "b1_l8"}
+        assert model["name"] == "linear" or model["memory_mb"] > 100
+        assert model["against"]["size"] > 1
+    assert "faster than bert-base" in (folder / "report.html").read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_every_trial_is_one_of_the_experiment_and_failures_show(tmp_path, tiny_r
 @pytest.mark.timeout(300)
 def test_nothing_outlives_a_study_and_it_goes_on(tmp_path, tiny_recipe):
     path = write(tmp_path, tiny_recipe, "nni")
-    words = ["stages.prediction.epochs=300"]
+    words = ["stages.prediction.epochs=100"]
     process = begin(path, *words)
     sign = tmp_path / "out/trials/seed-7/full/02-prediction/checkpoint/last.ckpt"
     while not sign.is_file():

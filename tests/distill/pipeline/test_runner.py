@@ -5,11 +5,6 @@ from __future__ import annotations
 import csv
 import errno
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -40,43 +35,21 @@ def _rows(run: Path) -> list[tuple[str, ...]]:
         return [tuple(v for k, v in row.items() if k != "seconds") for row in csv.DictReader(file)]
 
 
-def _kill_in(stage: str, words: list[str], run: Path, cwd: Path) -> bool:
-    """Start a command and SIGKILL it once it is at work in ``stage``; whether it was killed."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "distill", *words],
-        cwd=cwd,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    trains = int(stage[:2]) <= 5
-    sign = run / stage / ("checkpoint/last.ckpt" if trains else "begun.json")
-    deadline = time.monotonic() + 180
-    while process.poll() is None and not sign.exists():
-        if time.monotonic() > deadline:
-            os.killpg(process.pid, signal.SIGKILL)
-            pytest.fail(f"{sign} did not appear")
-        time.sleep(0.002)
-    alive = process.poll() is None
-    if alive:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    return alive
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(tmp_path, tiny_recipe, distill):
+def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(
+    tmp_path, tiny_recipe, distill, killed_at
+):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    done = distill("run", tiny_recipe, "--run-dir", whole)
+    words = ["run", tiny_recipe, "track={}", "--run-dir"]
+    done = distill(*words, whole)
     assert done.returncode == 0, done.stderr
-    words = ["run", str(tiny_recipe), "--run-dir", str(broken)]
-    killed = []
+    words.append(broken)
     for stage in STAGES:
-        if _kill_in(stage, words, broken, tmp_path):
-            killed.append(stage)
-        words = ["resume", str(broken)]
-    assert killed == STAGES
+        trains = int(stage[:2]) <= 5
+        killed_at(broken / stage / ("checkpoint/last.ckpt" if trains else "begun.json"), *words)
+        assert not (broken / stage / "done.json").exists()
+        words = ["resume", broken]
     done = distill(*words)
     assert done.returncode == 0, done.stderr
     for name in WEIGHTS:

@@ -21,6 +21,7 @@ from distill.evaluation.study import TrialResult, read_study
 from distill.pipeline.halving import Halving
 from distill.pipeline.strategy import Grid
 from distill.pipeline.study import run_study
+from distill.pipeline.study_record import gathered
 from distill.pipeline.tuner import Assessor, Tuner
 from distill.recipe.budget import candidates
 from distill.recipe.choices import Choices
@@ -322,14 +323,11 @@ def test_limits_choose_among_what_keeps_them(tmp_path, write):
     assert summary(results).startswith(f"best of 2: {best.variant}: ")
 
     # Beyond every limit nothing is the best.
-    space["student.size"] = ["1x8"]
-    path = write(space, keep=("distill", "evaluate"), strategy="grid", stage="evaluate",
-        limits={"size_mb": 0.0001})  # fmt: skip
-    loaded = load_study(path, "stages.intermediate.objectives=[{kind: logits}]")
-    results = run_study(loaded, tmp_path / "none", jobs=1)
+    narrow = results.model_copy(update={"limits": Limits(size_mb=0.0001)})
+    results = gathered(tmp_path / "out", narrow)
     assert results.chosen is None
-    assert summary(results) == "none of 1 trials keeps the limits; widen them, or the space"
-    assert [row[-1] for row in tables(results)[0].rows] == ["beyond limits"]
+    assert summary(results) == "none of 2 trials keeps the limits; widen them, or the space"
+    assert [row[-1] for row in tables(results)[0].rows] == ["beyond limits"] * 2
 
 
 @pytest.mark.parametrize(

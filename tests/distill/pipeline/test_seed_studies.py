@@ -19,6 +19,9 @@ from distill.runtime.manifest import find_bundle
 
 SEEDS = [3, 1]
 
+#: All slow, so that the study that they share is made once.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 
 @pytest.fixture
 def recipe(tiny_recipe: Path) -> Path:
@@ -61,7 +64,6 @@ def _models(folder: Path, seed: int) -> dict[str, Any]:
     return {model["name"]: model for model in content["models"]}
 
 
-@pytest.mark.timeout(300)
 def test_every_model_over_the_seeds(done: Path, capfd, tmp_path: Path) -> None:
     study = read_study(done)
     assert study is not None
@@ -102,7 +104,6 @@ def test_every_model_over_the_seeds(done: Path, capfd, tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.timeout(300)
 def test_predictions_come_from_the_seed_that_is_best_on_validation(
     done: Path, capfd, distill
 ) -> None:
@@ -131,8 +132,6 @@ def test_predictions_come_from_the_seed_that_is_best_on_validation(
     assert "a study that chose no bundle; name the run of one trial" in capfd.readouterr().err
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(300)
 def test_seeds_are_added_and_settings_changed(done: Path, kept: Path) -> None:
     recipe = kept.with_name("recipe.yaml")
     marks = {p: p.stat().st_mtime_ns for p in done.rglob("done.json")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +59,23 @@ def general(tmp_path: Path, tiny_bert, text: Path) -> Path:
     return path
 
 
-def test_a_random_student_learns_from_text(tmp_path: Path, general: Path) -> None:
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "run"
+
+
+@pytest.fixture
+def whole(general: Path, kept: Path, tmp_path: Path) -> Path:
+    """A finished run of the recipe, made once and free to be changed."""
+    if not kept.exists():
+        assert run(load_recipe(general), kept) == {}
     folder = tmp_path / "run"
-    assert run(load_recipe(general), folder) == {}
+    shutil.copytree(kept, folder)
+    return folder
+
+
+def test_a_random_student_learns_from_text(whole: Path) -> None:
+    folder = whole
     stages = sorted(path.name for path in folder.glob("[0-9]*"))
     assert stages == ["01-teacher", "02-general"]
     facts = json.loads((folder / "02-general" / "stage.json").read_text("utf-8"))
@@ -79,34 +94,8 @@ def test_a_random_student_learns_from_text(tmp_path: Path, general: Path) -> Non
     assert not any(name.startswith("classifier") for name in weights)
 
 
-def test_a_training_that_was_stopped_ends_the_same(tmp_path, general, monkeypatch) -> None:
-    from distill.training.callbacks import Curves
-
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    run(load_recipe(general), whole)
-    count = 0
-    original = Curves.on_train_batch_start
-
-    def dying(self, *args):
-        nonlocal count
-        count += 1
-        if count == 18:  # behind the checkpoint at 15
-            raise RuntimeError("power cut")
-        original(self, *args)
-
-    monkeypatch.setattr(Curves, "on_train_batch_start", dying)
-    with pytest.raises(RuntimeError, match="power cut"):
-        run(load_recipe(general), broken)
-    resume(broken)
-    assert count == 18 + 25
-    name = "02-general/model/model.safetensors"
-    assert (whole / name).read_bytes() == (broken / name).read_bytes()
-    facts = [json.loads((r / "02-general" / "stage.json").read_text()) for r in (whole, broken)]
-    assert facts[0]["history"] == facts[1]["history"]
-
-
-def test_a_task_starts_from_the_run(tmp_path, general, tiny_recipe) -> None:
-    run(load_recipe(general), tmp_path / "general")
+def test_a_task_starts_from_the_run(tmp_path, whole, tiny_recipe) -> None:
+    whole.rename(tmp_path / "general")
     cut = ["baseline=false", "stages.intermediate.epochs=1", "teacher.finetune.epochs=1"]
     recipe = load_recipe(tiny_recipe, f"student.init={tmp_path / 'general'}", *cut)
     recipe = recipe.model_copy(update={"stages": recipe.stages[:1]})

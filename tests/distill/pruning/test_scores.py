@@ -5,12 +5,10 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from distill.pruning.mask_gradients import mask_gradients
-from distill.pruning.masks import Masks
 from distill.pruning.methods.l1 import l1_scores
 from distill.pruning.methods.movement import movement_scores
 from distill.pruning.methods.taylor import taylor_scores
-from distill.pruning.surgery import slice_model
-from distill.system.errors import DataError, ModelError
+from distill.system.errors import ModelError
 
 HEADS, HEAD_DIM, HIDDEN, FFN, LAYERS = 4, 3, 12, 10, 2
 
@@ -110,18 +108,6 @@ def test_the_model_is_left_as_it_was_and_scores_are_the_same_again(model, batche
             assert torch.equal(here, there)
 
 
-def test_a_pruned_model_is_scored_again(model, batches):
-    empty = torch.zeros
-    masks = Masks(
-        [torch.tensor([True, False, True, True]), empty(HEADS, dtype=torch.bool)],
-        [empty(FFN, dtype=torch.bool), torch.arange(FFN) < 6],
-    )
-    sliced = slice_model(model, masks)
-    for scores in every(sliced, batches):
-        assert [row.numel() for row in scores.heads] == [3, 0]
-        assert [row.numel() for row in scores.ffn] == [0, 6]
-
-
 def test_movement_follows_the_gradient_of_the_masks(model, batches):
     """After one step of Adam every score has gone its learning rate down the mask's gradient."""
     for module in model.modules():
@@ -136,33 +122,6 @@ def test_movement_follows_the_gradient_of_the_masks(model, batches):
         not torch.equal(a, b) for a, b in zip(model.parameters(), trained.parameters(), strict=True)
     ]
     assert any(changed)
-
-
-def test_a_unit_that_only_harms_moves_to_the_end(model, batches):
-    """The loss wants the first head of the last layer gone: its score ends as the least."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-
-    def harmed(judged, batch):
-        seen = {}
-        last = judged.bert.encoder.layer[-1].attention.output.dense
-        hook = last.register_forward_pre_hook(lambda _, inputs: seen.update(x=inputs[0]))
-        judged(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
-        hook.remove()
-        return seen["x"][..., :HEAD_DIM].square().mean()
-
-    scores, _ = movement_scores(
-        model, loss_of=harmed, batches=itertools.cycle(batches), steps=40, lr=1e-5
-    )
-    assert scores.heads[-1].argmin() == 0
-    assert scores.heads[-1][0] < scores.heads[-1][1:].min()
-
-
-def test_no_batches_are_refused(model):
-    for scored in (taylor_scores, lambda *a, **k: movement_scores(*a, lr=1e-3, **k)):
-        with pytest.raises(DataError, match="no batches"):
-            scored(model, loss_of=loss_of, batches=[], steps=3)
 
 
 def test_scores_that_are_not_numbers_are_refused(model, batches):

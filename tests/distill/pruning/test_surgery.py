@@ -6,14 +6,13 @@ from transformers import (
     BertConfig,
     BertForMultipleChoice,
     BertForSequenceClassification,
-    BertModel,
 )
 
 from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks, keep_best, layer_sizes
 from distill.pruning.surgery import slice_model
 from distill.system.errors import ModelError
-from students.pruned import PrunedBertForSequenceClassification, PrunedBertModel
+from students.pruned import PrunedBertForSequenceClassification
 
 HEADS, FFN, LAYERS = 4, 12, 3
 
@@ -122,28 +121,6 @@ def test_labels_and_state_are_carried_over():
     assert model.classifier.weight.abs().sum() > 0
 
 
-def test_an_encoder_alone_is_sliced_too():
-    masks = Masks([torch.arange(HEADS) < 2] * 3, [torch.arange(FFN) < 5] * 3)
-    torch.manual_seed(0)
-    model = BertModel(config(), add_pooling_layer=False).eval()
-    sliced = slice_model(model, masks)
-    assert type(sliced) is PrunedBertModel
-    assert sliced.pooler is None
-    with torch.no_grad(), times_masks(model, masks.heads, masks.ffn):
-        torch.testing.assert_close(
-            sliced(**batch()).last_hidden_state, model(**batch()).last_hidden_state
-        )
-
-
-def test_hooks_are_gone_after_the_block():
-    model = make()
-    masks = Masks([torch.zeros(HEADS, dtype=torch.bool)] * 3, [torch.arange(FFN) < 5] * 3)
-    before = model(**batch()).logits
-    with times_masks(model, masks.heads, masks.ffn):
-        assert not torch.allclose(model(**batch()).logits, before)
-    assert torch.equal(model(**batch()).logits, before)
-
-
 def test_masks_that_do_not_fit_are_refused():
     good = [torch.ones(HEADS, dtype=torch.bool)] * 3
     with pytest.raises(ModelError, match=r"ffn are for layers of \[5, 5, 5\].* \[12, 12, 12\]"):
@@ -158,13 +135,6 @@ def test_other_classes_are_refused():
     masks = Masks([torch.arange(HEADS) < 2] * 3, [torch.arange(FFN) < 5] * 3)
     with pytest.raises(ModelError, match="cannot prune a BertForMultipleChoice"):
         slice_model(model, masks)
-
-
-@pytest.mark.parametrize(
-    ("share", "kept"), [(0.0, 4), (0.25, 3), (0.33, 3), (0.5, 2), (0.9, 1), (1.0, 1)]
-)
-def test_how_many_are_kept(share, kept):
-    assert int(keep_best(torch.tensor([3.0, 1.0, 2.0, 4.0]), share).sum()) == kept
 
 
 def test_the_best_are_kept_and_ties_go_to_the_lower_index():

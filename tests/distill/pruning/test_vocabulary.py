@@ -69,26 +69,6 @@ def test_any_word_can_still_be_spelled(parts):
     assert tokenizer.tokenize("plot") == ["plot"]
 
 
-def test_what_is_written_loads_again_and_says_the_same_everywhere(parts, tmp_path):
-    model, tokenizer = parts
-    small, short, keep = trimmed(model, tokenizer)
-    short.save_pretrained(tmp_path)
-    small.save_pretrained(tmp_path)
-    again = AutoTokenizer.from_pretrained(tmp_path)
-    assert again.get_vocab() == short.get_vocab()
-    assert again("a good story")["input_ids"] == short("a good story")["input_ids"]
-    assert again.pad_token_id == keep.index(tokenizer.pad_token_id) == small.config.pad_token_id
-    assert [again.convert_ids_to_tokens(i) for i in again("x")["input_ids"]] == [
-        "[CLS]",
-        "x",
-        "[SEP]",
-    ]
-    content = json.loads((tmp_path / "tokenizer.json").read_text("utf-8"))
-    assert {token["content"]: token["id"] for token in content["added_tokens"]} == {
-        name: again.get_vocab()[name] for name in ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-    }
-
-
 def test_what_cannot_be_trimmed_is_told(parts):
     model, tokenizer = parts
     with pytest.raises(ModelError, match="has to stay"):

@@ -1,18 +1,12 @@
 import pytest
 import torch
 from transformers import (
-    AutoModelForSequenceClassification,
     BertForSequenceClassification,
-    BertModel,
 )
 
-from distill.export.onnx import export_onnx
-from distill.export.transformers_folder import save_transformers
 from distill.pruning.masks import Masks, layer_sizes
-from distill.pruning.methods.units import width_left
 from distill.pruning.surgery import slice_model
 from distill.pruning.width import KeptWidth, narrow_forward, slice_width, width_scores
-from distill.runtime.session import OnnxSession
 from distill.system.errors import DataError, ModelError
 from students.pruned import PrunedBertForSequenceClassification
 
@@ -62,22 +56,6 @@ def test_every_tensor_with_the_width_is_cut(tiny):
         assert torch.equal(weight, before[name])
 
 
-def test_an_encoder_without_a_pooler(tiny):
-    torch.manual_seed(0)
-    model = BertModel(tiny.make_model().config, add_pooling_layer=False).eval()
-    left = KeptWidth(kept(tiny, 8).hidden, None)
-    sliced = slice_width(model, left)
-    ids = torch.arange(5, 21).reshape(2, 8)
-    with torch.no_grad(), narrow_forward(model, left):
-        expected = model(input_ids=ids).last_hidden_state
-    assert not expected[..., ~left.hidden].any()
-    with torch.no_grad():
-        found = sliced(input_ids=ids).last_hidden_state
-    torch.testing.assert_close(found, expected[..., left.hidden], atol=1e-5, rtol=0)
-    with pytest.raises(ModelError, match=r"for \[12\], the model has \[12, 12\]"):
-        slice_width(tiny.make_model(), left)
-
-
 def test_heads_that_fill_the_width_again_are_stock_bert(tiny, tmp_path):
     narrow = slice_width(tiny.make_model(), kept(tiny, 9))  # heads are 3 wide: 3 of 4 fill it
     assert type(narrow) is PrunedBertForSequenceClassification
@@ -93,21 +71,6 @@ def test_heads_that_fill_the_width_again_are_stock_bert(tiny, tmp_path):
     for model in (other_way, BertForSequenceClassification.from_pretrained(tmp_path)):
         found = tiny.logits_of(model, batches)
         torch.testing.assert_close(found, tiny.logits_of(stock, batches), atol=1e-6, rtol=0)
-
-
-def test_saved_loaded_and_exported(tiny, tiny_bert, tmp_path):
-    from transformers import AutoTokenizer
-
-    model, batch = tiny.make_model(), tiny.make_batches(1)[0]
-    sliced = slice_width(model, kept(tiny, 5))
-    save_transformers(sliced, AutoTokenizer.from_pretrained(tiny_bert()), tmp_path / "model")
-    loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model").eval()
-    expected = tiny.logits_of(sliced, [batch])
-    assert torch.equal(tiny.logits_of(loaded, [batch]), expected)
-    export_onnx(loaded, tmp_path / "model.onnx")
-    ids, mask = batch["input_ids"].numpy(), batch["attention_mask"].numpy()
-    found = OnnxSession(tmp_path / "model.onnx", threads=1).run(ids, mask, 0 * ids)
-    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-4, rtol=0)
 
 
 def test_scores_are_squared_slopes_of_each_example(tiny):
@@ -160,14 +123,6 @@ def test_dimensions_that_nothing_reads_go_first(tiny):
     assert left.pooled.sum() == 9
     assert not model.training
     assert all(weight.requires_grad for weight in model.parameters())
-
-
-@pytest.mark.parametrize(
-    ("width", "share", "left"), [(384, 0.25, 288), (384, 0.2, 304), (312, 0.01, 312), (8, 0.9, 8),
-    (12, 0.25, 8), (30, 0.5, 16)],
-)  # fmt: skip
-def test_how_much_is_left(width, share, left):
-    assert width_left(width, share) == left
 
 
 def test_mistakes(tiny):

@@ -1,5 +1,3 @@
-import logging
-
 import numpy as np
 import onnx
 import pytest
@@ -75,22 +73,6 @@ def test_a_layer_with_nothing_left_is_quantised_too(model, tmp_path):
     np.testing.assert_allclose(
         run(tmp_path / "int8.onnx", sliced), run(tmp_path / "model.onnx", sliced), atol=0.1
     )
-
-
-def test_the_same_source_gives_the_same_bytes(plain, tmp_path):
-    for name in ("a.onnx", "b.onnx"):
-        quantize_onnx(plain, tmp_path / name)
-    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
-
-
-def test_the_root_logger_is_left_alone(plain, tmp_path, capfd):
-    handlers = list(logging.getLogger().handlers)
-    filters = list(logging.getLogger().filters)
-    quantize_onnx(plain, tmp_path / "model.int8.onnx")
-    assert logging.getLogger().handlers == handlers
-    assert logging.getLogger().filters == filters
-    said = capfd.readouterr()
-    assert (said.out, said.err) == ("", "")
 
 
 def test_what_cannot_be_quantised_is_told(tmp_path):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from distill.recipe import catalog
@@ -13,21 +11,6 @@ def test_names_are_recipes_and_not_their_parts() -> None:
     assert {"quickstart", "sst2", "mrpc"} <= set(names)
     assert names == sorted(names)
     assert not any("_base" in name for name in names)
-
-
-def test_a_name_is_found_from_any_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert catalog.find("quickstart").is_file()
-
-
-def test_a_path_is_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "quickstart").mkdir()
-    (tmp_path / "plain").write_text("")
-    assert catalog.find("a/b.yaml") == Path("a/b.yaml")
-    assert catalog.find("plain") == Path("plain")
-    assert catalog.find(tmp_path) == tmp_path
-    assert catalog.find("quickstart").name == "quickstart.yaml"
 
 
 @pytest.mark.parametrize(

@@ -101,16 +101,6 @@ def test_candidates_of_a_search_are_checked_one_by_one(write: Write, issues: Iss
     assert "the student has 8 layers and the teacher only 6" in told[0]
 
 
-def test_a_student_deeper_than_its_teacher(write: Write, issues: Issues) -> None:
-    told = issues(write(), "student.size=8x384", "stages.intermediate.layer_map=first")
-    assert [line.split(": ")[1] for line in told] == [
-        "student.size",
-        "stages.intermediate.layer_map",
-    ]
-    pairs = "stages.intermediate.layer_map=[[8, 6]]"
-    load_recipe(write(), "student.size=8x384", "student.init=random", pairs)
-
-
 def test_attention_needs_the_same_number_of_heads(write: Write, issues: Issues) -> None:
     told = issues(write(), "student.size=3x256")
     assert told == [
@@ -185,12 +175,6 @@ def test_a_weight_may_move(write: Write, issues: Issues) -> None:
         assert said in told[0]
 
 
-def test_kl_is_of_probabilities(write: Write, issues: Issues) -> None:
-    told = issues(write(), "stages.intermediate.objectives=[{kind: attention, loss: kl}]")
-    assert len(told) == 1
-    assert "kl compares distributions; write `on: probabilities`" in told[0]
-
-
 def test_relations_take_any_heads_that_divide_both_widths(write: Write, issues: Issues) -> None:
     relations = "stages.intermediate.objectives=[{kind: relations}]"
     load_recipe(write(), relations, "student.size=3x256")
@@ -261,11 +245,6 @@ def test_order_of_stages(write: Write, kinds: str, wrong: list[str], issues: Iss
         assert [line.split(": ")[1] for line in issues(path)] == wrong
     else:
         load_recipe(path)
-
-
-def test_rules_about_the_teacher_wait_until_it_is_known(write: Write) -> None:
-    path = write(("minilm-l6", "someone/bert"), ("size: 3x384", "size: 5x384"))
-    assert load_recipe(path).student.size == "5x384"
 
 
 def folder(path: Path, **changes: object) -> Path:

@@ -50,19 +50,7 @@ def test_what_does_not_go_with_entities(
     assert any(said in issue for issue in found), found
 
 
-def test_labels_may_be_types_or_tags(write: Write) -> None:
-    for labels in (["person"], ["O", "B-person", "I-person"]):
-        recipe = load_recipe(write(text=NER), f"task.labels=[{', '.join(labels)}]")
-        assert recipe.task.labels == labels
-
-
 def test_words_are_not_replaced_under_tags(write: Write, issues: Issues) -> None:
     text = NER.replace("stages:\n", "stages:\n  - {kind: augment}\n")
     found = issues(write(text=text))
     assert any("tags no longer stand where they did" in issue for issue in found), found
-
-
-def test_only_entities_have_words_and_tags(write: Write, issues: Issues) -> None:
-    text = NER.replace("kind: ner", "kind: classification")
-    found = issues(write(text=text), "data.columns.tags=ner_tags")
-    assert any("only for task.kind: ner" in issue for issue in found), found

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from distill.recipe.loader import load_recipe
-from distill.tasks.classification.config import ClassificationTask
 
 Write = Callable[..., Path]
 Issues = Callable[..., list[str]]
@@ -54,9 +53,3 @@ def test_where_no_label_is_looked_at_they_do_nothing(
     assert f"{key}: does nothing: no teacher is fine-tuned, there is no baseline" in told
     load_recipe(write(), setting, *AS_IT_IS, HARD)
     load_recipe(write(), setting, AS_IT_IS[0])
-
-
-def test_what_fits(write: Write) -> None:
-    recipe = load_recipe(write(), "task.class_weights={yes: 2}", "task.label_smoothing=0.1")
-    assert isinstance(recipe.task, ClassificationTask)
-    assert recipe.task.class_weights == {"yes": 2.0}

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from distill.recipe import catalog, schema
-from distill.recipe.loader import load_recipe, read_recipe, resolved_yaml
+from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.study import is_study
 
 #: The kinds of objectives, in the order in which messages name them.
@@ -29,20 +29,6 @@ def test_every_recipe_that_comes_along_is_valid_and_survives_its_own_yaml(
     path = tmp_path / "again.yaml"
     path.write_text(resolved_yaml(recipe), "utf-8")
     assert load_recipe(path) == recipe
-
-
-def test_the_sst2_command_of_the_readme() -> None:
-    recipe = load_recipe(
-        "sst2",
-        "data.source=files",
-        "data.train=a/train.jsonl.gz",
-        "data.validation=a/dev.jsonl.gz",
-        "teacher.model=minilm-l6",
-        "student.size=3x384",
-    )
-    assert recipe.data.source == "files"
-    assert recipe.data.columns.text == "sentence"
-    assert recipe.task.labels == ["negative", "positive"]
 
 
 def test_resolved_yaml_quotes_what_would_be_read_as_something_else(
@@ -141,21 +127,6 @@ def test_one_issue_for_a_value_that_may_be_two_things(
     assert said in told[0]
 
 
-@pytest.mark.parametrize(
-    ("value", "said"),
-    [
-        ("3", "baseline: found the number 3, expected keys and values or true or false"),
-        ("{epocs: 3}", "baseline.epocs: unknown key; did you mean 'epochs'?"),
-        ("[true]", "baseline: found a list of 1 item, expected keys and values or true or false"),
-    ],
-)
-def test_baseline_is_a_section_or_a_switch(
-    write: Write, issues: Issues, value: str, said: str
-) -> None:
-    told = issues(write(("stages:", f"baseline: {value}\nstages:")))
-    assert told == [f"small.yaml:11: {said}"]
-
-
 def test_missing_sections_are_all_named(write: Write, issues: Issues) -> None:
     told = issues(write(text="recipe: 1\nname: a\n"))
     assert [line.split(": ")[1] for line in told] == [
@@ -174,22 +145,8 @@ def test_unknown_keys_with_nothing_near_list_what_there_is(write: Write, issues:
     assert told == [f"small.yaml:10: student.zzz: unknown key; there are: {known}"]
 
 
-def test_the_schema_version_is_asked_for(write: Write, issues: Issues) -> None:
-    assert issues(write(("recipe: 1", "recipe: 2"))) == [
-        "small.yaml:1: recipe: found the number 2, expected 1"
-    ]
-
-
 def test_text_in_messages_cannot_break_the_line(write: Write, issues: Issues) -> None:
     path = write(("size: 3x384", '"si\\nze\\e[31m": 1, size: "a\\nb\\0\\u2028"'))
     told = issues(path)
     assert len(told) == 1
     assert "si ze?[31m: unknown key" in told[0]
-
-
-def test_lines_are_kept_for_later_messages(write: Write) -> None:
-    path = write()
-    loaded = read_recipe(path, "seed=3")
-    assert str(loaded.issue(("teacher", "model"), "gone")) == f"{path}:8: teacher.model: gone"
-    assert str(loaded.issue(("teacher", "labels"), "x")) == f"{path}:7: teacher.labels: x"
-    assert str(loaded.issue(("seed",), "odd")) == "override: seed: odd"

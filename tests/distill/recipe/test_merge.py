@@ -59,14 +59,6 @@ def test_bases_that_cannot_be(write: Write, issues: Issues, base: str, said: str
     assert issues(write(text=f"base: {base}\n", name="top.yaml")) == [said]
 
 
-def test_a_longer_circle(write: Write, issues: Issues) -> None:
-    write(text="base: b.yaml\n", name="a.yaml")
-    path = write(text="base: a.yaml\n", name="b.yaml")
-    assert issues(path) == [
-        "a.yaml:1: base: bases go round in a circle: b.yaml -> a.yaml -> b.yaml"
-    ]
-
-
 def test_settings_over_a_base_reach_into_lists(write: Write) -> None:
     write()
     path = write(

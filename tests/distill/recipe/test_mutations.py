@@ -68,7 +68,7 @@ BASE = read_tree(find("quickstart")).plain()
 PLACES = places(BASE)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(place=st.sampled_from(PLACES), value=VALUES, drop=st.booleans())
 def test_any_value_anywhere(place: tuple[str | int, ...], value: Any, drop: bool) -> None:
     content: Any = {"root": yaml.safe_load(yaml.safe_dump(BASE))}
@@ -86,7 +86,7 @@ def test_any_value_anywhere(place: tuple[str | int, ...], value: Any, drop: bool
         survives(path)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_bytes_changed(data: st.DataObject) -> None:
     raw = bytearray(find("quickstart").read_bytes())
@@ -99,7 +99,7 @@ def test_any_bytes_changed(data: st.DataObject) -> None:
         survives(path)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     key=st.one_of(
         st.sampled_from(["stages.0", "stages.prune.heads", "student", "seed", "data.train"]),

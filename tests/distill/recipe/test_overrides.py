@@ -56,30 +56,10 @@ def test_what_is_no_yaml_as_a_whole_is_the_text_as_written(write: Write, text: s
     assert load_recipe(write(FILES), f"data.columns.text={text}").data.columns.text == text
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("'text #1'", "text #1"),
-        ('"a: b"', "a: b"),
-        (" 'a' ", "a"),
-        ('"3"', "3"),
-        ("'null'", "null"),
-    ],
-)
-def test_quoted_text_is_what_the_quotes_hold(write: Write, text: str, expected: str) -> None:
-    assert load_recipe(write(FILES), f"data.columns.text={text}").data.columns.text == expected
-
-
 def test_the_last_override_wins_and_mappings_replace(write: Write) -> None:
     recipe = load_recipe(write(), "seed=1", "seed=2", "teacher={model: minilm-l6}")
     assert recipe.seed == 2
     assert recipe.teacher.finetune is None
-
-
-def test_names_with_dots_and_digits(write: Write) -> None:
-    path = write(("name: prediction", "name: v1.2"), ("name: intermediate", 'name: "1"'))
-    recipe = load_recipe(path, "stages.v1.2.epochs=8", "stages.1.epochs=9")
-    assert [stage.epochs for stage in recipe.stages[:2]] == [9, 8]  # type: ignore[union-attr]
 
 
 def _stages(write: Write, *overrides: str) -> list[str]:

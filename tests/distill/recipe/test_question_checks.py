@@ -14,12 +14,6 @@ QA = (
 )
 
 
-def test_a_recipe_of_questions_is_right(write):
-    recipe = load_recipe(write(*QA))
-    assert isinstance(recipe.task, QuestionTask)
-    assert (recipe.task.metric, recipe.task.no_answer, recipe.task.labels) == ("f1", False, None)
-
-
 def test_a_resolved_recipe_is_right_too(write):
     recipe = load_recipe(write(*QA))
     assert load_recipe(write(text=resolved_yaml(recipe), name="again.yaml")) == recipe

@@ -147,22 +147,6 @@ def test_issues(study: Write, changes: list[tuple[str, str]], said: list[str]) -
     assert told(study(*changes)) == said
 
 
-def test_a_issue_of_the_recipe_is_told_once(study: Write, write: Write) -> None:
-    path = study()
-    write(("size: 3x384", "size: 3x384/7"))
-    (line,) = told(path)
-    assert line.startswith("small.yaml:10: student.size: ")
-    assert line.endswith("(in full on one and 6 more)")
-
-
-def test_folders_that_the_file_does_not_know(study: Write) -> None:
-    path = study()
-    assert told(path, glue="/x", data=f"{path.parent}/none") == [
-        "override: folders.glue: 'glue' is not known; there are: data, general",
-        "override: folders.data: no such folder: none",
-    ]
-
-
 def test_equal_stages_have_equal_keys(study: Write) -> None:
     trials = load_study(study()).trials
     keys = {(t.variant, t.task, t.seed): stage_keys(t) for t in trials}
@@ -221,11 +205,6 @@ def test_tasks_and_variants_may_be_left_out(study: Write) -> None:
     assert [trials[v, "", 2].stage for v in ("whole", "short")] == ["evaluate", "prediction"]
     path.write_text(text.replace("[1, 2]", "[1, 1]"), "utf-8")
     assert told(path) == ["parts.yaml:4: seeds: 1 stands here twice; every seed is done once"]
-
-
-def test_unlabelled_text_has_nothing_to_compare(study: Write) -> None:
-    lines = told(study(("recipe: small.yaml", "recipe: general")))
-    assert any("task.kind: a study compares scores" in line for line in lines)
 
 
 def test_files_that_are_not_there_are_told_before_anything_is_run(study: Write) -> None:

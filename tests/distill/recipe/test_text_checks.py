@@ -8,7 +8,7 @@ import pytest
 
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import load_recipe
-from distill.recipe.plan import baseline_config, plan_stages
+from distill.recipe.plan import plan_stages
 from distill.recipe.run_models import model_of_run
 from distill.system.errors import ModelError
 
@@ -81,16 +81,6 @@ def test_a_list_of_files_is_for_text(write: Write, issues: Issues) -> None:
     assert told == ["override: data.train: a list of files is for task.kind: text; name one file"]
 
 
-def test_the_baseline_counts_what_the_student_counts(write: Write) -> None:
-    both = load_recipe(
-        write(), "stages.intermediate.max_steps=100", "stages.prediction.max_steps=50"
-    )
-    config = baseline_config(both)
-    assert config.max_steps == 150
-    one = baseline_config(load_recipe(write(), "stages.intermediate.max_steps=100"))
-    assert (one.max_steps, one.epochs) == (None, 3)
-
-
 def test_files_and_patterns_that_are_not_there(write: Write, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe(write(text=TEXT), "data.train=[a.txt, 'x*.txt', sub]")
@@ -137,9 +127,3 @@ def test_runs_that_have_no_student(tmp_path: Path, write: Write, issues: Issues)
     none = make_run(tmp_path / "none", done=True, stages=[{"kind": "evaluate", "name": "e"}])
     with pytest.raises(ModelError, match="a run that makes no student"):
         model_of_run(none)
-
-
-def test_the_shape_of_a_run_s_student_is_checked(tmp_path, write: Write, issues: Issues) -> None:
-    run = make_run(tmp_path / "run", done=True)
-    told = issues(write(), f"student.init={run}", "student.size=2x384")
-    assert any("the model there is 3x384/12/1536" in line for line in told), told

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from distill.recipe.loader import load_recipe
@@ -39,11 +37,6 @@ def test_whitening_goes_by_the_width_that_is_left() -> None:
     narrow = "stages.+quantize={kind: prune, name: narrow, hidden: 0.5}"
     with pytest.raises(RecipeError, match="256 dimensions of vectors that have 192"):
         load_recipe("stsb-vectors", narrow, "task.whitening=256")
-
-
-def test_a_column_named_twice(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="'sentence1' is the column of 'text' too"):
-        load_recipe("stsb-vectors", "data.columns.text_pair=sentence1")
 
 
 def test_a_projection_that_is_kept() -> None:

@@ -3,9 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
-from distill.recipe.yaml_lines import Value, dotted, one_line, parse, read
+from distill.recipe.yaml_lines import Value, parse, read
 from distill.system.errors import RecipeError
 
 
@@ -50,11 +49,6 @@ def test_scalars_mean_what_they_say(text: str, expected: object) -> None:
     found = plain(f"a: {text}")
     assert found == {"a": expected}
     assert type(found["a"]) is type(expected)  # type: ignore[index]
-
-
-def test_agrees_with_safe_load_on_ordinary_yaml() -> None:
-    text = "a: &x {b: [1, 2.5, 'c d', true]}\ne:\n- |\n  two\n  lines\n- >-\n  one\n  line\nf: *x\n"
-    assert plain(text) == yaml.safe_load(text)
 
 
 def lines(value: Value) -> object:
@@ -141,16 +135,3 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
         read(tmp_path / "a.yaml")
     with pytest.raises(RecipeError, match="is a folder"):
         read(tmp_path)
-
-
-def test_a_byte_order_mark_is_not_part_of_the_first_key(tmp_path: Path) -> None:
-    path = tmp_path / "a.yaml"
-    path.write_bytes(b"\xef\xbb\xbfa: 1\n")
-    assert read(path).plain() == {"a": 1}
-
-
-def test_dotted_and_one_line() -> None:
-    assert dotted(("stages", 1, "objectives", 0, "kind")) == "stages[1].objectives[0].kind"
-    assert dotted(("a\nb",)) == "a b"
-    assert one_line("x" * 100) == "x" * 57 + "..."
-    assert one_line("a\x00\u2028b") == "a? b"

@@ -87,16 +87,6 @@ def test_only_what_the_bundle_holds_is_explained(recipe, sample_results):
     )
 
 
-def test_a_pair_is_shown_with_its_second_sentence(recipe, sample_results):
-    card = make_card(sample_results(), recipe, pair=True)
-    assert 'predict(["some text"], ["its second sentence"])' in card
-    assert '--pair "its second sentence"' in card
-
-
 def test_scores_on_validation_rows_are_called_too_good(recipe, sample_results):
     assert "somewhat too good" in make_card(sample_results(split="validation"), recipe)
     assert "somewhat too good" not in make_card(sample_results(), recipe)
-
-
-def test_before_the_evaluation_it_says_so(recipe):
-    assert "Not measured yet." in make_card(None, recipe)

@@ -14,8 +14,6 @@ from distill.evaluation.error_analysis import of_final, of_model, write_analysis
 from distill.report.html import render_report
 from distill.tasks.classification.task import Classification
 from distill.tasks.regression.task import Regression
-from distill.tasks.vectors.analysis import CosineAnalysis
-from distill.tasks.vectors.task import Vectors
 
 
 def kept(names, count=300):
@@ -28,10 +26,6 @@ def kept(names, count=300):
         keep = found.keeper(name, task, None)
         keep(logits.astype(np.float32), {"index": np.arange(count)})
     return found
-
-
-def plain(parts):
-    return json.loads(json.dumps(parts, default=BaseModel.model_dump))
 
 
 @pytest.fixture
@@ -89,13 +83,6 @@ def test_more_labels_are_a_map_with_the_worst_pairs_beside_it(measured):
     assert re.search(r"<td>(\d+)</td>", body)[1] == str(worst)
 
 
-def test_very_many_labels_are_the_worst_pairs_and_the_worst_labels(measured):
-    page = measured(kept(tuple(f"label{k}" for k in range(80)), 2000))
-    assert 'alt="Confusion matrix' not in page
-    assert "The 24 of 80 labels with the lowest F1" in page
-    assert page.count('scope="row">label') == 24 + 12
-
-
 def test_every_model_has_its_calibration_error(measured):
     found = kept(("bad", "good"))
     page = measured(found)
@@ -137,12 +124,6 @@ def test_numbers_are_points(measured):
     assert "furthest from the teacher" in page
 
 
-def test_runs_measured_before_have_none_of_it(finished_run):
-    page = render_report(finished_run).read_text("utf-8")
-    for section in ("errors", "calibration", "disagreements"):
-        assert f'id="{section}"' not in page
-
-
 def test_entities_are_told_by_type_and_by_what_is_found_instead(finished_run, sample_results):
     results = sample_results(task="ner")
     score = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 4}
@@ -161,53 +142,3 @@ def test_entities_are_told_by_type_and_by_what_is_found_instead(finished_run, sa
     assert '<th scope="row">(nothing)</th><td class="word">place</td><td>6</td>' in page
     assert "<h3>By type</h3>" in page
     assert "word by word: sure of its tag" in page
-
-
-def test_of_a_long_context_the_part_around_the_answers_is_shown(finished_run, sample_results):
-    results = sample_results(task="qa")
-    for row in results["models"]:
-        row["calibration"] = {"ece": 0.1, "bins": [{"rows": 9, "confidence": 0.9, "accuracy": 0.8}]}
-    counts = {"teacher_right": 1, "model_right": 0, "neither_right": 0}
-    results["disagreement"] = {"model": "onnx-int8", "rows": 1, "share": 0.1, **counts}
-    (finished_run / "results.json").write_text(json.dumps(results), "utf-8")
-    context = f"{'before ' * 100}France{' after' * 100}"
-    answer = {"confidence": 0.9, "start": 700}
-    row = {
-        "row": 0, "id": "q", "text": "Where?", "text_pair": context, "label": "France / in France",
-        "teacher": {"prediction": "the France", "right": True, **answer},
-        "model": {"prediction": "after", "right": False, **answer},
-    }  # fmt: skip
-    folder = finished_run / "08-evaluate"
-    folder.mkdir(exist_ok=True)
-    content = {"schema": 1, "model": "onnx-int8", "rows": [row]}
-    (folder / "disagreements.json").write_text(json.dumps(content), "utf-8")
-    page = render_report(finished_run).read_text("utf-8")
-    shown = re.search(r'<td class="text">Where\? \| (.*?)</td>', page)
-    assert shown is not None
-    assert shown[1].startswith("... ")
-    assert shown[1].endswith(" ...")
-    assert "France" in shown[1]
-    assert len(shown[1]) == 328
-    # Right is what SQuAD's normalisation says, not what is the same to the letter.
-    assert '<td class="word right">the France' in page
-    assert '<td class="word ">after' in page
-    assert "how probable the best answer is" in page
-
-
-def test_cosines_are_drawn_against_similarities(finished_run, sample_results):
-    random = np.random.default_rng(0)
-    split = Split("test", ["a text"] * 50, random.uniform(0, 5, 50).tolist())
-    found = CosineAnalysis(Vectors(), split)
-    for name in ("teacher", "onnx-int8"):
-        found.outputs[name] = random.uniform(-1, 1, (50, 1)).astype(np.float32)
-    (finished_run / "results.json").write_text(json.dumps(sample_results(task="vectors")), "utf-8")
-    folder = finished_run / "08-evaluate"
-    folder.mkdir(exist_ok=True)
-    write_analysis(found, folder)
-    rows = [ROW | {"label": "3.5"}]
-    content = {"schema": 1, "model": "onnx-int8", "rows": rows}
-    (folder / "disagreements.json").write_text(json.dumps(content), "utf-8")
-    page = render_report(finished_run).read_text("utf-8")
-    assert "<h3>Cosines against similarities</h3>" in page
-    assert "Cosines against similarities, 50 examples: teacher; onnx-int8" in page
-    assert "The pairs whose place in the order of all is another" in page

@@ -103,27 +103,9 @@ def test_words_of_the_text_are_escaped(found):
     assert "i" not in Page(render(found)).tags
 
 
-def test_the_strongest_token_has_the_strongest_colour_and_signs_have_their_own(found):
-    page = render(found)
-    colours = re.findall(r'background:rgba\((\d+),\d+,\d+,([\d.]+)\)" title="([^"]+)"', page)
-    one = next(entry for entry in colours if entry[2].startswith("un:"))
-    against = next(entry for entry in colours if entry[2].startswith("##able:"))
-    assert float(one[1]) == 0.72
-    assert float(against[1]) == pytest.approx(0.72 / 3, abs=1e-3)
-    assert one[0] != against[0]
-
-
 def test_a_student_alone_is_drawn(found):
     alone = replace(found, teacher=None, layers=((1, None), (2, None)))
     text = text_of(render(alone))
     assert "How a student reads a text" in text
     assert "Teacher" not in text
     assert "Layer 1" in text
-
-
-def test_other_tokens_are_not_compared(found):
-    theirs = reading("teacher", {2: 4, 4: 4}, ("[CLS]", "x", "[SEP]"), (0.0, 1.25, 0.0))
-    other = replace(found, teacher=theirs)
-    text = text_of(render(other))
-    assert "in common" not in text.replace("what they have in common is of the heads' means", "")
-    assert "Same tokens count" not in text

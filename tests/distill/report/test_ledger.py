@@ -6,7 +6,7 @@ import pytest
 
 from distill.cli.main import main
 from distill.evaluation.results import Results
-from distill.report.ledger import ledger_table, markdown_ledger, plain_ledger
+from distill.report.ledger import ledger_table, plain_ledger
 
 
 @pytest.fixture
@@ -27,13 +27,6 @@ def test_rows_and_the_second_1x(sample_results):
     assert {len(row) for row in content.rows} == {len(content.header)}
 
 
-def test_a_step_that_did_not_help_has_a_note(sample_results, sample_models):
-    *rest, last = sample_models
-    content = ledger_table(sample_results([*rest, (*last[:7], 70e6, 2.0, last[9])]))
-    assert content.header[-1] == "note"
-    assert [row[-1] for row in content.rows if row[-1]] == ["did not help: slower and larger"]
-
-
 def test_conditions_are_told(sample_results):
     lines = plain_ledger(sample_results()).splitlines()
     assert lines[-3:] == [
@@ -42,12 +35,6 @@ def test_conditions_are_told(sample_results):
         "measured on Some Processor 9 with avx512, vnni; 2 threads",
         "torch 2.13.0, transformers 5.23.0, onnxruntime 1.31.0",
     ]
-
-
-def test_markdown_is_a_table(sample_results):
-    header, rule, *rows = markdown_ledger(sample_results()).split("\n\n")[0].splitlines()
-    assert rule.count("---") == header.count("|") - 1 == rows[0].count("|") - 1
-    assert rows[-1].startswith("| onnx-int8 | onnx | 0.8013 | -0.3 | 0.69 |")
 
 
 def test_commands(finished_run, tmp_path, capsys):

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from distill.evaluation.over_seeds import model_table
 from distill.evaluation.results import Results
 from distill.evaluation.study import StudyResults, differences, lines, read_study, write_study
 from distill.evaluation.study_noise import with_intervals, write_draws
-from distill.report.study import markdown, notes, plain_tables, print_study, summary
-from distill.report.study_page import difference_chart, models_chart, render_study
+from distill.report.study import markdown, notes, plain_tables, summary
+from distill.report.study_page import render_study
 from distill.system.errors import RunFolderError
 from distill.tasks.scorers import mean_scorer
 
@@ -134,14 +132,6 @@ def test_the_console_table():
     ]
 
 
-def test_the_console_table_on_a_terminal():
-    file = io.StringIO()
-    print_study(made(), Console(file=file, force_terminal=True, width=120))
-    said = file.getvalue()
-    assert "62.0 ± 2.8" in said
-    assert "part, a, seed 1 failed: the loss is not a number" in said
-
-
 def test_the_markdown_table_says_where_it_comes_from():
     text = markdown(made()).splitlines()
     assert text[0] == "# parts: What <each> part is worth"
@@ -161,15 +151,6 @@ def test_the_page():
     assert page.count("<img") == 1
     assert "the loss is not a number" in page
     assert "http" not in page.replace("http://www.w3.org", "")
-
-
-def test_the_chart_has_a_point_for_each_seed_and_waits_for_two_variants():
-    chart = difference_chart(made())
-    assert "LESS -2.5" in chart
-    assert "NONE" not in chart
-    assert difference_chart(made({("full", "a", 1): 0.8})) is None
-    page = render_study(made({("full", "a", 1): 0.8}))
-    assert "Nothing to compare yet" in page
 
 
 def test_what_is_written_is_read_again(tmp_path):
@@ -225,12 +206,3 @@ def test_seeds_have_mean_deviation_and_count(seeds):
     assert 'href="trials/seed-2/report.html"' in page
     assert "Predictions come from seed 1" in page
     assert "What each change gains" not in page
-
-
-def test_untrained_heads_are_left_out_of_the_chart(seeds):
-    (table,) = seeds.models
-    assert [row.name for row in table.models if row.superseded] == ["intermediate"]
-    label = models_chart(table)
-    assert "intermediate" not in label
-    names = [row.name for row in table.models if row.name != "intermediate"]
-    assert all(name in label for name in names)

@@ -55,28 +55,12 @@ def test_the_sentence_without_timing_or_student(sample_results, sample_models):
     )
 
 
-def test_nothing_is_said_of_a_run_in_order(sample_results):
-    assert notes(sample_results()) == []
-
-
 def test_a_step_that_gained_nothing_is_named(sample_results, sample_models):
     models = changed(sample_models, "prune", bytes=69.6e6, ms=4.5)
     assert notes(sample_results(models)) == [
         "prune did not make it smaller: 69.6 to 69.6 MB (from prediction)",
         "prune did not make it faster: 4.35 to 4.50 ms (from prediction)",
     ]
-
-
-def test_fp32_onnx_is_not_expected_to_be_smaller_but_int8_is(sample_results, sample_models):
-    models = changed(sample_models, "onnx-int8", bytes=60.6e6)
-    assert notes(sample_results(models)) == [
-        "onnx-int8 did not make it smaller: 60.6 to 60.6 MB (from onnx)"
-    ]
-
-
-def test_a_stage_that_only_trains_further_promises_neither(sample_results, sample_models):
-    # intermediate -> prediction: the same size, and 4.40 to 4.35 ms.
-    assert not any("prediction" in note for note in notes(sample_results()))
 
 
 def test_below_the_baseline_is_said_but_not_of_a_model_on_its_way(sample_results, sample_models):
@@ -95,13 +79,6 @@ def test_scores_on_validation_rows_and_fewer_calls_are_told(sample_results):
         "scores are on the validation examples, which also chose the checkpoints"
     )
     assert second == "slow calls were timed fewer than 30 times: teacher 3 at b32_l128"
-
-
-@pytest.mark.parametrize(("threads", "text"), [(1, "1 thread)"), (4, "4 threads)"), (None, "32)")])
-def test_threads_are_told_where_known(sample_results, threads, text):
-    results = sample_results()
-    results["machine"]["threads"] = threads
-    assert summary(results).endswith(text)
 
 
 def test_disturbed_timing_is_told(sample_results):

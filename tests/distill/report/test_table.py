@@ -31,12 +31,6 @@ def test_every_number_of_a_row(sample_results):
     ]  # fmt: skip
 
 
-def test_without_timing_the_columns_of_speed_are_left_out(sample_results):
-    content = models_table(sample_results(timed=False))
-    assert content.header == [*HEADER[:7], "smaller"]
-    assert {len(row) for row in content.rows} == {8}
-
-
 def test_off_a_terminal_it_is_plain_aligned_text(sample_results):
     file = io.StringIO()
     print_table(sample_results(), Console(file=file))

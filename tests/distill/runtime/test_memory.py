@@ -13,7 +13,7 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4  # KB
 model = load(sys.argv[1], threads=1)
 def shorts():
-    for n in range(2000):
+    for n in range(500):
         model.predict([f"a good film {n}"])
     return resident()
 before = shorts()

@@ -4,14 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertForTokenClassification, BertTokenizerFast
 
 from distill.export.folder import export_folder
 from distill.runtime import BundleModel, load
-from distill.system.errors import DataError, ModelError
+from distill.system.errors import ModelError
 from distill.text.tags import tags_of
 
 LABELS = tags_of(["person", "place"], "bio")
@@ -121,23 +120,6 @@ def test_long_texts_are_read_to_their_end(tagger: BundleModel) -> None:
     assert spans == sorted(spans)
 
 
-def test_the_line_is_for_people(tagger: BundleModel) -> None:
-    entity = {"type": "place", "text": "New\nYork", "start": 0, "end": 8, "score": 0.981}
-    assert tagger.line({"entities": [entity, entity]}) == (
-        "place: New York (98.1%), place: New York (98.1%)"
-    )
-    assert tagger.line({"entities": []}) == "-"
-
-
-def test_what_is_no_list_of_texts_is_refused(tagger: BundleModel) -> None:
-    with pytest.raises(DataError, match="give a list of strings"):
-        tagger.predict("Ann")
-    with pytest.raises(DataError, match="leave the pairs out"):
-        tagger.predict(["Ann"], ["Lee"])
-    with pytest.raises(DataError, match="not valid Unicode"):
-        tagger.predict(["\ud83d"])
-
-
 def test_labels_must_be_tags(source: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     shutil.copytree(source, wrong)
@@ -146,9 +128,3 @@ def test_labels_must_be_tags(source: Path, tmp_path: Path) -> None:
     (wrong / "config.json").write_text(json.dumps(config), "utf-8")
     with pytest.raises(ModelError, match="no tags of entities"):
         export_folder(wrong, tmp_path / "bundle", formats=("onnx",))
-
-
-def test_every_word_of_a_long_text_is_read(tagger: BundleModel) -> None:
-    inputs = tagger.decoder.inputs(tagger.encoder, ["Ann " * 100], None)
-    [shares] = tagger.decoder.shares(inputs, tagger.run(inputs.rows))
-    np.testing.assert_allclose(shares.sum(axis=-1), 1, atol=1e-6)

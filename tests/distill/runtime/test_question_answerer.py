@@ -13,7 +13,6 @@ from distill.export.bundle import write_bundle
 from distill.export.onnx import export_onnx
 from distill.export.transformers_folder import save_transformers
 from distill.runtime import load
-from distill.system.errors import DataError
 from distill.tasks.qa.task import QuestionAnswering
 from distill.text.spans import best_spans, window_spans
 from students.heads import logits_of
@@ -120,18 +119,3 @@ def test_a_text_without_words_has_no_answer(bundle):
         {"answer": "", "start": 0, "end": 0, "score": 0.0, "candidates": []}
     ]
     assert bundle().predict([], []) == []
-
-
-def test_answers_have_at_most_so_many_tokens(bundle):
-    found = bundle(max_answer_length=1).predict(["what?"], [LONG])
-    assert all(" " not in c["answer"] for c in found[0]["candidates"])
-
-
-def test_what_cannot_be_asked(bundle):
-    model = bundle()
-    with pytest.raises(DataError, match="give the second ones as pairs"):
-        model.predict(["who?"])
-    with pytest.raises(DataError, match="2 texts but 1 pairs"):
-        model.predict(["who?", "what?"], ["he"])
-    with pytest.raises(DataError, match=r"pairs\[0\] is not valid Unicode"):
-        model.predict(["who?"], ["\ud83d"])

@@ -5,21 +5,16 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from scipy.stats import spearmanr
-from transformers import AutoModel, AutoTokenizer
 
 from distill.data.split import Split, TaskData
 from distill.export.folder import export_folder
 from distill.export.head import fit_head_bundle
 from distill.export.transformers_folder import save_transformers
 from distill.runtime import BundleModel, load
-from distill.runtime.summary import summarise
 from teachers.load import load_sentence_encoder, load_tokenizer
 
 pytestmark = [pytest.mark.realdata, pytest.mark.slow]
@@ -61,24 +56,6 @@ def test_int8_keeps_the_score_of_sts_b(encoder: Path, real_data: Path) -> None:
     assert abs(scores["onnx-int8"] - scores["onnx"]) < 0.01
 
 
-def test_the_runtime_and_transformers_give_the_same_vectors(encoder: Path, real_data: Path) -> None:
-    file = real_data / "glue_stsb" / "dev.jsonl.gz"
-    texts = [json.loads(line)["sentence1"] for line in islice(lines(file), 500)]
-    source = encoder.parent / "model"
-    tokenizer, model = AutoTokenizer.from_pretrained(source), AutoModel.from_pretrained(source)
-    expected = []
-    for start in range(0, len(texts), 50):
-        part = texts[start : start + 50]
-        tokens = tokenizer(part, padding=True, truncation=True, max_length=64, return_tensors="pt")
-        with torch.inference_mode():
-            states = model.eval()(**tokens).last_hidden_state  # (B, L, D)
-        mask = tokens["attention_mask"].unsqueeze(-1)
-        mean = (states * mask).sum(dim=1) / mask.sum(dim=1)
-        expected.append(torch.nn.functional.normalize(mean, dim=-1).numpy())
-    found = opened(encoder, "onnx").encode(texts)
-    np.testing.assert_allclose(found, np.concatenate(expected), atol=1e-5)
-
-
 def test_questions_are_told_apart(encoder: Path, real_data: Path, tmp_path: Path) -> None:
     def split(name: str, file: str, every: int) -> Split:
         rows = [json.loads(line) for line in lines(real_data / "trec6" / file)][::every]
@@ -92,17 +69,3 @@ def test_questions_are_told_apart(encoder: Path, real_data: Path, tmp_path: Path
     assert facts["scores"]["validation"]["accuracy"] > 0.7
     [one] = load(tmp_path / "trec6").predict(["Where is the Eiffel Tower ?"])
     assert one["label"] == "LOC"
-
-
-def test_a_chapter_of_a_novel(encoder: Path, real_data: Path) -> None:
-    paragraphs = islice(lines(real_data / "text_en_novels" / "novels.txt.gz"), 40, 80)
-    text = "\n\n".join(line.strip() for line in paragraphs)
-    found = summarise(opened(encoder, "onnx-int8"), text, sentences=5)
-    assert len(found) == 5
-    numbers = [one.number for one in found]
-    assert numbers == sorted(set(numbers))
-    for one in found:
-        assert " ".join(text[one.start : one.end].split()) == one.text
-    vectors = opened(encoder, "onnx-int8").encode([one.text for one in found])
-    likeness = vectors @ vectors.T - np.eye(5)
-    assert likeness.max() < 0.9  # nothing is said twice

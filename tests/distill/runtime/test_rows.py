@@ -34,24 +34,6 @@ def test_formats(tmp_path, name, content, expected, end, packed):
     assert [row.text for row in read_rows(path)] == expected
 
 
-def test_columns_are_chosen(tmp_path):
-    path = write(tmp_path, "a.csv", "text,q,a\nno,one,two\n")
-    assert list(read_rows(path, column="q", pair_column="a")) == [Row("one", "two")]
-
-
-def test_a_byte_order_mark_is_no_text(tmp_path):
-    path = write(tmp_path, "a.csv", b"\xef\xbb\xbftext\none\n")
-    assert list(read_rows(path)) == [Row("one")]
-
-
-def test_cells_may_hold_line_ends(tmp_path):
-    path = write(tmp_path, "a.csv", 'text,b\n"one\ntwo",x\nthree\n')
-    rows = read_rows(path)
-    assert next(rows) == Row("one\ntwo")
-    with pytest.raises(DataError, match=r"a\.csv:4: 1 field, but the header has 2"):
-        next(rows)
-
-
 def test_standard_input(monkeypatch):
     class Given:
         buffer = io.BytesIO(b"one\ntwo\n")

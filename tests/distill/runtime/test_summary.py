@@ -73,11 +73,6 @@ def test_the_main_theme_in_its_own_order_with_positions() -> None:
     assert found[0].as_dict()["number"] == 2
 
 
-def test_a_short_text_is_given_whole() -> None:
-    found = summarise(ByTheme(), "Yes. No.", sentences=5)
-    assert [one.text for one in found] == ["Yes.", "No."]
-
-
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -114,22 +114,3 @@ def test_batches_run_side_by_side(bundle):
     rows = loaded.encoder.encode(["a", "the film", "bad", "good film"])
     found = Workers(Session(), 2).run(rows, loaded.encoder, batch_size=32)
     assert np.shape(found) == (4, 3)
-
-
-def test_lengths_are_padded_to_a_multiple_but_not_beyond_what_is_read(bundle):
-    encoder = load(bundle(max_length=16), threads=1).encoder
-    rows = encoder.encode(["the best film", "bad"])
-    assert encoder.batch(rows)[0].shape == (2, 5)
-    assert encoder.batch(rows, multiple=8)[0].shape == (2, 8)
-    assert encoder.batch(rows, multiple=64)[0].shape == (2, 16)
-
-
-def test_stand_ins_are_as_long_as_real_rows(bundle):
-    folder = bundle()
-    content = json.loads((folder / "distill.json").read_text())
-    (folder / "distill.json").write_text(json.dumps({**content, "lengths": [4, 6, 16]}))
-    rows = tuning.stand_ins(read_manifest(folder), 30)
-    lengths = [len(row) for row in rows]
-    assert (min(lengths), max(lengths)) == (4, 16)
-    assert np.median(lengths) == pytest.approx(6, abs=1)
-    assert max(max(row.ids) for row in rows) < 30

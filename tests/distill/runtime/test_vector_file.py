@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -35,15 +32,6 @@ def source(tmp_path):
 
 def job(source, name="vectors.npy", **rest):
     return Job((str(source),), out=source.parent / "out" / name, vectors=True, **rest)
-
-
-@pytest.mark.parametrize("shape", [(0, 384), (1, 1), (1_000_000, 384), (2**31, 12_345)])
-def test_the_header_is_that_of_numpy(shape):
-    file = io.BytesIO()
-    told = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, told)
-    assert header(*shape) == file.getvalue()
-    assert len(header(*shape)) == 128
 
 
 @pytest.mark.parametrize("whitening", [None, 8])
@@ -121,42 +109,8 @@ def test_rows_that_cannot_be_used_have_no_place_in_the_array(vector_bundle, tmp_
     assert json.loads(one.bad.read_text())["place"] == f"{source}:3"
 
 
-def test_no_rows_are_an_array_of_none(vector_bundle, tmp_path):
-    source = tmp_path / "in.txt"
-    source.write_text("")
-    one = job(source)
-    run_job(load(vector_bundle()), one)
-    assert np.load(one.out).shape == (0, 32)
-
-
 def test_what_cannot_be_written_is_told(vector_bundle, bundle, source):
     with pytest.raises(DataError, match=r"vectors.csv: an array of vectors is a \.npy file"):
         run_job(load(vector_bundle()), job(source, "vectors.csv"))
     with pytest.raises(DataError, match="a bundle for classification, which gives no vectors"):
         run_job(load(bundle()), job(source))
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
-def test_memory_does_not_grow_with_the_file(vector_bundle, tmp_path):
-    folder, peaks = vector_bundle(), []
-    for count in (10_000, 200_000):
-        source = tmp_path / f"{count}.txt"
-        source.write_text("".join(f"film {number % 977}\n" for number in range(count)))
-        target = tmp_path / f"{count}.npy"
-        peaks.append(_peak_of("predict", folder, "--file", source, "--npy", target))
-        found = np.load(target, mmap_mode="r")
-        assert found.shape == (count, 32)
-        assert np.array_equal(found[:1024], np.load(tmp_path / "10000.npy")[:1024])
-    assert peaks[1] < peaks[0] + 10_000  # KB; the array alone has 25,600
-
-
-def _peak_of(*words) -> int:
-    """The most memory, in KB, that a command of its own process has had."""
-    # Not `ru_maxrss`, which begins with what the process that started it had.
-    code = (
-        "import pathlib, sys; from distill.cli.main import main; assert main(sys.argv[1:]) == 0;"
-        "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
-    )
-    call = [sys.executable, "-c", code, *map(str, words)]
-    return int(subprocess.run(call, capture_output=True, text=True, check=True).stdout)

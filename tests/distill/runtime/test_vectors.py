@@ -67,17 +67,6 @@ def test_similarities(vector_bundle: Callable[..., Path]) -> None:
         model.similarity("one", ["one"])
 
 
-def test_predictions_are_ready_for_json(vector_bundle: Callable[..., Path]) -> None:
-    model = opened(vector_bundle())
-    [one] = model.predict(["the film"])
-    np.testing.assert_allclose(one["vector"], model.encode(["the film"])[0])
-    assert model.line(one).endswith("... 32]")
-    assert model.predict([]) == []
-    assert model.encode([]).shape == (0, 32)
-    with pytest.raises(DataError, match="single texts"):
-        model.predict(["a"], ["b"])
-
-
 def test_whitening_is_applied(vector_bundle: Callable[..., Path]) -> None:
     folder = vector_bundle(whitening=6)
     model = opened(folder)

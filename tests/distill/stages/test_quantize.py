@@ -187,6 +187,7 @@ def test_auto_measures_what_there_is_and_takes_the_fastest(prepared):
     assert set(facts["files"]) == {"onnx", "onnx-int8", "openvino-int8"}
 
 
+@pytest.mark.slow
 @openvino
 def test_an_openvino_bundle_predicts_what_onnx_predicts(prepared):
     from dataclasses import replace

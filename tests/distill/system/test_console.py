@@ -1,10 +1,9 @@
 import io
-import logging
 
 import pytest
 from rich.console import Console
 
-from distill.system.console import Bar, clock, track
+from distill.system.console import Bar, clock
 
 
 def test_clock():
@@ -52,15 +51,6 @@ def test_there_is_no_eta_before_it_means_something(monkeypatch):
         assert eta(bar) == "0:00"
 
 
-def test_few_long_steps_have_an_eta_too(monkeypatch):
-    clock = Clock(monkeypatch)
-    with Bar("exporting", 4) as bar:
-        clock.steps(bar, 1, 30.0)
-        assert eta(bar) == "?"
-        clock.steps(bar, 1, 10.0)
-        assert eta(bar) == "0:20"
-
-
 def test_the_bar_of_a_terminal_has_the_same_eta(monkeypatch):
     clock = Clock(monkeypatch)
     screen = Console(file=io.StringIO(), force_terminal=True, width=120)
@@ -73,14 +63,3 @@ def test_the_bar_of_a_terminal_has_the_same_eta(monkeypatch):
     shown = screen.file.getvalue()
     assert "10/481" in shown
     assert shown.index("ETA ?") < shown.index("ETA 3:55")
-
-
-def test_lines_come_at_intervals_off_a_terminal(monkeypatch, caplog):
-    monkeypatch.setattr("distill.system.console._PLAIN_SECONDS", 0.0)
-    with caplog.at_level(logging.INFO, logger="distill"):
-        assert list(track("abc", "reading", 3)) == ["a", "b", "c"]
-    assert [r.message.split(",")[0] for r in caplog.records] == [
-        "reading: 1/3 (33%)",
-        "reading: 2/3 (67%)",
-        "reading: 3/3 (100%)",
-    ]

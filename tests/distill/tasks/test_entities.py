@@ -102,21 +102,6 @@ def test_scores_are_those_of_seqeval(scheme: str, cuts: int, data: st.DataObject
     assert scores(metric) == pytest.approx(expected(tag_set, rows))
 
 
-def test_an_entity_across_two_windows_is_one() -> None:
-    tag_set = SETS["bio"]
-    tags = [0, 1, 2, 2, 2, 0]  # O B I I I O
-    metric = EntityScores(tag_set)
-    update(metric, [(tags, tags)], cuts=2)
-    assert scores(metric)["f1_person"] == 1
-    assert scores(metric)["f1"] == scores(metric)["macro_f1"] == 1
-
-
-def test_without_entities_scores_are_nought() -> None:
-    metric = EntityScores(SETS["bio"])
-    update(metric, [([0, 0], [0, 0])])
-    assert set(scores(metric).values()) == {0.0}
-
-
 SHARED = """
 import sys, torch
 from torch import distributed

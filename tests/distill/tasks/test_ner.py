@@ -5,8 +5,6 @@ import torch
 import torch.nn.functional as F
 
 from distill.system.errors import DataError
-from distill.tasks import make_task
-from distill.tasks.ner.config import NerTask
 from distill.tasks.ner.task import Ner
 from distill.text.tags import tags_of
 
@@ -66,12 +64,6 @@ def test_right_logits_score_one() -> None:
             for kind in task.tag_set.types
         ),
     }
-
-
-def test_the_runtime_reads_tags_as_the_score_does() -> None:
-    assert Ner(LABELS).settings == {"scheme": "bio", "strict": True, "stride": None}
-    config = NerTask(kind="ner", metric="lenient_f1", stride=7)
-    assert make_task(config, LABELS).settings == {"scheme": "bio", "strict": False, "stride": 7}
 
 
 def test_what_is_no_task() -> None:

@@ -111,13 +111,6 @@ def test_rows_with_other_entities_are_counted_and_the_surest_come_first(
     assert disagreeing(found, "teacher", "model", most=1) == [1]
 
 
-def test_illegal_tags_are_read_as_the_runtime_does(tokenizer: Any) -> None:
-    for metric, recall in (("f1", 0.5), ("lenient_f1", 1.0)):
-        found = four(tokenizer, metric)
-        found.outputs["model"][:2] = np.eye(5, dtype=np.float32)[I_PERSON]
-        assert label_scores(found, "model")["person"].recall == recall
-
-
 def test_calibration_is_over_words(found: EntityAnalysis) -> None:
     told = of_model(found, "model")["calibration"]
     # One of eleven words is wrong: sure of 0.8, but for one word of 0.9.

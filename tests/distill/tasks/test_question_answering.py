@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torchmetrics.text import SQuAD
-from transformers import AutoTokenizer, BertConfig, BertForQuestionAnswering
+from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
 from distill.tasks.qa.task import QuestionAnswering
@@ -102,77 +102,3 @@ def test_metrics_are_those_of_the_answers_that_are_given(rows, batch_size, no_an
     assert float(scores["em"]) == pytest.approx(float(expected["exact_match"]) / 100)
     assert float(scores["f1"]) == pytest.approx(float(expected["f1"]) / 100)
     assert set(scores) == {"em", "f1"}
-
-
-def test_a_window_that_is_seen_twice_counts_once(rows):
-    task = QuestionAnswering()
-    once, twice = task.metrics(), task.metrics()
-    for batch in make_loader(rows, 4, seed=0, shuffle=False):
-        logits = draw(batch, seed=int(batch["index"][0]))
-        task.observe(once, logits, batch)
-        task.observe(twice, logits, batch)
-        task.observe(twice, logits, batch)
-    assert once.compute() == twice.compute()
-
-
-def test_parts_of_several_processes_add_up(rows):
-    task = QuestionAnswering(no_answer=True)
-    whole, parts = task.metrics(), [task.metrics(), task.metrics()]
-    for number, batch in enumerate(make_loader(rows, 3, seed=0, shuffle=True)):
-        logits = draw(batch, seed=number)
-        task.observe(whole, logits, batch)
-        task.observe(parts[number % 2], logits, batch)
-    # What torchmetrics does between processes: states of kind `cat` are put one after the other.
-    for name, metric in parts[0].items():
-        other = parts[1][name]
-        for state in ("question", "window", "best", "none", "scores"):
-            setattr(metric, state, getattr(metric, state) + getattr(other, state))
-        metric._computed = None
-        assert metric.compute() == whole.compute()[name]
-        break  # both metrics share their states
-
-
-def test_a_model_learns_the_answers(tiny_bert):
-    """Loss, labels and metrics fit together: the one adjective in each text, or none."""
-    filler = [
-        "the",
-        "film",
-        "was",
-        "here",
-        "and",
-        "there",
-        "for",
-        "a",
-        "year",
-        "by",
-        "that",
-        "old",
-        "story",
-    ]
-    contexts, answers = [], []
-    for index in range(24):
-        words = [filler[(index * 5 + k) % len(filler)] for k in range(6 + index % 12)]
-        if index % 4:
-            words.insert(index % 6, "dull")
-        context = " ".join(words)
-        contexts.append(context)
-        answers.append((("dull", context.index("dull")),) if index % 4 else ())
-    names = [str(index) for index in range(24)]
-    split = QuestionSplit("train", ["what was it?"] * 24, answers, contexts, ids=names)
-    folder = tiny_bert()
-    rows = window(split, AutoTokenizer.from_pretrained(folder), max_length=48)
-    torch.manual_seed(0)
-    model = BertForQuestionAnswering(BertConfig.from_pretrained(folder)).eval()
-    task = QuestionAnswering(no_answer=True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
-    for epoch in range(25):
-        metrics = task.metrics()
-        for batch in make_loader(rows, 12, seed=epoch, shuffle=True):
-            names = ("input_ids", "attention_mask", "token_type_ids")
-            out = model(**{name: batch[name] for name in names})
-            logits = torch.stack([out.start_logits, out.end_logits], dim=-1)
-            task.loss(logits, batch["labels"]).backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            task.observe(metrics, logits, batch)
-    assert float(metrics.compute()["f1"]) > 0.9

@@ -32,21 +32,6 @@ def test_cosent_written_out() -> None:
     assert float(other) == pytest.approx(float(found))
 
 
-def test_training_mends_the_order() -> None:
-    torch.manual_seed(1)
-    vectors = torch.randn(20, 6, requires_grad=True)
-    given = torch.arange(10.0).repeat_interleave(2)
-    task = Vectors()
-    optimizer = torch.optim.SGD([vectors], lr=0.5)
-    for _ in range(100):
-        optimizer.zero_grad()
-        task.loss(vectors, given).backward()
-        optimizer.step()
-    metrics = task.metrics()
-    task.observe(metrics, vectors.detach(), {"index": torch.arange(20), "labels": given})
-    assert float(metrics.compute()["spearman"]) > 0.99
-
-
 def test_rows_without_similarities_are_refused() -> None:
     with pytest.raises(DataError, match="pairs with a score"):
         cosent_loss(torch.randn(4, 2), torch.full((4,), math.nan))

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Any
 
 import pytest
 import torch
 
 from distill.objectives.logits import logits_loss
 from distill.system.errors import DataError
-from distill.tasks import make_task
-from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.classification.task import Classification
-from distill.tasks.multi_label.config import MultiLabelTask
 from distill.tasks.multi_label.task import MultiLabel
-from distill.tasks.weights import class_weights, positive_weights, weights_note
+from distill.tasks.weights import class_weights, positive_weights
 
 NAMES = ("red", "green", "blue")
 ROWS = [0, 0, 0, 0, 0, 0, 1, 1, 1, 2]
@@ -112,26 +108,3 @@ def test_the_hard_part_of_distillation_is_the_task_s_loss_and_the_soft_part_is_n
     assert mixed.item() == pytest.approx(0.75 * soft.item() + 0.25 * hard, rel=1e-5)
     assert Classification(NAMES).hard_loss is None
     assert MultiLabel(NAMES).hard_loss is None
-
-
-def test_a_recipe_s_task_has_them() -> None:
-    config = ClassificationTask(
-        kind="classification", class_weights="balanced", label_smoothing=0.2
-    )
-    task = make_task(config, NAMES, ROWS)
-    assert isinstance(task, Classification)
-    assert task.weights == class_weights("balanced", NAMES, ROWS)
-    assert task.smoothing == 0.2
-    several = MultiLabelTask(kind="multi_label", positive_weights={"green": 2.0})
-    made: Any = make_task(several, NAMES, [(0,)])
-    assert made.weights == (1.0, 2.0, 1.0)
-
-
-def test_what_is_told_of_them() -> None:
-    assert weights_note(Classification(NAMES)) is None
-    task = Classification(NAMES, class_weights={"red": 0.5, "green": 2.0, "blue": 3.25})
-    assert weights_note(task) == ("labels count in the loss on labels: blue 3.25, green 2, red 0.5")
-    many = {f"l{number}": 1.0 + number for number in range(77)}
-    told = weights_note(Classification([*many], class_weights=many))
-    assert told is not None
-    assert told.endswith("l70 71, ..., l0 1")

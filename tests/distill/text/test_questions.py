@@ -7,7 +7,6 @@ import itertools
 import pytest
 from tokenizers import Tokenizer
 
-from distill.system.errors import DataError
 from distill.text.questions import Limits, WindowEncoder, token_span
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)
@@ -42,12 +41,6 @@ def test_the_question_stands_in_every_window_and_the_context_is_the_second_text(
         assert len(window.chars) == len(window) - 7
 
 
-def test_a_short_context_is_one_window(engine):
-    encoder = WindowEncoder(engine, Limits.of(32))
-    [[window]] = encoder.encode(["who?"], ["a good film"])
-    assert window.chars.tolist() == [[0, 1], [2, 6], [7, 11]]
-
-
 def test_a_long_question_is_cut_and_the_context_still_read(engine):
     encoder = WindowEncoder(engine, Limits(32, stride=8, max_question=5))
     question = "what was the good film that she loves and he hates?"
@@ -72,13 +65,6 @@ def test_characters_are_those_of_python_whatever_the_script(engine):
     assert "film" in found
     assert "good" in found
     assert found[-1] == "x"
-
-
-def test_limits_that_leave_no_room_are_refused():
-    with pytest.raises(DataError, match="32 tokens leave no room for a context beside 4 special"):
-        Limits(32, stride=20, max_question=10)
-    assert Limits.of(384) == Limits(384, stride=128, max_question=64)
-    assert Limits.of(32) == Limits(32, stride=10, max_question=16)
 
 
 def test_where_an_answer_stands(engine):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from distill.text.sentences import sentence_spans, tidy, words_in
+from distill.text.sentences import sentence_spans
 
 
 def parts(text: str) -> list[str]:
@@ -41,13 +41,3 @@ def test_spans_cover_everything_but_white_space() -> None:
     left = "".join(text[end:start] for end, start in zip(ends, starts, strict=True))
     assert left.strip() == ""
     assert all(text[start:end].strip() == text[start:end] for start, end in spans)
-
-
-def test_a_sentence_in_one_line() -> None:
-    assert tidy("It was\n  late.") == "It was late."
-    assert tidy("他走\n了。 再见") == "他走了。再见"
-
-
-def test_words() -> None:
-    assert words_in("It's a well-known fact, 3 times.") == 7
-    assert words_in("他昨天走了。") == 3

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distill.text.tags import SCHEMES, Span, TagSet, split_tag, tags_of
+from distill.text.tags import SCHEMES, TagSet, tags_of
 
 TYPES = ["person", "creative-work"]
 BIO = TagSet(tags_of(TYPES, "bio"), "bio")
@@ -13,36 +13,6 @@ BIOES = TagSet(tags_of(TYPES, "bioes"), "bioes")
 
 def numbers(tag_set: TagSet, text: str) -> list[int]:
     return [tag_set.labels.index(tag) for tag in text.split()]
-
-
-@pytest.mark.parametrize(
-    ("text", "strict", "lenient"),
-    [
-        ("O B-person I-person O", [(0, 1, 3)], [(0, 1, 3)]),
-        ("B-person B-person", [(0, 0, 1), (0, 1, 2)], [(0, 0, 1), (0, 1, 2)]),
-        ("O I-person I-person", [], [(0, 1, 3)]),
-        ("B-person I-creative-work", [(0, 0, 1)], [(0, 0, 1), (1, 1, 2)]),
-        ("I-person B-person", [(0, 1, 2)], [(0, 0, 1), (0, 1, 2)]),
-    ],
-)
-def test_bio_is_read(text: str, strict: list[Span], lenient: list[Span]) -> None:
-    assert BIO.read(numbers(BIO, text)) == strict
-    assert BIO.read(numbers(BIO, text), strict=False) == lenient
-
-
-@pytest.mark.parametrize(
-    ("text", "strict", "lenient"),
-    [
-        ("S-person B-person I-person E-person", [(0, 0, 1), (0, 1, 4)], [(0, 0, 1), (0, 1, 4)]),
-        ("B-person O", [], [(0, 0, 1)]),
-        ("B-person I-person", [], [(0, 0, 2)]),
-        ("E-person E-person", [], [(0, 0, 1), (0, 1, 2)]),
-        ("B-person B-person E-person", [(0, 1, 3)], [(0, 0, 1), (0, 1, 3)]),
-    ],
-)
-def test_bioes_is_read(text: str, strict: list[Span], lenient: list[Span]) -> None:
-    assert BIOES.read(numbers(BIOES, text)) == strict
-    assert BIOES.read(numbers(BIOES, text), strict=False) == lenient
 
 
 @pytest.mark.parametrize(
@@ -96,13 +66,6 @@ def test_entities_are_those_of_seqeval(scheme: str, strict: bool, drawn: list[in
     else:
         expected = {(name, start, end + 1) for name, start, end in entities(names)}
     assert found == expected
-
-
-def test_tags_are_parted_at_the_first_dash() -> None:
-    assert split_tag("B-creative-work", "bio") == ("B", "creative-work")
-    assert split_tag("E-person", "bio") is None
-    assert split_tag("B-", "bio") is None
-    assert split_tag("person", "bio") is None
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import BertTokenizerFast
 
-from distill.text.words import default_stride, word_windows, words_of
+from distill.text.words import word_windows, words_of
 
 PIECES = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "new", "york", "cafe", "go", "##ing"]
 PIECES += ["@", "user", "'", "s", ".", "北", "京"]
@@ -65,11 +65,3 @@ def test_every_word_is_read_in_one_window(engine: Tokenizer, max_length: int, st
         assert part.ids[0], part.ids[-1] == (2, 3)
         expected = [found.ids[found.firsts[word]] for word in part.words]
         assert [part.ids[place] for place in part.positions] == expected
-
-
-def test_a_text_without_words_has_no_windows(engine: Tokenizer) -> None:
-    assert word_windows(words_of(engine.encode(" "), " "), max_length=8, stride=2) == []
-
-
-def test_a_quarter_is_shared_by_default() -> None:
-    assert default_stride(128) == 32

@@ -190,19 +190,6 @@ except UserError as error:
     assert list(run_folder.iterdir()) == []
 
 
-def test_online_with_a_key_goes_on_with_the_same_run(
-    run_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    config = WandbConfig(mode="online")
-    one, other = (
-        wandb_logger(config, recipe=RECIPE, run_folder=run_folder, stage="a") for _ in range(2)
-    )
-    assert one is not None
-    assert other is not None
-    assert one.version == other.version
-
-
 def test_a_run_that_cannot_be_begun_is_told_in_one_line(
     run_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

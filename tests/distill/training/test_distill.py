@@ -13,9 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from distill.objectives import make_objectives
 from distill.recipe.schema import TrainConfig, WeightSchedule
-from distill.recipe.schema.objectives import EmbeddingObjective, HiddenObjective, LogitsObjective
+from distill.recipe.schema.objectives import HiddenObjective, LogitsObjective
 from distill.system.errors import ModelError
 from distill.tasks.classification.task import Classification
 from distill.training.distill import DistillModule
@@ -116,14 +115,6 @@ def test_loss_falls(pair: tuple[Any, Any], tmp_path: Path, objectives: list[Any]
     assert np.mean(losses.seen[-6:]) < 0.8 * np.mean(losses.seen[:6])
 
 
-def test_sum_of_weighted_losses(pair: tuple[Any, Any]) -> None:
-    objectives = make_objectives(["hidden", LogitsObjective(kind="logits", weight=0.25)])
-    module = DistillModule(*pair, objectives)
-    found = module.losses(batches()[0])
-    assert set(found) == {"loss", "hidden", "logits"}
-    assert torch.allclose(found["loss"], found["hidden"] + 0.25 * found["logits"])
-
-
 def moving(first: float, to: float, **share: float) -> WeightSchedule:
     return WeightSchedule.model_validate({"from": first, "to": to, **share})
 
@@ -138,22 +129,6 @@ def test_weights_move_with_the_optimiser_steps(pair: tuple[Any, Any]) -> None:
         weights.append(((found["loss"] - found["embedding"]) / found["hidden"]).item())
     # 0 for two steps, then 0.5 more with each, 2 from the sixth on.
     assert weights == pytest.approx([0, 0, 0, 0.5, 1, 1.5, 2, 2, 2, 2], abs=1e-5)
-
-
-def test_weights_move_in_a_trainer_of_ones_own(pair: tuple[Any, Any], tmp_path: Path) -> None:
-    seen: list[tuple[float, float]] = []
-
-    class Kept(L.Callback):
-        def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
-            told = trainer.callback_metrics
-            seen.append((float(told["loss"]), float(told["embedding"])))
-
-    only = EmbeddingObjective(kind="embedding", weight=moving(1.0, 0.0))
-    module = DistillModule(*pair, [only])
-    own_trainer(tmp_path, max_epochs=1, callbacks=[Kept()]).fit(
-        module, loader(batches(5)), loader(batches(1))
-    )
-    assert [loss / part for loss, part in seen] == pytest.approx([1, 0.8, 0.6, 0.4, 0.2], abs=1e-5)
 
 
 def indexed(made: list[Batch]) -> list[Batch]:
@@ -226,14 +201,6 @@ def test_without_logits_validation_is_the_loss_and_nothing_chooses(
     assert module.scores() == {}
 
 
-def test_the_teacher_moves_with_the_module(pair: tuple[Any, Any]) -> None:
-    module = DistillModule(*pair, ["hidden"])
-    module.double()
-    assert pair[0].classifier.weight.dtype == torch.float64
-    module.train()
-    assert not pair[0].training
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -289,23 +256,3 @@ def test_dropout_is_a_function_of_seed_and_step(tiny: ModuleType, tmp_path: Path
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
-
-
-def test_the_hard_part_weighs_labels_as_the_task_does(pair: tuple[Any, Any]) -> None:
-    """Of the logits objective alone: the soft part knows no labels."""
-    batch = batches(1)[0]
-    plain = Classification(("no", "yes"))
-    weights = {"no": 0.25, "yes": 3.0}
-    weighted = Classification(("no", "yes"), class_weights=weights, label_smoothing=0.2)
-
-    def logits_of(task: Classification, share: float) -> float:
-        objective = LogitsObjective(kind="logits", hard_weight=share)
-        module = DistillModule(*pair, [objective], task=task)
-        return float(module.losses(batch)["logits"].detach())
-
-    with torch.no_grad():
-        own = pair[1](batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    assert logits_of(weighted, 0.0) == pytest.approx(logits_of(plain, 0.0))
-    assert logits_of(weighted, 1.0) == pytest.approx(float(weighted.loss(own, batch["labels"])))
-    assert logits_of(plain, 1.0) == pytest.approx(float(plain.loss(own, batch["labels"])))
-    assert logits_of(weighted, 1.0) != pytest.approx(logits_of(plain, 1.0))

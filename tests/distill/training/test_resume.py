@@ -78,11 +78,9 @@ def whole(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     ("settings", "deaths"),
     [
         pytest.param(PLAIN, [("step", 2)], id="before-the-first-checkpoint"),
-        pytest.param(PLAIN, [("step", 7)], id="in-the-middle-of-an-epoch"),
         pytest.param(PLAIN, [("step", 18), ("step", 3)], id="twice-in-the-second-epoch"),
         pytest.param(PLAIN, [("best", 1)], id="between-best-weights-and-checkpoint"),
         pytest.param(PLAIN, [("saving", 2), ("saved", 1)], id="while-and-after-saving"),
-        pytest.param(PLAIN, [("scored", 7)], id="while-scoring"),
         pytest.param(PLAIN, [("scored", 30)], id="in-the-last-scoring"),
         pytest.param(PLAIN, [("saved", 12)], id="after-the-last-step"),
         pytest.param(ACCUMULATED, [("step", 8)], id="between-accumulated-batches"),
@@ -96,7 +94,6 @@ def whole(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Whole:
         pytest.param(LAST_KEPT, [("saved", 4), ("step", 1)], id="at-the-end-of-an-epoch"),
         pytest.param(BATCHES, [("saved", 3), ("saved", 2)], id="scored-every-five-batches"),
         pytest.param(STEPS, [("saved", 4), ("step", 3)], id="by-steps"),
-        pytest.param(STEPS, [("saved", 6)], id="by-steps-at-the-end-of-an-epoch"),
         pytest.param(LAYERS, [("step", 9), ("saved", 6)], id="scored-before-the-first-step"),
     ],
 )

@@ -96,16 +96,6 @@ def test_a_row_depends_on_seed_text_and_number_alone(look):
     assert [row for row in rows if row.row < 5] == [row for row in again if row.row < 5]
 
 
-def test_more_probability_replaces_more(look):
-    split = _split()
-    few, many = (
-        list(augment(split, look(split), Method(copies=40, replace=share, seed=1)))
-        for share in (0.2, 0.9)
-    )
-    mean = [np.mean([row.replaced for row in rows if row.row == 0]) for rows in (few, many)]
-    assert mean[0] < 2 < 3 < mean[1]
-
-
 @pytest.mark.parametrize(
     ("columns", "first", "second"), [("both", 4, 4), ("text", 8, 0), ("text_pair", 0, 8)]
 )
@@ -122,11 +112,6 @@ def test_of_a_pair_one_text_is_changed_and_the_other_kept(look, columns, first, 
     assert all(row.pair == TEXTS[::-1][row.row] for row in one)
     assert all(row.text == TEXTS[row.row] for row in two)
     assert max(sum(row.row == n for row in one) for n in range(6)) <= max(first, 0)
-
-
-def test_a_single_copy_of_a_pair_changes_its_first_text():
-    assert Method(copies=1, replace=0.4, seed=0).shares(paired=True) == (1, 0)
-    assert Method(copies=5, replace=0.4, seed=0).shares(paired=True) == (3, 2)
 
 
 class _Proposals:

@@ -4,7 +4,7 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from distill.data.augmentation.words import Reader, is_stop_word, written_like
+from distill.data.augmentation.words import Reader, written_like
 from distill.system.errors import ModelError
 
 
@@ -78,8 +78,3 @@ def test_other_tokenizers_are_refused():
 )
 def test_the_case_of_the_original(word, original, written):
     assert written_like(word, original) == written
-
-
-def test_stop_words_in_any_case():
-    assert all(map(is_stop_word, ["The", "NOT", "s", "的"]))
-    assert not any(map(is_stop_word, ["film", "good", "电"]))

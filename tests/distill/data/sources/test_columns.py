@@ -7,7 +7,6 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,15 +42,6 @@ def test_values_are_those_that_were_written(values: list[Any], data: st.DataObje
     assert taken == [values[row] for row in rows]
     assert taken.take(range(len(rows))[::-1]) == [values[row] for row in rows[::-1]]
     assert pickle.loads(pickle.dumps(taken)) == [values[row] for row in rows]
-
-
-def test_rows_far_apart_and_outside() -> None:
-    column = written([str(number) for number in range(20_000)])
-    rows = [19_999, 0, 7_000, 4_096, 4_095]
-    assert column.take(rows) == [str(row) for row in rows]
-    assert column[-1] == "19999"
-    with pytest.raises(IndexError):
-        column[20_000]
 
 
 def test_memory_does_not_grow_with_the_texts(tmp_path: Path) -> None:

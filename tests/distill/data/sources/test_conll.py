@@ -65,28 +65,6 @@ def test_a_line_with_a_tag_is_a_word(tmp_path: Path, word: str, separator: str) 
         ]
 
 
-@pytest.mark.parametrize(
-    "comment",
-    [
-        "# id 4cd3-a5 domain=en",
-        "# sent_id = 12",
-        "# text = Anna took vitamin O",
-        "# newdoc",
-        "# newpar id = p1",
-        "# global.columns = ID FORM",
-    ],
-)
-def test_a_comment_cannot_be_a_word_with_its_tag(tmp_path: Path, comment: str) -> None:
-    for row in ("Anna _ _ B-PER", "Anna\tB-PER"):
-        table = read_conll(write(tmp_path, f"{comment}\n{row}\n\n{comment}\n{row}\n"), WANTED)
-        assert table.columns["tokens"] == [["Anna"], ["Anna"]]
-
-
-def test_blanks_of_unicode_are_parts_of_words(tmp_path: Path) -> None:
-    table = read_conll(write(tmp_path, "New\u00a0York B-LOC\na\u2028b O\nc\x85d O\n"), WANTED)
-    assert table.columns["tokens"] == [["New\u00a0York", "a\u2028b", "c\x85d"]]
-
-
 def test_a_file_of_one_sentence_leaves_nothing_to_train_on(tmp_path: Path) -> None:
     path, task = write(tmp_path, "Anna B-PER\nlives O\n" * 18), NerTask(kind="ner")
     data = DataConfig(source="files", train=str(path))
@@ -94,22 +72,6 @@ def test_a_file_of_one_sentence_leaves_nothing_to_train_on(tmp_path: Path) -> No
         load_task_data(data, task, seed=0)
     both = data.model_copy(update={"validation": str(path)})
     assert len(load_task_data(both, task, seed=0).train) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "line", "what"),
-    [
-        ("\nEU\n", 2, "one column ('EU')"),
-        ("a O\n\n#text\nb O\n", 3, "1 field, but the first line has 2"),
-        ("a O\n\n%% no comment\nb O\n", 3, "3 fields, but the first line has 2"),
-    ],
-)
-def test_issues_are_told_with_their_line(tmp_path: Path, text: str, line: int, what: str) -> None:
-    path = write(tmp_path, text)
-    with pytest.raises(DataError) as error:
-        read_conll(path, WANTED)
-    assert str(error.value).startswith(f"{path}:{line}: ")
-    assert what in str(error.value)
 
 
 def test_a_file_of_blank_lines_is_refused(tmp_path: Path) -> None:

@@ -6,13 +6,6 @@ import pytest
 from distill.data.sources import docstrings as source
 
 
-def test_first_paragraph_on_one_line():
-    text = (
-        "Return   the sum of\n    two numbers.\n\n    Args:\n        a: the first number of two.\n"
-    )
-    assert source.paragraph(text) == "Return the sum of two numbers."
-
-
 @pytest.mark.parametrize(
     "text",
     [
@@ -30,11 +23,6 @@ def test_first_paragraph_on_one_line():
 )
 def test_what_says_too_little_is_no_row(text):
     assert source.paragraph(text) is None
-
-
-def test_a_section_ends_the_paragraph():
-    text = "Compute the norm of a vector.\nParameters\n----------\nx : array of numbers"
-    assert source.paragraph(text) == "Compute the norm of a vector."
 
 
 def test_docstrings_of_modules_classes_functions_nested_and_in_branches(tmp_path):
@@ -72,13 +60,6 @@ def test_docstrings_of_modules_classes_functions_nested_and_in_branches(tmp_path
     ]
 
 
-@pytest.mark.parametrize("content", [b'"""Broken', b'"""Odd \xff bytes are here."""', b'"""\0"""'])
-def test_a_file_that_cannot_be_parsed_has_none(tmp_path, content):
-    path = tmp_path / "m.py"
-    path.write_bytes(content)
-    assert list(source.docstrings(path)) == []
-
-
 @pytest.fixture
 def library(tmp_path, monkeypatch):
     folder = tmp_path / "madeup_library"
@@ -101,10 +82,6 @@ def test_a_library_is_read_without_import_and_never_names_itself(library):
     assert "madeup_library" not in sys.modules
 
 
-def test_a_library_that_is_not_there_gives_nothing():
-    assert source.texts_of(source.Library("gone", "no_such_module_here", ("gone",))) == set()
-
-
 def test_select_drops_shared_texts_and_does_not_depend_on_order():
     texts = {
         "a": {f"text number {n} of the first" for n in range(300)} | {"In both of the two."},
@@ -117,15 +94,6 @@ def test_select_drops_shared_texts_and_does_not_depend_on_order():
     shares = {split: sum(row[0] == split for row in rows) / 600 for split, _, _ in rows}
     assert shares["train"] == pytest.approx(0.8, abs=0.05)
     assert shares["validation"] == pytest.approx(0.1, abs=0.04)
-
-
-def test_a_rows_split_does_not_depend_on_other_rows(monkeypatch):
-    texts = {"a": {f"text number {n} of the first" for n in range(300)}}
-    whole = set(source.select(texts))
-    monkeypatch.setattr(source, "CAP", 50)
-    capped = source.select(texts)
-    assert len(capped) == 50
-    assert set(capped) < whole
 
 
 def test_texts_of_several_libraries_have_all_their_labels():

@@ -1,5 +1,4 @@
 import gzip
-import json
 
 import pytest
 
@@ -31,28 +30,6 @@ def csv_of(rows):
     file = io.StringIO()
     csv.writer(file).writerows([("text", "label"), *rows])
     return file.getvalue()
-
-
-def tsv_of(rows):
-    return "".join("\t".join(row) + "\n" for row in [("text", "label"), *rows])
-
-
-def jsonl_of(rows):
-    return "".join(json.dumps({"text": t, "label": y}, ensure_ascii=False) + "\n" for t, y in rows)
-
-
-WRITERS = {"csv": csv_of, "tsv": tsv_of, "jsonl": jsonl_of}
-
-
-@pytest.mark.parametrize("kind", WRITERS)
-def test_text_files_read_the_same(tmp_path, kind):
-    path = tmp_path / f"train.{kind}"
-    path.write_text(WRITERS[kind](ROWS), "utf-8")
-    table = read(path)["train"]
-    assert list(zip(table.columns["text"], table.columns["label"], strict=True)) == ROWS
-    assert list(table.available) == WANTED
-    first = 1 if kind == "jsonl" else 2  # the others have a header
-    assert [table.at(row) for row in range(3)] == [f"{path}:{first + row}" for row in range(3)]
 
 
 def test_parquet(tmp_path):
@@ -133,27 +110,10 @@ def test_damaged_saved_dataset(saved):
     assert issue(folder).startswith(f"{folder}: not a whole saved data set (")
 
 
-def test_quoted_csv_fields_may_hold_line_ends_and_count_lines(tmp_path):
-    path = tmp_path / "train.csv"
-    path.write_text('text,label\n"two\nlines, ""so""",pos\n\nnext,neg\n')
-    table = read(path)["train"]
-    assert table.columns["text"] == ['two\nlines, "so"', "next"]
-    assert [table.at(0), table.at(1)] == [f"{path}:2", f"{path}:5"]
-
-
 def test_a_field_longer_than_the_csv_modules_limit(tmp_path):
     path = tmp_path / "train.csv"
     path.write_text(f"text,label\n{'word ' * 40_000},pos\nshort,neg\n")
     assert len(read(path)["train"].columns["text"][0]) == 200_000
-
-
-def test_jsonl_keys_that_some_rows_lack_are_none(tmp_path):
-    path = tmp_path / "train.jsonl"
-    path.write_text('{"text": "a"}\n\n{"label": 1, "text": "b", "more": {}}\n')
-    table = read(path)["train"]
-    assert table.columns == {"text": ["a", "b"], "label": [None, 1]}
-    assert list(table.available) == ["text", "label", "more"]
-    assert table.at(1) == f"{path}:3"
 
 
 def write(tmp_path, name, content):
@@ -226,31 +186,10 @@ def test_wrong_parquet(tmp_path):
     assert issue(path).startswith(f"{path}: not a whole Parquet file (")
 
 
-def test_parquet_without_rows(tmp_path):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = tmp_path / "t.parquet"
-    pq.write_table(pa.table({"text": pa.array([], pa.string())}), path)
-    assert issue(path) == f"{path}: no rows; it needs examples to learn from"
-
-
 def test_missing_file_suggests_a_near_name(tmp_path):
     write(tmp_path, "train.csv", csv_of(ROWS))
     path = tmp_path / "trian.csv"
     assert issue(path) == f"data.train: no file {path}; did you mean 'train.csv'?"
-
-
-def test_missing_file_lists_data_files(tmp_path):
-    for name in ("b.tsv", "a.jsonl.gz", "notes.txt"):
-        write(tmp_path, name, "x")
-    path = tmp_path / "something-else.parquet"
-    assert issue(path) == f"data.train: no file {path}; data files there are 'a.jsonl.gz', 'b.tsv'"
-
-
-def test_missing_folder(tmp_path):
-    path = tmp_path / "gone" / "train.csv"
-    assert issue(path) == f"data.train: no file {path}; there is no folder {path.parent} either"
 
 
 def test_every_path_is_looked_up_before_any_is_read(tmp_path, monkeypatch):
@@ -289,8 +228,3 @@ def test_a_folder_that_datasets_did_not_save(tmp_path):
         f"data.train: {tmp_path} is a folder, but not one that datasets saved "
         "(no dataset_dict.json or state.json); write the path of a file in it"
     )
-
-
-def test_train_is_needed():
-    with pytest.raises(DataError, match=r"^data\.train: needed when data\.source is files"):
-        read_files(DataConfig(source="files"), WANTED)

