@@ -16,7 +16,7 @@ from distill.system.errors import ModelError
 from students.family import FAMILIES, PRUNED, TEACHERS, family_of
 from students.folder import check_folder, read_config
 from students.from_folder import load_encoder_into
-from students.from_teacher import choose_layers, copy_weights, copy_words
+from students.from_teacher import choose_layers, copy_weights, copy_words, put_back
 from students.heads import class_of
 from students.pooling import DENSE, POOLING, projection_to
 from students.sizes import Size
@@ -46,10 +46,12 @@ def build_student(
     no known family nothing but the word embeddings is copied, where they are wide enough.
 
     ``teacher-layers`` copies embeddings, chosen layers, pooler and classifier. Where the student
-    is narrower, leading dimensions are kept: of the hidden width, of the feed-forward neurons,
-    and inside each head (312 of 384 with 12 heads keeps 26 of each head's 32); LayerNorm gains
-    are not rescaled. Where head counts do not allow that, the leading rows of query, key and
-    value are kept. What is not copied is drawn from ``seed``, whatever was drawn before.
+    is narrower, the hidden dimensions that vary most are kept
+    (:func:`~students.from_teacher.kept_dimensions`), the leading feed-forward neurons, and the
+    leading dimensions inside each head (312 of 384 with 12 heads keeps 26 of each head's 32);
+    LayerNorm gains are not rescaled. Where head counts do not allow that, the leading rows of
+    query, key and value are kept. What is not copied is drawn from ``seed``, whatever was drawn
+    before.
 
     Args:
         teacher: an unpruned model; it is not changed.
@@ -100,6 +102,8 @@ def build_student(
             return student
         depth = teacher.config.num_hidden_layers
         chosen = choose_layers(layers, size.layers, depth) if family_of(kind).up else None
+        for layer in getattr(student, "sentence_layers", ()):
+            put_back(layer[0].weight, teacher)
         copy_weights(teacher, student, chosen)
         return student
     load_encoder_into(student, Path(init), size)

@@ -117,10 +117,52 @@ def choose_layers(
     )
 
 
+def kept_dimensions(teacher: PreTrainedModel, width: int) -> Tensor:
+    r"""The hidden dimensions of a teacher that a narrower student has: those that vary most.
+
+    Behind a LayerNorm with gains g, dimension d has a variance of about :math:`g_d^2`. Kept are the
+    dimensions with the largest :math:`\sum g_d^2` over all LayerNorms; of equal ones the first.
+
+    Args:
+        teacher: the teacher.
+        width: how many; at most its own.
+
+    Returns:
+        Their numbers, rising, (width,).
+
+    Reference:
+        Samragh et al. 2023, Weight Subcloning, for cutting a student out by importance.
+    """
+    hidden = int(teacher.config.hidden_size)
+    worth = torch.zeros(hidden)
+    for module in teacher.base_model.modules():
+        if isinstance(module, nn.LayerNorm) and module.weight.shape == (hidden,):
+            worth += module.weight.detach().float().cpu().square()
+    return worth.argsort(descending=True, stable=True)[:width].sort().values
+
+
+def put_back(weight: Tensor, teacher: PreTrainedModel) -> None:
+    """Make a weight the map of a student's dimensions to the teacher's that they were cut from.
+
+    Args:
+        weight: of a Linear layer from the student's width to the teacher's, changed in place; of
+            one between other widths it becomes the identity.
+        teacher: the teacher.
+    """
+    wide, narrow = weight.shape
+    with torch.no_grad():
+        nn.init.eye_(weight)
+        if narrow < wide == teacher.config.hidden_size:
+            weight.zero_()
+            weight[kept_dimensions(teacher, narrow), torch.arange(narrow)] = 1
+
+
 def copy_weights(
     teacher: PreTrainedModel, student: PreTrainedModel, chosen: Sequence[int] | None
 ) -> None:
     """Copy what the teacher has of the student's parameters, cut to the student's width.
+
+    Of the hidden width :func:`kept_dimensions` stay.
 
     Args:
         teacher: left as it is.
@@ -128,7 +170,7 @@ def copy_weights(
         chosen: the teacher's layer, counted from 1, for each of the student's; ``None`` copies no
             layers.
     """
-    cut = _cut(teacher.config, student.config)
+    cut = _cut(teacher, student.config)
     theirs, ours = family_of(teacher.config.model_type), family_of(student.config.model_type)
     with torch.no_grad():
         for name, parameter in student.named_parameters():
@@ -204,7 +246,8 @@ def _at_full_width(table: Tensor, teacher: PreTrainedModel) -> Tensor:
     return table if projection is None else table @ cast(Tensor, projection.weight).T
 
 
-def _cut(teacher: PreTrainedConfig, student: PreTrainedConfig) -> _Cut:
+def _cut(model: PreTrainedModel, student: PreTrainedConfig) -> _Cut:
+    teacher = model.config
     ffn = int(getattr(student, family_of(student.model_type).ffn_size))
     family = family_of(teacher.model_type)
     for what, ours, theirs, copied in (
@@ -216,12 +259,12 @@ def _cut(teacher: PreTrainedConfig, student: PreTrainedConfig) -> _Cut:
                 f"student.init: a student {ours} {what} cannot be cut from a teacher {theirs} "
                 f"{what}; use at most {theirs}, init: random, or a folder"
             )
-    hidden = torch.arange(student.hidden_size)
     heads, width = student.num_attention_heads, student.hidden_size // student.num_attention_heads
     their_width = teacher.hidden_size // teacher.num_attention_heads
     if heads <= teacher.num_attention_heads and width <= their_width:
         rows = torch.arange(heads)[:, None] * their_width + torch.arange(width)[None]  # (H, d)
         rows = rows.flatten()
     else:
-        rows = hidden
+        rows = torch.arange(student.hidden_size)
+    hidden = kept_dimensions(model, student.hidden_size)
     return _Cut(hidden=hidden, heads=rows, ffn=torch.arange(ffn))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from typing import cast
 
+from torch import nn
 from transformers import PreTrainedModel
 
 from distill.capture.capture import Capture
@@ -13,6 +15,7 @@ from distill.capture.projection import Projections
 from distill.objectives import Objective
 from distill.system.errors import ModelError
 from students.anatomy import anatomy
+from students.from_teacher import put_back
 from students.heads import head_of, outputs_of
 from teachers.ragged import TeacherLogits
 
@@ -109,7 +112,8 @@ def projections_of(
 ) -> Projections | None:
     """A projection for every hidden state that an objective projects, and for sentence vectors.
 
-    Their keys are the layer, 0 for the embedding, and below 0 for vectors.
+    Their keys are the layer, 0 for the embedding, and below 0 for vectors. Without a ``seed`` they
+    begin by putting the student's dimensions where they were cut from the teacher's.
     """
     hidden = outputs = (int(student.config.hidden_size), 0)
     if teacher is not None:
@@ -122,7 +126,11 @@ def projections_of(
         layers |= objective.projected(layer_map, widths=widths)
     if not layers:
         return None
-    return Projections(*hidden, layers=layers, vectors=outputs, kind=kind, seed=seed)
+    made = Projections(*hidden, layers=layers, vectors=outputs, kind=kind, seed=seed)
+    if teacher is not None and seed is None:
+        for linear in made.maps.values():
+            put_back(cast(nn.Linear, linear).weight, teacher)
+    return made
 
 
 def _outputs(teacher: PreTrainedModel | None, logits: TeacherLogits | None) -> int:

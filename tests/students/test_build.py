@@ -9,7 +9,9 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from distill.system.errors import ModelError
+from distill.training.distill import DistillModule
 from students.build import build_student
+from students.from_teacher import kept_dimensions
 from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 from students.sizes import Size
 
@@ -88,27 +90,28 @@ def test_narrower_students_are_cut_inside_each_head() -> None:
     narrow = Size(1, 312, 12, 1200, name="1x312")
     student = build_student(teacher, narrow, init="teacher-layers", layers="last", seed=0)
     ours, theirs = student.bert.encoder.layer[0], teacher.bert.encoder.layer[1]
+    kept = kept_dimensions(teacher, 312)
     rows = torch.tensor([head * 32 + row for head in range(12) for row in range(26)])
     for part in ("query", "key", "value"):
         mine, source = getattr(ours.attention.self, part), getattr(theirs.attention.self, part)
         assert mine.weight.shape == (312, 312)
-        assert torch.equal(mine.weight, source.weight[rows][:, :312])
+        assert torch.equal(mine.weight, source.weight[rows][:, kept])
         assert torch.equal(mine.bias, source.bias[rows])
     out, source = ours.attention.output.dense, theirs.attention.output.dense
-    assert torch.equal(out.weight, source.weight[:312][:, rows])
-    assert torch.equal(out.bias, source.bias[:312])
+    assert torch.equal(out.weight, source.weight[kept][:, rows])
+    assert torch.equal(out.bias, source.bias[kept])
     up, source = ours.intermediate.dense, theirs.intermediate.dense
-    assert torch.equal(up.weight, source.weight[:1200, :312])
+    assert torch.equal(up.weight, source.weight[:1200][:, kept])
     assert torch.equal(up.bias, source.bias[:1200])
     down, source = ours.output.dense, theirs.output.dense
-    assert torch.equal(down.weight, source.weight[:312, :1200])
+    assert torch.equal(down.weight, source.weight[kept][:, :1200])
     norm = ours.output.LayerNorm
-    assert torch.equal(norm.weight, theirs.output.LayerNorm.weight[:312])
+    assert torch.equal(norm.weight, theirs.output.LayerNorm.weight[kept])
     words = student.bert.embeddings.word_embeddings.weight
-    assert torch.equal(words, teacher.bert.embeddings.word_embeddings.weight[:, :312])
+    assert torch.equal(words, teacher.bert.embeddings.word_embeddings.weight[:, kept])
     pooler = student.bert.pooler.dense.weight
-    assert torch.equal(pooler, teacher.bert.pooler.dense.weight[:312, :312])
-    assert torch.equal(student.classifier.weight, teacher.classifier.weight[:, :312])
+    assert torch.equal(pooler, teacher.bert.pooler.dense.weight[kept][:, kept])
+    assert torch.equal(student.classifier.weight, teacher.classifier.weight[:, kept])
     assert torch.equal(student.classifier.bias, teacher.classifier.bias)
 
 
@@ -187,3 +190,30 @@ def test_a_pruned_teacher_is_refused() -> None:
     )
     with pytest.raises(ModelError, match="not from a 'pruned_bert'"):
         build_student(PrunedBertForSequenceClassification(config), size(2), init="random", seed=0)
+
+
+def test_the_dimensions_with_the_largest_gains_are_kept() -> None:
+    teacher = make_teacher(layers=2, hidden=32, heads=4)
+    kept = torch.tensor([1, 2, 5, 8, 11, 13, 17, 18, 20, 22, 24, 25, 27, 28, 30, 31])
+    for module in teacher.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.weight.data.fill_(0.5)
+            module.weight.data[kept] = -0.7
+    teacher.bert.embeddings.LayerNorm.weight.data[0] = 0.9  # of one LayerNorm alone
+    student = build_student(teacher, size(2, hidden=16, heads=4, ffn=32), seed=0)
+    assert torch.equal(kept_dimensions(teacher, 16), kept)
+    words = teacher.bert.embeddings.word_embeddings.weight
+    assert torch.equal(student.bert.embeddings.word_embeddings.weight, words[:, kept])
+    theirs, ours = (m.bert.encoder.layer[1].output for m in (teacher, student))
+    assert torch.equal(ours.dense.weight, theirs.dense.weight[kept][:, :32])
+    assert torch.equal(ours.LayerNorm.bias, theirs.LayerNorm.bias[kept])
+    # What is matched begins where it was cut out.
+    module = DistillModule(teacher, student, ["hidden"], layer_map="uniform")
+    hidden = torch.randn(3, 5, 16)
+    projected = module.project(hidden, 1)
+    assert torch.equal(projected[..., kept], hidden)
+    assert projected.abs().sum().item() == pytest.approx(hidden.abs().sum().item())
+    for module in teacher.modules():
+        if isinstance(module, torch.nn.LayerNorm):
+            module.weight.data.fill_(1)
+    assert kept_dimensions(teacher, 16).tolist() == list(range(16))  # all of them vary alike
