@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from distill.recipe.run_models import trial_of_study
 from distill.recipe.schema import Recipe
 from distill.system import atomic, digest
 from distill.system.errors import RunFolderError, quoted
+
+logger = logging.getLogger("distill")
 
 #: What only an unfinished stage needs: checkpoints, and models on their way.
 LEFTOVERS = ("checkpoint", "sliced", "tried", "round-*", "try-*")
@@ -90,15 +93,25 @@ class RunFolder:
         """Whether a run was started here."""
         return self.recipe_file.is_file()
 
-    def create(self, recipe: Recipe) -> None:
-        """Make the folder for a recipe.
+    def check(self, recipe: Recipe) -> None:
+        """Look whether a run that was begun here is this recipe's.
 
         Raises:
-            RunFolderError: it holds something else, another recipe's run, or this one's, or cannot
-                be made.
+            RunFolderError: it is another's, or finished.
         """
+        if self.exists() and (refusal := self._refusal(recipe)) is not None:
+            raise RunFolderError(refusal)
+
+    def create(self, recipe: Recipe) -> None:
+        """Make the folder for a recipe, unless a run of it was begun here.
+
+        Raises:
+            RunFolderError: it holds something else, or another run, or cannot be made.
+        """
+        self.check(recipe)
         if self.exists():
-            raise RunFolderError(self._refusal(recipe))
+            logger.info("%s: this recipe's run was begun here and goes on", self.path)
+            return
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise RunFolderError(
                 f"{self.path}: not an empty folder and no run of distill; choose another --run-dir"
@@ -111,7 +124,7 @@ class RunFolder:
             ) from error
         self.write_recipe(recipe)
 
-    def _refusal(self, recipe: Recipe) -> str:
+    def _refusal(self, recipe: Recipe) -> str | None:
         held = self.read_recipe()
         if held != anchored(recipe):
             other = (
@@ -126,7 +139,7 @@ class RunFolder:
                 f"{self.path}: this recipe's run is finished here; choose another --run-dir, or "
                 f"look at it: distill evaluate {quoted(self.path)}"
             )
-        return f"{self.path}: this recipe's run was begun here: distill resume {quoted(self.path)}"
+        return None
 
     def _is_finished(self, recipe: Recipe) -> bool:
         return all(self.is_marked_done(stage) for stage in plan_stages(recipe))

@@ -69,7 +69,7 @@ class TrainConfig(Section):
     lr: Annotated[float, Field(gt=0, lt=1)] = 5e-5
     """Peak learning rate of AdamW."""
     batch_size: PositiveInt = 32
-    """Examples of a step on one device; with several devices, so many times more in all."""
+    """Examples of a batch; several processes share it equally."""
     accumulate_grad_batches: PositiveInt = 1
     """Batches whose gradients are added up for one optimiser step."""
     warmup: Share = 0.1

@@ -1,7 +1,8 @@
 """The console entry: finds the command, sets up messages, and turns errors into exit codes.
 
-Exit codes: 0 done; 2 a mistake of the user's, printed in plain lines; 130 interrupted; 1 a bug of
-ours, with its traceback. A command's file is imported only when that command is called.
+Exit codes: 0 done; 2 a mistake of the user's, printed in plain lines; 128 + the signal's number
+where one stopped it (130 Ctrl-C, 138 SIGUSR1, 143 SIGTERM); 1 a bug of ours, with its traceback.
+A command's file is imported only when that command is called.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typer.core import TyperGroup
 import distill
 from distill.system.errors import UserError, full_disk
 from distill.system.messages import set_up_messages, take_down_messages
+from distill.training.interrupt import exit_code
 
 #: Every command and its line in ``distill --help``; each is a function of that name in
 #: ``distill/cli/<name>.py``.
@@ -188,7 +190,7 @@ def _say(text: str) -> None:
 def _interrupted(interrupt: BaseException | None) -> int:
     resume_command = getattr(interrupt, "resume_command", None)
     _say("interrupted" + (f"; go on with: {resume_command}" if resume_command else ""))
-    return 130
+    return exit_code(interrupt)
 
 
 def _failed(error: Exception) -> int:

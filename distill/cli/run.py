@@ -20,7 +20,8 @@ def run(
     recipe: options.Recipe,
     overrides: options.Overrides = None,
     run_dir: Annotated[
-        Path | None, typer.Option(help="A new folder for the run; else runs/NAME.")
+        Path | None,
+        typer.Option(help="A new folder, or where this run was begun; else runs/NAME."),
     ] = None,
     as_json: options.ResultsAsJson = False,
 ) -> None:

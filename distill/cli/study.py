@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shlex
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from distill.training.interrupt import exit_code, stops_at_signals
 
 if TYPE_CHECKING:
     from distill.evaluation.study import StudyResults
@@ -225,18 +225,10 @@ def _without_folder(override: str) -> str:
 
 @contextmanager
 def interruptible(folder: Path) -> Iterator[None]:
-    """Stop at SIGTERM as at Ctrl-C, and say what goes on after either."""
-
-    def stop(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, stop) if main else None
+    """Stop at a scheduler's signal as at Ctrl-C, and say what goes on after either."""
     try:
-        yield
-    except KeyboardInterrupt:
+        with stops_at_signals():
+            yield
+    except KeyboardInterrupt as stop:
         typer.echo(f"interrupted; the same command goes on in {folder}", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
+        raise typer.Exit(exit_code(stop)) from None

@@ -1,10 +1,18 @@
-"""Flat arrays in the cache: filled once for a key, checked when opened, then memory-mapped."""
+"""Flat arrays in the cache: filled once for a key, checked when opened, then memory-mapped.
+
+A file that was written to, cut or exchanged since has another size or time of change, and its
+SHA-256, taken while it was filled, is then compared. Otherwise so many blocks of it are
+(:data:`_BLOCKS`), which opens 10 GB as fast as 1 MB: it finds a file whose content was lost, and
+may miss a few bytes that a disk has changed by itself.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +28,8 @@ from distill.system.errors import DataError
 logger = logging.getLogger("distill")
 
 _INDEX = "store.json"
+#: Blocks of a file that are compared each time it is opened, and their bytes.
+_BLOCKS, _BLOCK = 32, 1 << 14
 
 
 class ArrayStore:
@@ -67,10 +77,18 @@ class ArrayWriter:
         self._stack = contextlib.ExitStack()
         self._files = {n: self._stack.enter_context((folder / n).open("wb")) for n in types}
 
+        self._hashes = {name: hashlib.sha256() for name in types}
+
     def append(self, **values: Any) -> None:
         """Append values to arrays, by name."""
         for name, array in values.items():
-            self._files[name].write(np.asarray(array, dtype=self._types[name]).tobytes())
+            content = np.asarray(array, dtype=self._types[name]).tobytes()
+            self._files[name].write(content)
+            self._hashes[name].update(content)
+
+    def digests(self) -> dict[str, str]:
+        """SHA-256 (hex) of what each file holds."""
+        return {name: one.hexdigest() for name, one in self._hashes.items()}
 
     def close(self) -> None:
         """Close the files."""
@@ -107,7 +125,7 @@ def open_store(
         with new_folder(folder) as new:
             with contextlib.closing(ArrayWriter(new, types)) as writer:
                 facts = fill(writer)
-            files = {one: _signature(new / one) for one in types}
+            files = {one: [*_signature(new / one), sha] for one, sha in writer.digests().items()}
             index = {"key": key, "types": dict(types), "files": files, "facts": facts}
             write_json(new / _INDEX, index)
     except OSError as error:
@@ -121,8 +139,25 @@ def open_store(
 
 
 def _signature(path: Path) -> list[int | str]:
-    """Size and SHA-256 (hex) of a file."""
-    return [path.stat().st_size, digest.of_file(path)]
+    """Size, time of change (ns) and SHA-256 (hex) of evenly spread blocks of a file."""
+    facts, sample = path.stat(), hashlib.sha256()
+    with path.open("rb") as file:
+        for number in range(_BLOCKS):
+            file.seek(max(0, facts.st_size - _BLOCK) * number // (_BLOCKS - 1))
+            sample.update(file.read(_BLOCK))
+    return [facts.st_size, facts.st_mtime_ns, sample.hexdigest()]
+
+
+def _is_whole(path: Path, size: int, changed: int, sample: str, sha: str) -> bool:
+    """Whether a file is as it was written."""
+    found = _signature(path)
+    if found == [size, changed, sample]:
+        return True
+    if found[0] != size or digest.of_file(path) != sha:
+        return False
+    with contextlib.suppress(OSError):  # a cache that can only be read is hashed each time
+        os.utime(path, ns=(changed, changed))  # it was copied
+    return True
 
 
 def _issue(folder: Path, key: str) -> str | None:
@@ -132,7 +167,7 @@ def _issue(folder: Path, key: str) -> str | None:
         if index["key"] != key:
             return "are of other data"
         for name, expected in index["files"].items():
-            if _signature(folder / name) != expected:
+            if not _is_whole(folder / name, *expected):
                 return f"are damaged ({name})"
     except FileNotFoundError as error:
         return f"are not whole (no {Path(error.filename).name})"

@@ -36,16 +36,16 @@ class BucketSampler(Sampler[list[Any]]):
     """The batches of an epoch, rows of like length together, as a function of (seed, epoch, rank).
 
     Every row is in exactly one batch and no batch is a mere rest: with K batches each has N/K rows,
-    give or take one. Every rank gets equally many batches; a batch of all ranks together is the one
-    that a single process with ``batch_size * world`` has.
+    give or take one. Every rank gets equally many batches; those of all ranks together are the ones
+    that a single process has.
 
     Shuffled: rows are drawn in random order, windows of :data:`WINDOW` batches are sorted by
     length, and the batches are shuffled. Not shuffled: all rows by length, longest first.
 
     Args:
         lengths: tokens of each row, of shape (N,).
-        batch_size: most rows of a batch on one rank. Only where a rank would go without a row
-            (fewer rows than ranks are left over) are batches one row larger.
+        batch_size: most rows of a batch of all ranks together. Only where a rank would go without
+            a row (fewer rows than ranks are left over) are batches larger.
         seed: seeds the order.
         shuffle: whether the order is random.
         rank: which process this is.
@@ -73,7 +73,7 @@ class BucketSampler(Sampler[list[Any]]):
         rows = len(self.lengths)
         if 0 < rows < world:
             raise DataError(f"{rows} rows cannot be shared by {world} processes")
-        self._batches = min(-(-rows // (batch_size * world)), rows // world)
+        self._batches = min(-(-rows // batch_size), rows // world)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order the next iteration gives."""
@@ -92,27 +92,31 @@ class BucketSampler(Sampler[list[Any]]):
         return self
 
     def __iter__(self) -> Iterator[list[Any]]:
+        if not len(self):
+            return
+        # Cuts that make parts whose sizes differ by one at most, the larger ones first.
+        size, larger = divmod(len(self.lengths), len(self))
+        parts = np.arange(len(self) + 1)
+        cuts = parts * size + np.minimum(parts, larger)
+        order, batches = self._order(cuts)
         skip, self._skip = self._skip, 0
-        for batch in self._order()[skip:]:
-            yield batch[self.rank :: self.world].tolist()
+        for k in batches[skip:]:
+            yield order[cuts[k] : cuts[k + 1]][self.rank :: self.world].tolist()
 
-    def _order(self) -> list[npt.NDArray[np.int64]]:
-        """The epoch's batches, each of all ranks together."""
-        rows, count = len(self.lengths), self._batches
-        if count == 0:
-            return []
-        # Cuts that make count parts whose sizes differ by one at most, the larger ones first.
-        cuts = np.cumsum([0, *(len(part) for part in np.array_split(np.arange(rows), count))])
+    def _order(
+        self, cuts: npt.NDArray[np.int64]
+    ) -> tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.int64]]:
+        """The epoch's rows, which are cut into batches, and the batches' order."""
+        count = len(self)
         if not self.shuffle:
-            order = np.argsort(-self.lengths, kind="stable")
-            return [order[cuts[k] : cuts[k + 1]] for k in range(count)]
+            return np.argsort(-self.lengths, kind="stable"), np.arange(count)
         random = np.random.default_rng([self.seed, self.epoch])
-        order = random.permutation(rows)
+        order = random.permutation(np.arange(len(self.lengths), dtype=np.int32))
         for first in range(0, count, WINDOW):
             start, end = cuts[first], cuts[min(first + WINDOW, count)]
             window = order[start:end]
             order[start:end] = window[np.argsort(self.lengths[window], kind="stable")]
-        return [order[cuts[k] : cuts[k + 1]] for k in random.permutation(count)]
+        return order, random.permutation(count)
 
 
 class Collate:
@@ -173,7 +177,7 @@ def make_sampler(rows: Any, batch_size: int, **order: Unpack[Order]) -> BucketSa
 
     Args:
         rows: a data set with ``lengths``, or with a ``sampler`` of its own.
-        batch_size: most rows of a batch on one rank.
+        batch_size: most rows of a batch of all ranks together.
         **order: see :class:`BucketSampler`.
     """
     if hasattr(rows, "sampler"):

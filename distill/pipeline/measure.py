@@ -131,11 +131,7 @@ def _short(recipe: Recipe) -> Recipe:
     first = {"finetune": teachers[0].finetune, "more": teachers[1:]} if teachers else {}
     baseline = next((s.config for s in plan_stages(recipe) if s.kind == "baseline"), None)
     trained = [config for stage in plan_stages(recipe) for config in trainings(stage)]
-    rows = (
-        _STEPS
-        * recipe.trainer.processes
-        * max(c.batch_size * c.accumulate_grad_batches for c in trained)
-    )
+    rows = _STEPS * max(c.batch_size * c.accumulate_grad_batches for c in trained)
     limit = min(rows, recipe.data.limit_train or rows)
     return recipe.model_copy(
         update={

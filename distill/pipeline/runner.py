@@ -27,13 +27,14 @@ logger = logging.getLogger("distill")
 def run(
     recipe: Recipe, run_dir: str | Path | None = None, *, reuse: Iterable[Path] = ()
 ) -> dict[str, Any]:
-    """Do everything a recipe says, in a new run folder.
+    """Do everything a recipe says, in a new run folder, or in one where this was begun.
 
     Nothing is written before the recipe, the data and the teacher's files have been checked.
 
     Args:
         recipe: from :func:`distill.load_recipe`.
-        run_dir: a new or empty folder; left out, ``runs/NAME`` (or ``runs/NAME-2``, ...).
+        run_dir: a new or empty folder, or one where the same recipe's run was begun, which then
+            goes on; left out, ``runs/NAME`` (or ``runs/NAME-2``, ...).
         reuse: other run folders; a stage that one of them has done from the same inputs is taken
             over from it.
 
@@ -52,8 +53,7 @@ def run(
 
 
 def _run(recipe: Recipe, folder: RunFolder, reuse: list[Path]) -> dict[str, Any]:
-    if folder.exists():
-        folder.create(recipe)  # raises, saying what this folder holds
+    folder.check(recipe)
     workspace = prepare(recipe)
     folder.create(recipe)
     _work(folder, workspace, reuse=reuse)

@@ -57,7 +57,6 @@ def inputs_digest(
                 else None
             ),
             "precision": recipe.trainer.precision,
-            "devices": recipe.trainer.processes,  # so many of them make a step's batch
             # They are scored at the end only: what came before does not depend on them.
             **(
                 {"more": workspace.more_digest, "linear": recipe.linear}

@@ -99,7 +99,7 @@ def train_int8(
 
     Raises:
         DataError: there are no batches.
-        KeyboardInterrupt: a person pressed Ctrl-C; the checkpoint was written first.
+        KeyboardInterrupt: Ctrl-C, or a scheduler's signal; the checkpoint was written first.
         ModelError: there is nothing to quantise, or training diverged.
         RunFolderError: the checkpoint is of another training.
     """
@@ -172,9 +172,8 @@ class _Loop:
                     group["lr"] = self.config.lr * factor(done - 1)
                 loss = self._learn(batch, optimizer, step, done)
                 bar.advance(status=f"loss {float(loss):.4f}" if done % 10 == 0 else None)
-                self._keep(optimizer, done, stop=interrupt.asked)
-                if interrupt.asked:
-                    raise KeyboardInterrupt
+                self._keep(optimizer, done, stop=interrupt.asked > 0)
+                interrupt.check()
 
     def _rest(self, done: int) -> Iterator[Batch]:
         """The batches that were not trained on yet."""

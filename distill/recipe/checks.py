@@ -8,7 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from distill.recipe.model_shapes import teacher_shape
-from distill.recipe.schema import BUILTIN, DistillStage, EncoderStudent, Recipe, StaticStudent
+from distill.recipe.plan import plan_stages
+from distill.recipe.schema import (
+    BUILTIN,
+    DistillStage,
+    EncoderStudent,
+    Recipe,
+    StaticStudent,
+    TrainConfig,
+)
 from distill.recipe.schema.before import Before
 from distill.recipe.schema.objectives import LogitsObjective
 from distill.recipe.sizes import Size, resolve_size
@@ -37,6 +45,7 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         _teacher,
         _teacher_labels,
         _strategy,
+        _shared_batches,
     ]
     for rule in rules:
         findings.extend(rule(recipe))
@@ -235,6 +244,23 @@ def _strategy(recipe: Recipe) -> Findings:
             ("trainer", "strategy"),
             "fsdp shares a model among processes, and here is one; set trainer.devices",
         )
+
+
+def _shared_batches(recipe: Recipe) -> Findings:
+    """Batches that the processes cannot share equally."""
+    processes = recipe.trainer.processes
+    for stage in plan_stages(recipe):
+        part = stage.config
+        found = [part, getattr(part, "finetune", None), getattr(part, "recovery", None)]
+        for config in (one for one in found if isinstance(one, TrainConfig)):
+            if config.batch_size % processes:
+                fewer = config.batch_size // processes * processes
+                yield (
+                    ("trainer", "devices"),
+                    f"{processes} processes cannot share {stage.name}'s batches of "
+                    f"{config.batch_size} equally; take another number, or batch_size: "
+                    f"{f'{fewer} or ' if fewer else ''}{fewer + processes}",
+                )
 
 
 def _learns_labels(recipe: Recipe) -> bool:

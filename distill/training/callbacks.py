@@ -219,7 +219,7 @@ class LastCheckpoint(Checkpoint):
 
     Args:
         session: folders, loggers and how often.
-        interrupt: says when a person wants to stop.
+        interrupt: says when a person or a scheduler wants to stop.
         fingerprint: what a training must have in common with this one to go on from it.
     """
 
@@ -253,8 +253,13 @@ class LastCheckpoint(Checkpoint):
                     state[key] = _moved(state[key], folder)
                 state["dirpath"] = str(folder)
 
+    def on_sanity_check_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Take signals over from Lightning, which has just set its own handlers."""
+        self.interrupt.listen()
+
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """End at once where it had ended early, which Lightning does not keep."""
+        """Take signals over, and end at once where it had ended early, which is not kept."""
+        self.interrupt.listen()
         early = trainer.early_stopping_callback
         if isinstance(early, EarlyStopping) and early.wait_count >= early.patience:
             trainer.should_stop = True
@@ -306,9 +311,11 @@ class LastCheckpoint(Checkpoint):
         return self._asked_anywhere(trainer)
 
     def _asked_anywhere(self, trainer: L.Trainer) -> bool:
-        if trainer.world_size == 1:
-            return self.interrupt.asked
-        return trainer.strategy.reduce_boolean_decision(self.interrupt.asked, all=False)
+        if trainer.world_size > 1:
+            asked = torch.tensor(self.interrupt.asked, device=trainer.strategy.root_device)
+            torch.distributed.all_reduce(asked, torch.distributed.ReduceOp.MAX)
+            self.interrupt.asked = int(asked)
+        return self.interrupt.asked > 0
 
     def _save(self, trainer: L.Trainer) -> None:
         for target in self.session.loggers:

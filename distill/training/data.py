@@ -56,7 +56,7 @@ class TrainingData(L.LightningDataModule):
     Args:
         train: the rows to train on.
         validation: the rows that choose, if any.
-        batch_size: most rows of a batch of one process.
+        batch_size: most rows of a batch of all processes together.
         seed: seeds the order.
     """
 

@@ -12,6 +12,9 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Strategy
 
@@ -66,7 +69,7 @@ def fit(
         session: where and how.
 
     Raises:
-        KeyboardInterrupt: a person pressed Ctrl-C; a checkpoint was written first.
+        KeyboardInterrupt: Ctrl-C, or a scheduler's signal; a checkpoint was written first.
         ProcessError: the session asks for another number of processes than there are.
         RunFolderError: the session's folder holds a checkpoint of another training.
         UserError: the loss is not a number.
@@ -101,8 +104,7 @@ def fit(
                 raise
         finally:
             finish(session.loggers)
-    if interrupt.asked:
-        raise KeyboardInterrupt
+    interrupt.check()
     if session.trainer.sharded:
         module.load_state_dict(AtomicCheckpoint().load_checkpoint(session.last)["state_dict"])
     return _result(module, trainer, curves)
@@ -143,8 +145,8 @@ class _Job:
 def _take_part(job: _Job) -> None:
     """A training in a process that neither logs nor writes anything."""
     bar = Bar(job.session.name, job.steps)  # not entered: nothing is drawn
-    with quiet_lightning():
-        _train(job, Curves(job.session, bar), Interrupt())
+    with quiet_lightning(), Interrupt() as interrupt:
+        _train(job, Curves(job.session, bar), interrupt)
 
 
 def _go_on(job: _Job) -> int:
@@ -197,7 +199,7 @@ def _train(job: _Job, curves: Curves, interrupt: Interrupt) -> L.Trainer:
         use_distributed_sampler=False,  # the batches are divided already
         logger=False,  # Curves has them
         callbacks=[curves, *_callbacks(job, interrupt)],
-        plugins=[AtomicCheckpoint()],
+        plugins=[AtomicCheckpoint(), _environment()],
         default_root_dir=session.folder,
     )
     last = session.last if session.last.is_file() else None
@@ -255,6 +257,11 @@ def _strategy(config: TrainerConfig) -> str | Strategy:
             config.processes, tensor_parallel_size=1, save_distributed_checkpoint=False
         )
     return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+
+
+def _environment() -> ClusterEnvironment:
+    """Who started the processes; in a SLURM job Lightning would count the job's tasks."""
+    return TorchElasticEnvironment() if distributed.several() else LightningEnvironment()
 
 
 def _result(module: TrainingModule, trainer: L.Trainer, curves: Curves) -> FitResult:

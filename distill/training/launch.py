@@ -20,7 +20,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -36,6 +36,7 @@ from distill.recipe.schema import TrainerConfig
 from distill.system.errors import ProcessError, UserError
 from distill.system.messages import are_set_up, set_up_messages
 from distill.training.devices import keep_freed_memory, on_gpu, started_processes
+from distill.training.interrupt import stops_at_signals
 
 T = TypeVar("T")
 
@@ -43,6 +44,10 @@ T = TypeVar("T")
 _ERROR_WAIT = 5.0
 #: The other processes wait for the next training for as long as rank 0 prunes or evaluates.
 _WAIT = timedelta(days=30)
+#: How long rank 0 waits for their answers when a training begins.
+_ANSWER_WAIT = timedelta(minutes=5)
+#: How long rank 0 waits for them to end once it was stopped.
+_STOP_WAIT = timedelta(seconds=10)
 
 #: What they log about the processes is reported here instead.
 _TORCH_LOGGERS = ("torch.distributed", "torch.multiprocessing")
@@ -70,7 +75,8 @@ def on_devices(trainer: TrainerConfig, function: Callable[..., T], *args: Any) -
             raised as it was there.
     """
     if trainer.processes == 1:
-        return function(*args)
+        with stops_at_signals():
+            return function(*args)
     if started_processes() > 1:
         return _take_part(trainer, function, args)
     return _launch(trainer, function, args)
@@ -93,6 +99,7 @@ def shared(function: Callable[..., None], *args: Any) -> Iterator[None]:
         yield
         return
     _team.store.set(_team.next_key(), "train")
+    _team.wait_for_others()
     _team.join()
     distributed.broadcast_object_list([_pickled((function, args))], src=0)
     yield
@@ -113,6 +120,22 @@ class _Team:
         _Team.calls += 1
         return f"distill/{self.calls}"
 
+    def wait_for_others(self) -> None:
+        """Wait for the other processes' answers to an order.
+
+        Raises:
+            ProcessError: one of them gives none.
+        """
+        answers = {rank: f"distill/{self.calls}/here/{rank}" for rank in range(1, self.world)}
+        try:
+            self.store.wait([*answers.values()], _ANSWER_WAIT)
+        except distributed.DistError as error:
+            lost = [rank for rank, key in answers.items() if not self.store.check([key])]
+            raise ProcessError(
+                f"process {lost[0] + 1} of {self.world} (rank {lost[0]}) does not answer: it has "
+                "ended, or its machine cannot be reached"
+            ) from error
+
     def join(self) -> None:
         """Make a group of the processes for one training."""
         store = distributed.PrefixStore(f"distill/{self.calls}/group", self.store)  # type: ignore[attr-defined]
@@ -121,12 +144,18 @@ class _Team:
         )
 
     def follow(self) -> None:
-        """Take part in each training of rank 0, which alone decides about Ctrl-C and logs."""
+        """Take part in each training of rank 0, which alone decides about Ctrl-C and logs.
+
+        A scheduler's signal counts in a training, whichever process it reaches; between them the
+        one that reaches rank 0 does. SIGTERM between them is a launcher's order to end.
+        """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGUSR1, lambda *_: None)
         logger.setLevel(logging.CRITICAL)
         keep_freed_memory()
         try:
             while (order := self.store.get(self.next_key())) == b"train":
+                self.store.set(f"distill/{self.calls}/here/{self.rank}", "")
                 self.join()
                 call: list[Any] = [None]
                 distributed.broadcast_object_list(call, src=0)
@@ -143,7 +172,12 @@ class _Team:
     def dismiss(self, order: Literal["end", "stop"]) -> None:
         """Let the others end; the store, which may be in this process, stays until they did."""
         self.store.set(self.next_key(), order)
-        self.store.wait([f"distill/{self.calls}/ended/{r}" for r in range(1, self.world)])
+        ended = [f"distill/{self.calls}/ended/{rank}" for rank in range(1, self.world)]
+        if order == "end":
+            self.store.wait(ended)
+            return
+        with suppress(distributed.DistError):  # a scheduler may have ended them already
+            self.store.wait(ended, _STOP_WAIT)
 
 
 #: The processes that this one belongs to, while it is in :func:`on_devices`.
@@ -153,18 +187,34 @@ _team: _Team | None = None
 def _take_part(trainer: TrainerConfig, function: Callable[..., T], args: Any) -> T | None:
     global _team
     _team = _Team("cpu:gloo,cuda:nccl" if on_gpu(trainer) else "gloo")
-    if _team.rank > 0:
-        _team.follow()
-        return None
+    result = None
     try:
-        result = function(*args)
+        if _team.rank > 0:
+            _team.follow()
+            return None
+        with stops_at_signals():
+            result = function(*args)
     except KeyboardInterrupt:
         if not distributed.is_initialized():
             _team.dismiss("stop")
         raise
+    except RuntimeError as error:
+        if not _is_lost_connection(error):
+            raise
+        raise ProcessError(
+            f"process {_team.rank + 1} of {_team.world} (rank {_team.rank}) has lost the "
+            "connection to another one, which has ended or whose machine cannot be reached: "
+            + str(error).partition("\n")[0]
+        ) from error
     _team.dismiss("end")
     _team = None
     return result
+
+
+def _is_lost_connection(error: BaseException) -> bool:
+    return isinstance(error, RuntimeError | ProcessError) and (
+        isinstance(error, distributed.DistError) or "onnection" in str(error)
+    )
 
 
 # Starting the processes of this machine.
@@ -172,7 +222,18 @@ def _take_part(trainer: TrainerConfig, function: Callable[..., T], args: Any) ->
 
 def _launch(trainer: TrainerConfig, function: Callable[..., T], args: Any) -> T | None:
     ctrl_c = signal.getsignal(signal.SIGINT)
-    with tempfile.TemporaryDirectory(prefix="distill-") as name, _quiet_and_local():
+    received = [int(signal.SIGINT)]
+
+    def pass_on(number: int) -> None:
+        # As one that does not end a process that waits for the next training.
+        received[0] = number
+        raise SignalException("", sigval=signal.SIGUSR1)
+
+    with (
+        tempfile.TemporaryDirectory(prefix="distill-") as name,
+        _quiet_and_local(),
+        stops_at_signals(pass_on),
+    ):
         folder = Path(name)
         config = LaunchConfig(
             min_nodes=1,
@@ -193,7 +254,10 @@ def _launch(trainer: TrainerConfig, function: Callable[..., T], args: Any) -> T 
         except ChildFailedError as failed:
             raise _failure(folder, trainer.devices, *failed.get_first_failure()) from failed
         except SignalException as stop:
-            raise _reported_error(folder / "0") or KeyboardInterrupt from stop
+            error = _reported_error(folder / "0") or KeyboardInterrupt()
+            if isinstance(error, KeyboardInterrupt):
+                error.args = (received[0],)
+            raise error from stop
         finally:
             if threading.current_thread() is threading.main_thread() and ctrl_c is not None:
                 signal.signal(signal.SIGINT, ctrl_c)
@@ -210,7 +274,7 @@ def _rank(
     try:
         return _take_part(trainer, function, args)
     except BaseException as error:
-        if isinstance(error, RuntimeError) and "onnection" in str(error):
+        if _is_lost_connection(error):
             time.sleep(_ERROR_WAIT)  # the one that was lost is the one to report
         text = "".join(traceback.format_exception(error)).rstrip()
         kept = error if isinstance(error, UserError | OSError | KeyboardInterrupt) else None

@@ -43,7 +43,11 @@ def test_a_folder_of_another_recipe_is_refused(tmp_path):
         folder.create(_recipe(seed=1))
     with pytest.raises(RunFolderError, match="holds a run of 'r'"):
         folder.create(_recipe(name="other"))
-    with pytest.raises(RunFolderError, match="was begun here: distill resume"):
+    folder.create(_recipe())  # goes on
+    for stage in plan_stages(_recipe()):
+        folder.begin(stage, "inputs")
+        folder.finish(stage, "inputs", [])
+    with pytest.raises(RunFolderError, match="this recipe's run is finished here"):
         folder.create(_recipe())
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("x")

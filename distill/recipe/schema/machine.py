@@ -19,7 +19,7 @@ class TrainerConfig(Section):
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where it runs."""
     devices: PositiveInt = 1
-    """GPUs, or processes on a CPU, of a machine; each takes ``batch_size`` examples a step."""
+    """GPUs, or processes on a CPU, of a machine; they share each batch equally."""
     num_nodes: PositiveInt = 1
     """Machines; more than one are started with ``torchrun`` or ``srun``."""
     strategy: Literal["ddp", "fsdp"] = "ddp"

@@ -124,7 +124,7 @@ class ListSampler(BucketSampler):
     Args:
         lengths: tokens of each candidate with its query, (F,).
         queries: the query's number of each, rising, (F,).
-        batch_size: candidates of a batch on one rank, in the mean; of one query at least.
+        batch_size: candidates of a batch of all ranks, in the mean; of one query at least.
         **options: those of :class:`BucketSampler`.
     """
 

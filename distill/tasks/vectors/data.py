@@ -137,7 +137,7 @@ class PairSampler(BucketSampler):
 
     Args:
         lengths: tokens of each sentence, (2 N,).
-        batch_size: most sentences of a batch on one rank; half as many pairs, at least one.
+        batch_size: most sentences of a batch of all ranks; half as many pairs, at least one.
         **options: those of :class:`BucketSampler`.
     """
 

@@ -40,7 +40,7 @@ def test_ranks_partition_the_rows_into_equally_many_batches(lengths, size, world
 def test_two_ranks_have_the_batches_of_one_process():
     lengths = np.random.default_rng(0).integers(1, 60, 1000)
     one = batches(lengths, 32)
-    two = zip(*(batches(lengths, 16, rank=rank, world=2) for rank in range(2)), strict=True)
+    two = zip(*(batches(lengths, 32, rank=rank, world=2) for rank in range(2)), strict=True)
     assert [sorted(batch) for batch in one] == [sorted(a + b) for a, b in two]
 
 

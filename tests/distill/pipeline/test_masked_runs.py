@@ -220,7 +220,7 @@ def test_masks_need_a_mask_token(tmp_path: Path, masked: Path, tiny_bert) -> Non
 def test_two_devices_end_as_one_with_the_same_batch(tmp_path: Path, masked: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     shared = ["stages.first.max_steps=10", "stages.first.dropout=0"]
-    run(load_recipe(masked, *shared, "stages.first.batch_size=16"), one)
+    run(load_recipe(masked, *shared), one)
     run(load_recipe(masked, *shared, "trainer.devices=2"), two)
     weights = [
         load_file(folder / "02-first" / "model" / "model.safetensors") for folder in (one, two)

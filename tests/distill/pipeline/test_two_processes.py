@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
@@ -100,11 +102,8 @@ def test_two_machines_end_as_one_process_with_the_same_batch(tmp_path, two_stage
     recipe = yaml.safe_load(two_stages.read_text("utf-8"))
     recipe["teacher"]["finetune"]["dropout"] = recipe["stages"][0]["dropout"] = 0.0
     two_stages.write_text(yaml.safe_dump(recipe), "utf-8")
-    sizes = [recipe["teacher"]["finetune"]["batch_size"], recipe["stages"][0]["batch_size"]]
-    names = ["teacher.finetune.batch_size", "stages.intermediate.batch_size"]
-    doubled = [f"{name}={2 * size}" for name, size in zip(names, sizes, strict=True)]
     one, two = tmp_path / "one", tmp_path / "two"
-    done = distill("run", two_stages, *doubled, "trainer.devices=1", "--run-dir", one)
+    done = distill("run", two_stages, "trainer.devices=1", "--run-dir", one)
     assert done.returncode == 0, done.stderr
     words = ["-m", "distill", "run", two_stages, "--run-dir", two]
     words += ["trainer.devices=1", "trainer.num_nodes=2"]
@@ -132,6 +131,67 @@ def test_two_machines_end_as_one_process_with_the_same_batch(tmp_path, two_stage
                 assert np.linalg.norm(ours[key] - wanted) <= room, (name, key)
 
 
+SRUN = """\
+for rank in 0 1; do
+  SLURM_STEP_NUM_TASKS=2 SLURM_PROCID=$rank SLURM_LOCALID=0 SLURM_NODEID=$rank \\
+    SLURM_STEP_NODELIST=127.0.0.1 "$@" & tasks+=($!)
+done
+trap 'kill -USR1 ${tasks[@]}' USR1
+worst=0
+for task in ${tasks[@]}; do
+  wait $task; wait $task; status=$?
+  [ $status -gt $worst ] && worst=$status
+done
+exit $worst
+"""
+
+
+def _submit(number: int, folder: Path) -> subprocess.Popen[bytes]:
+    """Run one of the documented scripts, each `srun` of which is two tasks on this machine."""
+    pages = Path(__file__).parents[3] / "docs" / "distributed.md"
+    script = re.findall(r"```bash\n(.*?)```", pages.read_text("utf-8"), re.DOTALL)[number]
+    script = script.replace("trainer.devices=4", "trainer.devices=1").replace("/shared", "$PWD")
+    commands = {"srun": SRUN, "scontrol": 'echo "$@" >> requeued\n'}
+    commands |= {"distill": f'exec {sys.executable} -m distill "$@"\n'}
+    for name, content in commands.items():
+        (folder / name).write_text(f"#!/bin/bash\n{content}", "utf-8")
+        (folder / name).chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {"PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "77"}
+    variables |= {"MASTER_PORT": str(port)}
+    with (folder / "slurm.out").open("ab") as out:
+        return subprocess.Popen(
+            ["bash", "-c", script], cwd=folder, env=os.environ | variables, stdout=out, stderr=out
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_slurm_scripts_of_the_documentation_go_on_from_a_signal(tmp_path, two_stages):
+    (tmp_path / "RECIPE").write_text(two_stages.read_text("utf-8"), "utf-8")
+    out = tmp_path / "slurm.out"
+    for number, stage in ((1, "01-teacher"), (0, "02-intermediate")):
+        job = _submit(number, tmp_path)
+        while not (tmp_path / "RUN" / stage / "checkpoint" / "last.ckpt").exists():
+            assert job.poll() is None, out.read_text("utf-8")
+            time.sleep(0.01)
+        told = [psutil.Process(job.pid)]
+        if number == 0:  # SLURM signals the tasks, not the script
+            told = [one for one in told[0].children(recursive=True) if "-m" in one.cmdline()]
+            assert len(told) == 2
+        for process in told:
+            process.send_signal(signal.SIGUSR1)
+        assert job.wait(300) == 138, out.read_text("utf-8")
+    assert (tmp_path / "requeued").read_text("utf-8") == "requeue 77\n" * 2
+    assert _submit(0, tmp_path).wait(300) == 0, out.read_text("utf-8")
+    said = out.read_text("utf-8")
+    assert said.count("teacher: goes on from step") == 1, said
+    assert said.count("intermediate: goes on from step") == 1, said
+    assert "Traceback" not in said
+
+
 def test_refusals(tmp_path, two_stages, monkeypatch, capsys):
     words = ["run", str(two_stages), "--run-dir", str(tmp_path / "run")]
     assert main([*words, "trainer.num_nodes=2"]) == 2
@@ -142,4 +202,6 @@ def test_refusals(tmp_path, two_stages, monkeypatch, capsys):
     assert "torchrun or srun started 3 processes" in capsys.readouterr().err
     assert main([*words, "trainer.strategy=zero"]) == 2
     assert "trainer.strategy: " in capsys.readouterr().err
+    assert main([*words, "trainer.devices=3"]) == 2
+    assert "3 processes cannot share teacher's batches of 8 equally" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

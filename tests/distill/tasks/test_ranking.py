@@ -119,7 +119,7 @@ def test_a_query_stays_in_one_batch_on_one_process() -> None:
     lengths = np.random.default_rng(0).integers(5, 30, len(queries))
 
     def order(rank: int = 0, world: int = 1) -> list[list[int]]:
-        sampler = ListSampler(lengths, queries, 13 // world, seed=1, rank=rank, world=world)
+        sampler = ListSampler(lengths, queries, 13, seed=1, rank=rank, world=world)
         sampler.set_epoch(2)
         return list(sampler)
 

@@ -113,14 +113,17 @@ def test_killed_and_resumed_is_bitwise_the_same(
     assert_same(folder, whole(settings))
 
 
-@pytest.mark.parametrize(("event", "count", "position"), [("interrupt", 6, 6), ("ask", 18, 16)])
+@pytest.mark.parametrize(
+    ("event", "count", "position", "number"),
+    [("interrupt", 6, 6, 2), ("ask", 18, 16, 2), ("requeue", 6, 6, 10), ("end", 6, 6, 15)],
+)
 def test_interrupted_saves_a_checkpoint_and_raises(
-    start: Start, whole: Whole, tmp_path: Path, event: str, count: int, position: int
+    start: Start, whole: Whole, tmp_path: Path, event: str, count: int, position: int, number: int
 ) -> None:
     folder = tmp_path / "stopped"
     rare = {"trainer": {"checkpoint_steps": 99}}
     assert start(folder, PLAIN | rare | {"death": (event, count)}) == 1
-    assert said(folder).rstrip().endswith("KeyboardInterrupt")
+    assert said(folder).rstrip().endswith(f"KeyboardInterrupt: {number}")
     last = folder / "01-tiny" / "checkpoint" / "last.ckpt"
     found = torch.load(last, weights_only=True)["loops"]["fit_loop"]
     assert found["epoch_loop.batch_progress"]["total"]["completed"] == position

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import traceback
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import psutil
 import torch
 from pydantic import TypeAdapter
 from safetensors.torch import save_file
@@ -166,8 +168,10 @@ def die_at(event: str, count: int) -> None:
     Args:
         event: ``step`` (a batch was trained on), ``saved`` (a checkpoint was renamed into place),
             ``saving`` (it was written and not yet renamed), ``best`` (best weights were written),
-            ``scored`` (a validation batch was scored); ``interrupt`` (a batch) and ``ask`` (a
-            validation batch) send SIGINT instead.
+            ``scored`` (a validation batch was scored). Instead of SIGKILL ``interrupt`` (a batch)
+            and ``ask`` (a validation batch) send SIGINT, ``requeue`` (a batch of a SLURM job)
+            SIGUSR1 and ``end`` (a batch) SIGTERM; ``-others``: to the other ranks, ``-all``: to
+            every rank.
         count: from 1.
     """
     from distill.training.callbacks import Curves
@@ -176,7 +180,12 @@ def die_at(event: str, count: int) -> None:
     seen = 0
     # A background job inherits an ignored Ctrl-C; here it must count.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    number = signal.SIGINT if event in {"interrupt", "ask"} else signal.SIGKILL
+    event, _, whom = event.partition("-")
+    numbers = {"interrupt": signal.SIGINT, "ask": signal.SIGINT}
+    numbers |= {"requeue": signal.SIGUSR1, "end": signal.SIGTERM}
+    number = numbers.get(event, signal.SIGKILL)
+    if event == "requeue":  # Lightning must neither answer the signal nor count the job's tasks
+        os.environ |= {"SLURM_JOB_ID": "1", "SLURM_NTASKS": "3", "SLURM_JOB_NAME": "tiny"}
 
     def after(owner: Any, name: str, file: str = "") -> None:
         original = getattr(owner, name)
@@ -186,12 +195,13 @@ def die_at(event: str, count: int) -> None:
             result = original(*args, **kwargs)
             seen += not file or Path(args[2]).name.startswith(file)
             if seen == count:
-                os.kill(os.getpid(), number)
+                for process in _reached(whom):
+                    os.kill(process, number)
             return result
 
         setattr(owner, name, counting)
 
-    if event in {"step", "interrupt"}:
+    if event in {"step", "interrupt", "requeue", "end"}:
         after(Curves, "on_train_batch_start")
     elif event == "saved":
         after(AtomicCheckpoint, "save_checkpoint", "last")
@@ -203,6 +213,16 @@ def die_at(event: str, count: int) -> None:
         after(TrainingModule, "observe")
     else:
         raise ValueError(event)
+
+
+def _reached(whom: str) -> list[int]:
+    """The processes that a signal is sent to."""
+    if not whom:
+        return [os.getpid()]
+    parent = psutil.Process().parent()
+    assert parent is not None
+    ranks = [one.pid for one in parent.children()]
+    return ranks if whom == "all" else [one for one in ranks if one != os.getpid()]
 
 
 def job(folder: Path, settings: dict[str, Any]) -> None:
@@ -222,22 +242,37 @@ def _job(folder: Path, settings: dict[str, Any]) -> None:
 
 
 def forked(folder: Path, settings: dict[str, Any]) -> int:
-    """Do a job in a process of its own; its exit status."""
+    """Do a job in a process of its own, or as so many ``tasks`` of `srun`; rank 0's exit status."""
     folder.mkdir(exist_ok=True)
-    child = os.fork()
-    if child == 0:
-        with (folder / "stderr.txt").open("w") as file:
-            os.dup2(file.fileno(), 2)
-        status = 1
-        try:
-            job(folder, settings)
-            status = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.stderr.flush()
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    tasks = settings.pop("tasks", 1)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    started = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": str(tasks)}
+    ranks = []
+    for rank in map(str, range(tasks)):
+        ranks.append(os.fork())
+        if ranks[-1] == 0:
+            if tasks > 1:
+                os.environ |= started | {"RANK": rank, "LOCAL_RANK": rank}
+                settings["trainer"] = {**(settings.get("trainer") or {}), "devices": tasks}
+            _end_with(folder / f"stderr{'' if rank == '0' else rank}.txt", folder, settings)
+    statuses = [os.waitstatus_to_exitcode(os.waitpid(one, 0)[1]) for one in ranks]
+    return statuses[0]
+
+
+def _end_with(errors: Path, folder: Path, settings: dict[str, Any]) -> None:
+    with errors.open("w") as file:
+        os.dup2(file.fileno(), 2)
+    status = 1
+    try:
+        job(folder, settings)
+        status = 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
 
 
 if __name__ == "__main__":

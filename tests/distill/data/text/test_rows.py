@@ -63,7 +63,7 @@ def test_every_sequence_once_an_epoch_and_entered_anywhere(shuffle: bool) -> Non
         assert list(whole) == batches[skip:]
     parts = []
     for rank in range(2):
-        part = TextSampler(lengths, 8, seed=5, shuffle=shuffle, rank=rank, world=2)
+        part = TextSampler(lengths, 16, seed=5, shuffle=shuffle, rank=rank, world=2)
         part.set_epoch(3)
         parts.append(list(part))
     assert [sorted(a + b) for a, b in zip(*parts, strict=True)] == [sorted(b) for b in batches]
