@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
+from typing import Any
 
 import pyarrow as pa
 
 from distill.data.bad_rows import BadRows
 from distill.data.labels import Label, as_integer, label_names, looks_like_integer
-from distill.data.sources.columns import Column
 from distill.data.sources.table import Table
 from distill.system.errors import DataError, listed, nearest
 
@@ -136,7 +136,7 @@ def index_labels(
     *,
     unseen: bool,
     several: bool,
-) -> tuple[dict[str, Table], dict[str, Column], tuple[str, ...]]:
+) -> tuple[dict[str, Table], dict[str, Sequence[Any]], tuple[str, ...]]:
     """The indices of the labels of each row of every split.
 
     Args:
@@ -155,7 +155,7 @@ def index_labels(
     values = {role: Counter(chain.from_iterable(rows)) for role, rows in raw.items()}
     labels = label_names(values["train"], tables["train"], given=given)
     left: dict[str, Table] = {}
-    found: dict[str, Column] = {}
+    found: dict[str, Sequence[Any]] = {}
     seen: set[int] = set()
     for role in sorted(tables, key=lambda role: role != "train"):
         index = LabelIndex(labels, values[role], tables[role])

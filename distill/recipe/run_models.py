@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -33,11 +32,18 @@ def trial_of_study(folder: Path) -> Path | None:
 
 def has_stage(folder: Path, kind: str) -> bool:
     """Whether a run's recipe has a stage of a kind; true where the recipe cannot be read."""
+    stages = _stages(folder)
+    return stages is None or any(own == kind for own, _ in stages)
+
+
+def _stages(folder: Path) -> list[tuple[str, str]] | None:
+    """Kinds and names of a run's stages; ``None`` where its recipe cannot be read."""
     try:
         content = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
-        return any(stage["kind"] == kind for stage in content["stages"])
+        stages = content["stages"]
+        return [(stage["kind"], str(stage.get("name", stage["kind"]))) for stage in stages]
     except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
-        return True
+        return None
 
 
 def model_of_run(folder: Path) -> Path:
@@ -56,7 +62,13 @@ def model_of_run(folder: Path) -> Path:
         raise ModelError(f"{folder}: a study; name one of its runs, such as {trial}")
     if not is_run(folder):
         return _encoder_of(folder)
-    name = _last_student(folder)
+    stages = _stages(folder)
+    if stages is None:
+        raise ModelError(f"{folder}: its recipe.yaml cannot be read; give a model folder")
+    makers = [name for kind, name in stages if kind in MAKES_STUDENT]
+    if not makers:
+        raise ModelError(f"{folder}: a run that makes no student; give a model folder")
+    name = makers[-1]
     for place in sorted(folder.glob(f"[0-9]*-{name}")):
         if (place / "done.json").is_file() and (place / "model" / "config.json").is_file():
             return place / "model"
@@ -64,22 +76,6 @@ def model_of_run(folder: Path) -> Path:
         f"{folder}: its stage '{name}', which makes the student, is not done: distill resume "
         f"{quoted(folder)}"
     )
-
-
-def _last_student(folder: Path) -> str:
-    """The name of the last stage of a run that leaves a student."""
-    try:
-        content = yaml.safe_load((folder / "recipe.yaml").read_text("utf-8"))
-        stages: list[dict[str, Any]] = content["stages"]
-        # Names are written out in a run's recipe.
-        found = [str(stage["name"]) for stage in stages if stage["kind"] in MAKES_STUDENT]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise ModelError(
-            f"{folder}: its recipe.yaml cannot be read; give a model folder"
-        ) from error
-    if not found:
-        raise ModelError(f"{folder}: a run that makes no student; give a model folder")
-    return found[-1]
 
 
 def sentence_root(folder: Path) -> Path:

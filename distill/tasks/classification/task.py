@@ -59,10 +59,7 @@ class LabelReader(TextReader):
         }
         # Labels that the recipe or the data name may stand in validation alone: that was declared.
         declared = self.known is not None or tables["train"].label_names is not None
-        left, found, labels = index_labels(
-            tables, raw, self.known, notes, bad, unseen=declared, several=False
-        )
-        return left, dict(found), labels
+        return index_labels(tables, raw, self.known, notes, bad, unseen=declared, several=False)
 
 
 class LabelAnalysis(ExampleAnalysis):

@@ -35,10 +35,7 @@ class MultiLabelReader(TextReader):
         train = tables["train"]
         if not any(raw["train"]):
             raise DataError(f"{train.place}: no example has a label in '{self.columns.label}'")
-        left, found, labels = index_labels(
-            tables, raw, self.known, notes, bad, unseen=True, several=True
-        )
-        return left, dict(found), labels
+        return index_labels(tables, raw, self.known, notes, bad, unseen=True, several=True)
 
     def _cells(self, table: Table) -> Sequence[Any]:
         """Of each row its labels, or what is wrong with the cell."""
