@@ -74,7 +74,7 @@ class EntityAnalysis(Analysis):
         self.tag_set, self.names = task.tag_set, tuple(task.tag_set.types)
         self.strict = bool(task.settings["strict"])
         self.targets = _labels(rows)  # (M,)
-        self.row_of_token = np.repeat(rows.rows, _counts(rows))  # (M,)
+        self.row_of_token = np.repeat(rows.rows, np.diff(rows.word_starts))  # (M,)
         #: The numbers of the texts that have tokens, and where each begins among the tokens.
         self.numbers, self.begins = np.unique(self.row_of_token, return_index=True)
         self.true = self._read(self.targets)
@@ -94,8 +94,7 @@ class EntityAnalysis(Analysis):
             return None
         kept = np.zeros((len(self.targets), len(self.task.labels)), dtype=np.float32)
         self.outputs[model] = kept
-        counts = _counts(rows)
-        firsts = np.cumsum(counts) - counts  # of each window the place of its first labelled token
+        firsts = rows.word_starts  # of each window the place of its first labelled token
 
         def keep(logits: npt.NDArray[np.float32], batch: Mapping[str, Any]) -> None:
             labelled = np.asarray(batch["labels"]) != IGNORED  # (B, L)
@@ -212,14 +211,6 @@ def _labels(rows: TaggedDataset) -> Integers:
     labels: Integers = np.asarray(rows.labels, dtype=np.int64)
     kept: Integers = labels[labels != IGNORED]
     return kept
-
-
-def _counts(rows: TaggedDataset) -> Integers:
-    """How many tokens of each window have a label."""
-    behind = np.cumsum(np.concatenate([[0], np.asarray(rows.labels) != IGNORED]))
-    ends = np.cumsum(rows.lengths, dtype=np.int64)
-    counts: Integers = behind[ends] - behind[ends - rows.lengths]
-    return counts
 
 
 def _meet(one: Span, other: Span) -> bool:

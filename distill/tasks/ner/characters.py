@@ -82,8 +82,7 @@ def cut_alike(theirs: TaggedDataset, ours: TaggedDataset) -> bool:
 
 def _places(rows: TaggedDataset, stride: int) -> list[Ints]:
     """The columns of ``chars`` with the texts one behind another, each ``stride`` long."""
-    of_token = np.repeat(rows.rows, rows.lengths)  # the text of each token
-    texts = of_token[rows.labels != IGNORED]
+    texts = np.repeat(rows.rows, np.diff(rows.word_starts))  # of each labelled token
     return [texts * stride + column for column in rows.chars.T.astype(np.int64)]
 
 

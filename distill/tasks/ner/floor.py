@@ -53,7 +53,9 @@ class TagFloor(Floor):
     def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
         if not isinstance(split, TaggedSplit) or not isinstance(rows, TaggedDataset):
             raise TypeError("tags are of words")
-        engine, firsts = bare_engine(tokenizer), _firsts(rows)
+        engine, starts = bare_engine(tokenizer), rows.word_starts
+        # How many words of its row stand in the windows before each one, (F,); rows ascend.
+        firsts = starts[:-1] - starts[np.searchsorted(rows.rows, rows.rows)]
         # Token ids are given to the other models too.
         read = cache(lambda row: words_of(engine.encode(split.texts[row]), split.texts[row]))
 
@@ -79,13 +81,3 @@ class TagFloor(Floor):
         """See :meth:`Floor.arrays`: words that are not ``O`` suffice."""
         tags = {word: tag for word, tag in self.tags.items() if tag != self.tag_set.outside}
         return {"words": as_array(tags), "tags": np.array(list(tags.values()), dtype=np.int16)}
-
-
-def _firsts(rows: TaggedDataset) -> npt.NDArray[np.int64]:
-    """How many words of its row stand in the windows before each one, (F,)."""
-    behind = np.append(0, np.cumsum(np.asarray(rows.labels) != IGNORED))
-    ends = np.cumsum(rows.lengths, dtype=np.int64)
-    begins = behind[ends - rows.lengths]  # (F,)
-    of_row = begins[np.searchsorted(rows.rows, rows.rows)]  # rows ascend
-    found: npt.NDArray[np.int64] = begins - of_row
-    return found

@@ -193,6 +193,13 @@ class TaggedDataset(StoredExamples):
         """The label of each token of all windows, one window after the other."""
         return self.store["labels"]
 
+    @cached_property
+    def word_starts(self) -> npt.NDArray[np.int64]:
+        """How many labelled tokens stand in the windows before each one, and in all, (F + 1,)."""
+        behind = np.append(0, np.cumsum(np.asarray(self.labels) != IGNORED))
+        found: npt.NDArray[np.int64] = behind[self.starts]
+        return found
+
     @property
     def chars(self) -> npt.NDArray[np.int32]:
         """Of the word at each labelled token, in the characters of its text, (M, 3).
