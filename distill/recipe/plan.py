@@ -5,30 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from distill.recipe.run_models import MAKES_STUDENT
-from distill.recipe.schema import (
-    AugmentStage,
-    BaselineConfig,
-    DistillStage,
-    EvaluateStage,
-    ExportStage,
-    PretrainStage,
-    PruneStage,
-    QuantizeStage,
-    Recipe,
-    TeacherModel,
-)
+from distill.recipe.schema import BaselineConfig, DistillStage, PruneStage, Recipe, TeacherModel
+from distill.recipe.schema.stages import Stage
 
-StageConfig = (
-    TeacherModel
-    | BaselineConfig
-    | AugmentStage
-    | PretrainStage
-    | DistillStage
-    | PruneStage
-    | QuantizeStage
-    | ExportStage
-    | EvaluateStage
-)
+StageConfig = TeacherModel | BaselineConfig | Stage
 
 
 @dataclass(frozen=True)
