@@ -22,7 +22,9 @@ from distill.system.hub import unreachable
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
+logger = logging.getLogger("distill")
 
+_FILES = "or copy the rows to files and set data.source=files data.train=PATH"
 #: What the roles of further rows begin with.
 MORE = "more."
 #: Names under which a split may stand in a saved ``DatasetDict``.
@@ -148,11 +150,6 @@ def from_dataset(dataset: Dataset, place: str, wanted: Sequence[str]) -> Table:
     return Table(place, columns, list(dataset.column_names), label_names=names)
 
 
-logger = logging.getLogger("distill")
-
-_FILES = "or copy the rows to files and set data.source=files data.train=PATH"
-
-
 def named_files(data: DataConfig) -> dict[str, str | None]:
     """What ``data.train``, ``data.validation`` and ``data.test`` say, each one name.
 
@@ -208,25 +205,20 @@ def load_splits(data: DataConfig) -> DatasetDict:
     """
     if data.path is None:
         raise DataError("data.path: needed when data.source is hub; write the data set's name")
-    logger.info("asking the hub for '%s'", data.path)
-    return _load(data.path, data.subset, data.revision)
-
-
-def _load(path: str, subset: str | None, revision: str | None) -> DatasetDict:
     import datasets
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
+    path = data.path
+    logger.info("asking the hub for '%s'", path)
     # The library that asks is another with each version of the hub's client; what it raises is the
     # base of the client's own error.
     asking = [kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"]
-    unreachable: tuple[type[BaseException], ...] = (ConnectionError, OfflineModeIsEnabled)
-    unreachable += (HfHubHTTPError, *asking)
     try:
         with _quiet(), _cache_alone(path):
-            return datasets.load_dataset(path, subset, revision=revision)
+            return datasets.load_dataset(path, data.subset, revision=data.revision)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise DataError(f"data.path: {_first_line(error)}; fix the name, {_FILES}") from error
-    except unreachable as error:
+    except (ConnectionError, OfflineModeIsEnabled, HfHubHTTPError, *asking) as error:
         raise DataError(
             f"data.path: the hub cannot be reached for '{path}'; try again with a network, {_FILES}"
         ) from error
