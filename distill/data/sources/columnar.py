@@ -213,12 +213,14 @@ def load_splits(data: DataConfig) -> DatasetDict:
     # The library that asks is another with each version of the hub's client; what it raises is the
     # base of the client's own error.
     asking = [kind for kind in HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"]
+    no_hub: tuple[type[BaseException], ...]
+    no_hub = (ConnectionError, OfflineModeIsEnabled, HfHubHTTPError, *asking)
     try:
         with _quiet(), _cache_alone(path):
             return datasets.load_dataset(path, data.subset, revision=data.revision)
     except datasets.exceptions.DatasetNotFoundError as error:
         raise DataError(f"data.path: {_first_line(error)}; fix the name, {_FILES}") from error
-    except (ConnectionError, OfflineModeIsEnabled, HfHubHTTPError, *asking) as error:
+    except no_hub as error:
         raise DataError(
             f"data.path: the hub cannot be reached for '{path}'; try again with a network, {_FILES}"
         ) from error
