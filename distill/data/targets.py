@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from distill.data.bad_rows import BadRows
-from distill.data.reader import as_number
+from distill.data.reader import Reader, as_number
 from distill.data.sources.columnar import read_parquet
 from distill.data.sources.columns import stored
 from distill.data.sources.files import read_rows
 from distill.data.sources.table import Table, id_issues
 from distill.data.split import Split
 from distill.files.rows import CSV, JSONL, TSV, Rows, file_kind
+from distill.recipe.schema import TeacherConfig
 from distill.system.errors import DataError, listed, nearest
 
 #: Probabilities below it count as this much, so that they have a logarithm.
@@ -36,71 +37,58 @@ _NPY, _PARQUET = ".npy", ".parquet"
 _ARRAY = "its rows"
 
 
-@dataclass(frozen=True)
-class Targets:
-    """The files that a recipe's ``teacher.targets`` names, and how they are read.
+def add_targets(
+    teacher: TeacherConfig,
+    reader: Reader,
+    splits: dict[str, Split],
+    tables: Mapping[str, Table],
+    labels: Sequence[str],
+    notes: list[str],
+    bad: BadRows,
+) -> dict[str, Split]:
+    """The splits with the teacher's logits (or numbers, or vectors) in ``given``.
 
     Args:
-        files: by split.
-        values: ``probabilities``, ``logits``, ``scores`` or ``vectors``.
-        several: whether an example may have several labels, each with a probability of its own.
-        column: the column with the list of numbers, where it is named.
-        order: the labels in the order of a list, where the recipe gives it.
-        id: the column that rows are matched by; ``None``: by their order.
+        teacher: the ``teacher`` section, whose ``targets`` names the files.
+        reader: what read the examples.
+        splits: by role, as they were read.
+        tables: what they were read from.
+        labels: the task's labels.
+        notes: gets a sentence for each file.
+        bad: what to do with examples that have no target, or one that cannot be used.
+
+    Raises:
+        DataError: a file cannot be used, or an example's target where bad rows are refused.
     """
-
-    files: Mapping[str, str]
-    values: str
-    several: bool = False
-    column: str | None = None
-    order: Sequence[str] | None = None
-    id: str | None = None
-
-    def add_to(
-        self,
-        splits: dict[str, Split],
-        tables: Mapping[str, Table],
-        labels: Sequence[str],
-        notes: list[str],
-        bad: BadRows,
-    ) -> dict[str, Split]:
-        """The splits with the teacher's logits (or numbers, or vectors) in ``given``.
-
-        Args:
-            splits: by role, as they were read.
-            tables: what they were read from.
-            labels: the task's labels.
-            notes: gets a sentence for each file.
-            bad: what to do with examples that have no target, or one that cannot be used.
-
-        Raises:
-            DataError: a file cannot be used, or an example's target where bad rows are refused.
-        """
-        for role, name in self.files.items():
-            if role not in splits:
-                held = "; the rows held out of data.train have theirs in teacher.targets.train"
-                raise DataError(
-                    f"teacher.targets.{role}: there are no data.{role} rows with labels that it "
-                    f"could be for; leave it out{held * (role == 'validation')}"
-                )
-            rows = _TargetRows(self, Path(name).expanduser(), tuple(labels))
-            splits[role] = rows.onto(splits[role], tables[role], notes, bad)
-        return splits
+    for role, name in teacher.files.items():
+        if role not in splits:
+            held = "; the rows held out of data.train have theirs in teacher.targets.train"
+            raise DataError(
+                f"teacher.targets.{role}: there are no data.{role} rows with labels that it "
+                f"could be for; leave it out{held * (role == 'validation')}"
+            )
+        rows = _TargetRows(teacher, reader, Path(name).expanduser(), tuple(labels))
+        splits[role] = rows.onto(splits[role], tables[role], notes, bad)
+    return splits
 
 
 class _TargetRows:
     """One file of targets.
 
     Args:
-        how: how it is read.
+        teacher: how it is read.
+        reader: what read the examples.
         path: the file.
         labels: the task's labels, in the order of the outputs.
     """
 
-    def __init__(self, how: Targets, path: Path, labels: tuple[str, ...]) -> None:
-        self.how, self.labels = how, labels
-        self.width: int | None = len(labels) or (1 if how.values == "scores" else None)
-        self.key = None if file_kind(path) == _NPY else how.id
+    def __init__(
+        self, teacher: TeacherConfig, reader: Reader, path: Path, labels: tuple[str, ...]
+    ) -> None:
+        self.teacher, self.reader, self.labels = teacher, reader, labels
+        self.values: str = teacher.values or reader.task.targets[0]
+        self.width: int | None = len(labels) or (1 if self.values == "scores" else None)
+        self.key = None if file_kind(path) == _NPY else reader.columns.id
         self.table, self.columns = _read(path, lambda names: self._wanted(path, names), self.key)
         if self.columns == [*labels]:  # a key that only later lines have
             self._check_names(str(path), self.table.available)
@@ -143,8 +131,8 @@ class _TargetRows:
         given = stored(logits(), pa.list_(pa.float32()))
         bad.sift(table.take(numbers), issues)
         kept = np.delete(np.arange(len(split)), sorted(issues))
-        note = f"{role}: {len(kept):,} targets ({self.how.values}) from {self.table.place}"
-        if self.labels and not self.how.several and len(kept):
+        note = f"{role}: {len(kept):,} targets ({self.values}) from {self.table.place}"
+        if self.labels and not self.reader.several and len(kept):
             note += f"; the largest is the row's label in {right / len(kept):.1%}"
         notes.append(note)
         left = replace(split, numbers=None)
@@ -156,7 +144,7 @@ class _TargetRows:
             if len(self.table) != len(table):
                 how = (
                     "an npy file is matched by order"
-                    if self.how.id is not None
+                    if self.reader.columns.id is not None
                     else "name the column of both that they are matched by in data.columns.id"
                 )
                 raise DataError(
@@ -180,11 +168,11 @@ class _TargetRows:
 
     def _wanted(self, path: Path, names: Sequence[str]) -> list[str]:
         """The columns with the numbers, by the names of all."""
-        named = self.how.column or self.how.values
+        named = self.teacher.column or self.values
         others = [name for name in names if name != self.key]
         if named in others:
             return [named]
-        if self.how.column is not None:
+        if self.teacher.column is not None:
             raise DataError(
                 f"{path}: no column '{named}'; columns are {listed(names)}{nearest(named, names)}; "
                 "choose one with teacher.column"
@@ -229,7 +217,7 @@ class _TargetRows:
             values = self._in_order(values)
         if values is None or isinstance(values, str | int | float):
             values = [values]
-        if self.how.values == "vectors" and paired and len(values) == 2 and _is_list(values[0]):
+        if self.values == "vectors" and paired and len(values) == 2 and _is_list(values[0]):
             values = [one for each in values for one in each]
         found = np.array([as_number(value) for value in values], dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(found))
@@ -246,7 +234,7 @@ class _TargetRows:
     def _in_order(self, values: Any) -> Any:
         """A list in the order of the outputs."""
         if self.order is None:
-            given = self.how.order
+            given = self.teacher.labels or self.reader.task.labels
             if given is None and not all(name.isdecimal() for name in self.labels):
                 raise DataError(
                     f"{self.table.place}: a list of numbers has no names: give the labels in its "
@@ -264,7 +252,7 @@ class _TargetRows:
 
     def _logits(self, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
         """What a teacher's head would have given."""
-        if self.how.values == "probabilities":
+        if self.values == "probabilities":
             odd = np.flatnonzero((numbers < 0) | (numbers > 1 + _SLACK))
             if len(odd):
                 raise ValueError(
@@ -272,7 +260,7 @@ class _TargetRows:
                     "say so: teacher.values: logits"
                 )
             total = float(numbers.sum())
-            if self.how.several:
+            if self.reader.several:
                 inside = numbers.clip(FLOOR, 1 - FLOOR)
                 numbers = np.log(inside / (1 - inside))
             elif abs(total - 1) > _SLACK:

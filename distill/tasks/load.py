@@ -13,7 +13,7 @@ from distill.data.sources.columnar import MORE, read_hub
 from distill.data.sources.files import read_files
 from distill.data.sources.table import Table
 from distill.data.split import Split, TaskData, shared_with_training
-from distill.data.targets import Targets
+from distill.data.targets import add_targets
 from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import DataConfig, TeacherConfig
 from distill.system.errors import DataError
@@ -43,25 +43,16 @@ def load_task_data(
     Raises:
         DataError: anything about the rows that cannot be used as it is, in one line.
     """
-    reader, targets = task_class(task.kind).reader(data.columns, task), None
-    if teacher is not None and teacher.files:
-        targets = Targets(
-            teacher.files,
-            teacher.values or task.targets[0],
-            several=reader.several,
-            column=teacher.column,
-            order=teacher.labels or task.labels,
-            id=data.columns.id,
-        )
+    reader = task_class(task.kind).reader(data.columns, task)
     bad = BadRows(data.on_bad_row)
     try:
-        return _load(data, reader, seed, bad, targets)
+        return _load(data, reader, seed, bad, teacher)
     except BadRowError as error:
         raise DataError(f"{error}; {HINT}") from error
 
 
 def _load(
-    data: DataConfig, reader: Reader, seed: int, bad: BadRows, targets: Targets | None
+    data: DataConfig, reader: Reader, seed: int, bad: BadRows, teacher: TeacherConfig | None
 ) -> TaskData:
     tables = _tables(data, reader, bad)
     places = {role: table.place for role, table in tables.items()}
@@ -72,8 +63,8 @@ def _load(
         notes.append(f"{place}: no labels, so it is not used as test")
     read, labels = reader.read(tables, notes, bad)
     splits = dict(read)
-    if targets is not None:
-        splits = targets.add_to(splits, tables, labels, notes, bad)
+    if teacher is not None:
+        splits = add_targets(teacher, reader, splits, tables, labels, notes, bad)
     notes += bad.notes({places[role]: len(split) for role, split in splits.items()})
     if "validation" not in splits:
         _check_sentences(splits["train"], tables["train"])
