@@ -5,7 +5,7 @@ What depends on the teacher's shape is checked where that shape is known without
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.plan import plan_stages
@@ -29,15 +29,18 @@ from distill.tasks.config import UnnamedOutputs
 Findings = Iterator[tuple[Loc, str]]
 
 
-def check(recipe: Recipe) -> list[tuple[Loc, str]]:
+def check(recipe: Recipe) -> Findings:
     """Every rule that the recipe breaks: where, and what to do.
 
     Args:
         recipe: one that satisfies the schema.
     """
-    teacher = teacher_shape(recipe.source.model)
-    size, findings = _size(recipe)
-    rules: list[Callable[[Recipe], Findings]] = [
+    teacher, student, size = teacher_shape(recipe.source.model), recipe.student, None
+    try:
+        size = student_size(recipe)
+    except ModelError as error:
+        yield ("student", "size"), str(error)
+    for rule in (
         Recipe.issues,
         _data_section,
         _columns,
@@ -46,30 +49,26 @@ def check(recipe: Recipe) -> list[tuple[Loc, str]]:
         _teacher_labels,
         _strategy,
         _shared_batches,
-    ]
-    for rule in rules:
-        findings.extend(rule(recipe))
-    student = recipe.student
+    ):
+        yield from rule(recipe)
     width = None if size is None else size.hidden
     if isinstance(student, StaticStudent):
-        findings.extend(student.issues(recipe, teacher))
+        yield from student.issues(recipe, teacher)
         width = student.dim
-    findings.extend(recipe.task.issues(recipe, width))
+    yield from recipe.task.issues(recipe, width)
     if teacher is not None:
         if recipe.data.max_length > teacher.positions:
-            message = f"the teacher reads at most {teacher.positions} tokens"
-            findings.append((("data", "max_length"), message))
+            yield ("data", "max_length"), f"the teacher reads at most {teacher.positions} tokens"
         for loc, message in recipe.teacher.issues(recipe.data.max_length):
-            findings.append((("teacher", *loc), message))
+            yield ("teacher", *loc), message
         if isinstance(student, EncoderStudent) and size is not None:
             for loc, message in student.issues(size, teacher):
-                findings.append((("student", *loc), message))
+                yield ("student", *loc), message
     before = Before(size, teacher)
     for index, stage in enumerate(recipe.stages):
         for loc, message in stage.issues(recipe, before):
-            findings.append((("stages", index, *loc), message))
+            yield ("stages", index, *loc), message
         before = before.after(stage)
-    return findings
 
 
 def student_size(recipe: Recipe) -> Size | None:
@@ -85,15 +84,6 @@ def student_size(recipe: Recipe) -> Size | None:
     if not isinstance(recipe.student, EncoderStudent):
         return None
     return resolve_size(recipe.student.size, head_dim_of=heads)
-
-
-def _size(
-    recipe: Recipe,
-) -> tuple[Size | None, list[tuple[Loc, str]]]:
-    try:
-        return student_size(recipe), []
-    except ModelError as error:
-        return None, [(("student", "size"), str(error))]
 
 
 def _data_section(recipe: Recipe) -> Findings:

@@ -324,7 +324,7 @@ class _Reader:
             recipe = Recipe.model_validate(tree.plain())
         except ValidationError as error:
             return [*issues, *translate(error, tree)]
-        found = check(recipe)
+        found = [*check(recipe)]
         if self.check_files:
             found += missing_inputs(recipe)
         if recipe.task.learns_text:
