@@ -4,9 +4,9 @@ Importing this package makes the ``Auto*`` classes of ``transformers`` know prun
 ones.
 """
 
+from distill.recipe.sizes import Size, resolve_size
 from students import pruned as pruned
 from students import static as static
 from students.build import build_student
-from students.sizes import Size, resolve_size
 
 __all__ = ["Size", "build_student", "resolve_size"]

@@ -12,6 +12,7 @@ from transformers import BertConfig, BertModel, PreTrainedConfig, PreTrainedMode
 
 from distill.recipe.model_shapes import student_positions
 from distill.recipe.run_models import model_of_run
+from distill.recipe.sizes import Size
 from distill.system.errors import ModelError
 from students.family import FAMILIES, PRUNED, TEACHERS, family_of
 from students.folder import check_folder, read_config
@@ -19,7 +20,6 @@ from students.from_folder import load_encoder_into
 from students.from_teacher import choose_layers, copy_weights, copy_words, put_back
 from students.heads import class_of
 from students.pooling import DENSE, POOLING, projection_to
-from students.sizes import Size
 
 #: Ways to begin that are no folder.
 INITS = ("teacher-layers", "random")

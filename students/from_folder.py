@@ -9,12 +9,12 @@ from safetensors import safe_open
 from transformers import AutoModel, PreTrainedModel
 
 from distill.recipe.run_models import model_of_run
+from distill.recipe.sizes import Size
 from distill.system.errors import ModelError
 from students.family import family_of
 from students.folder import check_folder, loading, read_config
 from students.heads import masked_head
 from students.pooling import DENSE
-from students.sizes import Size
 from students.weights import check_loaded
 
 

@@ -30,9 +30,9 @@ def blank(
     from distill.data.text.documents import FileSource, find_files
     from distill.data.text.vocabulary import learn_vocabulary, make_tokenizer, read_vocabulary
     from distill.export.transformers_folder import save_transformers
+    from distill.recipe.sizes import resolve_size
     from distill.system.errors import DataError
     from students.build import blank_encoder
-    from students.sizes import resolve_size
 
     if (vocab is None) == (not text):
         raise DataError("give --text to learn a vocabulary from, or --vocab; one of the two")

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from distill.capture.layer_map import LayerMap, candidates, make_layer_map
-from distill.recipe.model_shapes import teacher_shape
+from distill.recipe.checks import student_size
+from distill.recipe.model_shapes import TeacherShape, teacher_shape
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import (
     AugmentStage,
@@ -41,6 +42,7 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
         "stages": [_stage(stage) for stage in stages],
         "layer_maps": [],
         "models": [],
+        "notes": [],
     }
     if known is None:
         return content
@@ -53,7 +55,22 @@ def make_plan(recipe: Recipe) -> dict[str, Any]:
         for layer_map in _layer_maps(stage.config, student.layers, known.layers)
     ]
     content["models"] = _models(stages, teacher, students)
+    content["notes"] = _notes(recipe, known)
     return content
+
+
+def _notes(recipe: Recipe, teacher: TeacherShape) -> list[str]:
+    """What is possible and seldom wanted."""
+    if recipe.student.init != "teacher-layers" or not teacher.gives_layers:
+        return []
+    size = student_size(recipe)
+    if size is None or 2 * size.hidden > teacher.hidden:
+        return []
+    return [
+        f"student: it keeps {size.hidden} of the teacher's {teacher.hidden} dimensions, with which "
+        "copied layers do little; name a pretrained model of its size in student.init, or train "
+        "it on much text first (recipe general)"
+    ]
 
 
 def _stage(stage: PlannedStage) -> dict[str, Any]:

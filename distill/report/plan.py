@@ -27,9 +27,11 @@ def plan_lines(content: dict[str, Any]) -> list[str]:
             f"the shape of {content['teacher']} is known once it is downloaded: no layer map and "
             "no sizes yet",
         ]
-    notes = _time(content["measured"]) if "measured" in content else []
+    notes = list(content["notes"])
+    if "measured" in content:
+        notes += _time(content["measured"])
     if seeds := content["seeds"]:
-        each = "; the time is one seed's" if notes else ""
+        each = "; the time is one seed's" if "measured" in content else ""
         notes.append(f"seeds: all of it is done once for each of {_joined(seeds)}{each}")
     return [*lines, "", *notes] if notes else lines
 

@@ -20,6 +20,7 @@ from distill.pruning.subwords import count_pieces
 from distill.recipe.model_shapes import has_masked_head
 from distill.recipe.plan import PlannedStage
 from distill.recipe.schema import EncoderStudent, Recipe, StaticStudent, TeacherModel
+from distill.recipe.sizes import resolve_size
 from distill.run_folder import RunFolder
 from distill.stages.workspace import Workspace
 from distill.system.errors import RunFolderError
@@ -29,7 +30,6 @@ from distill.tracking.weights_biases import wandb_logger
 from distill.training.fit import FitResult, FitSession
 from students.build import INITS, build_student
 from students.heads import outputs_of
-from students.sizes import resolve_size
 from students.static import build_static, frequency_weights, special_ids, zipf_counts
 from teachers.cache import cached_token_vectors
 from teachers.load import load_encoder, load_model, load_sentence_encoder, load_teacher

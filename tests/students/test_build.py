@@ -8,12 +8,12 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
+from distill.recipe.sizes import Size
 from distill.system.errors import ModelError
 from distill.training.distill import DistillModule
 from students.build import build_student
 from students.from_teacher import kept_dimensions
 from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
-from students.sizes import Size
 
 
 def make_teacher(

@@ -16,13 +16,13 @@ from distill.pruning.masks import layer_sizes
 from distill.recipe.model_shapes import STUDENTS, teacher_shape
 from distill.recipe.model_shapes import TEACHERS as NAMES
 from distill.recipe.shapes import Shape
+from distill.recipe.sizes import Size
 from distill.system.errors import ModelError
 from students.anatomy import input_names
 from students.build import build_student
 from students.family import FAMILIES, TEACHERS
 from students.from_teacher import kept_dimensions
 from students.heads import class_of, logits_of, positions_of
-from students.sizes import Size
 from teachers.load import load_teacher
 
 #: Settings beside the families' own.

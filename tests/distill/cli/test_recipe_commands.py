@@ -184,6 +184,14 @@ def test_plan_as_json(capsys: Capture) -> None:
     assert plan["layer_maps"][0]["pairs"] == [[1, 3], [2, 6], [3, 9], [4, 12]]
     assert plan["models"][0]["parameters"] == 109_483_778  # BERT-base with two labels
     assert "measured" not in plan
+    assert plan["notes"][0].startswith("student: it keeps 312 of the teacher's 768 dimensions")
+
+
+def test_plan_says_so_where_a_start_is_bad_and_only_there(capsys: Capture) -> None:
+    assert "it keeps 312 of the teacher's 768" in out_of(capsys, "plan", "sst2")
+    for setting in ("student.init=random", "teacher.model=minilm-l6"):
+        changed = [setting, "stages.intermediate.layer_map=last"]
+        assert "it keeps" not in out_of(capsys, "plan", "sst2", *changed)
 
 
 def test_plan_of_pairs_names_layers_that_learn_nothing(capsys: Capture) -> None:
