@@ -149,8 +149,9 @@ class _Team:
         A scheduler's signal counts in a training, whichever process it reaches; between them the
         one that reaches rank 0 does. SIGTERM between them is a launcher's order to end.
         """
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGUSR1, lambda *_: None)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.signal(signal.SIGUSR1, lambda *_: None)
         logger.setLevel(logging.CRITICAL)
         keep_freed_memory()
         try:

@@ -161,6 +161,15 @@ def test_goes_on_from_a_signal_with_another_number_of_processes(start: Any, tmp_
     assert [row[:2] for row in curves(whole)] == [row[:2] for row in curves(moved)]
 
 
+@pytest.mark.parametrize(("death", "other"), [("step-others", 0), ("step", 1)])
+def test_a_task_that_is_killed_ends_the_others(
+    start: Any, tmp_path: Path, death: str, other: int
+) -> None:
+    start(tmp_path, {"tasks": 2, "rows": 60, "death": (death, 4)})
+    said = (tmp_path / f"stderr{other or ''}.txt").read_text().splitlines()[-1]
+    assert f"ProcessError: process {other + 1} of 2 (rank {other}) has lost the connection" in said
+
+
 def test_memory_maps_go_by_name(tmp_path: Path) -> None:
     file = tmp_path / "logits.npy"
     np.save(file, np.arange(100_000, dtype=np.float32).reshape(-1, 4))
