@@ -42,7 +42,7 @@ from distill.report import numbers
 from distill.report.numbers import align
 from distill.run_folder import RunFolder
 from distill.stages.context import StageContext, Workspace
-from distill.stages.quantize import StageRun
+from distill.stages.quantize import run_of
 from distill.system.processor import physical_cores
 from teachers.load import load_model
 
@@ -68,7 +68,7 @@ def main() -> None:
         plain = place / "model.onnx"
         student = load_model(context.trained_student_folder())
         export_onnx(student, plain)
-        bench = Bench(context.stage.config, StageRun(context), plain)
+        bench = Bench(context.stage.config, run_of(context), plain)
         found: dict[str, Path] = {"onnx fp32": plain}
         formats = {"onnx fp32": "onnx"}
         seconds = {"onnx fp32": 0.0}

@@ -32,12 +32,12 @@ from distill.cli.demo import PageFiles
 from distill.export.demo import write_demo
 from distill.report.numbers import align
 from distill.runtime import load
-from distill.runtime.rows import read_rows
+from distill.runtime.rows import Wanted, read_rows
 
 
 def main() -> None:
     options = _options()
-    rows = islice(read_rows(options.rows, column=options.column), options.texts)
+    rows = islice(read_rows(options.rows, Wanted(options.column)), options.texts)
     texts = [row.text for row in rows]
     table = [["way", "texts/s", "p50 ms", "p99 ms"]]
     if options.node is not None:

@@ -5,7 +5,7 @@ Legend: B batch, L length, D hidden, H heads, N masked tokens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -135,13 +135,21 @@ class Capture:
     ) -> Iterator[None]:
         """Hooks and, where scores are wanted, our attention function: for one forward pass."""
         with ExitStack() as stack:
+            handles = []
             if self.embedding:
-                stack.enter_context(_hook(parts.embedded, collector.saw_embedding))
+                handles.append(parts.embedded.register_forward_hook(collector.saw_embedding))
             for module, layers in turns(parts.outputs).items() if self.hidden else ():
-                stack.enter_context(_hook(module, collector.saw_hidden(layers, self.hidden)))
+                saw = collector.saw_hidden(layers, self.hidden)
+                handles.append(module.register_forward_hook(saw))
             if self.mlm is not None:
-                stack.enter_context(_only_masked(self.mlm, masked))
-                stack.enter_context(_hook(self.mlm, collector.saw_mlm))
+                # The head sees the masked tokens alone, (N, D) of (B, L, D): over a vocabulary it
+                # is the costliest layer.
+                handles.append(
+                    self.mlm.register_forward_pre_hook(lambda _, args: (args[0][masked],))
+                )
+                handles.append(self.mlm.register_forward_hook(collector.saw_mlm))
+            for handle in handles:
+                stack.callback(handle.remove)
             if self._ours:
                 stack.enter_context(heard(parts, collector))
             yield
@@ -163,15 +171,6 @@ def _recomputes(model: nn.Module) -> bool:
     return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
-@contextmanager
-def _hook(module: nn.Module, function: Callable[..., None]) -> Iterator[None]:
-    handle = module.register_forward_hook(function)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 def _mlm_head(model: nn.Module) -> nn.Module:
     head = masked_head(model)
     if head is None:
@@ -180,17 +179,3 @@ def _mlm_head(model: nn.Module) -> nn.Module:
             "not have; give a BertForMaskedLM or a BertForPreTraining"
         )
     return head
-
-
-@contextmanager
-def _only_masked(head: nn.Module, masked: Tensor | None) -> Iterator[None]:
-    """Let the head see the masked tokens alone: over a vocabulary it is the costliest layer."""
-
-    def choose(_module: nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (args[0][masked],)  # (N, D) of (B, L, D)
-
-    handle = head.register_forward_pre_hook(choose)
-    try:
-        yield
-    finally:
-        handle.remove()

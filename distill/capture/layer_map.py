@@ -88,23 +88,12 @@ def make_layer_map(
     return LayerMap(tuple((i, 1 + (i - 1) * step) for i in rows))
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A layer map that a search tries.
-
-    Args:
-        name: its kind (or kinds, where several come to the same), or its pairs in words.
-        layer_map: the map.
-    """
-
-    name: str
-    layer_map: LayerMap
-
-
 def candidates(
     wanted: Sequence[str | Sequence[Sequence[int]]] | None, student_depth: int, teacher_depth: int
-) -> list[Candidate]:
+) -> dict[str, LayerMap]:
     """The distinct layer maps that a search tries, in the order given.
+
+    Each by its kind (or kinds, where several come to the same), or its pairs in words.
 
     Args:
         wanted: kinds and lists of [student, teacher]; ``None`` takes every kind that fits.
@@ -115,7 +104,7 @@ def candidates(
         ModelError: a candidate does not fit the depths, or there is none.
 
     Example:
-        >>> [c.name for c in candidates(None, 5, 12)]
+        >>> list(candidates(None, 5, 12))
         ['first', 'last', 'skip']
     """
     chosen = _fitting(student_depth, teacher_depth) if wanted is None else wanted
@@ -130,7 +119,7 @@ def candidates(
             f"layer_map: no kind of map fits a student of {student_depth} layers and a teacher of "
             f"{teacher_depth}; give search.candidates as lists of [student, teacher]"
         )
-    return [Candidate(" = ".join(told), layer_map) for layer_map, told in names.items()]
+    return {" = ".join(told): layer_map for layer_map, told in names.items()}
 
 
 def _fitting(student_depth: int, teacher_depth: int) -> list[str]:

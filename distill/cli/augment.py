@@ -64,7 +64,6 @@ def augment(
 
 
 def _augmented(recipe: Recipe, out: Path | None) -> tuple[dict[str, Any], Tally]:
-    """Make the rows, write them where asked, and count them."""
     import time
 
     from distill.data.augmentation.generate import augment as made_from
@@ -77,19 +76,18 @@ def _augmented(recipe: Recipe, out: Path | None) -> tuple[dict[str, Any], Tally]
     check_source(config, recipe)
     workspace, start = Workspace(recipe), time.monotonic()
     split = workspace.data.train
-    found = find_candidates(config, recipe, split, tokenizer=workspace.tokenizer)
+    candidates, found = find_candidates(config, recipe, split, tokenizer=workspace.tokenizer)
     tally = Tally(split)
-    rows = tally.show(tally.count(made_from(split, found.candidates, method_of(config, recipe))))
+    rows = tally.show(tally.count(made_from(split, candidates, method_of(config, recipe))))
     if out is None:
         for _ in rows:
             pass
     else:
         write_rows(out, rows, split, workspace.data.labels)
-    return facts_of(found.facts, tally, seconds=time.monotonic() - start), tally
+    return facts_of(found, tally, seconds=time.monotonic() - start), tally
 
 
 def _stage(recipe: Recipe) -> AugmentStage:
-    """The recipe's first augment stage; without one, the defaults."""
     stages = (stage for stage in recipe.stages if isinstance(stage, AugmentStage))
     return next(stages, AugmentStage(kind="augment"))
 

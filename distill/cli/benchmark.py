@@ -84,7 +84,6 @@ def _whole(text: str, option: str) -> list[int]:
 
 
 def _table(content: Mapping[str, Any]) -> str:
-    """The result of :func:`distill.evaluation.benchmark.benchmark` as plain lines."""
     models = content["models"]
     cells = list(models[0]["latency_ms"])
     alone, many = latency_cell(cells), throughput_cell(cells)
@@ -118,12 +117,11 @@ def _conditions(content: Mapping[str, Any]) -> list[str]:
     text = f"1x: {content['one']}; faster at batch {split_cell(alone)[0]}, {describe_length(alone)}"
     if real:
         text += f" ({real['mean']:.0f} tokens in the mean, {real['p95']} at most in 95 %)"
-    threads = machine["threads"]
     isa = ", ".join(machine["isa"])
     versions = machine["versions"]
     names = ("torch", "transformers", "onnxruntime", "openvino")
     return [
-        f"{text}; {threads} thread{'s' if threads != 1 else ''}",
+        f"{text}; {numbers.counted(machine['threads'], 'thread')}",
         f"{machine['cpu']} ({isa})",
         ", ".join(f"{name} {versions[name]}" for name in names if name in versions),
     ]

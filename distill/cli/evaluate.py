@@ -100,7 +100,6 @@ def _print_held_out(run: Path, *, as_json: bool) -> bool:
 
 
 def _measure_again(run: Path) -> None:
-    """Every model of a finished run, scored and timed again."""
     from distill.evaluation.results import read_results
     from distill.system.errors import RunFolderError
 

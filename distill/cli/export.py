@@ -108,7 +108,6 @@ def _check_push(push: str | None, *, given: bool) -> None:
 
 
 def _write(source: Path, out: Path, formats: str | None, settings: dict[str, Any]) -> None:
-    """Write the bundle, and of a run its card."""
     if out.exists() and not (out / "distill.json").is_file():
         raise ModelError(f"{out}: there is something else; name a new folder or a bundle")
     model = _source(source, settings["task"])
@@ -128,7 +127,11 @@ def _write(source: Path, out: Path, formats: str | None, settings: dict[str, Any
         known=model.known,
     )
     if model.run is not None:
-        _write_card(model.run, model.folder, out)
+        from distill.evaluation.results import read_results
+        from distill.stages.card import write_card
+
+        results = read_results(source) if model.run.results.is_file() else None
+        write_card(out, model.folder, model.run.read_recipe(), results)
     typer.echo(f"{out}: {', '.join(written)} from {model.folder}")
     typer.echo(f"next: {predict_command(out)}")
 
@@ -149,26 +152,6 @@ def _source(source: Path, task: str | None) -> _Source:
     return _Source(
         run.stage(stage) / "model", _known(run, stage), recipe.data.max_length, paired, run
     )
-
-
-def _write_card(run: RunFolder, model: Path, bundle: Path) -> None:
-    from distill.evaluation.results import read_results
-    from distill.report.card import make_card
-    from distill.runtime.manifest import read_manifest
-    from distill.system import atomic
-    from students.family import PRUNED
-    from students.folder import read_config
-
-    manifest = read_manifest(bundle)
-    card = make_card(
-        read_results(run.path) if run.results.is_file() else None,
-        run.read_recipe(),
-        labels=manifest.labels,
-        formats=list(manifest.formats),
-        pair=manifest.pair,
-        pruned=str(read_config(model).get("model_type")).startswith(PRUNED),
-    )
-    atomic.write_text(bundle / "README.md", card)
 
 
 def _newest_student(run: RunFolder) -> PlannedStage:
@@ -194,7 +177,7 @@ def _known(run: RunFolder, stage: PlannedStage) -> Known:
     import json
 
     from distill.export.folder import Known
-    from distill.tasks import make_task
+    from distill.inspection.subjects import settings_of
 
     recipe = run.read_recipe()
     if recipe.task.learns_text:
@@ -202,10 +185,7 @@ def _known(run: RunFolder, stage: PlannedStage) -> Known:
             f"{run.path}: a run over unlabelled text, whose student predicts nothing; start a "
             f"task from it: student.init={run.path}"
         )
-    config = json.loads((run.stage(stage) / "model" / "config.json").read_text("utf-8"))
-    names = {int(key): str(name) for key, name in (config.get("id2label") or {}).items()}
-    task = make_task(recipe.task, [names[key] for key in sorted(names)])
-    settings = task.settled(run.read_stage(stage)).settings
+    settings = settings_of(run.stage(stage) / "model", recipe)
     manifest = run.bundle / "distill.json"
     if recipe.task.gives_vectors and manifest.is_file():
         # A whitening is found at export; the run's own bundle has it.

@@ -236,7 +236,6 @@ def _asked(search: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _write(folder: Path, content: dict[str, Any]) -> Path:
-    """Write the study's file into its folder."""
     import yaml
 
     from distill.system import atomic

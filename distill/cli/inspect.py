@@ -80,7 +80,6 @@ def _line(reading: Reading) -> str:
 
 
 def _strongest(reading: Reading) -> str:
-    """The tokens that count most, each with what it adds."""
     values = reading.attribution.values
     order = sorted(range(len(values)), key=lambda at: -abs(values[at]))[:_MOST_TOKENS]
     return ", ".join(f"{reading.tokens[at]} {values[at]:+.2f}" for at in order)

@@ -67,8 +67,6 @@ _MISPLACED = {
     errno.ENAMETOOLONG: "the name is too long",
 }
 
-logger = logging.getLogger("distill")
-
 
 class _InterruptedError(Exception):
     """Ctrl-C on its way past typer, which would otherwise swallow what it carries."""

@@ -56,7 +56,6 @@ def plan(
 
 
 def _plan_study(words: list[str], *, as_json: bool) -> None:
-    """A study's trials, with the stages of each."""
     study = load_study(*words)
     if as_json:
         typer.echo(json.dumps(plan_object(study), indent=2, ensure_ascii=False))

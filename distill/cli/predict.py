@@ -114,8 +114,11 @@ def predict(
     """
     from distill.runtime import load
     from distill.runtime.inputs import find_files
+    from distill.runtime.job import Job
+    from distill.runtime.rows import Wanted
 
-    source = Source(find_files(file or ()), column, pair_column, delimiter)
+    kept = tuple(name.strip() for name in (keep or "").split(",") if name.strip())
+    source = Source(find_files(file or ()), Wanted(column, pair_column, kept, delimiter))
     target = Target(out, npy, cut(shards, shard), out_format)
     given = {
         "--keep": bool(keep), "--no-text": no_text, "--resume": resume,
@@ -129,11 +132,13 @@ def predict(
     # A pipe is answered before it is waited on; of a file as many examples as make full batches.
     waits = source.files == ("-",) and target.path is None
     rows = source.rows(texts, pair, answers.print if waits else None)
-    _check_pairs(model, given=bool(pair or source.pair_column), from_file=bool(source.files))
+    _check_pairs(model, given=bool(pair or source.wanted.pair_column), from_file=bool(source.files))
     if target.path is not None and source.files:
-        settings = {"texts": not no_text, "batch_size": batch_size, "threads": threads}
-        done = {"skip_bad": given["--on-bad-row skip"], "resume": resume}
-        job = source.job(target.path, keep, vectors=npy is not None, **settings, **done)
+        job = Job(
+            source.files, target.path, source.wanted, texts=not no_text, batch_size=batch_size,
+            threads=threads, vectors=npy is not None, skip_bad=given["--on-bad-row skip"],
+            resume=resume,
+        )  # fmt: skip
         run(model, job, target)
     elif out is not None:
         _write_few(out, _predictions(model, list(rows), batch_size), texts=not no_text)
@@ -174,7 +179,6 @@ def _skips(on_bad_row: str) -> bool:
 
 
 def _write_few(out: Path, predictions: list[tuple[Row, dict[str, Any]]], *, texts: bool) -> None:
-    """Write the predictions for texts of the command line."""
     from distill.runtime.results import Results
     from distill.system import atomic
 

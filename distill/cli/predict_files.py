@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from distill.files.rows import file_kind
 from distill.system.errors import DataError
@@ -19,7 +19,7 @@ from distill.system.errors import DataError
 if TYPE_CHECKING:
     from distill.runtime import BundleModel
     from distill.runtime.job import Job
-    from distill.runtime.rows import Row
+    from distill.runtime.rows import Row, Wanted
     from distill.runtime.shards import Shards, ShardsReport
     from distill.system.console import Bar
 
@@ -102,27 +102,13 @@ class Source:
     """Where rows come from: files with their columns, or the command line."""
 
     files: tuple[str, ...]
-    column: str | None
-    pair_column: str | None
-    delimiter: str | None
-    candidates: bool = False
+    wanted: Wanted
 
     def of_candidates(self) -> Source:
         """The same for queries, each with a list of candidates."""
-        from distill.runtime.rows import CANDIDATES, QUERY
-
-        if not self.files:
-            return replace(self, candidates=True)
-        column, other = self.column or QUERY, self.pair_column or CANDIDATES
-        return replace(self, column=column, pair_column=other, candidates=True)
-
-    def job(self, out: Path, keep: str | None, **settings: Any) -> Job:
-        """The job that writes the files' predictions."""
-        from distill.runtime.job import Job
-
-        kept = tuple(name.strip() for name in (keep or "").split(",") if name.strip())
-        columns = (self.column, self.pair_column, kept, self.delimiter)
-        return Job(self.files, out, *columns, candidates=self.candidates, **settings)
+        wanted = self.wanted
+        given = wanted.of_candidates() if self.files else replace(wanted, candidates=True)
+        return replace(self, wanted=given)
 
     def rows(
         self,
@@ -143,11 +129,11 @@ class Source:
             raise DataError(
                 "nothing to predict; give texts in quotes, or --file FILE (- for stdin)"
             )
-        if self.column or self.pair_column or self.delimiter:
+        if self.wanted.column or self.wanted.pair_column or self.wanted.delimiter:
             raise DataError(
                 "--column, --pair-column and --delimiter are for a --file; there is none"
             )
-        if pairs and self.candidates:
+        if pairs and self.wanted.candidates:
             if len(texts) > 1:
                 raise DataError(
                     "this model puts a query's candidates into an order: give one text, and each "
@@ -169,15 +155,7 @@ class Source:
         from distill.runtime.rows import read_rows
 
         for file in self.files:
-            yield from read_rows(
-                file,
-                column=self.column,
-                pair_column=self.pair_column,
-                delimiter=self.delimiter,
-                on_note=print_note,
-                before_read=before_read,
-                candidates=self.candidates,
-            )
+            yield from read_rows(file, self.wanted, on_note=print_note, before_read=before_read)
 
 
 def run(model: BundleModel, job: Job, target: Target) -> None:
@@ -214,7 +192,6 @@ def run(model: BundleModel, job: Job, target: Target) -> None:
 
 
 def _moved(stack: ExitStack) -> Callable[[int, int | None], None]:
-    """What a job calls as it moves: it draws a bar."""
     from distill.system.console import Bar
 
     bar: Bar | None = None
@@ -233,7 +210,6 @@ def _moved(stack: ExitStack) -> Callable[[int, int | None], None]:
 
 
 def _shards_line(report: ShardsReport, shards: Shards) -> str:
-    """How many shards were done here, and what is left of them."""
     line = f"{report.written} of {shards.count} shards written here"
     if report.held:
         line += f"; other processes write {', '.join(map(str, report.held))}"
@@ -246,6 +222,5 @@ def print_note(note: str) -> None:
 
 
 def _again() -> str:
-    """The command that goes on with this one."""
     words = [word for word in sys.argv[1:] if word != "--resume"]
     return shlex.join(["distill", *words, "--resume"])

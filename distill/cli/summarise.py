@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -57,7 +58,7 @@ def summarise(
         diversity=diversity,
     )
     for one in found:
-        typer.echo(json.dumps(one.as_dict(), ensure_ascii=False) if as_json else one.text)
+        typer.echo(json.dumps(asdict(one), ensure_ascii=False) if as_json else one.text)
 
 
 def _read(file: str) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from distill.cli import options
+from distill.report import numbers
 from distill.system.errors import DataError
 
 _ROWS = 2000  # read from a file; lengths of real rows are what matters
@@ -43,7 +44,7 @@ def tune_runtime(
     """
     from distill.runtime import load
     from distill.runtime.manifest import predict_command, write_runtime
-    from distill.runtime.rows import read_rows
+    from distill.runtime.rows import Wanted, read_rows
     from distill.runtime.tuning import stand_ins, tune
 
     classifier = load(folder)
@@ -55,9 +56,8 @@ def tune_runtime(
         found = list(stand_ins(manifest, encoder.vocabulary))
     else:
         listed = classifier.decoder.takes_candidates
-        every = read_rows(
-            rows, column=column, pair_column=pair_column, delimiter=delimiter, candidates=listed
-        )
+        wanted = Wanted(column, pair_column, (), delimiter)
+        every = read_rows(rows, wanted.of_candidates() if listed else wanted)
         read = list(itertools.islice(every, _ROWS))
         if not read:
             raise DataError(f"{rows}: no examples to measure with")
@@ -83,7 +83,6 @@ def _print_progress(text: str) -> None:
 
 
 def _lines(chosen: dict[str, Any]) -> list[str]:
-    """The measured numbers, best first, and the choice."""
     single = sorted(chosen["measured"]["latency_ms"], key=lambda entry: entry["ms"])
     key = "examples_per_second"
     many = sorted(chosen["measured"][key], key=lambda entry: -entry[key])
@@ -97,17 +96,13 @@ def _lines(chosen: dict[str, Any]) -> list[str]:
 
 
 def _settings(entry: dict[str, Any]) -> str:
-    words = [entry["format"], _count(entry["threads"], "thread")]
+    words = [entry["format"], numbers.counted(entry["threads"], "thread")]
     if entry.get("disabled_optimizers"):
         words.append(f"without {', '.join(entry['disabled_optimizers'])}")
     if "instances" in entry:
         words += [
-            _count(entry["instances"], "instance"),
+            numbers.counted(entry["instances"], "instance"),
             f"batches of {entry['batch_size']}",
             f"lengths in steps of {entry['padding_multiple']}",
         ]
     return ", ".join(words)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

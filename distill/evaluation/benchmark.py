@@ -24,7 +24,7 @@ from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES
 from distill.runtime.backends import ENGINES, is_installed
 from distill.runtime.manifest import MANIFEST, Manifest, read_manifest
-from distill.runtime.rows import read_rows
+from distill.runtime.rows import Wanted, read_rows
 from distill.system.errors import DataError, ModelError
 from distill.tasks import decoder_class
 from distill.text.encoding import TextEncoder
@@ -49,7 +49,6 @@ class Candidate:
         path: its folder or file.
         predictor: how it is called.
         bytes: of its weights.
-        parameters: how many; ``None`` where only an exported file is known.
         model: the torch model it is, or was exported from, where that is there.
         longest: tokens that it reads at most, where that is known.
     """
@@ -59,7 +58,6 @@ class Candidate:
     path: Path
     predictor: Predictor
     bytes: int
-    parameters: int | None = None
     model: Any = None
     longest: int | None = None
 
@@ -103,7 +101,10 @@ def benchmark(
     _check_lengths(candidates, longest)
     length = max(1, round(summarise(real)["mean"])) if real else min(fixed)
     if against is not None:
-        candidates.insert(0, _reference(against, threads, length=length, longest=longest))
+        one, facts = reference(against, threads=threads, length=length, longest=longest)
+        path = Path(against)
+        first = Candidate(against, facts.format, path, one, facts.bytes, model=one.model)
+        candidates.insert(0, first)
     speed = measure(
         {candidate.name: candidate.predictor for candidate in candidates},
         batch_sizes=batch_sizes,
@@ -123,33 +124,20 @@ def benchmark(
     }
 
 
-def _reference(name: str, threads: int, *, length: int, longest: int) -> Candidate:
-    """The model that all are compared with: of a known shape, with random weights."""
-    predictor, facts = reference(name, threads=threads, length=length, longest=longest)
-    return Candidate(
-        name=name,
-        format=facts.format,
-        path=Path(name),
-        predictor=predictor,
-        bytes=facts.bytes,
-        parameters=facts.parameters,
-        model=predictor.model,
-    )
-
-
 def _row(
     candidate: Candidate, one: Candidate, speed: dict[str, dict[str, Any]], length: int
 ) -> dict[str, Any]:
     times, base = speed[candidate.name], speed[one.name]
     alone = latency_cell(set(times["latency_ms"]))
     many = throughput_cell(set(times["throughput"]))
+    model = candidate.model
     return {
         "name": candidate.name,
         "format": candidate.format,
         "path": str(candidate.path),
         "bytes": candidate.bytes,
-        "parameters": candidate.parameters,
-        "macs": macs(candidate.model, length) if candidate.model is not None else None,
+        "parameters": None if model is None else parameters(model),
+        "macs": None if model is None else macs(model, length),
         "latency_ms": times["latency_ms"],
         "throughput": times["throughput"],
         "faster": base["latency_ms"][alone]["p50"] / times["latency_ms"][alone]["p50"],
@@ -180,7 +168,6 @@ def _open(path: Path, threads: int) -> Iterator[Candidate]:
 
 
 def _bundle(manifest: Manifest, name: str, threads: int) -> Iterator[Candidate]:
-    """Every format of a bundle that can be run here."""
     model, folder = None, manifest.folder
     if "transformers" in manifest.formats:
         found = _folder(folder, f"{name}/transformers", threads)
@@ -195,7 +182,7 @@ def _bundle(manifest: Manifest, name: str, threads: int) -> Iterator[Candidate]:
         manifest.file(format)  # raises where the copy is not whole
         longest = manifest.max_length if model is None else positions_of(model)
         found = _file(folder / file, f"{name}/{format}", format, threads)
-        yield replace(found, **_exported(model), longest=longest)
+        yield replace(found, model=model, longest=longest)
 
 
 def _folder(path: Path, name: str, threads: int) -> Candidate:
@@ -206,7 +193,6 @@ def _folder(path: Path, name: str, threads: int) -> Candidate:
         path=path,
         predictor=TorchPredictor(model, threads, name=name),
         bytes=bytes_of(path),
-        parameters=parameters(model),
         model=model,
         longest=positions_of(model),
     )
@@ -215,11 +201,6 @@ def _folder(path: Path, name: str, threads: int) -> Candidate:
 def _file(path: Path, name: str, format: str, threads: int) -> Candidate:
     predictor = FilePredictor(path, threads, name=name, format=format)
     return Candidate(name, format, path, predictor, bytes_of(path))
-
-
-def _exported(model: Any) -> dict[str, Any]:
-    """What is known of an exported file whose torch model lies beside it."""
-    return {} if model is None else {"parameters": parameters(model), "model": model}
 
 
 def _check_lengths(candidates: Sequence[Candidate], longest: int) -> None:
@@ -253,7 +234,7 @@ def _example_lengths(targets: Sequence[Path], rows: str | None) -> list[int]:
         raise DataError(f"{rows}: a bundle is needed too, whose tokenizer counts their tokens")
     encoder = TextEncoder(manifest.folder, max_length=manifest.max_length, pad_id=manifest.pad_id)
     listed = decoder_class(manifest.task).takes_candidates
-    read = list(read_rows(rows, candidates=listed))
+    read = list(read_rows(rows, Wanted().of_candidates() if listed else Wanted()))
     if not read:
         raise DataError(f"{rows}: no rows")
     each = [(row.text, candidate) for row in read for candidate in row.pair or ()]

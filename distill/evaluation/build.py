@@ -85,7 +85,6 @@ def _rank(model: ModelRow) -> int:
 
 
 def _ratios(model: ModelRow, one: ModelRow | Reference) -> Ratios:
-    """How much smaller and faster a model is than the one that is 1x."""
     shared = set(model.latency_ms) & set(one.latency_ms)
     alone, many = latency_cell(shared), throughput_cell(shared)
     latency = throughput = None

@@ -17,34 +17,26 @@ NO_GAIN = 1.02
 
 @dataclass(frozen=True)
 class Step:
-    """One step, against the one before it and against both 1x's.
+    """One step, against the one before it; against both 1x's the model's own ratios are.
 
     Args:
         model: the row of the results.
-        before: the name of the model that it was made from; empty for the first.
+        before: the model that it was made from; ``None`` for the first.
         latency: of one call, where it was timed.
         throughput: examples per second, where it was timed.
-        drop: score lost against the step before; negative where it gained.
         change: the same as a change, with what of it may be chance, where that is known.
         faster: how many times faster than the step before, in median latency.
         smaller: how many times fewer bytes than the step before.
-        total_faster: how many times faster than :attr:`Results.one` in PyTorch eager.
-        total_smaller: how many times fewer bytes than it.
-        against: how many times faster than the reference, where there is one.
         verdict: empty where the step helped, else in words what it did not do.
     """
 
     model: ModelRow
-    before: str
+    before: ModelRow | None
     latency: Latency | None
     throughput: float | None
-    drop: float
     change: Change | None
     faster: float | None
     smaller: float
-    total_faster: float | None
-    total_smaller: float
-    against: float | None
     verdict: str
 
 
@@ -94,16 +86,12 @@ def _step(
     smaller = before.bytes / row.bytes if before else 1.0
     return Step(
         model=row,
-        before=before.name if before else "",
+        before=before,
         latency=latency,
         throughput=row.throughput.get(many) if many else None,
-        drop=before.score - row.score if before else 0.0,
         change=change,
         faster=faster,
         smaller=smaller,
-        total_faster=row.ratios.latency,
-        total_smaller=row.ratios.size,
-        against=row.against.latency if row.against else None,
         verdict=_verdict(faster, smaller, change) if before else "",
     )
 

@@ -99,7 +99,6 @@ def measure(
 
 
 def _statistics(seconds: Sequence[float], batch: int, length: int | str) -> dict[str, Any]:
-    """Statistics of one model's calls at one batch size and length."""
     p50, p95 = (float(value) for value in np.percentile(seconds, (50, 95)))
     usual = float(np.mean(seconds)) if length == REAL else p50
     return {

@@ -76,7 +76,6 @@ def write_demo(bundle: Path, out: Path, *, node: Path | None = None, cdn: bool =
 
 
 def _about(manifest: Manifest) -> dict[str, Any]:
-    """What the page has to know of a bundle."""
     where, settings = manifest.folder, dict(manifest.settings)
     decoder = make_decoder(
         manifest.task,

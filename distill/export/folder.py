@@ -141,7 +141,6 @@ def _formats_of(model: Any, formats: Sequence[str] | None, source: Path) -> Sequ
 
 
 def _labels_and_settings(model: Any, task: str, source: Path) -> tuple[Any, dict[str, Any]]:
-    """What a model's config tells of its task."""
     names = {int(key): str(value) for key, value in (model.config.id2label or {}).items()}
     ordered = [names[number] for number in sorted(names)]
     try:

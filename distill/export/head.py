@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ from distill.system.atomic import new_folder, write_bytes, write_json
 from distill.system.console import Bar
 from distill.system.errors import DataError, ModelError
 from distill.tasks.vectors.whitening import Vectors
-
-logger = logging.getLogger("distill")
 
 #: The file of a bundle that holds the classifier.
 HEAD = "head.npz"

@@ -47,7 +47,7 @@ from students.pooling import POOLING, sentence_vectors
 #: Largest difference of a logit from torch, relative to the largest logit where that is above 1.
 TOLERANCE = 1e-4
 
-#: The ONNX operator set of exported graphs.
+#: The ONNX operator set of exported graphs: the first with Gelu.
 OPSET = 20
 
 Arrays = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
@@ -129,9 +129,7 @@ def _run(
     return hidden, bias
 
 
-def export_onnx(
-    model: PreTrainedModel, path: Path, *, opset: int = OPSET, samples: Sequence[Arrays] = ()
-) -> None:
+def export_onnx(model: PreTrainedModel, path: Path, *, samples: Sequence[Arrays] = ()) -> None:
     """Write ``model`` as one ``.onnx`` file without external data.
 
     Inputs are ``input_ids``, ``attention_mask`` and, where the model tells types of tokens apart,
@@ -141,7 +139,6 @@ def export_onnx(
     Args:
         model: a model of a known family with a head, stock or pruned.
         path: the file; written whole or not at all.
-        opset: the ONNX operator set; 20 is the first with Gelu.
         samples: real batches that are checked beside the random ones.
 
     Raises:
@@ -152,7 +149,7 @@ def export_onnx(
         >>> export_onnx(model, Path("model.onnx"))  # doctest: +SKIP
     """
     plain = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()  # type: ignore[call-arg]
-    content = _graph(plain, opset)
+    content = _graph(plain)
     session = OnnxSession(content, threads=1)
     check_logits(plain, session.run, samples, what=f"{path}: logits of the ONNX graph")
     write_bytes(path, content)
@@ -172,7 +169,7 @@ def exportable(model: PreTrainedModel) -> Iterator[nn.Module]:
         model.set_attn_implementation(chosen)
 
 
-def _graph(model: PreTrainedModel, opset: int) -> bytes:
+def _graph(model: PreTrainedModel) -> bytes:
     # Batch and length above 1: torch.export would take a 1 for a constant.
     names = input_names(model)
     arrays = example_batch(model, batch=2, length=11)[: len(names)]
@@ -189,7 +186,7 @@ def _graph(model: PreTrainedModel, opset: int) -> bytes:
             input_names=list(names),
             output_names=["logits"],
             dynamic_shapes={"tensors": (axes,) * len(names)},
-            opset_version=opset,
+            opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )

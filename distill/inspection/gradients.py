@@ -14,7 +14,6 @@ Legend: L tokens, D hidden width, S points of the path.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -99,15 +98,9 @@ def _weighted_gradient(
 def _at(words: nn.Module, vectors: Tensor, batch: Mapping[str, Tensor], output: Output) -> Tensor:
     """The output with other word embeddings (S, L, D) than those of the batch's ids."""
     wide = {key: value.expand(len(vectors), -1) for key, value in batch.items()}
-    with _replaced(words, vectors):
-        return output(wide)
-
-
-@contextmanager
-def _replaced(words: nn.Module, vectors: Tensor) -> Iterator[None]:
-    """Let the word embeddings give ``vectors``, whatever ids they are asked for."""
+    # The word embeddings give these, whatever ids they are asked for.
     handle = words.register_forward_hook(lambda _module, _args, _output: vectors)
     try:
-        yield
+        return output(wide)
     finally:
         handle.remove()

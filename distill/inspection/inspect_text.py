@@ -31,18 +31,7 @@ from teachers.load import load_model, load_tokenizer
 
 @dataclass(frozen=True)
 class _Reader:
-    """A model with its tokenizer, and the text as it reads it.
-
-    Args:
-        role: ``teacher`` or ``student``.
-        folder: where it lies.
-        model: in eval mode, its weights not learned.
-        tokenizer: its own.
-        texts: the text, and the second one where there is one.
-        encoded: both as tokens.
-        batch: the same, each (1, L).
-        length: tokens of the text before it was cut.
-    """
+    """A model with its tokenizer, and the text as it reads it."""
 
     role: str
     folder: Path
@@ -50,8 +39,8 @@ class _Reader:
     tokenizer: PreTrainedTokenizerFast
     texts: tuple[str, ...]
     encoded: BatchEncoding
-    batch: dict[str, Tensor]
-    length: int
+    batch: dict[str, Tensor]  # (1, L) each
+    length: int  # tokens of the text before it was cut
 
     @property
     def labels(self) -> list[str]:
@@ -227,7 +216,6 @@ def _cut(student: _Reader, subjects: Subjects) -> tuple[str, ...]:
 
 
 def _about(read: dict[str, Reading]) -> tuple[str, ...]:
-    """What a reader should know of the result."""
     notes = []
     if "teacher" in read and read["teacher"].tokens != read["student"].tokens:
         notes.append("teacher and student read other tokens, so that they do not compare by token")

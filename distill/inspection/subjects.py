@@ -154,8 +154,8 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
         max_length=recipe.data.max_length,
         pair=_takes_pairs(run, recipe),
         layer_map=None if teacher or elsewhere else _layer_map(run, recipe),
-        settings=_settings(student, recipe),
-        teacher_settings=None if other is None else _settings(other, recipe),
+        settings=settings_of(student, recipe),
+        teacher_settings=None if other is None else settings_of(other, recipe),
         notes=(
             *(("of several teachers this is the first",) if several and not teacher else ()),
             *((f"the run's teacher is a file; {_ADD}",) if other is None else ()),
@@ -164,13 +164,18 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
     )
 
 
-def _settings(model: Path, recipe: Recipe) -> Mapping[str, Any]:
-    """The task's settings, with what was chosen for the model of a run's stage."""
+def settings_of(model: Path, recipe: Recipe) -> dict[str, Any]:
+    """The task's settings, with what was chosen for the model of a run's stage.
+
+    Args:
+        model: the model's folder in that of its stage.
+        recipe: the run's.
+    """
     names = sorted(read_config(model).get("id2label", {}).items(), key=lambda pair: int(pair[0]))
     task = make_task(recipe.task, [name for _, name in names])
     facts = model.parent / "stage.json"
     chosen = json.loads(facts.read_text("utf-8")) if facts.is_file() else {}
-    return task.settled(chosen).settings
+    return dict(task.settled(chosen).settings)
 
 
 def _takes_pairs(run: RunFolder, recipe: Recipe) -> bool:

@@ -131,7 +131,7 @@ def _layer_maps(config: DistillStage, student: int, teacher: int) -> list[dict[s
     elif config.layer_map == "search":
         search = config.search or LayerSearch()
         found = candidates(search.candidates, student, teacher)
-        maps = [(f"search, candidate {one.name}", one.layer_map) for one in found]
+        maps = [(f"search, candidate {name}", one) for name, one in found.items()]
     else:
         kind = config.layer_map if isinstance(config.layer_map, str) else "pairs"
         maps = [(kind, make_layer_map(config.layer_map, student, teacher))]

@@ -100,7 +100,6 @@ class BudgetGoal:
         return np.asarray(heads, dtype=np.int64), np.asarray(ffn, dtype=np.int64)
 
     def _units(self) -> dict[str, float]:
-        """What a head and a neuron cost on average."""
         heads, ffn = self._counts()
         return {
             "head": (self.whole - self.cost(0 * heads, ffn)) / max(1, int(heads.sum())),

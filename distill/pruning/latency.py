@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -41,8 +40,6 @@ from students.anatomy import anatomy
 from students.heads import class_of, head_of
 from students.pooling import DENSE, POOLING
 from students.pruned import pruned_config
-
-logger = logging.getLogger("distill")
 
 _VERSION = 2
 _PARTS = (0.0, 0.5, 1.0)  # of the heads and of the neurons

@@ -26,7 +26,6 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,24 +39,6 @@ from distill.system.console import Bar
 from distill.system.errors import ModelError
 
 _CHUNK = 1000
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """What a tokenizer makes of texts.
-
-    Args:
-        pieces: subwords in the texts, special tokens not counted.
-        unknown: how many of them are the unknown token.
-    """
-
-    pieces: int
-    unknown: int
-
-    @property
-    def rate(self) -> float:
-        """The share of unknown pieces."""
-        return self.unknown / max(1, self.pieces)
 
 
 def count_pieces(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Counter[int]:
@@ -75,11 +56,11 @@ def count_pieces(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Co
     return found
 
 
-def coverage(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> Coverage:
-    """How much of texts a tokenizer knows."""
+def coverage(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> tuple[int, float]:
+    """How many subwords texts have, special tokens not counted, and the share of unknown ones."""
     found = count_pieces(tokenizer, texts)
-    unknown = tokenizer.unk_token_id
-    return Coverage(sum(found.values()), found[int(unknown)] if isinstance(unknown, int) else 0)
+    pieces, unknown = sum(found.values()), tokenizer.unk_token_id
+    return pieces, (found[int(unknown)] if isinstance(unknown, int) else 0) / max(1, pieces)
 
 
 def ids_to_keep(tokenizer: PreTrainedTokenizerFast, used: Iterable[int]) -> list[int]:
@@ -185,7 +166,6 @@ def _model(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ids(model: dict[str, Any]) -> dict[str, int]:
-    """Pieces and their ids."""
     if model["type"] == "Unigram":
         return {piece: index for index, (piece, _) in enumerate(model["vocab"])}
     return {piece: int(index) for piece, index in model["vocab"].items()}

@@ -78,19 +78,12 @@ def prune_units(config: UnitPrune, student: PreTrainedModel, bench: Bench, ease:
 
 @dataclass(frozen=True)
 class _Run:
-    """One pruning by units.
-
-    Args:
-        config: the section.
-        bench: data, teacher and folders.
-        goal: what is left in the end.
-        width: the hidden width at the beginning.
-    """
+    """One pruning by units."""
 
     config: UnitPrune
     bench: Bench
     goal: Goal
-    width: int
+    width: int  # the hidden one at the beginning
 
     def smaller(self, current: PreTrainedModel, part: float) -> PreTrainedModel:
         """Cut until ``part`` of what was asked for is gone, counted from the beginning."""

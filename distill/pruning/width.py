@@ -9,8 +9,8 @@ width and neurons their number.
 Heads and neurons are summands, so that leaving them out is the same as cutting them out. A hidden
 dimension is not: LayerNorm takes mean and variance over all of them, and without some it divides by
 other numbers. So what is computed after the cut is, up to rounding, the model in which every
-LayerNorm looks at the kept dimensions alone (:func:`narrow_forward`), and not the model with zeros
-in the others. The difference is what ``recover`` is there to fix.
+LayerNorm looks at the kept dimensions alone, and not the model with zeros in the others. The
+difference is what ``recover`` is there to fix.
 
 A dimension is worth its Fisher information: that of a factor m = 1 on it behind every LayerNorm,
 
@@ -24,14 +24,13 @@ Legend: N examples, B batch, L length, D hidden width, K of them kept, P outputs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from distill.pruning.mask_gradients import gathered
@@ -169,31 +168,7 @@ def _space(model: PreTrainedModel, module: str, dimension: int, kept: KeptWidth)
     return kept.pooled if reads_pooled and kept.pooled is not None else kept.hidden
 
 
-@contextmanager
-def narrow_forward(model: PreTrainedModel, kept: KeptWidth) -> Iterator[PreTrainedModel]:
-    """While the block lasts, the model computes as if it had the kept dimensions alone.
-
-    Every LayerNorm takes mean and variance over them and gives zeros in the others.
-
-    Yields:
-        The model itself.
-
-    Raises:
-        ModelError: the masks do not fit the model.
-    """
-    kept.check(model)
-    with ExitStack() as stack:
-        for norm in _norms(model):
-            stack.callback(norm.register_forward_hook(_normalised_over(kept.hidden)).remove)
-        for linear in _projection(model):
-            stack.callback(linear.register_forward_hook(_times(kept.hidden)).remove)
-        if kept.pooled is not None:
-            stack.callback(_times_pooled(model, kept.pooled).remove)
-        yield model
-
-
 def _norms(model: PreTrainedModel) -> list[nn.Module]:
-    """The LayerNorms over hidden states."""
     parts = anatomy(model)
     first = [] if parts.projection else [cast(nn.Module, parts.embeddings.LayerNorm)]
     return [*first, *(norm for layer in parts.parts for norm in (layer.out_norm, layer.down_norm))]
@@ -226,20 +201,5 @@ def _times_pooled(model: PreTrainedModel, factors: Tensor) -> Any:
 def _times(factors: Tensor) -> Any:
     def hook(_: nn.Module, __: Any, output: Tensor) -> Tensor:
         return output * factors.to(device=output.device, dtype=output.dtype)
-
-    return hook
-
-
-def _normalised_over(keep: Tensor) -> Any:
-    def hook(norm: nn.LayerNorm, inputs: tuple[Tensor], _: Tensor) -> Tensor:
-        index = keep.nonzero().flatten().to(inputs[0].device)
-        narrow = F.layer_norm(
-            inputs[0][..., index],  # (B, L, K)
-            (index.numel(),),
-            norm.weight[index],
-            norm.bias[index],
-            norm.eps,
-        )
-        return torch.zeros_like(inputs[0]).index_copy(-1, index, narrow)  # (B, L, D)
 
     return hook

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from transformers import PreTrainedModel
 
@@ -23,48 +23,31 @@ from distill.quantization.onnx_int8 import quantize_onnx
 logger = logging.getLogger("distill")
 
 
-class Run(Protocol):
-    """Data, models and measurements, as a quantize stage offers them."""
+@dataclass(frozen=True)
+class Run:
+    """Data, models and measurements, as a quantize stage offers them.
 
-    @property
-    def name(self) -> str:
-        """The stage's."""
-        ...
+    Args:
+        name: the stage's.
+        folder: the stage's.
+        metric: the name of the score.
+        openvino: whether the bundle will hold OpenVINO's files.
+        rows: so many training rows, the same ones for the same seed.
+        score: the score of a file of a format on the validation examples.
+        student: gives the student as it comes to the stage.
+        milliseconds: medians of one row at the usual length, of files with their formats, in turns.
+        lessons: what a training for int8 with a batch size learns from.
+    """
 
-    @property
-    def folder(self) -> Path:
-        """The stage's."""
-        ...
-
-    @property
-    def metric(self) -> str:
-        """The name of the score."""
-        ...
-
-    @property
-    def openvino(self) -> bool:
-        """Whether the bundle will hold OpenVINO's files."""
-        ...
-
-    def rows(self, count: int) -> list[Row]:
-        """Training rows, the same ones for the same seed."""
-        ...
-
-    def score(self, path: Path, format: str) -> float:
-        """The score of a file on the validation examples."""
-        ...
-
-    def milliseconds(self, files: Sequence[tuple[Path, str]]) -> list[float]:
-        """Medians of one row at the usual length, of files with their formats, in turns."""
-        ...
-
-    def student(self) -> PreTrainedModel:
-        """The student as it comes to the stage."""
-        ...
-
-    def lessons(self, batch_size: int) -> Lessons:
-        """What a training for int8 learns from."""
-        ...
+    name: str
+    folder: Path
+    metric: str
+    openvino: bool
+    rows: Callable[[int], list[Row]]
+    score: Callable[[Path, str], float]
+    student: Callable[[], PreTrainedModel]
+    milliseconds: Callable[[Sequence[tuple[Path, str]]], list[float]]
+    lessons: Callable[[int], Lessons]
 
 
 @dataclass(frozen=True)

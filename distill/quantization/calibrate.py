@@ -126,7 +126,6 @@ def _histograms(
 def _percentile(
     counts: npt.NDArray[np.int64], seen: tuple[float, float], share: float = _PERCENTILE
 ) -> tuple[float, float]:
-    """The range that leaves ``100 - share`` percent out on each side."""
     low, high = seen
     summed = np.cumsum(counts) / counts.sum()
     outside = 1 - share / 100

@@ -130,12 +130,10 @@ def plain_products(model: Any) -> None:
             model.graph.initializer.append(numpy_helper.from_array(turned, weight))
         biased = len(node.input) > 2
         out = f"{node.output[0]}_product" if biased else node.output[0]
-        nodes.append(helper.make_node("MatMul", [node.input[0], weight], [out], name=node.name))
+        nodes.append(new_node("MatMul", [node.input[0], weight], out, node.name))
         if biased:
-            add = helper.make_node(
-                "Add", [out, node.input[2]], [node.output[0]], name=f"{node.name}.bias"
-            )
-            nodes.append(add)
+            add = [out, node.input[2]]
+            nodes.append(new_node("Add", add, node.output[0], f"{node.name}.bias"))
     replace_nodes(model, nodes)
 
 
@@ -162,11 +160,8 @@ def quantize_tables(model: Any) -> int:
         node.input[0] = f"{table}_int8"
         node.output[0] = f"{out}_int8"
         inputs = [node.output[0], f"{table}_scale", f"{table}_zero"]
-        nodes.append(
-            helper.make_node(
-                "DequantizeLinear", inputs, [out], name=f"{node.name}.dequantize", axis=2
-            )
-        )
+        name = f"{node.name}.dequantize"
+        nodes.append(new_node("DequantizeLinear", inputs, out, name, axis=2))
     replace_nodes(model, nodes)
     drop_unused(model)
     return len(done)
@@ -195,15 +190,8 @@ def quantize_products(model: Any, int8: Int8) -> None:
             prefix = add_int8_weight(model, node.name, values, int8)
             node.input[1] = f"{prefix}_dequantized"
             inputs = [f"{prefix}_int8", f"{prefix}_scale", f"{prefix}_zero"]
-            nodes.append(
-                helper.make_node(
-                    "DequantizeLinear",
-                    inputs,
-                    [node.input[1]],
-                    name=f"{prefix}.dequantize",
-                    axis=1,
-                )
-            )
+            name = f"{prefix}.dequantize"
+            nodes.append(new_node("DequantizeLinear", inputs, node.input[1], name, axis=1))
         nodes.append(node)
     replace_nodes(model, nodes)
     drop_unused(model)
@@ -234,14 +222,11 @@ def _activation(
         shared[key] = f"{prefix}_dequantized"
         add_constant(model, scale, np.float32(chosen.scale))
         add_constant(model, zero, np.uint8(chosen.zero_point))
-        nodes += [
-            helper.make_node(
-                "QuantizeLinear", [tensor, scale, zero], [coded], name=f"{prefix}.quantize"
-            ),
-            helper.make_node(
-                "DequantizeLinear", [coded, scale, zero], [shared[key]], name=f"{prefix}.dequantize"
-            ),
-        ]
+        for kind, value, out, name in (
+            ("QuantizeLinear", tensor, coded, f"{prefix}.quantize"),
+            ("DequantizeLinear", coded, shared[key], f"{prefix}.dequantize"),
+        ):
+            nodes.append(new_node(kind, [value, scale, zero], out, name))
     return shared[key]
 
 
@@ -271,6 +256,11 @@ def _add_int8(
 
 def _tiny() -> float:
     return float(np.finfo(np.float32).eps)
+
+
+def new_node(kind: str, inputs: list[str], out: str, name: str, **more: Any) -> Any:
+    """A node with one output."""
+    return helper.make_node(kind, inputs, [out], name=name, **more)
 
 
 def add_constant(model: Any, name: str, value: Any) -> None:

@@ -142,27 +142,17 @@ class _Loop:
     plan: dict[str, Any]
 
     @property
-    def checkpoint(self) -> Int8Checkpoint | None:
-        """What a stopped training goes on from."""
-        return self.lessons.checkpoint
-
-    @property
     def total(self) -> int:
         """Steps in the whole training."""
         return int(self.plan["steps"])
-
-    @property
-    def goes_on(self) -> bool:
-        """Whether a training was stopped that this one goes on with."""
-        return self.checkpoint is not None and self.checkpoint.path.is_file()
 
     def step(self, batch: Batch) -> Tensor:
         return self.lessons.loss_of(self.model, batch)
 
     def __call__(self, _: Any, optimizer: Any, step: Any, *__: Any, **___: Any) -> None:
-        before = 0
-        if self.checkpoint is not None:
-            before = self.checkpoint.restore(self.model, optimizer, plan=self.plan)
+        before, checkpoint = 0, self.lessons.checkpoint
+        if checkpoint is not None:
+            before = checkpoint.restore(self.model, optimizer, plan=self.plan)
         if before:
             logger.info("training for int8: goes on from step %d of %d", before, self.total)
         factor = rate_factor(self.config, self.total)
@@ -176,7 +166,6 @@ class _Loop:
                 interrupt.check()
 
     def _rest(self, done: int) -> Iterator[Batch]:
-        """The batches that were not trained on yet."""
         first, skipped = divmod(done, int(self.plan["epoch"]))
         epochs = (self.lessons.batches(epoch) for epoch in itertools.count(first))
         left = itertools.islice(itertools.chain.from_iterable(epochs), skipped, None)
@@ -193,10 +182,9 @@ class _Loop:
         return loss
 
     def _keep(self, optimizer: Any, done: int, *, stop: bool) -> None:
-        if self.checkpoint is None:
-            return
-        if stop or done == self.total or done % self.checkpoint.every == 0:
-            self.checkpoint.save(self.model, optimizer, done=done, plan=self.plan)
+        checkpoint = self.lessons.checkpoint
+        if checkpoint and (stop or done == self.total or done % checkpoint.every == 0):
+            checkpoint.save(self.model, optimizer, done=done, plan=self.plan)
 
 
 def _settings(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -230,7 +218,7 @@ def _compress(loop: _Loop) -> dict[str, Any]:
     )
     evaluator = evaluator_class(loop, optimizer, loop.step)
     quantizer = quantizers[loop.plan["algorithm"]](model, _settings(loop.plan), evaluator)
-    if loop.goes_on:
+    if loop.lessons.checkpoint and loop.lessons.checkpoint.path.is_file():
         quantizer.is_init = True  # learned scales do not start again
     _, calibration = quantizer.compress(loop.total, None)
     quantizer.unwrap_model()

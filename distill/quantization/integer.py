@@ -23,6 +23,7 @@ from distill.quantization.graph import (
     add_constant,
     add_int8_weight,
     drop_unused,
+    new_node,
     replace_nodes,
 )
 
@@ -99,11 +100,8 @@ def fix_order(model: Any) -> None:
             nodes.append(node)
             continue
         half = f"{node.output[0]}_half"
-        nodes.append(
-            helper.make_node(
-                "FusedMatMul", list(node.input), [half], name=node.name, domain=_DOMAIN, alpha=0.5
-            )
-        )
+        more: dict[str, Any] = {"domain": _DOMAIN, "alpha": 0.5}
+        nodes.append(new_node("FusedMatMul", list(node.input), half, node.name, **more))
         # A product by 2 would be merged with the half, and give the kernel back.
         nodes.append(helper.make_node("Add", [half, half], list(node.output)))
     replace_nodes(model, nodes)
@@ -144,7 +142,7 @@ class _Graph:
 
     def add(self, kind: str, inputs: list[str], out: str, name: str, **more: Any) -> str:
         """Append a node; the name of its value."""
-        self.nodes.append(helper.make_node(kind, inputs, [out], name=name, **more))
+        self.nodes.append(new_node(kind, inputs, out, name, **more))
         return out
 
     def bias_of(self, node: Any) -> Any | None:

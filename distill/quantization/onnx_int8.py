@@ -192,7 +192,6 @@ def plain_graph(source: Path) -> Any:
 
 
 def _chosen(source: Path, model: Any, int8: Int8) -> list[str]:
-    """The names of the products that become int8."""
     known = [product.name for product in products(model)]
     if not known:
         raise ModelError(f"{source}: no product with constant weights to quantise")

@@ -10,8 +10,7 @@ from typing import Any
 from distill.evaluation.results import Results, is_teacher
 from distill.recipe.schema import DataConfig, Recipe
 from distill.report.page import fill
-from distill.report.summary import notes, one_named, summary
-from distill.report.table import INTERVAL, below, caption, models_table
+from distill.report.table import INTERVAL, described, models_table
 from distill.tasks import decoder_class
 
 #: Hub names of teachers that recipes name otherwise.
@@ -65,7 +64,6 @@ def make_card(
 
 
 def _front_matter(results: Results | None, recipe: Recipe, formats: Sequence[str]) -> str:
-    """What the model hub reads, as YAML: what the model is, made from, and scores."""
     from huggingface_hub import EvalResult, ModelCardData
 
     words, data = decoder_class(recipe.task.kind).words, recipe.data
@@ -104,13 +102,8 @@ def _numbers(results: Results | None) -> dict[str, Any] | None:
     if results is None:
         return None
     table = models_table(results)
-    return {
-        "summary": summary(results),
-        "caption": caption(results),
+    return described(results) | {
         "table": table.markdown(),
-        "one": one_named(results),
-        "notes": notes(results),
-        "below": below(results),
         "intervals": INTERVAL in table.header,
         "versions": results.machine.get("versions", {}),
         "split": results.split,

@@ -67,7 +67,6 @@ def _confusions(results: Results) -> dict[str, Any] | None:
 
 
 def _row(true: str, counts: Sequence[int], at: int) -> dict[str, Any]:
-    """A row of the matrix: each cell as strong as its share of the row."""
     whole = sum(counts)
     return {
         "label": true,
@@ -90,7 +89,6 @@ def _color(share: float, *, right: bool) -> str:
 
 
 def _pairs(found: Confusion) -> list[list[str]]:
-    """The pairs of labels that are confused most."""
     every = [
         (count, true, guess, sum(row.values()))
         for true, row in found.rows.items()

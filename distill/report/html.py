@@ -23,7 +23,7 @@ from distill.report.figures import (
     size_chart,
 )
 from distill.report.ledger import ledger_conditions, ledger_table
-from distill.report.page import render_page
+from distill.report.page import fact, render_page
 from distill.report.run_data import (
     LayerPairs,
     RunData,
@@ -32,8 +32,8 @@ from distill.report.run_data import (
     held_out_table,
     read_run,
 )
-from distill.report.summary import conditions, notes, one_named, summary
-from distill.report.table import below, caption, models_table
+from distill.report.summary import conditions, one_named
+from distill.report.table import described
 from distill.runtime.manifest import predict_command
 from distill.system import atomic
 
@@ -103,7 +103,6 @@ def _recipe(run: RunData) -> dict[str, Any]:
 
 
 def _kinds(recipe: dict[str, Any]) -> list[str]:
-    """The kinds of a recipe's stages, as far as they can be read."""
     stages = recipe.get("stages")
     found = stages if isinstance(stages, list) else []
     return [str(stage.get("kind")) for stage in found if isinstance(stage, dict)]
@@ -185,16 +184,11 @@ def _measured(run: RunData) -> dict[str, Any]:
     latency = latency_chart(results)
     hidden = far_below(results) if latency else []
     return {
-        "summary": summary(results),
-        "notes": notes(results),
-        "below": below(results),
+        **described(results),
         "facts": headline(results),
-        "table": models_table(results),
-        "one": one_named(results),
         "ledger": ledger_table(results),
         "ledger_conditions": list(ledger_conditions(results)),
-        "caption": caption(results)[0].upper() + caption(results)[1:],
-        "conditions": conditions(results)[0].upper() + conditions(results)[1:],
+        "conditions": conditions(results),
         "kinds": kinds,
         "legend": [(kind, text) for kind, text in _LEGEND.items() if kind in kinds],
         "latency_chart": latency,
@@ -226,26 +220,16 @@ def headline(results: Results) -> list[dict[str, str]]:
     )
     ratios = final.ratios
     below = baseline is not None and final.name != TEACHER and final.score < baseline.score
+    kept = "of the teacher's score" if teacher is not None else "no teacher's score"
+    metric = results.metric[0].upper() + results.metric[1:]
     return [
-        _fact(
-            "Score kept",
-            numbers.percent(final.retention),
-            "of the teacher's score" if teacher is not None else "no teacher's score",
-            True,
+        fact("Score kept", numbers.percent(final.retention), kept),
+        fact("Smaller", numbers.times(ratios.size), sizes + than, poor=ratios.size <= 1),
+        fact(
+            "Faster", numbers.times(ratios.latency), speed + than, poor=(ratios.latency or 0) <= 1
         ),
-        _fact("Smaller", numbers.times(ratios.size), sizes + than, ratios.size > 1),
-        _fact("Faster", numbers.times(ratios.latency), speed + than, (ratios.latency or 0) > 1),
-        _fact(results.metric, numbers.score(final.score), versus, not below),
+        fact(metric, numbers.score(final.score), versus, poor=below),
     ]
-
-
-def _fact(name: str, value: str, detail: str, good: bool) -> dict[str, str]:
-    return {
-        "name": name[0].upper() + name[1:],
-        "value": value,
-        "detail": detail,
-        "tone": "" if good else "poor",
-    }
 
 
 def machine_facts(machine: Mapping[str, Any]) -> Iterable[tuple[str, str]]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from distill.inspection.result import Attribution, Inspection, Map, Reading
 from distill.report import numbers
 from distill.report.figures import as_image, shortened, styled
-from distill.report.page import render_page
+from distill.report.page import fact, render_page
 from distill.system import atomic
 from distill.tasks import decoder_class
 
@@ -45,24 +45,19 @@ def render(inspection: Inspection) -> str:
 
 
 def _facts(inspection: Inspection) -> list[dict[str, str]]:
-    """The numbers on top."""
     facts = [
-        _fact(f"{one.role} says".capitalize(), one.predicted, _sureness(one, inspection.task))
+        fact(f"{one.role} says".capitalize(), one.predicted, _sureness(one, inspection.task))
         for one in inspection.readings
     ]
     overlaps = [inspection.attention_overlap(*pair) for pair in inspection.layers]
     known = [value for value in overlaps if value is not None]
     if inspection.attribution_cosine is not None:
         detail = "cosine of their attributions; 1 is the same"
-        facts.append(_fact("Same tokens count", f"{inspection.attribution_cosine:.2f}", detail))
+        facts.append(fact("Same tokens count", f"{inspection.attribution_cosine:.2f}", detail))
     if known:
         share = numbers.percent(sum(known) / len(known))
-        facts.append(_fact("Attention in common", share, "mean over mapped layers and tokens"))
+        facts.append(fact("Attention in common", share, "mean over mapped layers and tokens"))
     return facts
-
-
-def _fact(name: str, value: str, detail: str) -> dict[str, str]:
-    return {"name": name, "value": value, "detail": detail, "tone": ""}
 
 
 def _sureness(reading: Reading, task: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from distill.evaluation.cells import describe_length, latency_cell, split_cell, throughput_cell
 from distill.evaluation.ledger import Step, ledger
-from distill.evaluation.results import Reference, Results
+from distill.evaluation.results import Latency, ModelRow, Reference, Results
 from distill.report import numbers
 from distill.report.summary import measured_on
 from distill.report.table import Table, caption
@@ -16,24 +16,15 @@ TITLE = "ledger: what each step cost and gained"
 
 def ledger_table(results: Results) -> Table:
     """A row for each step; the reference, where there is one, comes first."""
-    header = [
-        "step",
-        "from",
-        results.metric,
-        "change",
-        "p50 ms",
-        "p95 ms",
-        "ex/s",
-        "size MB",
-        "params M",
-    ]
-    header += ["MACs M", "step faster", "step smaller", "faster", "smaller"]
-    other = results.reference
+    other, steps = results.reference, ledger(results)
+    header = ["step", "from", results.metric, "change", "p50 ms", "p95 ms", "ex/s", "size MB"]
+    header += ["params M", "MACs M", "step faster", "step smaller", "faster", "smaller"]
+    rows = [_row(step) for step in steps]
     if other is not None:
         header.append(f"faster than {other.name}")
-    rows = [_reference_row(other, results)] if other is not None else []
-    steps = ledger(results)
-    rows += [_row(step, other is not None) for step in steps]
+        for row, step in zip(rows, steps, strict=True):
+            row.append(numbers.times(step.model.against.latency if step.model.against else None))
+        rows.insert(0, _reference_row(other, results))
     if any(step.verdict for step in steps):
         header.append("note")
         verdicts = [""] * (len(rows) - len(steps)) + [step.verdict for step in steps]
@@ -41,30 +32,39 @@ def ledger_table(results: Results) -> Table:
     return Table(header, rows)
 
 
-def _row(step: Step, compared: bool) -> list[str]:
-    model, latency = step.model, step.latency
+def _row(step: Step) -> list[str]:
+    model, first = step.model, step.before is None
     return [
         model.name,
-        step.before or "-",
+        step.before.name if step.before else "-",
         numbers.score(model.score),
-        _change(step) if step.before else "-",
-        numbers.milliseconds(latency.p50 if latency else None),
-        numbers.milliseconds(latency.p95 if latency else None),
-        numbers.rate(step.throughput),
+        _change(step),
+        *_cost(model, step.latency, step.throughput),
+        "-" if first else numbers.times(step.faster),
+        "-" if first else numbers.times(step.smaller),
+        numbers.times(model.ratios.latency),
+        numbers.times(model.ratios.size),
+    ]
+
+
+def _cost(
+    model: ModelRow | Reference, latency: Latency | None, throughput: float | None
+) -> list[str]:
+    """What a model costs: p50, p95, examples a second, bytes, parameters, multiply-accumulates."""
+    return [
+        *numbers.p50_and_p95(latency),
+        numbers.rate(throughput),
         numbers.megabytes(model.bytes),
         numbers.millions(model.parameters),
         numbers.millions(model.macs),
-        numbers.times(step.faster) if step.before else "-",
-        numbers.times(step.smaller) if step.before else "-",
-        numbers.times(step.total_faster),
-        numbers.times(step.total_smaller),
-        *([numbers.times(step.against)] if compared else []),
     ]
 
 
 def _change(step: Step) -> str:
     """The score's change in points; with a tilde what may be chance."""
-    points = numbers.points(-step.drop)
+    if step.before is None:
+        return "-"
+    points = numbers.points(step.model.score - step.before.score)
     sure = step.change is None or step.change.beyond_noise or points == "0.0"
     return points if sure else f"~{points}"
 
@@ -72,24 +72,13 @@ def _change(step: Step) -> str:
 def _reference_row(other: Reference, results: Results) -> list[str]:
     one = results.one
     cell = latency_cell(set(other.latency_ms) & set(one.latency_ms))
-    latency = other.latency_ms.get(cell) if cell else None
-    base = one.latency_ms.get(cell) if cell else None
+    latency = other.latency_ms[cell] if cell else None
     many = throughput_cell(set(other.throughput) & set(one.throughput))
-    rate = other.throughput.get(many) if many else None
     return [
-        other.name,
-        "-",
-        "-",
-        "-",
-        numbers.milliseconds(latency.p50 if latency else None),
-        numbers.milliseconds(latency.p95 if latency else None),
-        numbers.rate(rate),
-        numbers.megabytes(other.bytes),
-        numbers.millions(other.parameters),
-        numbers.millions(other.macs),
-        "-",
-        "-",
-        numbers.times(base.p50 / latency.p50 if base and latency else None),
+        *(other.name, "-", "-", "-"),
+        *_cost(other, latency, other.throughput[many] if many else None),
+        *("-", "-"),
+        numbers.times(one.latency_ms[cell].p50 / latency.p50 if cell and latency else None),
         numbers.times(one.bytes / other.bytes),
         numbers.times(1.0 if latency else None),
     ]

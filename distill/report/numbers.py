@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def millions(count: float) -> str:
@@ -34,6 +35,18 @@ def milliseconds(value: float | None) -> str:
     if value >= 10:
         return f"{value:.1f}"
     return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+
+
+def p50_and_p95(latency: Any) -> list[str]:
+    """A latency of the results in milliseconds: the median and the 95th percentile."""
+    if latency is None:
+        return ["-", "-"]
+    return [milliseconds(latency.p50), milliseconds(latency.p95)]
+
+
+def counted(number: int, what: str) -> str:
+    """``2 threads``, ``1 thread``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def rate(value: float | None) -> str:

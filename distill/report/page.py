@@ -22,6 +22,11 @@ def render_page(template: str, **values: Any) -> str:
     return fill(template, escape=True, css=Markup(css), **values)  # our own file
 
 
+def fact(name: str, value: str, detail: str, *, poor: bool = False) -> dict[str, str]:
+    """One of the numbers on top of a page, as its template takes it."""
+    return {"name": name, "value": value, "detail": detail, "tone": "poor" if poor else ""}
+
+
 def fill(template: str, *, escape: bool, **values: Any) -> str:
     """A template with values in it, and ``version``.
 

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +24,23 @@ LayerPairs = tuple[tuple[int, int], ...]
 class StageFacts(BaseModel):
     """One stage as in its ``stage.json``."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
-    folder: str
-    """Such as ``03-prediction``."""
+    folder: str  # such as ``03-prediction``
     name: str
-    """Its name in the recipe."""
     kind: str = ""
-    """``teacher``, ``baseline``, ``distill``, ..."""
     seconds: float | None = None
-    """How long it took."""
-    score: float | None = None
-    """Its model's score on the validation examples."""
+    score: float | None = None  # on the validation examples
     notes: tuple[str, ...] = ()
-    """What to know of it."""
     layer_map: LayerPairs | None = None
-    """Pairs of layers that were matched."""
     student_layers: int | None = None
-    """How many layers the student has."""
     teacher_layers: int | None = None
-    """How many the teacher has."""
+    # Rows that augmentation changed, each with what was made of it.
     augmented: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Rows that augmentation changed, each with what was made of it."""
     steps: int | None = None
-    """Optimiser steps of its training."""
+    # Measures on held-out text before and after the training, where there is no score.
     before: dict[str, float] = {}
-    """Measures on held-out text before the training, where there is no score."""
     after: dict[str, float] = {}
-    """The same after it."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +156,6 @@ def _line(row: dict[str, str]) -> str:
 
 
 def _training(content: dict[str, Any]) -> Iterable[str]:
-    """Facts of the training in ``stage.json``."""
     if content.get("steps"):
         stopped = ", stopped early" if content.get("stopped_early") else ""
         best = content.get("best_step")
@@ -208,46 +196,37 @@ def read_curves(path: Path) -> dict[str, dict[str, Curve]]:
     }
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """One measure of one stage on held-out text.
+def held_out(run: RunData) -> list[dict[str, Any]]:
+    """The measures of all finished stages on held-out text, in order; none for a run with a score.
 
-    Args:
-        stage: the stage's name.
-        steps: optimiser steps of its training.
-        measure: such as ``loss``.
-        before: before the first step.
-        after: after the last one.
+    Each is of a ``stage`` after its ``steps``: a ``measure`` such as ``loss``, ``before`` the first
+    step and ``after`` the last one.
     """
-
-    stage: str
-    steps: int
-    measure: str
-    before: float
-    after: float
-
-
-def held_out(run: RunData) -> list[HeldOut]:
-    """The measures of all finished stages, in order; empty for a run with a score."""
     return [
-        HeldOut(stage.name, stage.steps or 0, measure, before, stage.after[measure])
+        {
+            "stage": stage.name,
+            "steps": stage.steps or 0,
+            "measure": measure,
+            "before": before,
+            "after": stage.after[measure],
+        }
         for stage in run.stages
         for measure, before in stage.before.items()
         if measure in stage.after
     ]
 
 
-def held_out_table(rows: list[HeldOut]) -> list[list[str]]:
+def held_out_table(rows: list[dict[str, Any]]) -> list[list[str]]:
     """The measures as rows of text, titles first."""
     titles = ["stage", "steps", "held-out", "before", "after", "change"]
     return [titles] + [
         [
-            row.stage,
-            f"{row.steps:,}",
-            row.measure,
-            f"{row.before:.4f}",
-            f"{row.after:.4f}",
-            f"{row.after / row.before - 1:+.1%}" if row.before else "-",
+            row["stage"],
+            f"{row['steps']:,}",
+            row["measure"],
+            f"{row['before']:.4f}",
+            f"{row['after']:.4f}",
+            f"{row['after'] / row['before'] - 1:+.1%}" if row["before"] else "-",
         ]
         for row in rows
     ]
@@ -255,13 +234,10 @@ def held_out_table(rows: list[HeldOut]) -> list[list[str]]:
 
 def held_out_object(run: Path) -> dict[str, Any]:
     """The measures of a run as plain values."""
-    return {"schema": 1, "held_out": [asdict(row) for row in held_out(read_run(run))]}
+    return {"schema": 1, "held_out": held_out(read_run(run))}
 
 
 def held_out_lines(run: Path) -> list[str]:
     """The measures of a run as aligned lines; none for a run with a score."""
     rows = held_out(read_run(run))
-    if not rows:
-        return []
-    cells = held_out_table(rows)
-    return align(cells, words=len(cells[0]))
+    return align(held_out_table(rows), words=6) if rows else []

@@ -93,7 +93,7 @@ def conditions(results: Results) -> str:
         return "speed not measured"
     batch, _ = split_cell(cell)
     threads = results.machine.get("threads")
-    tail = f", {threads} thread{'s' if threads != 1 else ''}" if threads else ""
+    tail = f", {numbers.counted(threads, 'thread')}" if threads else ""
     return f"batch {batch}, {describe_length(cell)}{tail}"
 
 
@@ -132,7 +132,7 @@ def measured_on(machine: Mapping[str, Any]) -> str:
     text = f"measured on {machine.get('cpu') or 'an unnamed processor'}"
     text += f" with {', '.join(names)}" if names else ""
     threads = machine.get("threads")
-    return text + (f"; {threads} thread{'s' if threads != 1 else ''}" if threads else "")
+    return text + (f"; {numbers.counted(threads, 'thread')}" if threads else "")
 
 
 def notes(results: Results) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,7 +14,7 @@ from distill.evaluation.cells import latency_cell, split_cell, throughput_cell
 from distill.evaluation.results import TEACHER, ModelRow, Results, is_student
 from distill.report import numbers
 from distill.report.numbers import align
-from distill.report.summary import changes, measured_on, notes, summary
+from distill.report.summary import changes, measured_on, notes, one_named, summary
 
 #: The column of half the width of the score's 95 % interval.
 INTERVAL = "±95 %"
@@ -111,12 +111,8 @@ def _row(row: ModelRow, metric: str, alone: str | None, many: str | None) -> lis
         numbers.megabytes(row.bytes),
     ]
     if alone is not None and many is not None:
-        latency = row.latency_ms.get(alone)
-        out += [
-            numbers.milliseconds(latency.p50 if latency else None),
-            numbers.milliseconds(latency.p95 if latency else None),
-            numbers.rate(row.throughput.get(many)),
-        ]
+        out += numbers.p50_and_p95(row.latency_ms.get(alone))
+        out.append(numbers.rate(row.throughput.get(many)))
     out.append(numbers.times(row.ratios.size))
     if alone is not None:
         out.append(numbers.times(row.ratios.latency))
@@ -132,7 +128,7 @@ def caption(results: Results) -> str:
     if alone is None:
         return f"{text}; speed not measured"
     threads = results.machine.get("threads")
-    counted = f", {threads} threads" if threads and threads != 1 else ", 1 thread" * bool(threads)
+    counted = f", {numbers.counted(threads, 'thread')}" if threads else ""
     return f"{text}; MACs and speed at {_tokens(results, alone)}{counted}"
 
 
@@ -160,6 +156,18 @@ def print_table(results: Results, console: Console | None = None) -> None:
     print_lines(console, (f"note: {note}" for note in notes(results)), "yellow")
 
 
+def described(results: Results) -> dict[str, Any]:
+    """What a page and a card say of results, by the names that their templates have for it."""
+    return {
+        "summary": summary(results),
+        "notes": notes(results),
+        "below": below(results),
+        "table": models_table(results),
+        "one": one_named(results),
+        "caption": caption(results),
+    }
+
+
 def below(results: Results) -> list[str]:
     """What stands below the summary: what each step cost in score, and the machine."""
     return [line for line in (changes(results), measured_on(results.machine)) if line]
@@ -180,7 +188,6 @@ _DISPENSABLE = (
 
 
 def _fitting(table: Table, width: int) -> Table:
-    """The columns that fit the terminal."""
     for title in _DISPENSABLE:
         if max(map(len, table.lines())) + 2 <= width:
             break

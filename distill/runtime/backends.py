@@ -10,11 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from distill.runtime.openvino_session import OpenVinoSession
-from distill.runtime.session import SLOW_OPTIMIZERS, OnnxSession
+from distill.runtime.session import SLOW_OPTIMIZERS, Ids, Logits, OnnxSession
 from distill.runtime.table import TableSession
 from distill.system.errors import ModelError, UserError
 
@@ -28,9 +25,6 @@ ENGINES = {
     "numpy-int8": "numpy",
     "numpy": "numpy",
 }
-
-Ids = npt.NDArray[np.integer[Any]]
-Logits = npt.NDArray[np.float32]
 
 
 class Session(Protocol):

@@ -11,7 +11,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,10 +46,7 @@ class Job:
             gone on with.
         out: the file of results: ``.csv``, ``.tsv``, ``.parquet``, or JSON Lines; ``.npy`` where
             ``vectors`` is set.
-        column: the column with the text.
-        pair_column: the column with the second text.
-        keep: columns of the input that the results carry along.
-        delimiter: what parts the fields of a table; ``None`` where its name and header tell.
+        wanted: what is read of a row; the results carry the kept columns along.
         texts: whether the results carry the texts along.
         batch_size: rows computed at once.
         threads: threads that were asked for.
@@ -57,15 +54,11 @@ class Job:
         skip_bad: set rows that cannot be used aside, into ``OUT.bad.jsonl``.
         resume: go on with what was begun.
         rows: of a shard, its first row among those of all files, and the one behind its last.
-        candidates: whether the second text is a list of candidates.
     """
 
     sources: tuple[str, ...]
     out: Path
-    column: str | None = None
-    pair_column: str | None = None
-    keep: tuple[str, ...] = ()
-    delimiter: str | None = None
+    wanted: Wanted = field(default_factory=Wanted)
     texts: bool = True
     batch_size: int | None = None
     threads: int | None = None
@@ -73,19 +66,12 @@ class Job:
     skip_bad: bool = False
     resume: bool = False
     rows: tuple[int, int] | None = None
-    candidates: bool = False
 
     @property
     def name(self) -> str:
         """The input, in words."""
         more = len(self.sources) - 1
         return self.sources[0] + (f" and {more} more file{'s' * (more > 1)}" if more else "")
-
-    @property
-    def wanted(self) -> Wanted:
-        """What is read of a row."""
-        columns = (self.column, self.pair_column, self.keep, self.delimiter)
-        return Wanted(*columns, candidates=self.candidates)
 
     @property
     def partial(self) -> Path:
@@ -208,11 +194,12 @@ def make_results(model: BundleModel, job: Job) -> AnyResults:
     write = partial(fields, texts=job.texts, as_json=not parquet)
 
     def blank() -> dict[str, Any]:
-        pair = None if job.pair_column is None else ["a"] if job.candidates else "a"
-        types = column_types(job.sources, job.keep) if parquet else {}
+        wanted = job.wanted
+        pair = None if wanted.pair_column is None else ["a"] if wanted.candidates else "a"
+        types = column_types(job.sources, tuple(wanted.keep)) if parquet else {}
         pairs: list[Any] | None = None if pair is None else [pair]
         prediction = model.predict(["a"], pairs)[0]
-        return write(Row("a", pair, {name: types.get(name) for name in job.keep}), prediction)
+        return write(Row("a", pair, {name: types.get(name) for name in wanted.keep}), prediction)
 
     if parquet:
         return ParquetResults(write, blank)
@@ -244,6 +231,7 @@ def job_facts(model: BundleModel, job: Job, inputs: Sequence[Input] | None) -> d
         DataError: it is to be gone on with.
     """
     settings = asdict(job) | {"format": model.format, "window": WINDOW}
+    settings |= settings.pop("wanted")
     for name in ("sources", "out", "skip_bad", "resume"):
         del settings[name]
     settings |= {"results": job.out.suffix.lower(), **model.decoder.used}
@@ -336,6 +324,6 @@ def _computed(model: BundleModel, job: Job, rows: Sequence[Row]) -> Sequence[Any
     if job.vectors:
         return list(model.encode(texts, batch_size=job.batch_size))
     pairs: list[Any] | None = None
-    if job.pair_column is not None:
+    if job.wanted.pair_column is not None:
         pairs = [row.pair or "" for row in rows]
     return model.predict(texts, pairs, batch_size=job.batch_size)

@@ -16,13 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from distill.runtime.session import Ids, Logits, feed
 from distill.system.errors import ModelError, UserError
 from distill.system.processor import physical_cores, usable_cores
-
-Ids = npt.NDArray[np.integer[Any]]
-Logits = npt.NDArray[np.float32]
 
 
 class OpenVinoSession:
@@ -92,16 +89,11 @@ class OpenVinoSession:
                 out[rows] = logits
         return out
 
-    def _run(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Logits:
+    def _run(self, *given: Ids) -> Logits:
         request = getattr(self._requests, "own", None)
         if request is None:
             request = self._requests.own = self._model.create_infer_request()
-        feed = {
-            "input_ids": np.ascontiguousarray(input_ids, dtype=np.int64),
-            "attention_mask": np.ascontiguousarray(attention_mask, dtype=np.int64),
-            "token_type_ids": np.ascontiguousarray(token_type_ids, dtype=np.int64),
-        }
-        found = request.infer({name: feed[name] for name in self._inputs}, share_inputs=True)
+        found = request.infer(feed(self._inputs, *given), share_inputs=True)
         # A copy: the request reuses its output's memory.
         logits: Logits = np.array(found[0], dtype=np.float32)
         return logits

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from distill.files.bad_rows import is_unicode, plain
 from distill.system import atomic
 from distill.system.errors import DataError, UserError, listed
@@ -204,30 +206,23 @@ def _type(pa: Any, value: Any) -> Any:
     """The type of a field, by what it holds for some text."""
     if isinstance(value, pa.DataType):
         return value.value_type if pa.types.is_dictionary(value) else value
-    if isinstance(value, bool):
-        return pa.bool_()
-    if isinstance(value, int):
-        return pa.int64()
-    if isinstance(value, float):
-        return pa.float64()
-    if (
-        isinstance(value, Mapping)
-        and value
-        and all(isinstance(one, float) for one in value.values())
-    ):
-        return pa.struct([(name, pa.float64()) for name in value])
-    if isinstance(value, list) and value and all(isinstance(one, float) for one in value):
-        return pa.list_(pa.float32())
-    return pa.string()
+    return pa.string() if value is None else pa.array([as_cell(value)]).type
 
 
-def are_numbers(values: Collection[Any]) -> bool:
-    """Whether values are floats, and there are some."""
+def as_cell(value: Any) -> Any:
+    """A predicted value with a type that does not depend on the row."""
+    if isinstance(value, list) and _are_floats(value):
+        return np.asarray(value, dtype=np.float32)
+    if isinstance(value, list) or (isinstance(value, Mapping) and not _are_floats(value.values())):
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def _are_floats(values: Collection[Any]) -> bool:
     return bool(values) and all(isinstance(one, float) for one in values)
 
 
 def _cell(pa: Any, value: Any, kind: Any) -> Any:
-    """A value as its column can have it."""
     if value is None or not pa.types.is_string(kind):
         return value
     if isinstance(value, str) and is_unicode(value):

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from distill.files.bad_rows import BadRow, BadRowError, is_unicode
@@ -41,14 +41,26 @@ class Row:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is read of a row; see :func:`read_rows`. ``keep`` are columns that it carries along."""
+    """What is read of a row.
+
+    Args:
+        column: the column with the text; left out, ``text`` or ``sentence``.
+        pair_column: the column with the second text.
+        keep: columns that it carries along.
+        delimiter: what parts the fields of a table; left out, its name and header tell.
+        candidates: whether the second text is a list of candidates, in a table a JSON list.
+    """
 
     column: str | None = None
     pair_column: str | None = None
     keep: Sequence[str] = ()
     delimiter: str | None = None
-    before_read: Callable[[], None] | None = None
     candidates: bool = False
+
+    def of_candidates(self) -> Wanted:
+        """The same for queries with candidates, in columns of these names where none is named."""
+        column, other = self.column or QUERY, self.pair_column or CANDIDATES
+        return replace(self, column=column, pair_column=other, candidates=True)
 
     @property
     def named(self) -> list[str]:
@@ -71,34 +83,24 @@ class Wanted:
 
 def read_rows(
     source: str,
+    wanted: Wanted = Wanted(),
     *,
-    column: str | None = None,
-    pair_column: str | None = None,
-    delimiter: str | None = None,
     on_note: Callable[[str], None] = lambda _: None,
     before_read: Callable[[], None] | None = None,
-    candidates: bool = False,
 ) -> Iterator[Row]:
     """Yield the rows of a file, lazily; the first one that cannot be used is an error.
 
     Args:
-        source: the file's path, or ``-``; see :func:`every_row`.
-        column: the column with the text; left out, ``text`` or ``sentence``.
-        pair_column: the column with the second text.
-        delimiter: what parts the fields of a table; left out, its name and header tell.
-        on_note: called with what a reader of the results should know about the file.
-        before_read: called before more is read: standard input may have to be waited on.
-        candidates: whether the second text is a list of candidates, in a table a JSON list; the
-            columns are then ``query`` and ``candidates`` where they are left out.
+        source: see :func:`every_row`.
+        wanted: what is read of a row.
+        on_note: see :func:`every_row`.
+        before_read: see :func:`every_row`.
 
     Raises:
         DataError: the file cannot be read, or has no such column; the message says in which line.
         BadRowError: a row cannot be used.
     """
-    if candidates:
-        column, pair_column = column or QUERY, pair_column or CANDIDATES
-    wanted = Wanted(column, pair_column, (), delimiter, before_read, candidates)
-    for row in every_row(source, wanted, on_note=on_note):
+    for row in every_row(source, wanted, on_note=on_note, before_read=before_read):
         if isinstance(row, BadRow):
             raise BadRowError(f"{row.place}: {row.reason}")
         yield row
@@ -110,6 +112,7 @@ def every_row(
     *,
     start: int = 0,
     on_note: Callable[[str], None] = lambda _: None,
+    before_read: Callable[[], None] | None = None,
 ) -> Iterator[Row | BadRow]:
     """Yield the rows of a file, lazily, those too that cannot be used.
 
@@ -123,13 +126,14 @@ def every_row(
         wanted: what is read of a row.
         start: rows that are left out at the beginning.
         on_note: called with what a reader of the results should know about the file.
+        before_read: called before more is read: standard input may have to be waited on.
 
     Raises:
         DataError: the file cannot be read, or has no such column.
     """
     kind = _kind(source, wanted)
     if kind not in _TABLES:
-        lines = Lines(source, before_read=wanted.before_read)
+        lines = Lines(source, before_read=before_read)
         for line in itertools.islice(lines, start, None):
             if line.issue is None:
                 yield Row(line.content)
@@ -145,7 +149,7 @@ def every_row(
             kind,
             wanted=wanted.columns(()),
             delimiter=wanted.delimiter,
-            before_read=wanted.before_read,
+            before_read=before_read,
         )
         if rows.note:
             on_note(rows.note)
@@ -177,7 +181,6 @@ def _table(source: str, wanted: Wanted) -> ParquetRows:
 
 
 def _kind(source: str, wanted: Wanted) -> str:
-    """How a file is read."""
     kind = JSONL if source == STDIN and wanted.named else file_kind(source)
     kind = JSONL if kind == ".json" else kind
     if kind in _TRAINING_ONLY:

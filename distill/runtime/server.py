@@ -142,8 +142,6 @@ def read_asked(body: bytes, most: int) -> Asked:
 
 
 class _Server:
-    """The answers to requests."""
-
     def __init__(self, model: BundleModel, max_texts: int, max_bytes: int) -> None:
         self.model, self.max_texts, self.max_bytes = model, max_texts, max_bytes
         self.batcher = Batcher(model)

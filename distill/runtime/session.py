@@ -102,13 +102,7 @@ class OnnxSession:
         self, names: Sequence[str], input_ids: Ids, attention_mask: Ids, token_type_ids: Ids
     ) -> list[Logits]:
         """Compute named outputs; see :meth:`run`."""
-        feed = {
-            "input_ids": np.ascontiguousarray(input_ids, dtype=np.int64),
-            "attention_mask": np.ascontiguousarray(attention_mask, dtype=np.int64),
-            "token_type_ids": np.ascontiguousarray(token_type_ids, dtype=np.int64),
-        }
-        # A graph that is cut off before the logits may read less than all three.
-        given = {name: feed[name] for name in self._inputs}
+        given = feed(self._inputs, input_ids, attention_mask, token_type_ids)
         tokens = int(np.size(input_ids))
         release = self._held >= _MANY_TOKENS and tokens * 8 <= self._held
         self._held = tokens if release else max(tokens, self._held)
@@ -118,6 +112,12 @@ class OnnxSession:
         if release:
             _give_back()
         return found
+
+
+def feed(names: Sequence[str], *arrays: Ids) -> dict[str, npt.NDArray[np.int64]]:
+    """What a graph reads, by name: ids, mask and types of tokens, (B, L) each, or some of these."""
+    every = dict(zip(("input_ids", "attention_mask", "token_type_ids"), arrays, strict=True))
+    return {name: np.ascontiguousarray(every[name], dtype=np.int64) for name in names}
 
 
 def _give_back() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -113,10 +112,13 @@ def run_shards(
         part = replace(parts[index], rows=shards.rows(index, total))
         if part.out.exists():
             continue
-        done = sum(one.rows for one in reports)
-        count = partial(_count, moved, done, about)
+        before = sum(one.rows for one in reports)
+
+        def moved_on(rows: int, _: int | None, before: int = before) -> None:
+            moved(before + rows, about)  # rows of all shards that are done here
+
         try:
-            reports.append(run_job(model, part, inputs=inputs, moved=count))
+            reports.append(run_job(model, part, inputs=inputs, moved=moved_on))
         except HeldError:
             if shards.only is not None:
                 raise
@@ -126,13 +128,6 @@ def run_shards(
     sums = [sum(getattr(one, name) for one in reports) for name in ("rows", "bad", "before")]
     report = Report(sums[0], sums[1], sums[2], time.monotonic() - start, tuple(notes))
     return ShardsReport(report, len(reports), tuple(busy), left)
-
-
-def _count(
-    moved: Callable[[int, int | None], None], before: int, about: int, rows: int, _: int | None
-) -> None:
-    """Rows of a shard as rows of all that are done here."""
-    moved(before + rows, about)
 
 
 def _parts(job: Job, shards: Shards, suffix: str) -> list[Job]:

@@ -5,15 +5,18 @@ Legend: N sentences, D width of a vector.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from distill.system.errors import DataError
+from distill.tasks.decoder import unit
 from distill.text.sentences import sentence_spans, tidy, words_in
+
+if TYPE_CHECKING:
+    from distill.runtime.model import BundleModel
 
 Floats = npt.NDArray[np.floating[Any]]
 Centrality = Literal["lexrank", "degree"]
@@ -21,13 +24,6 @@ Centrality = Literal["lexrank", "degree"]
 #: Rows of the N x N similarities that are in memory at once.
 _BLOCK = 1024
 _ITERATIONS, _SETTLED = 200, 1e-9
-
-
-class Encoder(Protocol):
-    """Gives sentences their vectors, such as :class:`distill.runtime.BundleModel`."""
-
-    def encode(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """(N, D) vectors of N texts."""
 
 
 @dataclass(frozen=True)
@@ -48,13 +44,9 @@ class Sentence:
     end: int
     score: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """As a plain dict, ready for JSON."""
-        return asdict(self)
-
 
 def summarise(
-    encoder: Encoder,
+    encoder: BundleModel,
     text: str,
     *,
     sentences: int = 5,
@@ -70,7 +62,7 @@ def summarise(
     relevance).
 
     Args:
-        encoder: gives the vectors.
+        encoder: a sentence encoder: gives the vectors.
         text: the text.
         sentences: how many are taken; all, where the text has fewer.
         centrality: see :func:`centralities`.
@@ -95,7 +87,7 @@ def summarise(
     texts = [tidy(text[start:end]) for start, end in spans]
     long = [index for index, one in enumerate(texts) if words_in(one) >= shortest]
     kept = long or list(range(len(texts)))
-    vectors = _unit(encoder.encode([texts[index] for index in kept]))  # (N, D)
+    vectors = unit(encoder.encode([texts[index] for index in kept]))  # (N, D)
     scores = centralities(vectors, kind=centrality, threshold=threshold)  # (N,)
     chosen = choose(vectors, scores, count=sentences, diversity=diversity)
     return [
@@ -152,18 +144,14 @@ def _likeness_times(
 ) -> npt.NDArray[np.float64]:
     """``W @ weights``, (N,), some rows of W at a time; a sentence is like itself by 1."""
     parts = []
-    for start, block in _blocks(vectors):
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK]
         likeness = (block @ vectors.T).astype(np.float64)  # (block, N)
         likeness[likeness <= threshold] = 0.0
         rows = np.arange(len(block))
         likeness[rows, start + rows] = 1.0  # so that no sentence has a degree of 0
         parts.append(likeness @ weights)
     return np.concatenate(parts)
-
-
-def _blocks(vectors: Floats) -> Iterator[tuple[int, Floats]]:
-    for start in range(0, len(vectors), _BLOCK):
-        yield start, vectors[start : start + _BLOCK]
 
 
 def choose(
@@ -190,8 +178,3 @@ def choose(
         left[best] = False
         likest = np.maximum(likest, vectors @ vectors[best])
     return taken
-
-
-def _unit(vectors: Floats) -> Floats:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, 1e-12))

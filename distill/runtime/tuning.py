@@ -49,8 +49,6 @@ class Row:
 
 @dataclass
 class _Candidate:
-    """Settings, and how long they took."""
-
     settings: dict[str, Any]
     times: list[float] = field(default_factory=list)
 
@@ -180,7 +178,6 @@ def _throughput(
     cores: int,
     progress: Callable[[str], None],
 ) -> list[_Candidate]:
-    """Time the grid of settings for many examples."""
     candidates, workers = _grid(manifest, chosen, cores)
     some = rows[:_MANY_ROWS]
     for turn in range(_ROUNDS // 2 + 1):

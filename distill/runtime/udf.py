@@ -8,7 +8,6 @@ Legend: N rows.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ import numpy as np
 from distill.runtime.job import bundle_digest
 from distill.runtime.manifest import read_manifest
 from distill.runtime.model import BundleModel
-from distill.runtime.parquet import are_numbers
+from distill.runtime.parquet import as_cell
 from distill.runtime.results import fields, flattened
 from distill.runtime.rows import Row, Wanted, candidates_issue, candidates_of, text_issue
 from distill.system.errors import DataError, ModelError, listed, nearest
@@ -222,15 +221,6 @@ class BatchPredictor:
         return bad
 
 
-def as_cell(value: Any) -> Any:
-    """A predicted value with a type that does not depend on the row."""
-    if isinstance(value, list) and are_numbers(value):
-        return np.asarray(value, dtype=np.float32)
-    if isinstance(value, list) or (isinstance(value, Mapping) and not are_numbers(value.values())):
-        return json.dumps(value, ensure_ascii=False)
-    return value
-
-
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """A prediction without mappings, as in a table; a vector stays one."""
     found: dict[str, Any] = {}
@@ -240,12 +230,7 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _array(values: Sequence[Any], some: Any) -> Any:
-    """A column as Spark takes it: (N,) or, of vectors, (N, K); those of no row are NaN.
-
-    Args:
-        values: its values.
-        some: what it holds for some text.
-    """
+    """A column as Spark takes it: (N,) or, of vectors as ``some``, (N, K); those of no row: NaN."""
     if isinstance(some, np.ndarray):
         none = np.full_like(some, np.nan)
         vectors = [none if value is None else value for value in values]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from distill.stages.augment import augment_stage
-from distill.stages.baseline import baseline_stage
 from distill.stages.context import StageContext, StageResult
 from distill.stages.distill import distill_stage
 from distill.stages.evaluate import evaluate_stage
@@ -14,7 +13,7 @@ from distill.stages.export import export_stage
 from distill.stages.pretrain import pretrain_stage
 from distill.stages.prune import prune_stage
 from distill.stages.quantize import quantize_stage
-from distill.stages.teacher import teacher_stage
+from distill.stages.teacher import baseline_stage, teacher_stage
 
 #: What does each kind of stage.
 STAGES: dict[str, Callable[[Any, StageContext], StageResult]] = {

@@ -107,9 +107,11 @@ def augment_stage(config: AugmentStage, context: StageContext) -> StageResult:
     """
     start = time.monotonic()
     split, labels = context.workspace.data.train, context.workspace.data.labels
-    found = find_candidates(config, context.recipe, split, tokenizer=context.workspace.tokenizer)
+    candidates, found = find_candidates(
+        config, context.recipe, split, tokenizer=context.workspace.tokenizer
+    )
     tally = Tally(split)
-    made = tally.count(augment(split, found.candidates, method_of(config, context.recipe)))
+    made = tally.count(augment(split, candidates, method_of(config, context.recipe)))
     path = context.folder / ROWS
     kept = None
     if config.teacher_agreement is False:
@@ -122,7 +124,7 @@ def augment_stage(config: AugmentStage, context: StageContext) -> StageResult:
         write_rows(path, tally.show(agreed), split, labels)
         _remember(context, every, path, kept)
         every.unlink()
-    facts = facts_of(found.facts, tally, kept=kept, seconds=time.monotonic() - start)
+    facts = facts_of(found, tally, kept=kept, seconds=time.monotonic() - start)
     for note in facts["notes"]:
         logger.info("%s: %s", config.name, note)
     return StageResult(outputs=[path], facts=facts)

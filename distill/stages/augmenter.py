@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,22 +25,7 @@ from teachers.load import load_tokenizer
 from teachers.masked import load_embeddings, load_masked_model
 from teachers.resolve import resolve_model
 
-logger = logging.getLogger("distill")
-
 _VERSION = 1
-
-
-@dataclass(frozen=True)
-class Found:
-    """Candidates, and what is told of them.
-
-    Args:
-        candidates: those of all texts that are changed.
-        facts: ``words`` by source, ``texts`` (how many different ones), ``notes``.
-    """
-
-    candidates: Candidates
-    facts: dict[str, Any]
 
 
 def check_source(config: AugmentStage, recipe: Recipe) -> None:
@@ -72,7 +55,7 @@ def method_of(config: AugmentStage, recipe: Recipe) -> Method:
 
 def find_candidates(
     config: AugmentStage, recipe: Recipe, split: Split, *, tokenizer: PreTrainedTokenizerFast
-) -> Found:
+) -> tuple[Candidates, dict[str, Any]]:
     """The candidates of every word of the texts that will be changed.
 
     Args:
@@ -80,6 +63,10 @@ def find_candidates(
         recipe: the recipe it stands in.
         split: the rows.
         tokenizer: the teacher's; used where the stage names no model of its own.
+
+    Returns:
+        The candidates, and what is reported of them: ``words`` by source, ``texts`` (how many
+        different ones), ``notes``.
 
     Raises:
         UserError: the model or the word vectors cannot be used.
@@ -122,7 +109,7 @@ def find_candidates(
     notes = [_source(words, masked=masked is not None, name=name, glove=config.glove)]
     if masked is None and config.words == "auto":
         notes.append(f"{name} has no masked-language head, so word vectors speak for every word")
-    return Found(candidates, {"words": words, "texts": len(candidates), "notes": notes})
+    return candidates, {"words": words, "texts": len(candidates), "notes": notes}
 
 
 def _source(words: dict[str, int], *, masked: bool, name: str, glove: str | None) -> str:

@@ -1,23 +1,78 @@
-"""Distillation: the student learns the teacher's signals."""
+"""Distillation: the student learns the teacher's signals.
+
+Legend: N original rows, A augmented ones, C classes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from distill.recipe.schema import DistillStage, TrainConfig
+from distill.data.augmentation.generate import ROWS, AugmentedSplit
+from distill.data.tokenized import TokenExamples, TokenizedDataset, tokenize
+from distill.objectives.logits import logits_loss
+from distill.objectives.vectors import similarity_loss, vector_loss
+from distill.recipe.schema import DistillStage, TeacherModel, TrainConfig
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
-from distill.stages.masked_text import masked_text
+from distill.stages.pretrain import masked_text
 from distill.stages.search import search_layer_map
-from distill.stages.training_examples import training_examples, with_teacher_labels
+from distill.tasks.base import Task
+from distill.training.base import Batch
 from distill.training.data import Rows
 from distill.training.distill import DistillModule
 from distill.training.fit import FitResult, fit
 from students.family import MODEL_TYPES
-from teachers.ragged import TeacherLogits
+from students.heads import logits_of
+from teachers.ragged import RaggedLogits, TeacherLogits, look_up
+
+
+def training_examples(
+    context: StageContext, *, augmented: bool, teacher: TeacherModel | None = None
+) -> TokenExamples:
+    """The training examples, with those of the augment stage before this one where asked.
+
+    Args:
+        context: the stage's.
+        augmented: whether augmented examples are wanted; where no stage made any there are none.
+        teacher: whose tokens they are; left out, the student's.
+    """
+    workspace = context.workspace
+    stage = context.earlier("augment")
+    if stage is None or not augmented:
+        return workspace.tokenized(workspace.data.train, teacher)
+    more = AugmentedSplit(workspace.data.train, context.run.stage(stage) / ROWS)
+    tokenizer = workspace.tokenizer_of(teacher) if teacher else workspace.tokenizer
+    return tokenize(more, tokenizer, max_length=context.recipe.data.max_length)
+
+
+def with_teacher_labels(
+    rows: TokenExamples, logits: TeacherLogits, task: Task, *, originals: int
+) -> TokenExamples:
+    """Rows whose augmented part is labelled by the teacher: what it would decide.
+
+    A replaced word may have turned the label round, and nobody has looked.
+
+    Args:
+        rows: N + A rows.
+        logits: the teacher's, (N + A, C).
+        task: how labels are made of logits.
+        originals: N; these keep their labels.
+    """
+    # Examples of other kinds are never augmented.
+    if not isinstance(rows, TokenizedDataset) or isinstance(logits, RaggedLogits):
+        return rows
+    if len(rows) == originals:
+        return rows
+    labels = rows.labels.copy()
+    labels[originals:] = task.decide(torch.from_numpy(np.array(logits[originals:]))).numpy()
+    return rows.relabelled(labels)
 
 
 def teacher_logits(
@@ -38,6 +93,30 @@ def teacher_logits(
         lambda one: training_examples(context, augmented=augmented, teacher=one),
         first=teacher,
     )
+
+
+def output_loss(task: Task, targets: TeacherLogits) -> Callable[[nn.Module, Batch], Tensor]:
+    """The loss by which a student, or a part of one, is judged: the teacher's logits of each row.
+
+    Args:
+        task: what of them is compared, and by which loss.
+        targets: the teacher's logits, looked up by the batch's ``index``.
+    """
+
+    def loss_of(model: nn.Module, batch: Batch) -> Tensor:
+        logits = logits_of(model, batch)
+        teacher = look_up(targets, batch).to(logits.device)
+        if task.objective == "similarity":
+            return similarity_loss(logits, teacher)
+        if task.objective == "vector":
+            return vector_loss(logits, teacher)
+        return logits_loss(
+            task.comparable(logits, batch),
+            task.comparable(teacher, batch),
+            loss=task.logits_loss,
+        )
+
+    return loss_of
 
 
 def distil_logits(

@@ -91,7 +91,6 @@ def ensemble_scores(
 
 
 def _averaged(context: StageContext, split: Split) -> Iterator[tuple[Tensor, Mapping[str, Any]]]:
-    """Averaged logits and the batches that they are of."""
     workspace = context.workspace
     logits: TeacherLogits | None = workspace.given(split)
     if logits is None:

@@ -2,80 +2,45 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
 from pathlib import Path
 
-from transformers import PreTrainedModel
-
-from distill.data.split import Split
 from distill.evaluation.bootstrap import with_noise
 from distill.evaluation.build import build_results
 from distill.evaluation.cells import REAL
-from distill.evaluation.cost import bytes_of, macs, parameters, parameters_no_embeddings
-from distill.evaluation.error_analysis import of_final, of_model, write_analysis
+from distill.evaluation.error_analysis import of_final, write_analysis
 from distill.evaluation.lengths import summarise
 from distill.evaluation.limits import within
 from distill.evaluation.machine import machine
-from distill.evaluation.memory import peak_memory_mb
-from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor
+from distill.evaluation.predictors import TorchPredictor
 from distill.evaluation.reference import REFERENCE_VOCABULARY, reference
 from distill.evaluation.results import (
     MAJORITY,
-    TEACHERS,
-    ModelRow,
     Results,
     TargetScores,
     is_student,
-    is_teacher,
     write_results,
 )
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
 from distill.evaluation.study_noise import write_draws
-from distill.export.bundle import MODEL_FILES, add_numbers
+from distill.export.bundle import add_numbers
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import EvaluateStage, TeacherModel
 from distill.report.html import render_report
 from distill.run_folder import RunFolder
-from distill.runtime.backends import ENGINES, is_installed
-from distill.runtime.manifest import read_manifest
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import ensemble_scores
-from distill.stages.linear import linear_model
+from distill.stages.models import ensemble_row, linear_model, models_of_run, scored_row
 from distill.stages.workspace import Workspace
 from distill.system.errors import RunFolderError, quoted
 from distill.system.processor import physical_cores
 from distill.tasks.analysis import Analysis
-from distill.tasks.base import Task
 from distill.tracking.weights_biases import in_study, log_results
 from distill.training.devices import on_gpu
 from teachers.load import load_model
 
-logger = logging.getLogger("distill")
-
 _NUMBERS = ("score", "retention", "parameters", "macs", "bytes", "latency_ms", "throughput")
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A model of the table: where it came from, how to call it, and what it weighs."""
-
-    name: str
-    stage: str
-    predictor: Predictor
-    model: PreTrainedModel
-    weights: Path
-    index: int
-    task: Task
-    teacher: TeacherModel | None = None
-
-    def memory_mb(self, length: int, threads: int) -> float:
-        """Peak memory of a process that does nothing but answer with this model."""
-        format = self.predictor.format
-        path = self.weights.parent if format == "transformers" else self.weights
-        return peak_memory_mb(format, path, length=length, threads=threads)
 
 
 def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
@@ -97,29 +62,27 @@ def evaluate_stage(config: EvaluateStage, context: StageContext) -> StageResult:
             if is_student(row.name) and row.format != "transformers"
         }
         add_numbers(bundle, exported, default=results.final.format if config.limits else None)
-        write_card(context, results)
+        write_card(bundle, context.trained_student_folder(), context.recipe, results)
     log_results(context.recipe.track.wandb, context.run.path, results, bundle)
     return StageResult(outputs=[context.run.results, *kept], facts={"split": results.split})
 
 
 def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis | None) -> Results:
-    """Score, weigh and time every model of the run."""
     workspace, split = context.workspace, context.workspace.final_split
     threads = config.threads or physical_cores()
     rows = workspace.tokenized(split).lengths
     real = summarise(rows) if REAL in config.lengths else None
     fixed = [int(length) for length in config.lengths if length != REAL]
     length = max(1, round(real["mean"])) if real is not None else min(fixed)
-    entries = _entries(context, threads)
-    predictors: dict[str, Predictor] = {entry.name: entry.predictor for entry in entries}
-    floor, floor_row = linear_model(context, analysis)
-    models = [] if floor_row is None else [floor_row]
-    if floor is not None:
-        predictors[floor.name] = floor
+    entries, linear = models_of_run(context, threads), linear_model(context)
+    models = [scored_row(one, context, analysis, length=length) for one in linear]
     targets = _targets(context, analysis)  # before the others: the last one is the final model
     for entry in entries:
-        memory = entry.memory_mb(length, threads) if config.memory else None
-        models.append(_row(entry, context, analysis, length=length, memory_mb=memory))
+        row = scored_row(entry, context, analysis, length=length)
+        if config.memory:
+            row = row.model_copy(update={"memory_mb": entry.memory_mb(length, threads)})
+        models.append(row)
+    predictors = {entry.name: entry.on(split) for entry in (*entries, *linear)}
     other = None
     if config.against is not None:
         predictors[config.against], other = reference(
@@ -130,7 +93,7 @@ def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis |
             labels=workspace.task.num_outputs,
             head=workspace.task.head,
         )
-    vocabularies = [entry.model.config.vocab_size for entry in entries]
+    vocabularies = [entry.model.config.vocab_size for entry in entries if entry.model]
     speed = measure(
         predictors,
         batch_sizes=config.batch_sizes,
@@ -142,7 +105,7 @@ def _measured(config: EvaluateStage, context: StageContext, analysis: Analysis |
         example_lengths=rows.tolist(),
     )
     results = build_results(
-        [*models, *_ensemble(models, context)],
+        [*models, *ensemble_row(models, context)],
         speed,
         machine=machine() | {"threads": threads},
         reference=other,
@@ -179,110 +142,6 @@ def _with_noise(results: Results, context: StageContext, analysis: Analysis | No
     scorers[MAJORITY] = analysis.majority(context.workspace.data.train)
     known = {name: scorer for name, scorer in scorers.items() if scorer is not None}
     return with_noise(results, known, len(analysis)) if known else results
-
-
-def _scores(
-    entry: _Entry, split: Split, context: StageContext, analysis: Analysis | None = None
-) -> dict[str, float]:
-    """A model's scores on some examples; its predictions for them go to the analysis."""
-    rows = context.workspace_of(entry.index).tokenized(split, entry.teacher)
-    seen = None if analysis is None else analysis.keeper(entry.name, entry.task, rows)
-    return score(entry.predictor, rows, entry.task, seen=seen)
-
-
-def _row(
-    entry: _Entry,
-    context: StageContext,
-    analysis: Analysis | None,
-    *,
-    length: int,
-    memory_mb: float | None,
-) -> ModelRow:
-    """What a model scores, weighs and costs; how fast it is comes later, of all models at once."""
-    workspace = context.workspace
-    scores = _scores(entry, workspace.final_split, context, analysis)
-    more = workspace.data.more
-    return ModelRow(
-        name=entry.name,
-        stage=entry.stage,
-        format=entry.predictor.format,
-        score=scores[workspace.task.primary],
-        scores=scores,
-        **of_model(analysis, entry.name),
-        more_scores={name: _scores(entry, split, context) for name, split in more.items()},
-        parameters=parameters(entry.model),
-        parameters_no_embeddings=parameters_no_embeddings(entry.model),
-        macs=macs(entry.model, length),
-        bytes=bytes_of(entry.weights),
-        memory_mb=memory_mb,
-    )
-
-
-def _entries(context: StageContext, threads: int) -> list[_Entry]:
-    """The models of the run in the order of its stages, then the exported formats."""
-    found = []
-    for stage in context.stages:
-        folder = context.run.stage(stage) / "model"
-        if stage.index < context.stage.index and folder.is_dir():
-            model = load_model(folder)
-            predictor = TorchPredictor(model, threads, name=stage.name)
-            weights = folder / "model.safetensors"
-            teacher = stage.config if isinstance(stage.config, TeacherModel) else None
-            found.append(
-                _Entry(
-                    stage.name,
-                    stage.name,
-                    predictor,
-                    model,
-                    weights,
-                    stage.index,
-                    context.settled_task(stage),
-                    teacher,
-                )
-            )
-    exported = context.earlier("export")
-    if exported is None:
-        return found
-    student = found[-1].model
-    for name in _formats(context):
-        path = context.run.bundle / MODEL_FILES[name]
-        runner = FilePredictor(path, threads, name=name, format=name)
-        task = context.settled_task(context.student_stage())
-        found.append(_Entry(name, exported.name, runner, student, path, exported.index, task))
-    return found
-
-
-def _ensemble(models: list[ModelRow], context: StageContext) -> list[ModelRow]:
-    """The row of several teachers' average: what it scores, and what all of them cost together."""
-    teachers = [one for one in models if is_teacher(one.name)]
-    data = context.workspace.data
-    if len(teachers) < 2:
-        return []
-    scores = ensemble_scores(context, data.test or data.validation)
-    return [
-        ModelRow(
-            name=TEACHERS,
-            stage=teachers[-1].stage,
-            format="transformers",
-            score=scores[context.workspace.task.primary],
-            scores=scores,
-            more_scores={name: ensemble_scores(context, one) for name, one in data.more.items()},
-            parameters=sum(one.parameters for one in teachers),
-            parameters_no_embeddings=sum(one.parameters_no_embeddings for one in teachers),
-            macs=sum(one.macs for one in teachers),
-            bytes=sum(one.bytes for one in teachers),
-        )
-    ]
-
-
-def _formats(context: StageContext) -> list[str]:
-    """The bundle's formats that can be run here, last and so as the final the one it loads."""
-    manifest = read_manifest(context.run.bundle)
-    there = [name for name in MODEL_FILES if name in manifest.formats and name in ENGINES]
-    usable = [name for name in there if is_installed(name)]
-    for name in sorted(set(there) - set(usable)):
-        logger.info("%s: left out, its engine is not installed", name)
-    return sorted(usable, key=lambda name: name == manifest.default)
 
 
 def evaluate_run(run: Path) -> None:

@@ -21,8 +21,7 @@ from distill.runtime.backends import ENGINES
 from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
-from distill.stages.quantize import sample_examples
-from distill.stages.score_gate import pass_gate, scored_file
+from distill.stages.quantize import pass_gate, sample_examples, scored_file
 from distill.stages.whitening import whitened
 from distill.tasks.decoder import unit
 from students.anatomy import INPUTS
@@ -52,13 +51,13 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
                 name, before=before, after=scores[name], max_drop=config.max_drop, context=context
             )
     workspace = context.workspace
-    added = whitened(made, context)
+    settings, files, facts = whitened(made, context)
     quantized = context.earlier("quantize")
     info = {
         "name": context.recipe.name,
         "task": context.recipe.task.kind,
         "labels": list(workspace.task.labels),
-        "settings": context.settled_task(stage).settings | added.settings,
+        "settings": context.settled_task(stage).settings | settings,
         "pair": workspace.data.train.paired,
         "max_length": context.recipe.data.max_length,
         "lengths": _lengths(context),
@@ -69,16 +68,16 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
         tokenizer_folder=source,
         models=made,
         info=info if default is None else info | {"default": default},
-        beside=added.files,
+        beside=files,
         facts={} if quantized is None else context.run.read_stage(quantized)["formats"],
     )
-    write_card(context, None)
+    write_card(context.run.bundle, source, context.recipe, None)
     kinds = {".npz", ".onnx", ".safetensors", ".xml", ".bin", ".pt2"}
     weights = [path for path in context.run.bundle.rglob("*") if path.suffix in kinds]
     return StageResult(
         outputs=sorted(weights),
         facts={"score": before, "scores_by_format": scores, "bundle": context.run.bundle.name}
-        | added.facts
+        | facts
         | _cosines_to_teacher(made, context),
     )
 

@@ -19,8 +19,7 @@ from distill.pruning.methods.base import TRIES, PruneStage
 from distill.run_folder import read_mapping
 from distill.section import TrainConfig
 from distill.stages.context import StageContext, StageResult
-from distill.stages.distill import distil_logits, teacher_logits
-from distill.stages.output_loss import output_loss
+from distill.stages.distill import distil_logits, output_loss, teacher_logits
 from distill.system import atomic
 from distill.training.base import Batch
 from distill.training.checkpoint import is_whole

@@ -6,21 +6,21 @@ import logging
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transformers import PreTrainedModel
 
 from distill.data.batches import make_loader
 from distill.data.split import Split
 from distill.evaluation.predictors import FilePredictor
+from distill.evaluation.score import score
 from distill.evaluation.speed import measure
 from distill.export.bundle import MODEL_FILES
 from distill.export.openvino import is_installed, weights_of
 from distill.export.plain import export_plain
-from distill.quantization.bench import Bench, Candidate
+from distill.quantization.bench import Bench, Candidate, Run
 from distill.quantization.calibrate import Row
 from distill.quantization.graph import products
 from distill.quantization.int8_checkpoint import Int8Checkpoint
@@ -28,10 +28,8 @@ from distill.quantization.int8_training import Lessons
 from distill.quantization.onnx_int8 import plain_graph
 from distill.recipe.schema import ExportStage, QuantizeStage
 from distill.stages.context import StageContext, StageResult
-from distill.stages.distill import teacher_logits
-from distill.stages.output_loss import output_loss
-from distill.stages.score_gate import pass_gate, scored_file
-from distill.system.errors import ModelError
+from distill.stages.distill import output_loss, teacher_logits
+from distill.system.errors import GateError, ModelError, quoted
 from distill.system.processor import physical_cores, processor
 from distill.training.base import Batch
 from teachers.load import load_model
@@ -41,89 +39,95 @@ logger = logging.getLogger("distill")
 _TIMED_CALLS = 50
 
 
-@dataclass(frozen=True)
-class StageRun:
-    """What methods are given of a run: see :class:`distill.quantization.bench.Run`.
+def run_of(context: StageContext) -> Run:
+    """What methods are given of a run."""
+    exports = [one.config for one in context.stages if isinstance(one.config, ExportStage)]
+    return Run(
+        name=context.stage.name,
+        folder=context.folder,
+        metric=context.workspace.task.primary,
+        openvino=is_installed() and any(export.exports("openvino") for export in exports),
+        rows=lambda count: sample_examples(context, context.workspace.data.train, count),
+        score=lambda path, format: scored_file(path, format, context),
+        student=lambda: load_model(context.trained_student_folder()),
+        milliseconds=partial(_milliseconds, context),
+        lessons=partial(_lessons, context),
+    )
 
-    Args:
-        context: the stage's context.
+
+def _milliseconds(context: StageContext, files: Sequence[tuple[Path, str]]) -> list[float]:
+    workspace = context.workspace
+    threads = context.recipe.trainer.threads or physical_cores()
+    length = max(2, int(np.median(workspace.tokenized(workspace.data.validation).lengths)))
+    names = [f"{index:02d}" for index in range(len(files))]
+    speed = measure(
+        {
+            name: FilePredictor(path, threads, name=name, format=format)
+            for name, (path, format) in zip(names, files, strict=True)
+        },
+        batch_sizes=[1],
+        lengths=[length],
+        threads=threads,
+        repeats=_TIMED_CALLS,
+        # Ids of real rows are what is looked up; any will do for the time it takes.
+        vocab_size=int(workspace.tokenizer.vocab_size),
+        seed=context.recipe.seed,
+    )
+    logger.info("%s: timed at batch 1, length %d:", context.stage.name, length)
+    return [next(iter(speed[name]["latency_ms"].values()))["p50"] for name in names]
+
+
+def _lessons(context: StageContext, batch_size: int) -> Lessons:
+    """The teacher's logits on the training examples."""
+    workspace, recipe = context.workspace, context.recipe
+    rows = workspace.tokenized(workspace.data.train)
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        yield from make_loader(rows, batch_size, seed=recipe.seed + 1000 * epoch, shuffle=True)
+
+    return Lessons(
+        loss_of=output_loss(workspace.task, teacher_logits(context)),
+        batches=batches,
+        steps=math.ceil(len(rows) / batch_size),
+        seed=recipe.seed + context.stage.index,
+        checkpoint=Int8Checkpoint(
+            context.folder / "checkpoint" / "last.ckpt", recipe.trainer.checkpoint_steps
+        ),
+    )
+
+
+def scored_file(path: Path, format: str, context: StageContext) -> float:
+    """The task's score of an exported file on the validation examples."""
+    workspace = context.workspace
+    scores = score(
+        FilePredictor(path, threads=context.recipe.trainer.threads, name=format, format=format),
+        workspace.tokenized(workspace.data.validation),
+        context.settled_task(context.student_stage()),
+    )
+    return scores[workspace.task.primary]
+
+
+def pass_gate(
+    what: str, *, before: float, after: float, max_drop: float, context: StageContext
+) -> None:
+    """Let a model through whose score fell by no more than ``max_drop``.
+
+    Raises:
+        GateError: it fell by more; the message says by how much and how to go on.
     """
-
-    context: StageContext
-
-    @property
-    def name(self) -> str:
-        """The stage's."""
-        return self.context.stage.name
-
-    @property
-    def folder(self) -> Path:
-        """The stage's."""
-        return self.context.folder
-
-    @property
-    def metric(self) -> str:
-        """The name of the score."""
-        return self.context.workspace.task.primary
-
-    @property
-    def openvino(self) -> bool:
-        """Whether the bundle will hold OpenVINO's files."""
-        exports = [one.config for one in self.context.stages if isinstance(one.config, ExportStage)]
-        return is_installed() and any(export.exports("openvino") for export in exports)
-
-    def rows(self, count: int) -> list[Row]:
-        """Training rows, the same ones for the same seed."""
-        return sample_examples(self.context, self.context.workspace.data.train, count)
-
-    def score(self, path: Path, format: str) -> float:
-        """The score of a file on the validation examples."""
-        return scored_file(path, format, self.context)
-
-    def student(self) -> PreTrainedModel:
-        """The student as it comes to the stage."""
-        return load_model(self.context.trained_student_folder())
-
-    def milliseconds(self, files: Sequence[tuple[Path, str]]) -> list[float]:
-        """Medians of single examples of the median real length."""
-        workspace = self.context.workspace
-        threads = self.context.recipe.trainer.threads or physical_cores()
-        length = max(2, int(np.median(workspace.tokenized(workspace.data.validation).lengths)))
-        names = [f"{index:02d}" for index in range(len(files))]
-        speed = measure(
-            {
-                name: FilePredictor(path, threads, name=name, format=format)
-                for name, (path, format) in zip(names, files, strict=True)
-            },
-            batch_sizes=[1],
-            lengths=[length],
-            threads=threads,
-            repeats=_TIMED_CALLS,
-            # Ids of real rows are what is looked up; any will do for the time it takes.
-            vocab_size=int(workspace.tokenizer.vocab_size),
-            seed=self.context.recipe.seed,
+    drop = before - after
+    metric = context.workspace.task.primary
+    if drop > max_drop:
+        raise GateError(
+            f"{context.stage.name}: {what} has {metric} {after:.4f}, {drop:.4f} below "
+            f"{before:.4f}; max_drop is {max_drop:g}. What was done is kept; to accept it: "
+            f"distill resume {quoted(context.run.path)} "
+            f"stages.{context.stage.name}.max_drop={drop + 0.001:.3f}"
         )
-        logger.info("%s: timed at batch 1, length %d:", self.name, length)
-        return [next(iter(speed[name]["latency_ms"].values()))["p50"] for name in names]
-
-    def lessons(self, batch_size: int) -> Lessons:
-        """The teacher's logits on the training examples."""
-        context, workspace = self.context, self.context.workspace
-        rows = workspace.tokenized(workspace.data.train)
-
-        def batches(epoch: int) -> Iterator[Batch]:
-            seed = context.recipe.seed + 1000 * epoch
-            yield from make_loader(rows, batch_size, seed=seed, shuffle=True)
-
-        return Lessons(
-            loss_of=output_loss(workspace.task, teacher_logits(context)),
-            batches=batches,
-            steps=math.ceil(len(rows) / batch_size),
-            seed=context.recipe.seed + context.stage.index,
-            checkpoint=Int8Checkpoint(
-                self.folder / "checkpoint" / "last.ckpt", context.recipe.trainer.checkpoint_steps
-            ),
-        )
+    logger.info(
+        "%s: %s has %s %.4f (%+.4f), within %g",
+        *(context.stage.name, what, metric, after, -drop, max_drop),
+    )
 
 
 def sample_examples(context: StageContext, split: Split, count: int) -> list[Row]:
@@ -135,7 +139,6 @@ def sample_examples(context: StageContext, split: Split, count: int) -> list[Row
 
 
 def _row(item: Mapping[str, Any]) -> Row:
-    """An example's tokens as the arrays that a graph takes."""
     ids = np.asarray(item["input_ids"], dtype=np.int64)[None]  # (1, L)
     types = np.asarray(item["token_type_ids"], dtype=np.int64)[None]
     return ids, np.ones_like(ids), types
@@ -149,7 +152,7 @@ def quantize_stage(config: QuantizeStage, context: StageContext) -> StageResult:
     """
     for name in MODEL_FILES.values():  # of a stage that was killed
         (context.folder / name).unlink(missing_ok=True)
-    run = StageRun(context)
+    run = run_of(context)
     samples = sample_examples(context, context.workspace.data.validation, 4)
     format, plain = export_plain(run.student(), context.folder, samples=samples)
     _check_names(config, plain)
@@ -191,7 +194,6 @@ def _keep_files(kept: list[Candidate], folder: Path) -> dict[str, Candidate]:
 
 
 def _result(bench: Bench, kept: list[Candidate], best: dict[str, Candidate]) -> StageResult:
-    """What was tried and what was kept."""
     metric, final = bench.run.metric, kept[0] if kept else None
     line = final.line(metric) if final else f"fp32 ({metric} {bench.before:.4f}): int8 loses more"
     refused = [candidate for candidate in bench.tried if not bench.passes(candidate)]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distill.capture.layer_map import Candidate, candidates
+from distill.capture.layer_map import LayerMap, candidates
 from distill.objectives import make_objectives
 from distill.recipe.schema import DistillStage, LayerSearch
 from distill.run_folder import read_mapping
@@ -49,21 +49,18 @@ def search_layer_map(
     )
     found = candidates(search.candidates, *depths)
     tried = []
-    for number, candidate in enumerate(found, start=1):
+    for number, (name, layer_map) in enumerate(found.items(), start=1):
         mark = context.folder / "search" / f"{number}.json"
         if read_mapping(mark) is None:
-            atomic.write_json(mark, _try(candidate, config, context, mark.with_suffix(""), logits))
+            atomic.write_json(
+                mark, _try(layer_map, name, config, context, mark.with_suffix(""), logits)
+            )
             shutil.rmtree(mark.with_suffix(""), ignore_errors=True)
         tried.append(json.loads(mark.read_text("utf-8")))
         logger.info(
             "%s: layer map %s (%d of %d): validation %s %.4f after %d steps",
-            context.stage.name,
-            candidate.name,
-            number,
-            len(found),
-            context.workspace.task.primary,
-            tried[-1]["score"],
-            tried[-1]["steps"],
+            *(context.stage.name, name, number, len(found), context.workspace.task.primary),
+            *(tried[-1]["score"], tried[-1]["steps"]),
         )
     best = max(tried, key=lambda one: one["score"])
     logger.info("%s: takes layer map %s", context.stage.name, best["name"])
@@ -71,13 +68,13 @@ def search_layer_map(
 
 
 def _try(
-    candidate: Candidate,
+    layer_map: LayerMap,
+    name: str,
     config: DistillStage,
     context: StageContext,
     folder: Path,
     logits: TeacherLogits,
 ) -> dict[str, Any]:
-    """Train one candidate, or go on with it, and return its score."""
     workspace, session = context.workspace, context.session()
     task = workspace.task
     search = config.search or LayerSearch()
@@ -93,7 +90,7 @@ def _try(
             context.load_teacher() if part == "objectives" else None,
             student,
             objectives=objectives,
-            layer_map=candidate.layer_map,
+            layer_map=layer_map,
             mode=config.mode,
             projection=config.projection,
             train=train,
@@ -108,11 +105,11 @@ def _try(
             session=replace(
                 session,
                 folder=folder / part,
-                name=f"{context.stage.name}: {candidate.name}, {part}",
+                name=f"{context.stage.name}: {name}, {part}",
                 loggers=(),
             ),
         )
         student, steps = module.model, steps + result.steps
         score = result.best_score if result.best_score is not None else -1.0
-    pairs = [list(pair) for pair in candidate.layer_map.pairs]
-    return {"name": candidate.name, "pairs": pairs, "score": score, "steps": steps}
+    pairs = [list(pair) for pair in layer_map.pairs]
+    return {"name": name, "pairs": pairs, "score": score, "steps": steps}

@@ -1,12 +1,13 @@
-"""The teacher: loaded, its labels checked, and fine-tuned on the task when the recipe asks."""
+"""The teacher and the baseline: models that learn from labels alone."""
 
 from __future__ import annotations
 
 import logging
 
 import torch
+from transformers import PreTrainedModel
 
-from distill.recipe.schema import TeacherModel
+from distill.recipe.schema import BaselineConfig, TeacherModel, TrainConfig
 from distill.stages.context import StageContext, StageResult
 from distill.training.finetune import FinetuneModule
 from distill.training.fit import fit
@@ -17,7 +18,7 @@ logger = logging.getLogger("distill")
 
 
 def teacher_stage(config: TeacherModel, context: StageContext) -> StageResult:
-    """Leave a teacher for the task in the stage's folder.
+    """Leave a teacher for the task in the stage's folder: loaded, and fine-tuned where asked.
 
     Raises:
         ModelError: the teacher cannot be loaded, or its labels are not the data's.
@@ -32,15 +33,35 @@ def teacher_stage(config: TeacherModel, context: StageContext) -> StageResult:
         return context.save_model(model, teacher=config)
     if config.finetune.freeze_layers:
         freeze_lower(model, config.finetune.freeze_layers)
-    session = context.session()
-    module = FinetuneModule(model, workspace.task, train=config.finetune, seed=session.seed)
+    return _finetuned(model, config.finetune, context, teacher=config)
+
+
+def baseline_stage(config: BaselineConfig, context: StageContext) -> StageResult:
+    """Train the student's shape on the labels, without a teacher.
+
+    Its weights start from the same layers as the student's, but of the model as it was before it
+    was fine-tuned into the teacher: what one would do who has no teacher.
+    """
+    student = context.initial_student(context.pretrained(context.recipe.source))
+    return _finetuned(student, config, context)
+
+
+def _finetuned(
+    model: PreTrainedModel,
+    config: TrainConfig,
+    context: StageContext,
+    teacher: TeacherModel | None = None,
+) -> StageResult:
+    workspace, session = context.workspace, context.session()
+    module = FinetuneModule(model, workspace.task, train=config, seed=session.seed)
+    data = workspace.data
     result = fit(
         module,
-        workspace.tokenized(workspace.data.train, config),
-        validation=workspace.tokenized(workspace.data.validation, config),
+        workspace.tokenized(data.train, teacher),
+        validation=workspace.tokenized(data.validation, teacher),
         session=session,
     )
-    return context.save_model(module.model, result, teacher=config)
+    return context.save_model(module.model, result, teacher=teacher)
 
 
 def _encoder(config: TeacherModel, context: StageContext) -> StageResult:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +30,6 @@ logger = logging.getLogger("distill")
 _MOST = 20_000
 
 
-@dataclass(frozen=True)
-class Whitened:
-    """What a bundle gets beside its models.
-
-    Args:
-        settings: for the bundle's description.
-        files: by their names in the bundle.
-        facts: for ``stage.json``.
-    """
-
-    settings: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, Path] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
 class _Finished:
     """A model whose vectors are finished as the runtime does it."""
 
@@ -57,7 +41,9 @@ class _Finished:
         return self.finish(self.predictor(batch))
 
 
-def whitened(made: Mapping[str, Path], context: StageContext) -> Whitened:
+def whitened(
+    made: Mapping[str, Path], context: StageContext
+) -> tuple[dict[str, Any], dict[str, Path], dict[str, Any]]:
     """Find the whitening that the task asks for, and what it does to every format's score.
 
     One whitening, of the fp32 graph where there is one, serves all formats.
@@ -67,7 +53,8 @@ def whitened(made: Mapping[str, Path], context: StageContext) -> Whitened:
         context: the export stage's.
 
     Returns:
-        Nothing in it, where the task asks for none.
+        Settings for the bundle's description, files by their names in the bundle, and facts for
+        ``stage.json``; all empty where the task asks for none.
 
     Raises:
         ModelError: no format is exported that can be run.
@@ -76,7 +63,7 @@ def whitened(made: Mapping[str, Path], context: StageContext) -> Whitened:
     task = context.workspace.task
     dimensions = getattr(context.recipe.task, "whitening", None)
     if dimensions is None:
-        return Whitened()
+        return {}, {}, {}
     threads = context.recipe.trainer.threads
     models = {
         name: FilePredictor(path, threads, name=name, format=name)
@@ -104,11 +91,8 @@ def whitened(made: Mapping[str, Path], context: StageContext) -> Whitened:
         )
         logger.info("%s: %s", context.stage.name, notes[-1])
     entry = {"file": WHITENING, "dimensions": dimensions, "sha256": digest.of_file(path)}
-    return Whitened(
-        settings={"whitening": entry},
-        files={WHITENING: path},
-        facts={"whitening": scores | {"sentences": len(vectors)}, "notes": notes},
-    )
+    facts = {"whitening": scores | {"sentences": len(vectors)}, "notes": notes}
+    return {"whitening": entry}, {WHITENING: path}, facts
 
 
 def _training_vectors(model: FilePredictor, context: StageContext) -> np.ndarray:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.live import Live
@@ -19,7 +18,6 @@ from rich.progress import (
 )
 from rich.text import Text
 
-Item = TypeVar("Item")
 logger = logging.getLogger("distill")
 
 #: Where bars and messages go; results go to standard output.
@@ -123,14 +121,6 @@ class Bar:
         share = self.done / self.total
         text = f"{self.description}: {self.done}/{self.total} ({share:.0%}), ETA {self._eta()}"
         return f"{text}, {self._status}" if self._status else text
-
-
-def track(items: Iterable[Item], description: str, total: int) -> Iterator[Item]:
-    """Yield ``items`` while a :class:`Bar` counts them."""
-    with Bar(description, total) as bar:
-        for item in items:
-            yield item
-            bar.advance()
 
 
 class Board:

@@ -5,7 +5,6 @@ Of a study's trials the study itself makes runs (:mod:`distill.tracking.study_ru
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,8 +19,6 @@ from distill.recipe.run_models import STUDY
 from distill.recipe.schema import WandbConfig
 from distill.system import digest
 from distill.system.errors import UserError
-
-logger = logging.getLogger("distill")
 
 #: Columns of the results table, by their keys in ``results.json``.
 _COLUMNS = ("name", "stage", "format", "score", "retention", "parameters", "macs", "bytes")
@@ -189,9 +186,9 @@ def _ledger(results: Results) -> list[dict[str, Any]]:
     return [
         {
             "step": step.model.name,
-            "from": step.before,
+            "from": step.before.name if step.before else "",
             "score": step.model.score,
-            "drop": step.drop,
+            "drop": step.before.score - step.model.score if step.before else 0.0,
             "p50_ms": step.latency.p50 if step.latency else None,
             "p95_ms": step.latency.p95 if step.latency else None,
             "throughput": step.throughput,
@@ -200,9 +197,9 @@ def _ledger(results: Results) -> list[dict[str, Any]]:
             "macs": step.model.macs,
             "step_faster": step.faster,
             "step_smaller": step.smaller,
-            "faster": step.total_faster,
-            "smaller": step.total_smaller,
-            "faster_than_reference": step.against,
+            "faster": step.model.ratios.latency,
+            "smaller": step.model.ratios.size,
+            "faster_than_reference": step.model.against.latency if step.model.against else None,
             "note": step.verdict,
         }
         for step in ledger(results)

@@ -41,7 +41,7 @@ def bench(tasks: ModuleType, tmp_path: Path) -> Any:
         path.write_bytes(b"")
     runs.mkdir()
     found = tasks.Bench(data, runs)
-    sample = module(ROOT / "tests" / "distill" / "sample_run.py")
+    sample = module(ROOT / "tests" / "helpers" / "sample_run.py")
     case = case_of(tasks, "trec6")
     sample.write_run(runs / "trec6")
     (runs / "trec6" / "recipe.yaml").write_text(resolved_yaml(found.recipe(case)), "utf-8")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+import sample_run
 
 Bundle = Callable[..., Path]
 
@@ -30,12 +29,12 @@ def exported_once(_graphs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) ->
 
     make = onnx._graph  # behind it stands the check, which is to be done
 
-    def once(model: Any, opset: int) -> bytes:
+    def once(model: Any) -> bytes:
         weights = [(n, str(w.dtype), w.numpy().tobytes().hex()) for n, w in
                    model.state_dict().items()]  # fmt: skip
-        key = digest.of_json([type(model).__name__, model.config.to_json_string(), opset, weights])
+        key = digest.of_json([type(model).__name__, model.config.to_json_string(), weights])
         if key not in _graphs:
-            _graphs[key] = make(model, opset)
+            _graphs[key] = make(model)
         return _graphs[key]
 
     monkeypatch.setattr(onnx, "_graph", once)
@@ -162,17 +161,6 @@ def _export(model_folder: Path, folder: Path, pair: bool, max_length: int) -> No
     )
 
 
-def _sample_run() -> ModuleType:
-    """``sample_run.py`` beside this file, which the import mode of these tests cannot name."""
-    path = Path(__file__).with_name("sample_run.py")
-    spec = importlib.util.spec_from_file_location("sample_run", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def sample_results() -> Callable[..., dict[str, Any]]:
     """A factory of results with believable numbers.
@@ -180,16 +168,16 @@ def sample_results() -> Callable[..., dict[str, Any]]:
     ``sample_results(models=..., timed=True, split="test", **head)``: other rows, no timing, or
     other entries of the head.
     """
-    return _sample_run().build_sample  # type: ignore[no-any-return]
+    return sample_run.build_sample
 
 
 @pytest.fixture
 def sample_models() -> list[tuple[Any, ...]]:
     """The rows that ``sample_results`` makes by default, to be changed by a test."""
-    return list(_sample_run().MODELS)
+    return list(sample_run.MODELS)
 
 
 @pytest.fixture
 def finished_run(tmp_path: Path) -> Path:
     """The run folder ``quickstart`` as a finished run leaves it, without models."""
-    return _sample_run().write_run(tmp_path / "quickstart")  # type: ignore[no-any-return]
+    return sample_run.write_run(tmp_path / "quickstart")

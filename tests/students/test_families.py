@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from narrow import narrow_forward
 from torch.testing import assert_close
 from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
@@ -18,7 +19,7 @@ from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks
 from distill.pruning.reconstruct import reconstruct
 from distill.pruning.surgery import slice_model
-from distill.pruning.width import KeptWidth, narrow_forward, slice_width
+from distill.pruning.width import KeptWidth, slice_width
 from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.shapes import Shape
 from distill.recipe.sizes import Size

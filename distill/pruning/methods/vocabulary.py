@@ -54,20 +54,21 @@ class VocabularyPrune(PruneStage):
         others = [index for index in range(len(tokenizer)) if index not in known]
         keep = sorted([*keep, *others[: round(len(others) * (1.0 - ease))]])
         trimmed = trim_tokenizer(tokenizer, keep)
-        before, after = (coverage(t, bench.texts("validation")) for t in (tokenizer, trimmed))
+        texts = bench.texts("validation")
+        (pieces, rate), (new_pieces, new_rate) = (coverage(t, texts) for t in (tokenizer, trimmed))
         facts = {
             "vocabulary": {
                 "before": len(tokenizer),
                 "after": len(keep),
-                "unknown_before": round(before.rate, 6),
-                "unknown_after": round(after.rate, 6),
-                "pieces_before": before.pieces,
-                "pieces_after": after.pieces,
+                "unknown_before": round(rate, 6),
+                "unknown_after": round(new_rate, 6),
+                "pieces_before": pieces,
+                "pieces_after": new_pieces,
             },
             "notes": [
                 f"keeps {len(keep):,} of {len(tokenizer):,} subwords; validation texts: "
-                f"{before.rate:.2%} of subwords unknown before and {after.rate:.2%} after, "
-                f"{after.pieces / max(1, before.pieces) - 1:+.1%} subwords"
+                f"{rate:.2%} of subwords unknown before and {new_rate:.2%} after, "
+                f"{new_pieces / max(1, pieces) - 1:+.1%} subwords"
             ],
         }
         return Pruned(trim_embeddings(student, keep), facts, trimmed)

@@ -24,7 +24,7 @@ def trained(path: Path, delimiter: str | None = None) -> list[str]:
 
 
 def predicted(path: Path, delimiter: str | None = None) -> list[str]:
-    return [row.text for row in read_rows(str(path), delimiter=delimiter)]
+    return [row.text for row in read_rows(str(path), Wanted(delimiter=delimiter))]
 
 
 def unlabelled(path: Path) -> list[str]:

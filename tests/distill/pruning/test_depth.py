@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import tiny_pruning as tiny
 import torch
 
 from distill.pruning.layers import keep_layers, layers_to_keep, only_layers
@@ -10,7 +11,7 @@ from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.surgery import slice_model
 
 
-def own_loss(tiny, model, batches):
+def own_loss(model, batches):
     """The distance from what the whole model says."""
     aims = {id(batch["input_ids"]): tiny.logits_of(model, [batch]) for batch in batches}
 
@@ -20,7 +21,7 @@ def own_loss(tiny, model, batches):
     return loss
 
 
-def test_layers_that_do_nothing_go_first(tiny):
+def test_layers_that_do_nothing_go_first():
     model, batches = tiny.make_model(), tiny.make_batches()
     for dense in (
         model.bert.encoder.layer[1].attention.output.dense,
@@ -28,7 +29,7 @@ def test_layers_that_do_nothing_go_first(tiny):
     ):
         torch.nn.init.zeros_(dense.weight)
         torch.nn.init.zeros_(dense.bias)
-    loss = own_loss(tiny, model, batches)
+    loss = own_loss(model, batches)
     found = layers_to_keep(model, loss_of=loss, batches=itertools.cycle(batches), remove=1, steps=3)
     assert found == [1, 3]
     alone = layers_to_keep(model, loss_of=loss, batches=batches, remove=2, steps=3)
@@ -41,7 +42,7 @@ def test_layers_that_do_nothing_go_first(tiny):
 
 
 @pytest.mark.parametrize("pruned", [False, True])
-def test_what_is_left_is_the_model_without_those_layers(tiny, pruned, tmp_path):
+def test_what_is_left_is_the_model_without_those_layers(pruned, tmp_path):
     model, batches = tiny.make_model(), tiny.make_batches()
     if pruned:
         masks = Masks(

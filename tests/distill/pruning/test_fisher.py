@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import tiny_pruning as tiny
 import torch
 from torch import nn
 
@@ -10,7 +11,7 @@ from distill.pruning.mask_gradients import MaskGradients, mask_gradients, rearra
 from distill.pruning.masks import Masks
 
 
-def one_by_one(tiny, model, batches, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
+def one_by_one(model, batches, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Finite differences: each example alone, each unit's output scaled a little up and down."""
     heads, ffn = [], []
     for batch in batches:
@@ -23,14 +24,14 @@ def one_by_one(tiny, model, batches, layer: int) -> tuple[torch.Tensor, torch.Te
             for dense, width, found in parts:
                 found.append(
                     [
-                        _slope(tiny, model, single, dense, unit, width)
+                        _slope(model, single, dense, unit, width)
                         for unit in range(dense.in_features // width)
                     ]
                 )
     return torch.tensor(heads), torch.tensor(ffn)
 
 
-def _slope(tiny, model, batch, dense: nn.Linear, unit: int, width: int, step: float = 1e-3):
+def _slope(model, batch, dense: nn.Linear, unit: int, width: int, step: float = 1e-3):
     losses = []
     columns = slice(unit * width, (unit + 1) * width)
     kept = dense.weight.data[:, columns].clone()
@@ -42,7 +43,7 @@ def _slope(tiny, model, batch, dense: nn.Linear, unit: int, width: int, step: fl
     return (losses[0] - losses[1]) / (2 * step)
 
 
-def test_gradients_are_those_of_each_example(tiny):
+def test_gradients_are_those_of_each_example():
     model = tiny.make_model().double()
     batches = [{k: v.double() if v.is_floating_point() else v for k, v in b.items()}
                for b in tiny.make_batches(2)]  # fmt: skip
@@ -50,14 +51,14 @@ def test_gradients_are_those_of_each_example(tiny):
     assert [g.shape for g in found.heads] == [(8, tiny.HEADS)] * tiny.LAYERS
     assert [g.shape for g in found.ffn] == [(8, tiny.FFN)] * tiny.LAYERS
     for layer in range(tiny.LAYERS):
-        heads, ffn = one_by_one(tiny, model, batches, layer)
+        heads, ffn = one_by_one(model, batches, layer)
         torch.testing.assert_close(found.heads[layer].double(), heads.double(), atol=1e-5, rtol=0)
         torch.testing.assert_close(found.ffn[layer].double(), ffn.double(), atol=1e-5, rtol=0)
     scores = found.diagonal()
     torch.testing.assert_close(scores.ffn[1], found.ffn[1].square().sum(0))
 
 
-def test_the_model_is_left_as_it_was_and_samples_are_counted(tiny):
+def test_the_model_is_left_as_it_was_and_samples_are_counted():
     model = tiny.make_model().train()
     model.bert.embeddings.requires_grad_(False)
     before = {name: (weight.clone(), weight.requires_grad)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from narrow import narrow_forward
 from transformers import BertConfig, PreTrainedModel
 
 from distill.export.onnx import INPUTS, example_batch, export_onnx
@@ -18,7 +19,7 @@ from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.subwords import trim_embeddings
 from distill.pruning.surgery import slice_model
-from distill.pruning.width import KeptWidth, narrow_forward, slice_width
+from distill.pruning.width import KeptWidth, slice_width
 from distill.runtime.session import OnnxSession
 from students.heads import class_of, head_of, logits_of
 from students.pooling import POOLING

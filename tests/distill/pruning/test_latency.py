@@ -4,6 +4,7 @@ import copy
 
 import numpy as np
 import pytest
+import tiny_pruning as tiny
 import torch
 
 from distill.pruning import latency
@@ -25,7 +26,7 @@ def fake(models, *, length, threads, per_channel=True):
     return found
 
 
-def test_a_table_tells_what_was_measured_and_what_lies_between(tiny, monkeypatch, tmp_path):
+def test_a_table_tells_what_was_measured_and_what_lies_between(monkeypatch, tmp_path):
     monkeypatch.setattr(latency, "measured_ms", fake)
     model, file = tiny.make_model(), tmp_path / "latency.json"
     table = latency_table(model, length=8, threads=1, file=file)
@@ -56,9 +57,7 @@ def fake_of_every_token(models, *, length, threads, per_channel=True):
     ("head", "pooling"),
     [("tokens", None), ("spans", None), ("vectors", "mean"), ("vectors", "cls")],
 )
-def test_heads_that_read_every_token_have_a_whole_last_layer(
-    tiny, monkeypatch, tmp_path, head, pooling
-):
+def test_heads_that_read_every_token_have_a_whole_last_layer(monkeypatch, tmp_path, head, pooling):
     config = copy.deepcopy(tiny.make_model().config)
     if pooling:
         setattr(config, POOLING, pooling)
@@ -84,7 +83,7 @@ def test_heads_that_read_every_token_have_a_whole_last_layer(
         assert table(np.array(heads), np.array(ffn)) == pytest.approx(told, rel=1e-4)
 
 
-def test_a_latency_is_a_budget(tiny, monkeypatch, tmp_path):
+def test_a_latency_is_a_budget(monkeypatch, tmp_path):
     monkeypatch.setattr(latency, "measured_ms", fake)
     model = tiny.make_model()
     table = latency_table(model, length=8, threads=1, file=tmp_path / "latency.json")
@@ -98,7 +97,7 @@ def test_a_latency_is_a_budget(tiny, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-def test_models_are_timed_as_int8_in_turns(tiny):
+def test_models_are_timed_as_int8_in_turns():
     told = measured_ms({"a": tiny.make_model(), "b": tiny.make_model(4)}, length=8, threads=1)
     assert set(told) == {"a", "b"}
     assert all(0 < ms < 1000 for ms in told.values())

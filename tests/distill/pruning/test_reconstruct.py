@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import tiny_pruning as tiny
 import torch
 
 from distill.pruning.masks import Masks
@@ -8,7 +9,7 @@ from distill.pruning.reconstruct import reconstruct
 from distill.pruning.surgery import slice_model
 
 
-def cut(tiny, model, heads: int, ffn: int):
+def cut(model, heads: int, ffn: int):
     return slice_model(
         model,
         Masks(
@@ -19,12 +20,12 @@ def cut(tiny, model, heads: int, ffn: int):
 
 
 @pytest.mark.parametrize(("heads", "ffn"), [(3, 6), (0, 4), (2, 0)])
-def test_what_is_left_comes_nearer_to_the_whole_model(tiny, heads, ffn):
+def test_what_is_left_comes_nearer_to_the_whole_model(heads, ffn):
     model, seen, unseen = tiny.make_model(), tiny.make_batches(60), tiny.make_batches(80)[60:]
     aim = tiny.logits_of(model, unseen)
     errors = {}
     for how in ("none", "scale", "weights"):
-        sliced = cut(tiny, model, heads, ffn)
+        sliced = cut(model, heads, ffn)
         if how != "none":
             reconstruct(sliced, model, seen, how=how)
         errors[how] = float((tiny.logits_of(sliced, unseen) - aim).square().mean())
@@ -33,7 +34,7 @@ def test_what_is_left_comes_nearer_to_the_whole_model(tiny, heads, ffn):
         assert errors["scale"] < errors["none"]
 
 
-def test_a_unit_that_stands_in_for_its_removed_twin_is_doubled(tiny):
+def test_a_unit_that_stands_in_for_its_removed_twin_is_doubled():
     model = tiny.make_model()
     layer = model.bert.encoder.layer[0]
     for part in (layer.intermediate.dense.weight, layer.intermediate.dense.bias):
@@ -51,7 +52,7 @@ def test_a_unit_that_stands_in_for_its_removed_twin_is_doubled(tiny):
     torch.testing.assert_close(factors[1:], torch.ones(8), atol=0.2, rtol=0)
 
 
-def test_padding_plays_no_part(tiny):
+def test_padding_plays_no_part():
     model, batches = tiny.make_model(), tiny.make_batches(10)
     longer = [
         {
@@ -62,7 +63,7 @@ def test_padding_plays_no_part(tiny):
     ]
     found = []
     for given in (batches, longer):
-        sliced = cut(tiny, model, 2, 5)
+        sliced = cut(model, 2, 5)
         reconstruct(sliced, model, given)
         found.append(tiny.logits_of(sliced, tiny.make_batches()))
     torch.testing.assert_close(*found, atol=1e-4, rtol=0)

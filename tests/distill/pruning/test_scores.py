@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from tiny_pruning import FFN, HEAD_DIM, HEADS, loss_of, make_batches, make_model
 
 from distill.pruning.mask_gradients import mask_gradients
 from distill.pruning.methods.l1 import l1_scores
@@ -10,39 +10,17 @@ from distill.pruning.methods.movement import movement_scores
 from distill.pruning.methods.taylor import taylor_scores
 from distill.system.errors import ModelError
 
-HEADS, HEAD_DIM, HIDDEN, FFN, LAYERS = 4, 3, 12, 10, 2
+LAYERS = 2
 
 
 @pytest.fixture
 def model():
-    torch.manual_seed(3)
-    config = BertConfig(
-        vocab_size=60,
-        hidden_size=HIDDEN,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        intermediate_size=FFN,
-        initializer_range=0.3,
-    )
-    return BertForSequenceClassification(config)
+    return make_model(layers=LAYERS).train()
 
 
 @pytest.fixture
 def batches():
-    random = torch.Generator().manual_seed(5)
-    return [
-        {
-            "input_ids": torch.randint(5, 60, (4, 8), generator=random),
-            "attention_mask": torch.ones(4, 8, dtype=torch.int64),
-            "target": torch.randn(4, 2, generator=random),
-        }
-        for _ in range(3)
-    ]
-
-
-def loss_of(model, batch):
-    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    return (logits - batch["target"]).square().mean()
+    return make_batches()
 
 
 def by_hand(model, batches):

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import tiny_pruning as tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -77,7 +78,7 @@ def test_uniform_leaves_every_layer_the_same_size():
     assert nothing.ffn_kept == [0, 0]
 
 
-def test_costs_are_those_of_the_evaluation(tiny):
+def test_costs_are_those_of_the_evaluation():
     model = tiny.make_model()
     masks = Masks(
         [torch.arange(4) < n for n in (3, 0, 4)], [torch.arange(10) < n for n in (10, 7, 0)]
@@ -125,7 +126,7 @@ def test_schedules_are_nni_s():
     assert progress("one-shot", 1, 1) == 1.0
 
 
-def test_goals_are_reached_step_by_step(tiny):
+def test_goals_are_reached_step_by_step():
     model = tiny.make_model()
     sizes = layer_sizes(model)
     random = torch.Generator().manual_seed(0)

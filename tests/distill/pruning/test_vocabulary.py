@@ -63,9 +63,10 @@ def test_the_same_pieces_and_the_same_logits_on_training_texts(parts):
 def test_any_word_can_still_be_spelled(parts):
     model, tokenizer = parts
     _, short, _ = trimmed(model, tokenizer)
-    assert coverage(short, OTHER).unknown == coverage(tokenizer, OTHER).unknown == 1  # the star
+    (pieces, rate), (before, usual) = coverage(short, OTHER), coverage(tokenizer, OTHER)
+    assert round(pieces * rate) == round(before * usual) == 1  # the star
     assert short.tokenize("plot") == ["p", "##l", "##o", "##t"]
-    assert coverage(short, OTHER).rate < coverage(tokenizer, OTHER).rate
+    assert rate < usual
     assert tokenizer.tokenize("plot") == ["plot"]
 
 

@@ -1,17 +1,19 @@
 import pytest
+import tiny_pruning as tiny
 import torch
+from narrow import narrow_forward
 from transformers import (
     BertForSequenceClassification,
 )
 
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.surgery import slice_model
-from distill.pruning.width import KeptWidth, narrow_forward, slice_width, width_scores
+from distill.pruning.width import KeptWidth, slice_width, width_scores
 from distill.system.errors import DataError, ModelError
 from students.pruned import PrunedBertForSequenceClassification
 
 
-def kept(tiny, count, seed=0):
+def kept(count, seed=0):
     draw = torch.Generator().manual_seed(seed)
     masks = []
     for _ in range(2):
@@ -22,8 +24,8 @@ def kept(tiny, count, seed=0):
 
 
 @pytest.mark.parametrize("count", [1, 5, 9, 12])
-def test_the_cut_model_is_the_one_that_normalises_over_what_is_kept(tiny, count):
-    model, batches, left = tiny.make_model(), tiny.make_batches(), kept(tiny, count)
+def test_the_cut_model_is_the_one_that_normalises_over_what_is_kept(count):
+    model, batches, left = tiny.make_model(), tiny.make_batches(), kept(count)
     sliced = slice_width(model, left)
     assert sliced.config.hidden_size == count
     assert layer_sizes(sliced) == layer_sizes(model)
@@ -37,10 +39,10 @@ def test_the_cut_model_is_the_one_that_normalises_over_what_is_kept(tiny, count)
         torch.testing.assert_close(whole, expected, atol=1e-5, rtol=0)
 
 
-def test_every_tensor_with_the_width_is_cut(tiny):
+def test_every_tensor_with_the_width_is_cut():
     model = tiny.make_model()
     before = {name: weight.clone() for name, weight in model.state_dict().items()}
-    sliced = slice_width(model, kept(tiny, 9))
+    sliced = slice_width(model, kept(9))
     for name, weight in sliced.state_dict().items():
         inner = name.endswith(("query.weight", "key.weight", "value.weight"))
         inner |= name.endswith("attention.output.dense.weight")
@@ -56,15 +58,15 @@ def test_every_tensor_with_the_width_is_cut(tiny):
         assert torch.equal(weight, before[name])
 
 
-def test_heads_that_fill_the_width_again_are_stock_bert(tiny, tmp_path):
-    narrow = slice_width(tiny.make_model(), kept(tiny, 9))  # heads are 3 wide: 3 of 4 fill it
+def test_heads_that_fill_the_width_again_are_stock_bert(tmp_path):
+    narrow = slice_width(tiny.make_model(), kept(9))  # heads are 3 wide: 3 of 4 fill it
     assert type(narrow) is PrunedBertForSequenceClassification
     assert (narrow.config.head_dim, narrow.config.num_attention_heads) == (3, 4)
     left = Masks([torch.arange(4) != 1] * 3, [torch.ones(tiny.FFN, dtype=torch.bool)] * 3)
     stock = slice_model(narrow, left)
     assert type(stock) is BertForSequenceClassification
     assert (stock.config.hidden_size, stock.config.num_attention_heads) == (9, 3)
-    other_way = slice_width(slice_model(tiny.make_model(), left), kept(tiny, 9))
+    other_way = slice_width(slice_model(tiny.make_model(), left), kept(9))
     assert type(other_way) is BertForSequenceClassification
     stock.save_pretrained(tmp_path)
     batches = tiny.make_batches()
@@ -73,7 +75,7 @@ def test_heads_that_fill_the_width_again_are_stock_bert(tiny, tmp_path):
         torch.testing.assert_close(found, tiny.logits_of(stock, batches), atol=1e-6, rtol=0)
 
 
-def test_scores_are_squared_slopes_of_each_example(tiny):
+def test_scores_are_squared_slopes_of_each_example():
     model = tiny.make_model().double()
     batches = [
         {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
@@ -90,11 +92,11 @@ def test_scores_are_squared_slopes_of_each_example(tiny):
             for row in range(len(batch["input_ids"])):
                 single = {key: value[row : row + 1] for key, value in batch.items()}
                 for unit in range(tiny.HIDDEN):
-                    worth[unit] += slope(tiny, model, single, places, unit) ** 2
+                    worth[unit] += slope(model, single, places, unit) ** 2
         torch.testing.assert_close(found.double(), worth, rtol=1e-4, atol=1e-8, msg=name)
 
 
-def slope(tiny, model, batch, places, unit, step=1e-4):
+def slope(model, batch, places, unit, step=1e-4):
     losses = []
     for factor in (1 + step, 1 - step):
         factors = torch.ones(tiny.HIDDEN, dtype=torch.float64)
@@ -107,7 +109,7 @@ def slope(tiny, model, batch, places, unit, step=1e-4):
     return (losses[0] - losses[1]) / (2 * step)
 
 
-def test_dimensions_that_nothing_reads_go_first(tiny):
+def test_dimensions_that_nothing_reads_go_first():
     model = tiny.make_model()
     dead = torch.tensor([2, 7, 8])
     with torch.no_grad():
@@ -125,7 +127,7 @@ def test_dimensions_that_nothing_reads_go_first(tiny):
     assert all(weight.requires_grad for weight in model.parameters())
 
 
-def test_mistakes(tiny):
+def test_mistakes():
     model = tiny.make_model()
     with pytest.raises(ModelError, match=r"for \[11, 12\], the model has \[12, 12\]"):
         slice_width(model, KeptWidth(torch.ones(11).bool(), torch.ones(12).bool()))

@@ -12,6 +12,7 @@ import pytest
 from distill.runtime import job as jobs
 from distill.runtime import progress
 from distill.runtime.job import Job, run_job
+from distill.runtime.rows import Wanted
 from distill.system.errors import DataError
 
 ROWS = 200
@@ -60,8 +61,8 @@ def source(tmp_path):
     return path
 
 
-def job(source, name="out.jsonl", **rest):
-    return Job((str(source),), out=source.parent / "results" / name, **rest)
+def job(source, name="out.jsonl", keep=(), **rest):
+    return Job((str(source),), source.parent / "results" / name, Wanted(keep=keep), **rest)
 
 
 def names(one):
@@ -148,7 +149,7 @@ def test_an_unfinished_job_is_not_thrown_away_unasked(model, stopped):
 
 def test_a_job_goes_on_only_with_what_it_was_begun_with(model, stopped, source):
     assert "other settings (keep [], now ['id']); give the same" in issue(
-        model, stopped, keep=("id",)
+        model, stopped, wanted=Wanted(keep=("id",))
     )
     text = source.read_text()
     source.write_text(text.replace("row", "raw", 1))
@@ -220,7 +221,7 @@ def until_killed(*args, **kwargs):
     left[0] -= 1
     return predict(*args, **kwargs)
 model.predict = until_killed
-one = job.Job((sys.argv[2],), out=Path(sys.argv[3]), keep=("id",), resume=True)
+one = job.Job((sys.argv[2],), Path(sys.argv[3]), job.Wanted(keep=("id",)), resume=True)
 job.run_job(model, one)
 assert "torch" not in sys.modules and "transformers" not in sys.modules
 """

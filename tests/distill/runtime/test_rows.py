@@ -4,7 +4,7 @@ import tracemalloc
 
 import pytest
 
-from distill.runtime.rows import Row, read_rows
+from distill.runtime.rows import Row, Wanted, read_rows
 from distill.system.errors import DataError
 
 
@@ -41,7 +41,7 @@ def test_standard_input(monkeypatch):
     monkeypatch.setattr("sys.stdin", Given)
     assert list(read_rows("-")) == [Row("one"), Row("two")]
     Given.buffer = io.BytesIO(b'{"t": "one"}\n')
-    assert list(read_rows("-", column="t")) == [Row("one")]
+    assert list(read_rows("-", Wanted(column="t"))) == [Row("one")]
     Given.buffer = io.BytesIO(b"one\n\xff\n")
     with pytest.raises(DataError, match="standard input:2: not UTF-8"):
         list(read_rows("-"))
@@ -84,7 +84,7 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(DataError, match="not a whole gzip file"):
         list(read_rows(str(tmp_path / "b.txt.gz")))
     with pytest.raises(DataError, match="has no columns"):
-        list(read_rows(write(tmp_path, "a.txt", "a"), column="text"))
+        list(read_rows(write(tmp_path, "a.txt", "a"), Wanted(column="text")))
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.txt"])

@@ -70,7 +70,7 @@ def test_the_main_theme_in_its_own_order_with_positions() -> None:
     for one in found:
         assert text[one.start : one.end] == one.text
     assert max(one.score for one in found) == 1.0
-    assert found[0].as_dict()["number"] == 2
+    assert found[0].number == 2
 
 
 @pytest.mark.parametrize(

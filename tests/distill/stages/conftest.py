@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+import task_kinds as kinds
 import yaml
 
 LABELS = ("negative", "positive")
@@ -92,20 +91,8 @@ def prepared(tmp_path: Path, tiny_bert, sentences, exported_once) -> Callable[..
     return build
 
 
-@pytest.fixture(scope="session")
-def kinds() -> ModuleType:
-    """``task_kinds.py`` beside this file, which the import mode of these tests cannot name."""
-    path = Path(__file__).with_name("task_kinds.py")
-    spec = importlib.util.spec_from_file_location("task_kinds", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def of_kind(tmp_path: Path, tiny_bert, sentences, kinds, exported_once) -> Callable[..., Any]:
+def of_kind(tmp_path: Path, tiny_bert, sentences, exported_once) -> Callable[..., Any]:
     """A factory: the context of a stage of a task of any kind, behind a student that is there.
 
     ``of_kind(kind, stage, *more, change=None, formats=("transformers", "onnx"))``: teacher and

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 
 import pytest
 
@@ -19,15 +18,10 @@ def test_only_a_pruned_student_needs_the_code_of_its_folder(tmp_path, model_type
     for folder in (student, bundle):
         folder.mkdir()
     (student / "config.json").write_text(json.dumps({"model_type": model_type}))
-    (bundle / "distill.json").write_text(json.dumps({"formats": {"transformers": {}}}))
-    data = SimpleNamespace(labels=["a", "b"], train=SimpleNamespace(paired=False))
-    context = SimpleNamespace(
-        run=SimpleNamespace(bundle=bundle),
-        workspace=SimpleNamespace(data=data),
-        recipe=load_recipe("quickstart"),
-        trained_student_folder=lambda: student,
-    )
-    write_card(context, None)
+    about = {"schema": 1, "task": "classification", "labels": ["a", "b"], "pair": False}
+    about |= {"max_length": 32, "pad_id": 0, "default": "onnx", "formats": {"transformers": {}}}
+    (bundle / "distill.json").write_text(json.dumps(about))
+    write_card(bundle, student, load_recipe("quickstart"), None)
     card = (bundle / "README.md").read_text("utf-8")
     assert ("pruned.py" in card) == pruned
     assert ("trust_remote_code=True" in card) == pruned

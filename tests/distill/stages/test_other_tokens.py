@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import task_kinds as kinds
 import torch
 import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
@@ -16,7 +17,7 @@ from distill.export.transformers_folder import save_transformers
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
 from distill.runtime import load
-from distill.stages.output_loss import output_loss
+from distill.stages.distill import output_loss
 from distill.stages.workspace import Workspace
 from teachers.cache import compute_logits
 from teachers.load import load_model
@@ -48,7 +49,7 @@ def byte_level(texts: list[str]) -> PreTrainedTokenizerFast:
 
 @pytest.mark.parametrize("kind", ["ner", "qa"])
 def test_a_student_comes_nearer_to_a_teacher_with_other_tokens(
-    kind: str, tmp_path: Path, tiny_bert: Any, sentences: Any, kinds: Any
+    kind: str, tmp_path: Path, tiny_bert: Any, sentences: Any
 ) -> None:
     tokenizer = byte_level(sentences[0])
     teacher = tmp_path / "teacher"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import task_kinds as kinds
 import torch
 from transformers import (
     AutoModel,
@@ -24,9 +25,8 @@ from distill.pruning.masks import layer_sizes
 from distill.runtime import load
 from distill.runtime.session import OnnxSession
 from distill.stages.context import StageContext
-from distill.stages.distill import teacher_logits
+from distill.stages.distill import output_loss, teacher_logits
 from distill.stages.export import export_stage
-from distill.stages.output_loss import output_loss
 from distill.stages.prune import bench_of, prune_stage
 from students.heads import head_of, logits_of
 from teachers.load import load_model
@@ -82,7 +82,7 @@ def real_batch(context: Any) -> dict[str, torch.Tensor]:
     ("kind", "name"),
     [(KINDS[(i + turn) % len(KINDS)], name) for turn in (0, 3) for i, name in enumerate(METHODS)],
 )
-def test_every_method_leaves_a_smaller_student(of_kind, kinds, kind: str, name: str) -> None:
+def test_every_method_leaves_a_smaller_student(of_kind, kind: str, name: str) -> None:
     context, facts = pruned(of_kind, kind, name)
     before, after = context.load_student(), load_model(context.model_folder)
     head = kinds.HEADS[kind]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import task_kinds as kinds
 
 from distill.export.onnx import export_onnx
 from distill.export.openvino import export_openvino, is_installed
@@ -41,7 +42,7 @@ def rows() -> list[Row]:
 
 
 @pytest.fixture(scope="module")
-def plain(kinds: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The fp32 graph of a kind of task, exported once."""
     folder = tmp_path_factory.mktemp("plain")
 

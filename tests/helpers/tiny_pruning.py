@@ -8,12 +8,12 @@ from transformers import BertConfig, BertForSequenceClassification
 HEADS, HEAD_DIM, HIDDEN, FFN, LAYERS = 4, 3, 12, 10, 3
 
 
-def make_model(seed: int = 3) -> BertForSequenceClassification:
+def make_model(seed: int = 3, layers: int = LAYERS) -> BertForSequenceClassification:
     torch.manual_seed(seed)
     config = BertConfig(
         vocab_size=60,
         hidden_size=HIDDEN,
-        num_hidden_layers=LAYERS,
+        num_hidden_layers=layers,
         num_attention_heads=HEADS,
         intermediate_size=FFN,
         max_position_embeddings=32,
