@@ -125,7 +125,11 @@ def shortened(recipe: Recipe) -> list[str]:
     return [*found, "baseline=true"]
 
 
-@pytest.mark.parametrize("name", RECIPES)
+#: Of the paper's recipes one, as they differ in epochs, lengths and copies alone.
+WALKED = [name for name in RECIPES if name == "glue/mnli" or not name.startswith("glue/")]
+
+
+@pytest.mark.parametrize("name", WALKED)
 def test_a_recipe_trains(
     name: str,
     tmp_path: Path,
