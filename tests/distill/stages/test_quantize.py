@@ -53,9 +53,8 @@ def test_int8_that_passes_is_kept_as_it_is(prepared):
     assert facts["notes"][0].startswith("kept static minmax, per channel: accuracy ")
 
 
-@pytest.mark.parametrize("method", ["dynamic", "static"])
-def test_a_layer_that_int8_ruins_stays_in_fp32_and_only_that(prepared, method, caplog):
-    context = prepared(change=fragile_pooler, max_drop=0.05, method=method)
+def test_a_layer_that_int8_ruins_stays_in_fp32_and_only_that(prepared, caplog):
+    context = prepared(change=fragile_pooler, max_drop=0.05, method="static")
     with caplog.at_level(logging.INFO, logger="distill"):
         facts = run(context).facts
     assert facts["tried"][0]["drop"] > 0.05
@@ -81,20 +80,6 @@ def test_where_only_small_weights_pass_they_are_taken(prepared, monkeypatch):
     ]  # fmt: skip
     assert facts["kept"] == "embeddings only"
     assert (context.folder / "onnx/model_quantized.onnx").is_file()
-
-
-def test_fp32_is_the_last_resort_and_is_exported(prepared, monkeypatch):
-    from distill.stages import quantize
-
-    monkeypatch.setattr(
-        quantize, "scored_file", lambda path, format, _: 1.0 if format == "onnx" else 0.5
-    )
-    context = prepared(max_drop=0.0)
-    result = run(context)
-    assert result.facts["kept"] == "fp32"
-    assert result.facts["files"] == {"onnx": "onnx/model.onnx"}
-    assert [path.name for path in result.outputs] == ["model.onnx"]
-    assert not (context.folder / "onnx/model_quantized.onnx").exists()
 
 
 def bundled(context):
@@ -169,22 +154,6 @@ def test_scales_over_the_batch_are_an_option_that_says_what_it_does(prepared, ca
         "onnx-int8": {"activation_scales": "per_batch", "weight_bits": 7},
     }
     assert "will depend on the texts that share its batch, and on padding" in caplog.text
-
-
-@pytest.mark.slow
-@openvino
-def test_auto_measures_what_there_is_and_takes_the_fastest(prepared):
-    context = prepared(method="auto", max_drop=1.0, formats=("onnx", "openvino"))
-    facts = run(context).facts
-    told = {tried["what"]: tried["ms"] for tried in facts["tried"]}
-    assert set(told) == {
-        "static minmax, per tensor",
-        "static minmax, per channel",
-        "static minmax, per channel, OpenVINO",
-        "nncf, SmoothQuant 0.95",
-    }
-    assert facts["kept"] == min(told, key=told.get)
-    assert set(facts["files"]) == {"onnx", "onnx-int8", "openvino-int8"}
 
 
 @pytest.mark.slow
