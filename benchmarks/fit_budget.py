@@ -30,7 +30,7 @@ from pathlib import Path
 import yaml
 
 from distill.evaluation.cells import latency_cell
-from distill.evaluation.limits import keeps
+from distill.evaluation.limits import excess
 from distill.evaluation.results import read_results
 from distill.evaluation.study import StudyResults, TrialResult, read_study
 from distill.recipe.choices import Choices
@@ -69,7 +69,11 @@ def table(folder: Path, results: StudyResults) -> list[str]:
     lines = ["| budget | model | validation | test | measured ms | size MB | trained in |"]
     lines.append("|---|---|---|---|---|---|---|")
     for target in results.targets:
-        mine = [one for one in whole if keeps(target.limits, folder, one)]
+        mine = [
+            one
+            for one in whole
+            if excess(target.limits, read_results(folder / one.folder).final) == 0
+        ]
         found = [one for one in mine if target.chosen and one.folder == target.chosen.folder]
         fixed = [one for one in mine if not titles[one.variant].searched and one not in found]
         for one in [*found, *sorted(fixed, key=lambda t: t.validation or 0.0, reverse=True)]:

@@ -36,11 +36,6 @@ def trial_value(limits: Limits | None, folder: Path, result: TrialResult) -> flo
     return score if over == 0 else min(score, 0.0) - 1 - over
 
 
-def keeps(limits: Limits | None, folder: Path, result: TrialResult) -> bool:
-    """Whether the final model of an evaluated trial keeps the limits."""
-    return limits is None or excess(limits, read_results(folder / result.folder).final) == 0
-
-
 def excess(limits: Limits, final: ModelRow) -> float:
     """How far a model is beyond limits: the sum of its relative excesses; 0 where it keeps all.
 

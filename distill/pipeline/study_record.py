@@ -24,8 +24,9 @@ from distill.evaluation.study import (
     write_study,
 )
 from distill.pipeline.strategy import stage_keys
+from distill.recipe.inputs import named_paths
 from distill.recipe.loader import resolved
-from distill.recipe.schema import Limits, Recipe
+from distill.recipe.schema import Limits
 from distill.recipe.study import LoadedStudy
 from distill.recipe.trial import Trial
 from distill.system import digest
@@ -66,7 +67,8 @@ class StudyRecord:
     def _computed_key(self, trial: Trial) -> str:
         left_out = ("name", "description", "track")
         content = {k: v for k, v in resolved(trial.recipe).items() if k not in left_out}
-        files = {name: self._digest(name) for name in _files(trial.recipe)}
+        names = (name for _, name, _ in named_paths(trial.recipe))
+        files = {name: found for name in names if (found := self._digest(name))}
         return digest.of_json({"recipe": content, "stage": trial.stage, "files": files})
 
     def _digest(self, name: str) -> str | None:
@@ -210,17 +212,6 @@ def _draws_examples(trial: Trial) -> bool:
     on_test = trial.evaluates and data.test is not None
     held_out = data.source == "files" and data.validation is None
     return not on_test and (held_out or data.limit_validation is not None)
-
-
-def _files(recipe: Recipe) -> list[str]:
-    """Files and folders that a recipe names."""
-    names: list[Any] = [*(t.model for t in recipe.teacher.all), *recipe.teacher.files.values()]
-    names += [recipe.student.model, recipe.student.start]
-    if recipe.data.source == "files":
-        names += [recipe.data.train, recipe.data.validation, recipe.data.test]
-        names += recipe.data.more.values()
-    named = [one for name in names for one in (name if isinstance(name, list) else [name])]
-    return [name for name in named if name and Path(name).expanduser().exists()]
 
 
 def gathered(folder: Path, results: StudyResults) -> StudyResults:

@@ -30,7 +30,7 @@ from distill.system.errors import ModelError
 _LIST = 2
 
 
-def _named(recipe: Recipe) -> Iterator[tuple[Loc, str, bool]]:
+def named_paths(recipe: Recipe) -> Iterator[tuple[Loc, str, bool]]:
     """Every path that a recipe names: where, the name, and whether it may be one of the hub's."""
     data, teacher, student = recipe.data, recipe.teacher, recipe.student
     if data.source == "files":
@@ -64,7 +64,7 @@ def _named(recipe: Recipe) -> Iterator[tuple[Loc, str, bool]]:
 def missing_inputs(recipe: Recipe) -> list[tuple[Loc, str]]:
     """Folders and files that the recipe names and this machine has not: where, and what."""
     found: list[tuple[Loc, str]] = []
-    for loc, name, is_model in _named(recipe):
+    for loc, name, is_model in named_paths(recipe):
         if is_model:
             found += _init(name) if loc == ("student", "init") else _model(loc, name)
         elif loc[0] == "data":
@@ -126,7 +126,7 @@ def anchored(recipe: Recipe) -> Recipe:
 
     Names of the model hub, and of built-in models and data sets, stay as they are.
     """
-    for loc, name, is_model in _named(recipe):
+    for loc, name, is_model in named_paths(recipe):
         path = Path(name).expanduser()
         if not is_model or path.is_dir():  # a name that is no folder here is one of the hub's
             recipe = _replaced(recipe, loc, str(path.absolute()))
