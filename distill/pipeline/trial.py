@@ -173,8 +173,8 @@ def _lives(process: int) -> bool:
 
 
 def _read(jobs: queue.SimpleQueue[str], busy: threading.Event) -> None:
-    # Not sys.stdin, whose lock this thread would hold: a process that is forked closes it, and would
-    # wait for ever (OpenVINO forks one at the end, for its telemetry).
+    # Not sys.stdin, whose lock this thread would hold: a process that is forked closes it, and
+    # waits for ever. OpenVINO forks one at the end, for its telemetry.
     with os.fdopen(os.dup(0), encoding="utf-8") as lines:
         for line in lines:
             jobs.put(line)
