@@ -56,8 +56,9 @@ def axes_of(model: PreTrainedModel, module: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Cut:
-    """Which of the teacher's dimensions the student keeps."""
+    """Which of the teacher's dimensions the student keeps; ``width`` is the teacher's."""
 
+    width: int
     hidden: Tensor
     heads: Tensor
     ffn: Tensor
@@ -65,8 +66,13 @@ class _Cut:
     def of(self, weight: Tensor, axes: Sequence[str]) -> Tensor:
         """The student's part of a teacher's tensor with these dimensions."""
         for dimension, axis in enumerate(axes[: weight.dim()]):
-            if axis != "all":
-                weight = weight.index_select(dimension, getattr(self, axis))
+            if axis == "all":
+                continue
+            kept: Tensor = getattr(self, axis)
+            if axis == "hidden" and weight.shape[dimension] != self.width:
+                # ELECTRA's embeddings may be narrower than its layers: other dimensions than these.
+                kept = torch.arange(min(len(kept), weight.shape[dimension]))
+            weight = weight.index_select(dimension, kept)
         return weight
 
 
@@ -267,4 +273,4 @@ def _cut(model: PreTrainedModel, student: PreTrainedConfig) -> _Cut:
     else:
         rows = torch.arange(student.hidden_size)
     hidden = kept_dimensions(model, student.hidden_size)
-    return _Cut(hidden=hidden, heads=rows, ffn=torch.arange(ffn))
+    return _Cut(width=int(teacher.hidden_size), hidden=hidden, heads=rows, ffn=torch.arange(ffn))
