@@ -26,12 +26,12 @@ import psutil
 from distill.data.array_store import ArrayWriter, open_store
 from distill.data.tokenized import TokenizedDataset
 from distill.recipe.schema import TrainConfig, TrainerConfig
+from distill.recipe.sizes import resolve_size
 from distill.system import digest
 from distill.tasks.classification.task import Classification
 from distill.training.finetune import FinetuneModule
 from distill.training.fit import FitSession, fit
 from students.build import build_student
-from students.sizes import resolve_size
 from teachers.load import load_teacher, load_tokenizer
 from teachers.resolve import resolve_model
 
