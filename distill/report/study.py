@@ -19,13 +19,14 @@ from distill.report.table import Table, print_lines
 def tables(results: StudyResults) -> list[Table]:
     """The table of variants, unless there is one alone, and one for each set of models.
 
-    Of what a search made there is one table, and the models of the best.
+    A search has its table instead, in which the file's own variants stand too, and the models of
+    the best.
     """
     shown = shown_models(results)
     models = [_models_table(results, table) for table in shown]
     searched = [_search_table(results)] if results.searched else []
     searched += [_targets_table(results)] if results.targets else []
-    if all(row.searched for row in results.variants) or (len(results.variants) == 1 and models):
+    if results.searched or (len(results.variants) == 1 and models):
         return [*searched, *models]
     return [*searched, _variants_table(results), *models]
 
@@ -42,6 +43,7 @@ def _search_table(results: StudyResults) -> Table:
     task, compared = results.tasks[0], results.chosen is not None and _compared(results)
     finals = {table.variant: table.final for table in results.models}
     cell = next((table.cell for table in results.models if table.cell), None)
+    split = results.models[0].split if results.models else ""
     predicted = any(row.predicted is not None for row in results.variants)
     rows = []
     for row in results.variants:
@@ -52,7 +54,8 @@ def _search_table(results: StudyResults) -> Table:
         state = state or ("beyond limits" if row.within is False else "")
         out = [row.title, "-" if mean is None else numbers.score(mean)]
         if finals:
-            out += _final_cells(finals.get(row.name))
+            # A score on the validation examples is the trial's own, in the column before.
+            out += _final_cells(finals.get(row.name))[int(split == "validation") :]
         if predicted:
             out += _predicted_cells(row.predicted)
         out += [_interval(row)] if compared else []
@@ -63,9 +66,9 @@ def _search_table(results: StudyResults) -> Table:
     rows.sort(key=lambda one: one[0], reverse=True)
     header = ["trial", f"validation {task.metric}"]
     if finals:
-        split = next(iter(results.models)).split
         batch = f" b{split_cell(cell)[0]}" if cell else ""
-        header += [f"{split} {task.metric}", "retention", "size MB", f"p50 ms{batch}"]
+        header += [] if split == "validation" else [f"{split} {task.metric}"]
+        header += ["retention", "size MB", f"p50 ms{batch}"]
     header += ["predicted MB", "predicted ms"] if predicted else []
     header += ["to best, 95 %"] if compared else []
     where = f"; times at batch {split_cell(cell)[0]}, {describe_length(cell)}" if cell else ""

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from distill.evaluation.over_seeds import ModelSpread, ModelTable
+from distill.evaluation.results import LINEAR, is_teacher
 from distill.evaluation.study import Row, StudyResults, TrialResult, differences, lines
 from distill.report import numbers
 from distill.report.figures import COLORS, as_image, frontier, kind_of, styled
@@ -30,6 +31,8 @@ from distill.report.study import tables as text_tables
 from distill.system import atomic
 
 _ROW_INCHES = 0.42
+#: In points above the middle of a circle; neighbours differ.
+_LABEL_HEIGHTS = (15, -17, 28)
 
 
 def write_page(folder: Path, results: StudyResults) -> Path:
@@ -139,7 +142,8 @@ def _timed(results: StudyResults) -> list[tuple[Row, ModelSpread, float]]:
 def pareto_figure(results: StudyResults) -> Figure | None:
     """Score against latency of every final model, its size as area, and the front.
 
-    ``None`` where nothing was timed.
+    Dotted lines are the scores of the teacher and of the linear model. ``None`` where nothing was
+    timed.
     """
     timed = _timed(results)
     if not timed:
@@ -147,7 +151,7 @@ def pareto_figure(results: StudyResults) -> Figure | None:
     figure = Figure(figsize=(9.6, 5.0), layout="constrained")
     axes = figure.subplots()
     largest = max(one.bytes.mean for _, one, _ in timed)
-    for row, one, latency in timed:
+    for number, (row, one, latency) in enumerate(sorted(timed, key=lambda found: found[2])):
         chosen = results.chosen is not None and results.chosen.variant == row.name
         color = "baseline" if row.within is False else "export" if row.searched else "muted"
         axes.scatter(
@@ -156,8 +160,16 @@ def pareto_figure(results: StudyResults) -> Figure | None:
         )  # fmt: skip
         axes.annotate(
             row.title.partition(":")[0], (latency, one.score.mean), ha="center", va="center",
+            xytext=(0, _LABEL_HEIGHTS[number % len(_LABEL_HEIGHTS)]), textcoords="offset points",
             fontsize=9, zorder=4,
         )  # fmt: skip
+    for model in results.models[0].models:
+        if model.name == LINEAR or is_teacher(model.name):
+            axes.axhline(model.score.mean, color=COLORS["muted"], linewidth=1, linestyle=":")
+            axes.annotate(
+                model.name, (1, model.score.mean), xycoords=axes.get_yaxis_transform(),
+                ha="right", va="bottom", fontsize=9,
+            )  # fmt: skip
     front = frontier([(latency, one.score.mean) for _, one, latency in timed])
     axes.plot(*zip(*front, strict=True), color=COLORS["muted"], linewidth=1.2, zorder=2)
     axes.set_xlabel("median latency of the final model, ms")

@@ -427,12 +427,13 @@ def test_a_budget_goes_in_and_a_bundle_comes_out(tmp_path, tiny_recipe, monkeypa
     assert {trial.variant for trial in whole} == {n for n in names if not n.endswith(".r1")}
     card = (folder / results.chosen.folder / "bundle" / "README.md").read_text("utf-8")
     assert "ms, measured " in card
-    # What was predicted of a size is what it came to.
+    # What was predicted of a size is what it came to in int8; the final may be fp32 within limits.
     for row in results.variants:
         for trial in whole:
             if trial.variant == row.name and row.predicted and row.predicted.size_mb:
-                final = read_results(folder / trial.folder).final
-                assert final.bytes / 1e6 == pytest.approx(row.predicted.size_mb, rel=0.2, abs=0.02)
+                found = read_results(folder / trial.folder)
+                smallest = min(m.bytes for m in found.models if m.stage == found.final.stage) / 1e6
+                assert smallest == pytest.approx(row.predicted.size_mb, rel=0.2, abs=0.02)
     # The same command has nothing left to do; another limit has another folder.
     trials, study = results.trials, (folder / "study.yaml").read_bytes()
     repeated = [*command, *limits, "--length", "real", "--threads", "1"]
