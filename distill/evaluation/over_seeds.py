@@ -101,7 +101,8 @@ class ModelTable(Part):
     cell: str | None
     """Where ``latency_ms`` was measured: ``b1_l32`` is batch size 1 at 32 tokens."""
     disturbed: list[int] = Field(default_factory=list)
-    """Seeds whose timing something else disturbed: a 95th percentile above twice a median."""
+    """Seeds whose timing something else disturbed: a 95th percentile above twice a median, or other
+    programs that kept the processor busy."""
     models: list[ModelSpread] = Field(min_length=1)
     """As in the first seed's results; what only other seeds made comes last."""
 
@@ -132,7 +133,11 @@ def model_table(variant: str, task: str, found: Mapping[int, Results]) -> ModelT
         split=first.split,
         seeds=list(found),
         cell=cell,
-        disturbed=[seed for seed, results in found.items() if disturbed(results)],
+        disturbed=[
+            seed
+            for seed, results in found.items()
+            if disturbed(results) or results.machine.get("busy_percent")
+        ],
         models=[_row(name, found, cell) for name in names],
     )
 

@@ -66,7 +66,8 @@ def measure(
     Returns:
         For every name ``latency_ms`` (``{"b1_l32": {"p50": .., "p95": ..}}``, of one call; the cell
         of real lengths is ``b1_real``), ``throughput`` (examples/s at the median, or over all calls
-        at real lengths, same keys) and ``calls`` (same keys).
+        at real lengths, same keys) and ``calls`` (same keys). ``busy_percent`` is there where other
+        programs kept the processor busy.
 
     Raises:
         ValueError: real lengths are asked for and there are no rows.
@@ -77,7 +78,10 @@ def measure(
         name: {"latency_ms": {}, "throughput": {}, "calls": {}} for name in predictors
     }
     cells = [(batch, length) for length in lengths for batch in batch_sizes]
-    _warn_if_busy()
+    busy = _busy_percent()
+    if busy:
+        for found in out.values():
+            found["busy_percent"] = busy
     with torch_threads(threads), Bar("timing", len(cells) * _ROUNDS) as bar:
         for batch, length in cells:
             made = {"vocab_size": vocab_size, "seed": seed}
@@ -108,14 +112,16 @@ def _statistics(seconds: Sequence[float], batch: int, length: int | str) -> dict
     }
 
 
-def _warn_if_busy() -> None:
-    """Say so when other programs would disturb what is about to be timed."""
+def _busy_percent() -> float:
+    """What other programs take of the processor before anything is timed; 0: too little to tell."""
     time.sleep(_PAUSE_SECONDS)  # this process's own idle workers come to rest
-    busy = psutil.cpu_percent(interval=0.3)
-    if busy > _BUSY_PERCENT:
-        logger.warning(
-            "timing: other programs keep the processor %.0f %% busy, which disturbs latencies", busy
-        )
+    busy = float(psutil.cpu_percent(interval=0.3))
+    if busy <= _BUSY_PERCENT:
+        return 0.0
+    logger.warning(
+        "timing: other programs keep the processor %.0f %% busy, which disturbs latencies", busy
+    )
+    return busy
 
 
 def share_of_calls(calls: int, rounds: int) -> list[int]:

@@ -252,12 +252,16 @@ def _chance(change: Change | None) -> str:
 
 
 def _disturbed(results: Results) -> list[str]:
-    names = disturbed(results)
-    if not names:
+    """Real lengths differ too much for their 95th percentile to tell."""
+    names, busy = disturbed(results), results.machine.get("busy_percent")
+    why = [f"other programs kept the processor {busy:.0f} % busy"] if busy else []
+    if names:
+        why.append(f"p95 is more than {DISTURBED:g} times the median: {', '.join(names)}")
+    if not why:
         return []
     return [
-        f"timing was disturbed (p95 is more than {DISTURBED:g} times the median: "
-        f"{', '.join(names)}); on an idle machine: distill evaluate RUN --rerun"
+        f"timing was disturbed ({'; '.join(why)}), so latencies and how much faster may be wrong; "
+        "on an idle machine: distill evaluate RUN --rerun"
     ]
 
 

@@ -92,7 +92,7 @@ def test_a_busy_machine_is_told_beforehand(clock, monkeypatch, caplog):
     timed([Recorder("a", clock, 0.001)])
     assert "busy" not in caplog.text
     monkeypatch.setattr(speed.psutil, "cpu_percent", lambda interval: 90.0)
-    timed([Recorder("a", clock, 0.001)])
+    assert timed([Recorder("a", clock, 0.001)])["a"]["busy_percent"] == 90.0
     assert "other programs keep the processor 90 % busy" in caplog.text
 
 

@@ -88,6 +88,13 @@ def test_disturbed_timing_is_told(sample_results):
     assert note.startswith("timing was disturbed (p95 is more than 2 times the median: teacher)")
 
 
+def test_a_busy_processor_is_told(sample_results):
+    results = sample_results()
+    results["machine"]["busy_percent"] = 49.8
+    (note,) = notes(results)
+    assert note.startswith("timing was disturbed (other programs kept the processor 50 % busy), so")
+
+
 def _noisy(results, *changes):
     told = [
         {"model": model, "than": than, "change": change, "low": low, "high": high}
