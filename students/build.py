@@ -87,6 +87,16 @@ def build_student(
         config.update({name: found[name] for name in _VOCABULARY if name in found})
     if vectors is not None and head == "vectors":
         setattr(config, DENSE, projection_to(vectors, size.hidden))
+    student = _drawn(config, head, seed)
+    if init == "teacher-layers":
+        _copy_from(teacher, student, layers)
+    elif init != "random":
+        load_encoder_into(student, Path(init), size)
+    return student
+
+
+def _drawn(config: PreTrainedConfig, head: str, seed: int) -> PreTrainedModel:
+    """A model with first weights; a layer on its vectors begins as the identity."""
     # The constructor draws all weights; a generator of its own leaves the caller's alone.
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -94,20 +104,22 @@ def build_student(
     for layer in getattr(student, "sentence_layers", ()):
         nn.init.eye_(layer[0].weight)
     config.architectures = [type(student).__name__]
-    if init == "random":
-        return student
-    if init == "teacher-layers":
-        if kind not in FAMILIES and kind not in TEACHERS:
-            copy_words(teacher, student)
-            return student
-        depth = teacher.config.num_hidden_layers
-        chosen = choose_layers(layers, size.layers, depth) if family_of(kind).up else None
-        for layer in getattr(student, "sentence_layers", ()):
-            put_back(layer[0].weight, teacher)
-        copy_weights(teacher, student, chosen)
-        return student
-    load_encoder_into(student, Path(init), size)
     return student
+
+
+def _copy_from(
+    teacher: PreTrainedModel, student: PreTrainedModel, layers: str | Sequence[int]
+) -> None:
+    """Give a student the teacher's layers, or its words where it is of no known family."""
+    kind = teacher.config.model_type
+    if kind not in FAMILIES and kind not in TEACHERS:
+        copy_words(teacher, student)
+        return
+    ours, depth = student.config.num_hidden_layers, teacher.config.num_hidden_layers
+    chosen = choose_layers(layers, ours, depth) if family_of(kind).up else None
+    for layer in getattr(student, "sentence_layers", ()):
+        put_back(layer[0].weight, teacher)
+    copy_weights(teacher, student, chosen)
 
 
 def _bert_config(teacher: PreTrainedModel, size: Size) -> PreTrainedConfig:

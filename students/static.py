@@ -158,20 +158,10 @@ def build_static(
     Raises:
         ModelError: the teacher's vectors have fewer than D dimensions.
     """
-    from sklearn.decomposition import PCA
-
     if vectors is None:
         vectors = token_vectors(teacher, tokenizer)  # (V, H)
     special = special_ids(tokenizer)
-    plain = np.setdiff1d(np.arange(len(vectors)), special)
-    if dim > min(vectors.shape[1], len(plain)):
-        raise ModelError(
-            f"student.dim: {dim} is more than the teacher's vectors of {len(plain)} tokens have "
-            f"({vectors.shape[1]} dimensions); write {min(vectors.shape[1], len(plain))} or less"
-        )
-    pca = PCA(n_components=dim, svd_solver="covariance_eigh").fit(vectors[plain])
-    table = pca.transform(vectors) * weights[:, None]  # (V, D)
-    table /= np.sqrt(np.square(table[plain]).sum(axis=1).mean()) or 1.0
+    table = _table(vectors, np.setdiff1d(np.arange(len(vectors)), special), dim, weights)
     theirs = teacher.config.to_dict()
     names = ("id2label", "label2id", "problem_type", "pad_token_id")
     config = StaticConfig.from_dict(
@@ -193,6 +183,27 @@ def build_static(
     student.eval()
     found: PreTrainedModel = student
     return found
+
+
+def _table(
+    vectors: npt.NDArray[np.float64],
+    plain: npt.NDArray[np.int64],
+    dim: int,
+    weights: npt.NDArray[np.float64],
+) -> npt.NDArray[np.float64]:
+    """Vectors of tokens (V, H) as a table (V, D); what tokens that are no special ones vary in."""
+    from sklearn.decomposition import PCA
+
+    most = min(vectors.shape[1], len(plain))
+    if dim > most:
+        raise ModelError(
+            f"student.dim: {dim} is more than the teacher's vectors of {len(plain)} tokens have "
+            f"({vectors.shape[1]} dimensions); write {most} or less"
+        )
+    pca = PCA(n_components=dim, svd_solver="covariance_eigh").fit(vectors[plain])
+    table = pca.transform(vectors) * weights[:, None]
+    table /= np.sqrt(np.square(table[plain]).sum(axis=1).mean()) or 1.0
+    return np.asarray(table)
 
 
 def special_ids(tokenizer: PreTrainedTokenizerFast) -> list[int]:

@@ -85,12 +85,7 @@ def measure(
     with torch_threads(threads), Bar("timing", len(cells) * _ROUNDS) as bar:
         for batch, length in cells:
             made = {"vocab_size": vocab_size, "seed": seed}
-            if length == REAL:
-                inputs = real_batches(example_lengths, batch, repeats, **made)
-            else:
-                inputs = [random_batch(batch, int(length), **made)]
-                if len(example_lengths):
-                    inputs[0]["index"] = nearest_examples(example_lengths, batch, int(length))
+            inputs = _inputs(example_lengths, batch, length, repeats, **made)
             for name, seconds in _time_cell(predictors, inputs, repeats, bar).items():
                 for what, value in _statistics(seconds, batch, length).items():
                     out[name][what][cell_name(batch, length)] = value
@@ -100,6 +95,18 @@ def measure(
                         *(name, batch, length, len(seconds), repeats, np.median(seconds)),
                     )
     return out
+
+
+def _inputs(
+    example_lengths: Sequence[int], batch: int, length: int | str, repeats: int, **made: int
+) -> list[Inputs]:
+    """The batches of a cell, which its calls take in turns."""
+    if length == REAL:
+        return real_batches(example_lengths, batch, repeats, **made)
+    only = random_batch(batch, int(length), **made)
+    if len(example_lengths):
+        only["index"] = nearest_examples(example_lengths, batch, int(length))
+    return [only]
 
 
 def _statistics(seconds: Sequence[float], batch: int, length: int | str) -> dict[str, Any]:

@@ -74,20 +74,7 @@ def fit(
         RunFolderError: the session's folder holds a checkpoint of another training.
         UserError: the loss is not a number.
     """
-    if session.trainer.processes != processes():
-        raise ProcessError(
-            f"trainer: {session.trainer.processes} processes, and this is one of {processes()}: "
-            "call it in distill.training.launch.on_devices"
-        )
-    config = module.train_config
-    batches = len(
-        make_sampler(train, config.batch_size, seed=session.seed, world=session.trainer.processes)
-    )
-    shared_cores = 1 if on_gpu(session.trainer) else session.trainer.devices
-    threads = max(1, torch.get_num_threads() // shared_cores)
-    # What is sharded stays so: a copy, whose weights come back from its checkpoint.
-    trained = copy.deepcopy(module) if session.trainer.sharded else module
-    job = _Job(trained, train, validation, session, batches, threads)
+    job = _job(module, train, validation, session)
     done = _go_on(job)
     with (
         quiet_lightning(),
@@ -108,6 +95,23 @@ def fit(
     if session.trainer.sharded:
         module.load_state_dict(AtomicCheckpoint().load_checkpoint(session.last)["state_dict"])
     return _result(module, trainer, curves)
+
+
+def _job(module: TrainingModule, train: Rows, validation: Rows | None, session: FitSession) -> _Job:
+    """What every process is given; the module as it will be trained."""
+    trainer = session.trainer
+    if trainer.processes != processes():
+        raise ProcessError(
+            f"trainer: {trainer.processes} processes, and this is one of {processes()}: "
+            "call it in distill.training.launch.on_devices"
+        )
+    size = module.train_config.batch_size
+    sampler = make_sampler(train, size, seed=session.seed, world=trainer.processes)
+    shared_cores = 1 if on_gpu(trainer) else trainer.devices
+    threads = max(1, torch.get_num_threads() // shared_cores)
+    # What is sharded stays so: a copy, whose weights come back from its checkpoint.
+    trained = copy.deepcopy(module) if trainer.sharded else module
+    return _Job(trained, train, validation, session, len(sampler), threads)
 
 
 @dataclass(frozen=True)
