@@ -49,7 +49,8 @@ def ray(bundle: Path, rows: Path, work: Path, processes: int) -> None:
 
     ray.init(num_cpus=processes, include_dashboard=False, logging_level="error")
     found = ray.data.read_parquet(str(rows), override_num_blocks=4 * processes)
-    arguments = {"fn_constructor_args": (bundle,), "concurrency": processes, "num_cpus": 0.5}
+    actors = ray.data.ActorPoolStrategy(size=processes)
+    arguments = {"fn_constructor_args": (bundle,), "compute": actors, "num_cpus": 0.5}
     found.map_batches(BatchPredictor, batch_size=1024, **arguments).write_parquet(str(work / "ray"))
     ray.shutdown()
 
@@ -90,7 +91,9 @@ def main() -> None:
     texts = itertools.cycle([row.text for row in read_rows(chosen.texts)])
     with tempfile.TemporaryDirectory() as folder:
         rows = Path(folder) / "rows.parquet"
-        pq.write_table(pa.table({"text": list(itertools.islice(texts, chosen.rows))}), rows)
+        table = pa.table({"text": list(itertools.islice(texts, chosen.rows))})
+        # Row groups are what engines divide a file by.
+        pq.write_table(table, rows, row_group_size=1 << 15)
         for way in chosen.ways:
             start = time.monotonic()
             WAYS[way](chosen.bundle.resolve(), rows, Path(folder), chosen.processes)

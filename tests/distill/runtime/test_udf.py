@@ -171,7 +171,10 @@ def test_ray(bundle, plain):
         found = {
             "function": dataset.map_batches(predict, batch_size=64),
             "actors": dataset.map_batches(
-                BatchPredictor, fn_constructor_args=(predict.folder,), concurrency=2, batch_size=64
+                BatchPredictor,
+                fn_constructor_args=(predict.folder,),
+                batch_size=64,
+                compute=data.ActorPoolStrategy(size=2),
             ),
         }
         for rows in found.values():
