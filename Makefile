@@ -37,8 +37,7 @@ check: install ## ruff, mypy and all tests that need no data sets
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(MAKE) test
-	$(MAKE) test-slow
+	$(PYTEST) -m "not $(REAL)"
 
 bench: install ## side-by-side measurements
 	$(BIN)/python benchmarks/inference.py

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distill.evaluation.over_seeds import Spread
 
 
 def millions(count: float) -> str:
@@ -114,3 +117,27 @@ def align(rows: Sequence[Sequence[str]], words: int = 2) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def change(value: float | None) -> str:
+    """A difference of scores in points, with its sign."""
+    # Adding zero turns what rounds to minus zero into plus zero.
+    return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
+
+
+def score_text(value: Spread | None) -> str:
+    """A score's mean and standard deviation, with four decimals."""
+    return "-" if value is None else plus_minus(value.mean, value.deviation, 4)
+
+
+def share_text(value: Spread | None) -> str:
+    """A share's mean and standard deviation in percent: ``96.4 ± 0.4 %``."""
+    if value is None:
+        return "-"
+    deviation = None if value.deviation is None else 100 * value.deviation
+    return f"{plus_minus(100 * value.mean, deviation, 1)} %"
+
+
+def gain_text(value: Spread | None) -> str:
+    """A difference of scores, with its sign."""
+    return "-" if value is None else f"{'+' if value.mean >= 0 else ''}{score_text(value)}"

@@ -7,11 +7,18 @@ from dataclasses import replace
 from rich.console import Console
 
 from distill.evaluation.cells import describe_length, split_cell
-from distill.evaluation.over_seeds import ModelSpread, ModelTable, Spread
+from distill.evaluation.over_seeds import ModelSpread, ModelTable
 from distill.evaluation.results import is_teacher
-from distill.evaluation.study import Entry, Line, Row, StudyResults, lines
-from distill.recipe.schema import Limits
+from distill.evaluation.study import Entry, Line, StudyResults, lines
 from distill.report import numbers
+from distill.report.numbers import change, gain_text, score_text, share_text
+from distill.report.search import (
+    compared,
+    interval_text,
+    search_table,
+    searched_summary,
+    targets_table,
+)
 from distill.report.summary import scored_examples
 from distill.report.table import Table, print_lines
 
@@ -24,8 +31,8 @@ def tables(results: StudyResults) -> list[Table]:
     """
     shown = shown_models(results)
     models = [_models_table(results, table) for table in shown]
-    searched = [_search_table(results)] if results.searched else []
-    searched += [_targets_table(results)] if results.targets else []
+    searched = [search_table(results)] if results.searched else []
+    searched += [targets_table(results)] if results.targets else []
     if results.searched or (len(results.variants) == 1 and models):
         return [*searched, *models]
     return [*searched, _variants_table(results), *models]
@@ -36,84 +43,6 @@ def shown_models(results: StudyResults) -> list[ModelTable]:
     searched = {row.name for row in results.variants if row.searched}
     best = results.chosen.variant if results.chosen is not None else None
     return [t for t in results.models if t.variant not in searched or t.variant == best]
-
-
-def _search_table(results: StudyResults) -> Table:
-    """What a search tried, the best first."""
-    task, compared = results.tasks[0], results.chosen is not None and _compared(results)
-    finals = {table.variant: table.final for table in results.models}
-    cell = next((table.cell for table in results.models if table.cell), None)
-    split = results.models[0].split if results.models else ""
-    predicted = any(row.predicted is not None for row in results.variants)
-    rows = []
-    for row in results.variants:
-        trials = [trial for trial in results.trials if trial.variant == row.name]
-        values = [t.validation for t in trials if t.validation is not None]
-        mean = sum(values) / len(values) if values else None
-        state = next((t.status for t in trials if t.status != "done"), "")
-        state = state or ("beyond limits" if row.within is False else "")
-        out = [row.title, "-" if mean is None else numbers.score(mean)]
-        if finals:
-            # A score on the validation examples is the trial's own, in the column before.
-            out += _final_cells(finals.get(row.name))[int(split == "validation") :]
-        if predicted:
-            out += _predicted_cells(row.predicted)
-        out += [_interval(row)] if compared else []
-        chosen = results.chosen is not None and results.chosen.variant == row.name
-        whole = any(trial.evaluated for trial in trials)
-        order = (row.within is not False, whole, mean or 0.0)
-        rows.append((order, [*out, "best" if chosen else state]))
-    rows.sort(key=lambda one: one[0], reverse=True)
-    header = ["trial", f"validation {task.metric}"]
-    if finals:
-        batch = f" b{split_cell(cell)[0]}" if cell else ""
-        header += [] if split == "validation" else [f"{split} {task.metric}"]
-        header += ["retention", "size MB", f"p50 ms{batch}"]
-    header += ["predicted MB", "predicted ms"] if predicted else []
-    header += ["to best, 95 %"] if compared else []
-    where = f"; times at batch {split_cell(cell)[0]}, {describe_length(cell)}" if cell else ""
-    text = f"what the search tried, the best first{where}"
-    marked = next((n for n, (_, out) in enumerate(rows) if out[-1] == "best"), -1)
-    return Table([*header, ""], [out for _, out in rows], 1, text, marked)
-
-
-def _targets_table(results: StudyResults) -> Table:
-    """Of every budget the model that keeps it, with what was asked for and what was measured."""
-    rows = []
-    for target in results.targets:
-        chosen = target.chosen
-        title = next((r.title for r in results.variants if chosen and r.name == chosen.variant), "")
-        score = chosen.validation if chosen is not None else None
-        told = "-" if score is None else numbers.score(score)
-        bundle = f"{chosen.folder}/bundle" if chosen is not None else "nothing keeps it"
-        rows.append([target.words(), title or "-", told, bundle])
-    metric = results.tasks[0].metric
-    header = ["budget", "model", f"validation {metric}", "bundle"]
-    return Table(
-        header, rows, 2, "a model for each budget, the best on the validation examples", -1
-    )
-
-
-def _predicted_cells(predicted: Limits | None) -> list[str]:
-    """What was predicted of a candidate, beside what was measured."""
-    if predicted is None:
-        return ["", ""]
-    size, latency = predicted.size_mb, predicted.latency_ms
-    return [
-        "-" if size is None else numbers.megabytes(1e6 * size),
-        "-" if latency is None else numbers.milliseconds(latency),
-    ]
-
-
-def _final_cells(final: ModelSpread | None) -> list[str]:
-    if final is None:
-        return ["-"] * 4
-    return [
-        score_text(final.score),
-        share_text(final.retention),
-        numbers.megabytes(final.bytes.mean),
-        numbers.milliseconds(final.latency_ms.mean if final.latency_ms else None),
-    ]
 
 
 def _variants_table(results: StudyResults) -> Table:
@@ -128,9 +57,9 @@ def _variants_table(results: StudyResults) -> Table:
     if len(found) > 1:
         header.append(f"to {reference_title(results)}")
         rows = [[*r, _difference(results, line)] for r, line in zip(rows, found, strict=True)]
-    if _compared(results):
+    if compared(results):
         header.append("95 %")
-        rows = [[*r, _interval(line.row)] for r, line in zip(rows, found, strict=True)]
+        rows = [[*r, interval_text(line.row)] for r, line in zip(rows, found, strict=True)]
     marked = names.index(results.compare_to)
     return Table(header, rows, 1, conditions(results), marked)
 
@@ -200,19 +129,6 @@ def _difference(results: StudyResults, line: Line) -> str:
     return text if whole else f"{text} ({line.compared}/{len(results.tasks)})"
 
 
-def _compared(results: StudyResults) -> bool:
-    """Whether the interval of any difference is known."""
-    return any(row.low is not None for row in results.variants)
-
-
-def _interval(row: Row) -> str:
-    """The 95 % interval of a row's difference in points: ``-4.0 to +1.0 (noise)``."""
-    if row.low is None or row.high is None:
-        return ""
-    noise = " (noise)" if row.low <= 0 <= row.high else ""
-    return f"{change(row.low)} to {change(row.high)}{noise}"
-
-
 def reference_title(results: StudyResults) -> str:
     """What the variant that differences refer to is called."""
     return next(row.title for row in results.variants if row.name == results.compare_to)
@@ -277,34 +193,10 @@ def _title(results: StudyResults) -> str:
     return f"{results.name}: {results.description}".removesuffix(": ")
 
 
-def change(value: float | None) -> str:
-    """A difference of scores in points, with its sign."""
-    # Adding zero turns what rounds to minus zero into plus zero.
-    return "-" if value is None else f"{round(100 * value, 1) + 0.0:+.1f}"
-
-
-def score_text(value: Spread | None) -> str:
-    """A score's mean and standard deviation, with four decimals."""
-    return "-" if value is None else numbers.plus_minus(value.mean, value.deviation, 4)
-
-
-def share_text(value: Spread | None) -> str:
-    """A share's mean and standard deviation in percent: ``96.4 ± 0.4 %``."""
-    if value is None:
-        return "-"
-    deviation = None if value.deviation is None else 100 * value.deviation
-    return f"{numbers.plus_minus(100 * value.mean, deviation, 1)} %"
-
-
-def gain_text(value: Spread | None) -> str:
-    """A difference of scores, with its sign."""
-    return "-" if value is None else f"{'+' if value.mean >= 0 else ''}{score_text(value)}"
-
-
 def summary(results: StudyResults) -> str:
     """The one thing to take away: what a change costs, or what the final model keeps."""
     if results.searched:
-        return _searched_summary(results)
+        return searched_summary(results)
     if len(results.variants) == 1:
         return "; ".join(_kept(table.final, table.metric) for table in results.models)
     found = [
@@ -322,22 +214,6 @@ def summary(results: StudyResults) -> str:
     if (found[-1].difference or 0) > 0:
         parts.append(f"{found[-1].row.title} gains most ({change(found[-1].difference)} points)")
     return "; ".join(parts)
-
-
-def _searched_summary(results: StudyResults) -> str:
-    """What a search found."""
-    done = sum(trial.status == "done" for trial in results.trials)
-    if results.chosen is None:
-        beyond = [row for row in results.variants if row.within is False]
-        if beyond and not any(row.within for row in results.variants):
-            return f"none of {len(beyond)} trials keeps the limits; widen them, or the space"
-        return f"{done} trials; the search ends before the evaluation, so there is no bundle"
-    chosen = results.chosen
-    title = next(row.title for row in results.variants if row.name == chosen.variant)
-    score = "-" if chosen.validation is None else numbers.score(chosen.validation)
-    targets = results.targets[-1].words() if results.targets else ""
-    text = f"best of {chosen.seeds}: {title}; validation {chosen.metric} {score}"
-    return "; ".join(filter(None, (text, targets)))
 
 
 def _kept(final: ModelSpread, metric: str) -> str:
@@ -369,7 +245,7 @@ def notes(results: StudyResults) -> list[str]:
         found.append(f"{name} failed: {' '.join(trial.reason.split())}")
     for table in shown_models(results):
         found += _models_notes(table)
-    if _compared(results):
+    if compared(results):
         found.append(
             "95 %: where the difference lies on other examples of the same kind, in points, by the "
             "paired bootstrap; (noise): it may be 0"

@@ -17,16 +17,9 @@ from distill.evaluation.study import Row, StudyResults, TrialResult, differences
 from distill.report import numbers
 from distill.report.figures import COLORS, as_image, frontier, kind_of, styled
 from distill.report.html import machine_facts
+from distill.report.numbers import change, score_text
 from distill.report.page import render_page
-from distill.report.study import (
-    change,
-    measured,
-    notes,
-    reference_title,
-    score_text,
-    shown_models,
-    summary,
-)
+from distill.report.study import measured, notes, reference_title, shown_models, summary
 from distill.report.study import tables as text_tables
 from distill.system import atomic
 

@@ -158,7 +158,8 @@ def test_equal_stages_have_equal_keys(study: Write) -> None:
 
 def test_every_study_that_comes_along_can_be_read(tmp_path: Path) -> None:
     names = [name for name in catalog.names() if is_study(name)]
-    assert names == ["ablation/teachers", "ablation/tinybert", "search/quickstart"]
+    studies = ("static", "teachers", "tinybert", "vectors")
+    assert names == [*(f"ablation/{name}" for name in studies), "search/quickstart"]
     with pytest.raises(RecipeError, match=r"folders\.data=DIR"):
         load_study("ablation/tinybert")
     loaded = load_study("ablation/tinybert", f"folders.data={tmp_path}")
