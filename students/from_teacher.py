@@ -29,10 +29,12 @@ def axes_of(model: PreTrainedModel, module: str) -> tuple[str, ...]:
         module: the name of one of its modules.
     """
     parts = anatomy(model)
-    family = parts.family
+    family, config = parts.family, model.config
     embedded = "hidden" if parts.projection is None else "all"
     axes = {
         "_embeddings": ("all", embedded),
+        family.words: ("all", "all" if getattr(config, "embedding_rank", None) else embedded),
+        f"{family.words}.projection": (embedded, "all"),
         "embeddings.LayerNorm": (embedded,),
         family.projection: ("hidden", "all"),
         family.query: ("heads", "hidden"),

@@ -1,8 +1,10 @@
-"""Models whose layers have their own numbers of attention heads and feed-forward neurons.
+"""Models whose layers have their own numbers of heads and neurons, or whose table is a product.
 
 A pruned model is the stock class of ``transformers`` whose Linear layers are replaced by ones of
-the sizes that the config lists; all names stay. Each of :data:`~students.family.FAMILIES` gets a
-config and a class for every head: ``PrunedBertConfig``, ``PrunedBertModel``, ...
+the sizes that the config lists; all names stay. Its word embeddings may be a narrow table and a
+Linear layer behind it (Lan et al. 2020, ALBERT, section 3.1). Each of
+:data:`~students.family.FAMILIES` gets a config and a class for every head: ``PrunedBertConfig``,
+``PrunedBertModel``, ...
 
 The file needs torch, transformers and ``family.py`` only: both are copied into saved folders, so
 that ``AutoModel*.from_pretrained(folder, trust_remote_code=True)`` works from the folder alone.
@@ -54,11 +56,32 @@ def make_linear(inputs: int, outputs: int) -> nn.Linear:
     return nn.Linear(inputs, outputs) if inputs and outputs else EmptyLinear(inputs, outputs)
 
 
+class FactoredEmbedding(nn.Embedding):
+    """Word embeddings as the product of a narrow table and a matrix.
+
+    Args:
+        rows: tokens, V.
+        rank: width of the table, R.
+        width: of the embeddings, D.
+        padding_idx: the token whose row is not trained.
+    """
+
+    def __init__(self, rows: int, rank: int, width: int, padding_idx: int | None) -> None:
+        super().__init__(rows, rank, padding_idx)  # weight: (V, R)
+        self.projection = nn.Linear(rank, width, bias=False)  # weight: (D, R)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Embeddings of ids, (B, L, D)."""
+        wide: torch.Tensor = self.projection(super().forward(input))
+        return wide
+
+
 class _Sizes:
     """What configurations of pruned models share.
 
     ``num_attention_heads`` and the number of neurons stay those of the unpruned model; the lists
-    say what is left. Left out, a list means that nothing was removed.
+    say what is left. Left out, a list means that nothing was removed, and a rank that the table of
+    word embeddings is as wide as they are.
     """
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -77,6 +100,8 @@ class _Sizes:
                     f"{name} needs one size of 0 or more for each of the "
                     f"{own.num_hidden_layers} layers, not {sizes}"
                 )
+        if own.embedding_rank is not None and own.embedding_rank < 1:
+            raise ValueError(f"embedding_rank must be at least 1, not {own.embedding_rank}")
         super().__post_init__(**kwargs)  # type: ignore[misc]
 
 
@@ -110,8 +135,15 @@ def _one_head(config: PreTrainedConfig, family: Family) -> Iterator[None]:
 
 
 def _resize(model: PreTrainedModel, config: PreTrainedConfig, family: Family) -> None:
-    """Give the Linear layers of every encoder layer the sizes of the config."""
+    """Give the Linear layers of every encoder layer, and the embeddings, the config's sizes."""
     told: Any = config
+    if told.embedding_rank is not None:
+        words: Any = model.get_input_embeddings()
+        model.set_input_embeddings(
+            FactoredEmbedding(
+                words.num_embeddings, told.embedding_rank, words.embedding_dim, words.padding_idx
+            )
+        )
     layers: Any = model.base_model.get_submodule(family.layers)
     hidden, head_dim = int(told.hidden_size), int(told.head_dim)
     for layer, heads, ffn in zip(layers, told.heads_per_layer, told.ffn_per_layer, strict=True):
@@ -151,7 +183,7 @@ def _own(first: type, stock: type, name: str, **body: Any) -> Any:
 def _make(family: Family) -> None:
     """Make a family's classes, and make the Auto classes of ``transformers`` know them."""
     sizes = {"heads_per_layer": "list[int] | None", "ffn_per_layer": "list[int] | None"}
-    fields = {**sizes, "head_dim": "int | None"}
+    fields = {**sizes, "head_dim": "int | None", "embedding_rank": "int | None"}
     config = _own(
         _Sizes,
         getattr(transformers, f"{family.prefix}Config"),
@@ -176,7 +208,8 @@ def _make(family: Family) -> None:
 def pruned_config(family: str) -> type[PreTrainedConfig]:
     """The class of a pruned model's configuration.
 
-    It has, beside what the family's has, ``heads_per_layer``, ``ffn_per_layer`` and ``head_dim``.
+    It has, beside what the family's has, ``heads_per_layer``, ``ffn_per_layer``, ``head_dim`` and
+    ``embedding_rank``.
 
     Args:
         family: a key of :data:`~students.family.FAMILIES`.

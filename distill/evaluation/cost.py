@@ -79,7 +79,7 @@ def _repeated(model: nn.Module) -> list[nn.Module]:
     if isinstance(model, PreTrainedModel) and config.model_type not in MODEL_TYPES:
         return [model.base_model]
     parts = anatomy(model)
-    return [*parts.layers, *([parts.projection] if parts.projection else ())]
+    return [*parts.layers, *parts.below]
 
 
 def _attention_width(model: nn.Module) -> int:

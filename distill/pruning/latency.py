@@ -229,7 +229,7 @@ def model_of_sizes(
     family = anatomy(model).family
     own: Any = model.config
     names = ["hidden_size", "num_attention_heads", "max_position_embeddings", "embedding_size"]
-    names += [family.ffn_size, family.act, "type_vocab_size"]
+    names += [family.ffn_size, family.act, "type_vocab_size", "embedding_rank"]
     kind: Any = pruned_config(family.name)
     config = kind(
         vocab_size=VOCABULARY,
@@ -259,8 +259,10 @@ def _rising(rows: Sequence[Sequence[float]]) -> list[list[float]]:
 def _key(model: PreTrainedModel, length: int, threads: int) -> dict[str, Any]:
     """What the table hangs on, beside the machine: a run folder's stage stays on one."""
     config, family = model.config, anatomy(model).family
+    rank = getattr(config, "embedding_rank", None)
     return {
         "version": _VERSION,
+        **({"rank": rank} if rank else {}),
         "hidden": int(config.hidden_size),
         "heads": int(config.num_attention_heads),
         "ffn": int(getattr(config, family.ffn_size)),

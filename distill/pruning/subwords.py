@@ -234,9 +234,9 @@ def trim_embeddings(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedMo
     rows = table.weight.detach()[torch.tensor(list(keep), device=table.weight.device)]  # (V, D)
     pad = trimmed.config.pad_token_id
     pad = keep.index(pad) if isinstance(pad, int) and pad in keep else None
-    smaller = nn.Embedding(len(keep), table.embedding_dim, padding_idx=pad)
-    smaller.weight = nn.Parameter(rows.clone(), requires_grad=table.weight.requires_grad)
-    trimmed.set_input_embeddings(smaller)
+    # The module stays: it may have more than a table (students.pruned.FactoredEmbedding).
+    table.weight = nn.Parameter(rows.clone(), requires_grad=table.weight.requires_grad)
+    table.num_embeddings, table.padding_idx = len(keep), pad
     for config in {id(part.config): part.config for part in (trimmed, trimmed.base_model)}.values():
         config.vocab_size = len(keep)
         config.pad_token_id = pad

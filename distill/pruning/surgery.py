@@ -23,7 +23,7 @@ from students.pruned import pruned_config
 
 # Written anew for the sliced model, or true only of the file the old one came from.
 _DROPPED = {"model_type", "architectures", "auto_map"}
-_DROPPED |= {"heads_per_layer", "ffn_per_layer", "head_dim"}
+_DROPPED |= {"heads_per_layer", "ffn_per_layer", "head_dim", "embedding_rank"}
 
 
 def slice_model(model: PreTrainedModel, masks: Masks) -> PreTrainedModel:
@@ -87,7 +87,12 @@ def _head_of(model: PreTrainedModel) -> str:
 
 
 def config_of_sizes(
-    model: PreTrainedModel, *, heads: list[int], ffn: list[int], hidden: int | None = None
+    model: PreTrainedModel,
+    *,
+    heads: list[int],
+    ffn: list[int],
+    hidden: int | None = None,
+    rank: int | None = None,
 ) -> PreTrainedConfig:
     """The configuration of a model after surgery.
 
@@ -96,10 +101,11 @@ def config_of_sizes(
         heads: attention heads of every layer afterwards.
         ffn: neurons of every layer.
         hidden: the hidden width; left out, as before.
+        rank: the width of a factored table of word embeddings; left out, as before.
 
     Returns:
-        A stock model's where every layer has the same sizes and its heads are as wide together as
-        the hidden width; else a pruned one's.
+        A stock model's where every layer has the same sizes, its heads are as wide together as
+        the hidden width, and the word embeddings are one table; else a pruned one's.
     """
     _head_of(model)
     parts, config = anatomy(model), model.config
@@ -111,12 +117,14 @@ def config_of_sizes(
         given[DENSE] = [first | {"in_features": width}, *others]
     if parts.projection is None and "embedding_size" in given:
         changed["embedding_size"] = width
+    rank = rank or getattr(config, "embedding_rank", None)
     even = len(set(heads)) == 1 and len(set(ffn)) == 1 and ffn[0] > 0
-    if even and heads[0] * head_dim(model) == width:
+    if even and rank is None and heads[0] * head_dim(model) == width:
         changed |= {parts.family.ffn_size: ffn[0], "num_attention_heads": heads[0]}
         kind: type[PreTrainedConfig] = getattr(transformers, f"{parts.family.prefix}Config")
     else:
         given |= {"head_dim": head_dim(model), "heads_per_layer": heads, "ffn_per_layer": ffn}
+        given["embedding_rank"] = rank
         kind = pruned_config(parts.family.name)
     return kind(**given | {config.attribute_map.get(key, key): changed[key] for key in changed})
 

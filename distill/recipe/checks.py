@@ -19,6 +19,7 @@ from distill.recipe.schema import (
 )
 from distill.recipe.schema.before import Before
 from distill.recipe.schema.objectives import LogitsObjective
+from distill.recipe.shapes import Shape
 from distill.recipe.sizes import Size, resolve_size
 from distill.recipe.yaml_lines import Loc
 from distill.system.errors import ModelError
@@ -64,7 +65,8 @@ def check(recipe: Recipe) -> Findings:
         if isinstance(student, EncoderStudent) and size is not None:
             for loc, message in student.issues(size, teacher):
                 yield ("student", *loc), message
-    before = Before(size, teacher)
+    known = None if size is None or teacher is None else Shape.of_teacher(teacher, 0).student(size)
+    before = Before(size, teacher, shape=known)
     for index, stage in enumerate(recipe.stages):
         for loc, message in stage.issues(recipe, before):
             yield ("stages", index, *loc), message

@@ -25,10 +25,13 @@ class Shape(TeacherShape):
     Args:
         head_dim: width of a head.
         labels: C.
+        rank: width of the table of word embeddings where a Linear layer without bias brings it to
+            that of the others; 0 where it is as wide.
     """
 
     head_dim: int = 0
     labels: int = 0
+    rank: int = 0
 
     @classmethod
     def of_teacher(cls, teacher: TeacherShape, labels: int) -> Shape:
@@ -57,8 +60,18 @@ class Shape(TeacherShape):
     @property
     def embedding_parameters(self) -> int:
         """Numbers in the three embedding tables."""
-        rows = self.vocab + self.positions + self.unread_positions + self.types
-        return rows * (self.embedding or self.hidden)
+        rows = self.positions + self.unread_positions + self.types
+        return self.vocab * self.words + rows * (self.embedding or self.hidden)
+
+    @property
+    def words(self) -> int:
+        """The width of the table of word embeddings."""
+        return self.rank or self.embedding or self.hidden
+
+    @property
+    def widening(self) -> int:
+        """Numbers of the matrix behind a factored table."""
+        return self.rank * (self.embedding or self.hidden)
 
     @property
     def parameters(self) -> int:
@@ -71,7 +84,7 @@ class Shape(TeacherShape):
         norm = 2 * (self.embedding or self.hidden)
         projected = (self._projected + 1) * self.hidden if self._projected else 0
         layers = (self.groups or self.layers) * layer
-        return self.embedding_parameters + norm + projected + layers + head
+        return self.embedding_parameters + self.widening + norm + projected + layers + head
 
     @property
     def bytes_fp32(self) -> int:
@@ -84,7 +97,8 @@ class Shape(TeacherShape):
         layer = length * (4 * self.hidden * width + 2 * self.hidden * self.ffn)
         layer += 2 * length * length * width
         head = self.hidden * (self.hidden + self.labels)
-        return length * self._projected * self.hidden + self.layers * layer + head
+        below = length * (self._projected * self.hidden + self.widening)
+        return below + self.layers * layer + head
 
     @property
     def _projected(self) -> int:

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from distill.pruning.methods.base import PruneStage
 from distill.pruning.methods.depth import DepthPrune
+from distill.pruning.methods.embeddings import EmbeddingsPrune
 from distill.pruning.methods.fisher import FisherPrune
 from distill.pruning.methods.l1 import L1Prune
 from distill.pruning.methods.movement import MovementPrune
@@ -21,7 +22,13 @@ __all__ = ["AnyPrune", "Budget", "PruneStage"]
 #: A prune stage's section, by its ``method``.
 AnyPrune = Annotated[
     Annotated[
-        TaylorPrune | FisherPrune | L1Prune | MovementPrune | DepthPrune | VocabularyPrune,
+        TaylorPrune
+        | FisherPrune
+        | L1Prune
+        | MovementPrune
+        | DepthPrune
+        | VocabularyPrune
+        | EmbeddingsPrune,
         Field(discriminator="method"),
     ],
     by_default("method", "taylor"),

@@ -100,8 +100,6 @@ class PruneStage(StageSection):
 class Recovered(PruneStage):
     """A method with a training behind it."""
 
-    batch_size: PositiveInt = 32
-    """Examples in each batch that parts are judged on."""
     recover: TrainConfig | None = TrainConfig(epochs=1)
     """Distillation of the logits after surgery; ``null`` leaves it out."""
     augmented: StrictBool = True
@@ -116,3 +114,10 @@ class Recovered(PruneStage):
     def learns_augmented(self) -> bool:
         """See :class:`PruneStage`."""
         return self.augmented and self.recover is not None
+
+
+class OnBatches(Recovered):
+    """A method that judges parts on training examples."""
+
+    batch_size: PositiveInt = 32
+    """Examples in each batch that parts are judged on."""

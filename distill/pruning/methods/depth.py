@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from distill.pruning.methods.base import Recovered
+from distill.pruning.methods.base import OnBatches
 from distill.section import Issues, PositiveInt
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 STEPS = 50
 
 
-class DepthPrune(Recovered):
+class DepthPrune(OnBatches):
     """Layers without which the loss of the teacher's outputs rises least."""
 
     method: Literal["depth"]

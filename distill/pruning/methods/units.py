@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictBool
 
-from distill.pruning.methods.base import Part, Recovered
+from distill.pruning.methods.base import OnBatches, Part
 from distill.section import Issues, PositiveInt, Section, Share
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Budget(Section):
             yield ("threads",), "only latency_ms is measured; leave it out"
 
 
-class UnitPrune(Recovered):
+class UnitPrune(OnBatches):
     """Heads and neurons, by shares or within a budget."""
 
     heads: Share | None = None

@@ -281,7 +281,7 @@ _NO_DECAY = "a static student has no layers; leave it out"
 def _without_layers(stage: Any) -> Issues:
     """What a stage does to layers."""
     if stage.kind == "prune" and not stage.own_tokens:
-        message = f"{stage.method} prunes layers, of which a static student has none"
+        message = f"{stage.method} prunes encoders, and a static student is none"
         yield ("method",), f"{message}; write method: vocabulary, or leave the stage out"
     if stage.kind == "quantize" and stage.method != "table":
         yield ("method",), f"{stage.method} is for encoders; write table, or leave it out"

@@ -29,6 +29,7 @@ def test_units_layers_and_pieces_one_after_another(tmp_path, tiny_recipe, distil
         {"kind": "prune", "name": "units", "method": "fisher", "budget": {"macs": 0.5},
          "batch_size": 8, "recover": SHORT, "schedule": "agp", "steps": 2, "max_drop": 1.0},
         {"kind": "prune", "name": "words", "method": "vocabulary"},
+        {"kind": "prune", "name": "narrow", "method": "embeddings", "rank": 8, "recover": None},
         {"kind": "distill", "name": "again", "objectives": [{"kind": "logits"}], **SHORT},
         {"kind": "prune", "name": "shallow", "method": "depth", "layers": 1, "recover": None,
          "batch_size": 8, "score_steps": 2},
@@ -40,21 +41,24 @@ def test_units_layers_and_pieces_one_after_another(tmp_path, tiny_recipe, distil
     assert "subwords" in done.stderr
     results = json.loads((run / "results.json").read_text("utf-8"))
     rows = {row["name"]: row for row in results["models"]}
-    names = ["first", "units", "words", "again", "shallow"]
+    names = ["first", "units", "words", "narrow", "again", "shallow"]
     sizes = [rows[name]["parameters"] for name in names]
     assert sizes == sorted(sizes, reverse=True)
     assert rows["words"]["score"] == rows["units"]["score"]
     assert rows["onnx"]["score"] == rows["shallow"]["score"]
     assert not list(run.glob("*/try-*"))
+    config = json.loads((run / "07-shallow" / "model" / "config.json").read_text("utf-8"))
+    assert config["embedding_rank"] == 8
+    assert "x 8 times 8 x 32" in done.stderr
     tokenizer = json.loads((run / "bundle" / "tokenizer.json").read_text("utf-8"))
     words = json.loads((run / "04-words" / "stage.json").read_text("utf-8"))
     assert len(tokenizer["model"]["vocab"]) == words["vocabulary"]["after"]
     answer = distill("predict", run, "a good film", "--json")
     assert answer.returncode == 0, answer.stderr
     # Stages behind the vocabulary are done again with the tokens that they were done with.
-    before = (run / "05-again" / "model" / "model.safetensors").read_bytes()
-    for name in ("05-again", "06-shallow"):
+    before = (run / "06-again" / "model" / "model.safetensors").read_bytes()
+    for name in ("06-again", "07-shallow"):
         shutil.rmtree(run / name)
     again = distill("resume", run)
     assert again.returncode == 0, again.stderr
-    assert (run / "05-again" / "model" / "model.safetensors").read_bytes() == before
+    assert (run / "06-again" / "model" / "model.safetensors").read_bytes() == before

@@ -56,11 +56,18 @@ def with_stages(write: Write, *stages: str) -> Path:
         ),
         ("{kind: prune, method: vocabulary, recover: {epochs: 2}}", "recover", "leave it out"),
         ("{kind: prune, min_count: 5}", "min_count", "is for method vocabulary; 'taylor'"),
+        ("{kind: prune, method: embeddings}", "rank", "missing; Width of the table"),
+        ("{kind: prune, method: embeddings, rank: 0}", "rank", "at least 1"),
+        ("{kind: prune, method: embeddings, rank: 2.5}", "rank", "expected a whole number"),
+        ("{kind: prune, method: embeddings, rank: .nan}", "rank", "found .nan, expected"),
+        ("{kind: prune, method: embeddings, rank: 384}", "rank", "is 384 wide then; write less"),
+        ("{kind: prune, method: embeddings, rank: 8, heads: 0.5}", "heads", "'embeddings' has no"),
+        ("{kind: prune, rank: 64}", "rank", "is for method embeddings; 'taylor'"),
         ("{kind: prune, tries: 2}", "tries", "are for max_drop"),
         (
             "{kind: prune, method: tailor}",
             "method",
-            "movement, depth, vocabulary; did you mean 'tay",
+            "depth, vocabulary, embeddings; did you mean 'tay",
         ),
         ("{kind: prune, method: 3}", "method", "found the number 3; there are: taylor, fisher"),
         ("{kind: prune, haeds: 0.3}", "haeds", "unknown key; did you mean 'heads'?"),
@@ -90,6 +97,7 @@ def test_settings_that_cannot_be(
         "{kind: prune, method: depth, keep: [1, 3], max_drop: 0.01, tries: 2}",
         "{kind: prune, method: vocabulary}",
         "{kind: prune, method: vocabulary, min_count: 5}",
+        "{kind: prune, method: embeddings, rank: 128, max_drop: 0.01}",
     ],
 )
 def test_settings_that_can_be_and_survive_being_written(
@@ -112,6 +120,21 @@ def test_a_layer_map_behind_a_depth_stage_is_of_what_is_left(write: Write, issue
     assert len(told) == 1
     assert "there is no student layer 3; they are 1 to 2" in told[0]
     load_recipe(with_stages(write, *stages), "stages.again.layer_map=[[2, 6]]")
+
+
+def test_a_rank_is_less_than_the_table_is_wide_by_then(write: Write, issues: Issues) -> None:
+    stages = (
+        "{kind: prune, hidden: 0.25}",
+        "{kind: prune, name: words, method: embeddings, rank: 128}",
+        "{kind: prune, name: again, method: embeddings, rank: 64}",
+    )
+    path = with_stages(write, *stages)
+    load_recipe(path)
+    told = issues(path, "stages.words.rank=288", "stages.again.rank=288")
+    assert [line.partition(": ")[2] for line in told] == [
+        f"stages.{name}.rank: the table of word embeddings is 288 wide then; write less"
+        for name in ("words", "again")
+    ]
 
 
 def test_only_logits_are_matched_with_a_vocabulary_of_one_s_own(

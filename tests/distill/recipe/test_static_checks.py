@@ -49,7 +49,7 @@ def path(tmp_path: Path) -> Path:
         ),
         ("stages.distill.layer_decay=0.9", "layer_decay: a static student has no layers"),
         ("baseline={layer_decay: 0.9}", "baseline.layer_decay: a static student has no layers"),
-        ("stages.+quantize={kind: prune}", "method: taylor prunes layers, of which a static"),
+        ("stages.+quantize={kind: prune}", "method: taylor prunes encoders, and a static"),
         ("stages.quantize.method=dynamic", "quantize.method: dynamic is for encoders; write table"),
         ("stages.quantize.weight_bits=8", "weight_bits: a table has no products in int8"),
         ("stages.export.formats=[onnx]", "'onnx' is for encoders; a static student is exported"),

@@ -48,6 +48,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "vocabulary": {},
     "width-taylor": {"score_steps": 2, "hidden": 0.25},
     "width-fisher": {"samples": 16, "hidden": 0.25, "heads": 0.25},
+    "embeddings": {"rank": 8},
 }
 
 
@@ -55,7 +56,9 @@ def pruned(of_kind: Any, kind: str, name: str, **more: Any) -> Any:
     """The context of a prune stage that is done, and its facts."""
     settings: dict[str, Any] = {"method": name.rpartition("-")[2]}
     if name != "vocabulary":
-        settings |= {"batch_size": 8, "recover": None}
+        settings |= (
+            {"recover": None} if name == "embeddings" else {"batch_size": 8, "recover": None}
+        )
     context = of_kind(kind, {"kind": "prune", **settings, **METHODS[name], **more})
     return context, prune_stage(context.stage.config, context).facts
 
