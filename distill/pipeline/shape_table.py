@@ -10,7 +10,7 @@ F neurons and heads that are A wide together a model then costs
 
 b a layer, d a neuron, h one more column of the heads in neurons, s = 1 where the last layer
 computes one token alone (its time, not its size). The table of embeddings, which costs no time, is
-added to the size.
+added to the size; the matrix behind a factored one costs what as many weights of neurons do.
 """
 
 from __future__ import annotations
@@ -122,10 +122,12 @@ class ShapeTable:
             one, narrow = told.one[place], told.narrow[place]
             wider = self.heads[place] * (shape.heads * shape.head_dim - told.heads)
             more = (shape.layers - skipped[place]) * neuron * (shape.ffn - told.few + wider)
+            # A factored table's matrix takes and weighs what neurons of as many weights do.
+            more += neuron * shape.widening / (2 * shape.hidden)
             layers = (shape.layers - 1) * (narrow - one) / (_LAYERS - 1)
             costs.append(max(one / _LAYERS, one + layers + more))
         width = shape.embedding or shape.hidden
-        costs[-1] += (tokens - VOCABULARY) * width * self.bytes_each
+        costs[-1] += (tokens * shape.words - VOCABULARY * width) * self.bytes_each
         return _as_limits(*costs)
 
 
@@ -162,7 +164,9 @@ def measure_shapes(
     """
     recipe, shapes = choices.recipe, choices.shapes()
     stages = recipe.model_dump(mode="json", include={"data", "task", "teacher", "stages"})
-    asked = [asdict(shape) for shape in shapes], list(engines), trims
+    # A rank changes nothing that is measured.
+    sizes = [{k: v for k, v in asdict(shape).items() if k != "rank"} for shape in shapes]
+    asked = sizes, list(engines), trims
     key = digest.of_json([stages, *asked, physical_cores()])
     if file.is_file():
         content = json.loads(file.read_text("utf-8"))

@@ -2,7 +2,8 @@
 
 Of every depth and width that the recipe can have, the candidate is the one with as many
 feed-forward neurons as the limits of speed allow, and with as much of the vocabulary as the size
-allows. What another of them exceeds in depth, width and multiply-accumulates is left out; of the
+allows; where that costs neurons or does not do, the table of word embeddings may be factored too.
+What another of them exceeds in depth, width and multiply-accumulates is left out; of the
 rest those with most multiply-accumulates are tried, the first of them also with other heads and
 other initial layers. The recipe as it is, where it keeps the limits, and a static student, where
 the task allows it, are candidates too.
@@ -14,7 +15,7 @@ faster engine too, and the most accurate format that keeps the limits is its fin
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from distill.recipe.catalog import find
@@ -57,7 +58,8 @@ class _Fit(NamedTuple):
     def exceeds(self, other: _Fit) -> bool:
         """Whether it is as deep and wide as another, computes as much, and more in something."""
         ours, theirs = (
-            (one.shape.layers, one.shape.hidden, one.macs, -one.trim) for one in (self, other)
+            (one.shape.layers, one.shape.hidden, one.shape.words, one.macs, -one.trim)
+            for one in (self, other)
         )
         return ours != theirs and all(a >= b for a, b in zip(ours, theirs, strict=True))
 
@@ -96,7 +98,11 @@ def candidates(
 def _within(choices: Choices, limit: Limits, predict: Predict, most: int) -> dict[str, Settings]:
     """What is tried for one budget."""
     found: dict[str, Settings] = {}
-    fitting = [one for kind in choices.kinds if (one := _fit(choices, kind, limit, predict))]
+    fitting = [
+        one
+        for kind in choices.kinds
+        if (one := _fit(choices, kind, limit, predict) or _factored(choices, kind, limit, predict))
+    ]
     best = [one for one in fitting if not any(other.exceeds(one) for other in fitting)]
     best.sort(key=lambda one: one.macs, reverse=True)
     if _keeps(own := predict(choices.own), limit):
@@ -104,14 +110,14 @@ def _within(choices: Choices, limit: Limits, predict: Predict, most: int) -> dic
         best = [one for one in best if one.shape != choices.own]
     static = _fitting_static(choices, limit, predict)
     room = max(1, most - len(found) - len(static))
-    varied = (other for one in best for other in choices.variations(one.kind))
-    fits = (one for kind in varied if (one := _fit(choices, kind, limit, predict)))
-    others = [*itertools.islice(fits, max(room // 3, room - len(best)))]
+    varied = (other for one in best for other in _variations(choices, one, limit, predict))
+    others = [*itertools.islice(varied, max(room // 3, room - len(best)))]
     for one in [*best[: room - len(others)], *others]:
         narrower = [_fit(choices, one.kind, limit, predict, part) for part in _NARROWER]
         for less in {fit.name: fit for fit in [*filter(None, narrower), one]}.values():
             told = predict(less.shape, less.trim)
-            settings = choices.base | choices.trimmed(less.trim) | less.kind.settings(less.neurons)
+            settings = choices.base | less.kind.settings(less.neurons)
+            settings |= choices.trimmed(less.trim, less.kind)
             settings = _candidate(settings, told, one.kind.name)
             found.setdefault(less.name, settings | {"reserve": less != one})
     return found | static  # the static one last: of equal scores the first counts
@@ -135,6 +141,26 @@ def _fit(
     return best
 
 
+def _factored(
+    choices: Choices, kind: Kind, limit: Limits, predict: Predict, over: _Fit | None = None
+) -> _Fit | None:
+    """A kind with a factored table, where the size is limited and leaves more neurons so."""
+    if limit.size_mb is None:
+        return None
+    fits = [one for k in choices.factored(kind) if (one := _fit(choices, k, limit, predict))]
+    best = max(fits, key=lambda one: (one.neurons, one.shape.words), default=None)
+    return best if best and (over is None or best.neurons > over.neurons) else None
+
+
+def _variations(choices: Choices, one: _Fit, limit: Limits, predict: Predict) -> Iterator[_Fit]:
+    """What else keeps the limits: a factored table, other heads, other layers to begin with."""
+    if factored := _factored(choices, one.kind, limit, predict, over=one):
+        yield factored
+    for kind in choices.variations(one.kind):
+        if fit := _fit(choices, kind, limit, predict):
+            yield fit
+
+
 def _fitting_static(choices: Choices, limit: Limits, predict: Predict) -> dict[str, Settings]:
     """The static student, its vocabulary trimmed as far as it must be."""
     if choices.static is None:
@@ -152,10 +178,11 @@ def _fitting_static(choices: Choices, limit: Limits, predict: Predict) -> dict[s
 
 def _nothing(choices: Choices, limit: Limits, predict: Predict) -> str:
     """How near the smallest comes, and what is in the way."""
-    trim = choices.trims[-1]
+    trim, kinds = choices.trims[-1], [*choices.kinds]
+    if limit.size_mb is not None:
+        kinds += [factored for kind in choices.kinds for factored in choices.factored(kind)]
     ends = {
-        _Fit(kind, kind.fewest, trim).name: predict(kind.at(kind.fewest), trim)
-        for kind in choices.kinds
+        _Fit(kind, kind.fewest, trim).name: predict(kind.at(kind.fewest), trim) for kind in kinds
     }
     if choices.static is not None:
         ends["static"] = predict(choices.static[1], trim)

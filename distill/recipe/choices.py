@@ -1,4 +1,4 @@
-"""What a recipe's student could be: depths, widths, heads, initial layers, vocabularies, static.
+"""What a recipe's student could be: depth, width, heads, initial layers, tables of words, static.
 
 Each is a set of settings that the recipe can have; what it cannot is left out.
 """
@@ -6,8 +6,9 @@ Each is a set of settings that the recipe can have; what it cannot is left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from distill.recipe.loader import load_recipe, resolved
@@ -18,6 +19,7 @@ from distill.recipe.schema import (
     EncoderStudent,
     EvaluateStage,
     ExportStage,
+    PruneStage,
     Recipe,
 )
 from distill.recipe.shapes import Shape, StaticShape, shapes_by_stage
@@ -32,6 +34,12 @@ _STATIC_DIM = 256
 _STATIC_TRAINING = {"epochs": 6, "lr": 3e-3, "batch_size": 64}
 #: Subwords that the training texts have less often go, where the size asks for it.
 _TRIMS = (1, 2, 3, 5)
+#: By so much narrower the table of word embeddings may be, where the size asks for it.
+_PARTS = (2, 3, 4)
+#: Kernels take numbers eight at a time.
+_MULTIPLE = 8
+#: The stage that factors the table.
+_FACTORED = "embeddings"
 
 Engine = Literal["onnx", "openvino"]
 Settings = dict[str, Any]
@@ -162,9 +170,13 @@ class Choices:
         """The stage before which the vocabulary can be trimmed; ``None`` where it cannot."""
         if any(stage.trims_vocabulary for stage in plan_stages(self.recipe)):
             return None
+        return self._first(lambda _: trim_stage(1))
+
+    def _first(self, stage: Callable[[str], Settings], known: str | None = None) -> str | None:
+        """The first stage, or the ``known`` one, in front of which the recipe can have another."""
         stages = [s.name for s in self.recipe.stages if s.kind in ("quantize", "export")]
-        names = [*([self.pruned] if self.pruned else []), *stages]
-        return next((n for n in names if self._load({f"stages.+{n}": trim_stage(1)})), None)
+        names = [known] if known else [*([self.pruned] if self.pruned else []), *stages]
+        return next((n for n in names if self._load({f"stages.+{n}": stage(n)})), None)
 
     @property
     def trims(self) -> tuple[int, ...]:
@@ -207,11 +219,11 @@ class Choices:
 
     def variations(self, kind: Kind) -> Iterator[Kind]:
         """A kind with other heads, and with other layers of the teacher to begin with."""
-        name, size, more = kind.name, kind.size, {}
+        name, size, more = kind.name, kind.size, kind.more
         stage = next((s for s in self.recipe.stages if s.name == self.pruned), None)
         if stage is not None:
             share = 0.0 if getattr(stage, "shares", (0.0,))[0] > 0 else 0.5
-            more = {f"stages.{stage.name}.heads": share}
+            more = more | {f"stages.{stage.name}.heads": share}
         else:
             depth, _, heads = size.partition("/")
             size = f"{depth}/{max(1, int(heads) // 2)}"
@@ -222,7 +234,35 @@ class Choices:
             return
         for layers in ("uniform", "first", "last") if self.teacher.gives_layers else ():
             if layers != self.student.init_layers:
-                yield replace(kind, name=f"{name}-{layers}", more={"student.init_layers": layers})
+                first = {"student.init_layers": layers}
+                yield replace(kind, name=f"{name}-{layers}", more=kind.more | first)
+
+    def factored(self, kind: Kind) -> Iterator[Kind]:
+        """A kind with narrower tables of word embeddings, where the recipe does not factor it."""
+        where = self._where_to_factor
+        if kind.shape.rank or where is None:
+            return
+        for part in _PARTS:
+            rank = kind.shape.words // part // _MULTIPLE * _MULTIPLE
+            if rank:
+                more = kind.more | {f"stages.+{where}": self._factor_stage(where, rank)}
+                shape = replace(kind.shape, rank=rank)
+                yield replace(kind, name=f"{kind.name}-e{rank}", shape=shape, more=more)
+
+    @cached_property
+    def _where_to_factor(self) -> str | None:
+        """The stage before which the table of word embeddings can be factored, if there is one."""
+        return self._first(lambda where: self._factor_stage(where, 1), self.where_to_trim)
+
+    def _factor_stage(self, where: str, rank: int) -> Settings:
+        """A stage that factors the table; it recovers as the last training, or the next stage."""
+        found: Settings = {"kind": "prune", "name": _FACTORED, "method": "embeddings", "rank": rank}
+        behind = next(stage for stage in self.recipe.stages if stage.name == where)
+        if isinstance(behind, PruneStage) and behind.recovery is not None:
+            return found | {"recover": None}
+        kept = ("max_steps", "lr", "batch_size", "dropout")
+        training = {key: getattr(self.last, key) for key in kept}
+        return found | {"recover": {"epochs": 1, **training}}
 
     def _static(self) -> tuple[Settings, StaticShape] | None:
         """Settings and shape of a static student; ``None`` where the task does not allow one."""
@@ -243,9 +283,15 @@ class Choices:
         shape = None if recipe is None else self._final(recipe)
         return (settings, shape) if isinstance(shape, StaticShape) and exports else None
 
-    def trimmed(self, trim: int) -> Settings:
-        """Settings that leave the subwords that the training texts have so often; 0: all."""
-        return {f"stages.+{self.where_to_trim}": trim_stage(trim)} if trim else {}
+    def trimmed(self, trim: int, kind: Kind) -> Settings:
+        """Settings that leave the subwords that the training texts have so often; 0: all.
+
+        Where a table is factored too, that is done to what is left of it.
+        """
+        where = self.where_to_trim
+        if kind.shape.rank and f"stages.+{where}" in kind.more:
+            where = _FACTORED
+        return {f"stages.+{where}": trim_stage(trim)} if trim else {}
 
 
 def _cuts(stage: Any) -> bool:

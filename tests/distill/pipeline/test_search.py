@@ -191,7 +191,7 @@ def test_the_final_model_is_the_most_accurate_format_that_keeps_the_limits():
 def predicted(shape: Shape | StaticShape, trim: int = 0) -> Limits:
     """A millisecond for a million multiply-accumulates, a byte for a number."""
     tokens = {0: 30_000, 1: 10_000, 2: 6000, 3: 5000, 5: 4000}[trim]
-    table = tokens * shape.hidden
+    table = tokens * (shape.hidden if isinstance(shape, StaticShape) else shape.words)
     body = 0 if isinstance(shape, StaticShape) else shape.parameters - shape.embedding_parameters
     latency = 1e-7 + shape.macs(1) / 1e6
     return Limits(latency_ms=latency, throughput=1e3 / latency, size_mb=(table + body) / 1e6)
@@ -220,7 +220,17 @@ def test_candidates_differ_in_heads_layers_and_vocabulary():
             assert recipe.stages[-2].formats == ["transformers", "onnx", "openvino"]
     assert any("-v" in name for name in found)
     wide = candidates(choices, [Limits(latency_ms=2.0)], predicted, most=9)
-    assert not any("-v" in name for name in wide)
+    assert not any("-v" in name or "-e" in name for name in wide)
+    # A table is factored where trimming it does not do, or costs neurons; and then what is left.
+    assert not any("-e" in name for name in found)
+    small = candidates(choices, [Limits(size_mb=2.5)], predicted, most=9)
+    (one, *_) = (small[name] for name in small if "-e" in name and "-h" in name)
+    assert Limits(size_mb=2.5).missed(Limits(**one["predicted"])) == []
+    written = [f"{key}={json.dumps(value)}" for key, value in one["set"].items()]
+    recipe = load_recipe("quickstart", "stages.quantize=null", *written)
+    stages = [stage.name for stage in recipe.stages if stage.kind == "prune"]
+    assert stages == ["vocabulary", "embeddings", "prune"]
+    assert any("-e" not in name for name in small)
     with pytest.raises(UserError, match=r"comes nearest: size_mb 0\.\d+ \(limit 0\.1\)"):
         candidates(choices, [Limits(size_mb=0.1)], predicted, most=9)
 
