@@ -73,7 +73,7 @@ async function vectorOf({ tokenizer, about, run }, text) {
   return vector.map((one) => one / length);
 }
 
-const lines = (text) => text.split('\n').map((line) => line.trim()).filter(Boolean);
+const lines = (text) => text.split('\n').filter((line) => line.trim());
 const cosine = (a, b) => {
   const dot = a.reduce((sum, one, k) => sum + one * b[k], 0);
   return dot / Math.max(Math.hypot(...a) * Math.hypot(...b), 1e-12);
@@ -223,7 +223,10 @@ export const READERS = {
       }
       return { candidates: byScore(candidates) };
     },
-    show: (found) => found.candidates.map((one, k) => bar(one.text, 0, k === 0, one.score.toFixed(4))),
+    show({ candidates }) {
+      if (!candidates.length) return [node('p', 'whole', 'Write the texts to put in order, one a line.')];
+      return candidates.map((one, k) => bar(one.text, 0, k === 0, one.score.toFixed(4)));
+    },
   },
   vectors: {
     async predict(given) {
