@@ -12,6 +12,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from distill.system import distributed
 from distill.system.console import Bar, clock
@@ -235,10 +236,17 @@ class LastCheckpoint(Checkpoint):
     def on_save_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Count the batch whose end this is, which Lightning does after its hooks."""
+        """Count the batch whose end this is, which Lightning does after its hooks.
+
+        The optimiser's states are named, so that every strategy can go on from them: Lightning
+        reads numbers for ``fsdp`` by another order than that in which optimisers write them.
+        """
         progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
         for part in ("current", "total"):
             progress[part]["completed"] = progress[part]["processed"]
+        if not isinstance(pl_module, FSDPModule):
+            names = {parameter: name for name, parameter in pl_module.named_parameters()}
+            checkpoint["optimizer_states"] = [_named(one, names) for one in trainer.optimizers]
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
@@ -321,6 +329,21 @@ class LastCheckpoint(Checkpoint):
         for target in self.session.loggers:
             target.save()
         trainer.save_checkpoint(self.session.last)
+
+
+def _named(
+    optimizer: torch.optim.Optimizer, names: dict[torch.nn.Parameter, str]
+) -> dict[str, Any]:
+    """An optimiser's state by its parameters' names, also of those that had no gradient yet."""
+    state = optimizer.state_dict()
+    owned = [one for group in optimizer.param_groups for one in group["params"]]
+    for number, one in enumerate(owned):
+        if number not in state["state"]:
+            zeros = {name: torch.zeros_like(one) for name in ("exp_avg", "exp_avg_sq")}
+            state["state"][number] = {"step": torch.tensor(0.0), **zeros}
+    for group in state["param_groups"]:
+        group["params"] = [names[owned[number]] for number in group["params"]]
+    return state | {"state": {names[owned[n]]: one for n, one in state["state"].items()}}
 
 
 def _moved(path: str, folder: Path) -> str:

@@ -66,8 +66,8 @@ def read_states(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any] | Non
         ``None`` where there is no checkpoint.
 
     Raises:
-        RunFolderError: the checkpoint is of a training with other data, length, seed or
-            strategy, or it cannot be read.
+        RunFolderError: the checkpoint is of a training with other data, length or seed, or it
+            cannot be read.
     """
     if not path.is_file():
         return None
@@ -84,8 +84,8 @@ def read_states(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any] | Non
         ) from error
     if not same:
         raise RunFolderError(
-            f"{path}: belongs to a training with other data, length, seed or strategy; "
-            "remove it to start over"
+            f"{path}: belongs to a training with other data, length or seed; remove it to start "
+            "over"
         )
     return states
 

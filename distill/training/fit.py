@@ -142,7 +142,6 @@ class _Job:
             "accumulate_grad_batches": config.accumulate_grad_batches,
             "val_check_interval": config.val_check_interval,
             "seed": self.session.seed,
-            "sharded": self.session.trainer.sharded,
         }
 
 
