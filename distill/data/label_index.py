@@ -162,12 +162,12 @@ def index_labels(
         known = {value: index.find(value) for value in values[role]}
         if role != "train" and not unseen:
             known = {value: _seen(one, seen, labels) for value, one in known.items()}
-        read = (_indices(row, known) for row in raw[role])
         if several:
-            left[role], found[role] = bad.read(tables[role], read, pa.list_(pa.int32()), tuple)
+            lists = (_indices(row, known) for row in raw[role])
+            left[role], found[role] = bad.read(tables[role], lists, pa.list_(pa.int32()), tuple)
         else:
-            one = (indices if isinstance(indices, str) else indices[0] for indices in read)
-            left[role], found[role] = bad.read(tables[role], one, pa.int32())
+            ones = (known[value] for [value] in raw[role])
+            left[role], found[role] = bad.read(tables[role], ones, pa.int32())
         notes += [index.note] if index.note else []
         if role == "train":
             seen = set(chain.from_iterable(found[role]) if several else found[role])

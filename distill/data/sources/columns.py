@@ -130,15 +130,20 @@ class ColumnWriter:
 
     Args:
         names: the columns.
+        file: takes the bytes, for :func:`text_columns`; left out, a file that is gone with them.
+
+    Attributes:
+        names: the columns.
 
     Raises:
         DataError: the file cannot be written, as for the methods.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], file: Any = None) -> None:
+        self.names = list(names)
         self._waiting: dict[str, list[str]] = {name: [] for name in names}
         self._schema = pa.schema([(name, pa.large_string()) for name in self._waiting])
-        self._file, self._rows = _MappedFile(self._schema), 0
+        self._file, self._rows = _MappedFile(self._schema, file), 0
 
     def append(self, values: Mapping[str, Any]) -> None:
         """Append a row; values that it lacks are ``None``."""
@@ -153,11 +158,21 @@ class ColumnWriter:
         for waiting in self._waiting.values():
             waiting.clear()
 
+    def close(self) -> None:
+        """Write what is left, to a ``file``."""
+        self._flush()
+        self._file.close()
+
     def columns(self) -> dict[str, Sequence[Any]]:
         """All columns, once every row is written."""
         self._flush()
-        table = self._file.mapped()
-        return {name: Column(table[name], decode=_decoded) for name in self._waiting}
+        return text_columns(self._file.mapped())
+
+
+def text_columns(content: Any) -> dict[str, Sequence[Any]]:
+    """The columns of a :class:`ColumnWriter` in its file's bytes, which are not copied."""
+    table = _table(content)
+    return {name: Column(table[name], decode=_decoded) for name in table.schema.names}
 
 
 def stored(
@@ -178,7 +193,7 @@ def stored(
     file = _MappedFile(schema)
     while part := list(islice(left, _CHUNK)):
         file.write(pa.record_batch([pa.array(part, kind)], schema=schema))
-    return Column(file.mapped()["value"], decode=decode)
+    return Column(_table(file.mapped())["value"], decode=decode)
 
 
 def mapped_columns(
@@ -196,17 +211,21 @@ def mapped_columns(
     file = _MappedFile(schema)
     for batch in batches:
         file.write(batch)
-    table = file.mapped()
+    table = _table(file.mapped())
     return {name: Column(table[name]) for name in schema.names}
 
 
-class _MappedFile:
-    """A file in the cache's folder, without a name."""
+def _table(content: Any) -> pa.Table:
+    return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(content))).read_all()
 
-    def __init__(self, schema: pa.Schema) -> None:
+
+class _MappedFile:
+    """A file in the cache's folder, without a name; or what ``file`` is."""
+
+    def __init__(self, schema: pa.Schema, file: Any = None) -> None:
         try:
             cache_folder().mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=cache_folder())  # noqa: SIM115 - mapped later
+            self._file = file or tempfile.TemporaryFile(dir=cache_folder())  # noqa: SIM115 - mapped
         except OSError as error:
             raise _not_written(error) from error
         self._writer = pa.ipc.new_file(self._file, schema)
@@ -217,12 +236,15 @@ class _MappedFile:
         except OSError as error:
             raise _not_written(error) from error
 
-    def mapped(self) -> pa.Table:
+    def close(self) -> None:
         self._writer.close()
+
+    def mapped(self) -> mmap.mmap:
+        self.close()
         self._file.flush()
         content = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
         self._file.close()
-        return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(content))).read_all()
+        return content
 
 
 def _encoded(value: Any) -> str:

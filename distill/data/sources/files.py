@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import os
 from array import array
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.bad_rows import BadRows
 from distill.data.sources.columnar import (
     is_saved_dataset,
@@ -16,13 +23,18 @@ from distill.data.sources.columnar import (
     saved_splits,
     split_for,
 )
-from distill.data.sources.columns import ColumnWriter
+from distill.data.sources.columns import ColumnWriter, text_columns
 from distill.data.sources.conll import read_conll
 from distill.data.sources.squad import read_squad
 from distill.data.sources.table import Table
 from distill.files.rows import CSV, JSONL, TSV, Rows, file_kind
 from distill.recipe.schema import DataConfig
+from distill.system import digest
 from distill.system.errors import DataError, listed, nearest
+
+#: Bytes from which the rows of a file stay in the cache.
+_LARGE = 1 << 25
+_VERSION = 1
 
 
 def read_rows(
@@ -43,10 +55,24 @@ def read_rows(
             :class:`~distill.files.rows.Rows` raises.
     """
     bad = bad or BadRows()
+    lines: Sequence[int] | npt.NDArray[np.int64]
+    if os.access(path, os.R_OK) and path.stat().st_size >= _LARGE:
+        store = _kept(path, wanted, delimiter, bad)
+        columns, lines, facts = text_columns(store["rows"]), store["lines"], store.facts
+    else:
+        writer, lines = ColumnWriter(wanted), array("q")
+        facts = _parse(path, delimiter, bad, writer, lines)
+        columns = writer.columns()
+    there = {name: values for name, values in columns.items() if name in facts["there"]}
+    return Table(str(path), there, facts["columns"], lines, notes=tuple(facts["notes"]))
+
+
+def _parse(
+    path: Path, delimiter: str | None, bad: BadRows, columns: ColumnWriter, lines: array[int]
+) -> dict[str, Any]:
+    """Read a file's rows into columns, and the line of each; returns what else a table has."""
     kind = file_kind(path)
-    rows = Rows(path, kind, wanted=wanted, delimiter=delimiter)
-    columns = ColumnWriter(wanted)
-    lines = array("q")
+    rows = Rows(path, kind, wanted=columns.names, delimiter=delimiter)
     for row in rows:
         if row.issue is not None:
             bad.add(str(path), f"{path}:{row.line}", row.issue, row.text)
@@ -56,13 +82,42 @@ def read_rows(
     if not lines and not bad.of(str(path)):
         what = "only blank lines" if kind == JSONL else "a header and no rows"
         raise DataError(f"{path}: {what}; it needs examples to learn from")
-    there = {
-        name: values
-        for name, values in columns.columns().items()
-        if name in rows.columns or (kind == JSONL and not lines)
-    }
-    notes = (rows.note,) if rows.note else ()
-    return Table(str(path), there, list(rows.columns), lines, notes=notes)
+    there = columns.names if kind == JSONL and not lines else list(rows.columns)
+    notes = [rows.note] if rows.note else []
+    return {"columns": list(rows.columns), "there": there, "notes": notes}
+
+
+def _kept(path: Path, wanted: Sequence[str], delimiter: str | None, bad: BadRows) -> ArrayStore:
+    """The rows of a large file from the cache, by its content; they are parsed where it is new."""
+
+    def fill(writer: ArrayWriter) -> dict[str, Any]:
+        own, lines = BadRows("skip" if bad.skips else "refuse"), array("q")
+        columns = ColumnWriter(wanted, _Appended(writer))
+        facts = _parse(path, delimiter, own, columns, lines)
+        columns.close()
+        writer.append(lines=lines)
+        return facts | {"bad": [[one.place, one.reason, one.content] for one in own.rows]}
+
+    given = [_VERSION, str(path), digest.of_file(path), list(wanted), delimiter]
+    types = {"rows": "uint8", "lines": "int64"}
+    store = open_store("rows", digest.of_json(given), types, name=path.name, fill=fill)
+    for place, reason, content in store.facts["bad"]:
+        bad.add(str(path), place, reason, content)
+    return store
+
+
+class _Appended(io.RawIOBase):
+    """A file whose bytes go to the array ``rows``."""
+
+    def __init__(self, writer: ArrayWriter) -> None:
+        self._writer = writer
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: Any) -> int:
+        self._writer.append(rows=np.frombuffer(content, np.uint8))
+        return len(content)
 
 
 _Readers = dict[str, Callable[[Path, Sequence[str], BadRows | None], Table]]

@@ -1,8 +1,12 @@
 import gzip
+import os
 
 import pytest
 
+from distill.data.bad_rows import BadRows
+from distill.data.sources import files
 from distill.data.sources.files import read_files
+from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import DataConfig
 from distill.system.errors import DataError
 
@@ -228,3 +232,40 @@ def test_a_folder_that_datasets_did_not_save(tmp_path):
         f"data.train: {tmp_path} is a folder, but not one that datasets saved "
         "(no dataset_dict.json or state.json); write the path of a file in it"
     )
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_a_large_file_is_parsed_once(tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    rows = ["text;label", "a;no", "b", "", "\0c;yes", "d;no"]  # line 3 lacks a field
+    if name == "rows.jsonl":
+        rows = ['{"text": "a", "label": 1}', "{b", "", '{"text": null}', '{"text": "\\ud800"}']
+    path.write_text("\n".join(rows) + "\n")
+    wanted = ["text", "label"]
+
+    def read(policy):
+        bad = BadRows(policy)
+        table = files.read_rows(path, wanted, bad)
+        columns = {name: list(values) for name, values in table.columns.items()}
+        places = [table.at(row) for row in range(len(table))]
+        return columns, places, list(table.available), table.notes, bad.rows
+
+    def refused():
+        with pytest.raises(BadRowError) as error:
+            read("refuse")
+        return str(error.value)
+
+    expected, why = read("skip"), refused()
+    assert expected[-1]
+    monkeypatch.setattr(files, "_LARGE", 0)
+    assert refused() == why
+    assert read("skip") == expected
+    parse = files.Rows
+    monkeypatch.setattr(files, "Rows", None)
+    assert read("skip") == expected
+    assert refused() == why
+    monkeypatch.setattr(files, "Rows", parse)
+    before = path.stat()
+    path.write_text(path.read_text().replace("a;", "e;").replace('"a"', '"e"'))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert read("skip")[0]["text"][0] == "e"
