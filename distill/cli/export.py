@@ -32,8 +32,8 @@ _Pair = Annotated[bool, typer.Option("--pair", help="An input is two texts.")]
 _Task = Annotated[
     str | None,
     typer.Option(
-        help="classification, multi_label, regression, ner, qa or vectors, where the model's "
-        "folder does not say so."
+        help="classification, multi_label, regression, ranking, ner, qa or vectors, where the "
+        "model's folder does not say so."
     ),
 ]
 _Push = Annotated[

@@ -51,9 +51,10 @@ def serve(
     try:
         listening = socket.create_server((host, port))
     except OSError as error:
+        why = str(error.strerror).partition(" (")[0]  # Python adds host and port
         raise UserError(
-            f"--host {host} --port {port}: {error.strerror}; name another port (0 takes a "
-            "free one), or a host of this machine"
+            f"--host {host} --port {port}: {why}; name another port (0 takes a free one), or a "
+            "host of this machine"
         ) from error
     url = f"http://{host}:{listening.getsockname()[1]}"
     print(f"{url}/docs describes the requests; Ctrl-C ends it", file=sys.stderr)

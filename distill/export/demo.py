@@ -93,6 +93,7 @@ def _about(manifest: Manifest) -> dict[str, Any]:
         )
     for name in formats:
         manifest.file(name)
+    encoder = TextEncoder(where, max_length=manifest.max_length, pad_id=manifest.pad_id)
     words, seconds = decoder.words, "\n".join(decoder.second_texts())
     has_second = manifest.pair or page.lines
     return {
@@ -110,7 +111,7 @@ def _about(manifest: Manifest) -> dict[str, Any]:
         "max_length": manifest.max_length,
         "left": truncation_side(where) == "left",
         "formats": formats,
-        **(_characters(manifest) if page.places else {}),
+        **(_characters(manifest, encoder) if page.places else {}),
     }
 
 
@@ -133,7 +134,7 @@ def _page(manifest: Manifest) -> Page:
     return page
 
 
-def _characters(manifest: Manifest) -> dict[str, Any]:
+def _characters(manifest: Manifest, encoder: TextEncoder) -> dict[str, Any]:
     """What a page needs that finds the characters of tokens."""
     content = json.loads((manifest.folder / "tokenizer.json").read_text("utf-8"))
     normalizer = content.get("normalizer") or {}
@@ -144,7 +145,6 @@ def _characters(manifest: Manifest) -> dict[str, Any]:
             f"{manifest.folder}: the page finds the characters of tokens of BERT's tokenizer only, "
             "WordPiece; use distill serve"
         )
-    encoder = TextEncoder(manifest.folder, max_length=manifest.max_length, pad_id=manifest.pad_id)
     front, *back = encoder.encode([""])[0].ids
     return {"normalizer": normalizer, "special": {"front": [front], "back": back}}
 

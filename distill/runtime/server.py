@@ -79,7 +79,9 @@ class Batcher:
             if not batch:
                 continue
             texts = [text for one in batch for text in one.texts]
-            pairs = [pair for one in batch for pair in one.pairs or ()] or None
+            pairs = (
+                None if batch[0].pairs is None else [p for one in batch for p in one.pairs or ()]
+            )
             try:
                 found = iter(await asyncio.to_thread(self.model.predict, texts, pairs))
             except Exception as error:
@@ -134,8 +136,10 @@ def read_asked(body: bytes, most: int) -> Asked:
         asked = Asked.model_validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise HTTPException(422, f"{where}: {first['msg']}".lstrip(": ")) from error
+        where, what = ".".join(map(str, first["loc"][:2])), first["msg"]
+        if len(first["loc"]) > 2:  # of a second text, which may be one of two things
+            what = "Input should be a string, or a list of strings where a model ranks them"
+        raise HTTPException(422, f"{where}: {what}".lstrip(": ")) from error
     if len(asked.texts) > most:
         raise HTTPException(413, f"{len(asked.texts):,} texts; at most {most:,} at once")
     return asked

@@ -226,6 +226,10 @@ def test_what_has_no_page_is_refused_in_one_line(
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="npm is not here; name a folder where"):
         write_demo(made, out)
+    (made / "tokenizer.json").rename(tmp_path / "tokenizer.json")
+    with pytest.raises(ModelError, match=r"no tokenizer\.json; the bundle is not whole"):
+        write_demo(made, out, node=installed)
+    (tmp_path / "tokenizer.json").rename(made / "tokenizer.json")
     manifest = json.loads((made / "distill.json").read_text())
     kept = {"transformers": manifest["formats"]["transformers"]}
     (made / "distill.json").write_text(json.dumps(manifest | {"formats": kept}))

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import uvicorn
+from fastapi.testclient import TestClient
 
 from distill.cli.main import main
 from distill.runtime import load
@@ -78,6 +79,7 @@ def test_many_clients_get_what_the_model_predicts(served):
         ({"texts": "a"}, 422, "texts: Input should be a valid array"),
         ({"texts": ["a", 3]}, 422, "texts.1: Input should be a valid string"),
         ({"texts": ["a"], "pairs": ["b"]}, 422, "takes single texts"),
+        ({"texts": ["a"], "pairs": [3]}, 422, "pairs.0: Input should be a string, or a list of"),
         ({"texts": ["a"] * 9}, 413, "9 texts; at most 8 at once"),
         (b"x" * 10_000_000, 413, "more than 10,000 bytes"),
     ],
@@ -105,3 +107,9 @@ def test_a_client_that_leaves_harms_nobody(served):
             head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n"
             one.sendall(head.encode() + body[:cut])
     assert ask(address, {"texts": TEXTS})[0] == 200
+
+
+def test_no_pairs_are_answered_too(bundle):
+    with TestClient(make_app(load(bundle(pair=True), threads=1))) as client:
+        answer = client.post("/predict", json={"texts": [], "pairs": []})
+    assert answer.json()["predictions"] == []
