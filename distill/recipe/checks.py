@@ -234,7 +234,8 @@ def _strategy(recipe: Recipe) -> Findings:
     if trainer.strategy == "fsdp" and not trainer.sharded:
         yield (
             ("trainer", "strategy"),
-            "fsdp shares a model among processes, and here is one; set trainer.devices",
+            "fsdp shares a model among processes, and here is one; set trainer.devices, or "
+            "strategy: ddp, which goes on from its checkpoints",
         )
 
 
