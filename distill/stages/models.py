@@ -161,6 +161,9 @@ def scored_row(
 
     predictor, more = entry.on(workspace.final_split), workspace.data.more
     scores = scores_of(predictor, workspace.final_split, analysis)
+    if entry.model is None:  # vectors that stand for its cosines cannot be cut
+        cut = {f"{entry.task.primary}@{width}" for width in entry.task.short_widths}
+        scores = {name: value for name, value in scores.items() if name not in cut}
     return ModelRow(
         name=entry.name,
         stage=entry.stage,

@@ -258,6 +258,10 @@ def test_vectors_in_the_teachers_space(tmp_path: Path, vector_recipe: Path, dist
     assert "the teacher's space of 48 dimensions" in facts["notes"][0]
     assert "in the space of the teacher's" in (run / "bundle" / "README.md").read_text("utf-8")
     assert load(run, dim=40).encode(texts).shape == (3, 40)
+    # The linear model has cosines, and no vectors that could be cut.
+    rows = json.loads((run / "results.json").read_text("utf-8"))["models"]
+    cut = {row["name"] for row in rows if "spearman@40" in row["scores"]}
+    assert cut == {row["name"] for row in rows} - {"linear"}
     answer = distill("predict", run, texts[0], "--json")
     assert len(json.loads(answer.stdout)["vector"]) == 48
     before = (run / "05-narrow" / "model" / "model.safetensors").read_bytes()
