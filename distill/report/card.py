@@ -34,7 +34,7 @@ def make_card(
         labels: names of the outputs in order; left out, the recipe's.
         formats: what the bundle holds: ``transformers``, ``onnx``, ``onnx-int8``.
         pair: whether a row is a pair of sentences.
-        pruned: whether layers have sizes of their own, so that ``transformers`` needs the code
+        pruned: whether parts have sizes of their own, so that ``transformers`` needs the code
             that lies in the folder.
     """
     decoder = decoder_class(recipe.task.kind)

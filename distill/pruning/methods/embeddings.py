@@ -65,11 +65,11 @@ class EmbeddingsPrune(Recovered):
 
         texts = bench.texts("train")
         counts = count_pieces(bench.tokenizer, texts)
-        counts.update(bench.tokenizer("")["input_ids"] * len(texts))  # what every text has
         rows = int(student.config.vocab_size)
         weights = torch.ones(rows)  # so that other tokens count too
         for index, count in counts.items():
             weights[index] += count
+        weights[bench.tokenizer("")["input_ids"]] += len(texts)  # what every text has
         rank = self._left(student, ease)
         model, kept = factor_embeddings(student, rank, weights)
         tables: list[Any] = [one.get_input_embeddings() for one in (student, model)]

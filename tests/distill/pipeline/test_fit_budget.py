@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner
 
 from distill.cli.main import app
@@ -16,6 +17,7 @@ from distill.evaluation.limits import excess, within
 from distill.evaluation.results import ModelRow, Ratios, Results, read_results
 from distill.evaluation.study import TrialResult, read_study
 from distill.pipeline.halving import Halving
+from distill.pipeline.shape_table import measure_shapes
 from distill.pipeline.strategy import Grid
 from distill.recipe.budget import candidates
 from distill.recipe.choices import Choices
@@ -23,6 +25,7 @@ from distill.recipe.loader import load_recipe
 from distill.recipe.schema import Limits
 from distill.recipe.shapes import Shape, StaticShape
 from distill.recipe.study import load_study
+from distill.runtime import load
 from distill.system.errors import UserError
 
 
@@ -247,3 +250,33 @@ def test_budgets_that_cannot_be(tiny_recipe, tmp_path, options, message):
     done = CliRunner().invoke(app, command)
     assert isinstance(done.exception, UserError)
     assert message in str(done.exception)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_a_factored_table_weighs_what_is_predicted_and_is_served(tmp_path, tiny_recipe, distill):
+    small = ["baseline=false", "stages.intermediate=null", "stages.quantize.max_drop=1"]
+    choices = Choices(str(tiny_recipe), [*small, "student.size=1x32/2/64"])
+    kind = next(one for one in choices.kinds if one.name == "1x32")
+    table = measure_shapes(choices, tmp_path / "shapes.json", engines=["onnx"], trims=True)
+    factored = next(choices.factored(kind))
+    assert factored.name == "1x32-e16"
+    shape = factored.at(factored.most)
+    settings = choices.base | factored.settings(shape.ffn) | choices.trimmed(1, factored)
+    written = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
+    run = tmp_path / "run"
+    done = distill("run", tiny_recipe, *small, *written, "--run-dir", run)
+    assert done.returncode == 0, done.stderr
+    final = read_results(run).final
+    assert final.format == "onnx-int8"
+    # The graph of one more product has names and scales.
+    assert final.bytes / 1e6 == pytest.approx(table(shape, 1).size_mb, abs=0.004)
+    assert table(shape, 1).size_mb < table(kind.at(shape.ffn), 1).size_mb
+    texts = ["a good film", "the worst plot, a bad film"]
+    model = AutoModelForSequenceClassification.from_pretrained(run / "bundle").eval()
+    inputs = AutoTokenizer.from_pretrained(run / "bundle")(texts, padding=True, return_tensors="pt")
+    expected = model(**inputs).logits.softmax(-1).tolist()
+    for name, far in (("onnx", 1e-4), ("onnx-int8", 0.05)):
+        answers = load(run / "bundle", format=name).predict(texts)
+        for found, row in zip(answers, expected, strict=True):
+            assert [*found["probabilities"].values()] == pytest.approx(row, abs=far)
