@@ -2,15 +2,16 @@ r"""What a student of any depth and width will take and weigh: told from untrain
 
 Weights change neither time nor size. So of every width three untrained models of the recipe's own
 family, head and format are exported and timed in turns, as the evaluation will do it: one layer;
-four layers with few neurons; four with many. Of the widest there is a fourth, with half the heads,
-and of the last of them one file for each engine: the faster engine is taken for all. With L layers,
-F neurons and heads that are A wide together a model then costs
+four layers with few neurons; four with many; four with few and half the heads. Of the last of them
+there is one file for each engine: the faster engine is taken for all. With L layers, F neurons and
+heads that are A wide together a model then costs
 
-.. math:: c = c_1 + (L - 1) \, b + (L - s) \, d \, (F - F_0 + h (A - A_0))
+.. math:: c = c_1 + (L - 1) \, b + (L - s) \, d \, (F - F_0) + (L - s / 2) \, h \, (A - A_0)
 
-b a layer, d a neuron, h one more column of the heads in neurons, s = 1 where the last layer
-computes one token alone (its time, not its size). The table of embeddings, which costs no time, is
-added to the size; the matrix behind a factored one costs what as many weights of neurons do.
+b a layer, d a neuron, h a column of the heads, s = 1 where the last layer computes one token alone
+(its time, not its size), though keys and values of all. The table of embeddings, which costs no
+time, is added to the size; the matrix behind a factored one costs what as many weights of neurons
+do.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,10 @@ from students.static import StaticConfig, StaticForSequenceClassification, Stati
 logger = logging.getLogger("distill")
 
 _LAYERS = 4
+#: The part of the heads that the last layer computes of all tokens even where it computes one.
+_KEYS_AND_VALUES = 0.5
+#: Of what is written of a table.
+_VERSION = 2
 #: By so much another engine than the recipe's own must be faster.
 _FASTER = 0.9
 
@@ -60,29 +65,42 @@ _Files = dict[str, tuple[str, Path]]
 
 @dataclass(frozen=True)
 class _Width:
-    """What was measured of a width; the three models' costs.
+    """What was measured of a width; the four models' costs.
 
     Args:
         few: their least neurons.
         many: their most.
         heads: the width of their heads together.
+        thin_heads: that of half of them.
         one: of one layer with few neurons.
         narrow: of four such layers.
         wide: of four layers with many neurons.
+        thin: of four layers with few neurons and half the heads.
     """
 
     few: int
     many: int
     heads: int
+    thin_heads: int
     one: Costs
     narrow: Costs
     wide: Costs
+    thin: Costs
 
     def neurons(self, skipped: Sequence[int]) -> Costs:
         """What a neuron costs in each layer."""
         more = max(1, self.many - self.few)
         ends = zip(self.narrow, self.wide, skipped, strict=True)
         return [(wide - narrow) / more / (_LAYERS - s) for narrow, wide, s in ends]
+
+    def columns(self, skipped: Sequence[int]) -> Costs:
+        """What a column of the heads costs in each layer."""
+        more = max(1, self.heads - self.thin_heads)
+        ends = zip(self.thin, self.narrow, skipped, strict=True)
+        return [
+            max(0.0, narrow - thin) / more / (_LAYERS - s * _KEYS_AND_VALUES)
+            for thin, narrow, s in ends
+        ]
 
 
 @dataclass(frozen=True)
@@ -91,7 +109,6 @@ class ShapeTable:
 
     Args:
         widths: what was measured, by hidden width.
-        heads: what one more column of the heads costs, in neurons.
         static: costs of static students.
         engine: what it was measured with.
         vocabulary: tokens that are left of the vocabulary, by the least count of each (0: all that
@@ -101,7 +118,6 @@ class ShapeTable:
     """
 
     widths: dict[str, _Width]
-    heads: Costs
     static: dict[str, Costs]
     engine: Engine
     vocabulary: dict[str, int]
@@ -118,10 +134,12 @@ class ShapeTable:
         told = self.widths[_key(shape)]
         skipped = _skipped(self.first_token)
         costs = []
-        for place, neuron in enumerate(told.neurons(skipped)):
+        each = zip(told.neurons(skipped), told.columns(skipped), strict=True)
+        for place, (neuron, column) in enumerate(each):
             one, narrow = told.one[place], told.narrow[place]
-            wider = self.heads[place] * (shape.heads * shape.head_dim - told.heads)
-            more = (shape.layers - skipped[place]) * neuron * (shape.ffn - told.few + wider)
+            more = (shape.layers - skipped[place]) * neuron * (shape.ffn - told.few)
+            wider = shape.heads * shape.head_dim - told.heads
+            more += (shape.layers - skipped[place] * _KEYS_AND_VALUES) * column * wider
             # A factored table's matrix takes and weighs what neurons of as many weights do.
             more += neuron * shape.widening / (2 * shape.hidden)
             layers = (shape.layers - 1) * (narrow - one) / (_LAYERS - 1)
@@ -166,7 +184,7 @@ def measure_shapes(
     stages = recipe.model_dump(mode="json", include={"data", "task", "teacher", "stages"})
     # A rank changes nothing that is measured.
     sizes = [{k: v for k, v in asdict(shape).items() if k != "rank"} for shape in shapes]
-    asked = sizes, list(engines), trims
+    asked = _VERSION, sizes, list(engines), trims
     key = digest.of_json([stages, *asked, physical_cores()])
     if file.is_file():
         content = json.loads(file.read_text("utf-8"))
@@ -207,13 +225,12 @@ class _Measurement:
                 files[name] = _static_file(one, left["0"], file, self.int8)
             costs = _costs(self.recipe, self.workspace, files)
         widths = {
-            key: _Width(few, many, heads, *(costs[f"{key} {n}"] for n in ("one", "narrow", "wide")))
-            for key, (few, many, heads, _) in ends.items()
+            key: _Width(*numbers, *(costs[f"{key} {name}"] for name in own))
+            for key, (*numbers, own) in ends.items()
         }
         first_token = any(reads_first_token(model) for model in models.values())
         return ShapeTable(
             widths=widths,
-            heads=self._heads(widths, costs, _skipped(first_token)),
             static={name: costs[name] for name in self.statics},
             engine=engine,
             vocabulary=left,
@@ -221,12 +238,8 @@ class _Measurement:
             bytes_each=1 if self.int8 else 4,
         )
 
-    @property
-    def _widest(self) -> str:
-        return str(max(shape.hidden for shape in self.encoders))
-
-    def _ends(self, key: str) -> tuple[int, int, int, dict[str, PreTrainedModel]]:
-        """Least and most neurons of a width, its heads' width, and the models to be timed."""
+    def _ends(self, key: str) -> tuple[int, int, int, int, dict[str, PreTrainedModel]]:
+        """What a :class:`_Width` says of the models to be timed, and these by its names."""
         alike = [shape for shape in self.encoders if _key(shape) == key]
         shape, neurons = alike[0], sorted(one.ffn for one in alike)
         few, many = neurons[0], neurons[-1]
@@ -241,30 +254,16 @@ class _Measurement:
             "one": (1, shape.heads, few),
             "narrow": (_LAYERS, shape.heads, few),
             "wide": (_LAYERS, shape.heads, many),
+            "thin": (_LAYERS, max(1, shape.heads // 2), few),
         }
-        if key == self._widest:
-            sizes["thin"] = (_LAYERS, max(1, shape.heads // 2), few)
         models = {
             name: model_of_sizes(
                 template, [heads] * layers, [ffn] * layers, head_width=shape.head_dim
             )
             for name, (layers, heads, ffn) in sizes.items()
         }
-        return few, many, shape.heads * shape.head_dim, models
-
-    def _heads(
-        self, widths: Mapping[str, _Width], costs: Mapping[str, Costs], skipped: Sequence[int]
-    ) -> Costs:
-        """What a column of the heads costs in neurons, of the widest models."""
-        widest, thin = widths[self._widest], costs[f"{self._widest} thin"]
-        shape = next(one for one in self.encoders if _key(one) == self._widest)
-        columns = widest.heads - max(1, shape.heads // 2) * shape.head_dim
-        found = []
-        for place, neuron in enumerate(widest.neurons(skipped)):
-            column = (widest.narrow[place] - thin[place]) / max(1, columns)
-            each = column / (_LAYERS - skipped[place])
-            found.append(max(0.0, each / neuron) if neuron > 0 else 2.0)
-        return found
+        heads = (shape.heads * shape.head_dim, max(1, shape.heads // 2) * shape.head_dim)
+        return few, many, *heads, models
 
     def _faster(self, file: tuple[str, Path]) -> Engine:
         """The engine that runs a model faster, of those that may."""
