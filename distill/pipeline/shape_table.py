@@ -134,8 +134,8 @@ class ShapeTable:
         told = self.widths[_key(shape)]
         skipped = _skipped(self.first_token)
         costs = []
-        each = zip(told.neurons(skipped), told.columns(skipped), strict=True)
-        for place, (neuron, column) in enumerate(each):
+        parts = zip(told.neurons(skipped), told.columns(skipped), strict=True)
+        for place, (neuron, column) in enumerate(parts):
             one, narrow = told.one[place], told.narrow[place]
             more = (shape.layers - skipped[place]) * neuron * (shape.ffn - told.few)
             wider = shape.heads * shape.head_dim - told.heads
@@ -225,8 +225,8 @@ class _Measurement:
                 files[name] = _static_file(one, left["0"], file, self.int8)
             costs = _costs(self.recipe, self.workspace, files)
         widths = {
-            key: _Width(*numbers, *(costs[f"{key} {name}"] for name in own))
-            for key, (*numbers, own) in ends.items()
+            key: _Width(few, many, *heads, **{name: costs[f"{key} {name}"] for name in own})
+            for key, (few, many, heads, own) in ends.items()
         }
         first_token = any(reads_first_token(model) for model in models.values())
         return ShapeTable(
@@ -238,7 +238,7 @@ class _Measurement:
             bytes_each=1 if self.int8 else 4,
         )
 
-    def _ends(self, key: str) -> tuple[int, int, int, int, dict[str, PreTrainedModel]]:
+    def _ends(self, key: str) -> tuple[int, int, tuple[int, int], dict[str, PreTrainedModel]]:
         """What a :class:`_Width` says of the models to be timed, and these by its names."""
         alike = [shape for shape in self.encoders if _key(shape) == key]
         shape, neurons = alike[0], sorted(one.ffn for one in alike)
@@ -263,7 +263,7 @@ class _Measurement:
             for name, (layers, heads, ffn) in sizes.items()
         }
         heads = (shape.heads * shape.head_dim, max(1, shape.heads // 2) * shape.head_dim)
-        return few, many, *heads, models
+        return few, many, heads, models
 
     def _faster(self, file: tuple[str, Path]) -> Engine:
         """The engine that runs a model faster, of those that may."""
