@@ -225,7 +225,7 @@ class _Measurement:
                 files[name] = _static_file(one, left["0"], file, self.int8)
             costs = _costs(self.recipe, self.workspace, files)
         widths = {
-            key: _Width(few, many, *heads, **{name: costs[f"{key} {name}"] for name in own})
+            key: _Width(few, many, *heads, *(costs[f"{key} {name}"] for name in own))
             for key, (few, many, heads, own) in ends.items()
         }
         first_token = any(reads_first_token(model) for model in models.values())
