@@ -48,7 +48,8 @@ def ray(bundle: Path, rows: Path, work: Path, processes: int) -> None:
     import ray.data
 
     ray.init(num_cpus=processes, include_dashboard=False, logging_level="error")
-    found = ray.data.read_parquet(str(rows), override_num_blocks=4 * processes)
+    # One file is one block, and one block goes to one actor.
+    found = ray.data.read_parquet(str(rows)).repartition(4 * processes)
     actors = ray.data.ActorPoolStrategy(size=processes)
     arguments = {"fn_constructor_args": (bundle,), "compute": actors, "num_cpus": 0.5}
     found.map_batches(BatchPredictor, batch_size=1024, **arguments).write_parquet(str(work / "ray"))

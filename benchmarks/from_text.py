@@ -1,8 +1,8 @@
 """Texts per second from text to answer: bundles of one task beside the linear model.
 
 A run's table times models on token ids and the linear model on texts. Here all read texts: those
-that the runs are scored on, in batches, one thread, the models in turns within one process. Each
-model's score is that of its run's table.
+that the runs are scored on, in one call (which puts texts of like length into a batch), one thread,
+the models in turns within one process. Each model's score is that of its run's table.
 
     python benchmarks/from_text.py runs/static runs/3x384
 """
@@ -23,7 +23,7 @@ from distill.run_folder import RunFolder
 from distill.runtime import load
 from distill.stages.workspace import Workspace
 
-#: Answers to a batch of texts.
+#: Answers to texts.
 Answers = Callable[[Sequence[str]], Any]
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     with torch_threads(1):
         for number in range(chosen.rounds + 1):
             for name, answers in ways.items():
-                rate = _rate(answers, texts, chosen.batch_size)
+                rate = _rate(answers, texts)
                 rates[name] += [rate] if number else []  # the first round warms up
     table = [["model", "score", "texts/s", "from", "to"]]
     for name, found in rates.items():
@@ -58,10 +58,9 @@ def main() -> None:
     print("\n".join(align(table, words=1)))
 
 
-def _rate(answers: Answers, texts: Sequence[str], batch_size: int) -> float:
+def _rate(answers: Answers, texts: Sequence[str]) -> float:
     start = time.perf_counter()
-    for first in range(0, len(texts), batch_size):
-        answers(texts[first : first + batch_size])
+    answers(texts)
     return len(texts) / (time.perf_counter() - start)
 
 
