@@ -7,8 +7,7 @@ trial, and a variant stays what it is. A recipe with ``seeds`` is a study of one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -16,64 +15,12 @@ from pydantic import ValidationError
 from distill.recipe import catalog
 from distill.recipe.issues import translate
 from distill.recipe.loader import read_recipe
-from distill.recipe.schema import Candidate, EvaluateStage, Study, StudyVariant, study_schema
-from distill.recipe.search_space import Values
-from distill.recipe.study_reader import FOLDERS, MakeVariant, StudyReader
-from distill.recipe.trial import Trial
+from distill.recipe.schema import EvaluateStage, Study, StudyVariant, study_schema
+from distill.recipe.study_reader import FOLDERS, LoadedStudy, StudyReader
 from distill.recipe.yaml_lines import Value, read
 from distill.system.errors import Issue, RecipeError, quoted
 
-
-@dataclass
-class LoadedStudy:
-    """A study and everything that it runs.
-
-    Args:
-        config: what the file says, and the variants that a search has added.
-        trials: what is run: first the first seed of every task, then the second, ...; then those
-            of the search.
-        skipped: variants that are not run, and why.
-        folders: names of the folders that were given.
-        make: makes a variant of the search from its values, with its trials.
-        likely: trials such as a search will make, none of which is run.
-        candidates: what a search by halving knew of a variant before.
-    """
-
-    config: Study
-    trials: list[Trial]
-    skipped: dict[str, str]
-    folders: list[str]
-    make: MakeVariant
-    likely: list[Trial]
-    candidates: dict[str, Candidate] = field(default_factory=dict)
-
-    def add_variant(
-        self,
-        name: str,
-        values: Values,
-        *,
-        title: str | None = None,
-        changed: Callable[[Trial], Trial] = lambda trial: trial,
-    ) -> list[Trial]:
-        """Add a variant of the search; its trials, one for each task and seed.
-
-        Args:
-            name: what it is called.
-            values: see :mod:`distill.recipe.search_space`.
-            title: what it is called in the table; left out, by its name and settings.
-            changed: what becomes of each trial's recipe.
-
-        Raises:
-            RecipeError: the settings do not go together.
-        """
-        variant, made = self.make(name, values)
-        if title is not None:
-            variant = variant.model_copy(update={"title": title})
-        variants = {**self.config.variants, name: variant}
-        self.config = self.config.model_copy(update={"variants": variants})
-        trials = [changed(trial) for trial in made]
-        self.trials.extend(trials)
-        return trials
+__all__ = ["LoadedStudy", "is_study", "load_study"]
 
 
 def is_study(source: str | Path) -> bool:
@@ -118,10 +65,7 @@ def load_study(source: str | Path, *overrides: str, check_files: bool = False) -
     reader = StudyReader(path, tree, config, folders, settings, check_files=check_files)
     if issues := [*reader.issues()]:
         raise RecipeError(issues)
-    found = reader.load()
-    return LoadedStudy(
-        found.config, found.trials, found.skipped, list(folders), found.make, found.likely
-    )
+    return reader.load()
 
 
 def _gives_folder(override: str) -> bool:

@@ -6,7 +6,7 @@ import copy
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -22,7 +22,7 @@ from distill.recipe.overrides import (
     recipe_file,
 )
 from distill.recipe.plan import plan_stages
-from distill.recipe.schema import Recipe, Search, Study, StudyTask, StudyVariant
+from distill.recipe.schema import Candidate, Recipe, Search, Study, StudyTask, StudyVariant
 from distill.recipe.search_space import Values, misplaced, probes, settings_of, title_of
 from distill.recipe.trial import Trial
 from distill.recipe.yaml_lines import Loc, Value, one_line
@@ -33,19 +33,57 @@ FOLDERS = "folders."
 #: A folder that the file leaves open.
 _OPEN = re.compile(r"\$\{([^{}]*)\}")
 
-#: Makes a variant of a search from its name and values, with its trials.
-MakeVariant = Callable[[str, Values], tuple[StudyVariant, list[Trial]]]
 
+@dataclass
+class LoadedStudy:
+    """A study and everything that it runs.
 
-@dataclass(frozen=True)
-class Read:
-    """What a study file came to; see :class:`~distill.recipe.study.LoadedStudy`."""
+    Args:
+        config: what the file says, and the variants that a search has added.
+        trials: what is run: first the first seed of every task, then the second, ...; then those
+            of the search.
+        skipped: variants that are not run, and why.
+        folders: names of the folders that were given.
+        make: makes a variant of the search from its values, with its trials.
+        likely: trials such as a search will make, none of which is run.
+        candidates: what a search by halving knew of a variant before.
+    """
 
     config: Study
     trials: list[Trial]
     skipped: dict[str, str]
-    make: MakeVariant
+    folders: list[str]
+    make: Callable[[str, Values], tuple[StudyVariant, list[Trial]]]
     likely: list[Trial]
+    candidates: dict[str, Candidate] = field(default_factory=dict)
+
+    def add_variant(
+        self,
+        name: str,
+        values: Values,
+        *,
+        title: str | None = None,
+        changed: Callable[[Trial], Trial] = lambda trial: trial,
+    ) -> list[Trial]:
+        """Add a variant of the search; its trials, one for each task and seed.
+
+        Args:
+            name: what it is called.
+            values: see :mod:`distill.recipe.search_space`.
+            title: what it is called in the table; left out, by its name and settings.
+            changed: what becomes of each trial's recipe.
+
+        Raises:
+            RecipeError: the settings do not go together.
+        """
+        variant, made = self.make(name, values)
+        if title is not None:
+            variant = variant.model_copy(update={"title": title})
+        variants = {**self.config.variants, name: variant}
+        self.config = self.config.model_copy(update={"variants": variants})
+        trials = [changed(trial) for trial in made]
+        self.trials.extend(trials)
+        return trials
 
 
 @dataclass(frozen=True)
@@ -107,7 +145,7 @@ class StudyReader:
         for at, message in misplaced(config.search) if config.search is not None else ():
             yield self._issue(("search", *at), message)
 
-    def load(self) -> Read:
+    def load(self) -> LoadedStudy:
         """Every trial.
 
         Raises:
@@ -152,7 +190,7 @@ class StudyReader:
                 raise RecipeError(issues)
             return variant, made
 
-        return Read(config, trials, skipped, make, likely)
+        return LoadedStudy(config, trials, skipped, list(self.folders), make, likely)
 
     def _search_trials(
         self, search: Search, base: Value, name: str, values: Values
