@@ -35,9 +35,6 @@ _BLOCKS, _BLOCK = 32, 1 << 14
 class ArrayStore:
     """Arrays that :func:`open_store` wrote; pickled as the path of their folder.
 
-    Args:
-        folder: the folder of the cache.
-
     Attributes:
         facts: what was noted while they were written.
     """
@@ -65,12 +62,7 @@ def _mapped(path: Path, kind: str) -> npt.NDArray[Any]:
 
 
 class ArrayWriter:
-    """Appends to the arrays of a new store.
-
-    Args:
-        folder: an empty folder.
-        types: the arrays' types by name.
-    """
+    """Appends to the arrays of a new store, by name."""
 
     def __init__(self, folder: Path, types: Mapping[str, str]) -> None:
         self._types = types
@@ -80,18 +72,15 @@ class ArrayWriter:
         self._hashes = {name: hashlib.sha256() for name in types}
 
     def append(self, **values: Any) -> None:
-        """Append values to arrays, by name."""
         for name, array in values.items():
             content = np.asarray(array, dtype=self._types[name]).tobytes()
             self._files[name].write(content)
             self._hashes[name].update(content)
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 (hex) of what each file holds."""
         return {name: one.hexdigest() for name, one in self._hashes.items()}
 
     def close(self) -> None:
-        """Close the files."""
         self._stack.close()
 
 
@@ -149,7 +138,6 @@ def _signature(path: Path) -> list[int | str]:
 
 
 def _is_whole(path: Path, size: int, changed: int, sample: str, sha: str) -> bool:
-    """Whether a file is as it was written."""
     found = _signature(path)
     if found == [size, changed, sample]:
         return True

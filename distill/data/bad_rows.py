@@ -27,13 +27,10 @@ HINT = "or set bad rows aside with data.on_bad_row: skip"
 
 
 class BadRows:
-    """What to do with rows that cannot be used, and those that were set aside so far.
+    """What to do with rows that cannot be used, and those that were set aside so far, in order.
 
     Args:
         policy: ``refuse`` raises at the first bad row, ``skip`` sets them aside.
-
-    Attributes:
-        rows: the rows set aside, in the order in which they were found.
     """
 
     def __init__(self, policy: Literal["refuse", "skip"] = "refuse") -> None:
@@ -41,13 +38,7 @@ class BadRows:
         self.rows: list[BadRow] = []
 
     def add(self, source: str, place: str, reason: str, content: Any) -> None:
-        """Tell one bad row.
-
-        Args:
-            source: the file, or the name of the data set and split.
-            place: ``file:line``, or the row's number.
-            reason: what is wrong, what was expected.
-            content: the row as it was found.
+        """Refuse a row, or set it aside; see :class:`BadRow`.
 
         Raises:
             BadRowError: bad rows are refused.
@@ -57,15 +48,12 @@ class BadRows:
         self.rows.append(BadRow(place, reason, content, source))
 
     def sift(self, table: Table, issues: Mapping[int, str], *, advice: str = "") -> Table:
-        """Take the bad rows out of a table.
+        """Take the bad rows out of a table; the table itself where all are fine.
 
         Args:
             table: the rows.
             issues: what is wrong, by the row's index in the table.
             advice: what to do about it, for the error.
-
-        Returns:
-            The table without those rows; the table itself where all are fine.
 
         Raises:
             BadRowError: there are bad rows, and they are refused.
@@ -97,9 +85,6 @@ class BadRows:
             values: what was read of each; a ``str`` is what is wrong with the row.
             kind: how the values are stored.
             decode: see :class:`~distill.data.sources.columns.Column`.
-
-        Returns:
-            The table without bad rows, and the values of the others.
 
         Raises:
             BadRowError: there are bad rows, and they are refused.
@@ -139,14 +124,7 @@ class BadRows:
                 )
 
     def notes(self, kept: Mapping[str, int]) -> list[str]:
-        """One sentence for each source with bad rows.
-
-        Args:
-            kept: how many good rows each source has.
-
-        Raises:
-            DataError: see :meth:`check`.
-        """
+        """One sentence for each source with bad rows; arguments and errors as of :meth:`check`."""
         self.check(kept)
         return [
             f"{source}: {len(own):,} of {len(own) + good:,} rows set aside as bad, see {BAD_ROWS}; "

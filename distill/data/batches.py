@@ -46,10 +46,6 @@ class BucketSampler(Sampler[list[Any]]):
         lengths: tokens of each row, of shape (N,).
         batch_size: most rows of a batch of all ranks together. Only where a rank would go without
             a row (fewer rows than ranks are left over) are batches larger.
-        seed: seeds the order.
-        shuffle: whether the order is random.
-        rank: which process this is.
-        world: how many there are.
 
     Raises:
         DataError: fewer rows than processes.
@@ -76,7 +72,6 @@ class BucketSampler(Sampler[list[Any]]):
         self._batches = min(-(-rows // batch_size), rows // world)
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
         self.epoch = epoch
 
     def skip(self, batches: int) -> None:
@@ -140,15 +135,12 @@ class Collate:
         self.multiple_of = multiple_of
 
     def __call__(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Pad and stack.
-
-        Args:
-            rows: items of :class:`~distill.data.tokenized.TokenExamples`.
+        """Pad and stack items of :class:`~distill.data.tokenized.TokenExamples`.
 
         Returns:
-            ``attention_mask`` (1 token, 0 padding), and everything that the rows have: int64
-            (B, L) what has a value per token, such as ``input_ids``; a tensor (B, ...) of numbers
-            and arrays of one shape; a list of B of anything else.
+            ``attention_mask`` (1 token, 0 padding), and everything that the rows have: int64 (B, L)
+            what has a value per token, such as ``input_ids``; a tensor (B, ...) of numbers and
+            arrays of one shape; a list of B of anything else.
         """
         inputs = [row["input_ids"] for row in rows]
         length = -(-max(map(len, inputs)) // self.multiple_of) * self.multiple_of
@@ -173,13 +165,7 @@ def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
 
 
 def make_sampler(rows: Any, batch_size: int, **order: Unpack[Order]) -> BucketSampler:
-    """The order that rows bring along (unlabelled text), else a :class:`BucketSampler`.
-
-    Args:
-        rows: a data set with ``lengths``, or with a ``sampler`` of its own.
-        batch_size: most rows of a batch of all ranks together.
-        **order: see :class:`BucketSampler`.
-    """
+    """The order that rows bring along (unlabelled text), else a :class:`BucketSampler`."""
     if hasattr(rows, "sampler"):
         own: BucketSampler = rows.sampler(batch_size, **order)
         return own
@@ -198,14 +184,7 @@ def make_loader(
     seed: int,
     shuffle: bool,
 ) -> DataLoader[dict[str, Any]]:
-    """A loader of bucketed batches; its ``batch_sampler`` is the :class:`BucketSampler`.
-
-    Args:
-        dataset: the rows.
-        batch_size: most rows of a batch.
-        seed: seeds the order.
-        shuffle: whether the order is random.
-    """
+    """A loader of bucketed batches; its ``batch_sampler`` is the :class:`BucketSampler`."""
     return DataLoader(
         dataset,
         batch_sampler=BucketSampler(dataset.lengths, batch_size, seed=seed, shuffle=shuffle),

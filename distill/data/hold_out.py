@@ -34,17 +34,8 @@ def hold_out(
     Rows are drawn by label, so that each label stands in both parts in its own share, and at least
     once where two rows have it. Labels here are the label of a row, each of several labels, the
     types of a row's entities, whether a question has an answer. Of numbers one row is drawn from
-    every tenth of their order. What is drawn depends on the seed and on the rows alone.
-
-    Args:
-        train: the rows.
-        labels: the task's labels.
-        seed: the recipe's.
-        place: the file of the rows, for errors and notes.
-        notes: gets a sentence on what was held out, and on labels that are not in both parts.
-
-    Returns:
-        The rows to learn from and those held out.
+    every tenth of their order. What is drawn depends on the seed and on the rows alone. ``notes``
+    gets a sentence on it, and on labels that are not in both parts.
 
     Raises:
         DataError: there are too few rows for two parts that say something.
@@ -90,7 +81,6 @@ def _by_label(groups: Sequence[Group], random: np.random.Generator) -> list[int]
 
 
 def _wanted(counts: Mapping[int, int], share: float) -> dict[int, int]:
-    """How many examples of each label to hold out: its share by largest remainder, at least one."""
     exact = {label: count * share for label, count in counts.items()}
     found = {label: int(value) for label, value in exact.items()}
     missing = round(sum(exact.values())) - sum(found.values())
@@ -101,7 +91,6 @@ def _wanted(counts: Mapping[int, int], share: float) -> dict[int, int]:
 
 
 def _by_number(numbers: Sequence[float], random: np.random.Generator) -> list[int]:
-    """Draw a row from each of as many blocks of the rows, ordered by their numbers."""
     size = max(_NUMBERS, len(numbers) // SHARE)
     if len(numbers) < 2 * size:
         return []

@@ -92,7 +92,6 @@ class LabelIndex:
         return position
 
     def _named(self, value: Label) -> Label:
-        """A value with the name that the table carries for it, where it does."""
         if self._own and isinstance(value, int) and 0 <= value < len(self._own):
             return self._own[value]
         return value
@@ -176,7 +175,6 @@ def index_labels(
 
 
 def _seen(index: int | str, seen: set[int], labels: Sequence[str]) -> int | str:
-    """An index, or what is wrong with it where no training example has this label."""
     if isinstance(index, str) or index in seen:
         return index
     return (
@@ -185,13 +183,11 @@ def _seen(index: int | str, seen: set[int], labels: Sequence[str]) -> int | str:
 
 
 def _unseen(table: Table, labels: Sequence[str], seen: set[int]) -> list[str]:
-    """A note on labels that no training example has."""
     names = ", ".join(f"'{name}'" for index, name in enumerate(labels) if index not in seen)
     return [f"{table.place}: no example has the label {names}"] if names else []
 
 
 def _indices(values: Sequence[Label], known: dict[Label, int | str]) -> list[int] | str:
-    """A row's labels as indices, or what is wrong with them."""
     found: list[int] = []
     for value in values:
         index = known[value]

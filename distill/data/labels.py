@@ -47,15 +47,12 @@ def clean(value: Any) -> str | int | None:
 def label_issues(
     table: Table, column: str, *, known: Sequence[str] | None = None
 ) -> dict[int, str]:
-    """Rows whose label is missing, or neither name nor integer.
+    """Rows whose label is missing, or neither name nor integer: what is wrong, by index.
 
     Args:
         table: the rows.
         column: the column with the labels.
         known: ``task.labels``, where the recipe has it: there ``nan`` may be a name.
-
-    Returns:
-        What is wrong, by the row's index.
 
     Raises:
         DataError: no such column.
@@ -82,10 +79,7 @@ def label_issues(
 def is_unlabelled(table: Table, column: str, *, known: Sequence[str] | None = None) -> bool:
     """Whether no row of a split has a label: no such column, or nothing but -1 or gaps.
 
-    Args:
-        table: the rows.
-        column: the column with the labels.
-        known: ``task.labels``, where the recipe has it: there ``-1`` may be a name.
+    Where ``known``, the recipe's ``task.labels``, has ``-1``, that is a name.
     """
     values = table.columns.get(column)
     unlabelled = str(UNLABELLED) not in (known or ())
@@ -121,13 +115,9 @@ def label_names(
 ) -> tuple[str, ...]:
     """The task's label names, in the order of their integers.
 
-    They are the recipe's ``task.labels``; else the names that the data carry; else, read from the
-    training labels: 0 to C-1 where all are integers, names in alphabetical order otherwise.
-
-    Args:
-        counts: how often each of the training labels stands in the data.
-        table: the training table.
-        given: ``task.labels``.
+    They are ``given``, the recipe's ``task.labels``; else the names that the data carry; else, read
+    from the training labels: 0 to C-1 where all are integers, names in alphabetical order
+    otherwise.
 
     Raises:
         DataError: fewer than two labels are in use, the integers are not 0 to C-1, or there are
@@ -180,6 +170,5 @@ def _check_spelling(names: Sequence[str], table: Table) -> None:
 
 
 def _shown(name: str) -> str:
-    """A label in quotes; characters that look like others as their code points."""
     plain = unicodedata.is_normalized("NFKC", name) and name.isprintable()
     return f"'{name}'" if plain else ascii(name)

@@ -19,10 +19,6 @@ Tables = dict[str, Table]
 class Reader(ABC):
     """Reads tables of one task kind: which columns, and how rows become examples.
 
-    Args:
-        columns: which columns hold what.
-        task: the recipe's ``task`` section.
-
     Attributes:
         known: ``task.labels``.
         column_files: whether examples are words with tags, which column files hold too.
@@ -38,13 +34,11 @@ class Reader(ABC):
 
     @property
     def wanted(self) -> list[str]:
-        """The columns to read."""
         named = [getattr(self.columns, key) for key in self.task.columns if key != "separator"]
         return [name for name in named if name is not None]
 
     @property
     def label_column(self) -> str:
-        """The column with the labels."""
         return self.columns.label
 
     @abstractmethod
@@ -63,10 +57,10 @@ class Reader(ABC):
         """
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
-        """Refuse examples that nothing can be learned from, or scored on.
+        """Refuse examples, as they will be used, that nothing can be learned from, or scored on.
 
         Args:
-            splits: by role, as they will be used.
+            splits: by role.
             labels: the task's labels.
             place: where the training examples stand, for errors.
 
@@ -93,10 +87,7 @@ class TextReader(Reader):
     ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
         """The rows that are left, the labels of each role, and the names of the outputs.
 
-        Args:
-            tables: by role, without the rows that :meth:`label_issues` named.
-            notes: gets what a reader of the results should know.
-            bad: what to do with rows whose labels are not the task's.
+        Arguments are those of :meth:`read`, without the rows that :meth:`label_issues` named.
 
         Raises:
             DataError: labels cannot be used, with the row.
@@ -123,7 +114,6 @@ class TextReader(Reader):
         return splits, labels
 
     def _checked(self, table: Table, bad: BadRows) -> Table:
-        """The rows that have a text, a second one where they are pairs, a label and an id."""
         columns = self.columns
         for name, key in ((columns.text, "text"), (columns.text_pair, "text_pair")):
             if name is not None:

@@ -59,7 +59,6 @@ class Split:
 
     @property
     def paired(self) -> bool:
-        """Whether examples are pairs of texts that are read together."""
         return self.pairs is not None
 
     @property
@@ -90,19 +89,11 @@ class Split:
         )
 
     def group_names(self, labels: Sequence[str]) -> Sequence[str]:
-        """The names of the groups; empty where they have none.
-
-        Args:
-            labels: the task's labels.
-        """
+        """The names of the groups, by the task's labels; empty where they have none."""
         return labels
 
     def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> TokenExamples:
         """What models read of the examples, and their labels.
-
-        Args:
-            tokenizer: a fast tokenizer.
-            max_length: tokens of one input, special ones included.
 
         Raises:
             DataError: the examples cannot be read with this tokenizer and length.
@@ -110,7 +101,6 @@ class Split:
         return tokenize(self, tokenizer, max_length=max_length)
 
     def chunks(self, size: int) -> Iterator[Texts]:
-        """The texts and second texts in order, ``size`` examples at a time."""
         for start in range(0, len(self), size):
             pairs = None if self.pairs is None else self.pairs[start : start + size]
             yield self.texts[start : start + size], pairs
@@ -160,9 +150,6 @@ def shared_with_training(splits: Mapping[str, Split]) -> list[str]:
     """One sentence for each split that has texts of the training examples in it.
 
     A model may know them by heart, so scores on them flatter.
-
-    Args:
-        splits: by role; ``train`` is what the others are compared with.
     """
     train = _keys(splits["train"])
     notes = []

@@ -48,14 +48,7 @@ def add_targets(
 ) -> dict[str, Split]:
     """The splits with the teacher's logits (or numbers, or vectors) in ``given``.
 
-    Args:
-        teacher: the ``teacher`` section, whose ``targets`` names the files.
-        reader: what read the examples.
-        splits: by role, as they were read.
-        tables: what they were read from.
-        labels: the task's labels.
-        notes: gets a sentence for each file.
-        bad: what to do with examples that have no target, or one that cannot be used.
+    ``notes`` gets a sentence for each file.
 
     Raises:
         DataError: a file cannot be used, or an example's target where bad rows are refused.
@@ -73,14 +66,7 @@ def add_targets(
 
 
 class _TargetRows:
-    """One file of targets.
-
-    Args:
-        teacher: how it is read.
-        reader: what read the examples.
-        path: the file.
-        labels: the task's labels, in the order of the outputs.
-    """
+    """One file of targets; ``labels`` are the task's, in the order of the outputs."""
 
     def __init__(
         self, teacher: TeacherConfig, reader: Reader, path: Path, labels: tuple[str, ...]
@@ -101,7 +87,6 @@ class _TargetRows:
         self.order: npt.NDArray[np.int64] | None = None
 
     def onto(self, split: Split, table: Table, notes: list[str], bad: BadRows) -> Split:
-        """A split with what the file gives for each example."""
         role = split.name
         rows = self._matched(table)  # of the file, by the number of the data's row; -1: none
         numbers = np.arange(len(split)) if split.numbers is None else np.asarray(split.numbers)
@@ -167,7 +152,6 @@ class _TargetRows:
         return found
 
     def _wanted(self, path: Path, names: Sequence[str]) -> list[str]:
-        """The columns with the numbers, by the names of all."""
         named = self.teacher.column or self.values
         others = [name for name in names if name != self.key]
         if named in others:
@@ -202,7 +186,6 @@ class _TargetRows:
             raise DataError(f"{place}: no column for the label '{missing[0]}'")
 
     def _numbers(self, cells: Sequence[Any], *, paired: bool) -> npt.NDArray[np.float64]:
-        """An example's numbers, in the order of the outputs."""
         values: Any = cells if len(self.columns) > 1 else cells[0]
         if isinstance(values, str) and values.lstrip()[:1] in ("[", "{"):
             values = json.loads(values)  # as a table writes a list; its error is a ValueError
@@ -232,7 +215,6 @@ class _TargetRows:
         return found
 
     def _in_order(self, values: Any) -> Any:
-        """A list in the order of the outputs."""
         if self.order is None:
             given = self.teacher.labels or self.reader.task.labels
             if given is None and not all(name.isdecimal() for name in self.labels):

@@ -50,12 +50,7 @@ def cut_facts(
 
 
 def cut_note(facts: dict[str, Any], *, max_length: int, limit: int) -> str | None:
-    """One sentence on the cut examples; ``None`` where there are none.
-
-    Args:
-        facts: from :func:`cut_facts`.
-        max_length: ``data.max_length``.
-        limit: the most tokens that the model reads.
+    """One sentence on the cut examples, by :func:`cut_facts`; ``None`` where there are none.
 
     Example:
         ``120 of 2,000 examples (6.0%) are cut to 64 tokens, the longest had 301; data.max_length:
@@ -95,13 +90,7 @@ class UnknownSubwords:
     def add(
         self, texts: Sequence[str], pairs: Sequence[str] | None, rows: Sequence[Encoding]
     ) -> None:
-        """Count rows.
-
-        Args:
-            texts: their texts.
-            pairs: their second sentences.
-            rows: what the tokenizer made of them.
-        """
+        """Count texts (or pairs of them) by what the tokenizer made of them."""
         special = self._engine.num_special_tokens_to_add(pairs is not None)
         self._subwords += sum(len(row.ids) - special for row in rows)
         if self._id is None:
@@ -131,9 +120,6 @@ class UnknownSubwords:
 
 def unknown_note(facts: dict[str, Any]) -> str | None:
     """One sentence on what the vocabulary does not have; ``None`` where it has everything.
-
-    Args:
-        facts: from :meth:`UnknownSubwords.facts`.
 
     Example:
         ``220 of 95,481 subwords (0.2%) are not in the vocabulary, most often “ ” …``

@@ -75,8 +75,6 @@ class StoredExamples(TokenExamples):
 
     Args:
         store: ``ids`` and ``lengths``, and ``types`` where there is a second text.
-        digest: see :class:`TokenExamples`.
-        pad_id: see there.
     """
 
     def __init__(self, store: ArrayStore, *, digest: str, pad_id: int) -> None:
@@ -95,12 +93,7 @@ class StoredExamples(TokenExamples):
 
     @abstractmethod
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        """What an item has beside its inputs.
-
-        Args:
-            index: the example's number.
-            tokens: where its tokens stand in the store.
-        """
+        """What an item has beside its inputs, whose tokens stand at ``tokens`` in the store."""
 
 
 class TokenizedDataset(StoredExamples):
@@ -109,8 +102,6 @@ class TokenizedDataset(StoredExamples):
     Args:
         store: what :func:`tokenize` wrote.
         labels: int64 or float32 of shape (N,), or float32 (N, C).
-        digest: see :class:`TokenExamples`.
-        pad_id: see there.
 
     Attributes:
         whole_lengths: tokens of each cut example before it was cut, int32 (M,).
@@ -138,11 +129,9 @@ class TokenizedDataset(StoredExamples):
         return TokenizedDataset(self.store, labels, digest=self.digest, pad_id=self.pad_id)
 
     def cut_facts(self, *, limit: int) -> dict[str, Any] | None:
-        """See :func:`distill.data.text_loss.cut_facts`."""
         return cut_facts(self.lengths, self.whole_lengths, limit=limit)
 
     def notes(self, *, max_length: int, limit: int) -> list[str]:
-        """How many examples are cut, and what the vocabulary lacks."""
         facts = cut_facts(self.lengths, self.whole_lengths, limit=limit)
         notes = [cut_note(facts, max_length=max_length, limit=limit), unknown_note(self.unknown)]
         return [note for note in notes if note is not None]
@@ -153,11 +142,7 @@ def tokenize(
 ) -> TokenizedDataset:
     """Give a split as token ids, from the cache where its texts were tokenised before.
 
-    Args:
-        split: the rows.
-        tokenizer: a fast tokenizer.
-        max_length: tokens kept of a row, special ones included. Of a pair the longer sentence is
-            cut first.
+    Of a pair the longer sentence is cut first, until both and the special tokens fit.
 
     Raises:
         DataError: the split is empty, the tokenizer takes fewer tokens than ``max_length``, or

@@ -42,11 +42,7 @@ def is_installed(format: str) -> bool:
 
 
 def choose(there: Mapping[str, Any], preferred: str) -> str:
-    """The format to run: the preferred one, or the next whose engine is installed.
-
-    Args:
-        there: the bundle's formats.
-        preferred: the bundle's default.
+    """The format of the bundle to run: the preferred one, or the next whose engine is installed.
 
     Raises:
         UserError: no engine for any of the formats is installed.

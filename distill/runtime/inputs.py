@@ -23,10 +23,7 @@ class Input:
     """A file that a job reads.
 
     Args:
-        file: its name.
-        bytes: its size.
         modified: when it was changed, in nanoseconds.
-        sha256: of its content.
         rows: how many examples it has, those too that cannot be used.
     """
 
@@ -42,9 +39,7 @@ def find_files(given: Sequence[str]) -> tuple[str, ...]:
 
     The files of a pattern or a folder come in the order of their names. Of a folder, and of those
     in it, files are read whose names say that they hold rows and do not begin with ``_`` or ``.``.
-
-    Args:
-        given: names, patterns and folders; ``-`` alone is standard input.
+    ``-`` alone is standard input.
 
     Raises:
         DataError: a pattern matches nothing, a folder holds no such file, or a file comes twice.
@@ -91,10 +86,7 @@ def read_inputs(
 ) -> tuple[Input, ...]:
     """Read what identifies each file, and count its rows.
 
-    Args:
-        files: names of files.
-        wanted: what is read of a row.
-        known: what was read before; a file that was not touched since is not read again.
+    Of ``known``, what was read before, a file that was not touched since is not read again.
 
     Raises:
         DataError: a file is missing or cannot be used.

@@ -69,28 +69,24 @@ class Job:
 
     @property
     def name(self) -> str:
-        """The input, in words."""
         more = len(self.sources) - 1
         return self.sources[0] + (f" and {more} more file{'s' * (more > 1)}" if more else "")
 
     @property
     def partial(self) -> Path:
-        """The results so far."""
         return self._beside(self.out.name + ".partial")
 
     @property
     def state(self) -> Path:
-        """How far they are safe."""
+        """How far the results in :attr:`partial` are safe."""
         return self._beside(self.out.name + ".partial.json")
 
     @property
     def bad(self) -> Path:
-        """Rows that were set aside."""
         return self._beside(self.out.stem + ".bad.jsonl")
 
     @property
     def bad_partial(self) -> Path:
-        """The same so far."""
         return self.bad.with_name(self.bad.name + ".partial")
 
     def _beside(self, name: str) -> Path:
@@ -104,9 +100,7 @@ class Report:
 
     Args:
         rows: rows with a prediction, those of earlier starts too.
-        bad: rows that were set aside.
         before: rows that were done before this start.
-        seconds: what this start took.
         notes: what a reader of the results should know about the input.
     """
 

@@ -60,10 +60,9 @@ class Manifest:
     isa: tuple[str, ...] = ()
 
     def file(self, name: str | None = None) -> Path:
-        """The model file of a format the runtime can run; its size is compared with the record.
+        """The model file of a format the runtime can run, else of the bundle's default.
 
-        Args:
-            name: the format; ``None`` takes the bundle's default.
+        Its size is compared with the record.
 
         Raises:
             ModelError: the bundle has no such format, or the file is not as it was written.
@@ -147,9 +146,7 @@ def find_bundle(folder: Path) -> Path:
 def predict_command(bundle: Path, named: str | Path | None = None) -> str:
     """A command that predicts with a bundle, with as many texts as its model reads.
 
-    Args:
-        bundle: where it lies.
-        named: how the command names it; left out, by that folder.
+    The bundle is ``named`` there, left out by its folder.
     """
     start = f"distill predict {quoted(named or bundle)}"
     try:
@@ -218,11 +215,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_runtime(folder: Path, runtime: Mapping[str, Any]) -> None:
-    """Put what was chosen by measuring into a bundle's description.
-
-    Args:
-        folder: the bundle.
-        runtime: from :func:`distill.runtime.tuning.tune`.
+    """Put what :func:`distill.runtime.tuning.tune` chose into a bundle's description.
 
     Raises:
         ModelError: the folder is not a bundle.

@@ -23,10 +23,10 @@ from distill.system.processor import physical_cores, usable_cores
 
 
 class OpenVinoSession:
-    """A classifier's OpenVINO model (``.xml`` with its ``.bin``), ready to run on the CPU.
+    """A classifier's OpenVINO model (``.xml``, ``.bin`` beside it), ready to run on the CPU.
 
     Args:
-        source: the ``.xml`` file; the ``.bin`` lies beside it.
+        source: the ``.xml`` file.
         threads: threads of one call; ``None`` takes all physical cores.
 
     Raises:
@@ -63,10 +63,8 @@ class OpenVinoSession:
     def run(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Logits:
         """Compute logits; see :meth:`distill.runtime.session.OnnxSession.run`.
 
-        Rows of one length are computed together and without padding.
-
-        Returns:
-            (B, C), or (B, L, C) with zeros at padding.
+        Rows of one length are computed together and without padding. Gives (B, C), or (B, L, C)
+        with zeros at padding.
         """
         mask = np.asarray(attention_mask) != 0  # (B, L)
         # One past the last token of each row, (B,).

@@ -46,9 +46,6 @@ def _arrow() -> Any:
 class ParquetRows:
     """The rows of a Parquet file.
 
-    Args:
-        source: the file's path.
-
     Attributes:
         columns: the Arrow type of each column.
         count: N.
@@ -72,9 +69,7 @@ class ParquetRows:
     def rows(self, wanted: Sequence[str], start: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
         """Rows with their numbers, from 1, and their values of the wanted columns.
 
-        Args:
-            wanted: names of columns.
-            start: rows that are left out; groups before them are not read.
+        ``start`` rows are left out; groups before them are not read.
         """
         with self._opened() as file:
             groups: list[int] = []
@@ -148,7 +143,6 @@ class ParquetResults:
 
     @property
     def schema(self) -> pa.Schema:
-        """The schema of the results."""
         if self._schema is None:
             pa = _arrow()
             types = {name: _type(pa, value) for name, value in self._blank().items()}
@@ -169,13 +163,7 @@ class ParquetResults:
         return head + bytes(batch.serialize().to_pybytes())
 
     def place(self, partial: Path, out: Path, rows: int) -> None:
-        """Write the file; may be called again after a kill in its midst.
-
-        Args:
-            partial: the stream.
-            out: the file.
-            rows: N.
-        """
+        """Write the file; may be called again after a kill in its midst."""
         pa = _arrow()
         with (
             atomic.new_file(out) as temporary,
@@ -187,7 +175,6 @@ class ParquetResults:
 
 
 def _groups(pa: Any, stream: Path | None) -> Iterator[list[Any]]:
-    """The windows of a stream, as many together as make a row group."""
     if stream is None:
         return
     group: list[Any] = []

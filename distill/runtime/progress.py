@@ -94,14 +94,7 @@ class Progress:
             self._files.close()
 
     def add(self, content: bytes, rows: int, bad: Sequence[BadRow], results: AnyResults) -> None:
-        """Append a window.
-
-        Args:
-            content: its bytes.
-            rows: how many examples it has.
-            bad: those of it that cannot be used.
-            results: what made it.
-        """
+        """Append a window's bytes, ``rows`` examples, and those of it that cannot be used."""
         self._out.write(content)
         for row in bad if self._bad_out is not None else ():
             self._first_bad = self._first_bad or f" The first: {row.place}: {row.reason}"

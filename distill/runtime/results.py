@@ -84,13 +84,7 @@ class Results:
         return "".join(lines).encode("utf-8", "backslashreplace")
 
     def place(self, partial: Path, out: Path, rows: int) -> None:
-        """Give the file its name; may be called again after a kill in its midst.
-
-        Args:
-            partial: what it was called until now.
-            out: its name.
-            rows: how many there are.
-        """
+        """Give the file its name; may be called again after a kill in its midst."""
         if not rows and self._line and self._blank:
             partial.write_text(self._line(list(flattened(self._blank()))), encoding="utf-8")
         partial.chmod(0o644)
@@ -158,15 +152,11 @@ def _is_number(value: Any) -> bool:
 class VectorFile:
     """Turns rows into what an array of their vectors holds: float32 (N, K), in their order.
 
-    Args:
-        out: the file's name, which ends in ``.npy``.
-        model: gives the vectors.
-
     Attributes:
         columns: ``None`` before the header is written, then empty: there is nothing to name.
 
     Raises:
-        DataError: the name has another ending.
+        DataError: the name does not end in ``.npy``.
     """
 
     def __init__(self, out: Path, model: BundleModel) -> None:
@@ -182,13 +172,7 @@ class VectorFile:
         return head + np.stack(vectors).astype("<f4").tobytes()
 
     def place(self, partial: Path, out: Path, rows: int) -> None:
-        """Say in the header how many examples there are, and give the file its name.
-
-        Args:
-            partial: what it was called until now.
-            out: its name.
-            rows: N.
-        """
+        """Say in the header how many examples there are, and give the file its name."""
         with partial.open("r+b") as file:
             if rows:
                 npy.read_magic(file)

@@ -26,13 +26,7 @@ _TRAINING_ONLY = (".conll", ".bio", ".iob")
 
 @dataclass(frozen=True)
 class Row:
-    """One input: its text and, for models of pairs, the second text.
-
-    Args:
-        text: the text.
-        pair: the second text, or the candidates of a query.
-        kept: further columns, by name.
-    """
+    """One input: its text, the second one or a query's candidates, and further columns by name."""
 
     text: str
     pair: str | list[str] | None = None
@@ -64,11 +58,9 @@ class Wanted:
 
     @property
     def named(self) -> list[str]:
-        """The columns that are asked for by name."""
         return [name for name in (self.column, self.pair_column, *self.keep) if name is not None]
 
     def text_column(self, columns: Collection[str]) -> str:
-        """The column with the text."""
         if self.column is not None:
             return self.column
         return next((known for known in TEXT_COLUMNS if known in columns), TEXT_COLUMNS[0])
@@ -90,11 +82,7 @@ def read_rows(
 ) -> Iterator[Row]:
     """Yield the rows of a file, lazily; the first one that cannot be used is an error.
 
-    Args:
-        source: see :func:`every_row`.
-        wanted: what is read of a row.
-        on_note: see :func:`every_row`.
-        before_read: see :func:`every_row`.
+    Arguments are those of :func:`every_row`.
 
     Raises:
         DataError: the file cannot be read, or has no such column; the message says in which line.

@@ -38,8 +38,6 @@ class Asked(BaseModel):
 
 @dataclass
 class _Waiting:
-    """A request whose texts wait for the next batch."""
-
     texts: Sequence[str]
     pairs: Sequence[Any] | None
     answer: asyncio.Future[list[dict[str, Any]]]
@@ -47,11 +45,7 @@ class _Waiting:
 
 @dataclass
 class Batcher:
-    """Computes what arrives together in one call.
-
-    Args:
-        model: a loaded bundle.
-    """
+    """Computes what arrives together in one call."""
 
     model: BundleModel
     waiting: deque[_Waiting] = field(default_factory=deque)
@@ -108,11 +102,7 @@ class Batcher:
 
 
 async def read_body(request: Request, most: int) -> bytes:
-    """A request's body.
-
-    Raises:
-        HTTPException: it has more than ``most`` bytes, or ended before its end.
-    """
+    """A request's body; HTTP errors where it has more than ``most`` bytes, or is not whole."""
     body, size, more = bytearray(), 0, True
     while more and size <= _READ:
         message = await request.receive()
@@ -127,11 +117,7 @@ async def read_body(request: Request, most: int) -> bytes:
 
 
 def read_asked(body: bytes, most: int) -> Asked:
-    """What a body asks for.
-
-    Raises:
-        HTTPException: it is something else, or has more than ``most`` texts.
-    """
+    """What a body asks for; an HTTP error where it is wrong, or has more than ``most`` texts."""
     try:
         asked = Asked.model_validate_json(body)
     except ValidationError as error:
@@ -197,13 +183,7 @@ class _Server:
 
 
 def make_app(model: BundleModel, *, max_texts: int = 256, max_bytes: int = 1_000_000) -> FastAPI:
-    """The application that serves a bundle.
-
-    Args:
-        model: a loaded bundle.
-        max_texts: the most texts of one request.
-        max_bytes: the largest body of one request.
-    """
+    """The application that serves a bundle; what is most is of one request."""
     server = _Server(model, max_texts, max_bytes)
     app = FastAPI(title=f"distill: {model.manifest.task}", lifespan=server.lifespan)
     schema = {"content": {"application/json": {"schema": Asked.model_json_schema()}}}

@@ -37,7 +37,7 @@ Logits = npt.NDArray[np.float32]
 
 
 class OnnxSession:
-    """A classifier's ``.onnx`` file, ready to run on the CPU.
+    """A classifier's ``.onnx`` file (or its bytes), ready to run on the CPU.
 
     Args:
         source: the file, or its bytes.
@@ -86,15 +86,12 @@ class OnnxSession:
         self._inputs = [value.name for value in self._session.get_inputs()]
 
     def run(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Logits:
-        """Compute logits.
+        """Logits (B, C).
 
         Args:
             input_ids: (B, L) token ids.
             attention_mask: (B, L), 1 at tokens and 0 at padding.
             token_type_ids: (B, L), 1 at the second sentence of a pair.
-
-        Returns:
-            (B, C) logits.
         """
         return self.run_outputs(["logits"], input_ids, attention_mask, token_type_ids)[0]
 

@@ -45,11 +45,9 @@ class Shards:
 
     @property
     def chosen(self) -> Sequence[int]:
-        """Those that are done here."""
         return range(self.count) if self.only is None else [self.only]
 
     def name(self, index: int, suffix: str) -> str:
-        """The file's name of one of them."""
         return f"part-{index:05d}-of-{self.count:05d}{suffix}"
 
     def rows(self, index: int, total: int) -> tuple[int, int]:
@@ -88,14 +86,10 @@ def run_shards(
     suffix: str,
     moved: Callable[[int, int | None], None] = lambda *_: None,
 ) -> ShardsReport:
-    """Predict for every row of some files, in their order, into a folder of shards.
+    """Predict for every row of some files, in their order, into a folder (``job.out``) of shards.
 
-    Args:
-        model: a loaded bundle.
-        job: what is predicted; ``out`` is the folder.
-        shards: how it is cut, and which shards are done here.
-        suffix: what the files of results end in, such as ``.jsonl``.
-        moved: see :func:`distill.runtime.job.run_job`.
+    Their names end in ``suffix``, such as ``.jsonl``; ``moved`` is that of
+    :func:`~distill.runtime.job.run_job`.
 
     Raises:
         DataError: see :func:`~distill.runtime.job.run_job`; the folder holds other results, or the
@@ -131,7 +125,6 @@ def run_shards(
 
 
 def _parts(job: Job, shards: Shards, suffix: str) -> list[Job]:
-    """The job of each shard, before it is known which rows it has."""
     if job.sources == (STDIN,):
         raise DataError("standard input cannot be cut into shards; write it to a file first")
     if job.out.exists() and not job.out.is_dir():

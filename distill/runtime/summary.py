@@ -28,10 +28,9 @@ _ITERATIONS, _SETTLED = 200, 1e-9
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of a summary.
+    """A sentence of a summary, in one line.
 
     Args:
-        text: in one line.
         number: which sentence of the text it is, from 1.
         start: where it begins in the text, in characters.
         end: where it ends.
@@ -159,14 +158,8 @@ def choose(
 ) -> list[int]:
     r"""Take sentences one by one: the best by :math:`(1 - b) s_i - b \max_{j taken} \cos_{ij}`.
 
-    Args:
-        vectors: unit vectors (N, D).
-        scores: s (N,).
-        count: how many; all, where there are fewer.
-        diversity: b.
-
-    Returns:
-        Places, in the order in which they were taken.
+    With unit vectors (N, D), scores s (N,) and diversity b. Gives places in the order in which they
+    were taken: ``count`` of them, or all where there are fewer.
     """
     likest = np.zeros(len(vectors))  # (N,) to the nearest one taken
     left = np.ones(len(vectors), dtype=bool)

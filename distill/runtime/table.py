@@ -56,10 +56,6 @@ class TableSession:
     ids that do not count in the mean), and the head's ``weight.N`` and ``bias.N``, with a ReLU
     between two layers. Int8 is for the file: the table is fp32 in memory.
 
-    Args:
-        source: the file, or its bytes.
-        threads: kept as it is; a call takes one.
-
     Raises:
         ModelError: the file is missing, or holds something else.
     """
@@ -83,16 +79,7 @@ class TableSession:
             raise ModelError(f"{source!s:.200}: not a static student's table ({error})") from error
 
     def run(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Logits:
-        """Compute logits.
-
-        Args:
-            input_ids: (B, L) token ids.
-            attention_mask: (B, L), 1 at tokens and 0 at padding.
-            token_type_ids: (B, L); not read.
-
-        Returns:
-            (B, C) logits, or (B, D) vectors where there is no head.
-        """
+        """Logits (B, C), or vectors (B, D) where there is no head; see :meth:`OnnxSession.run`."""
         del token_type_ids
         counted = self._counts[input_ids]  # (B, L)
         counted &= attention_mask != 0

@@ -58,13 +58,7 @@ class _Candidate:
 
 
 def stand_ins(manifest: Manifest, vocabulary: int, *, seed: int = 0) -> list[Row]:
-    """Rows of random tokens, as long as the rows that the bundle was made on.
-
-    Args:
-        manifest: the bundle; its ``lengths`` tell how long rows are.
-        vocabulary: ids are drawn below it.
-        seed: seeds the ids.
-    """
+    """Rows of random tokens (below ``vocabulary``), as long as the bundle's own rows."""
     draw = np.random.default_rng(seed)
     steps = manifest.lengths or (min(32, manifest.max_length),)
     lengths = np.interp(
@@ -198,7 +192,6 @@ def _throughput(
 def _grid(
     manifest: Manifest, chosen: Sequence[_Candidate], cores: int
 ) -> tuple[list[_Candidate], list[Workers]]:
-    """Instances, batch sizes and padding, with the best fusions of every format."""
     fusions = {}
     for candidate in sorted(chosen, key=lambda c: c.median, reverse=True):
         settings = candidate.settings

@@ -87,11 +87,9 @@ class BatchPredictor:
         self._loaded: tuple[int, BundleModel] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """The settings: a session stays in its process."""
         return {one.name: getattr(self, one.name) for one in dataclass_fields(self)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take settings over; nothing is loaded."""
         vars(self).update(state, _loaded=None)
 
     @property
@@ -143,14 +141,10 @@ class BatchPredictor:
         return [none if n in bad else next(found) for n in range(len(columns["texts"]))]
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """A batch with the columns of its predictions.
+        """A batch, columns of N values each, with the columns of its predictions.
 
-        Args:
-            batch: columns of N values each.
-
-        Returns:
-            The kept columns and the predictions. A kept column with the name of a predicted one,
-            such as ``label``, becomes ``input.label``, as in files.
+        A kept column with the name of a predicted one, such as ``label``, becomes ``input.label``,
+        as in files.
 
         Raises:
             DataError: there is no such column, or a row has no text.

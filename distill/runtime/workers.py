@@ -75,10 +75,10 @@ class Workers:
         batch_size: int,
         multiple: int = 1,
     ) -> list[npt.NDArray[np.float32]]:
-        """The outputs of each row, (C,) or (L, C) without its padding, in the order of the rows.
+        """The outputs of N > 0 rows, (C,) each or (L, C) without its padding, in their order.
 
         Args:
-            rows: N rows of tokens, at least one.
+            rows: rows of tokens.
             encoder: pads them.
             batch_size: rows in a batch, at most.
             multiple: lengths are padded to a multiple of it.

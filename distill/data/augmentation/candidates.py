@@ -29,13 +29,7 @@ Ids = npt.NDArray[np.int32]
 
 
 class Choice(NamedTuple):
-    """A word and what it may be replaced by.
-
-    Args:
-        word: the word.
-        ids: numbers of words, at least one.
-        words: the words that the numbers mean.
-    """
+    """A word and what it may be replaced by: numbers of words, at least one, and what they mean."""
 
     word: Word
     ids: list[int]
@@ -116,11 +110,6 @@ class Candidates:
         return len(self._number)
 
     def of(self, texts: Sequence[str]) -> Iterator[tuple[Sentence, list[Choice]]]:
-        """Each text with those of its words that have candidates.
-
-        Args:
-            texts: some of those that were given at first.
-        """
         for sentence in self._reader.read(texts):
             yield sentence, list(self._choices(sentence))
 
@@ -144,7 +133,6 @@ def _filled(row: Ids) -> list[int]:
 
 
 def _kept(key: str | None, masked: MaskedProposals, sentences: list[Sentence]) -> Ids:
-    """A chunk's proposals: from the cache, or else computed and stored there."""
     if key is None:
         return masked(sentences)
 

@@ -89,11 +89,6 @@ def augment(split: Split, candidates: Candidates, method: Method) -> Iterator[Au
     second sentence with the last changed first one.) Neither originals nor repetitions are given,
     so a row yields at most ``method.copies``.
 
-    Args:
-        split: the rows.
-        candidates: those of the split's texts.
-        method: how.
-
     Reference:
         Jiao et al. 2020, TinyBERT, algorithm 1.
     """
@@ -136,7 +131,6 @@ def _changed(
 
 
 def _rewritten(text: str, choices: Sequence[Choice], picks: Sequence[int]) -> str:
-    """The text with the picked words in their places, and everything between as it was."""
     parts, done = [], 0
     for choice, pick in zip(choices, picks, strict=True):
         if pick < 0:
@@ -154,14 +148,7 @@ ROWS = "rows.jsonl.gz"
 def write_rows(
     path: Path, rows: Iterable[AugmentedExample], split: Split, labels: Sequence[str]
 ) -> None:
-    """Write rows as gzipped JSON lines; the file appears when it is whole.
-
-    Args:
-        path: the file.
-        rows: what is written.
-        split: the rows they were made from.
-        labels: label names.
-    """
+    """Write rows made from a split as gzipped JSON lines; the file appears when it is whole."""
     with (
         atomic.new_file(path) as new,
         new.open("wb") as raw,
@@ -187,10 +174,6 @@ def read_rows(path: Path) -> Iterator[AugmentedExample]:
 class AugmentedSplit:
     """The original rows and behind them the augmented ones, which stay in their file.
 
-    Args:
-        split: the original rows.
-        path: the augmented examples' file.
-
     Attributes:
         name: the split's name and ``+ augmented``.
         origins: the original row of each augmented one, (A,).
@@ -208,7 +191,6 @@ class AugmentedSplit:
 
     @property
     def paired(self) -> bool:
-        """Whether rows are pairs of sentences."""
         return self.split.paired
 
     def __len__(self) -> int:
@@ -220,7 +202,6 @@ class AugmentedSplit:
         return digest.of_json([self.split.text_digest, digest.of_file(self.path)])
 
     def digest(self) -> str:
-        """SHA-256 (hex) of texts and labels."""
         return digest.of_json([self.text_digest, self.split.digest()])
 
     def chunks(self, size: int) -> Iterator[Texts]:

@@ -54,11 +54,9 @@ class Embeddings:
         self._no_vector = {reader.unknown, *reader.special}
 
     def key(self, sentence: Sentence, word: Word) -> tuple[int, ...] | None:
-        """The word's subwords; of an unknown word nothing is known."""
         return None if self._no_vector.intersection(word.ids) else word.ids
 
     def nearest(self, keys: Sequence[Any], count: int) -> Ids:
-        """(Q, K): the nearest whole words of the vocabulary, without the word itself."""
         own = [_fold("".join(self.words[i].removeprefix("##") for i in key)) for key in keys]
         vectors = (torch.stack([self._matrix[list(key)].mean(0) for key in block]) for block in
                    _blocks(keys))  # fmt: skip
@@ -70,9 +68,6 @@ class Embeddings:
 
 class Glove:
     """Neighbours by the vectors of a GloVe file.
-
-    Args:
-        path: the file.
 
     Raises:
         DataError: it cannot be read or holds no vectors.
@@ -91,7 +86,6 @@ class Glove:
         )
 
     def key(self, sentence: Sentence, word: Word) -> str | None:
-        """The word in lower case, if it stands in the file."""
         text = _fold(sentence.text[word.start : word.end])
         return text if text in self._rows else None
 
@@ -136,13 +130,11 @@ def _without_own(
 
 
 def read_glove(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
-    """The words of a GloVe file and their vectors (V, D).
+    """The words of a GloVe file, plain or .gz, and their vectors (V, D).
 
-    A line is a word and D numbers; the word may hold spaces, so the *last* D fields are the
-    numbers. A first line with two integers (word2vec) is left out, as are lines that do not fit.
-
-    Args:
-        path: the file, plain or .gz; its first :data:`MOST_WORDS` lines are read.
+    Its first :data:`MOST_WORDS` lines are read. A line is a word and D numbers; the word may hold
+    spaces, so the *last* D fields are the numbers. A first line with two integers (word2vec) is
+    left out, as are lines that do not fit.
 
     Raises:
         DataError: it cannot be read or holds no vectors.

@@ -45,11 +45,9 @@ def is_stop_word(word: str) -> bool:
 
 
 class Word(NamedTuple):
-    """A word that may be replaced.
+    """A word that may be replaced, at characters ``start`` to ``end`` of the text.
 
     Args:
-        start: its first character in the text.
-        end: the character behind its last one.
         ids: its subwords.
         at: the number of its first subword in the sentence.
     """
@@ -64,7 +62,6 @@ class Sentence(NamedTuple):
     """A text as the model reads it.
 
     Args:
-        text: the text.
         ids: its subwords without special tokens, cut to the length limit.
         words: those that may be replaced.
         spoken: how many words there are in all, without signs.
@@ -112,7 +109,6 @@ class Reader:
         self.special = frozenset(int(i) for i in tokenizer.all_special_ids)
 
     def read(self, texts: Sequence[str]) -> list[Sentence]:
-        """The texts with their words."""
         found: list[Sentence] = []
         for start in range(0, len(texts), _CHUNK):
             part = list(texts[start : start + _CHUNK])

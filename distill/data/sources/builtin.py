@@ -91,16 +91,14 @@ def _missing(name: str) -> tuple[str, ...]:
 
 
 def _told_several(role: str, rows: list[tuple[Any, ...]]) -> tuple[str, ...]:
-    """How many examples have more than one label: few, as this data set is."""
     count = sum(len(labels) > 1 for *_, labels in rows)
     return (f"docstrings:{role}: {count:,} of {len(rows):,} examples have several labels",)
 
 
 def docstring_examples(*, several: bool = False) -> list[Row]:
-    """Rows (split, text, label) of docstrings, made once for the installed versions.
+    """Rows (split, text, label, or where ``several`` a list of labels) of docstrings.
 
-    Args:
-        several: whether a row has a list of labels instead of one.
+    They are made once for the installed versions.
 
     Raises:
         DataError: the cache folder cannot be written.

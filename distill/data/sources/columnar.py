@@ -38,11 +38,6 @@ SPLIT_NAMES = {
 def read_parquet(path: Path, wanted: Sequence[str], bad: BadRows | None = None) -> Table:
     """Read the wanted columns of a Parquet file; label names come from ``datasets`` metadata.
 
-    Args:
-        path: the file.
-        wanted: the columns to read.
-        bad: not used: every row of a whole file can be parsed.
-
     Raises:
         DataError: not a Parquet file, or no rows.
     """
@@ -100,12 +95,7 @@ def split_for(role: str, names: Sequence[str]) -> str | None:
 
 
 def read_saved(folder: Path, wanted: Sequence[str], role: str) -> Table:
-    """Read a split of a saved ``datasets`` folder.
-
-    Args:
-        folder: a saved ``Dataset``, or a ``DatasetDict`` with a split for the role.
-        wanted: the columns to read.
-        role: ``train``, ``validation`` or ``test``.
+    """Read the split that serves a role of a folder that ``datasets`` saved.
 
     Raises:
         DataError: not such a folder, damaged, or without the split.
@@ -165,17 +155,10 @@ def named_files(data: DataConfig) -> dict[str, str | None]:
 
 
 def read_hub(data: DataConfig, wanted: Sequence[str]) -> dict[str, Table]:
-    """Read the splits of a data set on the hub.
+    """Read the splits of a data set on the hub: ``train`` and each other one that is there.
 
     ``data.train``, ``data.validation`` and ``data.test`` name splits; what is left out is found by
     its usual name (``train``; ``validation``, ``dev``; ``test``) where the data set has it.
-
-    Args:
-        data: the recipe's ``data`` section.
-        wanted: the columns to read.
-
-    Returns:
-        A table for ``train`` and for each other split that is there.
 
     Raises:
         DataError: the hub cannot be reached, the data set, its subset or a split is not there.

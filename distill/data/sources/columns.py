@@ -132,9 +132,6 @@ class ColumnWriter:
         names: the columns.
         file: takes the bytes, for :func:`text_columns`; left out, a file that is gone with them.
 
-    Attributes:
-        names: the columns.
-
     Raises:
         DataError: the file cannot be written, as for the methods.
     """
@@ -178,12 +175,7 @@ def text_columns(content: Any) -> dict[str, Sequence[Any]]:
 def stored(
     values: Iterable[Any], kind: pa.DataType, decode: Callable[[Any], Any] | None = None
 ) -> Column:
-    """Values as a column; they are taken from the iterable some thousand at a time.
-
-    Args:
-        values: what the column has.
-        kind: how they are stored.
-        decode: see :class:`Column`.
+    """Values of a type as a column that decodes them; taken some thousand at a time.
 
     Raises:
         DataError: the file cannot be written.
@@ -200,10 +192,6 @@ def mapped_columns(
     schema: pa.Schema, batches: Iterable[pa.RecordBatch]
 ) -> dict[str, Sequence[Any]]:
     """Batches of Arrow as columns; what they hold stays of their types.
-
-    Args:
-        schema: that of the batches.
-        batches: the rows.
 
     Raises:
         DataError: the file cannot be written.

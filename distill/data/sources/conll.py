@@ -38,16 +38,11 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
     Fields are parted by tabs where a line has one, else by spaces. The first column (``tokens``)
     has the words and the last one (``tags``) the tags; others go by their numbers from 1. Lines
     that begin a document (``-DOCSTART-``) and comments before a sentence (``# id ...``) are left
-    out, unless they can be a word with its tag.
-
-    Args:
-        path: the file.
-        wanted: the columns to read.
-        bad: what to do with sentences whose lines have not as many fields as the first line, hold
-            NUL bytes, or are not UTF-8; left out, they are refused.
+    out, unless they can be a word with its tag. Bad are sentences whose lines have not as many
+    fields as the first line, hold NUL bytes, or are not UTF-8.
 
     Raises:
-        DataError: no sentences, or one of those issues where bad rows are refused; and what
+        DataError: no sentences, or a bad one where these are refused; and what
             :class:`~distill.files.lines.Lines` raises.
     """
     bad = bad or BadRows()
@@ -77,10 +72,7 @@ def read_conll(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
 def _issue(sentence: _Sentence, fields: int | None) -> tuple[int, str] | None:
     """What is wrong with a sentence, and in which of its lines, counted from 0.
 
-    Args:
-        sentence: the sentence.
-        fields: how many fields a line has; ``None`` before any is known, when the sentence's own
-            first line says it.
+    ``fields`` is how many a line has; ``None`` before any is known, when its first line says it.
     """
     if sentence.broken:
         return min(sentence.broken.items())

@@ -99,14 +99,7 @@ def versions() -> dict[str, str]:
 
 
 def gather(*, several: bool = False) -> list[tuple[str, str, Any]]:
-    """Read the installed libraries; takes some seconds.
-
-    Args:
-        several: whether a row has a list of labels instead of one.
-
-    Returns:
-        Rows (split, text, label or labels), sorted by the hash of their text.
-    """
+    """Rows (split, text, label or labels) of the installed libraries; takes some seconds."""
     present = versions()
     libraries = [library for library in LIBRARIES if library.label in present]
     texts: dict[str, set[str]] = {}
@@ -120,11 +113,7 @@ def gather(*, several: bool = False) -> list[tuple[str, str, Any]]:
 def select(texts: dict[str, set[str]]) -> list[tuple[str, str, Any]]:
     """Drop texts with two labels, cap each label, and give each row its split by hash.
 
-    Args:
-        texts: the texts of each label.
-
-    Returns:
-        Rows (split, text, label), sorted by the hash of their text.
+    Rows are (split, text, label), sorted by the hash of their text.
     """
     rows = select_several(texts)
     return [(split, text, labels[0]) for split, text, labels in rows if len(labels) == 1]
@@ -133,12 +122,8 @@ def select(texts: dict[str, set[str]]) -> list[tuple[str, str, Any]]:
 def select_several(texts: dict[str, set[str]]) -> list[tuple[str, str, Any]]:
     """Cap each label, and give each row its split by hash; texts of several labels are all kept.
 
-    Args:
-        texts: the texts of each label.
-
-    Returns:
-        Rows (split, text, labels in alphabetical order), sorted by the hash of their text. Texts
-        that differ in upper and lower case alone are one text in the form whose hash is lowest.
+    Rows are (split, text, labels in alphabetical order), sorted by the hash of their text. Texts
+    that differ in upper and lower case alone are one text in the form whose hash is lowest.
     """
     owners: dict[str, dict[str, list[str]]] = {}
     for label, found in texts.items():

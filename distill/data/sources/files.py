@@ -42,13 +42,7 @@ def read_rows(
 ) -> Table:
     """Read the wanted columns of a ``.csv``, ``.tsv`` or ``.jsonl`` file, plain or ``.gz``.
 
-    A key that a JSON object lacks is ``None``.
-
-    Args:
-        path: the file.
-        wanted: the columns to read.
-        bad: what to do with rows that cannot be parsed; left out, they are refused.
-        delimiter: what parts the fields of a table; see :class:`~distill.files.rows.Rows`.
+    A key that a JSON object lacks is ``None``. Bad rows are refused where ``bad`` says nothing.
 
     Raises:
         DataError: no rows, or a row that cannot be parsed where bad rows are refused; and what
@@ -142,7 +136,7 @@ def read_files(
     *,
     column_files: bool = False,
 ) -> dict[str, Table]:
-    """Read the files that ``data.train``, ``data.validation`` and ``data.test`` name.
+    """Read the files that ``data.train``, ``data.validation`` and ``data.test`` name, by role.
 
     Where ``data.train`` is a saved ``DatasetDict``, its own validation and test splits are used
     for what the recipe leaves out.
@@ -150,11 +144,8 @@ def read_files(
     Args:
         data: the recipe's ``data`` section.
         wanted: the columns to read.
-        bad: told of rows that cannot be parsed; left out, they are refused.
+        bad: what to do with rows that cannot be parsed; left out, they are refused.
         column_files: whether column files are read too: examples are words with tags.
-
-    Returns:
-        A table for ``train`` and for each other split that is there.
 
     Raises:
         DataError: a file that is missing or cannot be used; the message says where and why.
@@ -181,7 +172,6 @@ def read_files(
 
 
 def _check(role: str, path: Path, readers: _Readers) -> None:
-    """Refuse a path that cannot be read, before anything is."""
     if path.is_dir():
         if not is_saved_dataset(path):
             raise DataError(
@@ -204,7 +194,6 @@ def _check(role: str, path: Path, readers: _Readers) -> None:
 
 
 def _hint(path: Path, readers: _Readers) -> str:
-    """What the person may have meant by a path that is not there."""
     folder = path.parent
     if not folder.is_dir():
         return f"; there is no folder {folder} either"

@@ -22,13 +22,7 @@ def read_squad(path: Path, wanted: Sequence[str], bad: BadRows | None = None) ->
     """Read ``.json`` in SQuAD's nested form, plain or ``.gz``, as a table with a row a question.
 
     Answers are lists of ``{"text", "answer_start"}``; a question that is marked as impossible has
-    none.
-
-    Args:
-        path: the file.
-        wanted: not used: the columns are :data:`COLUMNS`.
-        bad: what to do with articles, paragraphs and questions that are not in this form; left
-            out, they are refused.
+    none. The columns are :data:`COLUMNS`, whatever is ``wanted``.
 
     Raises:
         DataError: not JSON, not in this form, or without questions; and what

@@ -48,13 +48,9 @@ class Table:
         return len(next(iter(self.columns.values()))) if self.columns else 0
 
     def at(self, row: int, word: int | None = None) -> str:
-        """The place of a row, to begin an error with.
+        """The place of a row (from 0), to begin an error with, or of a word of it (from 0).
 
         That is ``file:line`` or the file and the row's name, else its number from 1.
-
-        Args:
-            row: the row's number from 0.
-            word: a word of it, by its number from 0, where a row is a list of words.
         """
         if word is not None:
             if self.lines is not None and self.word_lines:
@@ -80,11 +76,7 @@ class Table:
         )
 
     def column(self, name: str, key: str) -> Sequence[Any]:
-        """A column's values.
-
-        Args:
-            name: the column.
-            key: the recipe key that chooses it, for the error.
+        """A column's values; ``key`` is the recipe's that chooses it, for the error.
 
         Raises:
             DataError: there is no such column.
@@ -121,13 +113,7 @@ def shown(value: Any) -> str:
 def text_issues(table: Table, column: str, key: str) -> dict[int, str]:
     """Rows whose text is missing, empty, not text, or holds what is no character.
 
-    Args:
-        table: the rows.
-        column: the column with the texts.
-        key: the recipe key that chooses it, such as ``data.columns.text``.
-
-    Returns:
-        What is wrong, by the row's index.
+    Gives what is wrong, by the row's index; ``key`` is the recipe's that chooses the column.
 
     Raises:
         DataError: no such column.
@@ -159,14 +145,7 @@ def text_issue(value: Any) -> str | None:
 
 
 def id_issues(table: Table, column: str) -> dict[int, str]:
-    """Rows without an id, or with that of a row before them.
-
-    Args:
-        table: the rows.
-        column: ``data.columns.id``.
-
-    Returns:
-        What is wrong, by the row's index.
+    """Rows without an id, or with that of a row before them: what is wrong, by the row's index.
 
     Raises:
         DataError: no such column.

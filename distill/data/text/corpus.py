@@ -75,12 +75,7 @@ def tokenize_text(
     """Give a text as token ids, from the cache where it was tokenised before.
 
     Memory does not grow with the text: it is read, parted into sentences, tokenised and written
-    in chunks.
-
-    Args:
-        source: the documents.
-        tokenizer: a fast tokenizer.
-        name: what a person is told is being worked on.
+    in chunks. ``name`` is what a person is told is being worked on.
 
     Raises:
         DataError: the text cannot be read, holds no tokens, or the cache cannot be written.

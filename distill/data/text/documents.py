@@ -30,9 +30,7 @@ Document = list[str]
 def find_files(names: str | Sequence[str], *, key: str) -> list[Path]:
     """The files that names stand for: files, folders (all that is below them) and patterns.
 
-    Args:
-        names: one or several.
-        key: the recipe's key, for messages.
+    ``key`` is the recipe's, for errors.
 
     Raises:
         DataError: a name stands for nothing, or for a kind of file that is not read.
@@ -64,12 +62,7 @@ def _is_text(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class FileSource:
-    """Documents in files.
-
-    Args:
-        files: in the order in which they are read.
-        column: the key of the text in JSON Lines.
-    """
+    """Documents in files, in their order; ``column`` is the key of the text in JSON Lines."""
 
     files: list[Path]
     column: str = "text"

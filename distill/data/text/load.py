@@ -23,13 +23,7 @@ SCORED = 500
 
 @dataclass(frozen=True)
 class TextData:
-    """Unlabelled text, ready to train on.
-
-    Args:
-        train: learned from.
-        validation: held out.
-        notes: sentences for the person.
-    """
+    """Unlabelled text to train on, held-out text, and sentences for the person."""
 
     train: TextSequences
     validation: TextSequences
@@ -38,9 +32,6 @@ class TextData:
 
 def text_sources(data: DataConfig) -> dict[str, TextSource]:
     """Where a recipe's text comes from: ``train``, and ``validation`` where it is named.
-
-    Args:
-        data: the ``data`` section.
 
     Raises:
         DataError: a file, data set, split or column is not there.
@@ -89,16 +80,9 @@ def load_text(
     pair: bool,
     seed: int,
 ) -> TextData:
-    """Tokenise and pack text.
+    """Tokenise and pack text, for sequences with a segment B where ``pair`` says so.
 
-    Without validation text, one document of 50 is held out for it.
-
-    Args:
-        sources: from :func:`text_sources`.
-        data: the ``data`` section: ``max_length`` and limits.
-        tokenizer: a fast tokenizer.
-        pair: whether sequences have a segment B.
-        seed: draws the documents held out.
+    Without validation text, one document of 50, drawn by the seed, is held out for it.
 
     Raises:
         DataError: the text cannot be used as it is.

@@ -78,15 +78,11 @@ class Masking:
     def apply(
         self, ids: npt.NDArray[np.int64], random: np.random.Generator
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Hide tokens of a sequence.
+        """Hide tokens of a sequence of ids (L,).
 
         Of n tokens that are no special ones, ``max(1, round(share * n))`` are chosen (of whole
         words: as many as fit into that number, at least one word). Each becomes ``[MASK]`` with
         probability 0.8, another token with 0.1, and stays with 0.1.
-
-        Args:
-            ids: (L,).
-            random: what is drawn from.
 
         Returns:
             The ids to read, and those to tell (:data:`IGNORED` elsewhere), each of shape (L,).
@@ -136,9 +132,6 @@ class MaskedSequences(TextSequences):
     ``nsp_labels``: 0 where B is the continuation, 1 where it is from elsewhere.
 
     Args:
-        rows: the sequences.
-        masking: how tokens are hidden.
-        seed: seeds all draws.
         nsp: ask whether B continues A.
 
     Raises:

@@ -73,10 +73,6 @@ class TextSequences(Dataset[dict[str, Any]]):
         corpus: the tokens.
         rows: (N, 4), see :mod:`distill.data.text.corpus`.
         special: the special tokens.
-
-    Attributes:
-        pad_id: the padding token's id.
-        padded: see :class:`~distill.data.tokenized.TokenExamples`.
     """
 
     padded: ClassVar[Mapping[str, int]] = {"mlm_labels": -100}
@@ -110,7 +106,6 @@ class TextSequences(Dataset[dict[str, Any]]):
         return {"input_ids": ids, "token_type_ids": types, "index": index}
 
     def sampler(self, batch_size: int, **order: Unpack[Order]) -> TextSampler:
-        """The order of the batches; see :class:`TextSampler`."""
         lengths = (self.rows[:, 2] - self.rows[:, 0]).astype(np.int32)
         return TextSampler(lengths, batch_size, **order)
 

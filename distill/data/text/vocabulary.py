@@ -81,7 +81,6 @@ def _signs(source: TextSource, engine: Tokenizer) -> tuple[Counter[str], Counter
 
 
 def _most(counts: Counter[str], most: int) -> list[str]:
-    """The most frequent signs, in their own order."""
     ranked = sorted(counts, key=lambda sign: (-counts[sign], sign))
     return sorted(ranked[:most])
 
@@ -109,12 +108,7 @@ def read_vocabulary(path: Path) -> list[str]:
 
 
 def make_tokenizer(tokens: list[str], *, lowercase: bool = True) -> PreTrainedTokenizerFast:
-    """BERT's tokenizer over a vocabulary, of 512 tokens at most.
-
-    Args:
-        tokens: by id.
-        lowercase: drop case and accents.
-    """
+    """BERT's tokenizer over a vocabulary (tokens by id), of 512 tokens at most."""
     ids = {token: number for number, token in enumerate(tokens)}
     engine = Tokenizer(models.WordPiece(ids, unk_token=SPECIAL[1]))
     engine.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
