@@ -27,7 +27,7 @@ from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
 from distill.objectives.attention import attention_loss
-from distill.objectives.base import masked_mse
+from distill.objectives.hidden import masked_mse
 from distill.recipe.schema import TrainConfig
 from distill.training.distill import DistillModule
 from distill.training.optimizer import make_optimizer

@@ -1,64 +1,52 @@
-"""Losses over matched signals: one file each."""
+"""Losses over matched signals."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
 from distill.objectives.attention import AttentionMatch
-from distill.objectives.base import Mode, Objective, Project
-from distill.objectives.cls import ClsMatch
-from distill.objectives.cosine import CosineMatch
-from distill.objectives.decoupled import DecoupledMatch
-from distill.objectives.embedding import EmbeddingMatch
-from distill.objectives.hidden import HiddenMatch
-from distill.objectives.logits import LogitsMatch
+from distill.objectives.base import Compared, Mode, Objective, Project
+from distill.objectives.hidden import ClsMatch, CosineMatch, EmbeddingMatch, HiddenMatch
+from distill.objectives.logits import DecoupledMatch, LogitsMatch, StandardizedMatch
 from distill.objectives.mlm import MlmMatch
-from distill.objectives.relational import OrderMatch, RelationalMatch
 from distill.objectives.relations import RelationsMatch
-from distill.objectives.standardized import StandardizedMatch
-from distill.objectives.vectors import SimilarityMatch, VectorMatch
+from distill.objectives.vectors import OrderMatch, RelationalMatch, SimilarityMatch, VectorMatch
 from distill.recipe import schema
+from distill.recipe.schema.distill import beyond_reference
 from distill.recipe.schema.objectives import LogitsObjective
 from distill.system.errors import ModelError
 
-__all__ = ["KINDS", "REFERENCE", "Mode", "Objective", "Project", "make_objectives"]
+__all__ = ["KINDS", "Compared", "Mode", "Objective", "Project", "make_objectives"]
 
-#: Kind of objective, as recipes name it, and what makes it from its part of the recipe.
-KINDS: dict[str, Callable[[Any], Objective]] = {
-    "embedding": EmbeddingMatch.of,
-    "attention": AttentionMatch.of,
-    "hidden": HiddenMatch.of,
-    "logits": LogitsMatch.of,
-    "relations": RelationsMatch.of,
-    "cosine": CosineMatch.of,
-    "cls": ClsMatch.of,
-    "decoupled": DecoupledMatch.of,
-    "standardized": StandardizedMatch.of,
-    "mlm": MlmMatch.of,
-    "similarity": SimilarityMatch.of,
-    "vector": VectorMatch.of,
-    "relational": RelationalMatch.of,
-    "order": OrderMatch.of,
-}
-#: What makes the kinds that TinyBERT's published code has, to its letter.
-REFERENCE: dict[str, Callable[[Any, Mode], Objective]] = {
-    "embedding": EmbeddingMatch.of,
-    "attention": AttentionMatch.of,
-    "hidden": HiddenMatch.of,
-    "logits": LogitsMatch.of,
+#: Kind of objective, as recipes name it, and its class.
+KINDS: dict[str, type[Objective[Any]]] = {
+    "embedding": EmbeddingMatch,
+    "attention": AttentionMatch,
+    "hidden": HiddenMatch,
+    "logits": LogitsMatch,
+    "relations": RelationsMatch,
+    "cosine": CosineMatch,
+    "cls": ClsMatch,
+    "decoupled": DecoupledMatch,
+    "standardized": StandardizedMatch,
+    "mlm": MlmMatch,
+    "similarity": SimilarityMatch,
+    "vector": VectorMatch,
+    "relational": RelationalMatch,
+    "order": OrderMatch,
 }
 
 
 def make_objectives(
-    configs: Sequence[schema.Objective | Objective | str],
+    configs: Sequence[schema.Objective | Objective[Any] | str],
     *,
     mode: Mode = "masked",
     logits_loss: Literal["soft_ce", "kl", "mse"] = "soft_ce",
-) -> list[Objective]:
+) -> list[Objective[Any]]:
     """Objectives from a recipe's list, from bare kinds (with default settings), or a mix.
 
     Args:
@@ -73,7 +61,7 @@ def make_objectives(
         >>> [objective.kind for objective in make_objectives(["attention", "hidden"])]
         ['attention', 'hidden']
     """
-    made: list[Objective] = []
+    made: list[Objective[Any]] = []
     for config in configs:
         if isinstance(config, Objective):
             made.append(config)
@@ -93,15 +81,10 @@ def make_objectives(
     return made
 
 
-def _make(settings: schema.Objective, mode: Mode) -> Objective:
-    if mode == "masked":
-        return KINDS[settings.kind](settings)
-    if settings.kind not in REFERENCE:
-        raise ModelError(
-            f"objectives: '{settings.kind}' is not in TinyBERT's published code, which matches "
-            f"{', '.join(REFERENCE)}; take mode='masked'"
-        )
-    return REFERENCE[settings.kind](settings, mode)
+def _make(settings: schema.Objective, mode: Mode) -> Objective[Any]:
+    for key, why in beyond_reference(settings) if mode == "reference" else ():
+        raise ModelError(f"objective '{settings.kind}': {key}: {why}; or take mode='masked'")
+    return KINDS[settings.kind](settings, mode)
 
 
 def _default(kind: str) -> schema.Objective:

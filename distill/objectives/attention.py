@@ -5,20 +5,20 @@ Legend: B batch, L length, H heads.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from distill.capture.layer_map import LayerMap
-from distill.capture.signals import Signals
-from distill.objectives.base import Mode, Objective, Project, full, wanted
-from distill.objectives.distributions import log_probabilities, row_kl
-from distill.objectives.reference import reference_attention
-from distill.recipe.schema import WeightSchedule
+from distill.objectives.base import Compared, Objective, full
 from distill.recipe.schema.objectives import AttentionObjective
 from distill.system import distributed
 from distill.system.errors import ModelError
+
+#: What TinyBERT's code adds to the scores of padded keys.
+_PENALTY = -10_000.0
+#: Scores no greater than this it takes for masked ones, which become 0, on either side alone.
+_MASKED = -1e2
 
 
 def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
@@ -71,6 +71,27 @@ def probabilities_loss(
     return row_kl(ours, theirs, mask)
 
 
+def reference_attention(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """``MSE(z(A_s + M), z(A_t + M))`` over all B x H x L x L, in fp32.
+
+    ``M = -10000 (1 - m)`` along the keys; ``z`` puts 0 where a value is at most -100. Padded keys
+    are so 0 on both sides, and counted; padded queries are compared like real ones.
+
+    Args:
+        student: scores before softmax and mask, (B, H, L, L).
+        teacher: likewise.
+        mask: (B, L), 1 for a real token and 0 for padding.
+
+    Raises:
+        ModelError: the numbers of heads differ.
+    """
+    _same_heads(student, teacher)
+    added = (1 - mask.to(student.device).float())[:, None, None, :] * _PENALTY  # (B, 1, 1, L)
+    ours, theirs = full(student) + added, full(teacher) + added  # (B, H, L, L)
+    ours, theirs = (torch.where(x <= _MASKED, 0.0, x) for x in (ours, theirs))
+    return distributed.mean((ours - theirs).square())
+
+
 def _same_heads(student: Tensor, teacher: Tensor) -> None:
     if student.shape[1] != teacher.shape[1]:
         raise ModelError(
@@ -81,81 +102,53 @@ def _same_heads(student: Tensor, teacher: Tensor) -> None:
         )
 
 
-class AttentionMatch(Objective):
+def log_probabilities(scores: Tensor, mask: Tensor) -> Tensor:
+    """``log softmax`` over the real keys, in fp32; 0 in probability at padded keys.
+
+    Args:
+        scores: (B, H, L, L), queries by keys.
+        mask: (B, L), 1 for a real token and 0 for padding.
+
+    Returns:
+        (B, H, L, L).
+    """
+    padded = ~mask.to(scores.device).bool()[:, None, None, :]  # (B, 1, 1, L)
+    lowest = torch.finfo(torch.float32).min
+    return torch.log_softmax(full(scores).masked_fill(padded, lowest), dim=-1)
+
+
+def row_kl(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
+    """``KL(P_t || P_s)`` over the keys, mean over real queries and heads, in fp32.
+
+    Args:
+        student: log probabilities of :func:`log_probabilities`, (B, H, L, L).
+        teacher: likewise.
+        mask: (B, L).
+    """
+    padded = ~mask.to(student.device).bool()[:, None, None, :]  # (B, 1, 1, L)
+    gap = (teacher - student).masked_fill(padded, 0.0)  # (B, H, L, L)
+    rows = (teacher.exp() * gap).sum(dim=-1)  # (B, H, L)
+    valid = mask.to(rows)[:, None, :]  # (B, 1, L)
+    return distributed.weighted_mean((rows * valid).sum(), student.shape[1] * valid.sum())
+
+
+class AttentionMatch(Objective[AttentionObjective]):
     """A distance of attention, summed over the mapped layers.
 
     ``L = sum over (i, j) of MSE(A_s[i], A_t[j])`` with ``A = Q K^T / sqrt(d)`` before the softmax,
     over pairs of real tokens; or a distance of ``softmax(A)``.
 
-    Args:
-        weight: factor in the sum of objectives.
-        on: ``scores`` or ``probabilities``.
-        loss: of probabilities, ``kl`` (the default) or ``mse``.
-        mode: ``masked``, or ``reference`` (scores only).
-
-    Raises:
-        ModelError: the settings do not go together.
-
     Reference:
         TinyBERT, equation 7 (scores rather than probabilities: section 3.1).
     """
 
-    kind: ClassVar[str] = "attention"
-    needs: ClassVar[frozenset[str]] = AttentionObjective.signals
-
-    def __init__(
-        self,
-        *,
-        weight: float | WeightSchedule = 1.0,
-        on: Literal["scores", "probabilities"] = "scores",
-        loss: Literal["mse", "kl"] | None = None,
-        mode: Mode = "masked",
-    ) -> None:
-        super().__init__(weight=weight)
-        if on == "scores" and loss == "kl":
-            raise ModelError("objective 'attention': kl compares probabilities, not scores")
-        if on == "probabilities" and mode == "reference":
-            raise ModelError("objective 'attention': the reference compares scores")
-        self.on = on
-        self.loss: Literal["mse", "kl"] = loss or ("mse" if on == "scores" else "kl")
-        self.mode = mode
-
-    @classmethod
-    def of(cls, config: AttentionObjective, mode: Mode = "masked") -> AttentionMatch:
-        """The objective a recipe asks for."""
-        return cls(weight=config.weight, on=config.on, loss=config.loss, mode=mode)
-
-    @property
-    def mapped(self) -> bool:
-        """Always."""
-        return True
-
-    def __call__(
-        self,
-        student: Signals,
-        teacher: Signals,
-        *,
-        mask: Tensor,
-        layer_map: LayerMap,
-        project: Project | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """See :class:`Objective`."""
-        del project, labels
-        losses = [
-            self._distance(
-                wanted(student.attention.get(ours), self.kind, "student"),
-                wanted(teacher.attention.get(theirs), self.kind, "teacher"),
-                mask,
-            )
-            for ours, theirs in layer_map.pairs
-        ]
+    def __call__(self, batch: Compared) -> Tensor:
+        losses = [self._distance(*pair, batch.mask) for pair in self.pairs(batch, "attention")]
         return torch.stack(losses).sum()
 
     def _distance(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-        if self.on == "probabilities":
-            return probabilities_loss(student, teacher, mask, loss=self.loss)
+        if self.config.on == "probabilities":
+            return probabilities_loss(student, teacher, mask, loss=self.config.loss or "kl")
         if self.mode == "reference":
-            _same_heads(student, teacher)
             return reference_attention(student, teacher, mask)
         return attention_loss(student, teacher, mask)

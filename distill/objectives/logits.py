@@ -1,4 +1,4 @@
-"""Matching what the teacher predicts.
+"""Matching what the teacher predicts: its logits, by classes apart, or up to mean and size.
 
 Legend: B batch, C classes.
 """
@@ -6,21 +6,26 @@ Legend: B batch, C classes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Literal, cast
+from typing import Literal, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from distill.capture.signals import ABSENT
-from distill.objectives.base import LogitsComparison, Mode, full
-from distill.objectives.reference import reference_soft_ce
-from distill.recipe.schema import WeightSchedule
-from distill.recipe.schema.objectives import LogitsObjective
+from distill.objectives.base import Compared, Mode, Objective, full
+from distill.recipe.schema.objectives import (
+    DecoupledObjective,
+    LogitsObjective,
+    StandardizedObjective,
+)
 from distill.system import distributed
 from distill.system.errors import ModelError
 
 #: Of logits (M, K) and true labels (M,), a scalar.
 HardLoss = Callable[[Tensor, Tensor], Tensor]
+#: Keeps the division from failing where all logits are equal.
+_EPSILON = 1e-7
 
 
 def soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -39,6 +44,18 @@ def soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tenso
     target = F.softmax(full(teacher) / temperature, dim=-1)  # (B, C)
     logs = F.log_softmax(full(student) / temperature, dim=-1)  # (B, C)
     return -distributed.mean((target * logs).sum(dim=-1)) * temperature**2
+
+
+def reference_soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """``-mean over B x C of softmax(t/T) log_softmax(s/T)``: 1/C of the usual one, without T^2.
+
+    Args:
+        student: logits, (B, C).
+        teacher: logits, (B, C).
+        temperature: T.
+    """
+    target = F.softmax(full(teacher) / temperature, dim=-1)  # (B, C)
+    return distributed.mean(-target * F.log_softmax(full(student) / temperature, dim=-1))
 
 
 def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
@@ -125,7 +142,7 @@ def logits_loss(
     Raises:
         ModelError: the shapes differ, or labels are needed and not there.
     """
-    same_classes(student, teacher, "logits")
+    _same_classes(student, teacher, "logits")
     if labels is None and (hard_weight or loss == "margin_mse"):
         wants, advice = ("hard_weight is set", "set hard_weight to 0")
         if loss == "margin_mse":
@@ -148,7 +165,7 @@ def logits_loss(
     return (1 - hard_weight) * soft + hard_weight * hard
 
 
-def same_classes(student: Tensor, teacher: Tensor, kind: str) -> None:
+def _same_classes(student: Tensor, teacher: Tensor, kind: str) -> None:
     """Refuse logits of two shapes."""
     if student.shape != teacher.shape:
         raise ModelError(
@@ -157,72 +174,151 @@ def same_classes(student: Tensor, teacher: Tensor, kind: str) -> None:
         )
 
 
-class LogitsMatch(LogitsComparison):
-    """Matches the teacher's logits, and mixes in the true labels where asked: `logits_loss`.
+def decoupled_loss(
+    student: Tensor,
+    teacher: Tensor,
+    labels: Tensor,
+    *,
+    alpha: float = 1.0,
+    beta: float = 8.0,
+    temperature: float = 4.0,
+) -> Tensor:
+    """``T^2 (alpha * TCKD + beta * NCKD)``, mean over B, in fp32.
+
+    TCKD is the KL between ``[p_y, 1 - p_y]`` of teacher and student, y the true class; NCKD the KL
+    between their distributions over the other classes, each normalised to 1.
 
     Args:
-        weight: factor in the sum of objectives.
-        loss: ``soft_ce``, ``kl``, ``mse`` or ``margin_mse``.
+        student: logits, (B, C).
+        teacher: logits, (B, C).
+        labels: y, (B,).
+        alpha: factor of TCKD.
+        beta: factor of NCKD.
         temperature: T.
-        hard_weight: a, the share of the cross-entropy with the true label.
-        mode: ``masked``, or ``reference`` (``soft_ce`` only, without T^2 and over classes too).
-
-    Attributes:
-        hard_loss: what the true labels are learned by in place of the plain loss; a task's own.
 
     Raises:
-        ModelError: the reference has no such loss.
+        ModelError: the shapes differ, or there are fewer than three classes.
+
+    Reference:
+        Zhao et al. 2022, Decoupled Knowledge Distillation, equation 7.
+    """
+    _same_classes(student, teacher, "decoupled")
+    if student.shape[-1] < 3:
+        raise ModelError(
+            f"objective 'decoupled': there are {student.shape[-1]} classes; with two the part on "
+            "the other classes is always 0: take 'logits'"
+        )
+    ours, theirs = (_parts(x, labels, temperature) for x in (student, teacher))
+    target = _kl(ours[0], theirs[0])  # (B,)
+    others = _kl(ours[1], theirs[1])  # (B,)
+    return distributed.mean(alpha * target + beta * others) * temperature**2
+
+
+def _parts(logits: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """Log probabilities of [true, others together], (B, 2), and among the others, (B, C - 1)."""
+    rows, classes = logits.shape
+    scaled = full(logits) / temperature
+    kept = torch.arange(classes, device=logits.device)[None] != labels[:, None]  # (B, C)
+    # Sorting puts the C - 1 others first without asking the device how many there are.
+    order = kept.logical_not().to(torch.uint8).argsort(dim=-1, stable=True)[:, :-1]
+    others = scaled.gather(1, order).view(rows, classes - 1)  # (B, C - 1)
+    true = scaled.gather(1, labels[:, None])  # (B, 1)
+    together = torch.logsumexp(others, dim=-1, keepdim=True)  # (B, 1)
+    binary = torch.log_softmax(torch.cat([true, together], dim=-1), dim=-1)  # (B, 2)
+    return binary, torch.log_softmax(others, dim=-1)
+
+
+def _kl(student: Tensor, teacher: Tensor) -> Tensor:
+    return (teacher.exp() * (teacher - student)).sum(dim=-1)
+
+
+def standardized(logits: Tensor) -> Tensor:
+    """``(z - mean(z)) / (std(z) + 1e-7)`` of each row, in fp32; the std is over all C.
+
+    Args:
+        logits: (B, C).
+    """
+    centred = full(logits) - full(logits).mean(dim=-1, keepdim=True)  # (B, C)
+    # Not `std`, whose gradient is not a number where all logits are equal.
+    variance = centred.square().mean(dim=-1, keepdim=True)  # (B, 1)
+    return centred / (variance + _EPSILON**2).sqrt()
+
+
+def standardized_loss(student: Tensor, teacher: Tensor, temperature: float = 2.0) -> Tensor:
+    """``T^2 * KL(softmax(Z(t)/T) || softmax(Z(s)/T))``, Z of :func:`standardized`, mean over B.
+
+    The student need not have logits of the teacher's size, only in its order and proportion.
+
+    Args:
+        student: logits, (B, C).
+        teacher: logits, (B, C).
+        temperature: T.
+
+    Raises:
+        ModelError: the shapes differ, or there are fewer than three classes.
+
+    Reference:
+        Sun et al. 2024, Logit Standardization in Knowledge Distillation, algorithm 1.
+    """
+    _same_classes(student, teacher, "standardized")
+    if student.shape[-1] < 3:
+        raise ModelError(
+            f"objective 'standardized': there are {student.shape[-1]} classes; two standardised "
+            "logits are always 1 and -1, which says nothing but the order: take 'logits'"
+        )
+    return kl(standardized(student), standardized(teacher), temperature)
+
+
+class LogitsMatch(Objective[LogitsObjective]):
+    """Matches the teacher's logits, and mixes in the true labels where asked: `logits_loss`.
+
+    ``reference`` is the soft cross-entropy alone, without T^2 and over classes too.
 
     Reference:
         TinyBERT, equation 10.
     """
 
-    kind: ClassVar[str] = "logits"
-    needs: ClassVar[frozenset[str]] = LogitsObjective.signals
-
-    def __init__(
-        self,
-        *,
-        weight: float | WeightSchedule = 1.0,
-        loss: Literal["soft_ce", "kl", "mse", "margin_mse"] = "soft_ce",
-        temperature: float = 1.0,
-        hard_weight: float = 0.0,
-        mode: Mode = "masked",
-    ) -> None:
-        super().__init__(weight=weight)
-        if mode == "reference" and (loss != "soft_ce" or hard_weight):
-            raise ModelError(
-                "objective 'logits': the reference is the soft cross-entropy alone; "
-                "leave loss and hard_weight out"
-            )
-        self.mode = mode
-        self.loss = loss
-        self.temperature = temperature
-        self.hard_weight = hard_weight
+    def __init__(self, config: LogitsObjective, mode: Mode = "masked") -> None:
+        super().__init__(config, mode)
+        #: What the true labels are learned by in place of the plain loss; a task's own.
         self.hard_loss: HardLoss | None = None
 
-    @classmethod
-    def of(cls, config: LogitsObjective, mode: Mode = "masked") -> LogitsMatch:
-        """The objective a recipe asks for."""
-        return cls(
-            weight=config.weight,
-            loss=config.loss or "soft_ce",
-            temperature=config.temperature,
-            hard_weight=config.hard_weight,
-            mode=mode,
-        )
-
-    def compare(self, student: Tensor, teacher: Tensor, labels: Tensor | None) -> Tensor:
-        """See :class:`LogitsComparison`."""
+    def __call__(self, batch: Compared) -> Tensor:
+        student, teacher = self.pair(batch, "logits")
         if self.mode == "reference":
-            same_classes(student, teacher, self.kind)
-            return reference_soft_ce(student, teacher, self.temperature)
+            _same_classes(student, teacher, self.kind)
+            return reference_soft_ce(student, teacher, self.config.temperature)
         return logits_loss(
             student,
             teacher,
-            loss=self.loss,
-            temperature=self.temperature,
-            hard_weight=self.hard_weight,
-            labels=labels,
+            loss=self.config.loss or "soft_ce",
+            temperature=self.config.temperature,
+            hard_weight=self.config.hard_weight,
+            labels=batch.labels,
             hard_loss=self.hard_loss,
         )
+
+
+class DecoupledMatch(Objective[DecoupledObjective]):
+    """Decoupled distillation of logits: see `decoupled_loss`."""
+
+    def __call__(self, batch: Compared) -> Tensor:
+        if batch.labels is None:
+            raise ModelError(
+                "objective 'decoupled': the batch has no labels, which it tells the true class by; "
+                "give labels or take 'logits'"
+            )
+        return decoupled_loss(
+            *self.pair(batch, "logits"),
+            batch.labels,
+            alpha=self.config.alpha,
+            beta=self.config.beta,
+            temperature=self.config.temperature,
+        )
+
+
+class StandardizedMatch(Objective[StandardizedObjective]):
+    """Matches standardised logits: see `standardized_loss`."""
+
+    def __call__(self, batch: Compared) -> Tensor:
+        return standardized_loss(*self.pair(batch, "logits"), self.config.temperature)

@@ -11,9 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from distill.capture.layer_map import LayerMap
-from distill.capture.signals import Signals
-from distill.objectives.base import Objective, Project, full, wanted
+from distill.objectives.base import Compared, Objective, full
 from distill.recipe.schema.objectives import MlmObjective
 from distill.system import distributed
 from distill.system.errors import ModelError
@@ -41,7 +39,7 @@ def mlm_loss(predictions: Tensor, labels: Tensor) -> Tensor:
     return distributed.weighted_mean(total, torch.tensor(float(len(told)), device=total.device))
 
 
-class MlmMatch(Objective):
+class MlmMatch(Objective[MlmObjective]):
     """Cross-entropy of the student's masked-language head on masked tokens; no teacher in it.
 
     The head runs at the masked tokens only.
@@ -50,27 +48,9 @@ class MlmMatch(Objective):
         Devlin et al. 2019, BERT, task 1; DistilBERT (Sanh et al. 2019) adds it to distillation.
     """
 
-    kind: ClassVar[str] = "mlm"
-    needs: ClassVar[frozenset[str]] = MlmObjective.signals
     labels: ClassVar[str] = "mlm_labels"
 
-    @classmethod
-    def of(cls, config: MlmObjective) -> MlmMatch:
-        """The objective a recipe asks for."""
-        return cls(weight=config.weight)
-
-    def __call__(
-        self,
-        student: Signals,
-        teacher: Signals,
-        *,
-        mask: Tensor | None = None,
-        layer_map: LayerMap | None = None,
-        project: Project | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """See :class:`Objective`."""
-        del teacher, mask, layer_map, project
-        if labels is None:
+    def __call__(self, batch: Compared) -> Tensor:
+        if batch.labels is None or batch.student.mlm is None:
             raise ModelError("objective 'mlm': the batch has no mlm_labels; give masked text")
-        return mlm_loss(wanted(student.mlm, self.kind, "student"), labels)
+        return mlm_loss(batch.student.mlm, batch.labels)

@@ -6,16 +6,13 @@ Legend: B batch, L length, H heads, d head width, A relation heads.
 from __future__ import annotations
 
 import math
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from distill.capture.layer_map import LayerMap
-from distill.capture.signals import Signals
-from distill.objectives.base import Objective, Project, full, wanted
-from distill.objectives.distributions import log_probabilities, row_kl
-from distill.recipe.schema import WeightSchedule
+from distill.objectives.attention import log_probabilities, row_kl
+from distill.objectives.base import Compared, Objective, full
 from distill.recipe.schema.objectives import RelationsObjective
 from distill.system.errors import ModelError
 
@@ -88,72 +85,25 @@ def relation_loss(
     return row_kl(relations(student, mask, heads), relations(teacher, mask, heads), mask)
 
 
-class RelationsMatch(Objective):
+class RelationsMatch(Objective[RelationsObjective]):
     """Self-attention relations of one pair of layers: queries, keys and values, added up.
 
     ``L = sum over X in {Q, K, V} of KL(R_t(X) || R_s(X))``,
     ``R(X) = softmax(X_a X_a^T / sqrt(d_r))`` for each relation head a. Student and teacher may
     differ in width and in heads; nothing is projected.
 
-    Args:
-        weight: factor in the sum of objectives.
-        relation_heads: A; left out, the most up to 48 that divide both widths.
-        layer: (student, teacher), counted from 1; left out, the last pair of the layer map.
-
     Reference:
         Wang et al. 2021, MiniLMv2: Multi-Head Self-Attention Relation Distillation.
     """
 
-    kind: ClassVar[str] = "relations"
-    needs: ClassVar[frozenset[str]] = RelationsObjective.signals
-
-    def __init__(
-        self,
-        *,
-        weight: float | WeightSchedule = 1.0,
-        relation_heads: int | None = None,
-        layer: tuple[int, int] | None = None,
-    ) -> None:
-        super().__init__(weight=weight)
-        self.heads = relation_heads
-        self.layer = layer
-
-    @classmethod
-    def of(cls, config: RelationsObjective) -> RelationsMatch:
-        """The objective a recipe asks for."""
-        layer = (config.layer[0], config.layer[1]) if config.layer else None
-        return cls(weight=config.weight, relation_heads=config.relation_heads, layer=layer)
-
-    @property
-    def mapped(self) -> bool:
-        """Unless the pair of layers is stated."""
-        return self.layer is None
-
     def layers(self, layer_map: LayerMap, *, student: int, teacher: int) -> LayerMap:
         """The stated pair, or the last one of the map."""
-        del student, teacher
-        return LayerMap((self.layer,) if self.layer else layer_map.pairs[-1:])
+        stated = self.config.layer
+        return LayerMap(((stated[0], stated[1]),) if stated else layer_map.pairs[-1:])
 
-    def __call__(
-        self,
-        student: Signals,
-        teacher: Signals,
-        *,
-        mask: Tensor,
-        layer_map: LayerMap,
-        project: Project | None = None,
-        labels: Tensor | None = None,
-    ) -> Tensor:
-        """See :class:`Objective`."""
-        del project, labels
+    def __call__(self, batch: Compared) -> Tensor:
         losses = [
-            relation_loss(
-                wanted(getattr(student, signal).get(ours), self.kind, "student"),
-                wanted(getattr(teacher, signal).get(theirs), self.kind, "teacher"),
-                mask,
-                heads=self.heads,
-            )
-            for ours, theirs in layer_map.pairs
-            for signal in ("queries", "keys", "values")
+            relation_loss(*pair, batch.mask, heads=self.config.relation_heads)
+            for pair in self.pairs(batch, "queries", "keys", "values")
         ]
         return torch.stack(losses).sum()

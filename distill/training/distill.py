@@ -16,10 +16,10 @@ from transformers import PreTrainedModel
 
 from distill.capture.layer_map import LayerMap
 from distill.capture.signals import Signals
-from distill.objectives import Mode, Objective, make_objectives
+from distill.objectives import Compared, Mode, Objective, make_objectives
 from distill.objectives.logits import LogitsMatch
 from distill.objectives.mlm import IGNORED
-from distill.objectives.vectors import VectorComparison, VectorMatch
+from distill.objectives.vectors import OfVectors, VectorMatch
 from distill.recipe.schema import TrainConfig, WeightSchedule
 from distill.system import distributed
 from distill.system.errors import ModelError
@@ -92,15 +92,17 @@ class DistillModule(TrainingModule):
         seed: int = 0,
     ) -> None:
         super().__init__(student, train=train or TrainConfig(), task=task, seed=seed)
-        self.objectives: list[Objective] = make_objectives(
+        self.objectives: list[Objective[Any]] = make_objectives(
             objectives, mode=mode, logits_loss=task.logits_loss if task else "soft_ce"
         )
         for objective in self.objectives:
-            if isinstance(objective, LogitsMatch) and task is not None:
+            if task is None:
+                break
+            if isinstance(objective, LogitsMatch):
                 objective.hard_loss = task.hard_loss
-            if isinstance(objective, VectorComparison | VectorMatch) and task is not None:
+            if isinstance(objective, OfVectors):
                 objective.widths = task.short_widths
-            if isinstance(objective, VectorMatch) and task is not None:
+            if isinstance(objective, VectorMatch):
                 objective.in_teachers_space = task.keep_projection
         self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
         self._cached = teacher_logits
@@ -150,14 +152,9 @@ class DistillModule(TrainingModule):
         progress = self._progress()
         total = torch.zeros((), device=self.device)
         for objective, layer_map in self._maps:
-            loss = objective(
-                student,
-                teacher,
-                mask=batch["attention_mask"],
-                layer_map=layer_map,
-                project=self.project,
-                labels=self._labels(objective, batch),
-            )
+            labels = self._labels(objective, batch)
+            mask = batch["attention_mask"]
+            loss = objective(Compared(student, teacher, mask, layer_map, self.project, labels))
             losses[objective.kind] = loss
             total = total + objective.weight_at(progress) * loss
         return {"loss": total, **losses}
@@ -168,7 +165,7 @@ class DistillModule(TrainingModule):
             signals.logits = self.task.comparable(signals.logits, batch)  # (M, K)
         return signals
 
-    def _labels(self, objective: Objective, batch: Batch) -> Tensor | None:
+    def _labels(self, objective: Objective[Any], batch: Batch) -> Tensor | None:
         """The labels that an objective reads; the task's go with its comparable logits."""
         if self.task is not None and objective.labels == "labels":
             return self.task.comparable_labels(batch)
@@ -176,7 +173,7 @@ class DistillModule(TrainingModule):
 
     def _progress(self) -> float:
         """The share of the optimiser steps that are done: a function of the position alone."""
-        if not any(isinstance(objective.weight, WeightSchedule) for objective in self.objectives):
+        if not any(isinstance(one.config.weight, WeightSchedule) for one in self.objectives):
             return 0.0
         if self._trainer is None:
             return 0.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from typing import cast
+from typing import Any, cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -20,7 +20,7 @@ from students.heads import head_of, outputs_of
 from teachers.ragged import TeacherLogits
 
 #: Each objective with the pairs of layers that it compares.
-Maps = list[tuple[Objective, LayerMap]]
+Maps = list[tuple[Objective[Any], LayerMap]]
 
 
 def needs_of_teacher(
@@ -75,10 +75,10 @@ def layer_map_of(
     wanted: LayerMap | str | Sequence[Sequence[int]],
     teacher: PreTrainedModel | None,
     student: PreTrainedModel,
-    objectives: Sequence[Objective],
+    objectives: Sequence[Objective[Any]],
 ) -> LayerMap:
     """The layer map; an empty one where no objective goes by it."""
-    if teacher is None or not any(objective.mapped for objective in objectives):
+    if teacher is None or not any(objective.config.mapped for objective in objectives):
         return LayerMap(())
     if isinstance(wanted, LayerMap):
         return wanted
@@ -86,7 +86,7 @@ def layer_map_of(
 
 
 def maps_of(
-    objectives: Sequence[Objective],
+    objectives: Sequence[Objective[Any]],
     layer_map: LayerMap,
     teacher: PreTrainedModel | None,
     student: PreTrainedModel,

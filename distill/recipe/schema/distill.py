@@ -132,7 +132,7 @@ class DistillStage(TrainConfig, StageSection):
                 "or take mode: masked",
             )
         for number, objective in enumerate(self.objectives):
-            for key, why in _beyond_reference(objective):
+            for key, why in beyond_reference(objective):
                 yield ("objectives", number, key), f"{why}; leave it out, or take mode: masked"
 
     def _logits_rules(self, recipe: Recipe, why: str) -> Issues:
@@ -269,7 +269,7 @@ def _map_kind(
         )
 
 
-def _beyond_reference(objective: Objective) -> list[tuple[str, str]]:
+def beyond_reference(objective: Objective) -> list[tuple[str, str]]:
     """Each key that the reference does not have, and what it has."""
     if objective.kind not in REFERENCE:
         return [("kind", f"the reference matches {', '.join(REFERENCE)} alone")]

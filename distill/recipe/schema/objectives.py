@@ -55,6 +55,7 @@ class ObjectiveConfig(Section):
     """Whether it compares sentence vectors, which only ``task: {kind: vectors}`` has."""
     weight: Weight | WeightSchedule = 1.0
     """Factor of this loss in the sum; ``{from: 0, to: 1, start: 0, end: 0.5}`` moves it."""
+    kind: str
 
     @property
     def mapped(self) -> bool:

@@ -8,10 +8,10 @@ from typing import get_args
 import pytest
 
 from distill.capture.signals import Signals
-from distill.objectives import KINDS, REFERENCE, make_objectives
-from distill.objectives.attention import AttentionMatch
-from distill.objectives.logits import LogitsMatch
+from distill.objectives import KINDS, make_objectives
 from distill.recipe import schema
+from distill.recipe.schema.distill import REFERENCE
+from distill.recipe.schema.objectives import AttentionObjective, LogitsObjective
 from distill.system.errors import ModelError
 
 #: The parts of a recipe that are objectives.
@@ -26,19 +26,19 @@ def test_every_kind_of_the_recipe_has_an_objective_that_says_what_it_needs() -> 
     for objective, part in zip(made, PARTS, strict=True):
         assert objective.needs == part.signals
         assert objective.needs <= {field.name for field in dataclasses.fields(Signals)}
-        assert objective.mapped == part(kind=objective.kind).mapped
-        assert objective.weight == 1.0
+        assert objective.config.weight == 1.0
 
 
 def test_reference_mode_makes_what_the_published_code_has() -> None:
     made = make_objectives([*REFERENCE], mode="reference")
     assert [objective.mode for objective in made] == ["reference"] * 4
-    with pytest.raises(ModelError, match="'relations' is not in TinyBERT's published code"):
-        make_objectives(["relations"], mode="reference")
-    with pytest.raises(ModelError, match="the reference compares scores"):
-        AttentionMatch(on="probabilities", mode="reference")
-    with pytest.raises(ModelError, match="soft cross-entropy alone"):
-        LogitsMatch(hard_weight=0.1, mode="reference")
+    for config, message in (
+        ("relations", "'relations': kind: the reference matches embedding"),
+        (AttentionObjective(kind="attention", on="probabilities"), "compares scores"),
+        (LogitsObjective(kind="logits", hard_weight=0.1), "no true labels in it"),
+    ):
+        with pytest.raises(ModelError, match=message):
+            make_objectives([config], mode="reference")
 
 
 @pytest.mark.parametrize(

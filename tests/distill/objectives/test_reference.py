@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from distill.objectives.reference import reference_attention
+from distill.objectives.attention import reference_attention
 from distill.training.distill import DistillModule
 
 LAYERS = {"teacher": 4, "student": 2}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from distill.capture.layer_map import LayerMap
 from distill.objectives import make_objectives
-from distill.objectives.relations import RelationsMatch, relation_heads, relation_loss
+from distill.objectives.relations import relation_heads, relation_loss
 from distill.recipe.schema.objectives import RelationsObjective
 from distill.training.distill import DistillModule
 
@@ -86,10 +86,11 @@ def test_relation_heads_divide_both_widths(student: int, teacher: int, heads: in
 def test_default_layer_is_the_last_pair_and_a_stated_one_needs_no_map() -> None:
     layer_map = LayerMap(((1, 2), (2, 4)))
     depths = {"student": 2, "teacher": 4}
-    assert RelationsMatch().layers(layer_map, **depths).pairs == ((2, 4),)
+    [last] = make_objectives(["relations"])
+    assert last.layers(layer_map, **depths).pairs == ((2, 4),)
     (stated,) = make_objectives([RelationsObjective(kind="relations", layer=[2, 3])])
     assert stated.layers(LayerMap(()), **depths).pairs == ((2, 3),)
-    assert not stated.mapped
+    assert not stated.config.mapped
 
 
 def test_other_heads_widths_and_depths_and_no_projection(tiny: ModuleType) -> None:
@@ -98,7 +99,9 @@ def test_other_heads_widths_and_depths_and_no_projection(tiny: ModuleType) -> No
     calls: list[int] = []
     for number, layer in enumerate(teacher.bert.encoder.layer, 1):
         layer.register_forward_pre_hook(lambda *_, n=number: calls.append(n))
-    module = DistillModule(teacher, student, [RelationsMatch(layer=(2, 2), relation_heads=4)])
+    module = DistillModule(
+        teacher, student, [RelationsObjective(kind="relations", layer=[2, 2], relation_heads=4)]
+    )
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
     batch = {"input_ids": torch.arange(1, 11).view(2, 5) * mask, "attention_mask": mask}
     losses = module.losses(batch)

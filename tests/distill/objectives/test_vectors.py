@@ -11,15 +11,27 @@ from torch import Tensor
 from distill.capture.layer_map import LayerMap
 from distill.capture.projection import Projections
 from distill.capture.signals import Signals
-from distill.objectives import make_objectives
-from distill.objectives.relational import angle_loss, distance_loss, order_loss
-from distill.objectives.vectors import VECTOR, VectorMatch, similarity_loss, vector_loss
+from distill.objectives import Compared, Project, make_objectives
+from distill.objectives.vectors import (
+    VECTOR,
+    VectorMatch,
+    angle_loss,
+    distance_loss,
+    order_loss,
+    similarity_loss,
+    vector_loss,
+)
 from distill.system.errors import ModelError
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
     dot = sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
     return dot / math.sqrt(sum(float(x) ** 2 for x in a) * sum(float(x) ** 2 for x in b))
+
+
+def batch(ours: Tensor, theirs: Tensor, project: Project | None = None) -> Compared:
+    mask = torch.ones(len(ours), 2)
+    return Compared(Signals(logits=ours), Signals(logits=theirs), mask, project=project)
 
 
 def test_similarity_written_out() -> None:
@@ -59,10 +71,7 @@ def test_a_narrower_student_is_projected() -> None:
     assert objective.projected(empty, widths=(5, 5)) == frozenset()
     project = Projections(3, 5, layers={VECTOR})
     ours, theirs = torch.randn(4, 3), torch.randn(4, 5)
-    found = objective(
-        Signals(logits=ours), Signals(logits=theirs), mask=torch.ones(4, 2), layer_map=empty,
-        project=project, labels=None,
-    )  # fmt: skip
+    found = objective(batch(ours, theirs, project))
     torch.testing.assert_close(found, vector_loss(project(ours, VECTOR), theirs))
     with pytest.raises(ModelError, match="take 'similarity'"):
         vector_loss(ours, theirs)
@@ -126,10 +135,7 @@ def test_equal_sentences_and_lone_ones_have_a_gradient(kind: str) -> None:
     one = torch.randn(1, 3)
     for vectors in (torch.cat([one, one, torch.randn(1, 3)]), one):
         ours = vectors.clone().requires_grad_()
-        loss = objective(
-            Signals(logits=ours), Signals(logits=vectors), mask=torch.ones(len(ours), 2),
-            layer_map=LayerMap(()), project=None, labels=None,
-        )  # fmt: skip
+        loss = objective(batch(ours, vectors))
         loss.backward()
         assert torch.isfinite(loss)
         assert torch.isfinite(ours.grad).all()
@@ -146,11 +152,7 @@ def test_shortened_vectors_are_matched_too(kind: str) -> None:
 
     def loss(student: Tensor, widths: tuple[int, ...]) -> float:
         objective.widths = widths
-        found = objective(
-            Signals(logits=student), Signals(logits=theirs), mask=torch.ones(5, 2),
-            layer_map=LayerMap(()), project=project, labels=None,
-        )  # fmt: skip
-        return found.item()
+        return objective(batch(student, theirs, project)).item()
 
     # A projection begins as the identity: a shortened vector is one with zeros behind it.
     parts = [loss(torch.cat([ours[:, :w], torch.zeros(5, 4 - w)], dim=1), ()) for w in (4, 3, 2)]
@@ -166,6 +168,6 @@ def test_vectors_in_the_teachers_space_are_cut_as_the_teachers() -> None:
     objective.widths, objective.in_teachers_space = (3,), True
     assert objective.projected(LayerMap(()), widths=(4, 4)) == frozenset()
     ours, theirs = torch.randn(5, 4), torch.randn(5, 4)
-    found = objective(Signals(logits=ours), Signals(logits=theirs))
+    found = objective(batch(ours, theirs))
     cut = vector_loss(ours[:, :3], theirs[:, :3])
     torch.testing.assert_close(found, (vector_loss(ours, theirs) + cut) / 2)
