@@ -66,7 +66,6 @@ class TorchPredictor:
         self.name = name
 
     def __call__(self, batch: Batch) -> Logits:
-        """Give logits; see :class:`Predictor`."""
         if self.threads is not None and torch.get_num_threads() != self.threads:
             torch.set_num_threads(self.threads)
         device = next(self.model.parameters()).device
@@ -102,7 +101,6 @@ class FilePredictor:
         self.format = format
 
     def __call__(self, batch: Batch) -> Logits:
-        """Give logits; see :class:`Predictor`."""
         ids = batch["input_ids"]
         types = batch["token_type_ids"] if "token_type_ids" in batch else np.zeros_like(ids)
         out: Logits = self.session.run(ids, batch["attention_mask"], types)
@@ -139,5 +137,4 @@ class FloorPredictor:
     name: str = LINEAR
 
     def __call__(self, batch: Batch) -> Logits:
-        """Give logits; see :class:`Predictor`."""
         return self.answer(batch["index"], batch["input_ids"].shape[1])

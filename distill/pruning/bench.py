@@ -21,14 +21,11 @@ class Bench:
 
     Args:
         examples: gives the training examples as the student reads them.
-        seed: seeds what is drawn.
         folder: the stage's, for measurements that are kept.
-        tokenizer: the student's.
         texts: every text of the split ``train`` or ``validation``, those of pairs too.
         batches: training batches of so many examples without end, in the orders of the recipe's
             seed.
-        loss_of: how far a model's outputs are from the teacher's: the mean over the batch, a
-            scalar.
+        loss_of: how far a model's outputs are from the teacher's: the mean over the batch.
         recovered: the model that a round leaves, from its folder where it was done before; called
             with the round's number from 1, what gives the model before its recovery, and how it is
             recovered.
@@ -59,7 +56,6 @@ class Pruned:
     """A student that something was taken from.
 
     Args:
-        model: the student.
         facts: what is reported of how it came about; ``notes`` among them are sentences.
         tokenizer: its own, where its vocabulary was trimmed.
     """

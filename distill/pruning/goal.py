@@ -6,7 +6,6 @@ Legend: L length, D hidden, d head size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from transformers import PreTrainedModel
@@ -23,10 +22,8 @@ from distill.pruning.search import (
 )
 from students.anatomy import anatomy
 
-Schedule = Literal["one-shot", "linear", "agp"]
 
-
-def progress(schedule: Schedule, done: int, rounds: int) -> float:
+def progress(schedule: str, done: int, rounds: int) -> float:
     r"""The part of the removal that is done after so many rounds, 0 to 1.
 
     ``linear``: :math:`r/n`; ``agp``: :math:`1 - (1 - r/n)^3`, most of it while there is much to
@@ -44,9 +41,7 @@ class ShareGoal:
     """Remove shares of the heads and neurons there were at the beginning.
 
     Args:
-        sizes: heads and neurons of every layer at the beginning.
-        heads: share of the heads.
-        ffn: share of the neurons.
+        sizes: heads and neurons of every layer then.
         uniform: of every layer, or of all together.
     """
 
@@ -86,25 +81,16 @@ class BudgetGoal:
     @property
     def whole(self) -> float:
         """What the model costs at the beginning."""
-        return self.cost(*self._counts())
+        return self.cost(*map(np.asarray, self.sizes))
 
     def masks(self, scores: Scores, part: float) -> Masks:
-        """See :class:`ShareGoal`."""
         if self.ranked:
-            scores = on_one_scale(scores, **self._units())
+            heads, ffn = map(np.asarray, self.sizes)
+            head = (self.whole - self.cost(0 * heads, ffn)) / max(1, int(heads.sum()))
+            neuron = (self.whole - self.cost(heads, 0 * ffn)) / max(1, int(ffn.sum()))
+            scores = on_one_scale(scores, head=head, neuron=neuron)
         budget = self.whole - part * max(0.0, self.whole - self.budget)
         return keep_within(scores, cost=self.cost, budget=budget, uniform=self.uniform)
-
-    def _counts(self) -> tuple[Counts, Counts]:
-        heads, ffn = self.sizes
-        return np.asarray(heads, dtype=np.int64), np.asarray(ffn, dtype=np.int64)
-
-    def _units(self) -> dict[str, float]:
-        heads, ffn = self._counts()
-        return {
-            "head": (self.whole - self.cost(0 * heads, ffn)) / max(1, int(heads.sum())),
-            "neuron": (self.whole - self.cost(heads, 0 * ffn)) / max(1, int(ffn.sum())),
-        }
 
 
 #: Chooses what is kept of a model, which may have gone part of the way already.
@@ -115,10 +101,7 @@ Goal = ShareGoal | BudgetGoal
 class LinearCost:
     """A cost that each head and each neuron adds the same to, in whatever layer.
 
-    Args:
-        head: cost of a head.
-        neuron: cost of a neuron.
-        fixed: what is left when every layer is empty.
+    ``fixed`` is what is left when every layer is empty.
     """
 
     head: float

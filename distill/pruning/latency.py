@@ -148,13 +148,7 @@ def latency_table(model: PreTrainedModel, *, length: int, threads: int, file: Pa
 def measured_ms(
     models: Mapping[str, PreTrainedModel], *, length: int, threads: int
 ) -> dict[str, float]:
-    """Median milliseconds of one text, with every model exported to int8 and timed in turns.
-
-    Args:
-        models: models with heads by name.
-        length: tokens of the text.
-        threads: threads of one call.
-    """
+    """Median milliseconds of one text, with every model exported to int8 and timed in turns."""
     with tempfile.TemporaryDirectory() as temporary:
         files = exported(models, Path(temporary))
         speed = timed(
@@ -167,11 +161,7 @@ def measured_ms(
 def exported(
     models: Mapping[str, PreTrainedModel], folder: Path, *, int8: bool = True
 ) -> dict[str, tuple[str, Path]]:
-    """Write every model as ONNX, in int8 with scales that only its time is meant for.
-
-    Returns:
-        The formats and files by name.
-    """
+    """Write every model as ONNX, in int8 with scales for timing alone; formats and files."""
     files = {}
     with Bar("exporting models to time", len(models)) as bar:
         for number, (name, model) in enumerate(models.items()):
@@ -191,8 +181,7 @@ def timed(
 ) -> dict[str, dict[str, Any]]:
     """Time files in turns, with the batch sizes and lengths that ``cells`` names.
 
-    Returns:
-        What :func:`distill.evaluation.speed.measure` does.
+    See :func:`distill.evaluation.speed.measure`.
     """
     predictors = {
         name: FilePredictor(file, threads, name=name, format=format)
@@ -218,14 +207,7 @@ def _uniform(model: PreTrainedModel, layers: int, heads: int, ffn: int) -> PreTr
 def model_of_sizes(
     model: PreTrainedModel, heads: list[int], ffn: list[int], *, head_width: int
 ) -> PreTrainedModel:
-    """An untrained model of another's family, width and head, and of 128 tokens.
-
-    Args:
-        model: the other.
-        heads: of every layer.
-        ffn: neurons of every layer.
-        head_width: of a head.
-    """
+    """An untrained model of another's family, width and head, with so many heads and neurons."""
     family = anatomy(model).family
     own: Any = model.config
     names = ["hidden_size", "num_attention_heads", "max_position_embeddings", "embedding_size"]

@@ -7,7 +7,6 @@ Reference: Sajjad et al. 2023, On the effect of dropping layers of pre-trained t
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +16,9 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from distill.data.batches import to_device
+from distill.pruning.search import first_batches
 from distill.system.console import Bar
-from distill.system.errors import DataError, ModelError
+from distill.system.errors import ModelError
 from distill.training.base import Batch, LossOf
 from students.anatomy import anatomy
 
@@ -37,8 +37,8 @@ def layers_to_keep(
     """Choose layers one after another: each time the one without which the loss is lowest.
 
     Args:
-        model: a BERT, stock or pruned; left as it is.
-        loss_of: ``loss_of(model, batch)``, a scalar, called in eval mode.
+        model: stock or pruned; left as it is.
+        loss_of: called in eval mode.
         batches: at least one batch; may be without end.
         remove: how many layers go.
         steps: how many batches are used.
@@ -53,9 +53,7 @@ def layers_to_keep(
     layers = anatomy(model).layers
     if not 0 < remove < len(layers):
         raise ModelError(f"{remove} of {len(layers)} layers cannot be removed; one has to stay")
-    chosen = list(itertools.islice(batches, steps))
-    if not chosen:
-        raise DataError("no batches to judge layers with")
+    chosen = first_batches(batches, steps)
     kept = list(range(len(layers)))
     trials = sum(len(layers) - done for done in range(remove))
     training = model.training
@@ -97,11 +95,7 @@ def only_layers(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[None]
 
 
 def keep_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
-    """A copy of the model with some of its layers.
-
-    Args:
-        model: a BERT, stock or pruned; left as it is.
-        keep: layers counted from 1, rising.
+    """A copy of the model with some of its layers, counted from 1, rising.
 
     Raises:
         ModelError: there is no such layer, or they do not rise.

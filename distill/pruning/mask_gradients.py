@@ -17,7 +17,7 @@ Reference: Kwon et al. 2022, A Fast Post-Training Pruning Framework for Transfor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +36,7 @@ from students.anatomy import anatomy
 
 @dataclass(frozen=True, eq=False)
 class MaskGradients:
-    """The gradient of each example's loss by the factor of each unit.
-
-    Args:
-        heads: per layer (N, H).
-        ffn: per layer (N, F).
-    """
+    """The gradient of each example's loss by the factor of each unit: per layer (N, H), (N, F)."""
 
     heads: list[torch.Tensor]
     ffn: list[torch.Tensor]
@@ -60,47 +55,45 @@ def mask_gradients(
     variables of its own.
 
     Args:
-        model: a BERT, stock or pruned; left as it is.
-        loss_of: ``loss_of(model, batch)``: the mean over the batch of a loss that each example has
-            by itself.
+        model: stock or pruned; left as it is.
+        loss_of: the mean over the batch of a loss that each example has by itself.
         batches: batches with ``input_ids`` (B, L) and what ``loss_of`` needs; may be without end.
         samples: N, rounded up to whole batches; fewer where there are fewer.
 
     Raises:
         DataError: there are no batches.
-        ModelError: the model is not a BERT or has no heads and neurons left, or a gradient is not
-            a number.
+        ModelError: there are no heads and neurons left, or a gradient is not a number.
     """
     heads, ffn = layer_sizes(model)
     if not sum(heads) + sum(ffn):
         raise ModelError("the model has no heads and no neurons left to prune")
+    count = len(heads)
     joined = gathered(
-        model, lambda batch: _of_batch(model, batch, loss_of), batches=batches, samples=samples
+        model,
+        [*heads, *ffn],
+        lambda masks: times_masks(model, masks[:count], masks[count:]),
+        loss_of=loss_of,
+        batches=batches,
+        samples=samples,
     )
-    return MaskGradients(joined[: len(heads)], joined[len(heads) :])
+    return MaskGradients(joined[:count], joined[count:])
 
 
 def gathered(
     model: PreTrainedModel,
-    of_batch: Callable[[Batch], list[torch.Tensor]],
+    sizes: list[int],
+    applied: Callable[[list[torch.Tensor]], AbstractContextManager[Any]],
     *,
+    loss_of: LossOf,
     batches: Iterable[Batch],
     samples: int,
 ) -> list[torch.Tensor]:
-    """Gradients batch by batch, with the model in eval mode and its weights left alone.
+    """Gradients by factors of 1, of each example by itself; see :func:`mask_gradients`.
 
-    Args:
-        model: a BERT.
-        of_batch: several gradients of one batch on the model's device, each (B, ...).
-        batches: the batches; may be without end.
-        samples: N, rounded up to whole batches.
+    ``applied`` lets the model compute with tensors of factors, each (B, size), while it lasts.
 
     Returns:
-        Each of the gradients for all examples, (N, ...).
-
-    Raises:
-        DataError: there are no batches.
-        ModelError: a gradient is not a number.
+        For each of the sizes (N, size); zeros where the loss does not depend on the factors.
     """
     found: list[list[torch.Tensor]] = []
     seen = 0
@@ -108,8 +101,13 @@ def gathered(
         for batch in batches:
             if seen >= samples:
                 break
-            found.append(of_batch(to_device(batch, model.device)))
             count = len(batch["input_ids"])
+            masks = [torch.ones(count, n, device=model.device, requires_grad=True) for n in sizes]
+            with applied(masks):
+                # The mean's gradient is 1/B of that of the example itself.
+                loss = loss_of(model, to_device(batch, model.device)) * count
+            slopes = torch.autograd.grad(loss, masks, allow_unused=True, materialize_grads=True)
+            found.append([slope.cpu() for slope in slopes])
             seen += count
             bar.advance(count)
     if not found:
@@ -120,33 +118,14 @@ def gathered(
     return joined
 
 
-def _of_batch(model: PreTrainedModel, batch: Batch, loss_of: LossOf) -> list[torch.Tensor]:
-    rows = len(batch["input_ids"])
-    sizes = layer_sizes(model)
-    masks = [
-        torch.ones(rows, size, device=model.device, requires_grad=size > 0)
-        for part in sizes
-        for size in part
-    ]  # each (B, H) or (B, F)
-    count = len(sizes[0])
-    with times_masks(model, masks[:count], masks[count:]):
-        # The mean's gradient is 1/B of that of the example itself.
-        loss = loss_of(model, batch) * rows
-        wanted = [mask for mask in masks if mask.requires_grad]
-        given = iter(torch.autograd.grad(loss, wanted))
-    return [next(given).cpu() if mask.requires_grad else mask.cpu() for mask in masks]
-
-
 @contextmanager
 def times_masks(
     model: PreTrainedModel, heads: list[torch.Tensor], ffn: list[torch.Tensor]
 ) -> Iterator[None]:
     """While the block lasts, the outputs of heads and neurons are multiplied by factors.
 
-    Args:
-        model: a BERT, stock or pruned.
-        heads: per layer (B, H), or (H,) for all examples; a bool mask is as good as factors.
-        ffn: per layer (B, F) or (F,).
+    The factors are per layer (B, H) and (B, F), or (H,) and (F,) for all examples; a bool mask is
+    as good.
     """
     with ExitStack() as stack:
         for layer, own, neurons in zip(anatomy(model).parts, heads, ffn, strict=True):
@@ -189,10 +168,6 @@ def rearrange(masks: Masks, gradients: MaskGradients) -> Masks:
     information, what is lost is :math:`(1-m)^\top I (1-m)`. Unit by unit, from the least important
     of the kept, one is removed and of all removed the one put back whose return helps most. The
     number of units in a layer stays, and what is lost never grows.
-
-    Args:
-        masks: what is kept, chosen by the diagonal.
-        gradients: those of :func:`mask_gradients`.
 
     Reference:
         Kwon et al. 2022, section 4.2.

@@ -16,8 +16,8 @@ class Masks:
     """What is kept of every layer, lowest first; ``True`` keeps.
 
     Args:
-        heads: per layer a bool tensor (H,), one value for each attention head.
-        ffn: per layer a bool tensor (F,), one value for each feed-forward neuron.
+        heads: per layer bool (H,).
+        ffn: per layer bool (F,), of the feed-forward neurons.
     """
 
     heads: list[torch.Tensor]
@@ -25,12 +25,10 @@ class Masks:
 
     @property
     def heads_kept(self) -> list[int]:
-        """How many heads are kept in each layer."""
         return [int(mask.sum()) for mask in self.heads]
 
     @property
     def ffn_kept(self) -> list[int]:
-        """How many neurons are kept in each layer."""
         return [int(mask.sum()) for mask in self.ffn]
 
     def check(self, model: PreTrainedModel) -> None:
@@ -72,10 +70,6 @@ def keep_best(scores: torch.Tensor, share: float) -> torch.Tensor:
     """A mask that keeps the best ``round(n * (1 - share))`` of n scores, at least one of them.
 
     Ties go to the lower index, so that the same scores always give the same mask.
-
-    Args:
-        scores: (n,) importance; larger is kept.
-        share: the share that is removed, 0 to 1.
 
     Example:
         >>> keep_best(torch.tensor([0.1, 0.9, 0.5, 0.5]), 0.5).tolist()

@@ -56,16 +56,14 @@ def reconstruct(
     batches: Iterable[Batch],
     *,
     how: How = "weights",
-    tokens: int = TOKENS,
 ) -> None:
     """Fit the Linear layers behind heads and neurons of ``pruned``, in place.
 
     Args:
         pruned: the sliced model; put into eval mode.
         original: the model it was sliced from; put into eval mode.
-        batches: batches with ``input_ids`` and ``attention_mask`` (B, L).
+        batches: with ``input_ids`` and ``attention_mask`` (B, L); may be without end.
         how: ``scale`` or ``weights``, see above.
-        tokens: batches are taken until they hold so many real tokens.
 
     Raises:
         DataError: there are no batches.
@@ -74,7 +72,7 @@ def reconstruct(
     ours, theirs = anatomy(pruned.eval()).parts, anatomy(original.eval()).parts
     if len(ours) != len(theirs):
         raise ModelError(f"a model of {len(ours)} layers cannot be fitted to {len(theirs)}")
-    rows = _embedded(pruned, original, batches, tokens)
+    rows = _embedded(pruned, original, batches)
     if not rows:
         raise DataError("no batches to fit the pruned layers with")
     with Bar("fitting what is left", len(ours)) as bar:
@@ -84,12 +82,12 @@ def reconstruct(
 
 
 def _embedded(
-    pruned: PreTrainedModel, original: PreTrainedModel, batches: Iterable[Batch], tokens: int
+    pruned: PreTrainedModel, original: PreTrainedModel, batches: Iterable[Batch]
 ) -> list[_Rows]:
     found: list[_Rows] = []
     seen = 0
     for batch in batches:
-        if seen >= tokens:
+        if seen >= TOKENS:
             break
         given = {k: tensor.to(pruned.device) for k, tensor in inputs_of(pruned, batch).items()}
         real = batch["attention_mask"].to(pruned.device).bool()  # (B, L)
@@ -103,32 +101,30 @@ def _embedded(
 
 def _fit_layer(layer: Layer, reference: Layer, rows: list[_Rows], *, width: int, how: How) -> None:
     """Fit both halves of a layer and take every batch through it."""
-    seen = [
-        (layer.context(row.ours, row.ours, row.bias), row, row.ours)  # (B, L, K), ., (B, L, D)
-        for row in rows
-    ]
-    wanted = []
+    seen, wanted = [], []
     for row in rows:
+        seen.append((layer.context(row.ours, row.ours, row.bias), row))  # (B, L, K)
         context = reference.context(row.theirs, row.theirs, row.bias)  # (B, L, K^)
-        wanted.append(reference.out(context) + row.theirs)
+        # What the block has to add, (B, L, D).
+        wanted.append(reference.out(context) + row.theirs - row.ours)
         row.theirs = reference.attended(context, row.theirs)  # (B, L, D)
     _fit(layer.out, seen, wanted, width=width, how=how)
-    for context, row, _ in seen:
+    for context, row in seen:
         row.ours = layer.attended(context, row.ours)  # (B, L, D)
     seen, wanted = [], []
     for row in rows:
-        seen.append((layer.neurons(row.ours), row, row.ours))
+        seen.append((layer.neurons(row.ours), row))
         neurons = reference.neurons(row.theirs)  # (B, L, F^)
-        wanted.append(reference.down(neurons) + row.theirs)
+        wanted.append(reference.down(neurons) + row.theirs - row.ours)
         row.theirs = reference.output(neurons, row.theirs)
     _fit(layer.down, seen, wanted, width=1, how=how)
-    for neurons, row, _ in seen:
+    for neurons, row in seen:
         row.ours = layer.output(neurons, row.ours)
 
 
 def _fit(
     dense: nn.Linear,
-    seen: list[tuple[torch.Tensor, _Rows, torch.Tensor]],
+    seen: list[tuple[torch.Tensor, _Rows]],
     wanted: list[torch.Tensor],
     *,
     width: int,
@@ -137,10 +133,9 @@ def _fit(
     features = dense.in_features
     square = torch.zeros(features + 1, features + 1, dtype=torch.float64)
     product = torch.zeros(features + 1, dense.out_features, dtype=torch.float64)
-    for (inputs, row, stream), target in zip(seen, wanted, strict=True):
-        x = inputs[row.real]  # (T, K)
-        x = torch.cat([x, torch.ones_like(target[row.real][:, :1])], dim=1)  # (T, K+1)
-        y = (target - stream)[row.real]  # (T, D): what the block has to add
+    for (inputs, row), target in zip(seen, wanted, strict=True):
+        y = target[row.real]  # (T, D)
+        x = torch.cat([inputs[row.real], torch.ones_like(y[:, :1])], dim=1)  # (T, K+1)
         square += (x.T @ x).double().cpu()
         product += (x.T @ y).double().cpu()
     weight, bias = dense.weight.double().cpu().T, dense.bias.double().cpu()  # (K, D), (D,)

@@ -34,37 +34,24 @@ Cost = Callable[[Counts, Counts], float]
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """Importance of every head and neuron; larger matters more.
-
-    Args:
-        heads: per layer (H,).
-        ffn: per layer (F,).
-    """
+    """Importance of every head (H,) and neuron (F,), per layer; larger matters more."""
 
     heads: list[torch.Tensor]
     ffn: list[torch.Tensor]
 
 
 def checked(scores: Scores) -> Scores:
-    """Scores, if they are numbers.
-
-    Raises:
-        ModelError: they are not.
-    """
+    """The same scores; a ModelError where they are not numbers."""
     if not all(bool(row.isfinite().all()) for row in (*scores.heads, *scores.ffn)):
         raise ModelError("scores of heads and neurons are not numbers; did training diverge?")
     return scores
 
 
 def first_batches(batches: Iterable[Batch], steps: int) -> list[Batch]:
-    """The first batches; there may be fewer.
-
-    Raises:
-        DataError: there are none.
-    """
+    """The first batches, or all where there are fewer; a DataError where there are none."""
     chosen = list(itertools.islice(batches, steps))
     if not chosen:
-        raise DataError("no batches to score heads and neurons with")
+        raise DataError("no batches to judge parts of the model with")
     return chosen
 
 
@@ -80,12 +67,10 @@ def incoming_weights(model: PreTrainedModel) -> list[tuple[list[Tensor], Tensor]
 def by_rows(model: PreTrainedModel, worth: Callable[[Tensor], Tensor]) -> Scores:
     """Scores of heads (over query, key and value together) and neurons from single weights.
 
-    Args:
-        model: a BERT, stock or pruned.
-        worth: what each number of one of :func:`incoming_weights` is worth, of its shape.
+    ``worth`` says what each number of one of :func:`incoming_weights` is worth.
 
     Raises:
-        ModelError: the model is not a BERT, or the scores are not numbers.
+        ModelError: the scores are not numbers.
     """
     heads, ffn, width = [], [], head_dim(model)
     for attention, neurons in incoming_weights(model):
@@ -110,10 +95,7 @@ def _keep(rows: list[torch.Tensor], kept: list[int] | int) -> list[torch.Tensor]
 def left_of(sizes: Sequence[int], share: float, *, uniform: bool) -> list[int] | int:
     """How many units are left when a share of them is removed.
 
-    Args:
-        sizes: units of each layer.
-        share: what is removed, 0 to 1.
-        uniform: of every layer, leaving each at least one; otherwise of all layers together.
+    ``uniform`` counts every layer, leaving each at least one; otherwise it is all layers together.
     """
     if uniform:
         return [min(size, max(1, round(size * (1.0 - share)))) for size in sizes]
@@ -121,13 +103,9 @@ def left_of(sizes: Sequence[int], share: float, *, uniform: bool) -> list[int] |
 
 
 def keep_within(scores: Scores, *, cost: Cost, budget: float, uniform: bool = False) -> Masks:
-    """Keep what matters most within a budget.
+    """Keep what matters most, of importances on one scale, within a budget.
 
-    Args:
-        scores: importance of each head and neuron, on one scale.
-        cost: what a model of given sizes costs.
-        budget: the most it may cost.
-        uniform: leave every layer the same numbers of heads and neurons, at least one of each.
+    ``uniform`` leaves every layer the same numbers of heads and neurons, at least one of each.
 
     Raises:
         ModelError: the budget cannot be met.
@@ -214,11 +192,6 @@ def on_one_scale(scores: Scores, *, head: float, neuron: float) -> Scores:
 
     Every layer's scores are divided by their mean and multiplied by what one unit costs, so that
     in every layer and of either kind the average unit is worth what it costs.
-
-    Args:
-        scores: importance of each, not negative.
-        head: cost of one head.
-        neuron: cost of one neuron.
     """
 
     def scaled(row: torch.Tensor, cost: float) -> torch.Tensor:

@@ -108,11 +108,7 @@ def _merged_from(piece: str, ranks: Mapping[tuple[str, str], int]) -> set[str]:
 def trim_tokenizer(
     tokenizer: PreTrainedTokenizerFast, keep: Sequence[int]
 ) -> PreTrainedTokenizerFast:
-    """A tokenizer with some of the pieces; piece ``keep[i]`` gets the id ``i``.
-
-    Args:
-        tokenizer: a fast tokenizer (WordPiece, BPE or Unigram); left as it is.
-        keep: ids that stay, rising; special tokens among them.
+    """A tokenizer (WordPiece, BPE or Unigram) with some pieces; ``keep[i]`` gets the id ``i``.
 
     Raises:
         ModelError: the tokenizer's vocabulary is of a type that is not known, or a special token
@@ -137,7 +133,10 @@ def trim_tokenizer(
         for old in ("vocab.txt", "vocab.json", "merges.txt", "*.model"):
             for path in folder.glob(old):
                 path.unlink()
-        _without_ids(folder / "tokenizer_config.json")
+        # It may repeat the added tokens by id; tokenizer.json has them.
+        settings = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+        settings.pop("added_tokens_decoder", None)
+        write_text(folder / "tokenizer_config.json", json.dumps(settings, ensure_ascii=False))
         trimmed: Any = AutoTokenizer.from_pretrained(folder)
     if len(trimmed) != len(keep):
         raise ModelError(f"the trimmed tokenizer has {len(trimmed)} pieces, not {len(keep)}")
@@ -209,20 +208,8 @@ def _renumber(processor: dict[str, Any] | None, new: dict[int, int]) -> None:
         _renumber(part, new)
 
 
-def _without_ids(path: Path) -> None:
-    """``tokenizer_config.json`` may repeat the added tokens by id; ``tokenizer.json`` has them."""
-    if path.is_file():
-        content = json.loads(path.read_text(encoding="utf-8"))
-        content.pop("added_tokens_decoder", None)
-        write_text(path, json.dumps(content, indent=2, ensure_ascii=False))
-
-
 def trim_embeddings(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
     """A copy of the model with rows of its word embeddings, in this order.
-
-    Args:
-        model: a BERT; left as it is.
-        keep: ids that stay.
 
     Raises:
         ModelError: an id is beyond the table.

@@ -27,13 +27,7 @@ _DROPPED |= {"heads_per_layer", "ffn_per_layer", "head_dim", "embedding_rank"}
 
 
 def slice_model(model: PreTrainedModel, masks: Masks) -> PreTrainedModel:
-    """Cut what the masks do not keep out of the tensors.
-
-    The given model is left as it is. It may have been pruned before.
-
-    Args:
-        model: of a known family, stock or pruned.
-        masks: what is kept of each of its layers.
+    """Cut what the masks do not keep out of the tensors; the given model is left as it is.
 
     Returns:
         A stock model where every layer keeps all heads and the same number of neurons; otherwise
@@ -51,12 +45,7 @@ def slice_model(model: PreTrainedModel, masks: Masks) -> PreTrainedModel:
 def rebuilt(
     model: PreTrainedModel, config: PreTrainedConfig, weights: dict[str, torch.Tensor]
 ) -> PreTrainedModel:
-    """A model of other sizes with given weights.
-
-    Args:
-        model: what it was before; device, dtype, mode and attention implementation are taken over.
-        config: that of :func:`config_of_sizes`.
-        weights: all of its weights.
+    """A model of a configuration and with weights, otherwise like another.
 
     Raises:
         ModelError: the model's class cannot be pruned.

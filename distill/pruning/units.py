@@ -54,13 +54,7 @@ class Judged:
 
 
 def prune_units(config: UnitPrune, student: PreTrainedModel, bench: Bench, ease: float) -> Pruned:
-    """Remove heads, neurons and hidden dimensions as a section says.
-
-    Args:
-        config: the section of a method that judges units.
-        student: the model; left as it is.
-        bench: data, teacher and folders.
-        ease: the part of what is asked for that is removed, above 0 up to 1.
+    """Remove the part ``ease`` of the heads, neurons and hidden dimensions that a section names.
 
     Returns:
         The model before its last recovery, and what became of the budget.
@@ -152,19 +146,15 @@ def _goal(config: UnitPrune, student: PreTrainedModel, bench: Bench) -> Goal:
         return ShareGoal(sizes, heads, ffn, uniform=config.even)
     length = budget.length or bench.mean_length
     if budget.latency_ms is not None:
-        table = latency_table(
-            student,
-            length=length,
-            threads=budget.threads or physical_cores(),
-            file=bench.folder / "latency.json",
-        )
+        threads, file = budget.threads or physical_cores(), bench.folder / "latency.json"
+        table = latency_table(student, length=length, threads=threads, file=file)
         return BudgetGoal(sizes, table, budget.latency_ms, config.even, config.ranks_only)
     if budget.parameters is not None:
         cost, part = parameters_cost(student), budget.parameters
     else:
         cost, part = macs_cost(student, length), budget.macs or 1.0
-    whole = BudgetGoal(sizes, cost, 0.0, config.even, config.ranks_only).whole
-    return BudgetGoal(sizes, cost, part * whole, config.even, config.ranks_only)
+    whole = BudgetGoal(sizes, cost, 0.0, config.even, config.ranks_only)
+    return replace(whole, budget=part * whole.whole)
 
 
 def _budget_facts(

@@ -24,12 +24,11 @@ Legend: N examples, B batch, L length, D hidden width, K of them kept, P outputs
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -44,16 +43,22 @@ from students.heads import head_of, last_linear
 
 
 @dataclass(frozen=True, eq=False)
-class KeptWidth:
-    """What is kept of the width; ``True`` keeps.
+class Width:
+    """What dimensions are worth, or which of them are kept (``True``).
 
     Args:
-        hidden: bool (D,).
-        pooled: bool (P,); ``None`` where there is no pooler.
+        hidden: (D,).
+        pooled: (P,), of worth zeros where nothing reads the pooler; ``None`` where there is none.
     """
 
     hidden: Tensor
     pooled: Tensor | None
+
+    def keep(self, count: int) -> Width:
+        """The best ``count`` of each kind."""
+        share = 1.0 - count / self.hidden.numel()
+        pooled = None if self.pooled is None else keep_best(self.pooled, share)
+        return Width(keep_best(self.hidden, share), pooled)
 
     def check(self, model: PreTrainedModel) -> None:
         """Compare the masks with a model.
@@ -70,71 +75,29 @@ class KeptWidth:
             raise ModelError("masks of the width keep nothing, or not as much of the pooler")
 
 
-@dataclass(frozen=True, eq=False)
-class WidthScores:
-    """What dimensions are worth.
-
-    Args:
-        hidden: (D,).
-        pooled: (P,), zeros where nothing reads the pooler; ``None`` where there is none.
-    """
-
-    hidden: Tensor
-    pooled: Tensor | None
-
-    def keep(self, count: int) -> KeptWidth:
-        """The best ``count`` of each kind."""
-        share = 1.0 - count / self.hidden.numel()
-        pooled = None if self.pooled is None else keep_best(self.pooled, share)
-        return KeptWidth(keep_best(self.hidden, share), pooled)
-
-
 def width_scores(
     model: PreTrainedModel, *, loss_of: LossOf, batches: Iterable[Batch], samples: int
-) -> WidthScores:
+) -> Width:
     """Judge every hidden dimension and every output of the pooler, in eval mode.
 
-    Args:
-        model: a BERT, stock or pruned; left as it is.
-        loss_of: ``loss_of(model, batch)``: the mean over the batch of a loss that each example has
-            by itself.
-        batches: batches with ``input_ids`` (B, L) and what ``loss_of`` needs; may be without end.
-        samples: examples that are used, rounded up to whole batches.
-
-    Raises:
-        DataError: there are no batches.
-        ModelError: the model is not a BERT, or a gradient is not a number.
+    Arguments and errors are those of :func:`distill.pruning.mask_gradients.mask_gradients`.
     """
     layer_sizes(model)  # raises for another family
-    width, places = int(model.config.hidden_size), 2 if _is_pooled(model) else 1
-
-    def of_batch(batch: Batch) -> list[Tensor]:
-        rows = len(batch["input_ids"])
-        masks = [
-            torch.ones(rows, width, device=model.device, requires_grad=True) for _ in range(places)
-        ]  # each (B, D): every example has factors of its own
-        with ExitStack() as stack:
-            for writer in (*_norms(model), *_projection(model)):
-                stack.callback(writer.register_forward_hook(_times(masks[0][:, None, :])).remove)
-            if places == 2:
-                stack.callback(_times_pooled(model, masks[1]).remove)
-            loss = loss_of(model, batch) * rows
-            # A sentence encoder has a pooler that its vectors do not come from: worth nothing.
-            slopes = torch.autograd.grad(loss, masks, allow_unused=True, materialize_grads=True)
-            return [slope.cpu() for slope in slopes]
-
-    worth = [
-        part.square().sum(0) for part in gathered(model, of_batch, batches=batches, samples=samples)
-    ]
-    return WidthScores(worth[0], worth[1] if places == 2 else None)
+    slopes = gathered(
+        model,
+        [int(model.config.hidden_size)] * (2 if _is_pooled(model) else 1),
+        lambda factors: _times_width(model, *factors),
+        loss_of=loss_of,
+        batches=batches,
+        samples=samples,
+    )
+    # A sentence encoder has a pooler that its vectors do not come from: worth nothing.
+    hidden, *pooled = (part.square().sum(0) for part in slopes)
+    return Width(hidden, pooled[0] if pooled else None)
 
 
-def slice_width(model: PreTrainedModel, kept: KeptWidth) -> PreTrainedModel:
-    """Cut hidden dimensions out of every tensor that has them.
-
-    Args:
-        model: a BERT, stock or pruned; left as it is.
-        kept: what stays.
+def slice_width(model: PreTrainedModel, kept: Width) -> PreTrainedModel:
+    """Cut hidden dimensions out of every tensor that has them; the given model is left as it is.
 
     Returns:
         A stock model where every layer has the same sizes and its heads are together as wide as
@@ -159,25 +122,13 @@ def slice_width(model: PreTrainedModel, kept: KeptWidth) -> PreTrainedModel:
     return rebuilt(model, config, weights)
 
 
-def _space(model: PreTrainedModel, module: str, dimension: int, kept: KeptWidth) -> Tensor:
+def _space(model: PreTrainedModel, module: str, dimension: int, kept: Width) -> Tensor:
     """The mask of a side that is as wide as the hidden states: theirs, or the pooler's."""
     family = anatomy(model).family
     reads_pooled = module == family.classifier or (
         module.endswith(("pooler.dense", family.dense)) and dimension == 0
     )
     return kept.pooled if reads_pooled and kept.pooled is not None else kept.hidden
-
-
-def _norms(model: PreTrainedModel) -> list[nn.Module]:
-    parts = anatomy(model)
-    first = [] if parts.projection else [cast(nn.Module, parts.embeddings.LayerNorm)]
-    return [*first, *(norm for layer in parts.parts for norm in (layer.out_norm, layer.down_norm))]
-
-
-def _projection(model: PreTrainedModel) -> list[nn.Module]:
-    """What writes the first hidden states where no LayerNorm does."""
-    projection = anatomy(model).projection
-    return [] if projection is None else [projection]
 
 
 def _is_pooled(model: PreTrainedModel) -> bool:
@@ -187,15 +138,27 @@ def _is_pooled(model: PreTrainedModel) -> bool:
     return head_of(model) == "classification"
 
 
-def _times_pooled(model: PreTrainedModel, factors: Tensor) -> Any:
-    """Multiply those dimensions until the handle is removed."""
-    pooler = getattr(model.base_model, "pooler", None)
-    if pooler is not None:
-        return pooler.register_forward_hook(_times(factors))
-    times = _times(factors)
-    return last_linear(model).register_forward_pre_hook(
-        lambda module, inputs: (times(module, inputs, inputs[0]),)
-    )
+@contextmanager
+def _times_width(
+    model: PreTrainedModel, hidden: Tensor, pooled: Tensor | None = None
+) -> Iterator[None]:
+    """While the block lasts, dimensions are multiplied by factors, each (B, D)."""
+    parts, pooler = anatomy(model), getattr(model.base_model, "pooler", None)
+    # What writes the first hidden states.
+    first = parts.projection or cast(nn.Module, parts.embeddings.LayerNorm)
+    norms = (norm for layer in parts.parts for norm in (layer.out_norm, layer.down_norm))
+    with ExitStack() as stack:
+        for writer in (first, *norms):
+            stack.callback(writer.register_forward_hook(_times(hidden[:, None, :])).remove)
+        if pooled is not None and pooler is not None:
+            stack.callback(pooler.register_forward_hook(_times(pooled)).remove)
+        elif pooled is not None:
+            times = _times(pooled)
+            hook = last_linear(model).register_forward_pre_hook(
+                lambda module, inputs: (times(module, inputs, inputs[0]),)
+            )
+            stack.callback(hook.remove)
+        yield
 
 
 def _times(factors: Tensor) -> Any:

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel
 
-from distill.pruning.width import KeptWidth
+from distill.pruning.width import Width
 from students.anatomy import anatomy
 from students.heads import last_linear
 
 
 @contextmanager
-def narrow_forward(model: PreTrainedModel, kept: KeptWidth) -> Iterator[PreTrainedModel]:
+def narrow_forward(model: PreTrainedModel, kept: Width) -> Iterator[PreTrainedModel]:
     """While the block lasts, LayerNorms look at the kept dimensions, and give 0 in the others."""
     parts = anatomy(model)
     norms: list[Any] = [n for one in parts.parts for n in (one.out_norm, one.down_norm)]

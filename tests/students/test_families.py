@@ -19,7 +19,7 @@ from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks
 from distill.pruning.reconstruct import reconstruct
 from distill.pruning.surgery import slice_model
-from distill.pruning.width import KeptWidth, slice_width
+from distill.pruning.width import Width, slice_width
 from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.shapes import Shape
 from distill.recipe.sizes import Size
@@ -143,7 +143,7 @@ def test_narrow_models_equal_narrow_forward_passes(kind, head) -> None:
     hidden = torch.arange(16) % 4 != 1
     pooled = torch.arange(16) % 4 != 2
     has_pooled = head == "classification" or getattr(model, "pooler", None) is not None
-    kept = KeptWidth(hidden, pooled if has_pooled else None)
+    kept = Width(hidden, pooled if has_pooled else None)
     narrow = slice_width(model, kept)
     assert narrow.config.hidden_size == 12
     inputs = batch(model)

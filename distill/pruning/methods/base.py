@@ -74,7 +74,6 @@ class PruneStage(StageSection):
         return shape
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`distill.section.StageSection`."""
         if self.tries is not None and self.max_drop is None:
             yield ("tries",), "are for max_drop, which is not set; give both or neither"
 
@@ -87,13 +86,7 @@ class PruneStage(StageSection):
         return True
 
     def prune(self, student: PreTrainedModel, bench: Bench, ease: float) -> Pruned:
-        """Take parts of a student away.
-
-        Args:
-            student: the model; left as it is.
-            bench: data, teacher and folders of the run.
-            ease: the part of what is asked for that is removed, above 0 up to 1.
-        """
+        """Take the part ``ease``, above 0 up to 1, of what is asked for away; the model is left."""
         raise NotImplementedError
 
 
@@ -107,12 +100,10 @@ class Recovered(PruneStage):
 
     @property
     def recovery(self) -> TrainConfig | None:
-        """See :class:`PruneStage`."""
         return self.recover
 
     @property
     def learns_augmented(self) -> bool:
-        """See :class:`PruneStage`."""
         return self.augmented and self.recover is not None
 
 

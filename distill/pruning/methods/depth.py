@@ -34,15 +34,12 @@ class DepthPrune(OnBatches):
     """Batches on which a layer is judged; left out, 50."""
 
     def layers_left(self, layers: int) -> int:
-        """See :class:`PruneStage`."""
         return len(self.keep) if self.keep else max(1, layers - (self.layers or 0))
 
     def shape_left(self, shape: Shape) -> Shape:
-        """See :class:`PruneStage`."""
         return replace(shape, layers=self.layers_left(shape.layers))
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`PruneStage`."""
         yield from super().issues(recipe, before)
         if (self.layers is None) == (self.keep is None):
             yield (
@@ -59,13 +56,11 @@ class DepthPrune(OnBatches):
             yield ("keep",), f"there is no student layer {layer} then; they are 1 to {layers}"
 
     def describe(self) -> str:
-        """See :class:`PruneStage`."""
         if self.keep:
             return f"keep layers {', '.join(map(str, self.keep))}"
         return f"remove {self.layers} of the layers"
 
     def removes(self, student: PreTrainedModel, ease: float) -> bool:
-        """See :class:`PruneStage`."""
         return bool(self._removed(student, ease))
 
     def _removed(self, student: PreTrainedModel, ease: float) -> int:
@@ -74,13 +69,12 @@ class DepthPrune(OnBatches):
         return int((depth - self.layers_left(depth)) * ease)
 
     def prune(self, student: PreTrainedModel, bench: Bench, ease: float) -> Pruned:
-        """See :class:`PruneStage`; where fewer layers go than were asked for, the best stay."""
         from distill.pruning.bench import Pruned
         from distill.pruning.layers import keep_layers, layers_to_keep
 
         if self.keep and ease == 1.0:
             keep = self.keep
-        else:
+        else:  # where fewer layers go than were asked for, the best stay
             keep = layers_to_keep(
                 student,
                 loss_of=bench.loss_of,

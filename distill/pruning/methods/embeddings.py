@@ -33,31 +33,25 @@ class EmbeddingsPrune(Recovered):
     """Width of the table that is left; less than that of the embeddings."""
 
     def shape_left(self, shape: Shape) -> Shape:
-        """See :class:`PruneStage`."""
         return replace(shape, rank=self.rank)
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`PruneStage`."""
         yield from super().issues(recipe, before)
         width = before.words
         if width is not None and self.rank >= width:
             yield ("rank",), f"the table of word embeddings is {width} wide then; write less"
 
     def describe(self) -> str:
-        """See :class:`PruneStage`."""
         return f"word embeddings of rank {self.rank}"
 
     def _left(self, student: PreTrainedModel, ease: float) -> int:
-        """The rank where only a part is removed."""
         width = _width(student)
         return width - round((width - self.rank) * ease)
 
     def removes(self, student: PreTrainedModel, ease: float) -> bool:
-        """See :class:`PruneStage`."""
         return self._left(student, ease) < self._left(student, 0.0)
 
     def prune(self, student: PreTrainedModel, bench: Bench, ease: float) -> Pruned:
-        """See :class:`PruneStage`."""
         import torch
 
         from distill.pruning.bench import Pruned
@@ -95,12 +89,8 @@ def factor_embeddings(
     r"""A copy of a model whose word embeddings W are a table A and a matrix B.
 
     A and B are those with the least :math:`\sum_v w_v |W_v - A_v B|^2`: the rows of B are the R
-    first eigenvectors of :math:`\sum_v w_v W_v^T W_v`, and :math:`A = W B^T`.
-
-    Args:
-        model: of a known family, stock or pruned, its embeddings factored before or not.
-        rank: R, less than the table is wide.
-        weights: of the tokens, (V,), at least 0.
+    first eigenvectors of :math:`\sum_v w_v W_v^T W_v`, and :math:`A = W B^T`. The weights w of the
+    tokens are (V,), at least 0; the embeddings may be factored before.
 
     Returns:
         The model, and the share of :math:`\sum_v w_v |W_v|^2` that stays.

@@ -27,11 +27,9 @@ class FisherPrune(WithWidth):
 
     @property
     def judged_on(self) -> int:
-        """See :class:`WithWidth`."""
         return self.samples or SAMPLES
 
     def judge(self, student: PreTrainedModel, bench: Bench) -> Judged:
-        """See :class:`UnitPrune`."""
         from distill.pruning.mask_gradients import mask_gradients
         from distill.pruning.units import Judged
 

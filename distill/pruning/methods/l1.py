@@ -22,7 +22,6 @@ class L1Prune(InRounds):
     ranks_only: ClassVar[bool] = True
 
     def judge(self, student: PreTrainedModel, bench: Bench) -> Judged:
-        """See :class:`UnitPrune`."""
         from distill.pruning.units import Judged
 
         return Judged(student, l1_scores(student))
@@ -33,11 +32,8 @@ def l1_scores(model: PreTrainedModel) -> Scores:
 
     Of a head S are its rows of query, key and value, of a neuron its row of the intermediate layer.
 
-    Args:
-        model: a BERT, stock or pruned; left as it is.
-
     Raises:
-        ModelError: the model is not a BERT, or its weights are not numbers.
+        ModelError: the weights are not numbers.
     """
     from distill.pruning.search import by_rows
 

@@ -33,7 +33,6 @@ class MovementPrune(UnitPrune):
     ranks_only: ClassVar[bool] = True
 
     def judge(self, student: PreTrainedModel, bench: Bench) -> Judged:
-        """See :class:`UnitPrune`."""
         import torch
 
         from distill.pruning.units import Judged
@@ -58,21 +57,14 @@ def movement_scores(
     A unit's output is multiplied by its mask m, 1 for the best of its layer. The gradient goes
     straight through, :math:`\partial L / \partial s = \partial L / \partial m`, so that s falls
     where the loss would if the unit became smaller. The share that is masked rises to a half along
-    a cubic.
-
-    Args:
-        model: a BERT, stock or pruned; left as it is.
-        loss_of: ``loss_of(model, batch)``, a scalar, called in training mode.
-        batches: batches; may be without end.
-        steps: optimiser steps.
-        lr: AdamW's learning rate of the weights.
+    a cubic. The given model is left as it is.
 
     Returns:
         The scores, through a sigmoid, and the trained model.
 
     Raises:
         DataError: there are no batches.
-        ModelError: the model is not a BERT, or its scores are not numbers.
+        ModelError: the scores are not numbers.
 
     Reference:
         Sanh et al. 2020, Movement Pruning; Lagunas et al. 2021, Block Pruning.

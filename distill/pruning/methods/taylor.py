@@ -31,11 +31,9 @@ class TaylorPrune(WithWidth):
 
     @property
     def judged_on(self) -> int:
-        """See :class:`WithWidth`."""
         return (self.score_steps or STEPS) * self.batch_size
 
     def judge(self, student: PreTrainedModel, bench: Bench) -> Judged:
-        """See :class:`UnitPrune`."""
         from distill.pruning.units import Judged
 
         batches, steps = bench.batches(self.batch_size), self.score_steps or STEPS
@@ -52,15 +50,14 @@ def taylor_scores(
     Of a head S are its rows of query, key and value, of a neuron its row of the intermediate layer.
 
     Args:
-        model: a BERT, stock or pruned; left as it is.
-        loss_of: ``loss_of(model, batch)``, a scalar: what the pruned model should keep low. Called
-            in eval mode.
+        model: stock or pruned; left as it is.
+        loss_of: what the pruned model should keep low. Called in eval mode.
         batches: at least one batch; may be without end.
         steps: how many batches are used; fewer where there are fewer.
 
     Raises:
         DataError: there are no batches.
-        ModelError: the model is not a BERT, or its scores are not numbers.
+        ModelError: the scores are not numbers.
 
     Reference:
         Molchanov et al. 2019, Importance Estimation for Neural Network Pruning, section 3.1.

@@ -106,7 +106,6 @@ class UnitPrune(OnBatches):
 
     @property
     def removes_heads(self) -> bool:
-        """See :class:`PruneStage`."""
         return self.budget is not None or self.shares[0] > 0
 
     @property
@@ -115,14 +114,12 @@ class UnitPrune(OnBatches):
         return self.default_repair if self.reconstruct is None else self.reconstruct
 
     def shape_left(self, shape: Shape) -> Shape:
-        """See :class:`PruneStage`."""
         heads, ffn = self.shares
         if self.budget is not None:
             heads = ffn = 1 - (self.budget.macs or self.budget.parameters or 1.0)
         return replace(shape.pruned(heads, ffn), hidden=self.width_left(shape.hidden))
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`PruneStage`."""
         yield from super().issues(recipe, before)
         if self.budget is not None:
             for key in ("heads", "ffn"):
@@ -143,7 +140,6 @@ class UnitPrune(OnBatches):
             yield ("reconstruct",), "fits what stands behind heads and neurons; none are removed"
 
     def describe(self) -> str:
-        """See :class:`PruneStage`."""
         rounds = f" in {self.rounds} rounds" if self.rounds > 1 else ""
         budget = self.budget
         if budget is None:
@@ -157,23 +153,16 @@ class UnitPrune(OnBatches):
         return f"{self.method}: keep {part:.0%} of the encoder's {what}{rounds}"
 
     def removes(self, student: PreTrainedModel, ease: float) -> bool:
-        """See :class:`PruneStage`."""
         width = int(student.config.hidden_size)
         return self.removes_units or self.width_left(width, ease) < width
 
     def prune(self, student: PreTrainedModel, bench: Bench, ease: float) -> Pruned:
-        """See :class:`PruneStage`."""
         from distill.pruning.units import prune_units
 
         return prune_units(self, student, bench, ease)
 
     def judge(self, student: PreTrainedModel, bench: Bench) -> Judged:
-        """What each head and each neuron of a student is worth.
-
-        Args:
-            student: the model; left as it is.
-            bench: data, and the loss of the teacher's outputs.
-        """
+        """What each head and each neuron of a student is worth."""
         raise NotImplementedError
 
 
@@ -187,11 +176,9 @@ class InRounds(UnitPrune):
 
     @property
     def rounds(self) -> int:
-        """See :class:`PruneStage`."""
         return 1 if self.schedule == "one-shot" else self.steps or ROUNDS
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`PruneStage`."""
         yield from super().issues(recipe, before)
         if self.schedule == "one-shot" and self.steps is not None:
             yield ("steps",), "are the rounds of a schedule; write schedule: linear or agp"
@@ -212,7 +199,6 @@ class WithWidth(InRounds):
 
     @property
     def narrows(self) -> bool:
-        """See :class:`UnitPrune`."""
         return self.hidden is not None
 
     def judge_width(self, student: PreTrainedModel, bench: Bench) -> WidthScores:
@@ -227,7 +213,6 @@ class WithWidth(InRounds):
         )
 
     def width_left(self, width: int, part: float = 1.0) -> int:
-        """See :class:`PruneStage`."""
         return width_left(width, part * (self.hidden or 0.0))
 
 

@@ -24,17 +24,11 @@ class VocabularyPrune(PruneStage):
     own_tokens: ClassVar[bool] = True
 
     def describe(self) -> str:
-        """See :class:`PruneStage`."""
         least = self.min_count or 1
         often = f" {least} times or more" if least > 1 else ""
         return f"keep the subwords that the training texts have{often}"
 
     def prune(self, student: PreTrainedModel, bench: Bench, ease: float) -> Pruned:
-        """See :class:`PruneStage`.
-
-        Where less is removed than could be, the first of the others stay too: vocabularies are
-        made with the frequent subwords first.
-        """
         from distill.pruning.bench import Pruned
         from distill.pruning.subwords import (
             count_pieces,
@@ -51,6 +45,8 @@ class VocabularyPrune(PruneStage):
         # Where positions are counted from the padding token's id, that id stays as it is.
         keep = sorted({*keep, *range(unread_positions(student.config.to_dict()))})
         known = set(keep)
+        # Where less is removed than could be, the first of the others stay too: vocabularies are
+        # made with the frequent subwords first.
         others = [index for index in range(len(tokenizer)) if index not in known]
         keep = sorted([*keep, *others[: round(len(others) * (1.0 - ease))]])
         trimmed = trim_tokenizer(tokenizer, keep)

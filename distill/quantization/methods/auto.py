@@ -20,7 +20,6 @@ class AutoQuantize(QuantizeStage):
     """SmoothQuant's alpha, for OpenVINO: how much of the activations' range moves into weights."""
 
     def candidates(self, bench: Bench) -> list[Candidate]:
-        """See :class:`QuantizeStage`."""
         from distill.quantization.methods.nncf import nncf
         from distill.quantization.methods.static import static
 

@@ -32,18 +32,15 @@ class DynamicQuantize(QuantizeStage):
     """One scale for each output channel of a weight; otherwise one for each tensor."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`distill.section.StageSection`."""
         del recipe, before
         if self.differs("calibration"):
             yield ("calibration",), "scales of dynamic int8 are not calibrated; leave it out"
 
     def candidates(self, bench: Bench) -> list[Candidate]:
-        """See :class:`QuantizeStage`."""
         scales, exclude = self.activation_scales, self.exclude
         return [dynamic(bench, scales, per_channel=self.per_channel, exclude=exclude)]
 
     def int8_again(self, bench: Bench, exclude: list[str]) -> Candidate:
-        """See :class:`QuantizeStage`."""
         return dynamic(bench, self.activation_scales, per_channel=True, exclude=exclude)
 
 

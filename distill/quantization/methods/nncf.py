@@ -39,7 +39,6 @@ class NncfQuantize(QuantizeStage):
     """SmoothQuant's alpha: how much of the activations' range moves into weights."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`distill.section.StageSection`."""
         exports = [stage for stage in recipe.stages if stage.kind == "export"]
         lacking = [name for name in ("openvino", "nncf") if importlib.util.find_spec(name) is None]
         if lacking:
@@ -48,7 +47,6 @@ class NncfQuantize(QuantizeStage):
             yield ("method",), "nncf makes an OpenVINO model: add it to export's formats"
 
     def candidates(self, bench: Bench) -> list[Candidate]:
-        """See :class:`QuantizeStage`."""
         return [nncf(bench, smooth=self.smooth, exclude=self.exclude)]
 
 

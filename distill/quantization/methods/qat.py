@@ -28,7 +28,6 @@ class QatQuantize(QuantizeStage):
     """Distillation of the logits with int8 simulated."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`distill.section.StageSection`."""
         for key in ("accumulate_grad_batches", "patience", "val_check_interval", "layer_decay"):
             if getattr(self.train, key) != TrainConfig.model_fields[key].default:
                 yield ("train", key), "does nothing here: training for int8 is one short pass"

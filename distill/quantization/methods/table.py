@@ -22,7 +22,6 @@ class TableQuantize(QuantizeStage):
     """The table of a static student."""
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
-        """See :class:`distill.section.StageSection`."""
         del before
         if recipe.student.has_layers:
             yield ("method",), "table is for student.kind: static; write static or leave it out"
@@ -31,7 +30,6 @@ class TableQuantize(QuantizeStage):
                 yield (key,), "a table has no products in int8; leave it out"
 
     def candidates(self, bench: Bench) -> list[Candidate]:
-        """See :class:`QuantizeStage`."""
         return [
             bench.try_out(
                 "table, a scale for each row",

@@ -19,7 +19,6 @@ class WeightsOnlyQuantize(QuantizeStage):
     """Of the weights."""
 
     def candidates(self, bench: Bench) -> list[Candidate]:
-        """See :class:`QuantizeStage`."""
         return [weights_only(bench, bits=self.bits, exclude=self.exclude)]
 
 

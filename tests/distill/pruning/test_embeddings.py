@@ -16,7 +16,7 @@ from distill.pruning.masks import Masks
 from distill.pruning.methods.embeddings import factor_embeddings
 from distill.pruning.subwords import trim_embeddings
 from distill.pruning.surgery import slice_model
-from distill.pruning.width import KeptWidth, slice_width
+from distill.pruning.width import Width, slice_width
 from distill.recipe.shapes import Shape
 from distill.system.errors import ModelError
 from students.pruned import FactoredEmbedding, pruned_config
@@ -134,7 +134,7 @@ def test_other_surgery_before_and_after():
     )
     shallow = keep_layers(again, [2])
     torch.testing.assert_close(logits(shallow), logits(keep_layers(whole, [2])), atol=1e-5, rtol=0)
-    half = KeptWidth(torch.arange(32) % 2 == 0, torch.arange(32) % 2 == 1)
+    half = Width(torch.arange(32) % 2 == 0, torch.arange(32) % 2 == 1)
     torch.testing.assert_close(
         logits(slice_width(again, half)), logits(slice_width(whole, half)), atol=1e-5, rtol=0
     )

@@ -19,7 +19,7 @@ from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.subwords import trim_embeddings
 from distill.pruning.surgery import slice_model
-from distill.pruning.width import KeptWidth, slice_width
+from distill.pruning.width import Width, slice_width
 from distill.runtime.session import OnnxSession
 from students.heads import class_of, head_of, logits_of
 from students.pooling import POOLING
@@ -70,12 +70,12 @@ def masks_of(layers: int = LAYERS) -> Any:
     return st.tuples(*rows).map(lambda pair: Masks(*pair))
 
 
-def width_of(model: PreTrainedModel, order: list[int], count: int) -> KeptWidth:
+def width_of(model: PreTrainedModel, order: list[int], count: int) -> Width:
     kept = torch.zeros(HIDDEN, dtype=torch.bool)
     kept[order[:count]] = True
     pooled = torch.arange(HIDDEN) >= HIDDEN - count
     has_pooler = getattr(model.base_model, "pooler", None) is not None
-    return KeptWidth(kept, pooled if has_pooler else None)
+    return Width(kept, pooled if has_pooler else None)
 
 
 quick = settings(

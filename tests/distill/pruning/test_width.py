@@ -8,7 +8,7 @@ from transformers import (
 
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.surgery import slice_model
-from distill.pruning.width import KeptWidth, slice_width, width_scores
+from distill.pruning.width import Width, slice_width, width_scores
 from distill.system.errors import DataError, ModelError
 from students.pruned import PrunedBertForSequenceClassification
 
@@ -20,7 +20,7 @@ def kept(count, seed=0):
         mask = torch.zeros(tiny.HIDDEN, dtype=torch.bool)
         mask[torch.randperm(tiny.HIDDEN, generator=draw)[:count]] = True
         masks.append(mask)
-    return KeptWidth(*masks)
+    return Width(*masks)
 
 
 @pytest.mark.parametrize("count", [1, 5, 9, 12])
@@ -130,8 +130,8 @@ def test_dimensions_that_nothing_reads_go_first():
 def test_mistakes():
     model = tiny.make_model()
     with pytest.raises(ModelError, match=r"for \[11, 12\], the model has \[12, 12\]"):
-        slice_width(model, KeptWidth(torch.ones(11).bool(), torch.ones(12).bool()))
+        slice_width(model, Width(torch.ones(11).bool(), torch.ones(12).bool()))
     with pytest.raises(ModelError, match="not as much of the pooler"):
-        slice_width(model, KeptWidth(torch.ones(12).bool(), torch.arange(12) < 3))
+        slice_width(model, Width(torch.ones(12).bool(), torch.arange(12) < 3))
     with pytest.raises(DataError, match="no batches to judge"):
         width_scores(model, loss_of=tiny.loss_of, batches=[], samples=4)
