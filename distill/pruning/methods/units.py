@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from distill.pruning.bench import Bench, Pruned
     from distill.pruning.units import Judged
-    from distill.pruning.width import WidthScores
+    from distill.pruning.width import Width
     from distill.recipe.schema import Recipe
     from distill.recipe.schema.before import Before
     from distill.recipe.shapes import Shape
@@ -201,7 +201,7 @@ class WithWidth(InRounds):
     def narrows(self) -> bool:
         return self.hidden is not None
 
-    def judge_width(self, student: PreTrainedModel, bench: Bench) -> WidthScores:
+    def judge_width(self, student: PreTrainedModel, bench: Bench) -> Width:
         """What each hidden dimension is worth."""
         from distill.pruning.width import width_scores
 
