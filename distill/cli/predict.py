@@ -212,7 +212,7 @@ def _json_line(row: Row, prediction: dict[str, Any]) -> str:
 
 def _plain_line(model: BundleModel, row: Row, prediction: dict[str, Any]) -> str:
     if isinstance(row.pair, list):
-        return f"{' '.join(row.text.split())}\n{model.line(prediction)}"
+        return f"{' '.join(row.text.split())}\n{model.decoder.line(prediction)}"
     text = row.text if row.pair is None else f"{row.text} | {row.pair}"
     # One line a row, whatever the text holds.
-    return f"{model.line(prediction)}  {' '.join(text.split())}"
+    return f"{model.decoder.line(prediction)}  {' '.join(text.split())}"

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distill.runtime.manifest import MANIFEST, RUNNABLE, SCHEMA
+from distill.runtime.backends import ENGINES
+from distill.runtime.manifest import MANIFEST, SCHEMA
 from distill.system import digest
 from distill.system.atomic import new_folder, write_json
 from distill.system.errors import ModelError
@@ -89,7 +90,7 @@ def write_bundle(
         content = {
             "schema": SCHEMA,
             "pad_id": _pad_id(tokenizer_folder / "tokenizer.json"),
-            "default": next((name for name in RUNNABLE if name in formats), None),
+            "default": next((name for name in ENGINES if name in formats), None),
             "isa": list(processor().isa),
             **info,
             "formats": formats,

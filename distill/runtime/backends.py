@@ -30,8 +30,6 @@ ENGINES = {
 class Session(Protocol):
     """A model that is ready to run."""
 
-    threads: int | None
-
     def run(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Logits:
         """Logits (B, C) for three integer arrays (B, L); may be called from several threads."""
 
@@ -77,6 +75,6 @@ def open_session(
     if ENGINES[format] == "openvino":
         return OpenVinoSession(path, threads)
     if ENGINES[format] == "numpy":
-        return TableSession(path, threads)
+        return TableSession(path)
     off = settings.get("disabled_optimizers", SLOW_OPTIMIZERS)
     return OnnxSession(path, threads, disabled_optimizers=off)

@@ -20,9 +20,9 @@ from distill.files.bad_rows import BadRow
 from distill.files.lines import STDIN
 from distill.runtime.inputs import Input, read_inputs
 from distill.runtime.manifest import MANIFEST, Manifest
-from distill.runtime.parquet import PARQUET, ParquetResults, column_types
-from distill.runtime.progress import MostlyBadError, Progress, begun, held, remove, take_place
-from distill.runtime.results import Results, VectorFile, fields
+from distill.runtime.parquet import PARQUET, column_types
+from distill.runtime.progress import MostlyBadError, Progress, held, remove, take_place
+from distill.runtime.results import Lines, ParquetResults, Results, VectorFile, fields
 from distill.runtime.rows import Row, Wanted, every_row
 from distill.system import digest
 from distill.system.errors import DataError
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 #: Rows that are sorted by length and computed together: enough to pad little, few enough that the
 #: memory does not depend on the file.
 WINDOW = 1024
-
-AnyResults = Results | ParquetResults | VectorFile
 
 
 @dataclass(frozen=True)
@@ -148,15 +146,14 @@ def run_job(
         if job.rows is not None and job.out.exists():  # another process held it until now
             remove(job.partial, job.bad_partial, job.state)
             return Report(0, 0, 0, 0.0)
-        progress = Progress(job, facts, begun(job, facts))
-        results.columns = progress.done.columns
+        progress = Progress(job, results, facts)
         start, before = time.monotonic(), progress.done.rows
         try:
             if not progress.done.whole:
                 with progress:
                     moved(before, about)
-                    for window in _windows(job, inputs, progress, notes.setdefault):
-                        _add(model, job, results, progress, *window)
+                    for window, own in _windows(job, inputs, progress, notes.setdefault):
+                        _add(model, job, progress, window, own)
                         moved(progress.done.rows, about)
                     progress.finish()
         except BaseException as error:
@@ -170,7 +167,7 @@ def run_job(
     return Report(done.rows, done.bad, before, time.monotonic() - start, tuple(notes))
 
 
-def make_results(model: BundleModel, job: Job) -> AnyResults:
+def make_results(model: BundleModel, job: Job) -> Results:
     """What writes the results of a job.
 
     Raises:
@@ -197,7 +194,7 @@ def make_results(model: BundleModel, job: Job) -> AnyResults:
 
     if parquet:
         return ParquetResults(write, blank)
-    return Results(job.out, texts=job.texts, blank=blank)
+    return Lines(job.out, texts=job.texts, blank=blank)
 
 
 def check_out(job: Job, out: Path) -> None:
@@ -296,21 +293,14 @@ def _refuse_bad(job: Job, rows: Sequence[Row | BadRow], progress: Progress) -> N
 
 
 def _add(
-    model: BundleModel,
-    job: Job,
-    results: AnyResults,
-    progress: Progress,
-    window: Sequence[Row | BadRow],
-    own: slice,
+    model: BundleModel, job: Job, progress: Progress, window: Sequence[Row | BadRow], own: slice
 ) -> None:
     """Compute a window, whole, and append those rows of it that are this job's own."""
     good = [row for row in window if isinstance(row, Row)]
     found = iter(_computed(model, job, good) if good else ())
-    answers: list[Any] = [next(found) if isinstance(row, Row) else None for row in window][own]
-    rows = [row for row in window[own] if isinstance(row, Row)]
-    bad = [row for row in window[own] if isinstance(row, BadRow)]
-    answers = [one for one in answers if one is not None]
-    progress.add(results.lines(rows, answers) if rows else b"", len(rows), bad, results)
+    every = [(row, next(found) if isinstance(row, Row) else None) for row in window][own]
+    done = [(row, answer) for row, answer in every if isinstance(row, Row)]
+    progress.add(done, [row for row, _ in every if isinstance(row, BadRow)])
 
 
 def _computed(model: BundleModel, job: Job, rows: Sequence[Row]) -> Sequence[Any]:

@@ -16,8 +16,6 @@ from distill.tasks import decoder_class
 
 #: The file that makes a folder a bundle.
 MANIFEST = "distill.json"
-#: Formats that the runtime can run, as a rule the fastest first.
-RUNNABLE = tuple(ENGINES)
 SCHEMA = 1
 
 logger = logging.getLogger("distill")
@@ -68,7 +66,7 @@ class Manifest:
             ModelError: the bundle has no such format, or the file is not as it was written.
         """
         chosen = name or self.default
-        there = [known for known in RUNNABLE if known in self.formats]
+        there = [known for known in ENGINES if known in self.formats]
         if not there:
             raise ModelError(
                 f"{self.folder}: nothing to predict with but torch; export the format onnx too"

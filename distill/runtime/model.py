@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
 
-from distill.runtime.backends import ENGINES, choose, is_installed, open_session
+from distill.runtime.backends import ENGINES, Session, choose, is_installed, open_session
 from distill.runtime.manifest import Manifest
-from distill.runtime.workers import BATCH_SIZE, Tuned, Workers
+from distill.runtime.workers import BATCH_SIZE, Tuned, compute
 from distill.system.errors import DataError
 from distill.system.processor import processor
 from distill.tasks import make_decoder
@@ -24,6 +24,16 @@ logger = logging.getLogger("distill")
 # Legend: N texts, B batch, L length, C outputs of the task, K width of vectors.
 
 Floats = npt.NDArray[np.float32]
+
+
+class Batching(TypedDict, total=False):
+    """How many texts are computed."""
+
+    batch_size: int | None
+    """Rows computed at once; ``None`` takes the tuned number, else 32."""
+    instances: int | None
+    """Batches computed at the same time, each on one thread; ``None`` takes the tuned number where
+    there are enough rows, else one batch at a time on all threads."""
 
 
 class BundleModel:
@@ -83,15 +93,13 @@ class BundleModel:
         _check_processor(manifest, self.format)
         threads = threads or self.tuned.latency.get("threads")
         self._session = open_session(self.format, path, threads, settings=self.tuned.latency)
-        self._workers: dict[tuple[int, int], Workers] = {}
+        self._sessions: dict[int, Session] = {}
 
     def predict(
         self,
         texts: Sequence[str],
         pairs: Sequence[str] | Sequence[Sequence[str]] | None = None,
-        *,
-        batch_size: int | None = None,
-        instances: int | None = None,
+        **batching: Unpack[Batching],
     ) -> list[dict[str, Any]]:
         """What the model predicts for every text, ready for JSON.
 
@@ -99,9 +107,7 @@ class BundleModel:
             texts: N texts; of question answering the questions.
             pairs: the N second texts, where the model takes pairs; the texts that answer; of a
                 ranking a list of candidates for each query.
-            batch_size: rows computed at once; ``None`` takes the tuned number, else 32.
-            instances: batches computed at the same time, each on one thread; ``None`` takes the
-                tuned number where there are enough rows, else one batch at a time on all threads.
+            **batching: see :class:`Batching`.
 
         Returns:
             One mapping for each text, in the order of the texts; the decoder of the task's kind
@@ -115,56 +121,32 @@ class BundleModel:
         if not len(texts):
             return []
         inputs = self.decoder.inputs(self.encoder, texts, pairs)
-        outputs = self.run(inputs.rows, batch_size=batch_size, instances=instances)
-        return self.decoder.predictions(inputs, outputs)
-
-    def line(self, prediction: Mapping[str, Any]) -> str:
-        """A prediction in a few words, for people.
-
-        Args:
-            prediction: one of those that :meth:`predict` gives.
-        """
-        return self.decoder.line(prediction)
+        return self.decoder.predictions(inputs, self.run(inputs.rows, **batching))
 
     def logits(
         self,
         texts: Sequence[str],
         pairs: Sequence[str] | None = None,
-        *,
-        batch_size: int | None = None,
-        instances: int | None = None,
+        **batching: Unpack[Batching],
     ) -> Floats:
-        """The task's outputs for every text, for kinds that have one row of them for a text.
-
-        Args:
-            texts: N texts.
-            pairs: see :meth:`predict`.
-            batch_size: see :meth:`predict`.
-            instances: see :meth:`predict`.
-
-        Returns:
-            (N, C) in the order of the texts.
+        """The task's outputs (N, C) for N texts, of kinds that have one row of them for a text.
 
         Raises:
             DataError: see :meth:`predict`.
         """
-        raw = self._raw(texts, pairs, batch_size=batch_size, instances=instances)
-        return self.decoder.logits(raw)
+        return self.decoder.logits(self._raw(texts, pairs, **batching))
 
     def _raw(
         self,
         texts: Sequence[str],
         pairs: Sequence[str] | None = None,
-        *,
-        batch_size: int | None,
-        instances: int | None,
+        **batching: Unpack[Batching],
     ) -> Floats:
         """What the graph gives for every text, (N, D)."""
-        self._check(texts, pairs)
+        self.check(texts, pairs, lists=False)
         if not len(texts):
             return np.zeros((0, self._width), dtype=np.float32)
-        rows = self.encoder.encode(texts, pairs)
-        return np.stack(self.run(rows, batch_size=batch_size, instances=instances))
+        return np.stack(self.run(self.encoder.encode(texts, pairs), **batching))
 
     @cached_property
     def _width(self) -> int:
@@ -176,22 +158,20 @@ class BundleModel:
         self,
         texts: Sequence[str],
         *,
-        batch_size: int | None = None,
-        instances: int | None = None,
         whiten: bool = True,
         dim: int | None = None,
         prompt: str | None = None,
+        **batching: Unpack[Batching],
     ) -> Floats:
         """A vector for every text, by a sentence encoder's bundle.
 
         Args:
             texts: N texts.
-            batch_size: see :meth:`predict`.
-            instances: see :meth:`predict`.
             whiten: whether vectors are whitened, where the bundle has a whitening.
             dim: K, to how many dimensions they are cut; ``None`` takes what it was loaded with.
             prompt: the name of the prompt before every text, ``""`` for none; ``None`` takes what
                 it was loaded with, else ``query`` where there are prompts.
+            **batching: see :class:`Batching`.
 
         Returns:
             (N, K), of length 1 unless the recipe says otherwise.
@@ -204,9 +184,8 @@ class BundleModel:
             >>> load("runs/stsb-vectors").encode(["A man plays."]).shape  # doctest: +SKIP
             (1, 384)
         """
-        self._check(texts, None)
-        texts = self.decoder.prompted(texts, prompt)
-        raw = self._raw(texts, batch_size=batch_size, instances=instances)  # (N, D)
+        self.check(texts, lists=False)
+        raw = self._raw(self.decoder.prompted(texts, prompt), **batching)  # (N, D)
         return self.decoder.vectors(raw, whiten=whiten, dim=dim)
 
     def similarity(
@@ -214,38 +193,28 @@ class BundleModel:
         texts: Sequence[str],
         pairs: Sequence[str],
         *,
-        batch_size: int | None = None,
-        instances: int | None = None,
         prompt: str | None = None,
+        **batching: Unpack[Batching],
     ) -> Floats:
-        """The cosine between each text and the other one in its place, by a sentence encoder.
+        """The cosine (N,) between each of N texts and the other one in its place, from -1 to 1.
 
-        Args:
-            texts: N texts.
-            pairs: N others.
-            batch_size: see :meth:`predict`.
-            instances: see :meth:`predict`.
-            prompt: the name of the prompt before the others; ``None`` takes the one that second
-                texts were trained with.
-
-        Returns:
-            (N,), from -1 to 1.
+        ``prompt`` is the name of the one before the others; left out, the one that second texts
+        were trained with.
 
         Raises:
             DataError: not as many of both, or they are not lists of strings.
             ModelError: the bundle is no sentence encoder's.
         """
-        self._check(texts, None)
-        self._check(pairs, None)
-        if len(pairs) != len(texts):
-            raise DataError(f"{len(texts)} texts but {len(pairs)} pairs; one for each is needed")
+        self.check(texts, lists=False)
+        _check_texts("pairs", pairs)
+        _check_count(texts, pairs)
         # Together, so that a text that stands there often is computed with others of its length.
         second = next(reversed(self.manifest.settings.get("prompts", {})), None)
         both = [
             *self.decoder.prompted(texts, None),
             *self.decoder.prompted(pairs, second if prompt is None else prompt),
         ]
-        vectors = unit(self.encode(both, batch_size=batch_size, instances=instances, prompt=""))
+        vectors = unit(self.encode(both, prompt="", **batching))
         return np.asarray((vectors[: len(texts)] * vectors[len(texts) :]).sum(axis=1))
 
     def run(
@@ -255,12 +224,9 @@ class BundleModel:
         batch_size: int | None = None,
         instances: int | None = None,
     ) -> list[Floats]:
-        """The outputs of each row: (C,), or (L, C) of a head that looks at each token.
+        """The outputs of each row of tokens: (C,), or (L, C) of a head that looks at each token.
 
-        Args:
-            rows: rows of tokens.
-            batch_size: rows computed at once; see :meth:`predict`.
-            instances: batches computed at the same time; see :meth:`predict`.
+        Arguments are those of :class:`Batching`.
         """
         for name, number in (("batch_size", batch_size), ("instances", instances)):
             if number is not None and number < 1:
@@ -269,56 +235,59 @@ class BundleModel:
             return []
         tuned = self.tuned.throughput
         size = batch_size or int(tuned.get("batch_size", BATCH_SIZE))
-        if instances is None and tuned and len(rows) > size:
-            workers = self._many(int(tuned["instances"]), int(tuned["threads"]))
+        many = len(rows) > size
+        session, count = self._session, 1
+        if instances is None and tuned and many:
+            session, count = self._for_many(int(tuned["threads"])), int(tuned["instances"])
         elif instances is not None and instances > 1:
-            workers = self._many(instances, 1)
-        else:
-            workers = Workers(self._session, 1)
-        multiple = int(tuned.get("padding_multiple", 1)) if len(rows) > size else 1
-        return workers.run(rows, self.encoder, batch_size=size, multiple=multiple)
+            session, count = self._for_many(1), instances
+        multiple = int(tuned.get("padding_multiple", 1)) if many else 1
+        return compute(
+            session, rows, self.encoder, instances=count, batch_size=size, multiple=multiple
+        )
 
-    def _many(self, instances: int, threads: int) -> Workers:
-        """Workers for many examples, which share one session; opened when first asked for."""
-        if self._workers.get((instances, threads)) is None:
+    def _for_many(self, threads: int) -> Session:
+        """The session for many examples, which is opened when first asked for."""
+        if threads not in self._sessions:
             settings = self.tuned.throughput
             format = str(settings.get("format", self.format))
             if format not in self.manifest.formats or not is_installed(format):
                 format = self.format
             path = self.manifest.file(format)
-            session = open_session(format, path, threads, settings=settings)
-            self._workers[instances, threads] = Workers(session, instances)
-        return self._workers[instances, threads]
+            self._sessions[threads] = open_session(format, path, threads, settings=settings)
+        return self._sessions[threads]
 
-    def check(self, texts: Sequence[str], pairs: Sequence[Any] | None) -> None:
+    def check(
+        self, texts: Sequence[str], pairs: Sequence[Any] | None = None, *, lists: bool | None = None
+    ) -> None:
         """Refuse what :meth:`predict` does not take.
+
+        Args:
+            texts: N texts.
+            pairs: what is given with them.
+            lists: whether pairs are lists; ``None`` leaves it to the kind of task.
 
         Raises:
             DataError: see there.
         """
-        self._check(texts, pairs, lists=self.decoder.takes_candidates)
-
-    def _check(
-        self,
-        texts: Sequence[str],
-        pairs: Sequence[str] | Sequence[Sequence[str]] | None,
-        *,
-        lists: bool = False,
-    ) -> None:
         _check_texts("texts", texts)
-        if pairs is not None and not lists:
+        if pairs is None:
+            if self.manifest.pair:
+                raise DataError("this model compares two texts; give the second ones as pairs")
+            return
+        if self.decoder.takes_candidates if lists is None else lists:
+            for index, candidates in enumerate(pairs):
+                _check_texts(f"pairs[{index}]", candidates, "give a list of the query's candidates")
+        else:
             _check_texts("pairs", pairs)
-        for index, candidates in enumerate(pairs or () if lists else ()):
-            _check_texts(f"pairs[{index}]", candidates, "give a list of the query's candidates")
-        if self.manifest.pair and pairs is None:
-            raise DataError("this model compares two texts; give the second ones as pairs")
-        if pairs is not None:
-            if not self.manifest.pair:
-                raise DataError("this model takes single texts; leave the pairs out")
-            if len(pairs) != len(texts):
-                raise DataError(
-                    f"{len(texts)} texts but {len(pairs)} pairs; one for each is needed"
-                )
+        if not self.manifest.pair:
+            raise DataError("this model takes single texts; leave the pairs out")
+        _check_count(texts, pairs)
+
+
+def _check_count(texts: Sequence[str], pairs: Sequence[Any]) -> None:
+    if len(pairs) != len(texts):
+        raise DataError(f"{len(texts)} texts but {len(pairs)} pairs; one for each is needed")
 
 
 def _check_texts(name: str, given: Any, advice: str = "give a list of strings") -> None:

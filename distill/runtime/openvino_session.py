@@ -58,7 +58,6 @@ class OpenVinoSession:
             raise ModelError(f"{source}: OpenVINO cannot load it ({first})") from error
         self._inputs = [value.any_name for value in self._model.inputs]
         self._requests = threading.local()
-        self.threads = threads
 
     def run(self, input_ids: Ids, attention_mask: Ids, token_type_ids: Ids) -> Logits:
         """Compute logits; see :meth:`distill.runtime.session.OnnxSession.run`.
@@ -75,16 +74,11 @@ class OpenVinoSession:
             return self._run(*given)
         parts = [np.flatnonzero(lengths == length) for length in np.unique(lengths)]
         found = [self._run(*(array[rows, : lengths[rows[0]]] for array in given)) for rows in parts]
-        every_token = found[0].ndim == 3
-        shape = (
-            (*mask.shape, found[0].shape[-1]) if every_token else (len(mask), found[0].shape[-1])
-        )
+        # (B, C), or (B, L, C) of a head that looks at each token.
+        shape = (*mask.shape[: found[0].ndim - 1], found[0].shape[-1])
         out = np.zeros(shape, dtype=np.float32)
         for rows, logits in zip(parts, found, strict=True):
-            if every_token:
-                out[rows, : logits.shape[1]] = logits
-            else:
-                out[rows] = logits
+            out[rows, : logits.shape[1]] = logits
         return out
 
     def _run(self, *given: Ids) -> Logits:

@@ -23,7 +23,9 @@ from distill.system import atomic
 from distill.system.errors import DataError
 
 if TYPE_CHECKING:
-    from distill.runtime.job import AnyResults, Job
+    from distill.runtime.job import Job
+    from distill.runtime.results import Results
+    from distill.runtime.rows import Row
 
 #: How often what is written is made safe.
 SAVE_SECONDS = 2.0
@@ -65,13 +67,14 @@ class Progress:
 
     Args:
         job: what is predicted.
+        results: what writes it.
         facts: what must be the same for it to be gone on with; without an ``input`` it cannot be.
-        done: how far an earlier start came.
     """
 
-    def __init__(self, job: Job, facts: dict[str, Any], done: Done) -> None:
-        self.done = done
-        self._job, self._facts = job, facts
+    def __init__(self, job: Job, results: Results, facts: dict[str, Any]) -> None:
+        self.done = begun(job, facts)
+        results.columns = self.done.columns
+        self._job, self._results, self._facts = job, results, facts
         self._first_bad = ""
         self._files = contextlib.ExitStack()
         self._saved = time.monotonic()
@@ -93,18 +96,20 @@ class Progress:
         finally:
             self._files.close()
 
-    def add(self, content: bytes, rows: int, bad: Sequence[BadRow], results: AnyResults) -> None:
-        """Append a window's bytes, ``rows`` examples, and those of it that cannot be used."""
-        self._out.write(content)
+    def add(self, good: Sequence[tuple[Row, Any]], bad: Sequence[BadRow]) -> None:
+        """Append a window: its rows with their predictions, and those that cannot be used."""
+        if good:
+            rows, predictions = zip(*good, strict=True)
+            self._out.write(self._results.lines(rows, predictions))
         for row in bad if self._bad_out is not None else ():
             self._first_bad = self._first_bad or f" The first: {row.place}: {row.reason}"
             self._bad_out.write(bad_line(row).encode("utf-8"))  # type: ignore[union-attr]
         self.done = Done(
-            rows=self.done.rows + rows,
+            rows=self.done.rows + len(good),
             bad=self.done.bad + len(bad),
             bytes=self._out.tell(),
             bad_bytes=0 if self._bad_out is None else self._bad_out.tell(),
-            columns=results.columns,
+            columns=self._results.columns,
         )
         self._check_share(_LOOKED_AT)
         if time.monotonic() - self._saved >= SAVE_SECONDS:
@@ -235,7 +240,7 @@ def difference(theirs: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     return f"other settings ({', '.join(changed)}); give the same" if changed else ""
 
 
-def take_place(job: Job, done: Done, results: AnyResults) -> None:
+def take_place(job: Job, done: Done, results: Results) -> None:
     """Give the files their names; may be called again after a kill in its midst."""
     if not done.bad:
         remove(job.bad, job.bad_partial)

@@ -1,5 +1,8 @@
 """Predictions as a file: JSON lines, a table with a column for each field, or vectors as one array.
 
+A Parquet file cannot be appended to. Results grow as an Arrow stream, whose windows are whole one
+by one, and become a Parquet file at the end.
+
 The header of an ``.npy`` file holds the number of rows, which is known at the end only: it says
 none while the file grows, and is written again when it is whole. Readers may map it into memory:
 ``numpy.load(path, mmap_mode="r")``.
@@ -14,7 +17,8 @@ import io
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,20 +26,51 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from distill.files.bad_rows import json_line, plain
+from distill.files.bad_rows import is_unicode, json_line, plain
 from distill.files.rows import CSV, TSV
+from distill.runtime.parquet import arrow
 from distill.runtime.rows import Row
+from distill.system import atomic
 from distill.system.errors import DataError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from distill.runtime.model import BundleModel
 
 #: What a kept column is called where the prediction has a field of its name.
 INPUT = "input."
+#: Rows of a row group of Parquet, or bytes where rows are long.
+_GROUP, _GROUP_BYTES = 65_536, 8 << 20
 
 
-class Results:
-    """Turns rows with their predictions into lines.
+class Results(ABC):
+    """Turns rows with their predictions into what their file holds.
+
+    Attributes:
+        columns: ``None`` before a header is written.
+    """
+
+    columns: list[str] | None = None
+
+    @abstractmethod
+    def lines(self, rows: Sequence[Row], predictions: Sequence[Any]) -> bytes:
+        """What the file holds of some rows; the first come with its header."""
+
+    def place(self, partial: Path, out: Path, rows: int) -> None:
+        """Give the file, of so many rows, its name; may be called again after a kill in its midst.
+
+        Args:
+            partial: what it was called until now.
+            out: its name.
+            rows: N.
+        """
+        partial.chmod(0o644)
+        partial.replace(out)
+
+
+class Lines(Results):
+    """JSON lines, or the lines of a table, in UTF-8.
 
     In a table (CSV, TSV) a mapping of numbers, such as ``probabilities``, becomes a column for each
     of its keys (``probabilities.positive``); every other nested field is written as JSON. The
@@ -68,7 +103,6 @@ class Results:
         self._blank = blank
 
     def lines(self, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> bytes:
-        """The lines of rows, in UTF-8; the first of a table come with its header."""
         found = [
             fields(row, prediction, texts=self.texts)
             for row, prediction in zip(rows, predictions, strict=True)
@@ -84,11 +118,9 @@ class Results:
         return "".join(lines).encode("utf-8", "backslashreplace")
 
     def place(self, partial: Path, out: Path, rows: int) -> None:
-        """Give the file its name; may be called again after a kill in its midst."""
         if not rows and self._line and self._blank:
             partial.write_text(self._line(list(flattened(self._blank()))), encoding="utf-8")
-        partial.chmod(0o644)
-        partial.replace(out)
+        super().place(partial, out, rows)
 
     def _cells(self, row: Mapping[str, Any]) -> list[Any]:
         columns = self.columns or []
@@ -149,11 +181,8 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-class VectorFile:
+class VectorFile(Results):
     """Turns rows into what an array of their vectors holds: float32 (N, K), in their order.
-
-    Attributes:
-        columns: ``None`` before the header is written, then empty: there is nothing to name.
 
     Raises:
         DataError: the name does not end in ``.npy``.
@@ -163,16 +192,13 @@ class VectorFile:
         if out.suffix.lower() != ".npy":
             raise DataError(f"{out}: an array of vectors is a .npy file; name one")
         self._model = model
-        self.columns: list[str] | None = None
 
-    def lines(self, rows: Sequence[Row], vectors: Sequence[npt.NDArray[np.float32]]) -> bytes:
-        """The rows' vectors as bytes; the first come with the header."""
-        head = b"" if self.columns is not None else header(0, len(vectors[0]))
-        self.columns = []
-        return head + np.stack(vectors).astype("<f4").tobytes()
+    def lines(self, rows: Sequence[Row], predictions: Sequence[npt.NDArray[np.float32]]) -> bytes:
+        head = b"" if self.columns is not None else header(0, len(predictions[0]))
+        self.columns = []  # there is nothing to name
+        return head + np.stack(predictions).astype("<f4").tobytes()
 
     def place(self, partial: Path, out: Path, rows: int) -> None:
-        """Say in the header how many examples there are, and give the file its name."""
         with partial.open("r+b") as file:
             if rows:
                 npy.read_magic(file)
@@ -183,8 +209,7 @@ class VectorFile:
             file.write(header(rows, width))
             file.flush()
             os.fsync(file.fileno())
-        partial.chmod(0o644)
-        partial.replace(out)
+        super().place(partial, out, rows)
 
 
 def header(rows: int, width: int) -> bytes:
@@ -197,3 +222,97 @@ def header(rows: int, width: int) -> bytes:
     what = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
     npy.write_array_header_1_0(content, what)  # leaves room for the first number to grow
     return content.getvalue()
+
+
+class ParquetResults(Results):
+    """Turns rows with their predictions into windows of an Arrow stream, and that into the file.
+
+    A mapping of numbers (``probabilities``) is a struct of doubles, a vector a list of floats, and
+    what else is nested is JSON. A kept column has the type that it has in the Parquet files it
+    comes from, and is text where it comes from other files.
+
+    Args:
+        fields: what a line of the results holds; see :func:`fields`.
+        blank: gives the fields of some row; for kept columns their Arrow types, where known.
+    """
+
+    def __init__(
+        self,
+        fields: Callable[[Any, Mapping[str, Any]], dict[str, Any]],
+        blank: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._fields, self._blank = fields, blank
+        self._schema: pa.Schema | None = None
+
+    @property
+    def schema(self) -> pa.Schema:
+        if self._schema is None:
+            pa = arrow()
+            types = {name: _type(pa, value) for name, value in self._blank().items()}
+            self._schema = pa.schema(list(types.items()))
+        return self._schema
+
+    def lines(self, rows: Sequence[Any], predictions: Sequence[Mapping[str, Any]]) -> bytes:
+        pa, schema = arrow(), self.schema
+        found = [self._fields(*one) for one in zip(rows, predictions, strict=True)]
+        head = b"" if self.columns is not None else schema.serialize().to_pybytes()
+        self.columns = list(schema.names)
+        arrays = [
+            pa.array([_cell(pa, one[column.name], column.type) for one in found], column.type)
+            for column in schema
+        ]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+        return head + bytes(batch.serialize().to_pybytes())
+
+    def place(self, partial: Path, out: Path, rows: int) -> None:
+        pa = arrow()
+        with (
+            atomic.new_file(out) as temporary,
+            pa.parquet.ParquetWriter(temporary, self.schema) as writer,
+        ):
+            for group in _groups(pa, partial if rows else None):
+                writer.write_table(pa.Table.from_batches(group))
+        partial.unlink()
+
+
+def _groups(pa: Any, stream: Path | None) -> Iterator[list[Any]]:
+    if stream is None:
+        return
+    group: list[Any] = []
+    with stream.open("rb") as file, pa.ipc.open_stream(file) as batches:
+        for batch in batches:
+            group.append(batch)
+            rows, size = sum(one.num_rows for one in group), sum(one.nbytes for one in group)
+            if rows >= _GROUP or size >= _GROUP_BYTES:
+                yield group
+                group = []
+    if group:
+        yield group
+
+
+def _type(pa: Any, value: Any) -> Any:
+    """The type of a field, by what it holds for some text."""
+    if isinstance(value, pa.DataType):
+        return value.value_type if pa.types.is_dictionary(value) else value
+    return pa.string() if value is None else pa.array([as_cell(value)]).type
+
+
+def as_cell(value: Any) -> Any:
+    """A predicted value with a type that does not depend on the row."""
+    if isinstance(value, list) and _are_floats(value):
+        return np.asarray(value, dtype=np.float32)
+    if isinstance(value, list) or (isinstance(value, Mapping) and not _are_floats(value.values())):
+        return json.dumps(value, ensure_ascii=False)
+    return value
+
+
+def _are_floats(values: Collection[Any]) -> bool:
+    return bool(values) and all(isinstance(one, float) for one in values)
+
+
+def _cell(pa: Any, value: Any, kind: Any) -> Any:
+    if value is None or not pa.types.is_string(kind):
+        return value
+    if isinstance(value, str) and is_unicode(value):
+        return value
+    return json.dumps(plain(value), ensure_ascii=not isinstance(value, list | Mapping))

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
@@ -41,64 +41,6 @@ class _Waiting:
     texts: Sequence[str]
     pairs: Sequence[Any] | None
     answer: asyncio.Future[list[dict[str, Any]]]
-
-
-@dataclass
-class Batcher:
-    """Computes what arrives together in one call."""
-
-    model: BundleModel
-    waiting: deque[_Waiting] = field(default_factory=deque)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def predict(self, texts: Sequence[str], pairs: Sequence[Any] | None) -> list[Any]:
-        """The predictions for some texts.
-
-        Raises:
-            DataError: see :meth:`BundleModel.predict`.
-        """
-        self.model.check(texts, pairs)  # one request's mistake is not the others'
-        one = _Waiting(texts, pairs, asyncio.get_running_loop().create_future())
-        self.waiting.append(one)
-        self.arrived.set()
-        return await one.answer
-
-    async def run(self) -> None:
-        """Answer requests until cancelled."""
-        while True:
-            await self.arrived.wait()
-            batch = self._next()
-            if not self.waiting:
-                self.arrived.clear()
-            if not batch:
-                continue
-            texts = [text for one in batch for text in one.texts]
-            pairs = (
-                None if batch[0].pairs is None else [p for one in batch for p in one.pairs or ()]
-            )
-            try:
-                found = iter(await asyncio.to_thread(self.model.predict, texts, pairs))
-            except Exception as error:
-                for one in batch:
-                    if not one.answer.done():
-                        one.answer.set_exception(error)
-                continue
-            for one in batch:
-                answers = [next(found) for _ in one.texts]
-                if not one.answer.done():
-                    one.answer.set_result(answers)
-
-    def _next(self) -> list[_Waiting]:
-        """The first requests in line, those given up left out."""
-        batch: list[_Waiting] = []
-        count = 0
-        while self.waiting:
-            count += len(self.waiting[0].texts)
-            if batch and count > _TOGETHER:
-                break
-            one = self.waiting.popleft()
-            batch += [] if one.answer.cancelled() else [one]
-        return batch
 
 
 async def read_body(request: Request, most: int) -> bytes:
@@ -132,9 +74,12 @@ def read_asked(body: bytes, most: int) -> Asked:
 
 
 class _Server:
+    """Computes what arrives together in one call."""
+
     def __init__(self, model: BundleModel, max_texts: int, max_bytes: int) -> None:
         self.model, self.max_texts, self.max_bytes = model, max_texts, max_bytes
-        self.batcher = Batcher(model)
+        self.waiting: deque[_Waiting] = deque()
+        self.arrived = asyncio.Event()
         self.requests = self.refused = self.texts = 0
         self.seconds = 0.0
 
@@ -144,7 +89,8 @@ class _Server:
         self.requests += 1
         try:
             asked = read_asked(await read_body(request, self.max_bytes), self.max_texts)
-            predictions = await self.batcher.predict(asked.texts, asked.pairs)
+            self.model.check(asked.texts, asked.pairs)  # one request's mistake is not the others'
+            predictions = await self._answer(asked)
         except DataError as error:
             self.refused += 1
             raise HTTPException(422, str(error)) from error
@@ -155,6 +101,48 @@ class _Server:
         self.texts += len(predictions)
         self.seconds += seconds
         return {"predictions": predictions, "milliseconds": round(1e3 * seconds, 3)}
+
+    async def _answer(self, asked: Asked) -> list[dict[str, Any]]:
+        one = _Waiting(asked.texts, asked.pairs, asyncio.get_running_loop().create_future())
+        self.waiting.append(one)
+        self.arrived.set()
+        return await one.answer
+
+    async def _compute(self) -> None:
+        """Answer requests until cancelled."""
+        while True:
+            await self.arrived.wait()
+            batch = self._next()
+            if not self.waiting:
+                self.arrived.clear()
+            if not batch:
+                continue
+            texts = [text for one in batch for text in one.texts]
+            paired = batch[0].pairs is not None
+            pairs = [pair for one in batch for pair in one.pairs or ()] if paired else None
+            try:
+                found = iter(await asyncio.to_thread(self.model.predict, texts, pairs))
+            except Exception as error:
+                for one in batch:
+                    if not one.answer.done():
+                        one.answer.set_exception(error)
+                continue
+            for one in batch:
+                answers = [next(found) for _ in one.texts]
+                if not one.answer.done():
+                    one.answer.set_result(answers)
+
+    def _next(self) -> list[_Waiting]:
+        """The first requests in line, those given up left out."""
+        batch: list[_Waiting] = []
+        count = 0
+        while self.waiting:
+            count += len(self.waiting[0].texts)
+            if batch and count > _TOGETHER:
+                break
+            one = self.waiting.popleft()
+            batch += [] if one.answer.cancelled() else [one]
+        return batch
 
     async def health(self) -> dict[str, Any]:
         """Which model answers."""
@@ -177,7 +165,7 @@ class _Server:
     async def lifespan(self, app: FastAPI) -> AsyncIterator[None]:
         """Compute while the application runs."""
         del app
-        worker = asyncio.create_task(self.batcher.run())
+        worker = asyncio.create_task(self._compute())
         yield
         worker.cancel()
 

@@ -79,7 +79,6 @@ class OnnxSession:
         except Exception as error:  # onnxruntime has no common base for its load errors
             first = str(error).strip().splitlines()[0]
             raise ModelError(f"{name}: ONNX Runtime cannot load it ({first})") from error
-        self.threads = threads
         self._release = ort.RunOptions()
         self._release.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         self._held = 0

@@ -60,8 +60,7 @@ class TableSession:
         ModelError: the file is missing, or holds something else.
     """
 
-    def __init__(self, source: Path | bytes, threads: int | None = None) -> None:
-        self.threads = threads
+    def __init__(self, source: Path | bytes) -> None:
         tensors = read_table(source)
         try:
             self._table = np.ascontiguousarray(tensors["table"], dtype=np.float32)

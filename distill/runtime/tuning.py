@@ -22,7 +22,7 @@ import numpy as np
 from distill.runtime.backends import ENGINES, Session, is_installed, open_session
 from distill.runtime.manifest import Manifest
 from distill.runtime.session import SLOW_OPTIMIZERS
-from distill.runtime.workers import Workers
+from distill.runtime.workers import compute
 from distill.system.processor import processor, usable_cores
 from distill.text.encoding import Encoded, TextEncoder
 
@@ -50,6 +50,7 @@ class Row:
 @dataclass
 class _Candidate:
     settings: dict[str, Any]
+    session: Session
     times: list[float] = field(default_factory=list)
 
     @property
@@ -100,12 +101,35 @@ def tune(
         ``measured``: every candidate with its number.
     """
     cores = cores or usable_cores()
-    names = list(formats or _formats(manifest))
-    single = _latency(manifest, encoder, rows, names=names, cores=cores, progress=progress)
-    many = _throughput(manifest, encoder, rows, chosen=single, cores=cores, progress=progress)
+    single = _for_single(manifest, formats or _formats(manifest), cores)
+    batches = [encoder.batch([row]) for row in _spread(rows, _SINGLE_ROWS)]
+    _measure(
+        single,
+        lambda one, batch: one.session.run(*batch),
+        batches,
+        batches[:2],
+        rounds=_ROUNDS,
+        told=lambda text: progress(f"single examples, {text}"),
+    )
+    many = _for_many(manifest, single, cores)
+    some = rows[:_MANY_ROWS]
+
+    def run(one: _Candidate, some: Sequence[Encoded]) -> None:
+        names = ("instances", "batch_size", "padding_multiple")
+        instances, size, multiple = (one.settings[name] for name in names)
+        compute(one.session, some, encoder, instances=instances, batch_size=size, multiple=multiple)
+
+    _measure(
+        many,
+        run,
+        [some],
+        [some[:32]],
+        rounds=_ROUNDS // 2 + 1,
+        told=lambda text: progress(f"many examples, {text}"),
+    )
     here = processor()
     best, fastest = _best(single), _best(many)
-    count = min(len(rows), _MANY_ROWS)
+    count = len(some)
     return {
         "cpu": here.name,
         "isa": list(here.isa),
@@ -129,105 +153,63 @@ def _formats(manifest: Manifest) -> list[str]:
     return small or there
 
 
-def _latency(
-    manifest: Manifest,
-    encoder: TextEncoder,
-    rows: Sequence[Encoded],
-    *,
-    names: Sequence[str],
-    cores: int,
-    progress: Callable[[str], None],
-) -> list[_Candidate]:
+def _for_single(manifest: Manifest, names: Sequence[str], cores: int) -> list[_Candidate]:
     candidates = []
-    for name in names:
-        for threads in sorted({1, cores}):
-            base = {"format": name, "threads": threads}
-            if ENGINES[name] != "onnxruntime":
-                candidates.append(_Candidate(base))
-                continue
-            for off in (list(SLOW_OPTIMIZERS), []):
-                candidates.append(_Candidate(base | {"disabled_optimizers": off}))
-    sessions = [_session(manifest, candidate.settings) for candidate in candidates]
-    chosen = _spread(rows, _SINGLE_ROWS)
-    batches = [encoder.batch([row]) for row in chosen]
-    for turn in range(_ROUNDS):
-        progress(f"single examples, round {turn + 1} of {_ROUNDS}")
-        for candidate, session in _turns(candidates, sessions, turn):
-            time.sleep(_PAUSE_SECONDS)
-            for batch in batches if turn == 0 else batches[:2]:  # new shapes are laid out once
-                session.run(*batch)
-            for batch in batches:
-                start = time.perf_counter()
-                session.run(*batch)
-                candidate.times.append(time.perf_counter() - start)
+    for name, threads in itertools.product(names, sorted({1, cores})):
+        base = {"format": name, "threads": threads}
+        if ENGINES[name] == "onnxruntime":
+            every = [base | {"disabled_optimizers": off} for off in (list(SLOW_OPTIMIZERS), [])]
+        else:
+            every = [base]
+        candidates += [_Candidate(settings, _session(manifest, settings)) for settings in every]
     return candidates
 
 
-def _throughput(
-    manifest: Manifest,
-    encoder: TextEncoder,
-    rows: Sequence[Encoded],
-    *,
-    chosen: Sequence[_Candidate],
-    cores: int,
-    progress: Callable[[str], None],
-) -> list[_Candidate]:
-    candidates, workers = _grid(manifest, chosen, cores)
-    some = rows[:_MANY_ROWS]
-    for turn in range(_ROUNDS // 2 + 1):
-        progress(f"many examples, round {turn + 1} of {_ROUNDS // 2 + 1}")
-        for candidate, worker in _turns(candidates, workers, turn):
-            time.sleep(_PAUSE_SECONDS)
-            how = {
-                "batch_size": candidate.settings["batch_size"],
-                "multiple": candidate.settings["padding_multiple"],
-            }
-            worker.run(some if turn == 0 else some[:32], encoder, **how)
-            start = time.perf_counter()
-            worker.run(some, encoder, **how)
-            candidate.times.append(time.perf_counter() - start)
-    return candidates
-
-
-def _grid(
-    manifest: Manifest, chosen: Sequence[_Candidate], cores: int
-) -> tuple[list[_Candidate], list[Workers]]:
+def _for_many(manifest: Manifest, single: Sequence[_Candidate], cores: int) -> list[_Candidate]:
+    """Instances, batch sizes and padding, with the best fusions of every format."""
     fusions = {}
-    for candidate in sorted(chosen, key=lambda c: c.median, reverse=True):
+    for candidate in sorted(single, key=lambda c: c.median, reverse=True):
         settings = candidate.settings
         fusions[settings["format"]] = {
             key: settings[key] for key in ("disabled_optimizers",) if key in settings
         }
-    candidates, workers = [], []
+    candidates = []
     for name, extra in fusions.items():
         for threads, instances in sorted({(cores, 1), (1, cores)}):
-            session = _session(manifest, {"format": name, "threads": threads, **extra})
+            base = {"format": name, "threads": threads, "instances": instances}
+            session = _session(manifest, base | extra)
             for size, multiple in itertools.product(_BATCH_SIZES, _MULTIPLES):
-                settings = {
-                    "format": name,
-                    "threads": threads,
-                    "instances": instances,
-                    "batch_size": size,
-                    "padding_multiple": multiple,
-                    **extra,
-                }
-                candidates.append(_Candidate(settings))
-                workers.append(Workers(session, instances))
-    return candidates, workers
+                settings = base | {"batch_size": size, "padding_multiple": multiple} | extra
+                candidates.append(_Candidate(settings, session))
+    return candidates
+
+
+def _measure(
+    candidates: Sequence[_Candidate],
+    run: Callable[[_Candidate, Any], object],
+    work: Sequence[Any],
+    warm_up: Sequence[Any],
+    *,
+    rounds: int,
+    told: Callable[[str], None],
+) -> None:
+    """Time every piece of work; candidates take turns, beginning with another one each round."""
+    for turn in range(rounds):
+        told(f"round {turn + 1} of {rounds}")
+        first = turn % len(candidates)
+        for candidate in [*candidates[first:], *candidates[:first]]:
+            time.sleep(_PAUSE_SECONDS)
+            for one in work if turn == 0 else warm_up:  # new shapes are laid out once
+                run(candidate, one)
+            for one in work:
+                start = time.perf_counter()
+                run(candidate, one)
+                candidate.times.append(time.perf_counter() - start)
 
 
 def _session(manifest: Manifest, settings: Mapping[str, Any]) -> Session:
     name = str(settings["format"])
     return open_session(name, manifest.file(name), settings["threads"], settings=settings)
-
-
-def _turns(
-    candidates: Sequence[_Candidate], runners: Sequence[Any], turn: int
-) -> list[tuple[_Candidate, Any]]:
-    """The pairs, beginning with another one in every round."""
-    pairs = list(zip(candidates, runners, strict=True))
-    first = turn % len(pairs)
-    return pairs[first:] + pairs[:first]
 
 
 def _best(candidates: Sequence[_Candidate]) -> _Candidate:

@@ -21,8 +21,7 @@ import numpy as np
 from distill.runtime.job import bundle_digest
 from distill.runtime.manifest import read_manifest
 from distill.runtime.model import BundleModel
-from distill.runtime.parquet import as_cell
-from distill.runtime.results import fields, flattened
+from distill.runtime.results import as_cell, fields, flattened
 from distill.runtime.rows import Row, Wanted, candidates_issue, candidates_of, text_issue
 from distill.system.errors import DataError, ModelError, listed, nearest
 

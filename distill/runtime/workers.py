@@ -52,54 +52,45 @@ def _can_follow(part: Mapping[str, Any], manifest: Manifest) -> bool:
     return int(part.get("threads", 1)) * int(part.get("instances", 1)) <= usable_cores()
 
 
-class Workers:
-    """Threads that share a session; each computes one batch at a time.
+def compute(
+    session: Session,
+    rows: Sequence[Encoded],
+    encoder: TextEncoder,
+    *,
+    instances: int,
+    batch_size: int,
+    multiple: int = 1,
+) -> list[npt.NDArray[np.float32]]:
+    """The outputs of N > 0 rows, (C,) each or (L, C) without its padding, in their order.
 
     Engines let go of Python's lock while they compute, so that single-thread calls from several
     threads run side by side and share the model's memory.
 
     Args:
         session: the model; single-threaded where there are several instances.
-        instances: batches computed at the same time.
+        rows: rows of tokens.
+        encoder: pads them.
+        instances: batches computed at the same time, each in a thread of its own.
+        batch_size: rows in a batch, at most.
+        multiple: lengths are padded to a multiple of it.
     """
+    order = np.argsort([len(row) for row in rows], kind="stable")
+    if instances > 1:  # no instance may be left without a batch
+        batch_size = min(batch_size, -(-len(rows) // instances))
+    parts = [order[start : start + batch_size] for start in range(0, len(rows), batch_size)]
 
-    def __init__(self, session: Session, instances: int) -> None:
-        self.session = session
-        self.instances = instances
+    def one(part: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
+        batch = encoder.batch([rows[index] for index in part], multiple=multiple)  # (B, L)
+        return session.run(*batch)
 
-    def run(
-        self,
-        rows: Sequence[Encoded],
-        encoder: TextEncoder,
-        *,
-        batch_size: int,
-        multiple: int = 1,
-    ) -> list[npt.NDArray[np.float32]]:
-        """The outputs of N > 0 rows, (C,) each or (L, C) without its padding, in their order.
-
-        Args:
-            rows: rows of tokens.
-            encoder: pads them.
-            batch_size: rows in a batch, at most.
-            multiple: lengths are padded to a multiple of it.
-        """
-        order = np.argsort([len(row) for row in rows], kind="stable")
-        if self.instances > 1:  # no instance may be left without a batch
-            batch_size = min(batch_size, -(-len(rows) // self.instances))
-        parts = [order[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-
-        def one(part: npt.NDArray[np.intp]) -> npt.NDArray[np.float32]:
-            batch = encoder.batch([rows[index] for index in part], multiple=multiple)  # (B, L)
-            return self.session.run(*batch)
-
-        if self.instances == 1 or len(parts) == 1:
-            found = [one(part) for part in parts]
-        else:
-            # The longest first, so that no thread is left with them at the end.
-            with ThreadPoolExecutor(self.instances) as pool:
-                found = list(pool.map(one, reversed(parts)))[::-1]
-        out: list[npt.NDArray[np.float32]] = [found[0]] * len(rows)
-        for part, logits in zip(parts, found, strict=True):
-            for index, own in zip(part, logits, strict=True):
-                out[index] = own[: len(rows[index])] if logits.ndim == 3 else own
-        return out
+    if instances == 1 or len(parts) == 1:
+        found = [one(part) for part in parts]
+    else:
+        # The longest first, so that no thread is left with them at the end.
+        with ThreadPoolExecutor(instances) as pool:
+            found = list(pool.map(one, reversed(parts)))[::-1]
+    out: list[npt.NDArray[np.float32]] = [found[0]] * len(rows)
+    for part, logits in zip(parts, found, strict=True):
+        for index, own in zip(part, logits, strict=True):
+            out[index] = own[: len(rows[index])] if logits.ndim == 3 else own
+    return out

@@ -104,7 +104,7 @@ def test_from_recipe_to_prediction(
     expected = outputs(bundle, texts)
     np.testing.assert_allclose(model.logits(texts), expected, atol=1e-4)
     found = model.predict(texts)
-    assert all(model.line(one) for one in found)
+    assert all(model.decoder.line(one) for one in found)
     if task["kind"] == "regression":
         clipped = np.clip(expected[:, 0], 0, 5)
         np.testing.assert_allclose([one["score"] for one in found], clipped, atol=1e-4)

@@ -103,7 +103,7 @@ def test_entities_stand_where_they_are_said_to(tagger: BundleModel) -> None:
         assert entity["type"] in ("person", "place")
     assert json.loads(json.dumps(predictions)) == predictions
     assert predictions[4] == predictions[5] == {"entities": []}
-    assert all(tagger.line(one) for one in predictions)
+    assert all(tagger.decoder.line(one) for one in predictions)
 
 
 def test_batches_change_nothing(tagger: BundleModel) -> None:

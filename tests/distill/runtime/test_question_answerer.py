@@ -110,8 +110,8 @@ def test_no_answer_where_the_bundle_allows_it(bundle):
     model = bundle(no_answer=True, threshold=-1e9)
     [always] = model.predict(["who?"], [SHORT])
     assert always["answer"]
-    assert model.line(never).endswith("%  (no answer)")
-    assert model.line(always).endswith(f"%  {always['answer']}")
+    assert model.decoder.line(never).endswith("%  (no answer)")
+    assert model.decoder.line(always).endswith(f"%  {always['answer']}")
 
 
 def test_a_text_without_words_has_no_answer(bundle):

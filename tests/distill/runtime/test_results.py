@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from distill.runtime.results import Results, flattened
+from distill.runtime.results import Lines, flattened
 from distill.runtime.rows import Row
 
 PREDICTION = {"label": "a", "probabilities": {"a": 0.75, "b": 0.25}}
@@ -32,7 +32,7 @@ def test_nested_fields_in_csv():
 
 
 def test_csv_has_one_header_and_reads_back():
-    results = Results(Path("out.csv"))
+    results = Lines(Path("out.csv"))
     texts = ['two\nlines, "so"', "שלום 😀"]
     both = results.lines([Row(text) for text in texts], [PREDICTION] * 2)
     both += results.lines([Row("third")], [PREDICTION])
@@ -40,7 +40,7 @@ def test_csv_has_one_header_and_reads_back():
     assert [row["text"] for row in read] == [*texts, "third"]
     assert list(read[0]) == ["text", "label", "probabilities.a", "probabilities.b"]
     assert float(read[0]["probabilities.a"]) == 0.75
-    again = Results(Path("out.csv"), columns=results.columns)
+    again = Lines(Path("out.csv"), columns=results.columns)
     assert again.lines([Row("third")], [PREDICTION]) == b"third,a,0.75,0.25\n"
     with pytest.raises(ValueError, match="differ in their fields: more"):
         again.lines([Row("x")], [{**PREDICTION, "more": 1}])

@@ -7,7 +7,7 @@ from distill.cli.main import main
 from distill.runtime import load, tuning
 from distill.runtime import model as module
 from distill.runtime.manifest import read_manifest, write_runtime
-from distill.runtime.workers import Tuned, Workers
+from distill.runtime.workers import Tuned, compute
 from distill.text.encoding import TextEncoder
 
 TEXTS = ["the best film", "", "a long and dull story about a film that was never good", "bad"] * 9
@@ -112,5 +112,5 @@ def test_batches_run_side_by_side(bundle):
             return np.zeros((len(ids), 3), dtype=np.float32)
 
     rows = loaded.encoder.encode(["a", "the film", "bad", "good film"])
-    found = Workers(Session(), 2).run(rows, loaded.encoder, batch_size=32)
+    found = compute(Session(), rows, loaded.encoder, instances=2, batch_size=32)
     assert np.shape(found) == (4, 3)
