@@ -23,15 +23,14 @@ def record_environment(folder: RunFolder) -> None:
     """Append machine and versions of this start; say so when they changed since the last."""
     from distill.evaluation.machine import machine
 
-    before = (
-        json.loads(folder.environment.read_text("utf-8")) if folder.environment.is_file() else []
-    )
+    file = folder.environment
+    before = json.loads(file.read_text("utf-8")) if file.is_file() else []
     now = machine()
     if before and before[-1]["machine"] != now:
         changed = sorted(k for k in now if before[-1]["machine"].get(k) != now[k])
         logger.info("resumed on another machine or with other versions: %s", ", ".join(changed))
     started = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    atomic.write_json(folder.environment, [*before, {"started": started, "machine": now}])
+    atomic.write_json(file, [*before, {"started": started, "machine": now}])
 
 
 @contextmanager
@@ -54,10 +53,6 @@ def write_data_facts(folder: RunFolder, workspace: Workspace) -> None:
 
     Rows are tokenised for that, as the stages need them. Unlabelled text has no rows before it is
     packed, and no such file.
-
-    Args:
-        folder: the run folder.
-        workspace: the run's data and tokenizer.
     """
     # Heavy: the data room comes with it.
     from distill.data.bad_rows import write_bad_rows

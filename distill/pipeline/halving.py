@@ -22,22 +22,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from distill.data.batches import make_sampler
 from distill.evaluation.limits import FAILED, excess, measured, trial_value
 from distill.evaluation.results import read_results
 from distill.evaluation.study import TrialResult
-from distill.pipeline.measure import trainings
+from distill.pipeline.measure import batches_of, trainings
 from distill.pipeline.runner import prepare
 from distill.pipeline.strategy import OverGrid
 from distill.recipe.plan import PlannedStage
-from distill.recipe.schema import (
-    Candidate,
-    EvaluateStage,
-    Limits,
-    PruneStage,
-    Recipe,
-    TrainConfig,
-)
+from distill.recipe.schema import Candidate, EvaluateStage, Limits, PruneStage, Recipe
 from distill.recipe.schema.study import ETA
 from distill.recipe.trial import Trial
 from distill.stages.evaluate import evaluate_run
@@ -70,7 +62,6 @@ class Halving(OverGrid):
 
     @property
     def left(self) -> int:
-        """How many trials may still be begun, about."""
         todo = len(self.grid.waiting)
         if self._over:
             return todo
@@ -84,13 +75,11 @@ class Halving(OverGrid):
         )
 
     def next(self) -> Trial | None:
-        """A trial that waits, or the first of the next rung once this one is over."""
         if not self._open and not self.grid.waiting and not self._over:
             self._begin_next()
         return self.grid.next()
 
     def ended(self, trial: Trial, result: TrialResult) -> None:
-        """Put down what came of a trial."""
         self.grid.ended(trial, result)
         if trial.folder in self._open:
             self._open.remove(trial.folder)
@@ -155,7 +144,6 @@ class Halving(OverGrid):
         return order[:kept]
 
     def _score(self, step: _Step) -> float:
-        """The mean validation score of a step's trials."""
         results = [self._results[trial.folder] for trial in self._trials.get(step, [])]
         values = [trial_value(None, self.folder, result) for result in results]
         return statistics.fmean(values) if values else FAILED
@@ -290,22 +278,16 @@ class Halving(OverGrid):
         if not configs or stage.kind not in ("distill", "pretrain", "prune"):
             return stage
         config = configs[-1]
+        whole = total_steps(config, batches_of(recipe, self._rows, config))
         steps: dict[str, Any] = {
-            "max_steps": max(_FEWEST_STEPS, round(share * self._steps(recipe, config))),
+            "max_steps": max(_FEWEST_STEPS, round(share * whole)),
             "patience": None,
         }
         if isinstance(stage, PruneStage):
-            key = "recover" if hasattr(stage, "recover") else ""
-            return stage.model_copy(update={key: config.model_copy(update=steps)} if key else {})
+            return stage.model_copy(update={"recover": config.model_copy(update=steps)})
         if getattr(stage, "layer_map", None) == "search":
             steps |= {"layer_map": "uniform", "search": None}
         return config.model_copy(update=steps)
-
-    def _steps(self, recipe: Recipe, config: TrainConfig) -> int:
-        """Optimiser steps of a whole training."""
-        world = recipe.trainer.processes
-        sampler = make_sampler(self._rows, config.batch_size, seed=recipe.seed, world=world)
-        return total_steps(config, len(sampler))
 
     @cached_property
     def _rows(self) -> Rows:
@@ -313,5 +295,4 @@ class Halving(OverGrid):
 
 
 def _is_for(one: Candidate, limits: Limits) -> bool:
-    """Whether a candidate is tried for limits."""
     return not one.targets or limits.latency_ms in one.targets

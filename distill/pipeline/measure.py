@@ -29,7 +29,7 @@ from distill.run_folder import RunFolder
 from distill.system.errors import UserError
 from distill.tasks import task_class
 from distill.training.callbacks import LOG_STEPS
-from distill.training.data import total_steps, total_validations
+from distill.training.data import Rows, total_steps, total_validations
 
 #: Steps that are timed, and as many before them that are not: the first ones are slow.
 MEASURED_STEPS = LOG_STEPS
@@ -83,13 +83,17 @@ def measure(recipe: Recipe) -> tuple[int, dict[str, StageTime]]:
             step, validation = _read_times(folder.metrics, stage.name)
             steps = validations = 0
             for config in trainings(stage):
-                world = recipe.trainer.processes
-                sampler = make_sampler(rows, config.batch_size, seed=recipe.seed, world=world)
-                batches = _copies(recipe, stage) * len(sampler)
+                batches = _copies(recipe, stage) * batches_of(recipe, rows, config)
                 steps += total_steps(config, batches)
                 validations += total_validations(config, batches)
             times[stage.name] = StageTime(steps, step, validations if validation else 0, validation)
     return len(rows), times
+
+
+def batches_of(recipe: Recipe, rows: Rows, config: TrainConfig) -> int:
+    """How many batches an epoch of a training has."""
+    world = recipe.trainer.processes
+    return len(make_sampler(rows, config.batch_size, seed=recipe.seed, world=world))
 
 
 def trainings(stage: PlannedStage) -> list[TrainConfig]:
@@ -148,19 +152,12 @@ def _short(recipe: Recipe) -> Recipe:
 
 def _copies(recipe: Recipe, stage: PlannedStage) -> int:
     """How many times the training examples a stage learns from, at most: augmenting adds some."""
-    config = stage.config
-    learns = (isinstance(config, DistillStage) and config.augmented) or (
-        isinstance(config, PruneStage) and config.learns_augmented
-    )
-    if not learns:
-        return 1
-    copies = 1
-    for before in recipe.stages:
-        if before is config:
-            break
-        if isinstance(before, AugmentStage):
-            copies = 1 + before.copies
-    return copies
+    match stage.config:
+        case DistillStage(augmented=True) | PruneStage(learns_augmented=True):
+            before = recipe.stages[: recipe.stages.index(stage.config)]
+            made = [one.copies for one in before if isinstance(one, AugmentStage)]
+            return 1 + made[-1] if made else 1
+    return 1
 
 
 def _read_times(metrics: Path, stage: str) -> tuple[float, float]:

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ class NniExperiment:
     """An engine whose trials are those of an NNI experiment. It begins with the first trial.
 
     Args:
+        engine: its section of the study.
         loaded: the study.
         folder: the study's.
         jobs: trials that run at the same time.
@@ -67,10 +68,9 @@ class NniExperiment:
         UserError: NNI refuses the training service.
     """
 
-    def __init__(self, loaded: LoadedStudy, folder: Path, *, jobs: int, threads: int) -> None:
-        engine = loaded.config.engine
-        if not isinstance(engine, NniEngine):
-            raise UserError(f"engine: {engine}: no NNI experiment")
+    def __init__(
+        self, engine: NniEngine, loaded: LoadedStudy, folder: Path, *, jobs: int, threads: int
+    ) -> None:
         self._engine, self._loaded, self._threads = engine, loaded, threads
         self._folder = folder.resolve() / "nni"
         self._config = self._configured(jobs)
@@ -81,7 +81,6 @@ class NniExperiment:
         self._events: queue.SimpleQueue[tuple[int, str, str]] = queue.SimpleQueue()
 
     def start(self, trial: Trial, run: Path, job: str) -> None:
-        """Submit a trial."""
         if self._experiment is None:
             self._open()
         number = len(self._trials)
@@ -95,7 +94,6 @@ class NniExperiment:
         self._channel.send_trial(number, {"trial": trial.name, "number": number, **settings})
 
     def outcomes(self) -> list[Ended]:
-        """What came of trials that have ended, whatever NNI calls their status."""
         try:
             number, job, status = self._events.get(timeout=_WAIT)
         except queue.Empty:
@@ -112,7 +110,6 @@ class NniExperiment:
         return [(trial, outcome)]
 
     def end(self, trial: Trial) -> None:
-        """Have NNI cancel a trial."""
         self._early.add(trial.folder)
         for job in self._experiment.list_trial_jobs():
             number = job.hyperParameters[0].parameter_id
@@ -137,16 +134,9 @@ class NniExperiment:
             self._listens.set()
         self._experiment = None
 
-    def close(self) -> None:
-        """End the manager."""
-        self.stop()
+    close = stop
 
     def _check(self) -> None:
-        """See that the manager lives.
-
-        Raises:
-            UserError: it does not.
-        """
         if self._experiment is not None and self._experiment._proc.poll() is not None:
             raise UserError(
                 "NNI's manager ended before the study did; the same command goes on; its log: "
@@ -250,7 +240,8 @@ class NniExperiment:
         try:
             yield
         finally:
-            _restore(before)
+            os.environ.clear()
+            os.environ.update(before)
 
     def _job(self, number: int) -> Path:
         return self._folder / "jobs" / f"{number}.json"
@@ -271,7 +262,6 @@ class NniExperiment:
 
 
 def _shown(value: Any) -> Any:
-    """A value as the portal draws it."""
     return value if type(value) in (int, float, str) else str(value)
 
 
@@ -279,9 +269,3 @@ def _free_port() -> int:
     with socket.socket() as found:
         found.bind((_LOOPBACK, 0))
         return int(found.getsockname()[1])
-
-
-def _restore(before: Mapping[str, str]) -> None:
-    for name in os.environ.keys() - before.keys():
-        del os.environ[name]
-    os.environ.update(before)

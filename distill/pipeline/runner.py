@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from distill.system.console import clock
 from distill.system.errors import DiskFullError, UserError, full_disk, quoted
 
 if TYPE_CHECKING:
+    from distill.stages.context import StageContext
     from distill.stages.workspace import Workspace
 
 logger = logging.getLogger("distill")
@@ -49,23 +51,11 @@ def run(
         >>> results = run(load_recipe("quickstart", "student.size=3x384"))  # doctest: +SKIP
     """
     folder = RunFolder(Path(run_dir) if run_dir is not None else free_folder(recipe.name))
-    return _on_devices(recipe, _run, recipe, folder, list(reuse))
-
-
-def _run(recipe: Recipe, folder: RunFolder, reuse: list[Path]) -> dict[str, Any]:
-    folder.check(recipe)
-    workspace = prepare(recipe)
-    folder.create(recipe)
-    _work(folder, workspace, reuse=reuse)
-    return folder.read_results()
+    return _on_devices(recipe, folder, fresh=True, reuse=list(reuse))
 
 
 def go_on(
-    recipe: Recipe,
-    run_dir: Path,
-    *,
-    until: str | None = None,
-    reuse: Iterable[Path] = (),
+    recipe: Recipe, run_dir: Path, *, until: str, reuse: Iterable[Path] = ()
 ) -> dict[str, Any]:
     """Do a recipe's stages, up to one of them, in a folder that may have done some before.
 
@@ -75,7 +65,7 @@ def go_on(
     Args:
         recipe: what is done.
         run_dir: a run folder, or a new one.
-        until: name of the last stage that is done; left out, all are.
+        until: name of the last stage that is done.
         reuse: run folders whose finished stages may be taken over.
 
     Returns:
@@ -84,16 +74,7 @@ def go_on(
     Raises:
         UserError: what the recipe names cannot be used, or a stage's training came to nothing.
     """
-    return _on_devices(recipe, _go_on, recipe, RunFolder(run_dir), until, list(reuse))
-
-
-def _go_on(
-    recipe: Recipe, folder: RunFolder, until: str | None, reuse: list[Path]
-) -> dict[str, Any]:
-    workspace = prepare(recipe)
-    folder.path.mkdir(parents=True, exist_ok=True)
-    folder.write_recipe(recipe)
-    return folder.read_stage(_work(folder, workspace, until=until, reuse=reuse))
+    return _on_devices(recipe, RunFolder(run_dir), until=until, reuse=list(reuse))
 
 
 def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
@@ -116,26 +97,38 @@ def resume(run_dir: str | Path, *overrides: str) -> dict[str, Any]:
     recipe = folder.read_recipe()
     if overrides:
         recipe = load_recipe(folder.recipe_file, *overrides)
-    return _on_devices(recipe, _resume, recipe, folder, bool(overrides))
+    return _on_devices(recipe, folder, write=bool(overrides))
 
 
-def _resume(recipe: Recipe, folder: RunFolder, changed: bool) -> dict[str, Any]:
-    workspace = prepare(recipe)
-    if changed:
-        folder.write_recipe(recipe)
-    _work(folder, workspace)
-    return folder.read_results()
-
-
-def _on_devices(recipe: Recipe, work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
-    """Do the work in the processes that the recipe asks for; nothing comes of it but in rank 0."""
+def _on_devices(recipe: Recipe, folder: RunFolder, **how: Any) -> dict[str, Any]:
+    """Do a recipe in the processes that it asks for; nothing comes of it but in rank 0."""
     # Heavy: torch comes with these.
     from distill.system.processor import physical_cores
     from distill.training.devices import check_devices
     from distill.training.launch import on_devices
 
     check_devices(recipe.trainer, physical_cores())
-    return on_devices(recipe.trainer, work, *args) or {}
+    return on_devices(recipe.trainer, partial(_do, recipe, folder, **how)) or {}
+
+
+def _do(
+    recipe: Recipe,
+    folder: RunFolder,
+    *,
+    fresh: bool = False,
+    write: bool = True,
+    until: str | None = None,
+    reuse: Sequence[Path] = (),
+) -> dict[str, Any]:
+    if fresh:
+        folder.check(recipe)
+    workspace = prepare(recipe)
+    if fresh:
+        folder.create(recipe)
+    elif write:
+        folder.write_recipe(recipe)
+    last = _work(folder, workspace, until, reuse)
+    return folder.read_results() if until is None else folder.read_stage(last)
 
 
 def prepare(recipe: Recipe) -> Workspace:
@@ -164,18 +157,14 @@ def prepare(recipe: Recipe) -> Workspace:
 
 
 def _work(
-    folder: RunFolder,
-    workspace: Workspace,
-    *,
-    until: str | None = None,
-    reuse: Iterable[Path] = (),
+    folder: RunFolder, workspace: Workspace, until: str | None, reuse: Sequence[Path]
 ) -> PlannedStage:
     """Do the stages, up to one of them; the last one done is returned."""
     with folder.held(), logged(folder.log):
         record_environment(folder)
         try:
             write_data_facts(folder, workspace)
-            last = _do_stages(folder, workspace, until, list(reuse))
+            last = _do_stages(folder, workspace, until, reuse)
             if until is None and all(s.kind != "evaluate" for s in workspace.recipe.stages):
                 from distill.report.html import render_report
 
@@ -194,11 +183,9 @@ def _work(
 
 
 def _do_stages(
-    folder: RunFolder,
-    workspace: Workspace,
-    until: str | None,
-    reuse: list[Path],
+    folder: RunFolder, workspace: Workspace, until: str | None, reuse: Sequence[Path]
 ) -> PlannedStage:
+    from distill.stages.context import StageContext
     from distill.training.devices import keep_freed_memory, set_threads
 
     stages = plan_stages(workspace.recipe)
@@ -215,32 +202,26 @@ def _do_stages(
         else:
             logger.info("%s (%s)", place, stage.kind)
             folder.begin(stage, inputs)
-            logger.info("%s: %s", place, _do_stage(folder, workspace, stages, stage, inputs))
+            told = _do_stage(StageContext(folder, stage, stages, workspace), inputs)
+            logger.info("%s: %s", place, told)
         done.append(stage)
         if stage.name == until:
             break
     return done[-1]
 
 
-def _do_stage(
-    folder: RunFolder,
-    workspace: Workspace,
-    stages: list[PlannedStage],
-    stage: PlannedStage,
-    inputs: str,
-) -> str:
+def _do_stage(context: StageContext, inputs: str) -> str:
     """Do one stage and mark it done; how long it took and what it scored, in words."""
     from distill.stages import STAGES
-    from distill.stages.context import StageContext
 
-    start = time.monotonic()
-    result = STAGES[stage.kind](stage.config, StageContext(folder, stage, stages, workspace))
+    folder, stage, start = context.run, context.stage, time.monotonic()
+    result = STAGES[stage.kind](stage.config, context)
     seconds = time.monotonic() - start
     facts = {"schema": 1, "name": stage.name, "kind": stage.kind}
     facts |= {"seconds": round(seconds, 3)} | result.facts
     atomic.write_json(folder.stage(stage) / "stage.json", facts)
     folder.finish(stage, inputs, result.outputs)
     folder.tidy(stage)
-    score = facts.get("score")
-    validation = f", validation {workspace.task.primary} {score:.4f}" if score is not None else ""
-    return f"{clock(seconds)}{validation}"
+    if (score := facts.get("score")) is None:
+        return clock(seconds)
+    return f"{clock(seconds)}, validation {context.shared.task.primary} {score:.4f}"

@@ -55,7 +55,6 @@ class Searched(OverGrid):
 
     @property
     def left(self) -> int:
-        """How many trials may still be begun, where each variant has one."""
         return len(self.grid.waiting) + self._to_propose
 
     @property
@@ -65,7 +64,6 @@ class Searched(OverGrid):
         return 1 if self.given is not None else max(0, self.search.trials - self._count)
 
     def next(self) -> Trial | None:
-        """A trial that is there already, or the first of the tuner's next variant."""
         trial = self.grid.next()
         while trial is None and not self.grid.waiting and self._to_propose:
             values = self._propose()
@@ -96,7 +94,6 @@ class Searched(OverGrid):
             self._put_down(trial, result)
 
     def stops(self, trial: Trial) -> bool:
-        """Whether a trial that runs is not worth finishing."""
         if self._assessor is None or trial.variant not in self._open:
             return False
         return self._assessor.stops(

@@ -88,13 +88,11 @@ class _Width:
     thin: Costs
 
     def neurons(self, skipped: Sequence[int]) -> Costs:
-        """What a neuron costs in each layer."""
         more = max(1, self.many - self.few)
         ends = zip(self.narrow, self.wide, skipped, strict=True)
         return [(wide - narrow) / more / (_LAYERS - s) for narrow, wide, s in ends]
 
     def columns(self, skipped: Sequence[int]) -> Costs:
-        """What a column of the heads costs in each layer."""
         more = max(1, self.heads - self.thin_heads)
         ends = zip(self.thin, self.narrow, skipped, strict=True)
         return [
@@ -125,7 +123,6 @@ class ShapeTable:
     bytes_each: int
 
     def __call__(self, shape: Shape | StaticShape, trim: int = 0) -> Limits:
-        """See :class:`~distill.recipe.budget.Predict`."""
         tokens = self.vocabulary[str(trim)]
         if isinstance(shape, StaticShape):
             one, each, size = self.static[_key(shape)]
@@ -211,7 +208,6 @@ class _Measurement:
         self.int8 = any(stage.kind == "quantize" for stage in recipe.stages)
 
     def table(self, trims: Sequence[int]) -> ShapeTable:
-        """Export and time everything."""
         left = {str(n): count for n, count in self._vocabulary(trims).items()}
         ends = {_key(one): self._ends(_key(one)) for one in self.encoders}
         models = {f"{key} {name}": m for key, (*_, own) in ends.items() for name, m in own.items()}
@@ -295,7 +291,6 @@ class _Measurement:
 
 
 def _as_openvino(file: Path) -> tuple[str, Path]:
-    """An ONNX file as OpenVINO's, in the same precision."""
     target = file.with_suffix(".xml")
     export_openvino(file, target)
     return "openvino-int8" if ".int8." in file.name else "openvino", target
@@ -327,7 +322,6 @@ def _costs(recipe: Recipe, workspace: Workspace, files: _Files) -> dict[str, Cos
 
 
 def _static_file(shape: StaticShape, vocab: int, path: Path, int8: bool) -> tuple[str, Path]:
-    """An untrained static student as it will be served."""
     config = StaticConfig(
         vocab_size=vocab, hidden_size=shape.hidden, head_size=shape.head, special_ids=[]
     )

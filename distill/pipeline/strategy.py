@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from distill.evaluation.study import TrialResult
 from distill.recipe.schema import Search
@@ -14,24 +14,28 @@ from distill.recipe.trial import Trial
 from distill.system import digest
 
 
-class Strategy(Protocol):
+class Strategy(ABC):
     """Decides which trials are run, and in which order."""
 
+    @abstractmethod
     def next(self) -> Trial | None:
         """A trial to begin now; ``None``: not before one of those that are running has ended."""
 
     @property
+    @abstractmethod
     def left(self) -> int:
         """How many trials may still be begun, about."""
 
+    @abstractmethod
     def ended(self, trial: Trial, result: TrialResult) -> None:
         """A trial is over, with its score or as failed."""
 
     def stops(self, trial: Trial) -> bool:
         """Whether a trial that runs is not worth finishing."""
+        return False
 
 
-class Grid:
+class Grid(Strategy):
     """All of a list of trials; one waits while a stage that it shares is being done by another.
 
     So a stage that several trials share is done by the first of them, and the others take it over.
@@ -59,15 +63,9 @@ class Grid:
 
     @property
     def left(self) -> int:
-        """How many wait."""
         return len(self.waiting)
 
-    def stops(self, trial: Trial) -> bool:
-        """Never."""
-        return False
-
     def next(self) -> Trial | None:
-        """The first trial whose stages nobody is about to do."""
         for trial in self._running:
             self._note(trial)
         coming = {key for trial in self._running for key in self._keys[trial.folder]}
@@ -79,12 +77,10 @@ class Grid:
         return None
 
     def ended(self, trial: Trial, result: TrialResult) -> None:
-        """What the trial did not come to is for others to do."""
         self._running.remove(trial)
         self._note(trial)
 
     def _note(self, trial: Trial) -> None:
-        """Note the stages that a trial has done: others may take them over."""
         run = self._folder / trial.folder
         for stage, key in zip(trial.planned(), self._keys[trial.folder], strict=True):
             if (run / stage.folder / "done.json").is_file():
@@ -92,7 +88,7 @@ class Grid:
 
 
 @dataclass
-class OverGrid:
+class OverGrid(Strategy):
     """What strategies share that add trials to those of the file.
 
     Args:
@@ -108,10 +104,6 @@ class OverGrid:
     grid: Grid
     folder: Path
     known: Callable[[Trial], TrialResult | None]
-
-    def stops(self, trial: Trial) -> bool:
-        """Never."""
-        return False
 
 
 def stage_keys(trial: Trial) -> list[str]:

@@ -104,7 +104,6 @@ def _run_trials(
 
 
 def _strategy(record: StudyRecord, grid: Grid, given: Values | None) -> Strategy:
-    """What decides which trials are run, beside those of the file."""
     search = record.loaded.config.search
     if search is None:
         return grid
@@ -133,14 +132,14 @@ def default_jobs(trials: Sequence[Trial]) -> int:
 
 
 def _engine(loaded: LoadedStudy, folder: Path, jobs: int) -> Engine:
-    """Where the trials run."""
     threads = max(1, physical_cores() // jobs)
-    if loaded.config.engine == "local":
+    engine = loaded.config.engine
+    if isinstance(engine, str):  # local
         return Workers(threads)
     # Heavy: NNI.
     from distill.pipeline.nni_engine import NniExperiment
 
-    return NniExperiment(loaded, folder, jobs=jobs, threads=threads)
+    return NniExperiment(engine, loaded, folder, jobs=jobs, threads=threads)
 
 
 class _Pool:
@@ -211,7 +210,6 @@ class _Pool:
             self._engine.start(trial, run, as_line(recipe, run, trial.stage, others))
 
     def _take(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
-        """Put down what came of a trial."""
         if "disk_full" in outcome:
             raise DiskFullError(outcome["disk_full"])
         del self._running[trial.folder]
@@ -233,7 +231,6 @@ class _Pool:
             )
 
     def _whole(self) -> str:
-        """One line about all trials."""
         gone = time.monotonic() - self._start
         total = self._begun + self._strategy.left
         left = gone / self._done * (total - self._done) if self._done else None
@@ -241,7 +238,6 @@ class _Pool:
         return f"{self._done} of {total} trials done, {clock(gone)} gone{text}"
 
     def _line(self, trial: Trial) -> str:
-        """What a trial logged last."""
         with suppress(OSError), (self._record.folder / trial.folder / "log.txt").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 500))
             lines = file.read().decode("utf-8", "replace").splitlines()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from distill.evaluation.limits import excess, measured
 from distill.evaluation.over_seeds import model_table
@@ -29,6 +28,7 @@ from distill.recipe.loader import resolved
 from distill.recipe.schema import Limits
 from distill.recipe.study import LoadedStudy
 from distill.recipe.trial import Trial
+from distill.report.run_data import read_curves
 from distill.system import digest
 from distill.system.errors import RunFolderError
 
@@ -37,9 +37,7 @@ class StudyRecord:
     """The trials' results, each under the hash of its recipe.
 
     Args:
-        loaded: the study.
-        folder: its folder.
-        command: the command line that runs it.
+        command: the command line that runs the study.
 
     Raises:
         RunFolderError: the folder holds another study, or something else.
@@ -84,34 +82,22 @@ class StudyRecord:
         return found if found is not None and found.key == self._key(trial) else None
 
     def is_done(self, trial: Trial) -> bool:
-        """Whether a trial has its score."""
         found = self.get(trial)
         there = not trial.evaluates or (self.folder / trial.folder / "results.json").is_file()
         return found is not None and found.status == "done" and there
 
     def add(self, trial: Trial, outcome: Mapping[str, Any]) -> TrialResult:
-        """Put down what came of a trial, on the disk too.
-
-        Args:
-            trial: the trial.
-            outcome: see :mod:`distill.pipeline.trial`.
-        """
+        """Put down the outcome of a trial (:mod:`distill.pipeline.trial`), on the disk too."""
         facts = outcome.get("facts", {})
-        status: Literal["done", "failed", "stopped"] = "done"
-        if "failed" in outcome:
-            status = "failed"
-        elif "stopped" in outcome:
-            status = "stopped"
         score = facts.get("score")
-        if status == "stopped":
-            seen = validation_scores(self.folder / trial.folder, trial)
-            score = max(seen, default=None)
+        if "stopped" in outcome:
+            score = max(validation_scores(self.folder / trial.folder, trial), default=None)
         self._found[trial.folder] = TrialResult(
             variant=trial.variant,
             task=trial.task,
             seed=trial.seed,
             key=self._key(trial),
-            status=status,
+            status="failed" if "failed" in outcome else "stopped" if "stopped" in outcome else "done",
             evaluated=trial.evaluates,
             score=score,
             scores=facts.get("scores", {}),
@@ -193,21 +179,11 @@ def validation_scores(run: Path, trial: Trial) -> list[float]:
     """The validation scores so far of the last training that a trial does."""
     kinds = ("teacher", "baseline", "distill")
     trained = [stage.name for stage in trial.planned() if stage.kind in kinds]
-    metric = f"validation/{trial.recipe.task.metric}"
-    try:
-        with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except OSError:
-        return []
-    return [
-        float(row["value"])
-        for row in rows
-        if trained and row["stage"] == trained[-1] and row["metric"] == metric and row["value"]
-    ]
+    curves = read_curves(run / "metrics.csv").get(trained[-1], {}) if trained else {}
+    return [score for _, score in curves.get(f"validation/{trial.recipe.task.metric}", [])]
 
 
 def _draws_examples(trial: Trial) -> bool:
-    """Whether the examples that are scored depend on the seed."""
     data = trial.recipe.data
     on_test = trial.evaluates and data.test is not None
     held_out = data.source == "files" and data.validation is None

@@ -8,6 +8,7 @@ import random
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Literal
 
 import numpy as np
@@ -35,7 +36,7 @@ class Tuner:
         space = {
             key: _as_nni(getattr(one, one.kind), one.kind) for key, one in search.space.items()
         }
-        with _quiet(), self._seeded("space"):
+        with _quiet(), _seeded(f"{search.seed} space"):
             self._tuner = _make(search)
             self._tuner.update_search_space(space)
             if search.strategy == "evolution":
@@ -52,7 +53,7 @@ class Tuner:
         import nni
 
         try:
-            with _quiet(), self._seeded(f"propose {number}"):
+            with _quiet(), _seeded(f"{self._search.seed} propose {number}"):
                 found = self._tuner.generate_parameters(number)
         except nni.NoMoreTrialError:
             return None
@@ -63,7 +64,7 @@ class Tuner:
 
     def learn(self, number: int, value: float) -> None:
         """Tell what came of a trial; more is better."""
-        with _quiet(), self._seeded(f"learn {number}"):
+        with _quiet(), _seeded(f"{self._search.seed} learn {number}"):
             self._tuner.receive_trial_result(number, None, value)
             self._tuner.trial_end(number, True)
 
@@ -73,12 +74,6 @@ class Tuner:
         self._tuner.population = []
         for _ in range(self._tuner.population_size):
             self._tuner._random_generate_individual()
-
-    @contextmanager
-    def _seeded(self, what: str) -> Iterator[None]:
-        """Some of NNI's tuners draw from global generators, which are given back as they were."""
-        with _seeded(f"{self._search.seed} {what}"):
-            yield
 
 
 class Assessor:
@@ -109,7 +104,6 @@ class Assessor:
             self._assessor = CurvefittingAssessor(epoch_num=1)
 
     def stops(self, trial: str, scores: Sequence[float]) -> bool:
-        """Whether a trial with these validation scores so far should end."""
         from nni.assessor import AssessResult
 
         return bool(scores) and self._assess(trial, scores) == AssessResult.Bad
@@ -152,11 +146,9 @@ class _Hyperband:
         self._begun: dict[int, tuple[int, str]] = {}
 
     def update_search_space(self, space: dict[str, Any]) -> None:
-        """Set what is drawn from."""
         self._space = space
 
     def generate_parameters(self, number: int) -> dict[str, Any]:
-        """The next of a bracket's round; where none is known, another bracket's."""
         from nni.algorithms.hpo.hyperband_advisor import Bracket
 
         if not self._waiting:
@@ -174,7 +166,6 @@ class _Hyperband:
         return values
 
     def receive_trial_result(self, number: int, _: object, value: float) -> None:
-        """Note what came of a trial."""
         bracket, name = self._begun[number]
         self._brackets[bracket].set_config_perf(_round(name), name, 0, value)
 
@@ -194,26 +185,23 @@ def _round(name: str) -> int:
 
 
 def _make(search: Search) -> Any:
-    if search.strategy == "tpe":
-        from nni.algorithms.hpo.tpe_tuner import TpeTuner
+    def of_nni(module: str, name: str, **settings: Any) -> Any:
+        return getattr(import_module(f"nni.algorithms.hpo.{module}"), name)(**settings)
 
-        return TpeTuner(optimize_mode="maximize", seed=search.seed)
-    if search.strategy == "random":
-        from nni.algorithms.hpo.random_tuner import RandomTuner
-
-        return RandomTuner(seed=search.seed)
-    if search.strategy == "grid":
-        from nni.algorithms.hpo.gridsearch_tuner import GridSearchTuner
-
-        return GridSearchTuner()
-    if search.strategy == "hyperband":
-        ((least, most),) = search.budget.values()
-        return _Hyperband(most // least, search.seed)
-    if search.strategy == "anneal":
-        return _anneal()
-    from nni.algorithms.hpo.evolution_tuner import EvolutionTuner
-
-    return EvolutionTuner(optimize_mode="maximize", population_size=_POPULATION)
+    most = {"optimize_mode": "maximize"}
+    match search.strategy:
+        case "tpe":
+            return of_nni("tpe_tuner", "TpeTuner", seed=search.seed, **most)
+        case "random":
+            return of_nni("random_tuner", "RandomTuner", seed=search.seed)
+        case "grid":
+            return of_nni("gridsearch_tuner", "GridSearchTuner")
+        case "hyperband":
+            ((least, longest),) = search.budget.values()
+            return _Hyperband(longest // least, search.seed)
+        case "anneal":
+            return _anneal()
+    return of_nni("evolution_tuner", "EvolutionTuner", population_size=_POPULATION, **most)
 
 
 def _anneal() -> Any:
@@ -241,7 +229,7 @@ def _as_nni(values: Sequence[Any], kind: str) -> dict[str, Any]:
 
 @contextmanager
 def _seeded(what: str) -> Iterator[None]:
-    """Seed the global generators of Python and numpy, and give them back as they were."""
+    """Seed the global generators, which some tuners draw from, and give them back as they were."""
     before, numpy_before = random.getstate(), np.random.get_state()
     random.seed(what)
     np.random.seed(random.getrandbits(32))

@@ -57,12 +57,10 @@ class Workers:
         self._selector = selectors.DefaultSelector()
 
     def start(self, trial: Trial, run: Path, job: str) -> None:
-        """Give a trial to an idle worker, or to a new one."""
         idle = [worker for worker in self._workers if worker.trial is None]
         (idle[0] if idle else self._new_worker()).give(trial, run, job)
 
     def outcomes(self) -> list[Ended]:
-        """What came of trials that have ended."""
         found: list[Ended] = []
         for ready, _ in self._selector.select(_WAIT):
             worker: _Worker = ready.data
@@ -76,13 +74,11 @@ class Workers:
         return found
 
     def end(self, trial: Trial) -> None:
-        """End a trial, and its process with it."""
         for worker in self._workers:
             if worker.trial is trial:
                 worker.stop()
 
     def stop(self) -> None:
-        """Let every worker stop with a checkpoint; end those that take too long."""
         for worker in self._workers:
             worker.process.send_signal(signal.SIGINT)
         deadline = time.monotonic() + PATIENCE
@@ -95,7 +91,6 @@ class Workers:
                 worker.process.wait()
 
     def close(self) -> None:
-        """Let the processes end."""
         for worker in self._workers:
             worker.end()
 
@@ -127,26 +122,19 @@ class _Worker:
             encoding="utf-8",
             process_group=0,  # Ctrl-C reaches the one that decides about it, and it alone
         )
+        #: Jobs go in and answers come out, a line each.
+        self._stdin: Any = self.process.stdin
+        self.answers: Any = self.process.stdout
         self.trial: Trial | None = None
         self._run = Path()
         self._stopped = False
         self._begun = 0.0
 
-    @property
-    def answers(self) -> Any:
-        """Where its answers come out, a line each."""
-        return self.process.stdout
-
     def give(self, trial: Trial, run: Path, line: str) -> None:
-        """Have a trial done."""
         self.trial, self._run, self._begun = trial, run, time.monotonic()
         with suppress(OSError):  # it has died, which its closed output shows
             self._stdin.write(line + "\n")
             self._stdin.flush()
-
-    @property
-    def _stdin(self) -> Any:
-        return self.process.stdin
 
     def stop(self) -> None:
         """End the trial; its process ends with it."""
@@ -154,7 +142,6 @@ class _Worker:
         self.process.send_signal(signal.SIGINT)
 
     def death(self) -> dict[str, Any]:
-        """The outcome of a trial whose process is gone."""
         code = self.process.wait()
         if self._stopped:
             return {"stopped": True, "seconds": round(time.monotonic() - self._begun, 1)}
@@ -164,7 +151,6 @@ class _Worker:
         return {"failed": reason, "seconds": 0.0}
 
     def end(self) -> None:
-        """Let the process end."""
         with suppress(OSError):
             self._stdin.close()
         self.process.wait()

@@ -221,7 +221,6 @@ def _answer(answer: Mapping[str, Any], label: str) -> dict[str, str]:
 
 
 def _scatter(run: RunData) -> Markup | None:
-    """Predictions that are numbers, against the true ones."""
     if run.results is None or run.predictions is None:
         return None
     scatter = decoder_class(run.results.task).words.scatter

@@ -154,7 +154,6 @@ def _logged_metric(run: RunData) -> str:
 
 
 def _layer_maps(stages: Iterable[StageFacts]) -> list[tuple[list[str], Markup]]:
-    """Every distinct layer map with the stages that use it."""
     groups: dict[tuple[LayerPairs, int, int], list[str]] = {}
     for stage in stages:
         if stage.layer_map:

@@ -108,12 +108,10 @@ def _models_caption(table: ModelTable) -> str:
 
 
 def _points(value: float | None) -> str:
-    """A score in points: ``0.8312`` as ``83.1``."""
     return "-" if value is None else f"{100 * value:.1f}"
 
 
 def _entry_text(entry: Entry) -> str:
-    """One cell of the table: mean, standard deviation, and what is missing."""
     if entry.mean is None:
         return "failed" if entry.failed else "-"
     text = numbers.plus_minus(100 * entry.mean, entry.deviation and 100 * entry.deviation, 1)

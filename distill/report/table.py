@@ -39,11 +39,9 @@ class Table:
     marked: int = -1
 
     def lines(self) -> list[str]:
-        """The table as aligned lines."""
         return align([self.header, *self.rows], words=self.words)
 
     def markdown(self) -> str:
-        """The table as Markdown."""
         rule = ["---"] * self.words + ["---:"] * (len(self.header) - self.words)
         rows = [[text.replace("|", "\\|") for text in row] for row in (self.header, *self.rows)]
         return "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], rule, *rows[1:]))
@@ -101,7 +99,6 @@ def models_table(results: Results) -> Table:
 
 
 def _row(row: ModelRow, metric: str, alone: str | None, many: str | None) -> list[str]:
-    """Score and all that stands behind it and its interval."""
     out = [
         numbers.score(row.score),
         *(numbers.score(scores[metric]) for scores in row.more_scores.values()),

@@ -59,7 +59,6 @@ class Tally:
         self.shown = {round(row): [] for row in spread.tolist()}
 
     def count(self, rows: Iterable[AugmentedExample]) -> Iterator[AugmentedExample]:
-        """The same rows, counted."""
         for row in rows:
             self.replaced.append(row.replaced)
             self.words.append(row.words)
@@ -81,7 +80,6 @@ class Tally:
         return float(counts.mean()) if len(counts) else 0.0
 
     def examples(self) -> list[dict[str, Any]]:
-        """Some originals, each with what was made of it."""
         return [
             {**self._texts(row), "augmented": [_texts(new.text, new.pair) for new in made]}
             for row, made in sorted(self.shown.items())

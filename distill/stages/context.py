@@ -69,7 +69,6 @@ class StageContext:
 
     @property
     def recipe(self) -> Recipe:
-        """The run's recipe."""
         return self.shared.recipe
 
     @property
@@ -86,12 +85,10 @@ class StageContext:
 
     @property
     def folder(self) -> Path:
-        """The stage's own folder."""
         return self.run.stage(self.stage)
 
     @property
     def model_folder(self) -> Path:
-        """Where the stage leaves its model."""
         return self.folder / "model"
 
     def earlier(self, kind: str) -> PlannedStage | None:
@@ -372,6 +369,5 @@ class StageContext:
     def validation_score(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | None = None
     ) -> float:
-        """The task's score on the validation examples."""
         scores, _ = self._validated(model, tokenizer=tokenizer)
         return scores[self.workspace.task.primary]

@@ -78,7 +78,6 @@ def _milliseconds(context: StageContext, files: Sequence[tuple[Path, str]]) -> l
 
 
 def _lessons(context: StageContext, batch_size: int) -> Lessons:
-    """The teacher's logits on the training examples."""
     workspace, recipe = context.workspace, context.recipe
     rows = workspace.tokenized(workspace.data.train)
 

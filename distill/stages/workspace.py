@@ -122,7 +122,6 @@ class Workspace:
 
     @cached_property
     def data(self) -> TaskData:
-        """The rows of a task with labels."""
         task = self.recipe.task
         if task.learns_text:
             raise DataError("task.kind: text has no labelled examples")
@@ -131,7 +130,6 @@ class Workspace:
 
     @cached_property
     def text_sources(self) -> dict[str, TextSource]:
-        """Where unlabelled text comes from."""
         return text_sources(self.recipe.data)
 
     def text(self, *, pair: bool = False) -> TextData:
@@ -156,7 +154,6 @@ class Workspace:
 
     @cached_property
     def task(self) -> Task:
-        """Labels, loss and metrics."""
         task = self.recipe.task
         if task.learns_text:
             raise DataError("task.kind: text has no score")
@@ -311,7 +308,6 @@ class Workspace:
 
     @property
     def more_digest(self) -> dict[str, str]:
-        """Hashes of the further rows that are scored at the end."""
         more = {} if self.learns_text else self.data.more
         return {name: split.digest() for name, split in more.items()}
 
