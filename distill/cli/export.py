@@ -128,7 +128,7 @@ def _write(source: Path, out: Path, formats: str | None, settings: dict[str, Any
     )
     if model.run is not None:
         from distill.evaluation.results import read_results
-        from distill.stages.card import write_card
+        from distill.report.card import write_card
 
         results = read_results(source) if model.run.results.is_file() else None
         write_card(out, model.folder, model.run.read_recipe(), results)

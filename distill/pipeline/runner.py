@@ -139,7 +139,7 @@ def prepare(recipe: Recipe) -> Workspace:
             f"distill run RECIPE seed={recipe.seeds[0]})"
         )
     # Heavy: torch, transformers and lightning come with these.
-    from distill.stages.augment import check_source
+    from distill.stages.augmenter import check_source
     from distill.stages.workspace import Workspace
     from teachers.resolve import model_folder, resolve_model
 

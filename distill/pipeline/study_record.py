@@ -89,15 +89,15 @@ class StudyRecord:
     def add(self, trial: Trial, outcome: Mapping[str, Any]) -> TrialResult:
         """Put down the outcome of a trial (:mod:`distill.pipeline.trial`), on the disk too."""
         facts = outcome.get("facts", {})
-        score = facts.get("score")
-        if "stopped" in outcome:
+        score, stopped = facts.get("score"), "stopped" in outcome
+        if stopped:
             score = max(validation_scores(self.folder / trial.folder, trial), default=None)
         self._found[trial.folder] = TrialResult(
             variant=trial.variant,
             task=trial.task,
             seed=trial.seed,
             key=self._key(trial),
-            status="failed" if "failed" in outcome else "stopped" if "stopped" in outcome else "done",
+            status="failed" if "failed" in outcome else "stopped" if stopped else "done",
             evaluated=trial.evaluates,
             score=score,
             scores=facts.get("scores", {}),

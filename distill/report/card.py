@@ -11,10 +11,35 @@ from distill.evaluation.results import Results, is_teacher
 from distill.recipe.schema import DataConfig, Recipe
 from distill.report.page import fill
 from distill.report.table import INTERVAL, described, models_table
+from distill.runtime.manifest import read_manifest
+from distill.system import atomic
 from distill.tasks import decoder_class
+from students.family import PRUNED
+from students.folder import read_config
 
 #: Hub names of teachers that recipes name otherwise.
 _HUB_NAMES = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
+
+
+def write_card(bundle: Path, student: Path, recipe: Recipe, results: Results | None) -> None:
+    """Write a bundle's ``README.md``, with numbers once there are any.
+
+    Args:
+        bundle: the folder.
+        student: the folder of the model that it was made from.
+        recipe: the run's.
+        results: the run's, where it was evaluated.
+    """
+    manifest = read_manifest(bundle)
+    card = make_card(
+        results,
+        recipe,
+        labels=manifest.labels,
+        formats=list(manifest.formats),
+        pair=manifest.pair,
+        pruned=str(read_config(student).get("model_type")).startswith(PRUNED),
+    )
+    atomic.write_text(bundle / "README.md", card)
 
 
 def make_card(

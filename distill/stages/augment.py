@@ -10,6 +10,7 @@ import time
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,11 @@ from distill.data.augmentation.generate import (
 from distill.data.split import Split
 from distill.data.tokenized import TokenExamples, tokenize
 from distill.recipe.schema import AugmentStage, TeacherModel
-from distill.stages.augmenter import check_source, find_candidates, method_of
+from distill.stages.augmenter import find_candidates, method_of
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
 from distill.training.devices import resolve_precision
 from teachers.cache import remember_logits
-
-__all__ = ["Tally", "augment_stage", "check_source", "facts_of"]
 
 logger = logging.getLogger("distill")
 
@@ -128,14 +127,15 @@ def augment_stage(config: AugmentStage, context: StageContext) -> StageResult:
     return StageResult(outputs=[path], facts=facts)
 
 
+def _tokenized(
+    context: StageContext, rows: AugmentedSplit, teacher: TeacherModel | None = None
+) -> TokenExamples:
+    tokenizer = context.workspace.tokenizer_of(teacher)
+    return tokenize(rows, tokenizer, max_length=context.recipe.data.max_length)
+
+
 def _logits(context: StageContext, rows: AugmentedSplit) -> Any:
-    workspace, longest = context.workspace, context.recipe.data.max_length
-
-    def read(teacher: TeacherModel | None) -> TokenExamples:
-        tokenizer = workspace.tokenizer if teacher is None else workspace.tokenizer_of(teacher)
-        return tokenize(rows, tokenizer, max_length=longest)
-
-    return average_logits(context, read)
+    return average_logits(context, partial(_tokenized, context, rows))
 
 
 def _agreed(wanted: bool | float, context: StageContext, path: Path) -> npt.NDArray[np.bool_]:
@@ -155,16 +155,11 @@ def _agreed(wanted: bool | float, context: StageContext, path: Path) -> npt.NDAr
 
 def _remember(context: StageContext, every: Path, path: Path, kept: npt.NDArray[np.bool_]) -> None:
     """Spare the stages after this one the teacher's pass over rows that it has just made."""
-    train, workspace = context.workspace.data.train, context.workspace
+    train = context.workspace.data.train
     logits = _logits(context, AugmentedSplit(train, every))
-    rows = tokenize(
-        AugmentedSplit(train, path),
-        workspace.tokenizer,
-        max_length=context.recipe.data.max_length,
-    )
     remember_logits(
         context.load_teacher(),
-        rows,
+        _tokenized(context, AugmentedSplit(train, path)),
         logits[np.concatenate([np.ones(len(train), dtype=bool), kept])],
         precision=resolve_precision(context.recipe.trainer),
     )
@@ -183,7 +178,7 @@ def facts_of(
         found: facts of :func:`distill.stages.augmenter.find_candidates`.
         tally: what was counted.
         kept: which rows passed the teacher, (A,); ``None`` where it was not asked.
-        seconds: how long it took.
+        seconds: spent.
     """
     rows_in, made = len(tally.split), len(tally.words)
     rows_out = made if kept is None else int(kept.sum())

@@ -58,7 +58,7 @@ class StageContext:
     Args:
         run: the run folder.
         stage: the stage itself.
-        stages: all stages of the run, in order.
+        stages: all stages of the run.
         shared: data and task, with the tokenizer that the run begins with.
     """
 
@@ -108,9 +108,6 @@ class StageContext:
     def pretrained(self, teacher: TeacherModel) -> PreTrainedModel:
         """The model that a teacher of the recipe is made from, with a head for the data's labels.
 
-        Args:
-            teacher: which one.
-
         Raises:
             ModelError: it cannot be loaded, or a fine-tuned one's labels are not the data's.
         """
@@ -156,8 +153,8 @@ class StageContext:
 
         Args:
             source: the model whose layers are copied.
-            init: where its weights come from; left out, where the recipe says.
-            head: what stands on its encoder; left out, what the task needs.
+            init: where its weights come from, unless it is where the recipe says.
+            head: what stands on its encoder, unless it is what the task needs.
         """
         student = self.recipe.student
         head = head or ("none" if self.workspace.learns_text else self.workspace.task.head)
@@ -173,10 +170,8 @@ class StageContext:
     def _encoder_student(
         self, source: PreTrainedModel, student: EncoderStudent, init: str, head: str
     ) -> PreTrainedModel:
-        config = source.config
-        hidden, heads = (
-            getattr(config, name, None) for name in ("hidden_size", "num_attention_heads")
-        )
+        hidden = getattr(source.config, "hidden_size", None)
+        heads = getattr(source.config, "num_attention_heads", None)
         size = resolve_size(student.size, head_dim_of=(hidden, heads) if hidden and heads else None)
         return build_student(
             source,
@@ -190,11 +185,7 @@ class StageContext:
         )
 
     def vectors_width(self, source: PreTrainedModel) -> int | None:
-        """The width that a student's own projection brings its vectors to, where it keeps one.
-
-        Args:
-            source: the model that the student is made from.
-        """
+        """The width that a student's own projection brings its vectors to, where it keeps one."""
         workspace = self.shared
         if not workspace.task.keep_projection:
             return None
@@ -261,31 +252,27 @@ class StageContext:
             )
         return self.run.stage(stage) / "model"
 
-    def loggers(self, part: Path = Path()) -> list[Logger]:
-        """Where this stage's curves go: the CSV always, W&B when the recipe asks."""
-        stage = "-".join([self.stage.name, *part.parts])
-        found: list[Logger] = [MetricsCsv(self.run.metrics, stage=stage)]
-        remote = wandb_logger(
-            self.recipe.track.wandb,
-            recipe=self.recipe.model_dump(mode="json"),
-            run_folder=self.run.path,
-            stage=stage,
-        )
-        return [*found, remote] if remote is not None else found
-
     def session(self, part: Path = Path()) -> FitSession:
-        """What training needs to know of this stage.
+        """What training needs to know of this stage; curves go to W&B too when the recipe asks.
 
         Args:
             part: a folder inside the stage's, for one of several trainings; its curves go by the
                 stage's name with the part's behind it.
         """
+        name = "-".join([self.stage.name, *part.parts])
+        loggers: list[Logger] = [MetricsCsv(self.run.metrics, stage=name)]
+        remote = wandb_logger(
+            self.recipe.track.wandb,
+            recipe=self.recipe.model_dump(mode="json"),
+            run_folder=self.run.path,
+            stage=name,
+        )
         return FitSession(
             folder=self.folder / part,
-            name="-".join([self.stage.name, *part.parts]),
+            name=name,
             seed=self.recipe.seed + self.stage.index,
             trainer=self.recipe.trainer,
-            loggers=self.loggers(part),
+            loggers=loggers if remote is None else [*loggers, remote],
         )
 
     def save_model(
@@ -302,7 +289,7 @@ class StageContext:
         Without one, what its training was measured by stands as ``before`` and ``after``.
 
         Args:
-            model: the model.
+            model: what is left.
             fit: what came of its training.
             teacher: which teacher it is, as that may have a tokenizer of its own.
             tokenizer: the student's from now on, where the stage changed it.
@@ -339,10 +326,7 @@ class StageContext:
         tokenizer: PreTrainedTokenizerFast | None = None,
     ) -> None:
         """Write a model with its tokenizer: the student's, a given one, or that of a teacher."""
-        workspace = self.workspace
-        if tokenizer is None:
-            tokenizer = workspace.tokenizer_of(teacher) if teacher else workspace.tokenizer
-        save_transformers(model, tokenizer, folder)
+        save_transformers(model, tokenizer or self.workspace.tokenizer_of(teacher), folder)
 
     def settled_task(self, stage: PlannedStage | None) -> Task:
         """The task with what was chosen for the model that a stage left."""

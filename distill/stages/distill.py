@@ -48,7 +48,7 @@ def training_examples(
     if stage is None or not augmented:
         return workspace.tokenized(workspace.data.train, teacher)
     more = AugmentedSplit(workspace.data.train, context.run.stage(stage) / ROWS)
-    tokenizer = workspace.tokenizer_of(teacher) if teacher else workspace.tokenizer
+    tokenizer = workspace.tokenizer_of(teacher)
     return tokenize(more, tokenizer, max_length=context.recipe.data.max_length)
 
 

@@ -26,9 +26,9 @@ from distill.evaluation.study_noise import write_draws
 from distill.export.bundle import add_numbers
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import EvaluateStage, TeacherModel
+from distill.report.card import write_card
 from distill.report.html import render_report
 from distill.run_folder import RunFolder
-from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import ensemble_scores
 from distill.stages.models import ensemble_row, linear_model, models_of_run, scored_row

@@ -17,11 +17,11 @@ from distill.export.plain import export_plain
 from distill.export.program import export_program
 from distill.quantization.calibrate import Row
 from distill.recipe.schema import ExportStage
+from distill.report.card import write_card
 from distill.runtime.backends import ENGINES
-from distill.stages.card import write_card
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
-from distill.stages.quantize import pass_gate, sample_examples, scored_file
+from distill.stages.quantize import file_predictor, pass_gate, sample_examples, scored
 from distill.stages.whitening import whitened
 from distill.tasks.decoder import unit
 from students.anatomy import INPUTS
@@ -40,18 +40,18 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
     stage = context.student_stage()
     before = float(context.run.read_stage(stage)["score"]) if stage else 0.0
     made, default = _files(config, source, context)
+    # Other formats were checked against torch when they were written.
+    models = {name: file_predictor(made[name], name, context) for name in made if name in ENGINES}
     scores = {}
-    for name, path in made.items():
-        if name not in ENGINES:
-            continue  # checked against torch when it was written
-        scores[name] = scored_file(path, name, context)
+    for name, model in models.items():
+        scores[name] = scored(model, context)
         # int8 has passed its own gate against the same model in fp32.
         if "-" not in name:
             pass_gate(
                 name, before=before, after=scores[name], max_drop=config.max_drop, context=context
             )
     workspace = context.workspace
-    settings, files, facts = whitened(made, context)
+    settings, files, facts = whitened(models, context)
     quantized = context.earlier("quantize")
     info = {
         "name": context.recipe.name,
@@ -78,11 +78,13 @@ def export_stage(config: ExportStage, context: StageContext) -> StageResult:
         outputs=sorted(weights),
         facts={"score": before, "scores_by_format": scores, "bundle": context.run.bundle.name}
         | facts
-        | _cosines_to_teacher(made, context),
+        | _cosines_to_teacher(models, context),
     )
 
 
-def _cosines_to_teacher(made: Mapping[str, Path], context: StageContext) -> dict[str, Any]:
+def _cosines_to_teacher(
+    models: Mapping[str, FilePredictor], context: StageContext
+) -> dict[str, Any]:
     """How near each format's vectors are to the teacher's, where they are to lie in its space."""
     workspace = context.workspace
     split, targets = workspace.data.validation, workspace.recipe.teacher.targets
@@ -92,11 +94,8 @@ def _cosines_to_teacher(made: Mapping[str, Path], context: StageContext) -> dict
     if theirs is None:
         theirs = average_logits(context, lambda one: workspace.tokenized(split, one))
     found, notes = {}, []
-    for name, path in made.items():
-        if name not in ENGINES:
-            continue
-        threads = context.recipe.trainer.threads
-        model, cosines = FilePredictor(path, threads, name=name, format=name), []
+    for name, model in models.items():
+        cosines = []
         for batch in make_loader(workspace.tokenized(split), 64, seed=0, shuffle=False):
             ours = model({key: batch[key].numpy() for key in INPUTS if key in batch})  # (B, D)
             cosines.append((unit(ours) * unit(theirs[batch["index"].numpy()])).sum(axis=1))

@@ -95,15 +95,21 @@ def _lessons(context: StageContext, batch_size: int) -> Lessons:
     )
 
 
+def file_predictor(path: Path, format: str, context: StageContext) -> FilePredictor:
+    """An exported file as it is run, on the recipe's threads."""
+    return FilePredictor(path, context.recipe.trainer.threads, name=format, format=format)
+
+
 def scored_file(path: Path, format: str, context: StageContext) -> float:
     """The task's score of an exported file on the validation examples."""
-    workspace = context.workspace
-    scores = score(
-        FilePredictor(path, threads=context.recipe.trainer.threads, name=format, format=format),
-        workspace.tokenized(workspace.data.validation),
-        context.settled_task(context.student_stage()),
-    )
-    return scores[workspace.task.primary]
+    return scored(file_predictor(path, format, context), context)
+
+
+def scored(predictor: FilePredictor, context: StageContext) -> float:
+    """The same of one that is open."""
+    task = context.settled_task(context.student_stage())
+    rows = context.workspace.tokenized(context.workspace.data.validation)
+    return score(predictor, rows, task)[task.primary]
 
 
 def pass_gate(

@@ -15,7 +15,6 @@ import numpy as np
 from distill.data.batches import make_loader
 from distill.evaluation.predictors import Batch, FilePredictor, Logits
 from distill.evaluation.score import score
-from distill.runtime.backends import ENGINES
 from distill.stages.context import StageContext
 from distill.system import digest
 from distill.system.console import Bar
@@ -42,14 +41,14 @@ class _Finished:
 
 
 def whitened(
-    made: Mapping[str, Path], context: StageContext
+    models: Mapping[str, FilePredictor], context: StageContext
 ) -> tuple[dict[str, Any], dict[str, Path], dict[str, Any]]:
     """Find the whitening that the task asks for, and what it does to every format's score.
 
     One whitening, of the fp32 graph where there is one, serves all formats.
 
     Args:
-        made: the exported files by format.
+        models: the exported files that can be run, by format.
         context: the export stage's.
 
     Returns:
@@ -64,12 +63,6 @@ def whitened(
     dimensions = getattr(context.recipe.task, "whitening", None)
     if dimensions is None:
         return {}, {}, {}
-    threads = context.recipe.trainer.threads
-    models = {
-        name: FilePredictor(path, threads, name=name, format=name)
-        for name, path in made.items()
-        if name in ENGINES
-    }
     if not models:
         raise ModelError("task.whitening: a bundle without a format to run; export onnx too")
     normalize = bool(task.settings["normalize"])

@@ -103,17 +103,11 @@ class Workspace:
             return
         for note in self.data.notes:
             logger.info("data: %s", note)
-        train = self.data.train
-        if not train.labels:
-            self._check_unscored()
-
-    def _check_unscored(self) -> None:
-        """Texts without similarities, where something is trained on similarities."""
         for key, asked in (
             ("teacher.finetune", self.recipe.teacher.finetune),
             ("baseline", self.recipe.baseline),
         ):
-            if asked:
+            if asked and not self.data.train.labels:
                 raise DataError(
                     f"data.train: the training examples have no scores, which {key} is trained on; "
                     f"write {key}={'false' if key == 'baseline' else 'null'}, or give pairs with "
@@ -182,8 +176,10 @@ class Workspace:
             self._readers[folder] = other
         return self._readers[folder]
 
-    def tokenizer_of(self, teacher: TeacherModel) -> PreTrainedTokenizerFast:
-        """A teacher's tokenizer; the student's own object where it makes the same tokens."""
+    def tokenizer_of(self, teacher: TeacherModel | None) -> PreTrainedTokenizerFast:
+        """A teacher's tokenizer; the student's own without one, or where they are the same."""
+        if teacher is None:
+            return self.tokenizer
         theirs = self._load_tokenizer(teacher)
         return self.tokenizer if _same_tokens(self.tokenizer, theirs) else theirs
 
@@ -269,7 +265,7 @@ class Workspace:
 
     def tokenized(self, split: Split, teacher: TeacherModel | None = None) -> TokenExamples:
         """A split's token ids as the student reads them, or one of the teachers."""
-        tokenizer = self.tokenizer if teacher is None else self.tokenizer_of(teacher)
+        tokenizer = self.tokenizer_of(teacher)
         key = (split.name, id(tokenizer))
         if key not in self._tokenized:
             self._tokenized[key] = split.encode(tokenizer, max_length=self.recipe.data.max_length)
@@ -295,11 +291,7 @@ class Workspace:
         return store["logits"].reshape(len(self.tokenized(split)), -1)
 
     def targets_digest(self, *, scored: bool) -> list[str | None] | None:
-        """Hashes of what ``teacher.targets`` gives: part of what a stage depends on.
-
-        Args:
-            scored: whether for the rows that are scored at the end too.
-        """
+        """Hashes of what ``teacher.targets`` gives, where ``scored`` for the final rows too."""
         if self.recipe.teacher.targets is None:
             return None
         data = self.data

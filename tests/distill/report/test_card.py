@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import yaml
 from huggingface_hub import ModelCard
 
 from distill.evaluation.results import Results
+from distill.recipe.loader import load_recipe
 from distill.recipe.schema import Recipe
-from distill.report.card import make_card
+from distill.report.card import make_card, write_card
 from distill.report.summary import summary
 
 
@@ -71,11 +74,21 @@ def test_paths_of_this_machine_stay_here(recipe, sample_results):
     assert "the files train.tsv" in card
 
 
-def test_a_pruned_model_needs_its_code_and_a_stock_one_does_not(recipe, sample_results):
-    pruned = make_card(sample_results(), recipe, pruned=True)
-    assert "trust_remote_code=True" in pruned
-    assert "import students" in pruned
-    assert "trust_remote_code" not in make_card(sample_results(), recipe)
+@pytest.mark.parametrize(
+    ("model_type", "pruned"), [("bert", False), ("roberta", False), ("pruned_bert", True)]
+)
+def test_only_a_pruned_student_needs_the_code_of_its_folder(tmp_path, model_type, pruned) -> None:
+    student, bundle = tmp_path / "student", tmp_path / "bundle"
+    for folder in (student, bundle):
+        folder.mkdir()
+    (student / "config.json").write_text(json.dumps({"model_type": model_type}))
+    about = {"schema": 1, "task": "classification", "labels": ["a", "b"], "pair": False}
+    about |= {"max_length": 32, "pad_id": 0, "default": "onnx", "formats": {"transformers": {}}}
+    (bundle / "distill.json").write_text(json.dumps(about))
+    write_card(bundle, student, load_recipe("quickstart"), None)
+    card = (bundle / "README.md").read_text("utf-8")
+    assert ("pruned.py" in card) == ("import students" in card) == pruned
+    assert ("trust_remote_code=True" in card) == pruned
 
 
 def test_only_what_the_bundle_holds_is_explained(recipe, sample_results):
