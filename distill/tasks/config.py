@@ -5,18 +5,16 @@ Recipes are read with these files, so that they import nothing heavy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, StrictStr, field_validator
 
-from distill.section import Section, Weight
+from distill.section import Issues, Section, Weight
 
 if TYPE_CHECKING:
     from distill.recipe.schema import Objective, Recipe
 
-#: Keys of a recipe from the top down, and what is wrong there and what to do.
-Issues = Iterator[tuple[tuple[str | int, ...], str]]
 Weights = Annotated[dict[StrictStr, Weight], Field(min_length=1)]
 
 
@@ -37,6 +35,12 @@ class TaskSection(Section):
     has_candidates: ClassVar[bool] = False
     #: What the numbers of a teacher that ran elsewhere may be, the usual first; empty: refused.
     targets: ClassVar[tuple[str, ...]] = ()
+    #: Settings that say how labels are learned.
+    learning: ClassVar[tuple[str, ...]] = ()
+    #: What the built-in data lack for it.
+    not_builtin: ClassVar[str] = ""
+    #: Why ``augment`` makes no examples for it, and what to do.
+    not_augmented: ClassVar[str] = ""
 
     if TYPE_CHECKING:
         labels: list[str] | None
@@ -49,9 +53,14 @@ class TaskSection(Section):
             recipe: one that satisfies the schema.
             hidden: the student's hidden width, where it is known.
         """
+        if self.not_builtin and recipe.data.source == "builtin":
+            message = f"the built-in data have no {self.not_builtin}; take files or hub"
+            yield ("data", "source"), message
         for index, stage in enumerate(recipe.stages):
             if stage.kind == "pretrain":
                 yield ("stages", index, "kind"), "'pretrain' is for task.kind: text"
+            if stage.kind == "augment" and self.not_augmented:
+                yield ("stages", index, "kind"), f"'augment' {self.not_augmented}"
             for number, objective in enumerate(getattr(stage, "objectives", ())):
                 issue = self.objective_issue(objective)
                 if getattr(objective, "loss", None) == "margin_mse" and not self.has_candidates:
@@ -65,18 +74,23 @@ class TaskSection(Section):
             if isinstance(getattr(recipe.data, key), list):
                 yield ("data", key), "a list of files is for task.kind: text; name one file"
 
+    def unfit(self) -> Mapping[str, str]:
+        """Kinds of objectives that do not fit what is predicted: why, and what to do."""
+        return {}
+
     def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
         """The key of an objective that does not fit what is predicted, and what to do."""
-        if objective.of_vectors:
-            return "kind", (
-                f"{objective.kind} compares sentence vectors, which a {self.kind} task has not; "
+        reason = self.unfit().get(objective.kind)
+        if objective.of_vectors and not self.gives_vectors:
+            reason = (
+                f"compares sentence vectors, which a {self.kind} task has not; "
                 "it is for task.kind: vectors"
             )
-        return None
+        return None if reason is None else ("kind", f"{objective.kind} {reason}")
 
     def label_settings(self) -> Mapping[str, Any]:
         """Settings that say how labels are learned, by key, where they are given."""
-        return {}
+        return {key: value for key in self.learning if (value := getattr(self, key))}
 
     def teacher_labels_fit(self, labels: list[str]) -> bool:
         """Whether a teacher's label names are those of the task."""
@@ -109,27 +123,21 @@ class UnnamedOutputs(TaskSection):
         labels: ClassVar[list[str] | None] = None
 
 
-def needs_three_classes(objective: Objective, classes: str) -> tuple[str, str] | None:
-    """The issue of an objective that says nothing of two classes.
+def needs_three_classes(classes: str) -> dict[str, str]:
+    """The objectives that say nothing of two classes, for :meth:`TaskSection.unfit`.
 
     Args:
-        objective: which.
         classes: how many there are, in words.
     """
     of_two = {
         "decoupled": "its part on the other classes is then always 0",
         "standardized": "two standardised logits are always 1 and -1",
     }
-    if objective.kind not in of_two:
-        return None
-    return "kind", (
-        f"{objective.kind} needs three classes or more, and the task has {classes}: "
-        f"{of_two[objective.kind]}; take logits"
-    )
+    needs = f"needs three classes or more, and the task has {classes}"
+    return {kind: f"{needs}: {reason}; take logits" for kind, reason in of_two.items()}
 
 
-def no_augmentation(recipe: Recipe, reason: str) -> Issues:
-    """The stages that make examples of replaced words."""
-    for index, stage in enumerate(recipe.stages):
-        if stage.kind == "augment":
-            yield ("stages", index, "kind"), f"'augment' {reason}"
+def no_classes(what: str) -> dict[str, str]:
+    """The objectives that compare classes, for the :meth:`TaskSection.unfit` of a task without."""
+    reason = f"compares classes, and a {what} has none; take logits"
+    return dict.fromkeys(("decoupled", "standardized"), reason)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from distill.section import Share
-from distill.tasks.config import Issues, NamedLabels, Weights, needs_three_classes
+from distill.section import Issues, Share
+from distill.tasks.config import NamedLabels, Weights, needs_three_classes
 
 if TYPE_CHECKING:
-    from distill.recipe.schema import Objective, Recipe
+    from distill.recipe.schema import Recipe
 
 
 class ClassificationTask(NamedLabels):
     """One label for a sentence or a pair of sentences."""
 
     targets: ClassVar[tuple[str, ...]] = ("probabilities", "logits")
+    learning: ClassVar[tuple[str, ...]] = ("class_weights", "label_smoothing")
 
     kind: Literal["classification"]
     metric: Literal["accuracy", "f1", "macro_f1", "mcc"] = "accuracy"
@@ -34,16 +35,9 @@ class ClassificationTask(NamedLabels):
             )
         yield from super().issues(recipe, hidden)
 
-    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        if self.labels is not None and len(self.labels) <= 2:
-            issue = needs_three_classes(objective, str(len(self.labels)))
-            if issue is not None:
-                return issue
-        return super().objective_issue(objective)
-
-    def label_settings(self) -> Mapping[str, Any]:
-        given = {"class_weights": self.class_weights, "label_smoothing": self.label_smoothing}
-        return {key: value for key, value in given.items() if value}
+    def unfit(self) -> Mapping[str, str]:
+        labels = self.labels
+        return {} if labels is None or len(labels) > 2 else needs_three_classes(str(len(labels)))
 
 
 CONFIG = ClassificationTask

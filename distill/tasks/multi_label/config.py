@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictStr
 
-from distill.tasks.config import Issues, NamedLabels, Weights, needs_three_classes
+from distill.section import Issues
+from distill.tasks.config import NamedLabels, Weights, needs_three_classes
 
 if TYPE_CHECKING:
-    from distill.recipe.schema import Objective, Recipe
+    from distill.recipe.schema import Recipe
 
 Threshold = Annotated[float, Field(gt=0, lt=1)]
 
@@ -19,8 +20,8 @@ class MultiLabelTask(NamedLabels):
     """Any number of labels for a sentence or a pair of sentences."""
 
     columns: ClassVar[tuple[str, ...]] = (*NamedLabels.columns, "separator")
-
     targets: ClassVar[tuple[str, ...]] = ("probabilities", "logits")
+    learning: ClassVar[tuple[str, ...]] = ("positive_weights",)
 
     kind: Literal["multi_label"]
     metric: Literal["micro_f1", "macro_f1", "precision", "recall", "exact"] = "micro_f1"
@@ -41,13 +42,8 @@ class MultiLabelTask(NamedLabels):
                     yield ("task", "thresholds", name), f"no label; labels are {known}"
         yield from super().issues(recipe, hidden)
 
-    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        issue = needs_three_classes(objective, "two for each label")
-        return issue or super().objective_issue(objective)
-
-    def label_settings(self) -> Mapping[str, Any]:
-        given = self.positive_weights
-        return {} if given is None else {"positive_weights": given}
+    def unfit(self) -> Mapping[str, str]:
+        return needs_three_classes("two for each label")
 
 
 CONFIG = MultiLabelTask

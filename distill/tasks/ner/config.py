@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictInt, StrictStr
 
-from distill.tasks.config import Issues, NamedLabels, no_augmentation
+from distill.section import Issues
+from distill.tasks.config import NamedLabels
+from distill.text.tags import SCHEMES
 
 if TYPE_CHECKING:
     from distill.recipe.schema import Recipe
 
 #: Special tokens of a window, as BERT has them.
 _SPECIAL = 2
-_PREFIXES = {"bio": "BI", "bioes": "BIES"}
 
 
 class NerTask(NamedLabels):
@@ -22,6 +23,10 @@ class NerTask(NamedLabels):
 
     columns: ClassVar[tuple[str, ...]] = ("tokens", "tags", "id")
     of_tokens: ClassVar[bool] = True
+    not_builtin: ClassVar[str] = "entities"
+    not_augmented: ClassVar[str] = (
+        "replaces words, after which tags no longer stand where they did; leave it out"
+    )
 
     kind: Literal["ner"]
     labels: Annotated[list[StrictStr], Field(min_length=1)] | None = None
@@ -43,8 +48,6 @@ class NerTask(NamedLabels):
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
         data = recipe.data
-        if data.source == "builtin":
-            yield ("data", "source"), "the built-in data have no entities; take files or hub"
         if self.stride is not None and self.stride >= data.max_length - _SPECIAL:
             yield (
                 ("task", "stride"),
@@ -52,10 +55,6 @@ class NerTask(NamedLabels):
                 f"{self.stride}; write less, or raise data.max_length",
             )
         yield from self._labels()
-        yield from no_augmentation(
-            recipe,
-            "replaces words, after which tags no longer stand where they did; leave it out",
-        )
         yield from super().issues(recipe, hidden)
 
     def _labels(self) -> Issues:
@@ -63,7 +62,7 @@ class NerTask(NamedLabels):
         labels = self.labels or []
         if not any(label == "O" or re.match("[BIES]-.", label) for label in labels):
             return
-        prefixes = _PREFIXES[self.scheme]
+        prefixes = SCHEMES[self.scheme]
         for index, label in enumerate(labels):
             if label != "O" and not re.match(f"[{prefixes}]-.", label):
                 known = ", ".join(f"{prefix}-TYPE" for prefix in prefixes)
@@ -73,8 +72,7 @@ class NerTask(NamedLabels):
                 )
 
     def teacher_labels_fit(self, labels: list[str]) -> bool:
-        """See :meth:`TaskSection.teacher_labels_fit`: they may be types of entities alone."""
-        return True
+        return True  # they may be types of entities alone
 
 
 CONFIG = NerTask

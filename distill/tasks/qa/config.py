@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictInt
 
-from distill.section import PositiveInt
-from distill.tasks.config import Issues, UnnamedOutputs, no_augmentation
+from distill.section import Issues, PositiveInt
+from distill.tasks.config import UnnamedOutputs
 
 if TYPE_CHECKING:
-    from distill.recipe.schema import Objective, Recipe
+    from distill.recipe.schema import Recipe
 
 #: Special tokens around a question and its text, at most.
 _SPECIAL = 4
@@ -21,6 +22,10 @@ class QuestionTask(UnnamedOutputs):
 
     columns: ClassVar[tuple[str, ...]] = ("question", "context", "answers", "id")
     of_tokens: ClassVar[bool] = True
+    not_builtin: ClassVar[str] = "questions"
+    not_augmented: ClassVar[str] = (
+        "replaces words, after which answers no longer stand where they did; leave it out"
+    )
 
     kind: Literal["qa"]
     metric: Literal["f1", "em"] = "f1"
@@ -49,32 +54,22 @@ class QuestionTask(UnnamedOutputs):
         return stride, min(64, max_length // 2) if question is None else question
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
-        data = recipe.data
-        if data.source == "builtin":
-            yield ("data", "source"), "the built-in data have no questions; take files or hub"
-        stride, question = self.window_lengths(data.max_length)
-        if stride + question + _SPECIAL >= data.max_length:
+        length = recipe.data.max_length
+        stride, question = self.window_lengths(length)
+        if stride + question + _SPECIAL >= length:
             yield (
                 ("data", "max_length"),
-                f"{data.max_length} tokens leave no room for the text beside {question} of a "
+                f"{length} tokens leave no room for the text beside {question} of a "
                 f"question, {stride} shared with the window before and {_SPECIAL} special ones; "
                 "raise it, or lower task.stride or task.max_question_length",
             )
         if self.threshold and not self.no_answer:
             yield ("task", "threshold"), "only with no_answer: true; leave it out"
-        yield from no_augmentation(
-            recipe,
-            "replaces words, after which answers no longer stand where they did; leave it out",
-        )
         yield from super().issues(recipe, hidden)
 
-    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        if objective.kind == "standardized":
-            return "kind", (
-                "standardized compares the same classes in every row, and texts differ in length; "
-                "take logits"
-            )
-        return super().objective_issue(objective)
+    def unfit(self) -> Mapping[str, str]:
+        reason = "compares the same classes in every row, and texts differ in length; take logits"
+        return {"standardized": reason}
 
 
 CONFIG = QuestionTask

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictInt
 
-from distill.tasks.config import Issues, UnnamedOutputs, no_augmentation
+from distill.section import Issues
+from distill.tasks.config import UnnamedOutputs, no_classes
 
 if TYPE_CHECKING:
-    from distill.recipe.schema import Objective, Recipe
-
-#: Objectives that compare classes.
-_OF_CLASSES = ("decoupled", "standardized")
+    from distill.recipe.schema import Recipe
 
 
 class RankingTask(UnnamedOutputs):
@@ -20,6 +19,9 @@ class RankingTask(UnnamedOutputs):
 
     columns: ClassVar[tuple[str, ...]] = ("query", "query_id", "candidates", "label", "relevant")
     has_candidates: ClassVar[bool] = True
+    not_augmented: ClassVar[str] = (
+        "makes examples for labels, and a query's candidates are one row; leave it out"
+    )
 
     kind: Literal["ranking"]
     metric: Literal["ndcg@10", "mrr@10"] = "ndcg@10"
@@ -36,15 +38,10 @@ class RankingTask(UnnamedOutputs):
         data = recipe.data
         if data.source == "builtin" and data.columns.relevant is not None:
             yield ("data", "columns", "relevant"), "the built-in data have a label; leave it out"
-        yield from no_augmentation(
-            recipe, "makes examples for labels, and a query's candidates are one row; leave it out"
-        )
         yield from super().issues(recipe, hidden)
 
-    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        if objective.kind in _OF_CLASSES:
-            return "kind", f"{objective.kind} compares classes, and a ranking has none; take logits"
-        return super().objective_issue(objective)
+    def unfit(self) -> Mapping[str, str]:
+        return no_classes("ranking")
 
 
 CONFIG = RankingTask

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from distill.tasks.config import UnnamedOutputs
+from distill.tasks.config import UnnamedOutputs, no_classes
 
 if TYPE_CHECKING:
     from distill.recipe.schema import Objective
@@ -30,13 +31,14 @@ class RegressionTask(UnnamedOutputs):
             raise ValueError("bounds: the smallest number comes first")
         return self
 
+    def unfit(self) -> Mapping[str, str]:
+        return no_classes("number")
+
     def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        reason = "compares classes, and a number has none"
-        if objective.kind in ("decoupled", "standardized"):
-            return "kind", f"{objective.kind} {reason}; take logits"
         loss = getattr(objective, "loss", None)
         if objective.kind == "logits" and loss not in (None, "mse"):
-            return "loss", f"{loss} {reason}; leave it out or take mse"
+            reason = "compares classes, and a number has none; leave it out or take mse"
+            return "loss", f"{loss} {reason}"
         return super().objective_issue(objective)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from distill.tasks.config import Issues, TaskSection
+from distill.section import Issues
+from distill.tasks.config import TaskSection
 
 if TYPE_CHECKING:
     from distill.recipe.schema import Recipe

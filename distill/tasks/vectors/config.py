@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, StrictBool, field_validator
 
-from distill.section import PositiveInt, Section
-from distill.tasks.config import Issues, UnnamedOutputs, no_augmentation
+from distill.section import Issues, PositiveInt, Section
+from distill.tasks.config import UnnamedOutputs
 
 if TYPE_CHECKING:
-    from distill.recipe.schema import Objective, Recipe
-
-#: Objectives that compare distributions over labels.
-_OF_LABELS = ("logits", "decoupled", "standardized")
+    from distill.recipe.schema import Recipe
 
 
 class Prompts(Section):
@@ -24,18 +22,15 @@ class Prompts(Section):
     passage: str = ""
     """Before ``data.columns.text_pair``."""
 
-    @property
-    def by_name(self) -> dict[str, str]:
-        """Both, by their names."""
-        return {"query": self.query, "passage": self.passage}
-
 
 class VectorsTask(UnnamedOutputs):
     """A vector for each text, whose cosines say how alike texts are."""
 
     gives_vectors: ClassVar[bool] = True
-
     targets: ClassVar[tuple[str, ...]] = ("vectors",)
+    not_augmented: ClassVar[str] = (
+        "makes examples for labels; vectors learn from any texts: add some to data.train"
+    )
 
     kind: Literal["vectors"]
     metric: Literal["spearman", "pearson", "ndcg@10", "mrr@10", "recall@10"] = "spearman"
@@ -83,10 +78,6 @@ class VectorsTask(UnnamedOutputs):
             yield ("teacher", "more"), f"{reason}; leave them out"
         if recipe.teacher.labels is not None:
             yield ("teacher", "labels"), "vectors have no labels; leave it out"
-        yield from no_augmentation(
-            recipe,
-            "makes examples for labels; vectors learn from any texts: add some to data.train",
-        )
         if self.keep_projection:
             yield from self._projection(recipe)
         elif self.matryoshka and hidden is not None and self.matryoshka[0] >= hidden:
@@ -131,12 +122,9 @@ class VectorsTask(UnnamedOutputs):
         if not any(stage.kind == "export" for stage in recipe.stages):
             yield ("task", "whitening"), "the bundle holds it; add {kind: export}, or leave it out"
 
-    def objective_issue(self, objective: Objective) -> tuple[str, str] | None:
-        if objective.kind not in _OF_LABELS:
-            return None
-        return "kind", (
-            f"{objective.kind} compares labels, which vectors have not; take similarity or vector"
-        )
+    def unfit(self) -> Mapping[str, str]:
+        reason = "compares labels, which vectors have not; take similarity or vector"
+        return dict.fromkeys(("logits", "decoupled", "standardized"), reason)
 
 
 CONFIG = VectorsTask

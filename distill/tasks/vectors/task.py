@@ -104,7 +104,7 @@ class Vectors(Task):
         own = self.config
         found: dict[str, Any] = {"pooling": own.pooling, "normalize": own.normalize}
         found |= {"matryoshka": list(self.matryoshka)} if self.matryoshka else {}
-        return found | ({"prompts": own.prompts.by_name} if own.prompts else {})
+        return found | ({"prompts": own.prompts.model_dump()} if own.prompts else {})
 
     @property
     def short_widths(self) -> tuple[int, ...]:
