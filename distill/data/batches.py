@@ -114,6 +114,33 @@ class BucketSampler(Sampler[list[Any]]):
         return order, random.permutation(count)
 
 
+class GroupSampler(BucketSampler):
+    """Batches of rows in which all rows of a group stand one behind another.
+
+    Otherwise as :class:`BucketSampler`, of groups by their longest row.
+
+    Args:
+        lengths: tokens of each row, (N,).
+        starts: the first row of each group, rising from 0.
+        batch_size: most groups of a batch of all ranks; one at least.
+        **order: see :class:`BucketSampler`.
+    """
+
+    def __init__(
+        self,
+        lengths: npt.NDArray[np.integer[Any]],
+        starts: npt.NDArray[np.integer[Any]],
+        batch_size: int,
+        **order: Unpack[Order],
+    ) -> None:
+        self.cuts = np.append(starts, len(lengths)).tolist()
+        super().__init__(np.maximum.reduceat(lengths, starts), max(1, batch_size), **order)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        for groups in super().__iter__():
+            yield [row for group in groups for row in range(*self.cuts[group : group + 2])]
+
+
 class Collate:
     """Make a batch of examples: padded token by token, stacked, or kept as a list.
 

@@ -23,7 +23,7 @@ from distill.system import digest
 from distill.system.atomic import new_folder, write_bytes, write_json
 from distill.system.console import Bar
 from distill.system.errors import DataError, ModelError
-from distill.tasks.vectors.whitening import Vectors
+from distill.tasks.vectors.finish import Vectors
 
 #: The file of a bundle that holds the classifier.
 HEAD = "head.npz"

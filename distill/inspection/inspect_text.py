@@ -105,6 +105,8 @@ def inspect_text(
         raise ModelError(
             f"{subjects.student}: a model of task.kind '{subjects.task}' has no output to explain"
         )
+    if word is not None and not decoder.explains_words:
+        raise DataError("--word names a word whose tag is explained; this model tags none")
     _check_texts(text, pair, subjects.pair)
     student = _reader("student", subjects.student, subjects.max_length, text, pair)
     folder = subjects.teacher

@@ -19,8 +19,7 @@ from distill.stages.context import StageContext
 from distill.system import digest
 from distill.system.console import Bar
 from distill.system.errors import ModelError
-from distill.tasks.vectors.finish import Finish
-from distill.tasks.vectors.whitening import WHITENING, fit_whitening
+from distill.tasks.vectors.finish import WHITENING, Finish, fit_whitening
 from students.anatomy import INPUTS
 
 logger = logging.getLogger("distill")

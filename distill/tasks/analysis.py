@@ -34,14 +34,14 @@ class Analysis(ABC):
 
     Args:
         task: the run's task.
-        split: the scored examples.
+        split: the scored examples, as the kind's reader gives them.
 
     Attributes:
         names: what the columns of :meth:`counts` are called.
         outputs: what is kept of each model, in the order in which they were scored.
     """
 
-    def __init__(self, task: Task, split: Split) -> None:
+    def __init__(self, task: Task, split: Any) -> None:
         self.task, self.split = task, split
         self.names: tuple[str, ...] = tuple(task.labels)
         self.outputs: dict[str, Any] = {}
@@ -85,9 +85,23 @@ class Analysis(ABC):
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
         """How much each example shows that two models differ, (N,); -inf where they agree."""
 
+    def row(self, index: int) -> int:
+        """The number of an example in the split."""
+        return index
+
     @abstractmethod
+    def target_in_words(self, index: int) -> str:
+        """What is right for an example."""
+
     def example(self, index: int) -> dict[str, Any]:
         """An example in words: ``row``, ``text``, maybe ``text_pair``, and ``label``."""
+        row, pairs = self.row(index), self.split.pairs
+        return {
+            "row": row,
+            "text": self.split.texts[row],
+            **({} if pairs is None else {"text_pair": pairs[row]}),
+            "label": self.target_in_words(index),
+        }
 
     @abstractmethod
     def prediction(self, model: str, index: int) -> dict[str, Any]:
@@ -123,7 +137,7 @@ class Analysis(ABC):
 class ExampleAnalysis(Analysis):
     """Predictions of a task with one row of outputs for each example."""
 
-    def __init__(self, task: Task, split: Split) -> None:
+    def __init__(self, task: Task, split: Any) -> None:
         super().__init__(task, split)
         self.targets: Array = split.targets
         self.decoders: dict[str, TextDecoder] = {}
@@ -143,21 +157,10 @@ class ExampleAnalysis(Analysis):
         return self.decoders[model].chosen(self.outputs[model])
 
     def shared(self) -> dict[str, Array]:
-        """See :meth:`Analysis.shared`: ``labels`` and ``targets``."""
         return {"labels": np.array(self.names, dtype=np.str_), "targets": self.targets}
 
     def target_in_words(self, index: int) -> str:
-        """An example's target in words."""
         return cast(TextDecoder, self.task.decoder()).in_words(self.targets[index])
-
-    def example(self, index: int) -> dict[str, Any]:
-        pairs = self.split.pairs
-        return {
-            "row": index,
-            "text": self.split.texts[index],
-            **({} if pairs is None else {"text_pair": pairs[index]}),
-            "label": self.target_in_words(index),
-        }
 
     def prediction(self, model: str, index: int) -> dict[str, Any]:
         decoder = self.decoders[model]

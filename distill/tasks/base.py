@@ -20,7 +20,7 @@ from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.system.errors import ModelError
 from distill.tasks import config_class, make_decoder
-from distill.tasks.analysis import Analysis, ExampleAnalysis
+from distill.tasks.analysis import Analysis
 from distill.tasks.decoder import Decoder
 from distill.tasks.floors import Floor
 from distill.tasks.floors.linear import linear_floor
@@ -46,6 +46,7 @@ class Task(ABC):
         kind: the task's name in a recipe.
         fixed_labels: the names of the outputs, where all tasks of the kind have the same.
         reader: what reads and checks its examples.
+        analyses: what keeps the predictions of models for a split.
         head: what stands on the encoder: a key of :data:`students.heads.HEADS`.
         problem_type: what transformers' config calls the task; ``None`` for other heads.
         objective: the kind of objective by which a student learns the teacher's outputs.
@@ -55,10 +56,13 @@ class Task(ABC):
             examples; see :meth:`chosen`.
         keep_projection: of sentence vectors, whether the student's are brought to the teacher's
             width by a layer of its own.
+        short_widths: of sentence vectors the widths at which they are to be good too, cut at the
+            front.
     """
 
     kind: ClassVar[str]
     reader: ClassVar[type[Reader]]
+    analyses: ClassVar[type[Analysis] | None] = None
     head: ClassVar[str] = "classification"
     problem_type: ClassVar[ProblemType | None] = None
     objective: str = "logits"
@@ -66,6 +70,7 @@ class Task(ABC):
     fixed_labels: ClassVar[tuple[str, ...] | None] = None
     chooses: bool = False
     keep_projection: bool = False
+    short_widths: tuple[int, ...] = ()
 
     def __init__(
         self, labels: Sequence[str] = (), examples: Sequence[Any] = (), **settings: Any
@@ -91,11 +96,6 @@ class Task(ABC):
     def num_outputs(self) -> int:
         """How many outputs the head has."""
         return len(self.labels)
-
-    @property
-    def short_widths(self) -> tuple[int, ...]:
-        """Of sentence vectors the widths at which they are to be good too, cut at the front."""
-        return ()
 
     @property
     def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor] | None:
@@ -188,17 +188,14 @@ class Task(ABC):
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> Analysis | None:
-        """What keeps the predictions of models for a split, to see where they go wrong.
+        """What keeps the predictions of models for a split; ``None`` of a task that has none.
 
         Args:
             split: the scored examples.
             rows: the same as token ids, as the final model reads them.
             tokenizer: the final model's.
-
-        Returns:
-            ``None`` of a task that has none.
         """
-        return None
+        return None if self.analyses is None else self.analyses(self, split)
 
     def carried(
         self, logits: npt.NDArray[np.float32], theirs: TokenExamples, ours: TokenExamples
@@ -248,13 +245,7 @@ class Task(ABC):
 
 
 class ExampleTask(Task):
-    """A task with one row of outputs for each example; its floor is linear on TF-IDF.
-
-    Attributes:
-        analyses: what keeps the predictions.
-    """
-
-    analyses: ClassVar[type[ExampleAnalysis]]
+    """A task with one row of outputs for each example; its floor is linear on TF-IDF."""
 
     @abstractmethod
     def scores(self) -> dict[str, Metric]:
@@ -267,8 +258,3 @@ class ExampleTask(Task):
 
     def floor(self, data: TaskData) -> Floor:
         return linear_floor(self, data)
-
-    def analysis(
-        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
-    ) -> ExampleAnalysis:
-        return self.analyses(self, split)

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
+
+from distill.tasks.collected import Collected
 
 #: Pearson's is of the numbers, Spearman's of their ranks, the mean rank where several are equal.
 Kind = Literal["pearson", "spearman"]
@@ -63,55 +63,36 @@ def _ranks(values: _Numbers) -> _Numbers:
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], dtype=np.float64)
 
 
-class CorrelationMetric(Metric):
-    """Base of the correlations that are scores: 0 where :func:`correlation` is not defined.
+class Correlation(Collected):
+    """The correlation of one output a row (B, 1) with a number a row (B,).
+
+    It is 0 where :func:`correlation` is not defined.
+
+    Args:
+        kind: which.
 
     Attributes:
         undefined: whether the last :meth:`compute` was of such numbers. A checkpoint with such a
             score is never chosen over one that has a correlation.
     """
 
-    is_differentiable = False
-    higher_is_better = True
-    full_state_update = False
+    kept = ("predicted", "given")
 
     def __init__(self, kind: Kind, **options: Any) -> None:
         super().__init__(**options)
         self.kind: Kind = kind
         self.undefined = False
 
-    def of(self, predicted: Tensor, given: Tensor) -> Tensor:
-        """The correlation of (N,) and (N,), 0 where it is not defined."""
-        numbers = (x.double().cpu().numpy() for x in (predicted, given))
+    def columns(self) -> tuple[Tensor, Tensor]:
+        """The predicted and the given numbers, (N,) each."""
+        predicted, given = self.whole()
+        return predicted.squeeze(-1).float(), given.float()
+
+    def compute(self) -> Tensor:
+        numbers = (x.double().cpu().numpy() for x in self.columns())
         found = correlation(self.kind, *numbers)
         self.undefined = found is None
         return torch.tensor(found or 0.0, dtype=torch.float64)
-
-
-class Correlation(CorrelationMetric):
-    """The correlation of one output a row with a number a row.
-
-    Args:
-        kind: which.
-        **options: those of :class:`torchmetrics.Metric`.
-    """
-
-    predicted: list[Tensor]
-    given: list[Tensor]
-
-    def __init__(self, kind: Kind, **options: Any) -> None:
-        super().__init__(kind, **options)
-        for state in ("predicted", "given"):
-            self.add_state(state, default=[], dist_reduce_fx="cat")
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        """Take a batch of logits (B, 1) and numbers (B,)."""
-        self.predicted.append(preds.detach().squeeze(-1).float())
-        self.given.append(target.float())
-
-    def compute(self) -> Tensor:
-        """The correlation over all rows."""
-        return self.of(dim_zero_cat(self.predicted), dim_zero_cat(self.given))
 
 
 def undefined_note(name: str) -> str:

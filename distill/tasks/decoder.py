@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from distill.system.errors import DataError, ModelError
+from distill.system.errors import ModelError
 from distill.tasks.explain import Choice, Read, Target, choose_label
 from distill.text.encoding import Encoded, TextEncoder
 
@@ -121,6 +121,7 @@ class Page:
     places: bool = False
 
 
+@dataclass(eq=False)
 class Decoder(ABC):
     """Reads texts for a bundle's model, and turns its outputs into predictions.
 
@@ -134,6 +135,11 @@ class Decoder(ABC):
         ModelError: the settings cannot be used.
     """
 
+    labels: Sequence[str]
+    settings: Mapping[str, Any]
+    max_length: int = field(default=512, kw_only=True)
+    folder: Path = field(default=Path(), kw_only=True)
+
     #: What the report and the model card say of the kind.
     words: ClassVar[Wording]
     #: How a page predicts; a subclass that does not name one has none.
@@ -144,19 +150,16 @@ class Decoder(ABC):
     always_pairs: ClassVar[bool] = False
     #: Whether predictions are made of a text with a list of candidates in the second one's place.
     takes_candidates: ClassVar[bool] = False
-    #: Whether :meth:`explain` works on it; whether its outputs are probabilities, and whether they
-    #: have names that two models of one task share.
+    #: Whether :meth:`explain` works on it, and whether on a word; whether its outputs are
+    #: probabilities, and whether they have names that two models of one task share.
     explains: ClassVar[bool] = True
+    explains_words: ClassVar[bool] = False
     probabilities: ClassVar[bool] = True
     named_outputs: ClassVar[bool] = True
 
-    def __init__(
-        self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
-    ) -> None:
-        self.labels = tuple(labels)
-        self.settings = settings
-        self.max_length = max_length
-        self.folder = folder
+    def __post_init__(self) -> None:
+        """Prepare what the settings say."""
+        self.labels = tuple(self.labels)
 
     @classmethod
     def gives(cls, labels: Sequence[str]) -> str:
@@ -273,7 +276,7 @@ class Decoder(ABC):
             ModelError: there is no such output.
             DataError: there is no such word.
         """
-        raise ModelError(f"{read.where}: a model of this kind has no output to explain")
+        raise NotImplementedError
 
     @abstractmethod
     def line(self, prediction: Mapping[str, Any]) -> str:
@@ -309,10 +312,8 @@ class TextDecoder(Decoder):
 
     @classmethod
     def explain(cls, read: Read, asked: Choice, word: str | None = None) -> Target:
-        """See :meth:`Decoder.explain`: of one label the number of :meth:`explained`."""
-        if word is not None:
-            raise DataError("--word names a word whose tag is explained; this model tags none")
-        decoder = cls(read.labels, read.settings, max_length=0, folder=Path())
+        """Of one label the number of :meth:`explained`."""
+        decoder = cls(read.labels, read.settings)
         values = decoder.outputs(read.logits[None])  # (1, C)
         outputs = dict(zip(read.labels, values[0].tolist(), strict=True))
         label = choose_label(outputs, asked.label, read.where)

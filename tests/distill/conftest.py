@@ -94,7 +94,7 @@ def _export_vectors(
     from distill.export.transformers_folder import save_transformers
     from distill.quantization.onnx_int8 import quantize_onnx
     from distill.system import digest
-    from distill.tasks.vectors.whitening import WHITENING, fit_whitening
+    from distill.tasks.vectors.finish import WHITENING, fit_whitening
     from teachers.load import load_sentence_encoder
 
     work = folder.with_name(folder.name + "-work")

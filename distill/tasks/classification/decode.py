@@ -5,20 +5,18 @@ Legend: N texts, C classes, D width of a sentence encoder's vectors, K of those 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from distill.tasks.decoder import Logits, Page, Shares, TextDecoder, Wording, softmax
-from distill.tasks.vectors.finish import Finish
-from distill.tasks.vectors.whitening import read_arrays
+from distill.tasks.vectors.finish import Finish, read_arrays
 
 
 class ClassificationDecoder(TextDecoder):
-    """The label of every text; see :class:`~distill.tasks.decoder.Decoder`.
+    """The label of every text.
 
     Where the settings name a ``head``, the graph is a sentence encoder's and the classifier a
     linear one of its vectors: ``logits = v W + b``.
@@ -27,33 +25,28 @@ class ClassificationDecoder(TextDecoder):
     page = Page("classification")
     words = Wording(gives="one of {labels}")
 
-    def __init__(
-        self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
-    ) -> None:
-        super().__init__(labels, settings, max_length=max_length, folder=folder)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._finish: Finish | None = None
-        if "head" in settings:
-            self._finish = Finish.of(folder, settings["vectors"])
-            head = read_arrays(folder / str(settings["head"]["file"]), ("weight", "bias"))
+        if "head" in self.settings:
+            self._finish = Finish.of(self.folder, self.settings["vectors"])
+            path = self.folder / str(self.settings["head"]["file"])
+            head = read_arrays(path, ("weight", "bias"))
             self.weight, self.bias = head["weight"], head["bias"]  # (K, C), (C,)
 
     def logits(self, raw: Logits) -> Logits:
-        """Logits (N, C); see :meth:`Decoder.logits`."""
         if self._finish is None:
             return raw
         return np.asarray(self._finish(raw) @ self.weight + self.bias, dtype=np.float32)
 
     def outputs(self, logits: Logits) -> Shares:
-        """The labels' probabilities."""
         return softmax(logits)
 
     def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The likeliest label."""
         labels: npt.NDArray[np.int64] = outputs.argmax(axis=-1)
         return labels
 
     def in_words(self, chosen: Any) -> str:
-        """The label's name."""
         return self.labels[int(chosen)]
 
     def explained(self, label: str) -> tuple[str, Callable[[Any], Any]]:

@@ -30,7 +30,7 @@ from distill.data.sources.table import Table
 from distill.data.split import Split
 from distill.system import distributed
 from distill.system.errors import DataError
-from distill.tasks.analysis import Array, ExampleAnalysis, Flags
+from distill.tasks.analysis import Analysis, Array, ExampleAnalysis, Flags
 from distill.tasks.base import ExampleTask, ProblemType
 from distill.tasks.scorers import (
     Scorer,
@@ -47,7 +47,6 @@ class LabelReader(TextReader):
     """Reads one label for each text, as its index."""
 
     def label_issues(self, table: Table) -> dict[int, str]:
-        """Rows whose label is missing, or neither name nor integer."""
         return label_issues(table, self.columns.label, known=self.known)
 
     def labels(
@@ -63,7 +62,7 @@ class LabelReader(TextReader):
 
 
 class LabelAnalysis(ExampleAnalysis):
-    """One label for each example; see :class:`~distill.tasks.analysis.Analysis`."""
+    """One label for each example."""
 
     def _sure(self, model: str) -> npt.NDArray[np.float32]:
         chosen = self.chosen(model)[:, None]
@@ -74,7 +73,6 @@ class LabelAnalysis(ExampleAnalysis):
         return np.asarray(self.chosen(model) == self.targets)
 
     def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
-        """See :meth:`Analysis.confidence`: of each example's label."""
         return self._sure(model), self.right(model)
 
     def counts(self, model: str) -> npt.NDArray[np.int64]:
@@ -97,7 +95,7 @@ class LabelAnalysis(ExampleAnalysis):
         return {true: row for true, row in rows.items() if row}
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
-        """See :meth:`Analysis.difference`: the model's probability of another label."""
+        """The model's probability of another label."""
         return np.where(
             self.chosen(teacher) != self.chosen(model), self._sure(model), np.float32(-np.inf)
         )
@@ -111,7 +109,7 @@ class LabelAnalysis(ExampleAnalysis):
         return self._scorer(self.chosen(model))
 
     def majority(self, train: Split) -> Scorer | None:
-        """See :meth:`Analysis.majority`: the commonest label."""
+        """The commonest label."""
         commonest = np.bincount(train.targets, minlength=len(self.names)).argmax()
         return self._scorer(np.full(len(self), commonest))
 
@@ -185,7 +183,7 @@ class Classification(ExampleTask):
     kind: ClassVar[str] = "classification"
     reader: ClassVar[type[Reader]] = LabelReader
     problem_type: ClassVar[ProblemType | None] = "single_label_classification"
-    analyses: ClassVar[type[ExampleAnalysis]] = LabelAnalysis
+    analyses: ClassVar[type[Analysis] | None] = LabelAnalysis
 
     def __init__(
         self, labels: Sequence[str], examples: Sequence[Any] = (), **settings: Any
@@ -200,7 +198,7 @@ class Classification(ExampleTask):
             )
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        r"""Cross-entropy in fp32, weighted and smoothed where asked; see :meth:`Task.loss`.
+        r"""Cross-entropy in fp32, weighted and smoothed where asked.
 
         Of a row with label y, probabilities p, weights w and smoothing s:
         :math:`-w_y ((1 - s) \log p_y + \frac{s}{C} \sum_c \log p_c)`. The mean is over the rows,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from distill.data.tokenized import Texts
-from distill.tasks.floors import as_array
+from distill.tasks.floors import Floor, as_array
 
 Matrix = Any  # a scipy.sparse.csr_array or csr_matrix, (N, F)
 
@@ -105,6 +105,22 @@ class Features:
             found[name] = as_array(dict.fromkeys(ordered))
             found[f"{name}_idf"] = vectorizer.idf_.astype(np.float32)
         return {**found, "center": self.center, "scale": self.scale}
+
+
+class CosineFloor(Floor):
+    """Base of the floors that give the cosines of TF-IDFs; see :meth:`Features.cosines`.
+
+    Args:
+        texts: those of the training examples, whose labels are not looked at.
+    """
+
+    format: ClassVar[str] = "tf-idf"
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.features = Features((texts, None))
+
+    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
+        return self.features.arrays()
 
 
 def _fitted(texts: Sequence[str], *, words: bool) -> Any:

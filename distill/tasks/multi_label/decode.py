@@ -15,7 +15,7 @@ from distill.tasks.decoder import Logits, Page, Shares, TextDecoder, Wording, si
 
 
 class MultiLabelDecoder(TextDecoder):
-    """The labels of every text; see :class:`~distill.tasks.decoder.Decoder`."""
+    """The labels of every text."""
 
     page = Page("multi_label")
     words = Wording(
@@ -31,7 +31,6 @@ class MultiLabelDecoder(TextDecoder):
     )
 
     def outputs(self, logits: Logits) -> Shares:
-        """The labels' probabilities, each by itself."""
         return sigmoid(logits)
 
     def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -39,12 +38,10 @@ class MultiLabelDecoder(TextDecoder):
         return outputs > np.asarray(self.settings.get("thresholds") or 0.5)
 
     def in_words(self, chosen: Any) -> str:
-        """The labels' names."""
         names = [name for name, there in zip(self.labels, chosen, strict=True) if there > 0]
         return ", ".join(names) or "none"
 
     def explained(self, label: str) -> tuple[str, Callable[[Any], Any]]:
-        """The label's own logit."""
         at = self.labels.index(label)
         return f"the log-odds of '{label}'", lambda logits: logits[:, at]
 

@@ -6,6 +6,8 @@ Shapes: N examples, B of a batch, C labels.
 from __future__ import annotations
 
 import copy
+import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
@@ -22,13 +24,17 @@ from torchmetrics.classification import (
     MultilabelRecall,
 )
 
-from distill.data.reader import Reader
+from distill.data.bad_rows import BadRows
+from distill.data.label_index import index_labels
+from distill.data.labels import Label, clean
+from distill.data.reader import Reader, Tables, TextReader
+from distill.data.sources.columns import mapped
+from distill.data.sources.table import Table
 from distill.data.split import Split
 from distill.system import distributed
 from distill.system.errors import DataError
-from distill.tasks.analysis import Array, ExampleAnalysis, Flags
+from distill.tasks.analysis import Analysis, Array, ExampleAnalysis, Flags
 from distill.tasks.base import ExampleTask, ProblemType
-from distill.tasks.multi_label.data import MultiLabelReader
 from distill.tasks.multi_label.thresholds import USUAL, ThresholdScores, decided, thresholds_of
 from distill.tasks.scorers import (
     Scorer,
@@ -46,23 +52,85 @@ _TOLD = 8
 _COMBINE = {"micro_f1": micro_f1, "macro_f1": mean_f1, "precision": precision, "recall": recall}
 
 
+class MultiLabelReader(TextReader):
+    """Reads any number of labels for each text, as ascending indices."""
+
+    several: ClassVar[bool] = True
+
+    def label_issues(self, table: Table) -> dict[int, str]:
+        cells = enumerate(self._cells(table))
+        return {row: issue for row, issue in cells if isinstance(issue, str)}
+
+    def labels(
+        self, tables: Tables, notes: list[str], bad: BadRows
+    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
+        raw = {role: self._cells(table) for role, table in tables.items()}
+        train = tables["train"]
+        if not any(raw["train"]):
+            raise DataError(f"{train.place}: no example has a label in '{self.columns.label}'")
+        return index_labels(tables, raw, self.known, notes, bad, unseen=True, several=True)
+
+    def _cells(self, table: Table) -> Sequence[Any]:
+        """Of each row its labels, or what is wrong with the cell."""
+        separator, column = self.columns.separator, self.columns.label
+        values = table.column(column, "data.columns.label")
+        return mapped(values, lambda value: _labels(value, separator, column))
+
+
+def _labels(value: Any, separator: str | None, column: str) -> list[Label] | str:
+    found: list[Label] = []
+    cells = _split(value, separator, column)
+    if isinstance(cells, str):
+        return cells
+    for cell in cells:
+        try:
+            label = clean(cell)
+        except TypeError:
+            label = None
+        if label is None:
+            return f"one of the labels is {cell!r}; a name or an integer is expected"
+        found.append(label)
+    return found
+
+
+def _split(value: Any, separator: str | None, column: str) -> list[Any] | str:
+    """The labels in a cell, or what is wrong with it; an empty cell of text has none."""
+    if isinstance(value, np.ndarray | list | tuple):
+        return list(value)
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return f"the labels are missing in column '{column}'; write [] for none"
+    if not isinstance(value, str):
+        return [value]
+    text = value.strip()
+    if separator is not None:
+        return [part for part in (piece.strip() for piece in text.split(separator)) if part]
+    if not text.startswith("["):
+        return [text] if text else []
+    try:
+        return list(json.loads(text))
+    except json.JSONDecodeError as error:
+        return (
+            f"the labels are {text[:60]!r}, which is no JSON list ({error.msg}); write "
+            '["a", "b"], or name data.columns.separator'
+        )
+
+
 class LabelsAnalysis(ExampleAnalysis):
-    """Labels of which each is predicted or not; see :class:`~distill.tasks.analysis.Analysis`."""
+    """Labels of which each is predicted or not."""
 
     def thresholds(self, model: str) -> dict[str, float]:
         return dict(zip(self.names, self.decoders[model].settings["thresholds"], strict=True))
 
     def arrays(self, model: str) -> dict[str, Array]:
-        """See :meth:`Analysis.arrays`: ``outputs`` (N, C) and ``thresholds`` (C,)."""
         thresholds = np.array(list(self.thresholds(model).values()), dtype=np.float64)
         return {**super().arrays(model), "thresholds": thresholds}
 
     def right(self, model: str) -> Flags:
-        """See :meth:`Analysis.right`: all labels of an example."""
+        """All labels of an example."""
         return np.asarray((self.chosen(model) == (self.targets > 0)).all(axis=1))
 
     def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
-        """See :meth:`Analysis.confidence`: of each label, whether it is true."""
+        """Of each label, whether it is true."""
         return self.outputs[model].ravel(), self.targets.ravel() > 0
 
     def counts(self, model: str) -> npt.NDArray[np.int64]:
@@ -73,7 +141,7 @@ class LabelsAnalysis(ExampleAnalysis):
         return np.stack([chosen & true, chosen, true], axis=1).astype(np.int64)
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
-        """See :meth:`Analysis.difference`: where a label's two probabilities are furthest apart."""
+        """Where a label's two probabilities are furthest apart."""
         apart = np.abs(self.outputs[model] - self.outputs[teacher]).max(axis=1)
         differ = (self.chosen(teacher) != self.chosen(model)).any(axis=1)
         return np.where(differ, apart, np.float32(-np.inf))
@@ -82,7 +150,7 @@ class LabelsAnalysis(ExampleAnalysis):
         return self._scorer(self.chosen(model))
 
     def majority(self, train: Split) -> Scorer | None:
-        """See :meth:`Analysis.majority`: every label that most examples have."""
+        """Every label that most examples have."""
         common = train.targets.mean(axis=0, dtype=np.float32) > 0.5
         return self._scorer(np.broadcast_to(common, self.targets.shape))
 
@@ -115,7 +183,7 @@ class MultiLabel(ExampleTask):
     kind: ClassVar[str] = "multi_label"
     reader: ClassVar[type[Reader]] = MultiLabelReader
     problem_type: ClassVar[ProblemType | None] = "multi_label_classification"
-    analyses: ClassVar[type[ExampleAnalysis]] = LabelsAnalysis
+    analyses: ClassVar[type[Analysis] | None] = LabelsAnalysis
 
     def __init__(
         self, labels: Sequence[str], examples: Sequence[Any] = (), **settings: Any
@@ -137,11 +205,10 @@ class MultiLabel(ExampleTask):
         return tuple(float(given.get(name, USUAL)) for name in self.labels)
 
     def chosen(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
-        """Of ``auto`` the best threshold of each label on these rows; see :meth:`Task.chosen`."""
+        """Of ``auto`` the best threshold of each label on these rows."""
         return {"thresholds": list(thresholds_of(logits, labels))} if self.chooses else {}
 
     def settled(self, chosen: Mapping[str, Any]) -> Self:
-        """The task with these thresholds, where it has to choose; see :meth:`Task.settled`."""
         if not self.chooses or "thresholds" not in chosen:
             return self
         found = copy.copy(self)
@@ -150,7 +217,6 @@ class MultiLabel(ExampleTask):
         return found
 
     def told_choice(self) -> str:
-        """The thresholds of some labels; see :meth:`Task.told_choice`."""
         if not self.was_chosen:
             return ""
         pairs = zip(self.labels[:_TOLD], self.thresholds, strict=False)
@@ -159,7 +225,6 @@ class MultiLabel(ExampleTask):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The threshold of each label."""
         return {"thresholds": list(self.thresholds)}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -196,7 +261,6 @@ class MultiLabel(ExampleTask):
         }
 
     def metrics(self) -> MetricCollection:
-        """The metrics listed above, empty; see :meth:`Task.metrics`."""
         if self.chooses:
             return MetricCollection({"best": ThresholdScores(self.scores)}, compute_groups=False)
         return super().metrics()

@@ -13,7 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 from torchmetrics import Metric
-from torchmetrics.utilities import dim_zero_cat
+
+from distill.tasks.collected import Collected
 
 #: Where nothing speaks for another one.
 USUAL = 0.5
@@ -72,40 +73,28 @@ def _best(shares: Floats, there: npt.NDArray[np.bool_]) -> float:
     return float(middle[best[np.argmin(np.abs(middle[best] - USUAL))]])
 
 
-class ThresholdScores(Metric):
+class ThresholdScores(Collected):
     """Scores of several labels, with the thresholds that are best on the very rows scored.
 
     Args:
         scores: makes the metrics of decisions and labels, 0 and 1 (N, C) each.
     """
 
-    full_state_update = False
-    higher_is_better = True
-    logits: list[Tensor]
-    labels: list[Tensor]
+    kept = ("logits", "labels")
 
-    def __init__(self, scores: Callable[[], dict[str, Metric]], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, scores: Callable[[], dict[str, Metric]]) -> None:
+        super().__init__()
         self._scores = scores
-        for state in ("logits", "labels"):
-            self.add_state(state, default=[], dist_reduce_fx="cat")
-
-    def update(self, logits: Tensor, labels: Tensor) -> None:
-        """Take a batch of logits and labels, (B, C) each."""
-        self.logits.append(logits.detach().float())
-        self.labels.append(labels.long())
 
     def compute(self) -> dict[str, Tensor]:
         """All scores by name."""
-        logits, labels = dim_zero_cat(self.logits), dim_zero_cat(self.labels)
-        thresholds = thresholds_of(logits, labels)
-        said = decided(logits, thresholds)
-        found = {}
-        for name, metric in self._scores().items():
-            metric.to(logits.device)
-            metric.update(said, labels)
-            found[name] = metric.compute()
-        return found
+        logits, labels = self.whole()
+        said = decided(logits, thresholds_of(logits, labels))
+        # A fresh metric, called once: of these rows alone.
+        return {
+            name: metric.to(logits.device)(said, labels.long())
+            for name, metric in self._scores().items()
+        }
 
 
 def thresholds_of(logits: Tensor, labels: Tensor) -> tuple[float, ...]:

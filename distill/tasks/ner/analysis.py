@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split
-from distill.data.tokenized import TokenExamples
+from distill.data.tokenized import TokenExamples, bare_engine
 from distill.tasks.analysis import Analysis, Array, Flags, Keep
 from distill.tasks.decoder import softmax
 from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit
@@ -41,20 +40,35 @@ logger = logging.getLogger("distill")
 
 #: What is predicted in place of a true entity: none; or one that shares but some of its words.
 NOTHING, OTHER_WORDS = "(nothing)", "(other words)"
-_COMBINE = {
-    "f1": micro_f1,
-    "lenient_f1": micro_f1,
-    "macro_f1": mean_f1_of_seen,
+#: What metrics make of the counts of entities.
+COMBINE = {
     "precision": precision,
     "recall": recall,
+    "f1": micro_f1,
+    "macro_f1": mean_f1_of_seen,
+    "lenient_f1": micro_f1,
 }
 
 Integers = npt.NDArray[np.int64]
 Entities = list[set[Span]]
 
 
+def entity_counts(pairs: Iterable[tuple[set[Span], set[Span]]], types: int) -> Integers:
+    """The right, the predicted and the true entities of each type, (N, 3, T).
+
+    Args:
+        pairs: the true and the predicted entities of each of N texts.
+        types: T.
+    """
+    counts = [
+        [np.bincount([span.type for span in spans], minlength=types) for spans in which]
+        for which in ((real & predicted, predicted, real) for real, predicted in pairs)
+    ]
+    return np.array(counts, dtype=np.int64).reshape(-1, 3, types)
+
+
 class EntityAnalysis(Analysis):
-    """The entities of each text; see :class:`~distill.tasks.analysis.Analysis`.
+    """The entities of each text.
 
     Args:
         task: the run's task.
@@ -79,16 +93,13 @@ class EntityAnalysis(Analysis):
         self.numbers, self.begins = np.unique(self.row_of_token, return_index=True)
         self.true = self._read(self.targets)
         self._entities: dict[str, Entities] = {}
-        # A copy: the tokenizer's own engine carries whatever limits its last caller set.
-        self.engine: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        self.engine.no_padding()
-        self.engine.no_truncation()
+        self.engine = bare_engine(tokenizer)
 
     def __len__(self) -> int:
         return len(self.true)
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
-        """See :meth:`Analysis.keeper`: of a model that reads other words nothing is kept."""
+        """Of a model that reads other words nothing is kept."""
         if not isinstance(rows, TaggedDataset) or not np.array_equal(_labels(rows), self.targets):
             logger.info("%s: reads other words than the student; its tags are not kept", model)
             return None
@@ -105,7 +116,7 @@ class EntityAnalysis(Analysis):
         return keep
 
     def shared(self) -> dict[str, Array]:
-        """See :meth:`Analysis.shared`: ``labels``, ``targets`` (M,) and each token's ``rows``."""
+        """``labels``, ``targets`` (M,) and each token's ``rows``."""
         return {
             "labels": np.array(self.task.labels, dtype=np.str_),
             "targets": self.targets,
@@ -126,22 +137,16 @@ class EntityAnalysis(Analysis):
         return zip(self.true, self.entities(model), strict=True)
 
     def right(self, model: str) -> Flags:
-        """See :meth:`Analysis.right`: all entities of a text."""
+        """All entities of a text."""
         return np.array([real == predicted for real, predicted in self._pairs(model)], dtype=bool)
 
     def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
-        """See :meth:`Analysis.confidence`: of each word's tag."""
+        """Of each word's tag."""
         outputs = self.outputs[model]
         return outputs.max(axis=-1), np.asarray(outputs.argmax(axis=-1) == self.targets)
 
     def counts(self, model: str) -> Integers:
-        """See :meth:`Analysis.counts`: of types of entities, (N, 3, T)."""
-        counts = np.zeros((len(self), 3, len(self.names)), dtype=np.int64)
-        for row, (real, predicted) in enumerate(self._pairs(model)):
-            for which, spans in enumerate((real & predicted, predicted, real)):
-                for span in spans:
-                    counts[row, which, span.type] += 1
-        return counts
+        return entity_counts(self._pairs(model), len(self.names))
 
     def confusions(self, model: str) -> dict[str, dict[str, int]]:
         """What a model predicts for the words of a true entity, type by type.
@@ -167,17 +172,18 @@ class EntityAnalysis(Analysis):
         }
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
-        """See :meth:`Analysis.difference`: the surest word that the model tags otherwise."""
+        """The surest word that the model tags otherwise."""
         theirs, own = self.outputs[teacher], self.outputs[model]
         other = theirs.argmax(axis=-1) != own.argmax(axis=-1)  # (M,)
         sure = np.maximum.reduceat(np.where(other, own.max(axis=-1), 0.0), self.begins)  # (N,)
         pairs = zip(self.entities(teacher), self.entities(model), strict=True)
         return np.where([one != another for one, another in pairs], sure, -np.inf)
 
-    def example(self, index: int) -> dict[str, Any]:
-        row = int(self.numbers[index])
-        text = self.split.texts[row]
-        return {"row": row, "text": text, "label": self._in_words(index, self.true[index])}
+    def row(self, index: int) -> int:
+        return int(self.numbers[index])
+
+    def target_in_words(self, index: int) -> str:
+        return self._in_words(index, self.true[index])
 
     def prediction(self, model: str, index: int) -> dict[str, Any]:
         entities = self.entities(model)[index]
@@ -188,7 +194,7 @@ class EntityAnalysis(Analysis):
         }
 
     def _in_words(self, index: int, entities: set[Span]) -> str:
-        text = self.split.texts[int(self.numbers[index])]
+        text = self.split.texts[self.row(index)]
         words = words_of(self.engine.encode(text), text)
         ordered = sorted(entities, key=lambda span: span.start)
         parts = (
@@ -199,10 +205,10 @@ class EntityAnalysis(Analysis):
 
     def scorer(self, model: str) -> Scorer | None:
         metric = self.task.primary
-        return counts_scorer(self.counts(model), _COMBINE[metric]) if metric in _COMBINE else None
+        return counts_scorer(self.counts(model), COMBINE[metric]) if metric in COMBINE else None
 
     def majority(self, train: Split) -> Scorer | None:
-        """See :meth:`Analysis.majority`: no entity anywhere."""
+        """No entity anywhere."""
         return mean_scorer(np.zeros(len(self)))
 
 

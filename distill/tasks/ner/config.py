@@ -9,13 +9,13 @@ from pydantic import Field, StrictBool, StrictInt, StrictStr
 
 from distill.section import Issues
 from distill.tasks.config import NamedLabels
-from distill.text.tags import SCHEMES
 
 if TYPE_CHECKING:
     from distill.recipe.schema import Recipe
 
 #: Special tokens of a window, as BERT has them.
 _SPECIAL = 2
+_PREFIXES = {"bio": "BI", "bioes": "BIES"}
 
 
 class NerTask(NamedLabels):
@@ -62,7 +62,7 @@ class NerTask(NamedLabels):
         labels = self.labels or []
         if not any(label == "O" or re.match("[BIES]-.", label) for label in labels):
             return
-        prefixes = SCHEMES[self.scheme]
+        prefixes = _PREFIXES[self.scheme]
         for index, label in enumerate(labels):
             if label != "O" and not re.match(f"[{prefixes}]-.", label):
                 known = ", ".join(f"{prefix}-TYPE" for prefix in prefixes)

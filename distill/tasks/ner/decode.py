@@ -6,7 +6,6 @@ Legend: N texts, W words of a text, L length of a window, C tags.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from distill.text.words import Words, WordWindow, default_stride, word_windows, 
 
 
 class NerDecoder(Decoder):
-    """The entities of every text; see :class:`~distill.tasks.decoder.Decoder`.
+    """The entities of every text.
 
     Texts of any length are read whole: long ones in windows that overlap.
 
@@ -28,6 +27,7 @@ class NerDecoder(Decoder):
         tag_set: the tags, and the entities that they spell.
     """
 
+    explains_words = True
     page = Page("ner", places=True)
     words = Wording(
         gives="its named entities with their characters: {labels}",
@@ -45,28 +45,25 @@ class NerDecoder(Decoder):
         decisions=", word by word: sure of its tag",
     )
 
-    def __init__(
-        self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
-    ) -> None:
-        super().__init__(labels, settings, max_length=max_length, folder=folder)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         try:
-            self.tag_set = TagSet(labels, str(settings.get("scheme", "bio")))
+            self.tag_set = TagSet(self.labels, str(self.settings.get("scheme", "bio")))
         except (ValueError, KeyError) as error:
-            raise ModelError(f"{folder}: not the tags of a tagger ({error})") from error
-        self._strict = bool(settings.get("strict", True))
-        stride = settings.get("stride")
-        self._stride = default_stride(max_length) if stride is None else int(stride)
+            raise ModelError(f"{self.folder}: not the tags of a tagger ({error})") from error
+        self._strict = bool(self.settings.get("strict", True))
+        stride = self.settings.get("stride")
+        self._stride = default_stride(self.max_length) if stride is None else int(stride)
 
     @classmethod
     def gives(cls, labels: Sequence[str]) -> str:
-        """See :meth:`Decoder.gives`: types of entities."""
         types = dict.fromkeys(label.partition("-")[2] for label in labels if "-" in label)
         return cls.words.gives.format(labels=", ".join(types))
 
     def inputs(
         self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None
     ) -> Inputs:
-        """The windows of every text; see :meth:`Decoder.inputs`.
+        """The windows of every text.
 
         ``parts`` holds the words of each text and the number of each window's text.
         """
@@ -133,7 +130,7 @@ class NerDecoder(Decoder):
 
     @classmethod
     def explain(cls, read: Read, asked: Choice, word: str | None = None) -> Target:
-        """See :meth:`Decoder.explain`: of one token its tag's logit minus the other tags' mean.
+        """Of one token its tag's logit minus the other tags' mean.
 
         Without a place or a word it is the surest token with an entity's tag (without any, the
         surest of all), without a tag its likeliest.

@@ -5,36 +5,39 @@ Legend: B windows, L length, C tags, T types of entities, M tokens that have a l
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from functools import cache
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from torchmetrics import MetricCollection
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.reader import Reader
-from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenExamples
+from distill.data.split import TaskData
+from distill.data.tokenized import bare_engine
 from distill.system import distributed
 from distill.system.errors import DataError, ModelError
 from distill.tasks.base import Task
-from distill.tasks.floors import Floor
-from distill.tasks.ner.analysis import EntityAnalysis
+from distill.tasks.collected import Collected
+from distill.tasks.floors import Answer, Floor, Logits, Numbers, as_array
+from distill.tasks.ner.analysis import COMBINE, EntityAnalysis, Integers, entity_counts
 from distill.tasks.ner.characters import by_characters, cut_alike
 from distill.tasks.ner.data import TagReader
-from distill.tasks.ner.floor import TagFloor
-from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit
+from distill.tasks.ner.tokens import IGNORED, TaggedSplit, join, word_tags
 from distill.text.tags import TagSet
+from distill.text.words import words_of
 
-_STRICT, _LENIENT = 0, 1
-_RIGHT, _FOUND, _TRUE = 0, 1, 2
+#: Logit of the chosen tag; the others have 0.
+_SURE = 5.0
 
 
-class EntityScores(Metric):
+class EntityScores(Collected):
     r"""Precision, recall and F1 of entities, in all and by type.
 
     An entity is right if its first word, its last word and its type are. With ``tp`` right ones of
@@ -47,8 +50,8 @@ class EntityScores(Metric):
     predictions; ``f1_TYPE`` and so on are of one type. ``lenient_f1`` is ``f1`` with illegal
     predictions read as ``conlleval`` does; all others leave them out.
 
-    The counts are sums over rows; only rows in several windows are kept until the end, since an
-    entity may begin in one window and end in another.
+    A batch brings of its M tokens that have a label the number of their row, which may be in
+    several windows, that of their window, rising within a row, and the predicted and the true tag.
 
     Args:
         tag_set: the tags.
@@ -57,102 +60,94 @@ class EntityScores(Metric):
         ``seqeval`` with ``mode="strict"`` gives the same numbers, and ``lenient_f1`` without.
     """
 
-    full_state_update = False
-    higher_is_better = True
-    counts: Tensor
-    parts: list[Tensor]
+    kept = ("row", "window", "predicted", "true")
 
-    def __init__(self, tag_set: TagSet, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, tag_set: TagSet) -> None:
+        super().__init__()
         self.tag_set = tag_set
-        shape = (2, 3, len(tag_set.types))  # strict and lenient; right, found, true; T
-        self.add_state("counts", torch.zeros(shape, dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("parts", [], dist_reduce_fx="cat")
-
-    def update(
-        self, tags: Tensor, labels: Tensor, row: Tensor, index: Tensor, alone: Tensor
-    ) -> None:
-        """Count a batch.
-
-        Args:
-            tags: predicted tags, (B, L).
-            labels: true tags, (B, L); -100 where a token is not read.
-            row: the number of the row of each window, (B,).
-            index: the number of each window, (B,), ascending within a row.
-            alone: whether a window is all of its row, (B,).
-        """
-        found, true = tags.cpu().numpy(), labels.cpu().numpy()
-        counts = np.zeros(tuple(self.counts.shape), dtype=np.int64)
-        parts: list[npt.NDArray[np.int64]] = []
-        kept = true != IGNORED  # (B, L)
-        for place, whole in enumerate(alone.tolist()):
-            pair = found[place][kept[place]], true[place][kept[place]]
-            if whole:
-                self._count(counts, *pair)
-            else:
-                numbers = [np.full(len(pair[0]), int(which[place])) for which in (row, index)]
-                parts.append(np.stack([*numbers, *pair], axis=1).astype(np.int64))  # (words, 4)
-        if parts or not self.parts:
-            # Flat and never missing: processes exchange what is alike in kind.
-            flat = np.concatenate([part.reshape(-1) for part in parts] or [np.zeros(0, np.int64)])
-            self.parts.append(torch.from_numpy(flat).to(self.counts.device))
-        self.counts += torch.from_numpy(counts).to(self.counts.device)
-
-    def _count(
-        self,
-        counts: npt.NDArray[np.int64],
-        found: npt.NDArray[np.int64],
-        true: npt.NDArray[np.int64],
-    ) -> None:
-        """Add a row's entities to the counts (2, 3, T)."""
-        outside = self.tag_set.outside
-        if (found == outside).all() and (true == outside).all():
-            return
-        real = set(self.tag_set.read(true.tolist()))
-        tags = found.tolist()
-        for reading in (_STRICT, _LENIENT):
-            spans = set(self.tag_set.read(tags, strict=reading == _STRICT))
-            for which, these in ((_RIGHT, spans & real), (_FOUND, spans), (_TRUE, real)):
-                for span in these:
-                    counts[reading, which, span.type] += 1
 
     def compute(self) -> dict[str, Tensor]:
         """All scores by name, each between 0 and 1."""
-        counts = self.counts.cpu().numpy().copy()
-        self._count_parts(counts)
-        right, found, true = counts[_STRICT]  # (T,) each
-        scores = _scores(right.sum(), found.sum(), true.sum())
-        there = found + true > 0
-        by_type = [_scores(*numbers) for numbers in counts[_STRICT].T]
-        f1 = [one["f1"] for one, known in zip(by_type, there, strict=True) if known]
-        scores["macro_f1"] = float(np.mean(f1)) if f1 else 0.0
-        scores["lenient_f1"] = _scores(*counts[_LENIENT].sum(axis=1))["f1"]
-        for kind, one in zip(self.tag_set.types, by_type, strict=True):
-            scores |= {f"{name}_{kind}": value for name, value in one.items()}
-        return {name: torch.tensor(value) for name, value in scores.items()}
+        row, window, predicted, true = (one.cpu().numpy() for one in self.whole())
+        order = np.lexsort((window, row))  # stable: the words of a window stay in their order
+        cuts = np.flatnonzero(np.diff(row[order])) + 1
+        said, real = (np.split(tags[order], cuts) for tags in (predicted, true))
+        counts = self._counts(said, real, strict=True)
+        scores = {name: combine(*counts) for name, combine in COMBINE.items()}
+        scores["lenient_f1"] = COMBINE["lenient_f1"](*self._counts(said, real, strict=False))
+        for number, kind in enumerate(self.tag_set.types):
+            for name in ("precision", "recall", "f1"):
+                scores[f"{name}_{kind}"] = COMBINE[name](*counts[:, :, number : number + 1])
+        return {name: torch.tensor(float(value[0])) for name, value in scores.items()}
 
-    def _count_parts(self, counts: npt.NDArray[np.int64]) -> None:
-        """Add the rows that are in several windows, each put together again."""
-        # A list before several processes exchange their parts, and one tensor after.
-        parts = self.parts if isinstance(self.parts, list) else [self.parts]
-        words = torch.cat([torch.zeros(0, dtype=torch.int64), *(part.cpu() for part in parts)])
-        if not words.numel():
-            return
-        table = words.numpy().reshape(-1, 4)  # row, window, found, true
-        # Stable: the words of a window stay in their order.
-        ordered = table[np.lexsort((table[:, 1], table[:, 0]))]
-        cuts = np.flatnonzero(np.diff(ordered[:, 0])) + 1
-        for row in np.split(ordered, cuts):
-            self._count(counts, row[:, 2], row[:, 3])
+    def _counts(
+        self, predicted: list[Integers], true: list[Integers], *, strict: bool
+    ) -> npt.NDArray[np.float64]:
+        """Right, predicted and true entities of all rows by type, (3, 1, T)."""
+        read = self.tag_set.read
+        pairs = (
+            (set(read(real.tolist())), set(read(said.tolist(), strict=strict)))
+            for said, real in zip(predicted, true, strict=True)
+        )
+        counts = entity_counts(pairs, len(self.tag_set.types)).sum(axis=0)
+        return counts[:, None].astype(np.float64)
 
 
-def _scores(right: Any, found: Any, true: Any) -> dict[str, float]:
-    """Precision, recall and F1 of counts."""
-    return {
-        "precision": float(right / found) if found else 0.0,
-        "recall": float(right / true) if true else 0.0,
-        "f1": float(2 * right / (found + true)) if found + true else 0.0,
-    }
+class TagFloor(Floor):
+    """The most frequent tag of a word in the training examples, else of its lower case, else ``O``.
+
+    Args:
+        train: the rows.
+    """
+
+    format: ClassVar[str] = "word tags"
+
+    def __init__(self, train: TaggedSplit) -> None:
+        self.tag_set = train.tag_set
+        counts: dict[str, Counter[int]] = defaultdict(Counter)
+        for words, tags in zip(train.words, train.labels, strict=True):
+            for word, tag in zip(words, tags, strict=True):
+                for form in {word, word.lower()}:
+                    counts[form][tag] += 1
+        # Of equally frequent tags the first of the tag set.
+        self.tags = {
+            word: min(found, key=lambda tag: (-found[tag], tag)) for word, found in counts.items()
+        }
+
+    def tag(self, word: str) -> int:
+        """The tag of a word."""
+        found = self.tags.get(word)
+        return self.tags.get(word.lower(), self.tag_set.outside) if found is None else found
+
+    def on(self, split: Any, rows: Any, tokenizer: PreTrainedTokenizerFast) -> Answer:
+        engine, starts = bare_engine(tokenizer), rows.word_starts
+        # How many words of its row stand in the windows before each one, (F,); rows ascend.
+        firsts = starts[:-1] - starts[np.searchsorted(rows.rows, rows.rows)]
+        # Token ids are given to the other models too.
+        read = cache(lambda row: words_of(engine.encode(split.texts[row]), split.texts[row]))
+
+        def tags_of_row(row: int) -> list[int]:
+            words = split.words[row]
+            spans = self.tag_set.read([self.tag(word) for word in words], strict=False)
+            _, starts, ends = join(words)
+            entities = [(span.type, starts[span.start], ends[span.end - 1]) for span in spans]
+            return word_tags(entities, read(row), self.tag_set)[0]
+
+        def answer(numbers: Numbers, length: int) -> Logits:
+            logits = np.zeros((len(numbers), length, len(self.tag_set.labels)), dtype=np.float32)
+            logits[..., self.tag_set.outside] = _SURE / 2
+            for place, window in enumerate(numbers.tolist()):
+                (tokens,) = np.nonzero(np.asarray(rows[window]["labels"][:length]) != IGNORED)
+                tags = tags_of_row(int(rows.rows[window]))[firsts[window] :][: len(tokens)]
+                logits[place, tokens, tags] = _SURE
+            return logits
+
+        return answer
+
+    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
+        """Words that are not ``O`` suffice."""
+        tags = {word: tag for word, tag in self.tags.items() if tag != self.tag_set.outside}
+        return {"words": as_array(tags), "tags": np.array(list(tags.values()), dtype=np.int16)}
 
 
 class Ner(Task):
@@ -180,7 +175,7 @@ class Ner(Task):
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
-        """See :meth:`Task.of_model`: the scheme of the tags."""
+        """The scheme of the tags."""
         scheme = "bioes" if any(label[:2] in ("E-", "S-") for label in labels) else "bio"
         try:
             return list(labels), cls(labels, scheme=scheme).settings
@@ -200,32 +195,25 @@ class Ner(Task):
             F.cross_entropy(logits[kept].float(), labels[kept], reduction="none")
         )
 
-    def floor(self, data: TaskData) -> Floor | None:
-        """Every word's most frequent tag; see :meth:`Task.floor`."""
-        return TagFloor(data.train) if isinstance(data.train, TaggedSplit) else None
+    def floor(self, data: TaskData) -> Floor:
+        return TagFloor(cast(TaggedSplit, data.train))
 
-    def analysis(
-        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
-    ) -> EntityAnalysis | None:
-        if not isinstance(split, TaggedSplit) or not isinstance(rows, TaggedDataset):
-            return None
+    def analysis(self, split: Any, rows: Any, tokenizer: PreTrainedTokenizerFast) -> EntityAnalysis:
         return EntityAnalysis(self, split, rows, tokenizer)
 
     def metrics(self) -> MetricCollection:
-        """Empty :class:`EntityScores`; see :meth:`Task.metrics`."""
         return MetricCollection({"entities": EntityScores(self.tag_set)}, compute_groups=False)
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
-        """Count a batch of logits (B, L, C)."""
-        windows = (batch["row"], batch["index"], batch["alone"])
-        metrics.update(self.decide(logits), batch["labels"], *windows)
+        labels = batch["labels"]
+        kept = labels != IGNORED  # (B, L)
+        windows = kept.nonzero()[:, 0]  # (M,)
+        numbers = (batch["row"][windows], batch["index"][windows])
+        metrics.update(*numbers, self.decide(logits)[kept], labels[kept])
 
     def carried(
-        self, logits: npt.NDArray[np.float32], theirs: TokenExamples, ours: TokenExamples
+        self, logits: npt.NDArray[np.float32], theirs: Any, ours: Any
     ) -> npt.NDArray[np.float32]:
-        """See :meth:`Task.carried` and :func:`by_characters`."""
-        if not (isinstance(theirs, TaggedDataset) and isinstance(ours, TaggedDataset)):
-            return super().carried(logits, theirs, ours)
         if cut_alike(theirs, ours):
             return logits
         return by_characters(logits, theirs, ours, tag_set=self.tag_set)
@@ -235,7 +223,6 @@ class Ner(Task):
         return logits[batch["labels"] != IGNORED]
 
     def comparable_labels(self, batch: Mapping[str, Any]) -> Tensor | None:
-        """The labels of those tokens, (M,)."""
         labels = batch.get("labels")
         return labels[labels != IGNORED] if isinstance(labels, torch.Tensor) else None
 

@@ -76,12 +76,8 @@ class TaggedSplit(Split):
         """How many words each row has, (N,); tags are made labels of tokens with the tokens."""
         return np.fromiter(map(len, self.words), dtype=np.int64, count=len(self))
 
-    def digest(self) -> str:
-        """SHA-256 (hex) of words, tags, labels and stride; the name does not count."""
-        return self._own_digest
-
     @cached_property
-    def _own_digest(self) -> str:
+    def _digest(self) -> str:
         words, tags = (digest.of_texts(map(json.dumps, of)) for of in (self.words, self.labels))
         labels, scheme = list(self.tag_set.labels), self.tag_set.scheme
         return digest.of_json([words, tags, labels, scheme, self.stride])
@@ -166,8 +162,8 @@ class TaggedDataset(StoredExamples):
     """Windows of examples as token ids.
 
     ``labels`` of an item are of the window's length: a tag at the first token of each word that is
-    read in this window and :data:`IGNORED` elsewhere. It has also ``row``, the example's number,
-    and ``alone``, whether the example is in one window; ``index`` is the window's number.
+    read in this window and :data:`IGNORED` elsewhere. It has also ``row``, the example's number;
+    ``index`` is the window's.
 
     Args:
         store: what :func:`tag_tokens` wrote.
@@ -186,7 +182,6 @@ class TaggedDataset(StoredExamples):
         super().__init__(store, digest=digest, pad_id=pad_id)
         self.lost: int = store.facts["lost"]
         self.rows: npt.NDArray[np.int64] = np.array(store["rows"])
-        self._alone = np.bincount(self.rows)[self.rows] == 1  # (F,)
 
     @property
     def labels(self) -> npt.NDArray[np.int16]:
@@ -209,8 +204,7 @@ class TaggedDataset(StoredExamples):
         return self.store["chars"].reshape(-1, 3)
 
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        row, alone = int(self.rows[index]), bool(self._alone[index])
-        return {"labels": self.labels[tokens], "row": row, "alone": alone}
+        return {"labels": self.labels[tokens], "row": int(self.rows[index])}
 
     def notes(self, *, max_length: int, limit: int) -> list[str]:
         """Long examples, and entities without a token."""

@@ -100,11 +100,11 @@ class Answers:
 
 
 class AnswerAnalysis(Analysis):
-    """The answer to each question; see :class:`~distill.tasks.analysis.Analysis`."""
+    """The answer to each question."""
 
     def __init__(self, task: QuestionAnswering, split: QuestionSplit) -> None:
         super().__init__(task, split)
-        self.questions, self.decoding = split, task.decoding
+        self.decoding = task.decoding
         self._answers: dict[str, Answers] = {}
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
@@ -131,7 +131,7 @@ class AnswerAnalysis(Analysis):
         places, shares, rights = [], [], []
         for row, windows in enumerate(self.outputs[model]):
             ordered = [windows[window] for window in sorted(windows)]
-            chosen = answer(self.questions.contexts[row], ordered, self.decoding)
+            chosen = answer(self.split.contexts[row], ordered, self.decoding)
             places.append((chosen["start"], chosen["end"]))
             shares.append(chosen["score"])
             rights.append(best_of(chosen["answer"], self._golds(row)))
@@ -140,45 +140,38 @@ class AnswerAnalysis(Analysis):
         return Answers(starts, ends, np.asarray(shares, dtype=np.float32), em=em, f1=f1)
 
     def _golds(self, row: int) -> list[str]:
-        return [text for text, _ in self.questions.answers[row]]
+        return [text for text, _ in self.split.answers[row]]
 
     def texts(self, model: str) -> list[str]:
         """The answers in words; the empty text says that nothing answers."""
         own = self.answers(model)
-        places = zip(self.questions.contexts, own.starts.tolist(), own.ends.tolist(), strict=True)
+        places = zip(self.split.contexts, own.starts.tolist(), own.ends.tolist(), strict=True)
         return [context[start:end] for context, start, end in places]
 
     def shared(self) -> dict[str, Array]:
-        """See :meth:`Analysis.shared`: the questions' ``ids``."""
-        return {"ids": np.array(self.questions.ids, dtype=np.str_)}
+        return {"ids": np.array(self.split.ids, dtype=np.str_)}
 
     def arrays(self, model: str) -> dict[str, Array]:
-        """See :meth:`Analysis.arrays`: those of :class:`Answers`."""
         return dict(vars(self.answers(model)))
 
     def right(self, model: str) -> Flags:
-        """See :meth:`Analysis.right`: one of the right answers exactly."""
+        """One of the right answers exactly."""
         return self.answers(model).em > 0
 
     def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
-        """See :meth:`Analysis.confidence`: of each answer."""
         return self.answers(model).scores, self.right(model)
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
-        """See :meth:`Analysis.difference`: the probability of an answer in other words."""
+        """The probability of an answer in other words."""
         theirs, own = (list(map(normalize, self.texts(name))) for name in (teacher, model))
         differ = [one != other for one, other in zip(theirs, own, strict=True)]
         return np.where(differ, self.answers(model).scores, np.float32(-np.inf))
 
+    def target_in_words(self, index: int) -> str:
+        return " / ".join(dict.fromkeys(self._golds(index))) or _NONE
+
     def example(self, index: int) -> dict[str, Any]:
-        """See :meth:`Analysis.example`, with the question's ``id``."""
-        return {
-            "row": index,
-            "id": self.questions.ids[index],
-            "text": self.questions.questions[index],
-            "text_pair": self.questions.contexts[index],
-            "label": " / ".join(dict.fromkeys(self._golds(index))) or _NONE,
-        }
+        return {**super().example(index), "id": self.split.ids[index]}
 
     def prediction(self, model: str, index: int) -> dict[str, Any]:
         own = self.answers(model)
@@ -194,6 +187,6 @@ class AnswerAnalysis(Analysis):
         return mean_scorer(own.em if self.task.primary == "em" else own.f1)
 
     def majority(self, train: Split) -> Scorer | None:
-        """See :meth:`Analysis.majority`: no answer to anything."""
+        """No answer to anything."""
         none = np.asarray([best_of("", self._golds(row)) for row in range(len(self))])  # (N, 2)
         return mean_scorer(none[:, 0 if self.task.primary == "em" else 1])

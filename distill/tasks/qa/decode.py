@@ -6,7 +6,6 @@ Legend: N questions, L length of a window.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from distill.text.spans import Decoding, answer, window_spans
 
 
 class QaDecoder(Decoder):
-    """The answer to every question; see :class:`~distill.tasks.decoder.Decoder`.
+    """The answer to every question.
 
     A long text is read in windows that overlap; of a long question only the beginning is.
 
@@ -49,12 +48,11 @@ class QaDecoder(Decoder):
         "right.",
     )
 
-    def __init__(
-        self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
-    ) -> None:
-        super().__init__(labels, settings, max_length=max_length, folder=folder)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        settings = self.settings
         self._limits = Limits.of(
-            max_length,
+            self.max_length,
             stride=settings.get("stride"),
             max_question=settings.get("max_question_length"),
         )
@@ -67,7 +65,7 @@ class QaDecoder(Decoder):
     def inputs(
         self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[Any] | None
     ) -> Inputs:
-        """The windows of every text with its question; see :meth:`Decoder.inputs`.
+        """The windows of every text with its question.
 
         ``parts`` holds the number of each text's windows.
         """
@@ -110,9 +108,7 @@ class QaDecoder(Decoder):
 
     @classmethod
     def explain(cls, read: Read, asked: Choice, word: str | None = None) -> Target:
-        """See :meth:`Decoder.explain`: an answer, by the logits of its start and of its end."""
-        if word is not None:
-            raise DataError("--word names a word whose tag is explained; this model tags none")
+        """An answer, by the logits of its start and of its end."""
         inside = np.array([text == 1 for text in read.encoded.sequence_ids(0)])  # (L,)
         shares = softmax(np.where(inside[:, None], read.logits, -np.inf).T).T  # (L, 2)
         both = np.tril(np.triu(np.outer(*shares.T)), Decoding.max_answer - 1)  # start by end

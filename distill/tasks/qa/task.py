@@ -7,81 +7,58 @@ and which do; see :class:`distill.tasks.qa.windows.WindowedDataset`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.utilities import dim_zero_cat
-from transformers import PreTrainedTokenizerFast
+from torchmetrics import MetricCollection
 
 from distill.capture.signals import ABSENT
 from distill.data.reader import Reader
-from distill.data.split import Split, TaskData
-from distill.data.tokenized import TokenExamples
+from distill.data.split import TaskData
 from distill.system import distributed
+from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
+from distill.tasks.collected import Collected
 from distill.tasks.floors import Floor
 from distill.tasks.qa.analysis import AnswerAnalysis, best_of
 from distill.tasks.qa.characters import by_characters, cut_alike
 from distill.tasks.qa.data import QuestionReader
 from distill.tasks.qa.floor import AnswerFloor
-from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit, WindowedDataset
+from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit
 from distill.text.spans import Decoding, window_spans
 
+_SCORES = ("em", "f1")
 
-class AnswerScore(Metric):
+
+class AnswerScore(Collected):
     """Mean over the questions of one score of their answers, from any order of their windows.
 
     Of a question's windows the one with the best span gives the answer, of equal ones the first;
     seen twice it counts once. Where questions may have no answer, that is what is given when the
     smallest score of none among the windows is nearer than ``threshold`` to the best span's.
 
+    A batch of windows brings their questions' numbers (B,), their own (B,), the score of the best
+    span of each (B,), that of no answer (B,), and exact match and F1 of the best span's text, then
+    of the empty text, (B, 4).
+
     Args:
-        score: the column of ``update``'s ``scores`` that is averaged.
+        score: the column of the last that is averaged.
         decoding: how answers are chosen.
     """
 
-    question: list[Tensor]
-    window: list[Tensor]
-    best: list[Tensor]
-    none: list[Tensor]
-    scores: list[Tensor]
+    kept = ("question", "window", "best", "none", "scores")
 
     def __init__(self, score: int, decoding: Decoding) -> None:
         super().__init__()
         self.score = score
         self.decoding = decoding
-        for state in ("question", "window", "best", "none", "scores"):
-            self.add_state(state, default=[], dist_reduce_fx="cat")
-
-    def update(
-        self, question: Tensor, window: Tensor, best: Tensor, none: Tensor, scores: Tensor
-    ) -> None:
-        """Take windows.
-
-        Args:
-            question: their questions' numbers, (B,).
-            window: their own numbers, (B,).
-            best: the score of the best span of each, (B,).
-            none: that of no answer, (B,).
-            scores: exact match and F1 of the best span's text, then of the empty text, (B, 4).
-        """
-        self.question.append(question)
-        self.window.append(window)
-        self.best.append(best)
-        self.none.append(none)
-        self.scores.append(scores)
 
     def compute(self) -> Tensor:
-        """The mean over the questions."""
-        question, window, best, none, scores = (
-            dim_zero_cat(state).cpu().numpy()
-            for state in (self.question, self.window, self.best, self.none, self.scores)
-        )
+        question, window, best, none, scores = (one.cpu().numpy() for one in self.whole())
         # The best window of each question comes first, of equal ones the earlier.
         order = np.lexsort((window, -best, question))
         _, places, where = np.unique(question[order], return_index=True, return_inverse=True)
@@ -117,6 +94,7 @@ class QuestionAnswering(Task):
     reader: ClassVar[type[Reader]] = QuestionReader
     head: ClassVar[str] = "spans"
     fixed_labels: ClassVar[tuple[str, ...] | None] = ("start", "end")
+    analyses: ClassVar[type[Analysis] | None] = AnswerAnalysis
 
     def __init__(
         self, labels: Sequence[str] = (), examples: Sequence[Any] = (), **settings: Any
@@ -130,7 +108,6 @@ class QuestionAnswering(Task):
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
-        """See :meth:`Task.of_model`: what is usual."""
         task = cls()
         return list(task.labels), task.settings
 
@@ -156,11 +133,8 @@ class QuestionAnswering(Task):
         return logits.argmax(dim=1)
 
     def carried(
-        self, logits: npt.NDArray[np.float32], theirs: TokenExamples, ours: TokenExamples
+        self, logits: npt.NDArray[np.float32], theirs: Any, ours: Any
     ) -> npt.NDArray[np.float32]:
-        """See :meth:`Task.carried` and :func:`by_characters`."""
-        if not (isinstance(theirs, WindowedDataset) and isinstance(ours, WindowedDataset)):
-            return super().carried(logits, theirs, ours)
         return logits if cut_alike(theirs, ours) else by_characters(logits, theirs, ours)
 
     def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
@@ -171,24 +145,13 @@ class QuestionAnswering(Task):
         """Where the answers start, then where they end, (2B,)."""
         return _places(batch["labels"])
 
-    def floor(self, data: TaskData) -> Floor | None:
-        """Words in common with the question; see :meth:`Task.floor`."""
-        if not isinstance(data.train, QuestionSplit):
-            return None
-        return AnswerFloor(data.train, no_answer=self.decoding.no_answer)
-
-    def analysis(
-        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
-    ) -> AnswerAnalysis | None:
-        return AnswerAnalysis(self, split) if isinstance(split, QuestionSplit) else None
+    def floor(self, data: TaskData) -> Floor:
+        train = cast(QuestionSplit, data.train)
+        return AnswerFloor(train, no_answer=self.decoding.no_answer)
 
     def metrics(self) -> MetricCollection:
-        """The metrics listed above, empty; both look at the same answers."""
-        found: dict[str, Metric] = {
-            "em": AnswerScore(0, self.decoding),
-            "f1": AnswerScore(1, self.decoding),
-        }
-        return MetricCollection(dict(found), compute_groups=[["em", "f1"]])
+        found = {name: AnswerScore(column, self.decoding) for column, name in enumerate(_SCORES)}
+        return MetricCollection(dict(found), compute_groups=[list(found)])
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
         """Answer from each window of a batch and score the answers."""

@@ -11,14 +11,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from distill.data.bad_rows import BadRows
-from distill.data.batches import BucketSampler
+from distill.data.batches import GroupSampler, Order
 from distill.data.reader import Reader, Tables, as_number, keep_more
 from distill.data.sources.columns import Column, stored, take
 from distill.data.sources.table import ADVICE, Table, cell_list, text_issue, text_issues
@@ -52,13 +52,11 @@ class RankingSplit(Split):
 
     @property
     def paired(self) -> bool:
-        """Always: a query and a candidate are read together."""
-        return True
+        return True  # a query and a candidate are read together
 
     @property
     def groups(self) -> Sequence[Group]:
-        """None: one query is like another."""
-        return [()] * len(self)
+        return [()] * len(self)  # one query is like another
 
     @cached_property
     def sizes(self) -> npt.NDArray[np.int64]:
@@ -72,7 +70,6 @@ class RankingSplit(Split):
 
     @cached_property
     def text_digest(self) -> str:
-        """SHA-256 (hex) of queries and candidates."""
         parts = (json.dumps(own) for own in self.candidates)
         return digest.of_json([digest.of_texts(self.texts), digest.of_texts(parts)])
 
@@ -94,7 +91,6 @@ class RankingSplit(Split):
         )
 
     def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> CandidateExamples:
-        """Every candidate with its query as an example of its own; see :func:`tokenize`."""
         rows = tokenize(self.in_pairs(), tokenizer, max_length=max_length)
         numbers = np.repeat(np.arange(len(self)), self.sizes)
         return CandidateExamples(
@@ -111,39 +107,11 @@ class CandidateExamples(TokenizedDataset):
     ``labels`` of an item are the candidate's relevance and its query's number, (2,).
     """
 
-    def sampler(self, batch_size: int, **options: Any) -> ListSampler:
-        """The order of a training's batches; see :class:`ListSampler`."""
-        return ListSampler(self.lengths, self.labels[:, 1], batch_size, **options)
-
-
-class ListSampler(BucketSampler):
-    """Batches of candidates in which all of a query stand one behind another.
-
-    Otherwise as :class:`BucketSampler`, of queries by their longest candidate.
-
-    Args:
-        lengths: tokens of each candidate with its query, (F,).
-        queries: the query's number of each, rising, (F,).
-        batch_size: candidates of a batch of all ranks, in the mean; of one query at least.
-        **options: those of :class:`BucketSampler`.
-    """
-
-    def __init__(
-        self,
-        lengths: npt.NDArray[np.integer[Any]],
-        queries: npt.NDArray[Any],
-        batch_size: int,
-        **options: Any,
-    ) -> None:
-        self.starts = np.flatnonzero(np.diff(queries, prepend=-1.0))
-        self.ends = np.append(self.starts[1:], len(queries))
-        longest = np.maximum.reduceat(np.asarray(lengths), self.starts)  # (N,)
-        lists = round(batch_size * len(self.starts) / max(1, len(queries)))
-        super().__init__(longest, max(1, lists), **options)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for queries in super().__iter__():
-            yield [row for query in queries for row in range(self.starts[query], self.ends[query])]
+    def sampler(self, batch_size: int, **order: Unpack[Order]) -> GroupSampler:
+        """Batches of whole lists, of ``batch_size`` candidates in the mean."""
+        starts = np.flatnonzero(np.diff(self.labels[:, 1], prepend=-1.0))
+        lists = round(batch_size * len(starts) / len(self))
+        return GroupSampler(self.lengths, starts, lists, **order)
 
 
 class RankingReader(Reader):
@@ -212,7 +180,7 @@ class RankingReader(Reader):
             )
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
-        """See :meth:`Reader.check`: candidates must differ in their relevance."""
+        """Candidates must differ in their relevance."""
         notes = []
         for role, split in splits.items():
             where = place if role == "train" else f"data.{split.name}"

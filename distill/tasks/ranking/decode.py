@@ -14,7 +14,7 @@ from distill.text.encoding import TextEncoder
 
 
 class RankingDecoder(RegressionDecoder):
-    """The candidates of every query; see :class:`~distill.tasks.decoder.Decoder`.
+    """The candidates of every query.
 
     A score is the model's raw logit for a query and a candidate.
     """

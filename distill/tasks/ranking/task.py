@@ -1,13 +1,14 @@
 """The order of a query's candidates, by one logit for each pair of query and candidate.
 
-Shapes: B candidates of a batch, M queries of a batch, K candidates of the longest of their lists.
-A batch's ``labels`` (B, 2) are each candidate's relevance and its query's number.
+Shapes: N queries, B candidates of a batch, M queries of a batch, K candidates of the longest of
+their lists. A batch's ``labels`` (B, 2) are each candidate's relevance and its query's number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from itertools import chain
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
-from torchmetrics.utilities import dim_zero_cat
 from transformers import PreTrainedTokenizerFast
 
 from distill.capture.signals import ABSENT
@@ -25,44 +25,107 @@ from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.system import distributed
 from distill.system.errors import ModelError
+from distill.tasks.analysis import Analysis, Array, Flags, Keep
 from distill.tasks.base import LogitsLoss, ProblemType, Task
+from distill.tasks.collected import Collected
 from distill.tasks.floors import Answer, Floor, Logits, Numbers
-from distill.tasks.floors.features import Features
-from distill.tasks.measures import MEASURES, Measure, by_query
-from distill.tasks.ranking.analysis import RankingAnalysis
+from distill.tasks.floors.features import CosineFloor
+from distill.tasks.measures import MEASURES, Floats, Measure, by_query
 from distill.tasks.ranking.data import RankingReader, RankingSplit
+from distill.tasks.scorers import Scorer, mean_scorer
+
+_SHOWN = 160  # characters of a candidate
 
 
-class QueryScore(Metric):
+class RankingAnalysis(Analysis):
+    """The scores of all candidates of each query."""
+
+    def __init__(self, task: Task, split: RankingSplit) -> None:
+        super().__init__(task, split)
+        self.ends = np.cumsum(split.sizes)  # (N,)
+
+    def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
+        kept = np.zeros((int(self.ends[-1]), 1), dtype=np.float32)
+        self.outputs[model] = kept
+
+        def keep(logits: npt.NDArray[np.float32], batch: Mapping[str, Any]) -> None:
+            kept[np.asarray(batch["index"])] = logits
+
+        return keep
+
+    def shared(self) -> dict[str, Array]:
+        return {"sizes": self.split.sizes, "targets": self.split.relevance}
+
+    def _values(self, scores: npt.NDArray[np.floating]) -> Floats:
+        """The task's metric of each query, (N,)."""
+        measure = MEASURES[self.task.primary]
+        return by_query(measure, scores, self.split.relevance, self.ends)
+
+    def scorer(self, model: str) -> Scorer | None:
+        return mean_scorer(self._values(self.outputs[model][:, 0]))
+
+    def majority(self, train: Split) -> Scorer | None:
+        """All candidates alike, which is a random order."""
+        return mean_scorer(self._values(np.zeros(int(self.ends[-1]))))
+
+    def _first(self, model: str, index: int) -> int:
+        """The place of the candidate with the highest score; of several the least relevant."""
+        end = int(self.ends[index])
+        scores = self.outputs[model][end - int(self.split.sizes[index]) : end, 0]
+        tied = np.flatnonzero(scores == scores.max())
+        return int(tied[np.asarray(self.split.labels[index])[tied].argmin()]) if len(tied) else 0
+
+    def _firsts(self, model: str) -> npt.NDArray[np.int64]:
+        return np.array([self._first(model, index) for index in range(len(self))])
+
+    def right(self, model: str) -> Flags:
+        """None is more relevant than the first one."""
+        chosen = zip(self.split.labels, self._firsts(model).tolist(), strict=True)
+        return np.array([0 < own[first] == max(own) for own, first in chosen])
+
+    def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
+        """What a query's score loses where the first differ."""
+        differ = self._firsts(teacher) != self._firsts(model)
+        theirs, own = (self._values(self.outputs[name][:, 0]) for name in (teacher, model))
+        return np.where(differ, theirs - own, -np.inf)
+
+    def target_in_words(self, index: int) -> str:
+        own = self.split.labels[index]
+        texts = zip(self.split.candidates[index], own, strict=True)
+        best = [_short(text) for text, number in texts if 0 < number == max(own)]
+        return " / ".join(best) or "(none is relevant)"
+
+    def prediction(self, model: str, index: int) -> dict[str, Any]:
+        first, own = self._first(model, index), self.split.labels[index]
+        return {
+            "prediction": _short(self.split.candidates[index][first]),
+            "confidence": None,
+            "right": 0 < own[first] == max(own),
+        }
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+class QueryScore(Collected):
     """The mean of a measure over the queries, from any order of their candidates.
 
-    A candidate that is seen twice counts once.
+    A candidate that is seen twice counts once. A batch brings their numbers (B,), logits (B, 1) and
+    labels (B, 2).
 
     Args:
         measure: one of :data:`MEASURES`.
     """
 
-    index: list[Tensor]
-    logits: list[Tensor]
-    labels: list[Tensor]
+    kept = ("index", "logits", "labels")
 
     def __init__(self, measure: Measure) -> None:
         super().__init__()
         self.measure = measure
-        for state in ("index", "logits", "labels"):
-            self.add_state(state, default=[], dist_reduce_fx="cat")
-
-    def update(self, index: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Take candidates by their numbers (B,), with logits (B, 1) and labels (B, 2)."""
-        self.index.append(index)
-        self.logits.append(logits.detach().float())
-        self.labels.append(labels)
 
     def compute(self) -> Tensor:
-        """The mean over the queries."""
-        index, logits, labels = (
-            dim_zero_cat(state).cpu().numpy() for state in (self.index, self.logits, self.labels)
-        )
+        index, logits, labels = (one.cpu().numpy() for one in self.whole())
         _, first = np.unique(index, return_index=True)
         relevance, query = labels[first].T
         ends = np.flatnonzero(np.diff(query, append=np.inf)) + 1
@@ -124,6 +187,19 @@ def bce_loss(scores: Tensor, relevance: Tensor) -> Tensor:
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"softmax": softmax_loss, "bce": bce_loss}
 
 
+class LexicalFloor(CosineFloor):
+    """How alike query and candidate are in their words: cosines (B, 1)."""
+
+    def on(self, split: Any, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
+        pairs = split.in_pairs()
+
+        def answer(numbers: Numbers, length: int) -> Logits:
+            texts, others = take(pairs.texts, numbers), take(pairs.pairs or [], numbers)
+            return self.features.cosines(list(texts), list(others))[:, None]
+
+        return answer
+
+
 class Ranking(Task):
     """One logit for each pair of a query and a candidate, by which the candidates are ordered.
 
@@ -139,17 +215,17 @@ class Ranking(Task):
     reader: ClassVar[type[Reader]] = RankingReader
     problem_type: ClassVar[ProblemType | None] = "regression"
     logits_loss: ClassVar[LogitsLoss] = "mse"
+    analyses: ClassVar[type[Analysis] | None] = RankingAnalysis
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
-        """See :meth:`Task.of_model`: raw logits order as well as what is made of them."""
+        """Raw logits order as well as what is made of them."""
         if len(labels) != 1:
             raise ModelError(f"a ranking has one output, and its head has {len(labels)}")
         return list(labels), {}
 
     @property
     def hard_loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """See :meth:`Task.hard_loss`: the loss of the recipe."""
         return LOSSES[self.config.loss]
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -168,55 +244,18 @@ class Ranking(Task):
         return as_lists(batch["labels"][:, 0], batch["labels"][:, 1], float("nan"))
 
     def decide(self, logits: Tensor) -> Tensor:
-        """The score itself, (B,)."""
         return logits.squeeze(-1)
 
     def metrics(self) -> MetricCollection:
-        """The metrics listed above, empty; both look at the same scores."""
         found: dict[str, Metric] = {name: QueryScore(one) for name, one in MEASURES.items()}
         return MetricCollection(dict(found), compute_groups=[list(found)])
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
-        """Take a batch of candidates; those of a query need not be in one."""
         metrics.update(batch["index"], logits, batch["labels"])
 
-    def floor(self, data: TaskData) -> Floor | None:
-        """How alike query and candidate are in their words; see :meth:`Task.floor`."""
-        return LexicalFloor(data.train) if isinstance(data.train, RankingSplit) else None
-
-    def analysis(
-        self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
-    ) -> RankingAnalysis | None:
-        return RankingAnalysis(self, split) if isinstance(split, RankingSplit) else None
+    def floor(self, data: TaskData) -> Floor:
+        train = cast(RankingSplit, data.train)
+        return LexicalFloor([*train.texts, *sorted({*chain.from_iterable(train.candidates)})])
 
 
 TASK = Ranking
-
-
-class LexicalFloor(Floor):
-    """The mean cosine of the TF-IDFs by words and by characters of query and candidate.
-
-    Args:
-        train: the training queries, whose relevances are not looked at.
-    """
-
-    format: ClassVar[str] = "tf-idf"
-
-    def __init__(self, train: RankingSplit) -> None:
-        texts = {text for own in train.candidates for text in own}
-        self.features = Features(([*train.texts, *sorted(texts)], None))
-
-    def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
-        """See :meth:`Floor.on`: cosines (B, 1)."""
-        if not isinstance(split, RankingSplit):
-            raise ModelError("the floor of a ranking reads queries with candidates")
-        pairs = split.in_pairs()
-
-        def answer(numbers: Numbers, length: int) -> Logits:
-            texts, others = take(pairs.texts, numbers), take(pairs.pairs or [], numbers)
-            return self.features.cosines(list(texts), list(others))[:, None]
-
-        return answer
-
-    def arrays(self) -> Mapping[str, npt.NDArray[Any]]:
-        return self.features.arrays()

@@ -12,7 +12,7 @@ from distill.tasks.decoder import Logits, Page, Scatter, Shares, TextDecoder, Wo
 
 
 class RegressionDecoder(TextDecoder):
-    """The number of every text; see :class:`~distill.tasks.decoder.Decoder`."""
+    """The number of every text."""
 
     probabilities = False
     named_outputs = False
@@ -33,15 +33,12 @@ class RegressionDecoder(TextDecoder):
         return logits.astype(np.float64)
 
     def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The number."""
         return outputs[:, 0]
 
     def in_words(self, chosen: Any) -> str:
-        """``3.412``."""
         return f"{float(chosen):.3f}"
 
     def explained(self, label: str) -> tuple[str, Callable[[Any], Any]]:
-        """The number itself."""
         return "the predicted value", lambda logits: logits[:, 0]
 
     def decode(self, outputs: Shares) -> list[dict[str, Any]]:

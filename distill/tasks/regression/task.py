@@ -23,7 +23,7 @@ from distill.data.sources.table import Table
 from distill.data.split import Split
 from distill.system import distributed
 from distill.system.errors import ModelError
-from distill.tasks.analysis import ExampleAnalysis
+from distill.tasks.analysis import Analysis, ExampleAnalysis
 from distill.tasks.base import ExampleTask, LogitsLoss, ProblemType
 from distill.tasks.correlation import Correlation, Kind
 from distill.tasks.scorers import Scorer, correlation_scorer, mean_scorer
@@ -34,7 +34,6 @@ class NumberReader(TextReader):
     """Reads a number for each text."""
 
     def label_issues(self, table: Table) -> dict[int, str]:
-        """Rows without a finite number within the bounds."""
         values = table.column(self.columns.label, "data.columns.label")
         issues = {row: self._issue(value) for row, value in enumerate(values)}
         return {row: issue for row, issue in issues.items() if issue is not None}
@@ -64,14 +63,14 @@ class NumberReader(TextReader):
 
 
 class NumberAnalysis(ExampleAnalysis):
-    """A number for each example; see :class:`~distill.tasks.analysis.Analysis`."""
+    """A number for each example."""
 
     def target_in_words(self, index: int) -> str:
         """The number as the data have it."""
         return f"{float(self.targets[index]):g}"
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
-        """See :meth:`Analysis.difference`: how far both numbers are apart."""
+        """How far both numbers are apart."""
         apart = np.abs(self.outputs[model] - self.outputs[teacher])[:, 0]
         return np.where(apart > 0, apart, np.float32(-np.inf))
 
@@ -82,7 +81,7 @@ class NumberAnalysis(ExampleAnalysis):
         return correlation_scorer(cast(Kind, metric), self.outputs[model][:, 0], self.targets)
 
     def majority(self, train: Split) -> Scorer | None:
-        """See :meth:`Analysis.majority`: the same number everywhere, which correlates with none."""
+        """The same number everywhere, which correlates with none."""
         return mean_scorer(np.zeros(len(self)))
 
 
@@ -117,12 +116,12 @@ class Regression(ExampleTask):
     fixed_labels: ClassVar[tuple[str, ...] | None] = ("score",)
     reader: ClassVar[type[Reader]] = NumberReader
     problem_type: ClassVar[ProblemType | None] = "regression"
-    analyses: ClassVar[type[ExampleAnalysis]] = NumberAnalysis
+    analyses: ClassVar[type[Analysis] | None] = NumberAnalysis
     logits_loss: ClassVar[LogitsLoss] = "mse"
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
-        """See :meth:`Task.of_model`: the activation of the one output."""
+        """The activation of the one output."""
         if len(labels) != 1:
             raise ModelError(f"a regression has one output, and its head has {len(labels)}")
         return list(labels), {"activation": activation_of(config)}
@@ -137,7 +136,6 @@ class Regression(ExampleTask):
         return distributed.mean((logits.float().squeeze(-1) - labels.float()).square())
 
     def scores(self) -> dict[str, Metric]:
-        """The metrics listed above; see :meth:`ExampleTask.scores`."""
         return {
             "pearson": Correlation("pearson"),
             "spearman": Correlation("spearman"),
@@ -146,7 +144,6 @@ class Regression(ExampleTask):
         }
 
     def decide(self, logits: Tensor) -> Tensor:
-        """The number itself, (B,)."""
         return logits.squeeze(-1)
 
 

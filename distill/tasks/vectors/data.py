@@ -6,10 +6,10 @@ Legend: N rows, F sentences (2 N in pairs, else N).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from distill.data.array_store import ArrayStore
 from distill.data.bad_rows import BadRows
-from distill.data.batches import BucketSampler
+from distill.data.batches import BucketSampler, GroupSampler, Order
 from distill.data.reader import Reader, Tables, as_number
 from distill.data.sources.columns import stored
 from distill.data.sources.table import ADVICE, Table, text_issues
@@ -25,8 +25,8 @@ from distill.data.split import Group, Split
 from distill.data.tokenized import TokenizedDataset, tokenize
 from distill.recipe.schema import Columns
 from distill.system.errors import DataError
-from distill.tasks.vectors.config import VectorsTask
-from distill.tasks.vectors.retrieval import Ids, numbered
+from distill.tasks.vectors.config import Prompts
+from distill.tasks.vectors.scores import Ids, numbered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -36,11 +36,9 @@ if TYPE_CHECKING:
 class VectorSplit(Split):
     """Rows of one split: texts, or pairs of texts that are read one by one.
 
+    The labels say how alike each row's two texts are, and are empty where that is not known.
+
     Args:
-        name: see :class:`Split`, as for the others.
-        texts: the text of each row, or the first one of a pair.
-        labels: how alike each row's two texts are; empty where that is not known.
-        pairs: the second texts.
         prompts: what is put before a text, and before a second one.
         retrieves: whether the first texts are queries and the second passages.
     """
@@ -50,12 +48,10 @@ class VectorSplit(Split):
 
     @property
     def paired(self) -> bool:
-        """Never: a model reads one text at a time."""
-        return False
+        return False  # a model reads one text at a time
 
     @property
     def groups(self) -> Sequence[Group] | None:
-        """None, unless nothing is known of the similarities."""
         return super().groups if self.labels else [()] * len(self)
 
     @property
@@ -64,7 +60,6 @@ class VectorSplit(Split):
         return self.pairs is not None and len(self.labels) == len(self.texts)
 
     def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> SentenceExamples:
-        """Every text as an example of its own; see :func:`tokenize`."""
         sentences = self.sentences()
         rows = tokenize(sentences, tokenizer, max_length=max_length)
         return SentenceExamples(
@@ -93,11 +88,11 @@ class SentenceExamples(TokenizedDataset):
     """The sentences of a :class:`VectorSplit` as token ids; batches of a training keep pairs.
 
     Args:
-        store: see :class:`TokenizedDataset`, as for the others.
+        store: see :class:`TokenizedDataset`.
         labels: the similarity of the pair that each sentence belongs to, (F,); NaN where none is
             known.
-        digest: SHA-256 (hex) of what the rows are.
-        pad_id: the padding token's id.
+        digest: see there.
+        pad_id: see there.
         in_pairs: whether sentences 2k and 2k + 1 are a pair.
         texts: of queries and passages a number for each, the same for equal texts, (F,).
     """
@@ -116,55 +111,18 @@ class SentenceExamples(TokenizedDataset):
         self.in_pairs, self.texts = in_pairs, texts
 
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        """See :meth:`StoredExamples.labels_of`: with the number of the text, where there is one."""
         found = super().labels_of(index, tokens)
         return found if self.texts is None else {**found, "text": self.texts[index]}
 
-    def sampler(
-        self, batch_size: int, *, seed: int, shuffle: bool = True, rank: int = 0, world: int = 1
-    ) -> BucketSampler:
-        """The order of a training's batches; see :class:`PairSampler`."""
-        options: dict[str, Any] = {"seed": seed, "shuffle": shuffle, "rank": rank, "world": world}
+    def sampler(self, batch_size: int, **order: Unpack[Order]) -> BucketSampler:
+        """Batches of a training: of pairs, at most half as many as there may be sentences."""
         if not self.in_pairs:
-            return BucketSampler(self.lengths, batch_size, **options)
-        return PairSampler(self.lengths, batch_size, **options)
-
-
-class PairSampler(BucketSampler):
-    """Batches of sentences in which each is followed by the other one of its pair.
-
-    Otherwise as :class:`BucketSampler`, by the longer sentence of each pair.
-
-    Args:
-        lengths: tokens of each sentence, (2 N,).
-        batch_size: most sentences of a batch of all ranks; half as many pairs, at least one.
-        **options: those of :class:`BucketSampler`.
-    """
-
-    def __init__(
-        self, lengths: npt.NDArray[np.integer[Any]], batch_size: int, **options: Any
-    ) -> None:
-        longer = np.asarray(lengths).reshape(-1, 2).max(axis=1)  # (N,)
-        super().__init__(longer, max(1, batch_size // 2), **options)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for pairs in super().__iter__():
-            yield [sentence for pair in pairs for sentence in (2 * pair, 2 * pair + 1)]
+            return BucketSampler(self.lengths, batch_size, **order)
+        return GroupSampler(self.lengths, np.arange(0, len(self), 2), batch_size // 2, **order)
 
 
 class SimilarityReader(Reader):
-    """Reads pairs of texts with a similarity; for training also pairs without, or single texts.
-
-    Args:
-        columns: which columns hold what.
-        task: what is put before texts.
-    """
-
-    def __init__(self, columns: Columns, task: VectorsTask) -> None:
-        super().__init__(columns, task)
-        said = task.prompts
-        self.prompts = ("", "") if said is None else (said.query, said.passage)
-        self.retrieves = task.retrieves
+    """Reads pairs of texts with a similarity; for training also pairs without, or single texts."""
 
     def read(
         self, tables: Tables, notes: list[str], bad: BadRows
@@ -178,34 +136,35 @@ class SimilarityReader(Reader):
         paired = second is not None and not (learned and second not in table.columns)
         labelled = columns.label in table.columns
         # Searches may do without labels, but not without a column that the recipe names.
-        free = learned or (self.retrieves and columns.label == Columns().label)
+        free = learned or (self.task.retrieves and columns.label == Columns().label)
         scored = paired and (labelled or not free)
-        if paired and self.retrieves:
+        if paired and self.task.retrieves:
             table = bad.sift(*_listed(table, str(second), columns.label if scored else None))
         issues = text_issues(table, columns.text, "data.columns.text")
         if paired:
             issues = text_issues(table, str(second), "data.columns.text_pair") | issues
         table = bad.sift(table, issues, advice=ADVICE)
         if scored:
-            table = bad.sift(table, _score_issues(table, columns.label, self.retrieves))
+            table = bad.sift(table, _score_issues(table, columns.label, self.task.retrieves))
         given: Iterable[Any] = table.columns[columns.label] if scored else []
         if paired and not learned and not scored:
             given = [1.0] * len(table)
             notes.append(
                 f"{table.place}: no column '{columns.label}'; every passage belongs to its query"
             )
+        prompts = self.task.prompts or Prompts()
         return VectorSplit(
             role,
             table.columns[columns.text],
             stored(map(float, given), pa.float64()),
             table.columns[str(second)] if paired else None,
-            prompts=self.prompts,
-            retrieves=self.retrieves,
+            prompts=(prompts.query, prompts.passage),
+            retrieves=self.task.retrieves,
             numbers=table.numbers,
         )
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
-        """See :meth:`Reader.check`: pairs to score on must differ in how alike they are."""
+        """Pairs to score on must differ in how alike they are."""
         for role, split in splits.items():
             if role == "train":
                 continue
@@ -215,11 +174,11 @@ class SimilarityReader(Reader):
                     "name a file with them, and its columns in data.columns.text_pair and "
                     "data.columns.label"
                 )
-            if self.retrieves and not any(one > 0 for one in split.labels):
+            if self.task.retrieves and not any(one > 0 for one in split.labels):
                 raise DataError(
                     f"data.{split.name}: no passage belongs to its query: all labels are 0"
                 )
-            if not self.retrieves and len(set(split.labels)) < 2:
+            if not self.task.retrieves and len(set(split.labels)) < 2:
                 raise DataError(f"data.{split.name}: all {len(split):,} pairs are equally alike")
         return super().check(splits, labels, place=place)
 

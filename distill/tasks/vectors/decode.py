@@ -6,7 +6,6 @@ Legend: N texts, D width of the model's vectors, K of those that are given.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ _SHOWN = 4
 
 
 class VectorsDecoder(Decoder):
-    """The vector of every text; see :class:`~distill.tasks.decoder.Decoder`."""
+    """The vector of every text."""
 
     gives_vectors = True
     explains = False
@@ -37,12 +36,10 @@ class VectorsDecoder(Decoder):
         scatter=Scatter("Cosines against similarities", "similarity", "cosine", same_scale=False),
     )
 
-    def __init__(
-        self, labels: Sequence[str], settings: Mapping[str, Any], *, max_length: int, folder: Path
-    ) -> None:
-        super().__init__(labels, settings, max_length=max_length, folder=folder)
-        self._finish = Finish.of(folder, settings)
-        self._prompts: dict[str, str] = settings.get("prompts", {})
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._finish = Finish.of(self.folder, self.settings)
+        self._prompts: dict[str, str] = self.settings.get("prompts", {})
         self._prompt: str | None = None
         self._dim: int | None = None
 
@@ -72,11 +69,9 @@ class VectorsDecoder(Decoder):
     def inputs(
         self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[str] | None
     ) -> Inputs:
-        """See :meth:`Decoder.inputs`: with the prompt before them."""
         return Inputs(texts, pairs, encoder.encode(self.prompted(texts, None), pairs))
 
     def logits(self, raw: Logits) -> Logits:
-        """The vectors that are given, (N, K); see :meth:`Decoder.logits`."""
         return self.vectors(raw)
 
     def vectors(self, raw: Logits, *, whiten: bool = True, dim: int | None = None) -> Logits:

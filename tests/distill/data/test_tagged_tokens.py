@@ -53,7 +53,6 @@ def test_first_pieces_of_units_are_labelled(tokenizer: Any) -> None:
     ]
     assert rows[0]["labels"][0] == rows[0]["labels"][-1] == IGNORED
     assert [rows[index]["row"] for index in range(2)] == [0, 1]
-    assert rows[0]["alone"]
 
 
 def test_bioes_ends_where_the_last_unit_does(tokenizer: Any) -> None:
@@ -68,7 +67,6 @@ def test_long_rows_are_windows_and_nothing_is_lost(tokenizer: Any) -> None:
     long = " ".join(f"{word}/O" for word in ["good", "film"] * 20) + " Ann/B-person Lee/I-person"
     rows = tag_tokens(split("Ann/B-person", long, stride=4), tokenizer, max_length=16)
     assert rows.rows.tolist() == [0, 1, 1, 1, 1]
-    assert [rows[index]["alone"] for index in range(5)] == [True, False, False, False, False]
     words = [pair for window in labelled(rows, tokenizer)[1:] for pair in window]
     assert words == [*(["good/O", "film/O"] * 20), "ann/B-person", "lee/I-person"]
     assert rows.lengths.max() == 16
@@ -94,7 +92,6 @@ def test_batches_are_padded_with_ignored_labels(tokenizer: Any) -> None:
     assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()
     assert (batch["labels"] != IGNORED).sum(dim=1).tolist() == [2, 1]
     assert batch["row"].tolist() == batch["index"].tolist() == [0, 1]
-    assert batch["alone"].tolist() == [True, True]
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
+from distill.data.batches import GroupSampler
 from distill.data.split import TaskData
 from distill.recipe.schema import Columns, DataConfig
 from distill.system.errors import DataError
 from distill.tasks.load import load_task_data
 from distill.tasks.vectors.config import VectorsTask
-from distill.tasks.vectors.data import PairSampler, SentenceExamples, VectorSplit
+from distill.tasks.vectors.data import SentenceExamples, VectorSplit
 
 TASK = VectorsTask(kind="vectors")
 COLUMNS = Columns(text="a", text_pair="b", label="score")
@@ -67,7 +68,7 @@ def test_each_text_is_a_row_of_its_own(tmp_path: Path, tiny_bert: Callable[..., 
     )
     assert len(single) == 2
     assert all(math.isnan(label) for label in single.labels)
-    assert not isinstance(single.sampler(2, seed=0), PairSampler)
+    assert not isinstance(single.sampler(2, seed=0), GroupSampler)
 
 
 @pytest.mark.parametrize("world", [1, 2])
@@ -75,7 +76,7 @@ def test_pairs_stay_together(world: int) -> None:
     lengths = np.random.default_rng(0).integers(3, 30, 2 * 37)
     seen: list[int] = []
     for rank in range(world):
-        sampler = PairSampler(lengths, 8, seed=3, rank=rank, world=world)
+        sampler = GroupSampler(lengths, np.arange(0, 74, 2), 4, seed=3, rank=rank, world=world)
         for batch in sampler:
             assert len(batch) <= 8
             assert all(one % 2 == 0 for one in batch[::2])
@@ -85,8 +86,8 @@ def test_pairs_stay_together(world: int) -> None:
 
 
 def test_a_resumed_run_skips_batches() -> None:
-    lengths = np.full(40, 5)
-    whole, rest = PairSampler(lengths, 8, seed=1), PairSampler(lengths, 8, seed=1)
+    lengths, pairs = np.full(40, 5), np.arange(0, 40, 2)
+    whole, rest = (GroupSampler(lengths, pairs, 4, seed=1) for _ in range(2))
     rest.skip(2)
     assert list(rest) == list(whole)[2:]
     assert len(whole) == 5

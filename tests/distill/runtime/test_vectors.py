@@ -12,7 +12,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from distill.runtime import BundleModel, load
 from distill.system.errors import DataError, ModelError
-from distill.tasks.vectors.whitening import Whitening
+from distill.tasks.vectors.finish import Whitening
 
 TEXTS = ["the best film", "bad", "a very long and dull story of the old year", ""]
 

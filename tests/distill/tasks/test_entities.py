@@ -34,27 +34,16 @@ def drawn(tag_set: TagSet) -> st.SearchStrategy[Rows]:
 
 
 def update(metric: EntityScores, rows: Rows, *, cuts: int = 1) -> None:
-    """Give rows to a metric, each cut into so many windows; unlabelled tokens stand between."""
+    """Give rows to a metric, each cut into so many windows."""
     windows = []
     for number, (found, true) in enumerate(rows):
         size = -(-len(true) // cuts)
         for start in range(0, len(true), size):
             windows.append((number, found[start : start + size], true[start : start + size]))
-    alone = [sum(other[0] == one[0] for other in windows) == 1 for one in windows]
-    order = list(range(len(windows)))[::-1]  # windows come in any order
-    length = 2 * max((len(true) for _, _, true in windows), default=0) + 1
-    for index in order:
+    for index in range(len(windows))[::-1]:  # windows come in any order
         number, found, true = windows[index]
-        tags, labels = torch.zeros(1, length).long(), torch.full((1, length), -100)
-        tags[0, 1 : 2 * len(true) : 2] = torch.tensor(found)
-        labels[0, 1 : 2 * len(true) : 2] = torch.tensor(true)
-        metric.update(
-            tags,
-            labels,
-            torch.tensor([number]),
-            torch.tensor([index]),
-            torch.tensor([alone[index]]),
-        )
+        columns = [[number] * len(true), [index] * len(true), found, true]
+        metric.update(*map(torch.tensor, columns))
 
 
 def scores(metric: EntityScores) -> dict[str, float]:

@@ -21,7 +21,6 @@ def batch() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         "labels": labels,
         "row": torch.tensor([0, 0, 1]),
         "index": torch.arange(3),
-        "alone": torch.tensor([False, False, True]),
     }
 
 

@@ -17,15 +17,14 @@ import torch.nn.functional as F
 from sklearn.metrics import ndcg_score
 
 from distill.capture.signals import ABSENT
+from distill.data.batches import GroupSampler
 from distill.objectives.logits import logits_loss
 from distill.recipe.schema import DataConfig
 from distill.system.errors import DataError
 from distill.tasks.load import load_task_data
 from distill.tasks.measures import ndcg, reciprocal_rank
-from distill.tasks.ranking.analysis import RankingAnalysis
 from distill.tasks.ranking.config import RankingTask
-from distill.tasks.ranking.data import ListSampler
-from distill.tasks.ranking.task import Ranking
+from distill.tasks.ranking.task import Ranking, RankingAnalysis
 
 RELEVANT = [0.0, 2.0, 0.0, 1.0, 0.0]
 
@@ -117,9 +116,10 @@ def test_a_query_stays_in_one_batch_on_one_process() -> None:
     sizes = [3, 1, 5, 2, 4, 3, 2, 6]
     queries = np.repeat(np.arange(8), sizes)
     lengths = np.random.default_rng(0).integers(5, 30, len(queries))
+    starts = np.cumsum([0, *sizes[:-1]])
 
     def order(rank: int = 0, world: int = 1) -> list[list[int]]:
-        sampler = ListSampler(lengths, queries, 13, seed=1, rank=rank, world=world)
+        sampler = GroupSampler(lengths, starts, 4, seed=1, rank=rank, world=world)
         sampler.set_epoch(2)
         return list(sampler)
 

@@ -19,7 +19,7 @@ from distill.tasks.base import Task
 from distill.tasks.classification.task import Classification
 from distill.tasks.multi_label.task import MultiLabel
 from distill.tasks.regression.task import Regression
-from distill.tasks.vectors.similarity import PairCorrelation
+from distill.tasks.vectors.scores import PairCorrelation
 
 QUICK = settings(max_examples=60, deadline=None)
 

@@ -18,7 +18,7 @@ from distill.tasks.load import load_task_data
 from distill.tasks.measures import ndcg, recall
 from distill.tasks.vectors.config import VectorsTask
 from distill.tasks.vectors.data import VectorSplit
-from distill.tasks.vectors.retrieval import numbered
+from distill.tasks.vectors.scores import numbered
 from distill.tasks.vectors.task import RetrievalFloor, Vectors
 
 QUERIES = ["open file", "open file", "read line", "close", "sort"]
@@ -127,7 +127,7 @@ def test_without_a_relevant_passage_there_is_no_score(tmp_path: Path) -> None:
 
 def test_the_floor_has_the_cosines_of_tf_idf() -> None:
     split = VectorSplit("validation", QUERIES, LABELS, PASSAGES, retrieves=True)
-    floor = RetrievalFloor(split)
+    floor = RetrievalFloor([*QUERIES, *PASSAGES])
     vectors = floor.on(split, None, None)(np.arange(10), 0)  # type: ignore[arg-type]
     norms = np.linalg.norm(vectors, axis=1)
     np.testing.assert_allclose(norms[::2], 1, atol=1e-6)

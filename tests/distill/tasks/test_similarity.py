@@ -9,7 +9,7 @@ from scipy import stats
 from torchmetrics import MetricCollection
 
 from distill.system.errors import DataError
-from distill.tasks.vectors.similarity import PairCorrelation
+from distill.tasks.vectors.scores import PairCorrelation
 
 
 def collection() -> MetricCollection:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distill.system.errors import DataError, ModelError
-from distill.tasks.vectors.whitening import Whitening, fit_whitening
+from distill.tasks.vectors.finish import Whitening, fit_whitening
 
 
 def cone(count: int = 400, width: int = 8) -> np.ndarray:

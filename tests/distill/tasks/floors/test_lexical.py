@@ -10,8 +10,7 @@ from transformers import AutoTokenizer
 from distill.data.split import TaskData
 from distill.evaluation.predictors import FloorPredictor
 from distill.evaluation.score import score
-from distill.tasks.ner.floor import TagFloor
-from distill.tasks.ner.task import Ner
+from distill.tasks.ner.task import Ner, TagFloor
 from distill.tasks.ner.tokens import tag_tokens, tagged
 from distill.tasks.qa.floor import AnswerFloor
 from distill.tasks.qa.task import QuestionAnswering

@@ -9,7 +9,7 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 
 from distill.data.reader import Reader
 from distill.system import distributed
-from distill.tasks.analysis import ExampleAnalysis
+from distill.tasks.analysis import Analysis
 from distill.tasks.base import ExampleTask, ProblemType
 from distill.tasks.classification.task import LabelAnalysis, LabelReader
 
@@ -20,7 +20,7 @@ class Ordinal(ExampleTask):
     kind: ClassVar[str] = "ordinal"
     reader: ClassVar[type[Reader]] = LabelReader
     problem_type: ClassVar[ProblemType | None] = "single_label_classification"
-    analyses: ClassVar[type[ExampleAnalysis]] = LabelAnalysis
+    analyses: ClassVar[type[Analysis] | None] = LabelAnalysis
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The mean of the squared differences of the distributions' cumulative sums."""
