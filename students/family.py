@@ -58,7 +58,7 @@ class Family:
         behind: modules that belong to a layer, where there are, by its number from 1 or -1 for the
             last: their output is its hidden state.
         scores: where the model does not go through the attention interface, how it computes
-            scores: a key of :data:`students.scores.SCORES`.
+            scores: a key of :data:`distill.capture.collector.SCORES`.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A teacher's logits on disk: computed once for its weights and the data, checked when read.
+"""A teacher's logits of a data set, and on disk: computed once for its weights and the data.
 
 Legend: N examples, B batch, L length, C classes.
 """
@@ -6,7 +6,7 @@ Legend: N examples, B batch, L length, C classes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,6 @@ from distill.system.errors import ModelError
 from students.heads import head_of, is_token_level, logits_of, outputs_of
 from students.pooling import DENSE, POOLING
 from students.static import token_vectors
-from teachers.ragged import RaggedLogits, TeacherLogits
 
 if TYPE_CHECKING:
     from distill.data.tokenized import TokenExamples
@@ -43,6 +42,58 @@ _MEANING = (
     POOLING,
     DENSE,
 )
+Floats = npt.NDArray[np.float32]
+
+
+class RaggedLogits:
+    """Logits token by token, of rows that differ in length.
+
+    Args:
+        flat: (sum of lengths, C), row after row; may be memory-mapped.
+        lengths: tokens of each row, of shape (N,).
+    """
+
+    def __init__(self, flat: Floats, lengths: npt.NDArray[np.integer]) -> None:
+        self.flat = flat
+        self.lengths = np.asarray(lengths, dtype=np.int64)
+        self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(N, longest L, C)."""
+        return len(self), int(self.lengths.max(initial=0)), int(self.flat.shape[1])
+
+    def __getitem__(self, rows: npt.NDArray[np.integer]) -> Floats:
+        """The rows with these numbers, padded with zeros to the longest of them: (B, L, C)."""
+        found = np.zeros((len(rows), int(self.lengths[rows].max()), self.shape[2]), np.float32)
+        for place, row in enumerate(rows):
+            start, end = self._offsets[row], self._offsets[row + 1]
+            found[place, : end - start] = self.flat[start:end]
+        return found
+
+
+#: (N, C), or token by token.
+TeacherLogits = npt.NDArray[np.float32] | RaggedLogits
+
+
+def look_up(logits: TeacherLogits, batch: Mapping[str, Tensor]) -> Tensor:
+    """The logits of a batch's rows.
+
+    Args:
+        logits: of all rows.
+        batch: ``index``, the rows' numbers, (B,), and ``input_ids``, (B, L).
+
+    Returns:
+        (B, C), or (B, L, C) with zeros at padding.
+    """
+    found = logits[batch["index"].cpu().numpy()]
+    if isinstance(logits, RaggedLogits):
+        longer = batch["input_ids"].shape[1] - found.shape[1]
+        found = np.pad(found, ((0, 0), (0, longer), (0, 0)))  # (B, L, C)
+    return torch.from_numpy(np.array(found))
 
 
 def cached_logits(

@@ -5,47 +5,33 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import torch
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForQuestionAnswering,
-    AutoModelForSequenceClassification,
-    AutoModelForTokenClassification,
     AutoTokenizer,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
-from transformers.utils.hub import cached_file
 
-from distill.recipe.run_models import model_of_run, sentence_root
+from distill.recipe.run_models import model_of_run
 from distill.system.errors import ModelError
-from students.family import MODEL_TYPES
+from students.family import family_of
 from students.folder import check_folder, loading, read_config
-from students.heads import activation_of, class_of, last_linear
+from students.heads import activation_of, last_linear
 from students.pooling import DENSE, POOLING
-from students.sentence_modules import SentenceModules, prepared, read_modules
+from students.sentence_modules import prepared
 from students.weights import check_loaded, find_head
-from teachers.case import case_warning
 from teachers.labels import align_labels, check_outputs, name_labels
-from teachers.resolve import resolve_model
+from teachers.resolve import ModelFiles, resolve_model, sentence_modules
 
 logger = logging.getLogger("distill")
 
-
+#: The share of subwords with letters that have capital ones, from which a vocabulary is cased.
+_CASED = 0.01
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
-_AUTO: dict[str, Any] = {
-    "classification": AutoModelForSequenceClassification,
-    "tokens": AutoModelForTokenClassification,
-    "spans": AutoModelForQuestionAnswering,
-    "vectors": AutoModel,
-    "none": AutoModel,
-}
 
 
 def load_tokenizer(
@@ -95,38 +81,53 @@ def load_tokenizer(
     has_setting = hasattr(tokenizer, "do_lower_case")
     if modules is not None:
         tokenizer = prepared(tokenizer, modules)
-    found = None if written_here else case_warning(tokenizer, source, has_setting=has_setting)
+    found = None if written_here else _case_warning(tokenizer, source, has_setting=has_setting)
     if found is not None:
         logger.warning("%s", found)
     return tokenizer
 
 
-def sentence_modules(name: str | Path, *, revision: str | None = None) -> SentenceModules | None:
-    """What a folder of sentence-transformers says of its vectors; ``None`` for another folder.
+def _case_warning(
+    tokenizer: PreTrainedTokenizerFast, source: str | Path, *, has_setting: bool
+) -> str | None:
+    """What to say where vocabulary and tokenizer disagree about case; ``None`` where they agree.
 
     Args:
-        name: as for :func:`~teachers.resolve.resolve_model`.
-        revision: the hub revision.
-
-    Raises:
-        ModelError: one of its modules cannot be followed.
+        tokenizer: the tokenizer.
+        source: its folder or hub name.
+        has_setting: whether the folder's tokenizer is of a class with ``do_lower_case``.
     """
-    source = resolve_model(name, revision=revision)
-
-    def fetch(file: str) -> Path | None:
-        if isinstance(source, Path):
-            path = sentence_root(source) / file
-            return path if path.is_file() else None
-        with loading(source):
-            found = cached_file(
-                source,
-                file,
-                revision=revision or "main",
-                _raise_exceptions_for_missing_entries=False,
-            )
-        return None if found is None else Path(found)
-
-    return read_modules(source, fetch)
+    special = set(tokenizer.all_special_tokens)
+    subwords = [
+        subword
+        for subword in tokenizer.get_vocab()
+        if subword not in special
+        and not subword.startswith("[")
+        and any(c.isalpha() for c in subword)
+    ]
+    capital = [subword for subword in subwords if subword != subword.lower()]
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    lowers = normalizer is not None and normalizer.normalize_str("A").endswith("a")
+    if has_setting:
+        setting = f'write "do_lower_case": {"false" if lowers else "true"} into'
+        setting = f"{setting} {source}/tokenizer_config.json"
+    else:
+        setting = f"change `normalizer` in {source}/tokenizer.json"
+    if lowers and len(capital) > _CASED * len(subwords):
+        words = (p for p in capital if p.isalpha() and p[0].isupper() and p[1:].islower())
+        word = max(words, key=len, default=capital[0])
+        return (
+            f"{source}: its vocabulary is cased ({len(capital)} of {len(subwords)} subwords have "
+            f"capital letters) and its tokenizer lower-cases: '{word}' becomes "
+            f"{' '.join(tokenizer.tokenize(word))}; for a cased model {setting}"
+        )
+    latin = sum(subword.removeprefix("##").isascii() for subword in subwords)
+    if not lowers and not capital and latin > _CASED * len(subwords):
+        return (
+            f"{source}: its vocabulary has no capital letters and its tokenizer keeps them, so "
+            f"words with one become {tokenizer.unk_token}; for an uncased model {setting}"
+        )
+    return None
 
 
 def load_teacher(
@@ -160,12 +161,10 @@ def load_teacher(
         ModelError: the model cannot be loaded, has no head where one is needed, or its labels are
             not the task's.
     """
-    source = resolve_model(name, revision=revision)
-    options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
-    config = _load_config(source, options)
+    files = ModelFiles(name, revision=revision, trust_remote_code=trust_remote_code)
+    source, config = files.source, files.config
     if finetuned:
-        model, info = _read(source, config, options, head=head)
-        check_loaded(source, model, info)
+        model = files.load(head)
         if head == "spans" or problem_type == "regression":
             check_outputs(model, labels, where=str(source))
             if problem_type == "regression" and activation_of(config) == "sigmoid":
@@ -173,16 +172,19 @@ def load_teacher(
         else:
             align_labels(model, labels, given=given_labels, where=str(source))
         model.config.problem_type = problem_type
-        return cast(PreTrainedModel, model.eval())
+        return model
     if labels is None:
         raise ModelError(f"{source}: a new head needs the task's labels")
     name_labels(config, labels)
     config.problem_type = problem_type
-    model, info = _read(source, config, options, head=head)
+    model, info = files.read(head)
     heads = [name for name, _ in model.named_children() if name != model.base_model_prefix]
     optional = ("pooler.", *(f"{name}." for name in heads))
     check_loaded(source, model, info, optional=optional, keeps_head=False)
-    _new_head(last_linear(model), config)
+    # Drawn anew, as BERT does, whether or not the checkpoint had one.
+    new = last_linear(model)
+    nn.init.normal_(new.weight, std=getattr(config, "initializer_range", 0.02))
+    nn.init.zeros_(new.bias)
     return cast(PreTrainedModel, model.eval())
 
 
@@ -205,27 +207,26 @@ def load_sentence_encoder(
     Raises:
         ModelError: the model cannot be loaded, or nothing says how it pools.
     """
-    source = resolve_model(name, revision=revision)
-    options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
-    config = _load_config(source, options)
+    files = ModelFiles(name, revision=revision, trust_remote_code=trust_remote_code)
+    source = files.source
     modules = sentence_modules(source, revision=revision)
     if modules is not None:
         pooling = modules.pooling
-        setattr(config, DENSE, [dict(layer) for layer in modules.dense])
+        setattr(files.config, DENSE, [dict(layer) for layer in modules.dense])
     if pooling is None:
         raise ModelError(
             f"{source}: nothing says how its tokens become a vector; give a folder that "
             "sentence-transformers saved"
         )
-    setattr(config, POOLING, pooling)
-    optional = ("pooler.", "sentence_layers.") if modules else ("pooler.",)
-    model, info = _read(source, config, options, head="vectors")
+    setattr(files.config, POOLING, pooling)
+    model, info = files.read("vectors")
     for layer, file in zip(
         getattr(model, "sentence_layers", ()), modules.weights if modules else (), strict=False
     ):
         with loading(source):
             weights = load_file(file)
             layer[0].load_state_dict({k.removeprefix("linear."): w for k, w in weights.items()})
+    optional = ("pooler.", "sentence_layers.") if modules else ("pooler.",)
     check_loaded(source, model, info, optional=optional, keeps_head=False)
     return cast(PreTrainedModel, model.eval())
 
@@ -237,20 +238,56 @@ def load_encoder(
 
     A pooler that the weights lack is drawn from torch's global generator.
 
-    Args:
-        name: as for :func:`~teachers.resolve.resolve_model`.
-        trust_remote_code: allow code that comes with the model to run.
-        revision: the hub revision.
-
     Raises:
         ModelError: the model cannot be loaded.
     """
-    source = resolve_model(name, revision=revision)
-    options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
-    config = _load_config(source, options)
-    model, info = _read(source, config, options, head="none")
-    check_loaded(source, model, info, optional=("pooler.",), keeps_head=False)
+    files = ModelFiles(name, revision=revision, trust_remote_code=trust_remote_code)
+    return files.load("none", optional=("pooler.",), keeps_head=False)
+
+
+def load_masked_model(
+    name: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
+) -> PreTrainedModel | None:
+    """A BERT with its masked-language head, in fp32 and eval mode; ``None`` where it has none.
+
+    Raises:
+        ModelError: the model cannot be loaded or is no BERT.
+    """
+    files = ModelFiles(name, revision=revision, trust_remote_code=trust_remote_code)
+    _check_wordpiece(files)
+    if files.config.model_type != "bert":
+        return None
+    with torch.random.fork_rng(devices=[]):
+        model, info = files.read("mlm")
+    head = f"{family_of('bert').mlm}."
+    if any(key.startswith(head) for key in info["missing_keys"]):
+        return None
+    check_loaded(files.source, model, info, keeps_head=False)
     return cast(PreTrainedModel, model.eval())
+
+
+def load_embeddings(
+    name: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
+) -> Tensor:
+    """A BERT's input embeddings (vocabulary, hidden size), in fp32.
+
+    Raises:
+        ModelError: the model cannot be loaded or is no BERT.
+    """
+    files = ModelFiles(name, revision=revision, trust_remote_code=trust_remote_code)
+    _check_wordpiece(files)
+    with torch.random.fork_rng(devices=[]):
+        model = files.load("none", optional=("pooler.",), keeps_head=False)
+    return cast(Tensor, model.get_input_embeddings().weight.detach())
+
+
+def _check_wordpiece(files: ModelFiles) -> None:
+    kind, known = files.config.model_type, ("bert", "pruned_bert")
+    if kind not in known:
+        raise ModelError(
+            f"{files.source} is a '{kind}'; augmentation needs a BERT, whose vocabulary is one of "
+            f"WordPiece (model types that work: {', '.join(known)})"
+        )
 
 
 def load_model(folder: Path, *, head: str | None = None) -> PreTrainedModel:
@@ -263,54 +300,13 @@ def load_model(folder: Path, *, head: str | None = None) -> PreTrainedModel:
     Raises:
         ModelError: the folder does not hold one, or nothing says what its head is.
     """
-    source = check_folder(model_of_run(Path(folder)))
-    options = {"trust_remote_code": False}
-    config = _load_config(source, options)
+    files = ModelFiles(check_folder(model_of_run(Path(folder))))
+    source = cast(Path, files.source)
     if head is None:
         head = find_head(source)
     modules = sentence_modules(source) if head in ("vectors", "none") else None
-    if modules is not None or (head == "vectors" and getattr(config, POOLING, None) is None):
+    if modules is not None or (head == "vectors" and getattr(files.config, POOLING, None) is None):
         return load_sentence_encoder(source, pooling=None)
     if head == "none":
         head = "classification"  # what is missing is reported by what a classifier would need
-    model, info = _read(source, config, options, head=head)
-    check_loaded(source, model, info, optional=("pooler.",) if head == "vectors" else ())
-    return cast(PreTrainedModel, model.eval())
-
-
-def _load_config(source: str | Path, options: dict[str, Any]) -> PreTrainedConfig:
-    with loading(source):
-        config = AutoConfig.from_pretrained(source, **options)
-    return cast(PreTrainedConfig, config)
-
-
-def _read(
-    source: str | Path, config: PreTrainedConfig, options: dict[str, Any], *, head: str
-) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """Load a model with a head, and what there is to say of its weights."""
-    made = _AUTO[head]
-    if head == "vectors" and getattr(config, DENSE, None):
-        if config.model_type not in MODEL_TYPES:
-            raise ModelError(
-                f"{source} is a '{config.model_type}' with layers behind its pooling, which are "
-                f"read of these model types: {', '.join(MODEL_TYPES)}"
-            )
-        made = class_of(config, head)
-    with loading(source):
-        model, info = made.from_pretrained(
-            source,
-            config=config,
-            use_safetensors=True,
-            # The checkpoint's own type may be half precision, in which training would not work.
-            dtype=torch.float32,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **options,
-        )
-    return model, info
-
-
-def _new_head(head: nn.Linear, config: PreTrainedConfig) -> None:
-    """Draw the head anew, as BERT does, whether or not the checkpoint had one."""
-    nn.init.normal_(head.weight, std=getattr(config, "initializer_range", 0.02))
-    nn.init.zeros_(head.bias)
+    return files.load(head, optional=("pooler.",) if head == "vectors" else ())

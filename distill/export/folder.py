@@ -21,7 +21,8 @@ from distill.tasks import decoder_class, kind_of_model, predicting, task_class
 from students.heads import head_of, positions_of
 from students.sentence_modules import SentenceModules
 from students.static import STATIC
-from teachers.load import load_model, load_tokenizer, sentence_modules
+from teachers.load import load_model, load_tokenizer
+from teachers.resolve import sentence_modules
 
 #: Formats that need no data to calibrate on.
 FORMATS = ("transformers", "onnx", "onnx-int8", "openvino", "torch-export", "numpy", "numpy-int8")

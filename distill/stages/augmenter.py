@@ -21,8 +21,7 @@ from distill.system import digest
 from distill.system.errors import DataError, ModelError
 from distill.training.devices import resolve_precision
 from teachers.cache import weights_digest
-from teachers.load import load_tokenizer
-from teachers.masked import load_embeddings, load_masked_model
+from teachers.load import load_embeddings, load_masked_model, load_tokenizer
 from teachers.resolve import resolve_model
 
 _VERSION = 1

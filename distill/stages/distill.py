@@ -30,7 +30,7 @@ from distill.training.distill import DistillModule
 from distill.training.fit import FitResult, fit
 from students.family import MODEL_TYPES
 from students.heads import logits_of
-from teachers.ragged import RaggedLogits, TeacherLogits, look_up
+from teachers.cache import RaggedLogits, TeacherLogits, look_up
 
 
 def training_examples(

@@ -24,8 +24,7 @@ from distill.stages.context import StageContext
 from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
 from distill.training.devices import resolve_precision
-from teachers.cache import cached_logits
-from teachers.ragged import RaggedLogits, TeacherLogits, look_up
+from teachers.cache import RaggedLogits, TeacherLogits, cached_logits, look_up
 
 logger = logging.getLogger("distill")
 
@@ -66,7 +65,7 @@ def average_logits(
         flat = logits.flat if isinstance(logits, RaggedLogits) else logits
         found = found + (teacher.weight / total) * flat.astype(np.float64)
     average = found.astype(np.float32)
-    return logits.with_flat(average) if isinstance(logits, RaggedLogits) else average
+    return RaggedLogits(average, logits.lengths) if isinstance(logits, RaggedLogits) else average
 
 
 def ensemble_scores(

@@ -17,7 +17,7 @@ from distill.stages.context import StageContext
 from distill.system import atomic
 from distill.training.distill import DistillModule
 from distill.training.fit import fit
-from teachers.ragged import TeacherLogits
+from teachers.cache import TeacherLogits
 
 logger = logging.getLogger("distill")
 

@@ -33,8 +33,8 @@ from distill.tasks.weights import weights_note
 from distill.training.data import Rows
 from students.pooling import POOLING
 from students.sentence_modules import SentenceModules
-from teachers.load import load_tokenizer, sentence_modules
-from teachers.resolve import model_folder, resolve_model
+from teachers.load import load_tokenizer
+from teachers.resolve import model_folder, resolve_model, sentence_modules
 
 logger = logging.getLogger("distill")
 

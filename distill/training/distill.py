@@ -33,8 +33,8 @@ from distill.training.matched import (
     needs_of_teacher,
     projections_of,
 )
+from teachers.cache import TeacherLogits, look_up
 from teachers.freeze import freeze
-from teachers.ragged import TeacherLogits, look_up
 
 _CACHED = "teacher_logits"
 

@@ -17,7 +17,7 @@ from distill.system.errors import ModelError
 from students.anatomy import anatomy
 from students.from_teacher import put_back
 from students.heads import head_of, outputs_of
-from teachers.ragged import TeacherLogits
+from teachers.cache import TeacherLogits
 
 #: Each objective with the pairs of layers that it compares.
 Maps = list[tuple[Objective[Any], LayerMap]]

@@ -13,9 +13,8 @@ from distill.evaluation.cost import macs
 from distill.system.errors import ModelError
 from students.heads import class_of, head_of, is_token_level, logits_of, outputs_of
 from students.pooling import POOLING, pool
-from teachers.cache import cached_logits, compute_logits
+from teachers.cache import RaggedLogits, cached_logits, compute_logits, look_up
 from teachers.load import load_model, load_sentence_encoder, load_teacher
-from teachers.ragged import RaggedLogits, look_up
 
 TASKS = ("classification", "tokens", "spans", "vectors")
 

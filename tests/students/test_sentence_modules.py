@@ -18,12 +18,8 @@ from distill.runtime import load
 from distill.system.errors import ModelError
 from students.heads import outputs_of
 from students.sentence_modules import read_modules
-from teachers.load import (
-    load_model,
-    load_sentence_encoder,
-    load_tokenizer,
-    sentence_modules,
-)
+from teachers.load import load_model, load_sentence_encoder, load_tokenizer
+from teachers.resolve import sentence_modules
 
 TEXTS = ["the best film", "a dull story of love and hate", "good", "Never the Worst actor"]
 POOLINGS = ["cls", "mean", "max", "mean_sqrt_len_tokens", "weightedmean", "lasttoken"]

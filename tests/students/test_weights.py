@@ -23,7 +23,7 @@ from transformers import (
 
 from distill.recipe.sizes import resolve_size
 from distill.system.errors import ModelError
-from students.from_folder import load_encoder_into
+from students.build import load_encoder_into
 from students.weights import find_head
 from teachers.load import load_encoder, load_model, load_sentence_encoder, load_teacher
 

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
 
 from distill.system.errors import ModelError
-from teachers import packaged
+from teachers import resolve
 from teachers.resolve import resolve_model
 
 
@@ -25,7 +25,7 @@ def test_it_is_found_without_importing_its_package() -> None:
 
 
 def test_it_is_refused_when_its_hash_differs(monkeypatch) -> None:
-    monkeypatch.setattr(packaged, "_SHA256", "0" * 64)
+    monkeypatch.setattr(resolve, "_SHA256", "0" * 64)
     with pytest.raises(ModelError, match=r"sha256 53aa51172d14\.\.\., not 000000000000\.\.\."):
         resolve_model("minilm-l6")
 
@@ -37,7 +37,7 @@ def test_without_its_package_the_hub_gives_it(monkeypatch) -> None:
         asked.append((name, allow_patterns))
         return str(installed)
 
-    monkeypatch.setattr(packaged, "_PACKAGE", "no_such_package_here")
+    monkeypatch.setattr(resolve, "_PACKAGE", "no_such_package_here")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     assert resolve_model("minilm-l6") == installed
     ((name, files),) = asked
@@ -48,7 +48,7 @@ def test_without_its_package_the_hub_gives_it(monkeypatch) -> None:
 
 def test_what_the_hub_gives_is_checked_too(monkeypatch, tiny_bert) -> None:
     folder = tiny_bert()
-    monkeypatch.setattr(packaged, "_PACKAGE", "no_such_package_here")
+    monkeypatch.setattr(resolve, "_PACKAGE", "no_such_package_here")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: str(folder))
     with pytest.raises(ModelError, match=r"sha256 .* not 53aa51172d14"):
         resolve_model("minilm-l6")
@@ -58,7 +58,7 @@ def test_without_package_and_hub_it_says_what_to_install(monkeypatch) -> None:
     def download(*_: object, **__: object) -> str:
         raise LocalEntryNotFoundError("Cannot reach the hub.\nMore of that.")
 
-    monkeypatch.setattr(packaged, "_PACKAGE", "no_such_package_here")
+    monkeypatch.setattr(resolve, "_PACKAGE", "no_such_package_here")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     with pytest.raises(ModelError) as caught:
         resolve_model("minilm-l6")

@@ -19,9 +19,8 @@ from distill.recipe.loader import load_recipe
 from distill.runtime import load
 from distill.stages.distill import output_loss
 from distill.stages.workspace import Workspace
-from teachers.cache import compute_logits
+from teachers.cache import RaggedLogits, compute_logits
 from teachers.load import load_model
-from teachers.ragged import RaggedLogits
 
 pytestmark = pytest.mark.slow
 

@@ -29,8 +29,8 @@ from distill.stages.distill import output_loss, teacher_logits
 from distill.stages.export import export_stage
 from distill.stages.prune import bench_of, prune_stage
 from students.heads import head_of, logits_of
+from teachers.cache import look_up
 from teachers.load import load_model
-from teachers.ragged import look_up
 
 AUTO: dict[str, Any] = {
     "classification": AutoModelForSequenceClassification,
