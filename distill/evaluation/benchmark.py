@@ -44,11 +44,7 @@ class Candidate:
     """A model to be timed.
 
     Args:
-        name: what the table calls it.
         format: ``transformers`` or one of the runtime's.
-        path: its folder or file.
-        predictor: how it is called.
-        bytes: of its weights.
         model: the torch model it is, or was exported from, where that is there.
         longest: tokens that it reads at most, where that is known.
     """

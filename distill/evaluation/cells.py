@@ -42,9 +42,4 @@ def latency_cell(cells: Sequence[str] | set[str]) -> str | None:
 
 def throughput_cell(cells: Sequence[str] | set[str]) -> str | None:
     """The cell that throughputs are reported at: as for latencies, with the largest batch size."""
-
-    def order(cell: str) -> tuple[int, int]:
-        batch, length = split_cell(cell)
-        return length, -batch
-
-    return min(cells, key=order, default=None)
+    return min(cells, key=lambda cell: (split_cell(cell)[1], -split_cell(cell)[0]), default=None)

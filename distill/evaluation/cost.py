@@ -93,12 +93,9 @@ def _attention_width(model: nn.Module) -> int:
 
 
 def bytes_of(path: Path) -> int:
-    """Bytes of the weights in a file or folder.
+    """Bytes of the weights in a file or a folder that holds safetensors.
 
     A file counts with its second one: ``.onnx`` with its ``.data``, ``.xml`` with its ``.bin``.
-
-    Args:
-        path: a weight file, or a folder that holds safetensors.
 
     Raises:
         ModelError: there are no weights at ``path``.

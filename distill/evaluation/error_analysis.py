@@ -31,12 +31,7 @@ _MANY = 50_000_000
 
 
 def of_model(analysis: Analysis | None, model: str) -> dict[str, Any]:
-    """A model's calibration, the scores of its labels and their thresholds.
-
-    Args:
-        analysis: ``None`` of a task that has none.
-        model: the model's name; of one whose predictions are not kept there is nothing.
-    """
+    """A model's calibration, label scores and thresholds; nothing of one that is not kept."""
     if analysis is None or model not in analysis.models:
         return {}
     confidence = analysis.confidence(model)
@@ -50,9 +45,7 @@ def of_model(analysis: Analysis | None, model: str) -> dict[str, Any]:
 def of_final(analysis: Analysis | None, final: str | None = None) -> dict[str, Any]:
     """What the final model confuses, and where it differs from the teacher.
 
-    Args:
-        analysis: of the scored examples.
-        final: the model's name; left out, it is the one that was scored last.
+    ``final`` is the model's name; left out, it is the one that was scored last.
     """
     if analysis is None or not analysis.models:
         return {}
@@ -111,8 +104,7 @@ def _share(part: float, whole: float) -> float:
 def disagreement(analysis: Analysis, teacher: str, model: str) -> Disagreement | None:
     """How often a model and its teacher predict otherwise, and who is right then.
 
-    Returns:
-        ``None`` of predictions that are not right or wrong, or not kept.
+    ``None`` of predictions that are not right or wrong, or not kept.
     """
     if teacher not in analysis.models:
         return None
@@ -142,11 +134,6 @@ def write_analysis(analysis: Analysis | None, folder: Path, final: str | None = 
 
     The predictions are arrays, nothing pickled: ``task``, ``models``, those of
     :meth:`Analysis.shared`, and of the K-th model those of :meth:`Analysis.arrays`, as ``NAME_K``.
-
-    Args:
-        analysis: ``None`` writes nothing.
-        folder: the stage's.
-        final: the final model's name; left out, it is the one that was scored last.
 
     Returns:
         The files.
@@ -190,13 +177,7 @@ def write_analysis(analysis: Analysis | None, folder: Path, final: str | None = 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What :func:`write_analysis` wrote of all models.
-
-    Args:
-        task: the task's kind.
-        shared: what :meth:`Analysis.shared` gave.
-        models: by model, in the order in which they were scored, what :meth:`Analysis.arrays` gave.
-    """
+    """What :func:`write_analysis` wrote: of all models together, and by model in their order."""
 
     task: str
     shared: dict[str, npt.NDArray[Any]]

@@ -20,11 +20,10 @@ class Step:
     """One step, against the one before it; against both 1x's the model's own ratios are.
 
     Args:
-        model: the row of the results.
         before: the model that it was made from; ``None`` for the first.
         latency: of one call, where it was timed.
         throughput: examples per second, where it was timed.
-        change: the same as a change, with what of it may be chance, where that is known.
+        change: with what of it may be chance, where that is known.
         faster: how many times faster than the step before, in median latency.
         smaller: how many times fewer bytes than the step before.
         verdict: empty where the step helped, else in words what it did not do.

@@ -43,13 +43,6 @@ def real_batches(
     They come in an order in which the first few already cover the range evenly, so that a slow
     model that is given fewer of them is given long and short ones alike. The first has the median
     length.
-
-    Args:
-        example_lengths: tokens of real rows, or of every so many-th row.
-        batch: B.
-        count: how many batches.
-        vocab_size: ids are drawn below it.
-        seed: seeds the ids.
     """
     every = np.asarray(example_lengths, dtype=np.int64)
     order = np.argsort(every, kind="stable")

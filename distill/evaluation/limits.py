@@ -18,13 +18,7 @@ FAILED = -1000.0
 
 
 def trial_value(limits: Limits | None, folder: Path, result: TrialResult) -> float:
-    """What a trial is worth: its validation score; beyond limits, less than any within.
-
-    Args:
-        limits: what the final model must keep.
-        folder: the study's.
-        result: what came of the trial.
-    """
+    """What a trial is worth: its validation score; beyond limits, less than any within."""
     score = result.score if result.validation is None else result.validation
     if score is None or result.status == "failed":
         return FAILED
@@ -60,13 +54,8 @@ def measured(final: ModelRow) -> Limits:
 def within(results: Results, limits: Limits, validation: Mapping[str, float]) -> Results:
     """Results whose final model is the exported format that fits limits best.
 
-    Of those that keep them it is the most accurate, of equal ones the fastest; where none does, the
-    one that is nearest.
-
-    Args:
-        results: of a run.
-        limits: what the final model is meant to keep.
-        validation: scores on the validation examples, by exported format.
+    Of those that keep them it is the most accurate on the validation examples, of equal ones the
+    fastest; where none does, the one that is nearest.
     """
     rows = [row for row in results.models if row.name in validation]
 

@@ -16,26 +16,19 @@ from distill.system.errors import UserError
 def peak_memory_mb(format: str, path: Path, *, length: int, threads: int) -> float:
     """Megabytes (of 10^6 bytes) that a process of its own held at most, Python included.
 
-    Args:
-        format: ``transformers`` (a folder, in PyTorch eager) or one of the runtime's (a file).
-        path: the model.
-        length: tokens of the one input.
-        threads: CPU threads.
+    ``path`` is a folder in the format ``transformers`` (PyTorch eager), else a file.
 
     Raises:
         UserError: the process failed.
     """
     command = [sys.executable, "-m", __name__, format, str(path), str(length), str(threads)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
+    # What is on this process's path, so that the same distill is imported.
+    own = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=own)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
         raise UserError(f"{path}: its memory could not be measured ({last})")
     return float(done.stdout.splitlines()[-1])
-
-
-def _environment() -> dict[str, str]:
-    # What is on this process's path, so that the same distill is imported.
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def _load_and_predict(format: str, path: Path, length: int, threads: int) -> None:

@@ -114,13 +114,7 @@ class ModelTable(Part):
 
 
 def model_table(variant: str, task: str, found: Mapping[int, Results]) -> ModelTable:
-    """The table of several seeds' results.
-
-    Args:
-        variant: what was run.
-        task: on what.
-        found: results by seed, at least one.
-    """
+    """The table of a variant's results on a task by seed, at least one."""
     first = next(iter(found.values()))
     timed = [set(row.latency_ms) for results in found.values() for row in results.models]
     cells = [cells for cells in timed if cells]  # an ensemble is not timed

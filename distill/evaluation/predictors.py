@@ -29,8 +29,6 @@ Logits = npt.NDArray[np.float32]
 class Predictor(Protocol):
     """A model as the evaluation sees it: a batch of token ids in, logits out.
 
-    A batch's ``index`` (B,) names the rows it is of, where they are known.
-
     ``name`` is what tables call it and ``format`` is ``transformers`` or one of the runtime's.
     """
 
@@ -38,9 +36,10 @@ class Predictor(Protocol):
     format: str
 
     def __call__(self, batch: Batch) -> Logits:
-        """Give logits for ``input_ids``, ``attention_mask`` and ``token_type_ids``.
+        """Logits of ``input_ids``, ``attention_mask`` and ``token_type_ids``, each (B, L).
 
-        Their shape is that of :func:`students.heads.logits_of`.
+        Their shape is that of :func:`students.heads.logits_of`. ``index`` (B,) names the rows that
+        a batch is of, where they are known.
         """
 
 
@@ -48,12 +47,8 @@ class TorchPredictor:
     """A ``transformers`` model in eager fp32, the way a user calls it.
 
     The model is put into eval mode; its attention implementation is left as it was loaded (SDPA).
-
-    Args:
-        model: a model of ``transformers`` with a head.
-        threads: intra-op threads; ``None`` leaves torch's number as it is. Torch keeps one number
-            for the whole process, which a call sets; :func:`torch_threads` puts the old one back.
-        name: what tables call it.
+    Torch keeps one number of threads for the whole process, which a call sets;
+    :func:`torch_threads` puts the old one back.
     """
 
     format = "transformers"
@@ -79,13 +74,9 @@ class TorchPredictor:
 
 
 class FilePredictor:
-    """An exported model file in ONNX Runtime or OpenVINO, through the session that serving uses.
+    """An exported model file in its engine, through the session that serving uses.
 
-    Args:
-        path: the file.
-        threads: intra-op threads; ``None`` takes all physical cores.
-        name: what tables call it.
-        format: a key of :data:`distill.runtime.backends.ENGINES`.
+    ``threads`` of ``None`` are all physical cores.
     """
 
     def __init__(
@@ -125,11 +116,6 @@ class FloorPredictor:
     """What answers to the rows that a batch's ``index`` names, from their texts.
 
     Its time thus holds what reading the texts takes, which that of a model on token ids does not.
-
-    Args:
-        answer: what the floor answers to rows of one split.
-        format: what it is.
-        name: what tables call it.
     """
 
     answer: Answer

@@ -28,17 +28,12 @@ def reference(
     labels: int = 2,
     head: str = "classification",
 ) -> tuple[TorchPredictor, Reference]:
-    """A model of a known shape with random weights in PyTorch eager, and what it costs.
+    """A model of a known shape (a key of :data:`SHAPES`) with random weights in PyTorch eager.
 
     It has no score: only its speed and size mean anything.
 
-    Args:
-        name: a key of :data:`SHAPES`.
-        threads: torch's threads.
-        length: tokens that its multiply-accumulates are counted at.
-        longest: tokens of the longest input it will be given.
-        labels: outputs of its head.
-        head: what stands on it: a key of :data:`students.heads.HEADS`.
+    Returns:
+        The model, and what it costs; multiply-accumulates are those of ``length`` tokens.
     """
     positions = max(_POSITIONS, longest)
     shape = SHAPES[name] | {

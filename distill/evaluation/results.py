@@ -208,12 +208,9 @@ class Results(Part):
     @property
     def one(self) -> ModelRow:
         """The model that ratios refer to: the teacher; where that is a file, the first student."""
-        students = (row for row in self.models if self._starts(row))
         rows = {row.name: row for row in self.models}
+        students = (r for r in self.models if is_student(r.name) and not self.is_superseded(r))
         return rows.get(TEACHER) or next(students, self.models[-1])
-
-    def _starts(self, row: ModelRow) -> bool:
-        return is_student(row.name) and not self.is_superseded(row)
 
     @property
     def teacher_score(self) -> float | None:
@@ -262,10 +259,7 @@ def write_results(path: Path, results: Results) -> None:
 
 
 def read_results(run: Path) -> Results:
-    """Read the results of a run.
-
-    Args:
-        run: the run folder.
+    """Read the results in a run folder.
 
     Raises:
         RunFolderError: it is not a run folder, has no results yet, or they cannot be read.

@@ -26,27 +26,10 @@ logger = logging.getLogger("distill")
 Seen = Callable[[Logits, Mapping[str, Any]], None]
 
 
-class _Kept:
-    """Logits and labels of all rows, (B, C) each batch."""
-
-    def __init__(self) -> None:
-        self.logits: list[torch.Tensor] = []
-        self.labels: list[torch.Tensor] = []
-
-    def __call__(self, logits: Logits, batch: Mapping[str, Any]) -> None:
-        self.logits.append(torch.from_numpy(logits))
-        self.labels.append(batch["labels"])
-
-
 def score_and_choose(
     predictor: Predictor, dataset: TokenExamples, task: Task
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Score a model, and choose the settings that the task leaves to each model.
-
-    Args:
-        predictor: the model.
-        dataset: the validation examples.
-        task: the task.
+    """Score a model on validation examples, and choose the settings that the task leaves to it.
 
     Returns:
         The metrics, those of a task that chooses with what was chosen; and what was chosen, see
@@ -57,9 +40,15 @@ def score_and_choose(
     """
     if not task.chooses:
         return score(predictor, dataset, task), {}
-    kept = _Kept()
-    scores = score(predictor, dataset, task, seen=kept)
-    return scores, task.chosen(torch.cat(kept.logits), torch.cat(kept.labels))
+    logits: list[torch.Tensor] = []  # (B, C) each
+    labels: list[torch.Tensor] = []
+
+    def keep(found: Logits, batch: Mapping[str, Any]) -> None:
+        logits.append(torch.from_numpy(found))
+        labels.append(batch["labels"])
+
+    scores = score(predictor, dataset, task, seen=keep)
+    return scores, task.chosen(torch.cat(logits), torch.cat(labels))
 
 
 def score(
@@ -73,7 +62,7 @@ def score(
     """Score a model on every row of a split, batched by length.
 
     Args:
-        predictor: the model, in torch or ONNX Runtime.
+        predictor: the model.
         dataset: the rows; none is dropped.
         task: gives the metrics.
         batch_size: rows in a call; the scores do not depend on it.

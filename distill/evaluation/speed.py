@@ -74,14 +74,12 @@ def measure(
     """
     if REAL in lengths and not len(example_lengths):
         raise ValueError("real lengths need example_lengths")
-    out: dict[str, dict[str, Any]] = {
-        name: {"latency_ms": {}, "throughput": {}, "calls": {}} for name in predictors
-    }
     cells = [(batch, length) for length in lengths for batch in batch_sizes]
     busy = _busy_percent()
-    if busy:
-        for found in out.values():
-            found["busy_percent"] = busy
+    also = {"busy_percent": busy} if busy else {}
+    out: dict[str, dict[str, Any]] = {
+        name: {"latency_ms": {}, "throughput": {}, "calls": {}, **also} for name in predictors
+    }
     with torch_threads(threads), Bar("timing", len(cells) * _ROUNDS) as bar:
         for batch, length in cells:
             made = {"vocab_size": vocab_size, "seed": seed}
@@ -131,11 +129,6 @@ def _busy_percent() -> float:
     return busy
 
 
-def share_of_calls(calls: int, rounds: int) -> list[int]:
-    """How many of ``calls`` fall into each of ``rounds``, as evenly as whole numbers allow."""
-    return [(r + 1) * calls // rounds - r * calls // rounds for r in range(rounds)]
-
-
 def _time_cell(
     predictors: Mapping[str, Predictor],
     inputs: Sequence[Inputs],
@@ -144,16 +137,17 @@ def _time_cell(
 ) -> dict[str, list[float]]:
     names = list(predictors)
     usual = {name: _warm_up(predictors[name], inputs[0]) for name in names}
-    plan = {
-        name: share_of_calls(_affordable_calls(usual[name], repeats), _ROUNDS) for name in names
+    affordable = {
+        name: min(repeats, max(_FEWEST_CALLS, int(_BUDGET_SECONDS / usual[name]))) for name in names
     }
     seconds: dict[str, list[float]] = {name: [] for name in names}
     with _no_garbage_collection():
         for turn in range(_ROUNDS):
             first = turn % max(len(names), 1)
             for name in names[first:] + names[:first]:
-                first_call, calls = len(seconds[name]), plan[name][turn]
-                turns = [inputs[(first_call + k) % len(inputs)] for k in range(calls)]
+                # As many in each round as whole numbers allow.
+                done, until = len(seconds[name]), (turn + 1) * affordable[name] // _ROUNDS
+                turns = [inputs[call % len(inputs)] for call in range(done, until)]
                 seconds[name] += _turn(predictors[name], turns, usual[name])
             bar.advance(status="batch {} length {}".format(*inputs[0]["input_ids"].shape))
     return seconds
@@ -165,10 +159,6 @@ def _warm_up(predictor: Predictor, inputs: Inputs) -> float:
     while len(calls) < 2 or (len(calls) < 8 and sum(calls) < 0.5):
         calls.append(_call(predictor, inputs))
     return min(calls)
-
-
-def _affordable_calls(seconds: float, repeats: int) -> int:
-    return min(repeats, max(_FEWEST_CALLS, int(_BUDGET_SECONDS / seconds)))
 
 
 def _turn(predictor: Predictor, inputs: Sequence[Inputs], usual: float) -> list[float]:

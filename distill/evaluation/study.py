@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -202,11 +201,10 @@ class Line:
     """A row of the table.
 
     Args:
-        row: the variant.
         entries: one for each task, in order.
         average: mean over the tasks of their means; ``None`` unless every task has one.
         difference: mean over the tasks of the mean of :func:`differences`; where nothing is
-            missing, that of the averages. ``None`` where there is none.
+            missing, that of the averages.
         compared: tasks that it is over.
     """
 
@@ -225,7 +223,9 @@ def lines(results: StudyResults) -> list[Line]:
         paired = [differences(results, row.name, task) for task in results.tasks]
         means = [statistics.fmean(values) for values in paired if values]
         difference = statistics.fmean(means) if means else None
-        found.append(Line(row, entries, _average(entries), difference, len(means)))
+        own = [entry.mean for entry in entries if entry.mean is not None]
+        average = statistics.fmean(own) if own and len(own) == len(entries) else None
+        found.append(Line(row, entries, average, difference, len(means)))
     return found
 
 
@@ -235,11 +235,6 @@ def _entry(results: StudyResults, row: Row, task: Column) -> Entry:
     mean, deviation = mean_and_deviation(scores)
     wanted = len(task.seeds) if task.name in row.tasks and not row.skipped else 0
     return Entry(mean, deviation, len(scores), wanted, len(here))
-
-
-def _average(entries: Sequence[Entry]) -> float | None:
-    means = [entry.mean for entry in entries if entry.mean is not None]
-    return statistics.fmean(means) if means and len(means) == len(entries) else None
 
 
 def differences(results: StudyResults, variant: str, task: Column) -> list[float]:

@@ -207,7 +207,7 @@ def gathered(folder: Path, results: StudyResults) -> StudyResults:
     results = results.model_copy(update=update)
     results = _searched(folder, results) if results.searched else _chosen(results)
     # Heavy: numpy.
-    from distill.evaluation.study_noise import with_intervals
+    from distill.evaluation.bootstrap import with_intervals
 
     return with_intervals(folder, results)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from distill.evaluation.bootstrap import with_noise
+from distill.evaluation.bootstrap import with_noise, write_draws
 from distill.evaluation.build import build_results
 from distill.evaluation.cells import REAL
 from distill.evaluation.error_analysis import of_final, write_analysis
@@ -22,7 +22,6 @@ from distill.evaluation.results import (
 )
 from distill.evaluation.score import score
 from distill.evaluation.speed import measure
-from distill.evaluation.study_noise import write_draws
 from distill.export.bundle import add_numbers
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import EvaluateStage, TeacherModel

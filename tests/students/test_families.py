@@ -214,7 +214,7 @@ def test_layers_are_removed_and_fitted_again(kind) -> None:
     every = Masks([torch.ones(4, dtype=torch.bool)] * 2, [torch.ones(12, dtype=torch.bool)] * 2)
     same = slice_model(model, every)
     inputs = batch(model)
-    reconstruct(same, model, [inputs], tokens=1)
+    reconstruct(same, model, [inputs])
     assert_close(logits_of(same, inputs), logits_of(model, inputs), atol=1e-3, rtol=0)
 
 

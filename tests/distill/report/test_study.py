@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from distill.evaluation.bootstrap import with_intervals, write_draws
 from distill.evaluation.over_seeds import model_table
 from distill.evaluation.results import Results
 from distill.evaluation.study import StudyResults, differences, lines, read_study, write_study
-from distill.evaluation.study_noise import with_intervals, write_draws
 from distill.report.study import markdown, notes, plain_tables, summary
 from distill.report.study_page import render_study
 from distill.system.errors import RunFolderError
