@@ -90,11 +90,7 @@ class Candidate:
 class Bench:
     """Where candidates of one stage are made; keeps what was tried, in order.
 
-    Args:
-        config: the stage's configuration.
-        run: what the stage has of its run.
-        plain: the fp32 file.
-        format: the format of that file.
+    ``plain`` is the fp32 file, of ``format``.
     """
 
     def __init__(self, config: QuantizeStage, run: Run, plain: Path, format: str = "onnx") -> None:

@@ -6,7 +6,7 @@ Legend: L length, K inputs of a product.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ _TINY = 1e-8
 #: One row: input_ids, attention_mask and token_type_ids, each int64 (1, L), without padding.
 Row = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]
 Ranges = dict[str, tuple[float, float]]
+Values = npt.NDArray[np.float32]
 
 
 def calibrated(source: Path, rows: Sequence[Row], *, calibration: str) -> dict[str, Scales]:
-    """Find a scale for what goes into every product of an exported graph.
+    """Find a scale for what goes into every product of an exported graph, by the product's name.
 
     A fixed scale saves the pass over each activation that dynamic quantisation needs, and costs
     what lies outside the calibrated range. Every row is run alone, without padding.
@@ -43,9 +44,6 @@ def calibrated(source: Path, rows: Sequence[Row], *, calibration: str) -> dict[s
         calibration: ``minmax``: the whole range that was seen; ``percentile``: without the 0.01 %
             on each side that lie furthest out; ``entropy``: the range whose histogram in 8 bits is
             nearest to the one in full (Kullback-Leibler).
-
-    Returns:
-        Scales by product name.
 
     Raises:
         ModelError: the file is missing or is not an ONNX model.
@@ -58,16 +56,13 @@ def calibrated(source: Path, rows: Sequence[Row], *, calibration: str) -> dict[s
         raise DataError("no examples to calibrate with")
     model = plain_graph(source)
     found = products(model)
-    tensors = sorted({product.activation for product in found})
-    watched = _Watched(model, tensors)
     passes = 1 if calibration == "minmax" else 2
     with Bar(f"calibrating ({calibration})", passes * len(rows)) as bar:
-        seen = _range(watched, rows, bar)
-        ranges = seen
+        ranges = _ranges(_watched(model, rows, bar))
         if calibration != "minmax":
-            counts = _histograms(watched, rows, seen, bar)
+            counts = _histograms(_watched(model, rows, bar), ranges)
             narrow = _percentile if calibration == "percentile" else _entropy
-            ranges = {name: narrow(counts[name], seen[name]) for name in tensors}
+            ranges = {name: narrow(counts[name], seen) for name, seen in ranges.items()}
     return {product.name: scales_of(*ranges[product.activation]) for product in found}
 
 
@@ -78,57 +73,43 @@ def scales_of(low: float, high: float) -> Scales:
     return Scales(float(np.float32(scale)), int(np.clip(round(-low / scale), 0, 255)))
 
 
-class _Watched:
-    """The graph with inner tensors as outputs."""
-
-    def __init__(self, model: Any, tensors: Sequence[str]) -> None:
-        copy = onnx.ModelProto()
-        copy.CopyFrom(model)
-        del copy.graph.output[:]
-        for name in tensors:
-            copy.graph.output.append(
-                helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-            )
-        del copy.graph.value_info[:]
-        self.tensors = list(tensors)
-        self.session = OnnxSession(copy.SerializeToString(), threads=1)
-
-    def __call__(self, row: Row) -> dict[str, npt.NDArray[np.float32]]:
-        found = self.session.run_outputs(self.tensors, *row)
-        return dict(zip(self.tensors, found, strict=True))
-
-
-def _range(watched: _Watched, rows: Sequence[Row], bar: Bar) -> Ranges:
-    found: Ranges = {}
+def _watched(model: Any, rows: Sequence[Row], bar: Bar) -> Iterator[tuple[str, Values]]:
+    """Run every row; what went into each product, by the tensor's name. Changes the model."""
+    tensors = sorted({product.activation for product in products(model)})
+    del model.graph.output[:], model.graph.value_info[:]
+    for name in tensors:
+        model.graph.output.append(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    session = OnnxSession(model.SerializeToString(), threads=1)
     for row in rows:
-        for name, values in watched(row).items():
-            low, high = float(values.min()), float(values.max())
-            before = found.get(name, (low, high))
-            found[name] = (min(low, before[0]), max(high, before[1]))
+        yield from zip(tensors, session.run_outputs(tensors, *row), strict=True)
         bar.advance()
+
+
+def _ranges(watched: Iterable[tuple[str, Values]]) -> Ranges:
+    found: Ranges = {}
+    for name, values in watched:
+        low, high = float(values.min()), float(values.max())
+        before = found.get(name, (low, high))
+        found[name] = (min(low, before[0]), max(high, before[1]))
     return found
 
 
 def _histograms(
-    watched: _Watched, rows: Sequence[Row], ranges: Mapping[str, tuple[float, float]], bar: Bar
+    watched: Iterable[tuple[str, Values]], ranges: Ranges
 ) -> dict[str, npt.NDArray[np.int64]]:
     counts = {name: np.zeros(_BINS, dtype=np.int64) for name in ranges}
-    for row in rows:
-        for name, values in watched(row).items():
-            low, high = ranges[name]
-            # Faster than np.histogram, which sorts the values into edges.
-            places = ((values.ravel() - low) * (_BINS / max(high - low, _TINY))).astype(np.int64)
-            counts[name] += np.bincount(np.clip(places, 0, _BINS - 1), minlength=_BINS)
-        bar.advance()
+    for name, values in watched:
+        low, high = ranges[name]
+        # Faster than np.histogram, which sorts the values into edges.
+        places = ((values.ravel() - low) * (_BINS / max(high - low, _TINY))).astype(np.int64)
+        counts[name] += np.bincount(np.clip(places, 0, _BINS - 1), minlength=_BINS)
     return counts
 
 
-def _percentile(
-    counts: npt.NDArray[np.int64], seen: tuple[float, float], share: float = _PERCENTILE
-) -> tuple[float, float]:
+def _percentile(counts: npt.NDArray[np.int64], seen: tuple[float, float]) -> tuple[float, float]:
     low, high = seen
     summed = np.cumsum(counts) / counts.sum()
-    outside = 1 - share / 100
+    outside = 1 - _PERCENTILE / 100
     first = int(np.searchsorted(summed, outside))
     last = int(np.searchsorted(summed, 1 - outside))
     width = (high - low) / _BINS

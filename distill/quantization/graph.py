@@ -167,36 +167,6 @@ def quantize_tables(model: Any) -> int:
     return len(done)
 
 
-def quantize_products(model: Any, int8: Int8) -> None:
-    """Put Quantize/Dequantize pairs (QDQ) around products, which runtimes turn into int8 kernels.
-
-    Products that have no scales stay in fp32. Those that read the same tensor with the same scale
-    share its int8 copy. Outputs are left alone: they go into sums and norms, which are fp32.
-
-    Args:
-        model: changed in place; ``Gemm`` nodes must have been made plain.
-        int8: scales by product name; ``Scales.scale`` of ``None`` makes its weight int8 alone.
-    """
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    scales = int8.scales or {}
-    shared: dict[tuple[str, float | None, int], str] = {}
-    nodes: list[Any] = []
-    for node in model.graph.node:
-        chosen = scales.get(node.name)
-        if chosen is not None and node.op_type == "MatMul" and node.input[1] in weights:
-            if chosen.scale is not None:
-                node.input[0] = _activation(model, nodes, node, chosen, shared)
-            values = numpy_helper.to_array(weights[node.input[1]])
-            prefix = add_int8_weight(model, node.name, values, int8)
-            node.input[1] = f"{prefix}_dequantized"
-            inputs = [f"{prefix}_int8", f"{prefix}_scale", f"{prefix}_zero"]
-            name = f"{prefix}.dequantize"
-            nodes.append(new_node("DequantizeLinear", inputs, node.input[1], name, axis=1))
-        nodes.append(node)
-    replace_nodes(model, nodes)
-    drop_unused(model)
-
-
 def drop_unused(model: Any) -> None:
     """Remove initialisers that nothing reads any more."""
     used = {name for node in model.graph.node for name in node.input}
@@ -204,30 +174,6 @@ def drop_unused(model: Any) -> None:
     kept = [tensor for tensor in model.graph.initializer if tensor.name in used]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)
-
-
-def _activation(
-    model: Any,
-    nodes: list[Any],
-    node: Any,
-    chosen: Scales,
-    shared: dict[tuple[str, float | None, int], str],
-) -> str:
-    """Append the pair that quantises what comes into a product, where there is none yet."""
-    tensor = node.input[0]
-    key = (tensor, chosen.scale, chosen.zero_point)
-    if key not in shared:
-        prefix = f"{node.name}.input"
-        scale, zero, coded = f"{prefix}_scale", f"{prefix}_zero", f"{prefix}_uint8"
-        shared[key] = f"{prefix}_dequantized"
-        add_constant(model, scale, np.float32(chosen.scale))
-        add_constant(model, zero, np.uint8(chosen.zero_point))
-        for kind, value, out, name in (
-            ("QuantizeLinear", tensor, coded, f"{prefix}.quantize"),
-            ("DequantizeLinear", coded, shared[key], f"{prefix}.dequantize"),
-        ):
-            nodes.append(new_node(kind, [value, scale, zero], out, name))
-    return shared[key]
 
 
 def add_int8_weight(model: Any, product: str, values: Array, int8: Int8) -> str:

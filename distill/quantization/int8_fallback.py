@@ -9,6 +9,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,36 +34,23 @@ def step_back(bench: Bench) -> Candidate | None:
     In this order, which is that of falling speed: one scale for each channel; the most sensitive
     layers in fp32, as few as will do; one scale for each token, where scales were calibrated; small
     weights with products in fp32; embedding tables alone.
-
-    Args:
-        bench: where candidates are tried; what failed before is in it.
     """
     config, exclude = bench.config, bench.config.exclude
     steps: list[Callable[[], Candidate | None]] = []
-    if not _tried_per_channel(bench):
+    per_channel = [one.what for one in bench.tried if "per channel" in one.what]
+    if not any(what.startswith(("static", "dynamic")) for what in per_channel):
         steps.append(lambda: config.int8_again(bench, exclude))
     steps.append(lambda: _fewest_in_fp32(bench))
     if not isinstance(config, DynamicQuantize):
         steps.append(lambda: dynamic(bench, "per_token", per_channel=True, exclude=exclude))
     steps.append(lambda: weights_only(bench, bits=8, exclude=exclude))
-    steps.append(lambda: bench.try_out("embeddings only", "onnx-int8", _tables(bench)))
+    tables = partial(quantize_embeddings, bench.plain)
+    steps.append(lambda: bench.try_out("embeddings only", "onnx-int8", tables))
     for step in steps:
         candidate = step()
         if candidate is not None and bench.passes(candidate):
             return candidate
     return None
-
-
-def _tried_per_channel(bench: Bench) -> bool:
-    """Whether the first step back is what was asked for."""
-    return any(
-        one.what.startswith(("static", "dynamic")) and "per channel" in one.what
-        for one in bench.tried
-    )
-
-
-def _tables(bench: Bench) -> Callable[[Path], None]:
-    return lambda path: quantize_embeddings(bench.plain, path)
 
 
 def _fewest_in_fp32(bench: Bench) -> Candidate | None:
@@ -96,23 +84,12 @@ def _fewest_in_fp32(bench: Bench) -> Candidate | None:
 
 
 def by_sensitivity(source: Path, rows: Sequence[Row], int8: Int8) -> list[tuple[str, float]]:
-    r"""Order the products of a graph by what int8 does to them, the worst first.
+    r"""Order the products of a graph by what int8 does to them, the worst first, with its errors.
 
     .. math:: e_i = \frac{1}{RC} \sum (z^{(i)} - z)^2
 
-    where z are the fp32 logits and :math:`z^{(i)}` those with product i alone in int8. A head that
-    looks at every token has C logits for each of them, and all count alike.
-
-    Args:
-        source: the fp32 file.
-        rows: rows to compare the logits on.
-        int8: as the graph will be quantised.
-
-    Returns:
-        Names and errors, largest error first.
-
-    Raises:
-        ModelError: the file is missing or is not an ONNX model.
+    where z are the fp32 logits of the rows and :math:`z^{(i)}` those with product i alone in int8.
+    A head that looks at every token has C logits for each of them, and all count alike.
     """
     names = [product.name for product in products(plain_graph(source))]
     expected = _logits(source, rows)
@@ -131,8 +108,5 @@ def by_sensitivity(source: Path, rows: Sequence[Row], int8: Int8) -> list[tuple[
 def _logits(path: Path, rows: Sequence[Row]) -> np.ndarray:
     session = OnnxSession(path, threads=1)
     # (R, C), or token by token, of rows that differ in length: (R * L, C).
-    return np.concatenate([_flat(session.run(*row)) for row in rows])
-
-
-def _flat(logits: np.ndarray) -> np.ndarray:
-    return logits.reshape(-1, logits.shape[-1])
+    logits = [session.run(*row) for row in rows]
+    return np.concatenate([one.reshape(-1, one.shape[-1]) for one in logits])

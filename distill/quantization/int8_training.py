@@ -7,7 +7,9 @@ of each tensor's smallest and largest value) or are parameters that are learned 
 
 NNI's scales go into the exported graph as they are, so what was trained is what runs.
 
-NNI is imported only in this file, and only when it is used.
+NNI is imported only in this file, and only when it is used. What is learned it keeps in wrappers
+that it hangs into the layers: the weight itself, its scale and that of the layer's input, and the
+ranges that were seen. The layer's own weight is what the wrapper made of it in the last step.
 
 Reference: Jacob et al. 2018, Quantization and Training of Neural Networks, section 3.
 Esser et al. 2020, Learned Step Size Quantization, section 2.
@@ -22,6 +24,8 @@ import itertools
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -31,17 +35,18 @@ from transformers import PreTrainedModel
 
 from distill.export.quiet import quiet
 from distill.quantization.graph import EVERY_TOKEN, Int8, Scales
-from distill.quantization.int8_checkpoint import Int8Checkpoint
 from distill.section import TrainConfig
 from distill.system.console import Bar
-from distill.system.errors import DataError, ModelError
+from distill.system.errors import DataError, ModelError, RunFolderError
 from distill.training.base import Batch, LossOf, step_seed
+from distill.training.checkpoint import AtomicCheckpoint
 from distill.training.interrupt import Interrupt
 from distill.training.optimizer import rate_factor
 
 logger = logging.getLogger("distill")
 
-Batches = Callable[[int], Iterable[Batch]]
+#: What torch raises for a file that it did not write, or whose content is not what is looked for.
+_UNREADABLE = (KeyError, RuntimeError, EOFError, ValueError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +73,16 @@ class Lessons:
         batches: the batches of one epoch, the same ones each time; called with its number from 0.
         steps: batches in an epoch.
         seed: seeds dropout, each step by its number.
-        checkpoint: what a stopped training goes on from; ``None`` begins anew.
+        checkpoint: the file that a stopped training goes on from; ``None`` begins anew.
+        every: steps from one writing of it to the next.
     """
 
     loss_of: LossOf
-    batches: Batches
+    batches: Callable[[int], Iterable[Batch]]
     steps: int
     seed: int = 0
-    checkpoint: Int8Checkpoint | None = None
+    checkpoint: Path | None = None
+    every: int = 100
 
 
 def train_int8(
@@ -91,7 +98,7 @@ def train_int8(
     The same arguments give the same weights on the same machine, stopped in between or not.
 
     Args:
-        model: a model of ``transformers``, stock or pruned; left as it is.
+        model: stock or pruned; left as it is.
         lessons: what it learns from.
         config: epochs (or steps), learning rate, schedule, weight decay, clipping and dropout.
         algorithm: ``qat`` or ``lsq``.
@@ -101,7 +108,7 @@ def train_int8(
         DataError: there are no batches.
         KeyboardInterrupt: Ctrl-C, or a scheduler's signal; the checkpoint was written first.
         ModelError: there is nothing to quantise, or training diverged.
-        RunFolderError: the checkpoint is of another training.
+        RunFolderError: the checkpoint is of another training, or cannot be read.
     """
     if lessons.steps < 1:
         raise DataError("no batches to train with")
@@ -141,50 +148,81 @@ class _Loop:
     config: TrainConfig
     plan: dict[str, Any]
 
-    @property
-    def total(self) -> int:
-        """Steps in the whole training."""
-        return int(self.plan["steps"])
-
     def step(self, batch: Batch) -> Tensor:
         return self.lessons.loss_of(self.model, batch)
 
     def __call__(self, _: Any, optimizer: Any, step: Any, *__: Any, **___: Any) -> None:
-        before, checkpoint = 0, self.lessons.checkpoint
-        if checkpoint is not None:
-            before = checkpoint.restore(self.model, optimizer, plan=self.plan)
-        if before:
-            logger.info("training for int8: goes on from step %d of %d", before, self.total)
-        factor = rate_factor(self.config, self.total)
-        with Interrupt() as interrupt, Bar("training for int8", self.total, done=before) as bar:
+        before, total, lessons = self._restored(optimizer), self.plan["steps"], self.lessons
+        factor = rate_factor(self.config, total)
+        with Interrupt() as interrupt, Bar("training for int8", total, done=before) as bar:
             for done, batch in enumerate(self._rest(before), start=before + 1):
+                torch.manual_seed(step_seed(lessons.seed, done - 1, 0))
                 for group in optimizer.param_groups:
                     group["lr"] = self.config.lr * factor(done - 1)
-                loss = self._learn(batch, optimizer, step, done)
+                optimizer.zero_grad(set_to_none=True)
+                loss: Tensor = step(batch)
+                loss.backward()
+                if self.config.gradient_clip_val:
+                    nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip_val)
+                optimizer.step()
                 bar.advance(status=f"loss {float(loss):.4f}" if done % 10 == 0 else None)
-                self._keep(optimizer, done, stop=interrupt.asked > 0)
+                if interrupt.asked or done == total or done % lessons.every == 0:
+                    self._keep(optimizer, done)
                 interrupt.check()
 
     def _rest(self, done: int) -> Iterator[Batch]:
-        first, skipped = divmod(done, int(self.plan["epoch"]))
+        first, skipped = divmod(done, self.lessons.steps)
         epochs = (self.lessons.batches(epoch) for epoch in itertools.count(first))
         left = itertools.islice(itertools.chain.from_iterable(epochs), skipped, None)
-        return itertools.islice(left, self.total - done)
+        return itertools.islice(left, self.plan["steps"] - done)
 
-    def _learn(self, batch: Batch, optimizer: Any, step: Any, number: int) -> Tensor:
-        torch.manual_seed(step_seed(int(self.plan["seed"]), number - 1, 0))
-        optimizer.zero_grad(set_to_none=True)
-        loss: Tensor = step(batch)
-        loss.backward()
-        if self.config.gradient_clip_val:
-            nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip_val)
-        optimizer.step()
-        return loss
+    def _keep(self, optimizer: Any, done: int) -> None:
+        """Write everything that steps change, by its name in the wrapped model."""
+        if self.lessons.checkpoint is None:
+            return
+        made = {
+            f"{name}.{target}"
+            for name, module in self.model.named_modules()
+            if hasattr(module, "_nni_wrapper")
+            for target in module._nni_wrapper.quantization_target_spaces
+        }
+        state = self.model.state_dict().items()
+        content = {
+            "plan": self.plan,
+            "done": done,
+            "learned": {name: value.detach() for name, value in state if name not in made},
+            "optimizer": optimizer.state_dict(),
+        }
+        AtomicCheckpoint().save_checkpoint(content, self.lessons.checkpoint)
 
-    def _keep(self, optimizer: Any, done: int, *, stop: bool) -> None:
-        checkpoint = self.lessons.checkpoint
-        if checkpoint and (stop or done == self.total or done % checkpoint.every == 0):
-            checkpoint.save(self.model, optimizer, done=done, plan=self.plan)
+    def _restored(self, optimizer: Any) -> int:
+        """Bring model and optimiser to where the training was stopped; the steps done."""
+        path = self.lessons.checkpoint
+        if path is None or not path.is_file():
+            return 0
+        try:
+            found = AtomicCheckpoint().load_checkpoint(path)
+            if found["plan"] != self.plan:
+                raise RunFolderError(
+                    f"{path}: belongs to a training with other data, length or seed; "
+                    "remove it to start over"
+                )
+            for name, value in found["learned"].items():
+                owner, _, attribute = name.rpartition(".")
+                module = self.model.get_submodule(owner)
+                current = getattr(module, attribute)
+                if current is None:  # a buffer that the first step fills
+                    setattr(module, attribute, value.clone())
+                else:  # learned scales get their shape in the first step too
+                    current.data = torch.clone(value)
+            optimizer.load_state_dict(found["optimizer"])
+        except (*_UNREADABLE, UnpicklingError) as error:
+            raise RunFolderError(
+                f"{path}: not a checkpoint this version can go on from; remove it to start over"
+            ) from error
+        done, total = int(found["done"]), self.plan["steps"]
+        logger.info("training for int8: goes on from step %d of %d", done, total)
+        return done
 
 
 def _settings(plan: dict[str, Any]) -> list[dict[str, Any]]:
@@ -218,9 +256,9 @@ def _compress(loop: _Loop) -> dict[str, Any]:
     )
     evaluator = evaluator_class(loop, optimizer, loop.step)
     quantizer = quantizers[loop.plan["algorithm"]](model, _settings(loop.plan), evaluator)
-    if loop.lessons.checkpoint and loop.lessons.checkpoint.path.is_file():
+    if loop.lessons.checkpoint and loop.lessons.checkpoint.is_file():
         quantizer.is_init = True  # learned scales do not start again
-    _, calibration = quantizer.compress(loop.total, None)
+    _, calibration = quantizer.compress(loop.plan["steps"], None)
     quantizer.unwrap_model()
     return dict(calibration)
 

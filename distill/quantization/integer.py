@@ -1,4 +1,6 @@
-"""Products in integers for ONNX Runtime, such that a text's answer does not depend on its batch.
+"""Products in int8: in integers for ONNX Runtime, in pairs of nodes for other engines.
+
+In integers a text's answer does not depend on its batch.
 
 An answer depends on the batch where a scale is taken over all its rows, or where a sum of floats is
 taken in another order: the rounding to 8 bits turns a difference in the last bit into one of a
@@ -39,12 +41,8 @@ def integer_products(model: Any, names: Collection[str], int8: Int8) -> None:
 
     .. math:: s_t = \max_k |x_{tk}| / 127, \quad y_{tn} = s_t \sum_k [x_{tk} / s_t] w_{kn}
 
-    Products that read the same tensor share its 8-bit copy.
-
-    Args:
-        model: changed in place; ``Gemm`` nodes must have been made plain.
-        names: the products; others stay in fp32.
-        int8: the scales.
+    Products that read the same tensor share its 8-bit copy; those that are not in ``names`` stay in
+    fp32. The model is changed in place; ``Gemm`` nodes must have been made plain.
     """
     graph = _Graph(model)
     for node in model.graph.node:
@@ -57,6 +55,29 @@ def integer_products(model: Any, names: Collection[str], int8: Int8) -> None:
     replace_nodes(model, graph.nodes)
     drop_unused(model)
     _import_domain(model)
+
+
+def quantize_products(model: Any, int8: Int8) -> None:
+    """Put Quantize/Dequantize pairs (QDQ) around products, which runtimes turn into int8 kernels.
+
+    Products that have no scales stay in fp32; of those whose ``Scales.scale`` is ``None`` the
+    weight alone is int8. Outputs are left alone: they go into sums and norms, which are fp32. The
+    model is changed in place; ``Gemm`` nodes must have been made plain.
+    """
+    graph, scales = _Graph(model), int8.scales or {}
+    for node in model.graph.node:
+        chosen = scales.get(node.name)
+        if chosen is not None and node.op_type == "MatMul" and node.input[1] in graph.values:
+            if chosen.scale is not None:
+                node.input[0] = graph.dequantized(graph.quantized(node, chosen))
+            prefix = add_int8_weight(model, node.name, graph.values[node.input[1]], int8)
+            node.input[1] = f"{prefix}_dequantized"
+            inputs = [f"{prefix}_int8", f"{prefix}_scale", f"{prefix}_zero"]
+            name = f"{prefix}.dequantize"
+            graph.add("DequantizeLinear", inputs, node.input[1], name, axis=1)
+        graph.nodes.append(node)
+    replace_nodes(model, graph.nodes)
+    drop_unused(model)
 
 
 def _integer_product(graph: _Graph, node: Any, int8: Int8) -> None:
@@ -84,8 +105,7 @@ def fix_order(model: Any) -> None:
     same text padded to 8 differ in the last bit. A factor other than 1 keeps it from that kernel;
     one half and its reverse change no bit.
 
-    Args:
-        model: changed in place; its shapes (``value_info``) must still be those of the export.
+    The model is changed in place; its shapes (``value_info``) must still be those of the export.
     """
     shapes = {
         value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
@@ -134,6 +154,7 @@ class _Graph:
         self.nodes: list[Any] = []
         self.merged: set[str] = set()
         self._copies: dict[tuple[Any, ...], _Copy] = {}
+        self._dequantized: set[str] = set()
         self._readers: dict[str, list[Any]] = {}
         for node in model.graph.node:
             for name in node.input:
@@ -172,6 +193,15 @@ class _Graph:
         )
         self._copies[key] = _Copy(coded, scale, zero, own)
         return self._copies[key]
+
+    def dequantized(self, copy: _Copy) -> str:
+        """An 8-bit copy in fp32 again, made where there is none yet."""
+        prefix = copy.name.removesuffix("_uint8")
+        if copy.name not in self._dequantized:
+            self._dequantized.add(copy.name)
+            inputs, name = [copy.name, copy.scale, copy.zero], f"{prefix}.dequantize"
+            self.add("DequantizeLinear", inputs, f"{prefix}_dequantized", name)
+        return f"{prefix}_dequantized"
 
     def _scaled(self, tensor: str, prefix: str) -> tuple[str, str]:
         """Append the scale of each token, (..., 1), and the tensor divided by it, (..., K)."""

@@ -24,12 +24,11 @@ from distill.quantization.graph import (
     load_graph,
     plain_products,
     products,
-    quantize_products,
     quantize_tables,
     save_graph,
 )
-from distill.quantization.integer import fix_order, integer_products
-from distill.system.atomic import write_bytes
+from distill.quantization.integer import fix_order, integer_products, quantize_products
+from distill.system.atomic import new_file
 from distill.system.errors import ModelError
 
 # Gather is the embedding tables: in a small BERT two thirds of the parameters, which MatMul alone
@@ -39,14 +38,9 @@ _BLOCK = 32  # weights of 4 bits that share a scale
 
 
 def quantize_onnx(source: Path, target: Path, int8: Int8 = EVERY_TOKEN) -> None:
-    """Write an int8 copy of an exported ``.onnx`` file for ONNX Runtime.
+    """Write an int8 copy of an exported ``.onnx`` file for ONNX Runtime, whole or not at all.
 
     One text alone, in any batch and padded to any length has the same logits to the last bit.
-
-    Args:
-        source: the fp32 file.
-        target: the int8 file; written whole or not at all.
-        int8: the scales.
 
     Raises:
         ModelError: the file is missing, is not an ONNX model, or holds nothing to quantise; or a
@@ -67,15 +61,7 @@ def quantize_qdq(source: Path, target: Path, int8: Int8) -> None:
     again: nothing would read them in int8, and every pair of nodes costs time. OpenVINO has kernels
     for these graphs. ONNX Runtime leaves one product of each layer in them unfused, with its weight
     dequantised at every call, and adds every bias in a pass of its own: :func:`quantize_onnx`
-    writes its integer products instead.
-
-    Args:
-        source: the fp32 file.
-        target: the int8 file; written whole or not at all.
-        int8: with ``scales``.
-
-    Raises:
-        ModelError: as :func:`quantize_onnx`.
+    writes its integer products instead, and raises the same errors.
     """
     model = plain_graph(source)
     names, scales = _chosen(source, model, int8), int8.scales or {}
@@ -87,12 +73,8 @@ def quantize_qdq(source: Path, target: Path, int8: Int8) -> None:
 def quantize_per_batch(source: Path, target: Path, int8: Int8 = EVERY_TOKEN) -> None:
     """Write an int8 copy with ONNX Runtime's dynamic scales, taken over all tokens of a batch.
 
-    **A text's answer then depends on the texts beside it and on padding.**
-
-    Args:
-        source: the fp32 file.
-        target: the int8 file; written whole or not at all.
-        int8: without ``scales``; embedding tables have one scale each.
+    **A text's answer then depends on the texts beside it and on padding.** Embedding tables have
+    one scale each.
 
     Raises:
         ModelError: the file is missing, is not an ONNX model, or holds nothing to quantise.
@@ -104,30 +86,21 @@ def quantize_per_batch(source: Path, target: Path, int8: Int8 = EVERY_TOKEN) -> 
     # The exporter's shapes of inner values contradict those of the quantised graph, and shape
     # inference then fails. Without them, types that cannot be inferred need a default.
     del model.graph.value_info[:]
-    temporary = target.with_name(f".{target.name}.tmp")
-    temporary.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with quiet(""):
-            quantize_dynamic(
-                model,
-                temporary,
-                op_types_to_quantize=list(_OPERATORS),
-                per_channel=int8.per_channel,
-                reduce_range=int8.weight_bits == 7,
-                nodes_to_exclude=sorted(int8.exclude),
-                weight_type=QuantType.QInt8,
-                extra_options={
-                    "MatMulConstBOnly": True,
-                    "DefaultTensorType": onnx.TensorProto.FLOAT,
-                },
-            )
-        content = temporary.read_bytes()
-    finally:
-        temporary.unlink(missing_ok=True)
-    kinds = {node.op_type for node in onnx.load_from_string(content).graph.node}
-    if "MatMulInteger" not in kinds and not int8.exclude:
-        raise ModelError(f"{source}: no product with constant weights to quantise")
-    write_bytes(target, content)
+    options = {"MatMulConstBOnly": True, "DefaultTensorType": onnx.TensorProto.FLOAT}
+    with new_file(target) as temporary, quiet(""):
+        quantize_dynamic(
+            model,
+            temporary,
+            op_types_to_quantize=list(_OPERATORS),
+            per_channel=int8.per_channel,
+            reduce_range=int8.weight_bits == 7,
+            nodes_to_exclude=sorted(int8.exclude),
+            weight_type=QuantType.QInt8,
+            extra_options=options,
+        )
+        kinds = {node.op_type for node in onnx.load(str(temporary)).graph.node}
+        if "MatMulInteger" not in kinds and not int8.exclude:
+            raise ModelError(f"{source}: no product with constant weights to quantise")
 
 
 def quantize_weights(
@@ -138,12 +111,6 @@ def quantize_weights(
     8 bits: weights and embedding tables are stored in int8. Weights are turned back once, at
     loading; the tables stay int8 in memory. 4 bits: weights in blocks of 32 with a scale each, by
     ONNX Runtime's ``MatMulNBits``, which is neither faster nor portable; tables in int8.
-
-    Args:
-        source: the fp32 file.
-        target: where; written whole or not at all.
-        bits: 8 or 4.
-        exclude: names of products that stay in fp32.
 
     Raises:
         ModelError: the file is missing or is not an ONNX model, or ``bits`` is neither 8 nor 4.
@@ -161,31 +128,19 @@ def quantize_weights(
 
 
 def quantize_embeddings(source: Path, target: Path) -> None:
-    """Write a copy whose embedding tables alone are int8.
-
-    Raises:
-        ModelError: the file is missing or is not an ONNX model.
-    """
+    """Write a copy whose embedding tables alone are int8."""
     model = load_graph(source)
     quantize_tables(model)
     save_graph(model, target)
 
 
 def timing_scales(source: Path) -> dict[str, Scales]:
-    """Scales of a graph's activations that take the time of calibrated ones, and are not.
-
-    Raises:
-        ModelError: the file is missing or is not an ONNX model.
-    """
+    """Scales of a graph's activations that take the time of calibrated ones, and are not."""
     return {product.name: Scales(0.05, 128) for product in products(plain_graph(source))}
 
 
 def plain_graph(source: Path) -> Any:
-    """A graph whose constant products are all ``MatMul``.
-
-    Raises:
-        ModelError: the file is missing or is not an ONNX model.
-    """
+    """Read a graph, all of whose constant products are made ``MatMul``; errors of `load_graph`."""
     model = load_graph(source)
     plain_products(model)
     return model

@@ -23,7 +23,6 @@ from distill.export.plain import export_plain
 from distill.quantization.bench import Bench, Candidate, Run
 from distill.quantization.calibrate import Row
 from distill.quantization.graph import products
-from distill.quantization.int8_checkpoint import Int8Checkpoint
 from distill.quantization.int8_training import Lessons
 from distill.quantization.onnx_int8 import plain_graph
 from distill.recipe.schema import ExportStage, QuantizeStage
@@ -89,9 +88,8 @@ def _lessons(context: StageContext, batch_size: int) -> Lessons:
         batches=batches,
         steps=math.ceil(len(rows) / batch_size),
         seed=recipe.seed + context.stage.index,
-        checkpoint=Int8Checkpoint(
-            context.folder / "checkpoint" / "last.ckpt", recipe.trainer.checkpoint_steps
-        ),
+        checkpoint=context.folder / "checkpoint" / "last.ckpt",
+        every=recipe.trainer.checkpoint_steps,
     )
 
 

@@ -10,7 +10,6 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from distill.export.onnx import INPUTS, export_onnx
 from distill.quantization.graph import Int8
-from distill.quantization.int8_checkpoint import Int8Checkpoint
 from distill.quantization.int8_training import Lessons, train_int8
 from distill.quantization.onnx_int8 import quantize_onnx
 from distill.recipe.schema import TrainConfig
@@ -144,7 +143,7 @@ def python_s_own_handler():
 
 @pytest.mark.usefixtures("python_s_own_handler")
 def test_ctrl_c_leaves_a_checkpoint_of_the_step(data, tmp_path):
-    kept = Int8Checkpoint(tmp_path / "last.ckpt", every=100)
+    kept = tmp_path / "last.ckpt"
     steps = iter(range(1, 100))
 
     def stopped(model, batch):
@@ -154,16 +153,16 @@ def test_ctrl_c_leaves_a_checkpoint_of_the_step(data, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(data, loss_of=stopped, checkpoint=kept)
-    assert torch.load(kept.path, weights_only=True)["done"] == 7
+    assert torch.load(kept, weights_only=True)["done"] == 7
     same(train(data), train(data, checkpoint=kept))
 
 
 def test_a_checkpoint_of_another_training_is_refused(data, tmp_path):
-    kept = Int8Checkpoint(tmp_path / "last.ckpt", every=10)
+    kept = tmp_path / "last.ckpt"
     train(data, checkpoint=kept)
     with pytest.raises(RunFolderError, match="belongs to a training with other data"):
         train(data, checkpoint=kept, seed=1)
-    kept.path.write_bytes(b"not a checkpoint")
+    kept.write_bytes(b"not a checkpoint")
     with pytest.raises(RunFolderError, match=r"last\.ckpt: not a checkpoint .* remove it"):
         train(data, checkpoint=kept)
 

@@ -194,6 +194,7 @@ def test_an_openvino_bundle_predicts_what_onnx_predicts(prepared):
 @pytest.mark.slow
 def test_training_for_int8_goes_on_after_a_kill_and_ends_the_same(prepared, monkeypatch):
     from distill.stages import quantize as stage
+    from distill.training.checkpoint import AtomicCheckpoint
 
     train = {"epochs": 2, "batch_size": 16}
     context = prepared(method="qat", max_drop=1.0, train=train, trainer={"checkpoint_steps": 3})
@@ -201,17 +202,17 @@ def test_training_for_int8_goes_on_after_a_kill_and_ends_the_same(prepared, monk
     assert whole.facts["kept"] == "trained (qat), per channel"
     content = (context.folder / "onnx/model_quantized.onnx").read_bytes()
     shutil.rmtree(context.folder / "checkpoint")
-    kept, real = stage.Int8Checkpoint.save, stage.output_loss
+    kept, real = AtomicCheckpoint.save_checkpoint, stage.output_loss
 
-    def save_and_die(self, *given, done, **rest):
-        kept(self, *given, done=done, **rest)
-        if done == 3:
+    def save_and_die(self, content, path):
+        kept(self, content, path)
+        if content["done"] == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(stage.Int8Checkpoint, "save", save_and_die)
-    with pytest.raises(KeyboardInterrupt):
-        run(context)
-    monkeypatch.setattr(stage.Int8Checkpoint, "save", kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(AtomicCheckpoint, "save_checkpoint", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            run(context)
     losses = []
 
     def counted(*of):
