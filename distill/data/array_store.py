@@ -64,24 +64,16 @@ def _mapped(path: Path, kind: str) -> npt.NDArray[Any]:
 class ArrayWriter:
     """Appends to the arrays of a new store, by name."""
 
-    def __init__(self, folder: Path, types: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, types: Mapping[str, str], stack: contextlib.ExitStack) -> None:
         self._types = types
-        self._stack = contextlib.ExitStack()
-        self._files = {n: self._stack.enter_context((folder / n).open("wb")) for n in types}
-
-        self._hashes = {name: hashlib.sha256() for name in types}
+        self._files = {n: stack.enter_context((folder / n).open("wb")) for n in types}
+        self.hashes = {name: hashlib.sha256() for name in types}
 
     def append(self, **values: Any) -> None:
         for name, array in values.items():
             content = np.asarray(array, dtype=self._types[name]).tobytes()
             self._files[name].write(content)
-            self._hashes[name].update(content)
-
-    def digests(self) -> dict[str, str]:
-        return {name: one.hexdigest() for name, one in self._hashes.items()}
-
-    def close(self) -> None:
-        self._stack.close()
+            self.hashes[name].update(content)
 
 
 def open_store(
@@ -112,9 +104,10 @@ def open_store(
         logger.info("%s: cached %s in %s %s; made anew", name, kind, folder, broken)
     try:
         with new_folder(folder) as new:
-            with contextlib.closing(ArrayWriter(new, types)) as writer:
+            with contextlib.ExitStack() as stack:
+                writer = ArrayWriter(new, types, stack)
                 facts = fill(writer)
-            files = {one: [*_signature(new / one), sha] for one, sha in writer.digests().items()}
+            files = {n: [*_signature(new / n), one.hexdigest()] for n, one in writer.hashes.items()}
             index = {"key": key, "types": dict(types), "files": files, "facts": facts}
             write_json(new / _INDEX, index)
     except OSError as error:

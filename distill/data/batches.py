@@ -6,6 +6,7 @@ Shapes: N rows, B rows of a batch, L its padded length in tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Required, TypedDict, Unpack
 
 import numpy as np
@@ -32,6 +33,7 @@ class Order(TypedDict, total=False):
     world: int
 
 
+@dataclass(eq=False)
 class BucketSampler(Sampler[list[Any]]):
     """The batches of an epoch, rows of like length together, as a function of (seed, epoch, rank).
 
@@ -51,25 +53,22 @@ class BucketSampler(Sampler[list[Any]]):
         DataError: fewer rows than processes.
     """
 
-    def __init__(
-        self,
-        lengths: npt.NDArray[np.integer[Any]] | Sequence[int],
-        batch_size: int,
-        *,
-        seed: int,
-        shuffle: bool = True,
-        rank: int = 0,
-        world: int = 1,
-    ) -> None:
-        self.lengths, self.batch_size = np.asarray(lengths), batch_size
-        self.seed, self.shuffle = seed, shuffle
-        self.rank, self.world = rank, world
-        self.epoch = 0
-        self._skip = 0
+    lengths: npt.NDArray[np.integer[Any]]
+    batch_size: int
+    _: KW_ONLY
+    seed: int
+    shuffle: bool = True
+    rank: int = 0
+    world: int = 1
+    epoch: int = field(default=0, init=False)
+    _skip: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self.lengths = np.asarray(self.lengths)
         rows = len(self.lengths)
-        if 0 < rows < world:
-            raise DataError(f"{rows} rows cannot be shared by {world} processes")
-        self._batches = min(-(-rows // batch_size), rows // world)
+        if 0 < rows < self.world:
+            raise DataError(f"{rows} rows cannot be shared by {self.world} processes")
+        self._batches = min(-(-rows // self.batch_size), rows // self.world)
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,49 @@ _MARGIN = 8
 Ids = npt.NDArray[np.int32]
 
 
-class Embeddings:
+class Neighbours(ABC):
+    """Words whose vectors lie near a word's.
+
+    Args:
+        words: every word that there is a vector of, or a subword.
+        ids: numbers of those that may stand for a word, (V',).
+        vectors: theirs, of length 1, (V', D).
+    """
+
+    def __init__(self, words: Sequence[str], ids: Sequence[int], vectors: Tensor) -> None:
+        self.words = words
+        self._ids = np.array(ids, dtype=np.int32)
+        self._among = vectors
+        self._folded = [words[number].casefold() for number in ids]
+
+    @abstractmethod
+    def key(self, sentence: Sentence, word: Word) -> Any:
+        """What a word is looked up by; ``None`` where nothing is known of it."""
+
+    @abstractmethod
+    def vectors(self, keys: Sequence[Any]) -> Tensor:
+        """The vectors of Q keys, (Q, D)."""
+
+    @abstractmethod
+    def folded(self, key: Any) -> str:
+        """The word of a key, case-folded."""
+
+    def nearest(self, keys: Sequence[Any], count: int) -> Ids:
+        """(Q, K): the nearest words first, without the word itself; -1 where there are no more."""
+        found = np.full((len(keys), count), -1, dtype=np.int32)
+        most = min(count + _MARGIN, len(self._among))
+        for start in range(0, len(keys), _BLOCK):
+            block = keys[start : start + _BLOCK]
+            cosine = normalize(self.vectors(block), dim=-1) @ self._among.T  # (Q, V')
+            rows = cosine.topk(most, dim=-1).indices.tolist()
+            for number, (key, row) in enumerate(zip(block, rows, strict=True), start):
+                own = self.folded(key)
+                kept = [column for column in row if self._folded[column] != own][:count]
+                found[number, : len(kept)] = self._ids[kept]
+        return found
+
+
+class Embeddings(Neighbours):
     """Neighbours by a model's input embeddings: a word's vector is the mean of its subwords'.
 
     Args:
@@ -45,88 +88,46 @@ class Embeddings:
     """
 
     def __init__(self, matrix: Tensor, reader: Reader) -> None:
-        self.words = reader.subwords
         self._matrix = matrix.detach().float().cpu()
-        self._ids = torch.tensor(
-            [number for number in reader.replacements() if number < len(matrix)], dtype=torch.long
-        )
-        self._among = normalize(self._matrix[self._ids], dim=-1)  # (V', D)
+        ids = [number for number in reader.replacements() if number < len(matrix)]
+        super().__init__(reader.subwords, ids, normalize(self._matrix[ids], dim=-1))
         self._no_vector = {reader.unknown, *reader.special}
 
     def key(self, sentence: Sentence, word: Word) -> tuple[int, ...] | None:
         return None if self._no_vector.intersection(word.ids) else word.ids
 
-    def nearest(self, keys: Sequence[Any], count: int) -> Ids:
-        own = [_fold("".join(self.words[i].removeprefix("##") for i in key)) for key in keys]
-        vectors = (torch.stack([self._matrix[list(key)].mean(0) for key in block]) for block in
-                   _blocks(keys))  # fmt: skip
-        among = [_fold(self.words[number]) for number in self._ids.tolist()]
-        rows = _search(vectors, self._among, count)
-        ids = self._ids.numpy().astype(np.int32)
-        return _without_own(rows, own, among, ids, count)
+    def vectors(self, keys: Sequence[Any]) -> Tensor:
+        return torch.stack([self._matrix[list(key)].mean(0) for key in keys])
+
+    def folded(self, key: Any) -> str:
+        return "".join(self.words[number].removeprefix("##") for number in key).casefold()
 
 
-class Glove:
-    """Neighbours by the vectors of a GloVe file.
+class Glove(Neighbours):
+    """Neighbours by the vectors of a GloVe file, in which words are looked up in lower case.
 
     Raises:
         DataError: it cannot be read or holds no vectors.
     """
 
     def __init__(self, path: Path) -> None:
-        self.words, matrix = read_glove(path)
+        words, matrix = read_glove(path)
         self._matrix = normalize(torch.from_numpy(matrix), dim=-1)
-        self._folded = [_fold(word) for word in self.words]
+        ids = [row for row, word in enumerate(words) if word.isalpha() and len(word) > 1]
+        super().__init__(words, ids, self._matrix[ids])
         self._rows: dict[str, int] = {}
-        for row, word in enumerate(self._folded):
-            self._rows.setdefault(word, row)
-        self._words = torch.tensor(
-            [row for row, word in enumerate(self.words) if word.isalpha() and len(word) > 1],
-            dtype=torch.long,
-        )
+        for row, word in enumerate(words):
+            self._rows.setdefault(word.casefold(), row)
 
     def key(self, sentence: Sentence, word: Word) -> str | None:
-        text = _fold(sentence.text[word.start : word.end])
+        text = sentence.text[word.start : word.end].casefold()
         return text if text in self._rows else None
 
-    def nearest(self, keys: Sequence[Any], count: int) -> Ids:
-        """(Q, K): the nearest words of letters, without the word itself."""
-        vectors = (self._matrix[[self._rows[key] for key in block]] for block in _blocks(keys))
-        rows = _search(vectors, self._matrix[self._words], count)
-        ids = self._words.numpy().astype(np.int32)
-        among = [self._folded[number] for number in self._words.tolist()]
-        return _without_own(rows, list(keys), among, ids, count)
+    def vectors(self, keys: Sequence[Any]) -> Tensor:
+        return self._matrix[[self._rows[key] for key in keys]]
 
-
-#: Words whose vectors lie near a word's.
-Neighbours = Embeddings | Glove
-
-
-def _fold(word: str) -> str:
-    return word.casefold()
-
-
-def _blocks(keys: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(keys), _BLOCK):
-        yield keys[start : start + _BLOCK]
-
-
-def _search(vectors: Iterable[Tensor], among: Tensor, count: int) -> Iterator[list[int]]:
-    """For each vector the rows of ``among`` with the largest cosine, largest first."""
-    most = min(count + _MARGIN, len(among))
-    for block in vectors:
-        cosine = normalize(block, dim=-1) @ among.T  # (Q, V')
-        yield from cosine.topk(most, dim=-1).indices.tolist()
-
-
-def _without_own(
-    rows: Iterable[list[int]], own: list[str], among: list[str], ids: Ids, count: int
-) -> Ids:
-    found = np.full((len(own), count), -1, dtype=np.int32)
-    for number, (row, word) in enumerate(zip(rows, own, strict=True)):
-        kept = [column for column in row if among[column] != word][:count]
-        found[number, : len(kept)] = ids[kept]
-    return found
+    def folded(self, key: Any) -> str:
+        return str(key)
 
 
 def read_glove(path: Path) -> tuple[list[str], npt.NDArray[np.float32]]:

@@ -9,7 +9,6 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,8 @@ def read_builtin(data: DataConfig, *, several: bool = False) -> dict[str, Table]
         own: list[tuple[Any, ...]] = [row[1:] for row in rows if row[0] == role]
         notes = _missing(name) if name != "rotten_tomatoes" and role == "train" else ()
         if several and name == "docstrings":
-            notes += _told_several(role, own)
+            count = sum(len(labels) > 1 for *_, labels in own)
+            notes += (f"{name}:{role}: {count:,} of {len(own):,} examples have several labels",)
         tables[role] = Table(
             f"{name}:{role}",
             dict(zip(BUILTIN[name], map(list, zip(*own, strict=True)), strict=True)),
@@ -90,11 +90,6 @@ def _missing(name: str) -> tuple[str, ...]:
     )
 
 
-def _told_several(role: str, rows: list[tuple[Any, ...]]) -> tuple[str, ...]:
-    count = sum(len(labels) > 1 for *_, labels in rows)
-    return (f"docstrings:{role}: {count:,} of {len(rows):,} examples have several labels",)
-
-
 def docstring_examples(*, several: bool = False) -> list[Row]:
     """Rows (split, text, label, or where ``several`` a list of labels) of docstrings.
 
@@ -103,13 +98,11 @@ def docstring_examples(*, several: bool = False) -> list[Row]:
     Raises:
         DataError: the cache folder cannot be written.
     """
-    libraries = docstrings.versions()
-    made_of: dict[str, Any] = {"version": docstrings.VERSION, "libraries": libraries}
+    made_of = {"version": docstrings.VERSION, "libraries": docstrings.versions()}
+    rows = _kept("docstrings", made_of, docstrings.gather)
     if several:
-        made_of["several"] = True
-
-    gather = partial(docstrings.gather, several=True) if several else docstrings.gather
-    return _kept("docstrings", made_of, gather)
+        return rows
+    return [(split, text, labels[0]) for split, text, labels in rows if len(labels) == 1]
 
 
 def _kept(name: str, made_of: dict[str, Any], gather: Callable[[], Sequence[Row]]) -> list[Row]:
@@ -137,7 +130,7 @@ def _kept(name: str, made_of: dict[str, Any], gather: Callable[[], Sequence[Row]
 
 def _named(row: Row) -> str:
     """A row's labels, where they are names, and its split."""
-    label = [row[-1]] if isinstance(row[-1], str) else row[-1]
+    label = row[-1]
     return " ".join(["+".join(filter(lambda one: isinstance(one, str), label)), row[0]]).strip()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -163,10 +163,21 @@ def read_hub(data: DataConfig, wanted: Sequence[str]) -> dict[str, Table]:
     Raises:
         DataError: the hub cannot be reached, the data set, its subset or a split is not there.
     """
+    found = chosen_splits(data, named_files(data))
+    return {role: from_dataset(rows, place, wanted) for role, (place, rows) in found.items()}
+
+
+def chosen_splits(
+    data: DataConfig, names: Mapping[str, str | None]
+) -> dict[str, tuple[str, Dataset]]:
+    """The splits of a data set on the hub by role, each with what errors call it.
+
+    Raises:
+        DataError: see :func:`read_hub`.
+    """
     splits = load_splits(data)
-    chosen = named_files(data)
-    tables = {}
-    for role, name in chosen.items():
+    found = {}
+    for role, name in names.items():
         split = name if name is not None else split_for(role, list(splits))
         if split is None and role != "train":
             continue
@@ -176,8 +187,8 @@ def read_hub(data: DataConfig, wanted: Sequence[str]) -> dict[str, Table]:
                 f"data.{role}: {data.path} has no split '{missing}'; splits are "
                 f"{listed(splits)}{nearest(missing, splits)}"
             )
-        tables[role] = from_dataset(splits[split], f"{data.path}:{split}", wanted)
-    return tables
+        found[role] = f"{data.path}:{split}", splits[split]
+    return found
 
 
 def load_splits(data: DataConfig) -> DatasetDict:

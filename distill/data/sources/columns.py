@@ -180,12 +180,10 @@ def stored(
     Raises:
         DataError: the file cannot be written.
     """
-    left = iter(values)
-    schema = pa.schema([("value", kind)])
-    file = _MappedFile(schema)
-    while part := list(islice(left, _CHUNK)):
-        file.write(pa.record_batch([pa.array(part, kind)], schema=schema))
-    return Column(_table(file.mapped())["value"], decode=decode)
+    left, schema = iter(values), pa.schema([("value", kind)])
+    parts = iter(lambda: list(islice(left, _CHUNK)), [])
+    batches = (pa.record_batch([pa.array(part, kind)], schema=schema) for part in parts)
+    return Column(_written(schema, batches)["value"], decode=decode)
 
 
 def mapped_columns(
@@ -196,11 +194,15 @@ def mapped_columns(
     Raises:
         DataError: the file cannot be written.
     """
+    table = _written(schema, batches)
+    return {name: Column(table[name]) for name in schema.names}
+
+
+def _written(schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
     file = _MappedFile(schema)
     for batch in batches:
         file.write(batch)
-    table = _table(file.mapped())
-    return {name: Column(table[name]) for name in schema.names}
+    return _table(file.mapped())
 
 
 def _table(content: Any) -> pa.Table:

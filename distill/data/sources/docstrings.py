@@ -5,8 +5,8 @@ and parsed, never imported or run.
 
 What becomes a row: the first paragraph of a module's, class's or function's docstring, white space
 joined, of 4 to 100 words, that is not a mere signature and does not name its own library (the
-label would be in the text). A text that stands in two libraries is dropped, since it has no one
-label; where rows may have several labels it is kept, with all of them. At most :data:`CAP` rows a
+label would be in the text). A text that stands in two libraries has both labels; where a row has
+one label it is left out. At most :data:`CAP` rows a
 library are kept, so that the largest has about 4.5 times as many as the smallest. Which rows are
 kept and which split each goes to (8:1:1) is decided by the hash of its text: not by the order
 of files, nor by a seed.
@@ -28,12 +28,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from distill.system.console import Bar
 
 #: Changes whenever other rows would be made of the same libraries.
-VERSION = 1
+VERSION = 2
 #: Most rows of one library.
 CAP = 4500
 
@@ -98,8 +97,8 @@ def versions() -> dict[str, str]:
     return found
 
 
-def gather(*, several: bool = False) -> list[tuple[str, str, Any]]:
-    """Rows (split, text, label or labels) of the installed libraries; takes some seconds."""
+def gather() -> list[tuple[str, str, list[str]]]:
+    """Rows of the installed libraries, see :func:`select`; takes some seconds."""
     present = versions()
     libraries = [library for library in LIBRARIES if library.label in present]
     texts: dict[str, set[str]] = {}
@@ -107,19 +106,10 @@ def gather(*, several: bool = False) -> list[tuple[str, str, Any]]:
         for library in libraries:
             texts[library.label] = texts_of(library)
             bar.advance(status=f"{library.label}: {len(texts[library.label]):,}")
-    return select_several(texts) if several else select(texts)
+    return select(texts)
 
 
-def select(texts: dict[str, set[str]]) -> list[tuple[str, str, Any]]:
-    """Drop texts with two labels, cap each label, and give each row its split by hash.
-
-    Rows are (split, text, label), sorted by the hash of their text.
-    """
-    rows = select_several(texts)
-    return [(split, text, labels[0]) for split, text, labels in rows if len(labels) == 1]
-
-
-def select_several(texts: dict[str, set[str]]) -> list[tuple[str, str, Any]]:
+def select(texts: dict[str, set[str]]) -> list[tuple[str, str, list[str]]]:
     """Cap each label, and give each row its split by hash; texts of several labels are all kept.
 
     Rows are (split, text, labels in alphabetical order), sorted by the hash of their text. Texts

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from distill.data.sources.builtin import read_builtin
-from distill.data.sources.columnar import load_splits, split_for
-from distill.data.text.corpus import Corpus, pack, tokenize_text
+from distill.data.sources.columnar import chosen_splits
+from distill.data.text.corpus import pack, tokenize_text
 from distill.data.text.documents import FileSource, RowSource, TextSource, find_files
 from distill.data.text.rows import SpecialTokens, TextSequences
 from distill.recipe.schema import DataConfig
@@ -27,7 +27,7 @@ class TextData:
 
     train: TextSequences
     validation: TextSequences
-    notes: list[str] = field(default_factory=list)
+    notes: list[str]
 
 
 def text_sources(data: DataConfig) -> dict[str, TextSource]:
@@ -51,22 +51,18 @@ def text_sources(data: DataConfig) -> dict[str, TextSource]:
 
 
 def _hub(data: DataConfig) -> dict[str, TextSource]:
-    splits = load_splits(data)
+    named = {
+        role: name if isinstance(name, str) else None
+        for role, name in (("train", data.train), ("validation", data.validation))
+    }
     found: dict[str, TextSource] = {}
-    for role, name in (("train", data.train), ("validation", data.validation)):
-        split = name if isinstance(name, str) else split_for(role, list(splits))
-        if split is None and role == "validation":
-            continue
-        if split is None or split not in splits:
-            raise DataError(f"data.{role}: {data.path} has no split '{split or role}'; splits are "
-                            f"{listed(splits)}")  # fmt: skip
-        rows, column = splits[split], data.columns.text
+    for role, (place, rows) in chosen_splits(data, named).items():
+        column = data.columns.text
         if column not in rows.column_names:
             raise DataError(
                 f"data.columns.text: {data.path} has no column '{column}'; columns are "
                 f"{listed(rows.column_names)}"
             )
-        place = f"{data.path}:{split}"
         # Read from memory-mapped files row by row.
         found[role] = RowSource(place, rows[column], str(rows._fingerprint), len(rows))
     return found
@@ -104,22 +100,16 @@ def load_text(
         other = tokenize_text(named, tokenizer, name="validation text")
         rows = pack(other, max_length=length, pair=pair, hold_out=False, seed=seed).train
         validation = TextSequences(other, rows, special)
-    chosen = TextData(
-        train=train.take(data.limit_train),
-        validation=validation.take(data.limit_validation or SCORED),
-    )
-    chosen.notes.extend(_notes(chosen, corpus, len(validation), held_out=named is None))
-    return chosen
-
-
-def _notes(data: TextData, corpus: Corpus, validation: int, *, held_out: bool) -> list[str]:
-    facts = corpus.facts
-    told = [
-        f"{facts['tokens']:,} tokens in {facts['documents']:,} documents; "
-        f"{len(data.train):,} sequences to learn from"
+    learned = train.take(data.limit_train)
+    scored = validation.take(data.limit_validation or SCORED)
+    notes = [
+        f"{corpus.facts['tokens']:,} tokens in {corpus.facts['documents']:,} documents; "
+        f"{len(learned):,} sequences to learn from"
     ]
-    if held_out:
-        told.append(f"no validation text: {validation:,} sequences of whole documents are held out")
-    if len(data.validation) < validation:
-        told.append(f"{len(data.validation):,} of {validation:,} held-out sequences are scored")
-    return told
+    if named is None:
+        notes.append(
+            f"no validation text: {len(validation):,} sequences of whole documents are held out"
+        )
+    if len(scored) < len(validation):
+        notes.append(f"{len(scored):,} of {len(validation):,} held-out sequences are scored")
+    return TextData(learned, scored, notes)

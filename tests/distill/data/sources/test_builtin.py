@@ -17,10 +17,11 @@ TASK = ClassificationTask(kind="classification")
 DATA = DataConfig(source="builtin", path="docstrings")
 
 ROWS = [
-    ("train", "a first text of alpha", "alpha"),
-    ("train", "a first text of beta\nwith é", "beta"),
-    ("validation", "a second text of alpha", "alpha"),
-    ("test", "a second text of beta", "beta"),
+    ("train", "a first text of alpha", ["alpha"]),
+    ("train", "a first text of beta\nwith é", ["beta"]),
+    ("train", "a text of both", ["alpha", "beta"]),
+    ("validation", "a second text of alpha", ["alpha"]),
+    ("test", "a second text of beta", ["beta"]),
 ]
 
 
@@ -39,18 +40,15 @@ def rows_file(cache):
 def test_splits_and_labels(few):
     found = load_task_data(DATA, TASK, seed=0)
     assert found.labels == ("alpha", "beta")
-    assert found.train.texts == [ROWS[0][1], ROWS[1][1]]
+    assert found.train.texts == [ROWS[0][1], ROWS[1][1]]  # without the one of both
     assert found.train.labels == [0, 1]
-    assert found.validation.texts == [ROWS[2][1]]
+    assert found.validation.texts == [ROWS[3][1]]
     assert found.test is not None
     assert found.test.labels == [1]
     assert found.notes == []
 
 
-def test_rows_of_several_labels(monkeypatch):
-    rows = [(split, text, [label]) for split, text, label in ROWS]
-    rows += [("train", "a text of both", ["alpha", "beta"])]
-    monkeypatch.setattr(docstrings, "gather", lambda several: rows if several else ROWS)
+def test_rows_of_several_labels(few):
     task = MultiLabelTask(kind="multi_label")
     for _ in range(2):  # made, then from the cache
         found = load_task_data(DATA, task, seed=0)
@@ -61,14 +59,15 @@ def test_rows_of_several_labels(monkeypatch):
             "docstrings:validation: 0 of 1 examples have several labels",
             "docstrings:test: 0 of 1 examples have several labels",
         ]
+    assert few == [1]
 
 
 def test_damaged_cache_is_made_anew_and_said(few, cache, caplog):
-    builtin.docstring_examples()
+    builtin.docstring_examples(several=True)
     path = rows_file(cache)
     path.write_bytes(path.read_bytes()[:-5])
     with caplog.at_level(logging.INFO, logger="distill"):
-        assert builtin.docstring_examples() == ROWS
+        assert builtin.docstring_examples(several=True) == ROWS
     assert "damaged (rows); made anew" in caplog.text
     assert few == [1, 1]
 
@@ -93,7 +92,7 @@ def test_rows_of_installed_libraries_are_distinct_and_do_not_name_theirs(monkeyp
     assert len({text.casefold() for text in texts}) == len(texts) > 500
     for library in docstrings.LIBRARIES:
         name = re.compile(rf"\b{re.escape(library.module)}\b", re.IGNORECASE)
-        own = [(role, text) for role, text, label in rows if label == library.label]
+        own = [(role, text) for role, text, labels in rows if labels == [library.label]]
         assert {role for role, _ in own} == {"train", "validation", "test"}
         assert not [text for _, text in own if name.search(text)]
 
