@@ -278,7 +278,7 @@ def load_embeddings(
     _check_wordpiece(files)
     with torch.random.fork_rng(devices=[]):
         model = files.load("none", optional=("pooler.",), keeps_head=False)
-    return cast(Tensor, model.get_input_embeddings().weight.detach())
+    return cast(nn.Embedding, model.get_input_embeddings()).weight.detach()
 
 
 def _check_wordpiece(files: ModelFiles) -> None:

@@ -179,11 +179,11 @@ def _skips(on_bad_row: str) -> bool:
 
 
 def _write_few(out: Path, predictions: list[tuple[Row, dict[str, Any]]], *, texts: bool) -> None:
-    from distill.runtime.results import Results
+    from distill.runtime.results import Lines
     from distill.system import atomic
 
     rows, found = [row for row, _ in predictions], [one for _, one in predictions]
-    atomic.write_bytes(out, Results(out, texts=texts).lines(rows, found))
+    atomic.write_bytes(out, Lines(out, texts=texts).lines(rows, found))
     what = "prediction" if len(rows) == 1 else "predictions"
     print(f"{len(rows)} {what} written to {out}", file=sys.stderr)
 

@@ -5,7 +5,7 @@ Legend: B rows of a batch, N rows.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -76,7 +76,7 @@ class Correlation(Collected):
             score is never chosen over one that has a correlation.
     """
 
-    kept = ("predicted", "given")
+    kept: ClassVar[tuple[str, ...]] = ("predicted", "given")
 
     def __init__(self, kind: Kind, **options: Any) -> None:
         super().__init__(**options)

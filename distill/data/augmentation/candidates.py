@@ -117,7 +117,8 @@ class Candidates:
         row = int(self._starts[self._number[sentence.text]])
         for word in sentence.words:
             if self._is_asked(word):
-                ids, words = _filled(self._proposed[row]), self._reader.subwords
+                ids = _filled(self._proposed[row])
+                words: Sequence[str] = self._reader.subwords
                 row += 1
             else:
                 key = self._neighbours.key(sentence, word)

@@ -89,7 +89,7 @@ class EntityScores(Collected):
             (set(read(real.tolist())), set(read(said.tolist(), strict=strict)))
             for said, real in zip(predicted, true, strict=True)
         )
-        counts = entity_counts(pairs, len(self.tag_set.types)).sum(axis=0)
+        counts: npt.NDArray[np.int64] = entity_counts(pairs, len(self.tag_set.types)).sum(axis=0)
         return counts[:, None].astype(np.float64)
 
 

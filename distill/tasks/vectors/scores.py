@@ -7,7 +7,7 @@ P passages, D width of the vectors.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -80,13 +80,14 @@ class PairMetric(Collected):
         width: the first so many dimensions of the vectors alone; ``None`` takes all.
     """
 
-    kept = ("vectors", "numbers", "given")
+    kept: ClassVar[tuple[str, ...]] = ("vectors", "numbers", "given")
 
     def __init__(self, *args: Any, width: int | None = None) -> None:
         super().__init__(*args)
         self.width = width
 
-    def update(self, vectors: Tensor, *others: Tensor) -> None:
+    def update(self, *values: Tensor) -> None:
+        vectors, *others = values
         super().update(F.normalize(vectors.detach().float(), dim=-1), *others)
 
     def pairs(self) -> list[Tensor]:
@@ -127,7 +128,7 @@ class RetrievalScore(PairMetric):
         width: see :class:`PairMetric`.
     """
 
-    kept = (*PairMetric.kept, "texts")
+    kept: ClassVar[tuple[str, ...]] = (*PairMetric.kept, "texts")
 
     def __init__(self, metric: str, *, width: int | None = None) -> None:
         super().__init__(width=width)
