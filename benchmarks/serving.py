@@ -28,7 +28,7 @@ from pathlib import Path
 import numpy as np
 from browser import opened
 
-from distill.cli.demo import PageFiles
+from distill.cli.serve import PageFiles
 from distill.export.demo import write_demo
 from distill.report.numbers import align
 from distill.runtime import load

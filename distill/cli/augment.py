@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shlex
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -31,7 +31,7 @@ def augment(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only so many training examples, drawn by the seed.")
     ] = None,
-    as_json: options.AsObject = False,
+    as_json: options.Json = False,
 ) -> None:
     """Make the rows that a recipe's augment stage would make, and show a few.
 
@@ -50,7 +50,7 @@ def augment(
         raise UserError(f"{recipe}: learns from unlabelled text, which is not augmented")
     facts, tally = _augmented(loaded, out)
     if as_json:
-        typer.echo(json.dumps(facts, indent=2, ensure_ascii=False))
+        options.print_json(facts)
         return
     for example in tally.examples()[:_SHOWN]:
         typer.echo(_line(example))
@@ -64,8 +64,6 @@ def augment(
 
 
 def _augmented(recipe: Recipe, out: Path | None) -> tuple[dict[str, Any], Tally]:
-    import time
-
     from distill.data.augmentation.generate import augment as made_from
     from distill.data.augmentation.generate import write_rows
     from distill.stages.augment import Tally, facts_of

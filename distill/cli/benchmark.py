@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from distill.cli import options
 from distill.evaluation.cells import describe_length, latency_cell, split_cell, throughput_cell
 from distill.report import numbers
 from distill.system.errors import UserError
@@ -36,9 +36,7 @@ def benchmark(
     rows: Annotated[
         str | None, typer.Option(help="A file of texts whose lengths are the real ones.")
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the numbers as JSON instead.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Time models in turns on this machine, every format of a bundle, and print one table.
 
@@ -63,7 +61,7 @@ def benchmark(
         rows=rows,
     )
     if as_json:
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        options.print_json(content)
         return
     typer.echo(_table(content))
     typer.echo(_next(models))

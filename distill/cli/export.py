@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distill.evaluation.results import read_results
+from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.run_models import trial_of_study
+from distill.run_folder import RunFolder
 from distill.system.errors import ModelError, UserError, quoted
 
 if TYPE_CHECKING:
     from distill.export.folder import Known
-    from distill.recipe.plan import PlannedStage
-    from distill.run_folder import RunFolder
 
 
 _Out = Annotated[Path | None, typer.Option(help="The new bundle; a folder there is replaced.")]
@@ -127,7 +129,6 @@ def _write(source: Path, out: Path, formats: str | None, settings: dict[str, Any
         known=model.known,
     )
     if model.run is not None:
-        from distill.evaluation.results import read_results
         from distill.report.card import write_card
 
         results = read_results(source) if model.run.results.is_file() else None
@@ -140,8 +141,6 @@ def _source(source: Path, task: str | None) -> _Source:
     """The model that is meant: of a run its newest student."""
     if not (source / "recipe.yaml").is_file() and not trial_of_study(source):
         return _Source(source)
-    from distill.run_folder import RunFolder
-
     if task is not None:
         raise ModelError(f"{source}: a run, whose recipe says its task; leave --task out")
     run = RunFolder(source)
@@ -155,8 +154,6 @@ def _source(source: Path, task: str | None) -> _Source:
 
 
 def _newest_student(run: RunFolder) -> PlannedStage:
-    from distill.recipe.plan import plan_stages
-
     made = [
         stage
         for stage in plan_stages(run.read_recipe())
@@ -169,13 +166,7 @@ def _newest_student(run: RunFolder) -> PlannedStage:
 
 
 def _known(run: RunFolder, stage: PlannedStage) -> Known:
-    """What the runtime has to know of a run's task, with what was chosen for the student.
-
-    Raises:
-        ModelError: the task is none (unlabelled text), so there is nothing to predict.
-    """
-    import json
-
+    """What the runtime has to know of a run's task, with what was chosen for the student."""
     from distill.export.folder import Known
     from distill.inspection.subjects import settings_of
 

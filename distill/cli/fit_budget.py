@@ -7,20 +7,25 @@ import math
 import re
 import shlex
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from distill.recipe.choices import Choices, Engine
-    from distill.recipe.schema import Limits
+from distill.cli import options
+from distill.cli.study import interruptible, print_results
+from distill.recipe.budget import budget_study, candidates
+from distill.recipe.choices import Choices, Engine
+from distill.recipe.schema import Limits
+from distill.recipe.study import load_study
+from distill.system import atomic
+from distill.system.errors import RunFolderError, UserError
 
 #: The measured table, inside the folder.
 _TABLE = "shapes.json"
 _ENGINES: dict[str, Engine] = {"onnxruntime": "onnx", "openvino": "openvino"}
 
-_Recipe = Annotated[str, typer.Argument(help="A recipe's name (see `distill ls`), or a YAML file.")]
 _Overrides = Annotated[
     list[str] | None, typer.Argument(help="Settings of every trial: data.limit_train=2000.")
 ]
@@ -54,7 +59,7 @@ _RunDir = Annotated[Path | None, typer.Option(help="The study's folder; else run
 
 
 def fit_budget(
-    recipe: _Recipe,
+    recipe: options.Recipe,
     overrides: _Overrides = None,
     latency_ms: _Latency = None,
     size_mb: _Size = None,
@@ -85,16 +90,14 @@ def fit_budget(
         latency_ms=steps[-1] if steps else latency_ms,
         size_mb=size_mb, throughput=throughput, retention=retention,
     )  # fmt: skip
-    options = {"ladder": steps, "minutes": _minutes(time), "variants": _listed(compare)}
+    wanted = {"ladder": steps, "minutes": _minutes(time), "variants": _listed(compare)}
     choices = _choices(recipe, list(overrides or []), length, threads)
     folder = run_dir if run_dir is not None else Path("runs") / f"budget-{choices.recipe.name}"
-    _search(choices, limits, folder, engines=_engines(engine), trials=trials, options=options)
+    _search(choices, limits, folder, engines=_engines(engine), trials=trials, wanted=wanted)
 
 
 def _choices(recipe: str, settings: list[str], length: str | None, threads: int | None) -> Choices:
     """What the recipe's student could be, timed as the options say."""
-    from distill.recipe.choices import Choices
-
     last = Choices(recipe, settings).recipe.stages[-1].name
     settings += [f"stages.{last}.lengths=[{length}]"] if length is not None else []
     settings += [f"stages.{last}.threads={threads}"] if threads is not None else []
@@ -108,32 +111,27 @@ def _search(
     *,
     engines: Sequence[Engine],
     trials: int,
-    options: dict[str, Any],
+    wanted: dict[str, Any],
 ) -> None:
     """Time untrained students, train candidates, print what was found.
 
     Raises:
         UserError: nothing keeps the limits.
     """
-    from distill.cli.study import interruptible, print_results
-    from distill.recipe.budget import budget_study, candidates
-    from distill.recipe.study import load_study
-    from distill.system.errors import UserError
-
-    _check(folder, budget_study(choices, limits, {}, **options))
+    _check(folder, budget_study(choices, limits, {}, **wanted))
     # Heavy: torch comes with what exports and times.
     from distill.evaluation.limits import nearest
     from distill.pipeline.shape_table import measure_shapes
     from distill.pipeline.study import run_study
 
-    steps, settings = options["ladder"], choices.overrides
+    steps, settings = wanted["ladder"], choices.overrides
     with interruptible(folder):
         trims = limits.size_mb is not None
         table = measure_shapes(choices, folder / _TABLE, engines=engines, trims=trims)
         choices.serve_by(table.engine)
         every = [limits.model_copy(update={"latency_ms": one}) for one in steps] or [limits]
         tried = candidates(choices, every, table, most=trials)
-        file = _write(folder, budget_study(choices, limits, tried, **options))
+        file = _write(folder, budget_study(choices, limits, tried, **wanted))
         loaded = load_study(file, *settings, check_files=True)
         command = shlex.join(["distill", "study", str(file), *settings, "--run-dir", str(folder)])
         results = run_study(loaded, folder, command=command)
@@ -145,10 +143,6 @@ def _search(
 
 def _engines(name: str | None) -> list[Engine]:
     """The engines that may serve the model."""
-    from importlib.util import find_spec
-
-    from distill.system.errors import UserError
-
     there = find_spec("openvino") is not None
     if name is None:
         return ["onnx", "openvino"] if there else ["onnx"]
@@ -161,8 +155,6 @@ def _engines(name: str | None) -> list[Engine]:
 
 def _ladder(text: str | None, latency_ms: float | None) -> list[float]:
     """The latencies of --ladder, rising."""
-    from distill.system.errors import UserError
-
     if text is None:
         return []
     try:
@@ -178,8 +170,6 @@ def _ladder(text: str | None, latency_ms: float | None) -> list[float]:
 
 def _minutes(text: str | None) -> float | None:
     """Minutes of ``90s``, ``60m``, ``2h``; a number alone is minutes."""
-    from distill.system.errors import UserError
-
     if text is None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
@@ -197,7 +187,6 @@ def _limits(**given: float | None) -> Limits:
     from pydantic import ValidationError
 
     from distill.recipe.schema import Limits
-    from distill.system.errors import UserError
 
     try:
         limits = Limits.model_validate(given)
@@ -216,13 +205,12 @@ def _check(folder: Path, content: dict[str, Any]) -> None:
     """
     import yaml
 
-    from distill.system.errors import RunFolderError
-
     file = folder / "study.yaml"
     if file.is_file():
         before = yaml.safe_load(file.read_text("utf-8"))
-        asked = [(one.get("recipe"), *_asked(one.get("search", {}))) for one in (before, content)]
-        if asked[0] != asked[1]:
+        search, asked = before.get("search", {}), content["search"]
+        kept = all(search.get(key) == asked.get(key) for key in ("strategy", "limits", "ladder"))
+        if before.get("recipe") != content["recipe"] or not kept:
             raise RunFolderError(f"{folder}: holds another budget; choose another --run-dir")
     # What begins with a dot is a lock, or was being written when a run was killed.
     elif folder.exists() and any(
@@ -231,14 +219,8 @@ def _check(folder: Path, content: dict[str, Any]) -> None:
         raise RunFolderError(f"{folder}: is not empty and no budget's; choose another --run-dir")
 
 
-def _asked(search: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(search.get(key) for key in ("strategy", "limits", "ladder"))
-
-
 def _write(folder: Path, content: dict[str, Any]) -> Path:
     import yaml
-
-    from distill.system import atomic
 
     file = folder / "study.yaml"
     # Copied, as YAML writes what stands twice as an alias.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from distill.cli import options
 
 if TYPE_CHECKING:
     from distill.inspection.result import Inspection, Reading
@@ -56,7 +57,7 @@ def inspect(
         find_subjects(folder, teacher=teacher), text, pair=pair, label=label, word=word
     )
     if as_json:
-        typer.echo(json.dumps(found.as_plain(), indent=2, ensure_ascii=False))
+        options.print_json(found.as_plain())
         if out is None:
             return
     path = write_page(out or Path("inspect.html"), found)

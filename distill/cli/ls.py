@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from distill.cli import options
 from distill.recipe import catalog
 from distill.recipe.overrides import read_tree
 from distill.report.numbers import align
 
 
-def ls(
-    as_json: Annotated[bool, typer.Option("--json", help="Print a list of objects.")] = False,
-) -> None:
+def ls(as_json: options.Json = False) -> None:
     """List the built-in recipes and studies: name, task, student, what each is for.
 
     Example:
@@ -24,7 +22,7 @@ def ls(
     """
     rows = [_row(name, catalog.find(name)) for name in catalog.names()]
     if as_json:
-        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        options.print_json(rows)
         return
     columns = ["name", "task", "student", "description"]
     table = [columns, *([row[column] for column in columns] for row in rows)]

@@ -27,8 +27,8 @@ from distill.system.errors import UserError, full_disk
 from distill.system.messages import set_up_messages, take_down_messages
 from distill.training.interrupt import exit_code
 
-#: Every command and its line in ``distill --help``; each is a function of that name in
-#: ``distill/cli/<name>.py``.
+#: Every command and its line in ``distill --help``; each is a function of that name, in
+#: ``distill/cli/<name>.py`` or in the file of another one.
 COMMANDS: dict[str, str] = {
     "ls": "List the built-in recipes and studies.",
     "show": "Print a recipe with everything filled in.",
@@ -54,6 +54,15 @@ COMMANDS: dict[str, str] = {
     "summarise": "Print the sentences that say most of a text.",
     "blank": "Make an untrained BERT with a vocabulary of its own.",
 }
+_FILES = {
+    "compare": "evaluate",
+    "demo": "serve",
+    "report": "evaluate",
+    "resume": "run",
+    "schema": "show",
+    "summarise": "fit_head",
+    "validate": "show",
+}
 _SECTIONS = ("Args:", "Raises:", "Returns:")
 
 #: What the operating system says of a path that the user named, and that nothing can be put at.
@@ -76,7 +85,6 @@ class Commands(TyperGroup):
     """A group that imports a command's file when that command is called, and not before."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names in the order of :data:`COMMANDS`."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
@@ -85,12 +93,11 @@ class Commands(TyperGroup):
             near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(COMMANDS)}"
             ctx.fail(f"no command '{cmd_name}'; {hint}")
-        file = cmd_name.replace("-", "_")
-        module = importlib.import_module(f"distill.cli.{file}")
-        return build_command(getattr(module, file))
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"distill.cli.{_FILES.get(name, name)}")
+        return _build_command(getattr(module, name))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
@@ -102,7 +109,7 @@ class Commands(TyperGroup):
             raise _InterruptedError from interrupt
 
 
-def build_command(function: Callable[..., None]) -> Any:
+def _build_command(function: Callable[..., None]) -> Any:
     """One typer command from an annotated function, its examples kept line by line."""
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(function.__name__.replace("_", "-"), help=_help_text(function))(function)

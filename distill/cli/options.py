@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from distill.system.errors import RunFolderError, quoted
+
+
+def print_json(content: Any) -> None:
+    """Print what ``--json`` asks for."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def _near_name(path: Path) -> Path:
@@ -40,7 +46,7 @@ Bundle = Annotated[
 ResultsAsJson = Annotated[
     bool, typer.Option("--json", help="Print results.json instead of the table.")
 ]
-AsObject = Annotated[bool, typer.Option("--json", help="Print an object.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 Column = Annotated[
     str | None, typer.Option(help="The column with the text; else text or sentence.")
 ]

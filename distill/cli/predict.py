@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from distill.cli import options
-from distill.cli.predict_files import Source, Target, cut, run
-from distill.system.errors import DataError
-
-if TYPE_CHECKING:
-    from distill.runtime import BundleModel
-    from distill.runtime.rows import Row
-
 
 _Texts = Annotated[list[str] | None, typer.Argument(help="Texts to predict for.")]
 _Pair = Annotated[
@@ -112,107 +103,41 @@ def predict(
       distill predict runs/sst2 --file 'part-*.parquet' --out labelled --shards 100
       distill predict runs/stsb-vectors --file sentences.txt --npy vectors.npy --dim 128
     """
+    from distill.cli import predictions
     from distill.runtime import load
     from distill.runtime.inputs import find_files
     from distill.runtime.job import Job
     from distill.runtime.rows import Wanted
 
     kept = tuple(name.strip() for name in (keep or "").split(",") if name.strip())
-    source = Source(find_files(file or ()), Wanted(column, pair_column, kept, delimiter))
-    target = Target(out, npy, cut(shards, shard), out_format)
+    source = predictions.Source(
+        find_files(file or ()), Wanted(column, pair_column, kept, delimiter)
+    )
+    target = predictions.Target(out, npy, predictions.cut(shards, shard), out_format)
     given = {
         "--keep": bool(keep), "--no-text": no_text, "--resume": resume,
-        "--on-bad-row skip": _skips(on_bad_row),
+        "--on-bad-row skip": predictions.skips(on_bad_row),
     }  # fmt: skip
     target.check(given, from_file=bool(source.files))
     model = load(folder, format=format, threads=threads, dim=dim, prompt=prompt)
     if model.decoder.takes_candidates:
         source = source.of_candidates()
-    answers = _Answers(model, batch_size, as_json=as_json)
+    answers = predictions.Answers(model, batch_size, as_json=as_json)
     # A pipe is answered before it is waited on; of a file as many examples as make full batches.
     waits = source.files == ("-",) and target.path is None
     rows = source.rows(texts, pair, answers.print if waits else None)
-    _check_pairs(model, given=bool(pair or source.wanted.pair_column), from_file=bool(source.files))
+    paired = bool(pair or source.wanted.pair_column)
+    predictions.check_pairs(model, given=paired, from_file=bool(source.files))
     if target.path is not None and source.files:
         job = Job(
             source.files, target.path, source.wanted, texts=not no_text, batch_size=batch_size,
             threads=threads, vectors=npy is not None, skip_bad=given["--on-bad-row skip"],
             resume=resume,
         )  # fmt: skip
-        run(model, job, target)
+        predictions.run(model, job, target)
     elif out is not None:
-        _write_few(out, _predictions(model, list(rows), batch_size), texts=not no_text)
+        answers.write(list(rows), out, texts=not no_text)
     else:
         for row in rows:
             answers.add(row)
         answers.print()
-
-
-class _Answers:
-    """Predictions that are printed once enough rows for full batches have come, or when asked."""
-
-    def __init__(self, model: BundleModel, batch_size: int | None, *, as_json: bool) -> None:
-        self.model, self.batch_size, self.as_json = model, batch_size, as_json
-        self.waiting: list[Row] = []
-
-    def add(self, row: Row) -> None:
-        from distill.runtime.job import WINDOW
-
-        self.waiting.append(row)
-        if len(self.waiting) == WINDOW:
-            self.print()
-
-    def print(self) -> None:
-        """Predict for the rows that have come."""
-        if not self.waiting:
-            return
-        for row, found in _predictions(self.model, self.waiting, self.batch_size):
-            line = _json_line(row, found) if self.as_json else _plain_line(self.model, row, found)
-            typer.echo(line)
-        self.waiting.clear()
-
-
-def _skips(on_bad_row: str) -> bool:
-    if on_bad_row not in ("refuse", "skip"):
-        raise DataError(f"--on-bad-row {on_bad_row}: refuse or skip")
-    return on_bad_row == "skip"
-
-
-def _write_few(out: Path, predictions: list[tuple[Row, dict[str, Any]]], *, texts: bool) -> None:
-    from distill.runtime.results import Lines
-    from distill.system import atomic
-
-    rows, found = [row for row, _ in predictions], [one for _, one in predictions]
-    atomic.write_bytes(out, Lines(out, texts=texts).lines(rows, found))
-    what = "prediction" if len(rows) == 1 else "predictions"
-    print(f"{len(rows)} {what} written to {out}", file=sys.stderr)
-
-
-def _check_pairs(model: BundleModel, *, given: bool, from_file: bool) -> None:
-    """Say which option is wrong, before anything is read."""
-    option = "--pair-column" if from_file else "--pair"
-    if model.manifest.pair and not given:
-        raise DataError(f"this model compares two texts; give the second with {option}")
-    if given and not model.manifest.pair:
-        raise DataError(f"this model takes single texts; leave {option} out")
-
-
-def _predictions(
-    model: BundleModel, rows: list[Row], batch_size: int | None
-) -> list[tuple[Row, dict[str, Any]]]:
-    pairs: list[Any] | None = [row.pair or "" for row in rows] if model.manifest.pair else None
-    predictions = model.predict([row.text for row in rows], pairs, batch_size=batch_size)
-    return list(zip(rows, predictions, strict=True))
-
-
-def _json_line(row: Row, prediction: dict[str, Any]) -> str:
-    pair = {"pair": row.pair} if isinstance(row.pair, str) else {}
-    return json.dumps({"text": row.text, **pair, **prediction}, ensure_ascii=False)
-
-
-def _plain_line(model: BundleModel, row: Row, prediction: dict[str, Any]) -> str:
-    if isinstance(row.pair, list):
-        return f"{' '.join(row.text.split())}\n{model.decoder.line(prediction)}"
-    text = row.text if row.pair is None else f"{row.text} | {row.pair}"
-    # One line a row, whatever the text holds.
-    return f"{model.decoder.line(prediction)}  {' '.join(text.split())}"

@@ -1,19 +1,17 @@
-"""``distill run``: everything a recipe says, from data to bundle."""
+"""``distill run`` and ``resume``: everything a recipe says, from data to bundle."""
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from distill.cli import options
+from distill.recipe.loader import load_recipe
+from distill.run_folder import RunFolder, free_folder
 from distill.system.errors import quoted
-
-if TYPE_CHECKING:
-    from distill.run_folder import RunFolder
 
 
 def run(
@@ -29,17 +27,31 @@ def run(
 
     Example: distill run quickstart student.size=3x384 --run-dir runs/first
     """
-    from distill.pipeline.runner import run as run_recipe
-    from distill.recipe.loader import load_recipe
-    from distill.run_folder import RunFolder, free_folder
-
     loaded = load_recipe(recipe, *(overrides or []))
+    from distill.pipeline.runner import run as run_recipe
+
     folder = run_dir if run_dir is not None else free_folder(loaded.name)
-    results = run_recipe(loaded, folder)
-    print_run(RunFolder(folder), results, as_json=as_json)
+    _print_run(RunFolder(folder), run_recipe(loaded, folder), as_json=as_json)
 
 
-def print_run(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
+def resume(
+    run: options.Run,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="Settings to change; stages that depend on them are done again."),
+    ] = None,
+    as_json: options.ResultsAsJson = False,
+) -> None:
+    """Go on with a run: finished stages are kept, the one under way goes on from its checkpoint.
+
+    Example: distill resume runs/quickstart stages.quantize.max_drop=0.02
+    """
+    from distill.pipeline.runner import resume as resume_run
+
+    _print_run(RunFolder(run), resume_run(run, *(overrides or [])), as_json=as_json)
+
+
+def _print_run(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> None:
     """Print a finished run's table, where its files lie, and the next command.
 
     Of several processes that ``torchrun`` or ``srun`` started, the first one does.
@@ -53,8 +65,7 @@ def print_run(folder: RunFolder, results: dict[str, Any], *, as_json: bool) -> N
     from distill.runtime.manifest import predict_command
 
     if as_json:
-        content = results or held_out_object(folder.path)
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        options.print_json(results or held_out_object(folder.path))
         return
     lines = [] if results else held_out_lines(folder.path)
     for line in lines:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from distill.cli import options
+from distill.evaluation.study import StudyResults
+from distill.recipe.schema import Search
+from distill.recipe.study import LoadedStudy, load_study
+from distill.recipe.trial import Trial
+from distill.system import atomic
+from distill.system.errors import UserError, quoted
 from distill.training.interrupt import exit_code, stops_at_signals
-
-if TYPE_CHECKING:
-    from distill.evaluation.study import StudyResults
-    from distill.recipe.schema import Search
-    from distill.recipe.schema.study import Candidate, Range
-    from distill.recipe.study import LoadedStudy
-    from distill.recipe.trial import Trial
-
 
 _Source = Annotated[
     str, typer.Argument(help="A study's or recipe's name (see `distill ls`), or a YAML file.")
@@ -31,8 +29,12 @@ _Overrides = Annotated[
 _RunDir = Annotated[Path | None, typer.Option(help="The study's folder; else runs/study-NAME.")]
 _Only = Annotated[str | None, typer.Option(help="Run these variants only: A,B,...")]
 _Task = Annotated[str | None, typer.Option(help="Run these tasks only: A,B,...")]
-_JOBS = "Trials at a time; else one for each core, or one alone where it is timed."
-_Jobs = Annotated[int | None, typer.Option(min=1, help=_JOBS)]
+_Jobs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Trials at a time; else one for each core, or one alone where it is timed."
+    ),
+]
 _KeepModels = Annotated[
     bool, typer.Option("--keep-models", help="Keep the weights of trials that are not evaluated.")
 ]
@@ -40,8 +42,10 @@ _Json = Annotated[bool, typer.Option("--json", help="Print study.json instead of
 _Sweep = Annotated[
     bool, typer.Option("--wandb-sweep", help="Write the search as a W&B sweep, and run nothing.")
 ]
-_SWEEP_TRIAL = "Run one trial with these settings (JSON), as the sweep's agents do."
-_SweepTrial = Annotated[str | None, typer.Option(help=_SWEEP_TRIAL)]
+_SweepTrial = Annotated[
+    str | None,
+    typer.Option(help="Run one trial with these settings (JSON), as the sweep's agents do."),
+]
 
 
 def study(
@@ -66,8 +70,6 @@ def study(
       distill plan ablation/tinybert folders.data=DIR
       distill study ablation/tinybert folders.data=DIR --task mrpc,rte --only full,teacher
     """
-    from distill.recipe.study import load_study
-
     loaded = load_study(source, *(overrides or []), check_files=True)
     wanted, given = _wanted(loaded, only, task), None
     kind = "sweep" if wandb_sweep or sweep_trial is not None else "study"
@@ -99,8 +101,6 @@ def _one_trial(loaded: LoadedStudy) -> Search:
     Raises:
         UserError: it has none, or several tasks or seeds.
     """
-    from distill.system.errors import UserError
-
     if loaded.config.search is None:
         raise UserError("a sweep needs a search: give the study file a 'search:' section")
     if len({(trial.task, trial.seed) for trial in loaded.likely}) > 1:
@@ -112,8 +112,6 @@ def _write_sweep(loaded: LoadedStudy, folder: Path, words: list[str]) -> None:
     """Write ``sweep.yaml`` into a folder, and say what starts it."""
     import yaml
 
-    from distill.system import atomic
-    from distill.system.errors import quoted
     from distill.tracking.sweep import sweep
 
     search = _one_trial(loaded)
@@ -134,12 +132,11 @@ def print_results(folder: Path, results: StudyResults, *, as_json: bool) -> None
     from distill.report.study import print_study
     from distill.report.study_page import write_page
     from distill.runtime.manifest import predict_command
-    from distill.system.errors import quoted
 
     page = write_page(folder, results)
     if as_json:
         content = results.model_dump(by_alias=True, mode="json")
-        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        options.print_json(content)
         return
     print_study(results)
     typer.echo(f"report: {page}")
@@ -152,51 +149,6 @@ def print_results(folder: Path, results: StudyResults, *, as_json: bool) -> None
         typer.echo(f"next: distill show {quoted(recipe)}")
 
 
-def plan_lines(loaded: LoadedStudy) -> list[str]:
-    """A study's trials with the stages that each does, and the variants that are skipped."""
-    from distill.report.numbers import align
-
-    rows = [["trial", "stages"]]
-    for trial in loaded.trials:
-        rows.append([trial.name, ", ".join(stage.name for stage in trial.planned())])
-    search = loaded.config.search
-    if search is not None:
-        over = "of candidates:" if search.candidates else "over:"
-        rows.append([f"up to {search.trials} of the search ({search.strategy})", over])
-        rows += [[f"  {key}", _candidate_text(one)] for key, one in search.candidates.items()]
-        rows += [[f"  {key}", _range_text(one)] for key, one in search.space.items()]
-        rows += [[f"  {k}", f"budget {low} to {high}"] for k, (low, high) in search.budget.items()]
-    skipped = [f"skipped: {name}: {why}" for name, why in loaded.skipped.items()]
-    trials = len(loaded.trials) + (search.trials if search else 0)
-    count = f"{trials} trials; stages that several of them share are done once"
-    return [*align(rows), *skipped, count]
-
-
-def _candidate_text(one: Candidate) -> str:
-    told = one.predicted.model_dump(exclude_none=True)
-    words = ", ".join(f"{key} {value:g}" for key, value in told.items())
-    place = "in the place of a larger one; " if one.reserve else ""
-    return f"{place}predicted: {words or 'nothing'}"
-
-
-def _range_text(one: Range) -> str:
-    values = ", ".join(map(str, getattr(one, one.kind)))
-    conditions = ", ".join(f"{key} is {value}" for key, value in one.when.items())
-    return f"{one.kind} {values}{f' (only where {conditions})' if conditions else ''}"
-
-
-def plan_object(loaded: LoadedStudy) -> dict[str, Any]:
-    """The same for ``--json``."""
-    trials = [
-        {"variant": t.variant, "task": t.task, "seed": t.seed, "stages": [s.name for s in stages]}
-        for t in loaded.trials
-        if (stages := t.planned())
-    ]
-    found = {"name": loaded.config.name, "trials": trials, "skipped": loaded.skipped}
-    search = loaded.config.search
-    return found | ({"search": search.model_dump(mode="json")} if search is not None else {})
-
-
 def _wanted(loaded: LoadedStudy, only: str | None, task: str | None) -> Callable[[Trial], bool]:
     """Which trials are run, by their variants and tasks."""
     variants = _chosen("--only", only, list(loaded.config.variants))
@@ -205,8 +157,6 @@ def _wanted(loaded: LoadedStudy, only: str | None, task: str | None) -> Callable
 
 
 def _chosen(option: str, text: str | None, known: list[str]) -> list[str]:
-    from distill.system.errors import UserError
-
     if text is None:
         return known
     names = [name.strip() for name in text.split(",") if name.strip()]

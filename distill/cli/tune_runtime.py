@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import sys
 from typing import Annotated, Any
 
@@ -31,7 +30,7 @@ def tune_runtime(
     format: Annotated[
         list[str] | None, typer.Option(help="Measure this format only; may be repeated.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was written.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Measure engines, threads, fusions and batches for a bundle, and write the choice into it.
 
@@ -69,7 +68,7 @@ def tune_runtime(
     chosen = tune(manifest, encoder, found, cores=cores, formats=format, progress=_print_progress)
     write_runtime(manifest.folder, chosen)
     if as_json:
-        typer.echo(json.dumps(chosen, indent=2))
+        options.print_json(chosen)
         return
     for line in _lines(chosen):
         typer.echo(line)

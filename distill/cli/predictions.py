@@ -1,8 +1,9 @@
-"""What ``distill predict`` reads and where it writes: files, shards, the command line."""
+"""What ``distill predict`` reads, answers and writes: files, shards, the command line."""
 
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shlex
 import sys
@@ -11,17 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import typer
 
 from distill.files.rows import file_kind
+from distill.runtime import BundleModel
+from distill.runtime.job import WINDOW, Job, run_job
+from distill.runtime.results import Results
+from distill.runtime.rows import Row, Wanted, read_rows
+from distill.runtime.shards import Shards, ShardsReport, run_shards
+from distill.system import atomic
+from distill.system.console import Bar, clock
 from distill.system.errors import DataError
-
-if TYPE_CHECKING:
-    from distill.runtime import BundleModel
-    from distill.runtime.job import Job
-    from distill.runtime.rows import Row, Wanted
-    from distill.runtime.shards import Shards, ShardsReport
-    from distill.system.console import Bar
 
 #: Formats of shards.
 _FORMATS = ("jsonl", "csv", "tsv", "parquet")
@@ -29,8 +32,6 @@ _FORMATS = ("jsonl", "csv", "tsv", "parquet")
 
 def cut(shards: int | None, shard: str | None) -> Shards | None:
     """How the results are cut, where they are."""
-    from distill.runtime.shards import Shards
-
     if shard is None:
         return None if shards is None else Shards(shards)
     match = re.fullmatch(r"(\d+)/(\d+)", shard)
@@ -117,8 +118,6 @@ class Source:
         before_read: Callable[[], None] | None,
     ) -> Iterator[Row]:
         """The rows; errors of the command line are raised at once."""
-        from distill.runtime.rows import Row
-
         if self.files:
             if texts or pairs:
                 expanded = bool(texts) and Path(texts[0]).is_file()  # type: ignore[index]
@@ -152,18 +151,12 @@ class Source:
         )
 
     def _read(self, before_read: Callable[[], None] | None) -> Iterator[Row]:
-        from distill.runtime.rows import read_rows
-
         for file in self.files:
-            yield from read_rows(file, self.wanted, on_note=print_note, before_read=before_read)
+            yield from read_rows(file, self.wanted, on_note=_note, before_read=before_read)
 
 
 def run(model: BundleModel, job: Job, target: Target) -> None:
     """Predict for files, with a bar, and print a summary."""
-    from distill.runtime.job import run_job
-    from distill.runtime.shards import run_shards
-    from distill.system.console import clock
-
     with ExitStack() as stack:
         moved = _moved(stack)
         if target.shards is not None:
@@ -181,19 +174,77 @@ def run(model: BundleModel, job: Job, target: Target) -> None:
     if report.before:
         speed = f"{report.before:,} of them before; {speed}"
     what = "vectors" if job.vectors else "predictions"
-    print(f"{report.rows} {what} written to {job.out} ({speed})", file=sys.stderr)
+    _note(f"{report.rows} {what} written to {job.out} ({speed})")
     if target.shards is not None:
-        print_note(_shards_line(found, target.shards))
+        _note(_shards_line(found, target.shards))
     for note in report.notes:
-        print_note(note)
+        _note(note)
     if report.bad:
         bad = job.bad if target.shards is None else job.out / "_part-*.bad.jsonl"
-        print(f"{report.bad} bad rows set aside in {bad}", file=sys.stderr)
+        _note(f"{report.bad} bad rows set aside in {bad}")
+
+
+def skips(on_bad_row: str) -> bool:
+    """Whether bad rows are set aside, by what ``--on-bad-row`` says."""
+    if on_bad_row not in ("refuse", "skip"):
+        raise DataError(f"--on-bad-row {on_bad_row}: refuse or skip")
+    return on_bad_row == "skip"
+
+
+def check_pairs(model: BundleModel, *, given: bool, from_file: bool) -> None:
+    """Say which option is wrong, before anything is read."""
+    option = "--pair-column" if from_file else "--pair"
+    if model.manifest.pair and not given:
+        raise DataError(f"this model compares two texts; give the second with {option}")
+    if given and not model.manifest.pair:
+        raise DataError(f"this model takes single texts; leave {option} out")
+
+
+class Answers:
+    """Predictions that are printed once enough rows for full batches have come, or when asked."""
+
+    def __init__(self, model: BundleModel, batch_size: int | None, *, as_json: bool) -> None:
+        self.model, self.batch_size, self.as_json = model, batch_size, as_json
+        self.waiting: list[Row] = []
+
+    def add(self, row: Row) -> None:
+        self.waiting.append(row)
+        if len(self.waiting) == WINDOW:
+            self.print()
+
+    def print(self) -> None:
+        """Predict for the rows that have come."""
+        line = self._json_line if self.as_json else self._plain_line
+        if self.waiting:
+            for row, found in zip(self.waiting, self._predict(self.waiting), strict=True):
+                typer.echo(line(row, found))
+        self.waiting.clear()
+
+    def write(self, rows: list[Row], out: Path, *, texts: bool) -> None:
+        """Predict for rows of the command line, into a file."""
+        atomic.write_bytes(out, Results(out, texts=texts).lines(rows, self._predict(rows)))
+        what = "prediction" if len(rows) == 1 else "predictions"
+        _note(f"{len(rows)} {what} written to {out}")
+
+    def _predict(self, rows: list[Row]) -> list[dict[str, Any]]:
+        paired = self.model.manifest.pair
+        pairs: list[Any] | None = [row.pair or "" for row in rows] if paired else None
+        return self.model.predict([row.text for row in rows], pairs, batch_size=self.batch_size)
+
+    def _json_line(self, row: Row, prediction: dict[str, Any]) -> str:
+        pair = {"pair": row.pair} if isinstance(row.pair, str) else {}
+        return json.dumps({"text": row.text, **pair, **prediction}, ensure_ascii=False)
+
+    def _plain_line(self, row: Row, prediction: dict[str, Any]) -> str:
+        line = self.model.decoder.line(prediction)
+        if isinstance(row.pair, list):
+            return f"{' '.join(row.text.split())}\n{line}"
+        text = row.text if row.pair is None else f"{row.text} | {row.pair}"
+        # One line a row, whatever the text holds.
+        return f"{line}  {' '.join(text.split())}"
 
 
 def _moved(stack: ExitStack) -> Callable[[int, int | None], None]:
-    from distill.system.console import Bar
-
     bar: Bar | None = None
     start, first = time.monotonic(), 0
 
@@ -216,8 +267,7 @@ def _shards_line(report: ShardsReport, shards: Shards) -> str:
     return line + (f"; {report.left} are not there yet" if report.left else "; all are there")
 
 
-def print_note(note: str) -> None:
-    """Print a line beside the results."""
+def _note(note: str) -> None:
     print(note, file=sys.stderr)
 
 
