@@ -38,7 +38,6 @@ class RunFolder:
 
     @property
     def recipe_file(self) -> Path:
-        """The resolved recipe."""
         return self.path / "recipe.yaml"
 
     @property
@@ -48,22 +47,18 @@ class RunFolder:
 
     @property
     def results(self) -> Path:
-        """The numbers behind table, report and model card."""
         return self.path / "results.json"
 
     @property
     def report(self) -> Path:
-        """The report."""
         return self.path / "report.html"
 
     @property
     def log(self) -> Path:
-        """Messages of the run."""
         return self.path / "log.txt"
 
     @property
     def environment(self) -> Path:
-        """Machine and versions of every start of the run."""
         return self.path / "environment.json"
 
     @property
@@ -78,19 +73,15 @@ class RunFolder:
 
     @property
     def bundle(self) -> Path:
-        """The folder that is ready to deploy."""
         return self.path / "bundle"
 
     def stage(self, stage: PlannedStage) -> Path:
-        """The folder of one stage."""
         return self.path / stage.folder
 
     def holds_bundle(self) -> bool:
-        """Whether the run came to a bundle."""
         return (self.bundle / "distill.json").is_file()
 
     def exists(self) -> bool:
-        """Whether a run was started here."""
         return self.recipe_file.is_file()
 
     def check(self, recipe: Recipe) -> None:
@@ -99,8 +90,22 @@ class RunFolder:
         Raises:
             RunFolderError: it is another's, or finished.
         """
-        if self.exists() and (refusal := self._refusal(recipe)) is not None:
-            raise RunFolderError(refusal)
+        if not self.exists():
+            return
+        held = self.read_recipe()
+        if held != anchored(recipe):
+            other = (
+                f"'{held.name}'" if held.name != recipe.name else "other settings of this recipe"
+            )
+            raise RunFolderError(
+                f"{self.path}: holds a run of {other}; choose another --run-dir, or go on with "
+                f"that one: distill resume {quoted(self.path)}"
+            )
+        if all(self.is_marked_done(stage) for stage in plan_stages(held)):
+            raise RunFolderError(
+                f"{self.path}: this recipe's run is finished here; choose another --run-dir, or "
+                f"look at it: distill evaluate {quoted(self.path)}"
+            )
 
     def create(self, recipe: Recipe) -> None:
         """Make the folder for a recipe, unless a run of it was begun here.
@@ -123,26 +128,6 @@ class RunFolder:
                 f"{self.path}: cannot be made ({error.strerror}); choose another --run-dir"
             ) from error
         self.write_recipe(recipe)
-
-    def _refusal(self, recipe: Recipe) -> str | None:
-        held = self.read_recipe()
-        if held != anchored(recipe):
-            other = (
-                f"'{held.name}'" if held.name != recipe.name else "other settings of this recipe"
-            )
-            return (
-                f"{self.path}: holds a run of {other}; choose another --run-dir, or go on with "
-                f"that one: distill resume {quoted(self.path)}"
-            )
-        if self._is_finished(held):
-            return (
-                f"{self.path}: this recipe's run is finished here; choose another --run-dir, or "
-                f"look at it: distill evaluate {quoted(self.path)}"
-            )
-        return None
-
-    def _is_finished(self, recipe: Recipe) -> bool:
-        return all(self.is_marked_done(stage) for stage in plan_stages(recipe))
 
     def write_recipe(self, recipe: Recipe) -> None:
         """Store the resolved recipe, its paths written in full."""
@@ -238,15 +223,12 @@ class RunFolder:
         """Renew a finished stage's mark after its outputs were written again."""
         mark = self.stage(stage) / "done.json"
         if mark.is_file():
-            content = json.loads(mark.read_text("utf-8"))
+            content = _read(mark)
             self.finish(stage, content["inputs"], [self.path / name for name in content["outputs"]])
 
     def read_results(self) -> dict[str, Any]:
         """The content of ``results.json``; empty before the evaluation."""
-        if not self.results.is_file():
-            return {}
-        content: dict[str, Any] = json.loads(self.results.read_text("utf-8"))
-        return content
+        return _read(self.results) if self.results.is_file() else {}
 
     def tidy(self, stage: PlannedStage) -> None:
         """Remove what only an unfinished stage needs: checkpoints, and a model on its way."""
@@ -256,19 +238,21 @@ class RunFolder:
 
     def outputs_digest(self, stage: PlannedStage) -> str:
         """Hash over what a finished stage wrote: part of the inputs of those that read it."""
-        content = json.loads((self.stage(stage) / "done.json").read_text("utf-8"))
-        return digest.of_json(content["outputs"])
+        return digest.of_json(_read(self.stage(stage) / "done.json")["outputs"])
 
     def read_stage(self, stage: PlannedStage) -> dict[str, Any]:
-        """A finished stage's ``stage.json``."""
-        content: dict[str, Any] = json.loads((self.stage(stage) / "stage.json").read_text("utf-8"))
-        return content
+        return _read(self.stage(stage) / "stage.json")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return content
 
 
 def read_mapping(path: Path) -> dict[str, Any] | None:
     """The mapping in a JSON file; ``None`` where it is missing or damaged."""
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = _read(path)
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) else None

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, S
 
 if TYPE_CHECKING:
     from distill.recipe.schema import Recipe
-    from distill.recipe.schema.before import Before
+    from distill.recipe.shapes import Before
 
 Name = Annotated[
     StrictStr, Field(pattern=r"^[a-z0-9][a-z0-9_.-]*$", description="Lower-case name, no spaces.")

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from distill.cli.main import COMMANDS, app
 from distill.recipe import catalog
 from distill.recipe.loader import load_recipe
-from distill.recipe.schema import study_schema
+from distill.recipe.schema import Study
 from distill.recipe.schema.recipe import file_schema
 from distill.recipe.study import is_study
 from distill.recipe.yaml_lines import read
@@ -104,7 +104,7 @@ def test_yaml_is_part_of_a_recipe(content: str, tmp_path: Path) -> None:
     path.write_text(f"stages:\n{content}" if content.startswith("- ") else content, "utf-8")
     plain = read(path).plain()
     if "study" in plain:
-        schema, said = study_schema(), plain
+        schema, said = Study.model_json_schema(), plain
     else:
         schema, said = file_schema(), as_recipe(plain)
     assert [error.message for error in Draft202012Validator(schema).iter_errors(said)] == []

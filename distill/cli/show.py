@@ -11,7 +11,7 @@ import typer
 from distill.cli import options
 from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import load_recipe, read_recipe, resolved, resolved_yaml
-from distill.recipe.schema import study_schema
+from distill.recipe.schema import Study
 from distill.recipe.schema.recipe import file_schema
 from distill.recipe.study import is_study, load_study
 from distill.system.errors import Issue, RecipeError
@@ -102,4 +102,4 @@ def schema(
     Example:
       distill schema > recipe.schema.json
     """
-    options.print_json(study_schema() if study else file_schema())
+    options.print_json(Study.model_json_schema() if study else file_schema())

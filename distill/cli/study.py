@@ -12,9 +12,9 @@ import typer
 
 from distill.cli import options
 from distill.evaluation.study import StudyResults
+from distill.recipe.plan import Trial
 from distill.recipe.schema import Search
 from distill.recipe.study import LoadedStudy, load_study
-from distill.recipe.trial import Trial
 from distill.system import atomic
 from distill.system.errors import UserError, quoted
 from distill.training.interrupt import exit_code, stops_at_signals

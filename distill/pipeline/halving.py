@@ -28,10 +28,9 @@ from distill.evaluation.study import TrialResult
 from distill.pipeline.measure import batches_of, trainings
 from distill.pipeline.runner import prepare
 from distill.pipeline.strategy import OverGrid
-from distill.recipe.plan import PlannedStage
+from distill.recipe.plan import PlannedStage, Trial
 from distill.recipe.schema import Candidate, EvaluateStage, Limits, PruneStage, Recipe
 from distill.recipe.schema.study import ETA
-from distill.recipe.trial import Trial
 from distill.stages.evaluate import evaluate_run
 from distill.training.data import Rows, total_steps
 

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from distill.pipeline.workers import PATIENCE, Ended, environment
+from distill.recipe.plan import Trial
 from distill.recipe.schema.study import NniEngine
 from distill.recipe.study import LoadedStudy
-from distill.recipe.trial import Trial
 from distill.system import atomic
 from distill.system.errors import UserError
 

@@ -17,8 +17,8 @@ from distill.evaluation.study import TrialResult
 from distill.pipeline.strategy import OverGrid
 from distill.pipeline.study_record import validation_scores
 from distill.pipeline.tuner import Assessor, Tuner
+from distill.recipe.plan import Trial
 from distill.recipe.search_space import Values
-from distill.recipe.trial import Trial
 from distill.system import digest
 from distill.system.errors import RecipeError, RunFolderError
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill.evaluation.study import TrialResult
+from distill.recipe.plan import Trial
 from distill.recipe.schema import Search
 from distill.recipe.study import LoadedStudy
-from distill.recipe.trial import Trial
 from distill.system import digest
 
 

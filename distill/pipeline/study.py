@@ -21,9 +21,9 @@ from distill.pipeline.strategy import Grid, Strategy
 from distill.pipeline.study_record import StudyRecord
 from distill.pipeline.trial import as_line
 from distill.pipeline.workers import Engine, Workers
+from distill.recipe.plan import Trial
 from distill.recipe.search_space import Values
 from distill.recipe.study import LoadedStudy
-from distill.recipe.trial import Trial
 from distill.run_folder import RunFolder
 from distill.system.console import Board, clock
 from distill.system.errors import DiskFullError

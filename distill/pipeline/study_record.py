@@ -25,9 +25,9 @@ from distill.evaluation.study import (
 from distill.pipeline.strategy import stage_keys
 from distill.recipe.inputs import named_paths
 from distill.recipe.loader import resolved
+from distill.recipe.plan import Trial
 from distill.recipe.schema import Limits
 from distill.recipe.study import LoadedStudy
-from distill.recipe.trial import Trial
 from distill.report.run_data import read_curves
 from distill.system import digest
 from distill.system.errors import RunFolderError

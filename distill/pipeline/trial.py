@@ -133,7 +133,7 @@ def _reported(job: Mapping[str, Any]) -> Iterator[None]:
     import nni
 
     from distill.pipeline.study_record import validation_scores
-    from distill.recipe.trial import Trial
+    from distill.recipe.plan import Trial
 
     trial = Trial("", "", 0, Recipe.model_validate(job["recipe"]), job["stage"])
     over, manager = threading.Event(), os.environ.get("DISTILL_NNI_MANAGER")

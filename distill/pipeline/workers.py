@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from distill.recipe.trial import Trial
+from distill.recipe.plan import Trial
 
 #: Seconds that trials have to write their checkpoints before they are ended.
 PATIENCE = 60.0

@@ -17,9 +17,8 @@ from distill.recipe.schema import (
     StaticStudent,
     TrainConfig,
 )
-from distill.recipe.schema.before import Before
 from distill.recipe.schema.objectives import LogitsObjective
-from distill.recipe.shapes import Shape
+from distill.recipe.shapes import Before, Shape
 from distill.recipe.sizes import Size, resolve_size
 from distill.recipe.yaml_lines import Loc
 from distill.system.errors import ModelError

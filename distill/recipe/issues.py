@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from distill.recipe.schema import EncoderStudent, StaticStudent, json_schema
+from distill.recipe.schema import EncoderStudent, Recipe, StaticStudent
 from distill.recipe.yaml_lines import Loc, Value, dotted, one_line
+from distill.section import Section
 from distill.system.errors import Issue, nearest
 from distill.tasks import KINDS, config_class
 
@@ -43,17 +44,15 @@ def issue_at(tree: Value, loc: Loc, message: str) -> Issue:
     return Issue(None, None, f"{place.key}{joint}{rest}", message)
 
 
-def translate(
-    error: ValidationError, tree: Value, schema: dict[str, Any] | None = None
-) -> list[Issue]:
+def translate(error: ValidationError, tree: Value, model: type[Section] = Recipe) -> list[Issue]:
     """Every finding of ``error`` as an issue, in the order of the keys.
 
     Args:
         error: pydantic's error about ``tree.plain()``.
         tree: the recipe with its lines.
-        schema: the JSON schema of what was read; left out, a recipe's.
+        model: what was read.
     """
-    schema = schema or json_schema()
+    schema = model.model_json_schema()
     found: dict[Loc, list[tuple[dict[Loc, str], dict[str, Any]]]] = defaultdict(list)
     for item in error.errors(include_url=False):
         loc, branches = _real_loc(tree, item["loc"], missing=item["type"] == "missing")

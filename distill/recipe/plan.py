@@ -1,11 +1,18 @@
-"""What a recipe will do, in order: one planned stage for each folder of the run."""
+"""What a recipe will do, in order: one planned stage for each folder of the run; trials."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from distill.recipe.run_models import MAKES_STUDENT
-from distill.recipe.schema import BaselineConfig, DistillStage, PruneStage, Recipe, TeacherModel
+from distill.recipe.schema import (
+    BaselineConfig,
+    DistillStage,
+    EvaluateStage,
+    PruneStage,
+    Recipe,
+    TeacherModel,
+)
 from distill.recipe.schema.stages import Stage
 
 StageConfig = TeacherModel | BaselineConfig | Stage
@@ -90,3 +97,44 @@ def plan_stages(recipe: Recipe) -> list[PlannedStage]:
         PlannedStage(index=index, name=name, kind=kind, config=config)
         for index, (name, kind, config) in enumerate(steps, start=1)
     ]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a study.
+
+    Args:
+        variant: the row; empty where the study has no variants.
+        task: the column; empty where the study has the recipe's own task.
+        seed: the recipe's seed.
+        recipe: what is run.
+        stage: name of the stage whose score counts, and after which the trial stops.
+    """
+
+    variant: str
+    task: str
+    seed: int
+    recipe: Recipe
+    stage: str
+
+    @property
+    def name(self) -> str:
+        """Its name among the others, such as ``full, mrpc, seed 1``."""
+        return ", ".join(part for part in (self.variant, self.task, f"seed {self.seed}") if part)
+
+    @property
+    def folder(self) -> str:
+        """Its run folder inside the study's, such as ``trials/mrpc/seed-1/full``."""
+        parts = ("trials", self.task, f"seed-{self.seed}", self.variant)
+        return "/".join(part for part in parts if part)
+
+    def planned(self) -> list[PlannedStage]:
+        """The stages that are done for the score."""
+        stages = plan_stages(self.recipe)
+        last = next(n for n, stage in enumerate(stages, 1) if stage.name == self.stage)
+        return stages[:last]
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether it ends in the evaluation, with sizes and times of every model."""
+        return isinstance(self.planned()[-1].config, EvaluateStage)

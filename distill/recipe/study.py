@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from distill.recipe import catalog
 from distill.recipe.issues import translate
 from distill.recipe.loader import read_recipe
-from distill.recipe.schema import EvaluateStage, Study, StudyVariant, study_schema
+from distill.recipe.schema import EvaluateStage, Study, StudyVariant
 from distill.recipe.study_reader import FOLDERS, LoadedStudy, StudyReader
 from distill.recipe.yaml_lines import Value, read
 from distill.system.errors import Issue, RecipeError, quoted
@@ -61,7 +61,7 @@ def load_study(source: str | Path, *overrides: str, check_files: bool = False) -
         try:
             config = Study.model_validate(tree.plain())
         except ValidationError as error:
-            raise RecipeError(translate(error, tree, study_schema())) from None
+            raise RecipeError(translate(error, tree, Study)) from None
     reader = StudyReader(path, tree, config, folders, settings, check_files=check_files)
     if issues := [*reader.issues()]:
         raise RecipeError(issues)

@@ -21,10 +21,9 @@ from distill.recipe.overrides import (
     read_tree,
     recipe_file,
 )
-from distill.recipe.plan import plan_stages
+from distill.recipe.plan import Trial, plan_stages
 from distill.recipe.schema import Candidate, Recipe, Search, Study, StudyTask, StudyVariant
 from distill.recipe.search_space import Values, misplaced, probes, settings_of, title_of
-from distill.recipe.trial import Trial
 from distill.recipe.yaml_lines import Loc, Value, one_line
 from distill.system.errors import Issue, RecipeError
 

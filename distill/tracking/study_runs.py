@@ -12,8 +12,8 @@ from typing import Any
 from distill.evaluation.results import read_results
 from distill.evaluation.study import StudyResults, TrialResult
 from distill.recipe.loader import resolved
+from distill.recipe.plan import Trial
 from distill.recipe.schema import WandbConfig
-from distill.recipe.trial import Trial
 from distill.system import digest
 from distill.tracking.weights_biases import begin_run, check_key, log_models
 

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from distill.pruning.bench import Bench, Pruned
     from distill.recipe.schema import Recipe
-    from distill.recipe.schema.before import Before
-    from distill.recipe.shapes import Shape
+    from distill.recipe.shapes import Before, Shape
 
 Part = Annotated[float, Field(gt=0, lt=1)]
 TRIES = 3

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from distill.pruning.bench import Bench, Pruned
     from distill.recipe.schema import Recipe
-    from distill.recipe.schema.before import Before
-    from distill.recipe.shapes import Shape
+    from distill.recipe.shapes import Before, Shape
 
 STEPS = 50
 

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from distill.pruning.units import Judged
     from distill.pruning.width import Width
     from distill.recipe.schema import Recipe
-    from distill.recipe.schema.before import Before
-    from distill.recipe.shapes import Shape
+    from distill.recipe.shapes import Before, Shape
 
 #: What is removed where neither shares nor a budget are given.
 HEADS, FFN = 0.33, 0.5

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from distill.quantization.bench import Bench, Candidate
     from distill.quantization.calibrate import Row
     from distill.recipe.schema import Recipe
-    from distill.recipe.schema.before import Before
+    from distill.recipe.shapes import Before
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 

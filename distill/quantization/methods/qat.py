@@ -12,7 +12,7 @@ from distill.section import Issues, TrainConfig
 if TYPE_CHECKING:
     from distill.quantization.bench import Bench, Candidate
     from distill.recipe.schema import Recipe
-    from distill.recipe.schema.before import Before
+    from distill.recipe.shapes import Before
 
 
 class QatQuantize(QuantizeStage):

@@ -10,7 +10,6 @@ from distill.pruning.methods import Budget, PruneStage
 from distill.quantization.methods import QuantizeStage
 from distill.recipe.schema.data import BUILTIN, Columns, DataConfig
 from distill.recipe.schema.distill import DistillStage, LayerSearch
-from distill.recipe.schema.machine import TrackConfig, TrainerConfig, WandbConfig
 from distill.recipe.schema.models import (
     BaselineConfig,
     EncoderStudent,
@@ -19,7 +18,12 @@ from distill.recipe.schema.models import (
     TeacherModel,
 )
 from distill.recipe.schema.objectives import Objective, WeightSchedule
-from distill.recipe.schema.recipe import Recipe, json_schema
+from distill.recipe.schema.recipe import (
+    Recipe,
+    TrackConfig,
+    TrainerConfig,
+    WandbConfig,
+)
 from distill.recipe.schema.stages import (
     AugmentStage,
     EvaluateStage,
@@ -33,7 +37,6 @@ from distill.recipe.schema.study import (
     Study,
     StudyTask,
     StudyVariant,
-    study_schema,
 )
 from distill.section import TrainConfig
 
@@ -68,6 +71,4 @@ __all__ = [
     "TrainerConfig",
     "WandbConfig",
     "WeightSchedule",
-    "json_schema",
-    "study_schema",
 ]

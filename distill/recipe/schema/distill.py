@@ -27,8 +27,8 @@ from distill.recipe.sizes import Size
 from distill.section import Issues, Name, PositiveInt, Section, StageSection, TrainConfig
 
 if TYPE_CHECKING:
-    from distill.recipe.schema.before import Before
     from distill.recipe.schema.recipe import Recipe
+    from distill.recipe.shapes import Before
 
 #: What TinyBERT's published code matches.
 REFERENCE = ("embedding", "attention", "hidden", "logits")

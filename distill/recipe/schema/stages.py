@@ -13,8 +13,8 @@ from distill.recipe.schema.distill import DistillStage
 from distill.section import Issues, Name, PositiveInt, Section, StageSection, TrainConfig
 
 if TYPE_CHECKING:
-    from distill.recipe.schema.before import Before
     from distill.recipe.schema.recipe import Recipe
+    from distill.recipe.shapes import Before
 
 
 class AugmentStage(StageSection):

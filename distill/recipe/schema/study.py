@@ -297,8 +297,3 @@ class Study(Section):
     def reference(self) -> str:
         """The variant that differences refer to."""
         return self.compare_to or next(iter(self.variants), "")
-
-
-def study_schema() -> dict[str, Any]:
-    """The JSON schema of a study file."""
-    return Study.model_json_schema()

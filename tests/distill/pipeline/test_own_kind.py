@@ -18,7 +18,7 @@ from distill.inspection.inspect_text import inspect_text
 from distill.inspection.subjects import find_subjects
 from distill.pipeline.runner import run
 from distill.recipe.loader import load_recipe
-from distill.recipe.schema import Recipe, json_schema
+from distill.recipe.schema import Recipe
 from distill.runtime import load
 from distill.system.errors import RecipeError
 from distill.tasks import KINDS, register
@@ -56,7 +56,7 @@ def recipe_for(path: Path) -> Path:
 def test_its_section_is_read_and_its_mistakes_are_told(tiny_recipe: Path) -> None:
     path = recipe_for(tiny_recipe)
     assert load_recipe(path).task.kind == "ordinal"
-    assert "ordinal" in json_schema()["properties"]["task"]["discriminator"]["mapping"]
+    assert "ordinal" in Recipe.model_json_schema()["properties"]["task"]["discriminator"]["mapping"]
     with pytest.raises(RecipeError, match=r"task\.metric: .*'closeness' or 'accuracy'"):
         load_recipe(path, "task.metric=f1")
     with pytest.raises(ValueError, match="a kind of task 'qa' already"):

@@ -21,8 +21,8 @@ import yaml
 from distill.evaluation.study import StudyResults, lines, read_study
 from distill.pipeline.strategy import Grid
 from distill.pipeline.study import default_jobs, run_study
+from distill.recipe.plan import Trial
 from distill.recipe.study import load_study
-from distill.recipe.trial import Trial
 
 VARIANTS: dict[str, Any] = {
     "full": {},

@@ -9,8 +9,8 @@ import pytest
 
 from distill.pipeline.strategy import stage_keys
 from distill.recipe import catalog
+from distill.recipe.plan import Trial
 from distill.recipe.study import is_study, load_study
-from distill.recipe.trial import Trial
 from distill.system.errors import RecipeError
 
 STUDY = """\

@@ -16,9 +16,9 @@ from lightning.pytorch.loggers import WandbLogger
 
 from distill.evaluation.results import Results
 from distill.evaluation.study import StudyResults, TrialResult
+from distill.recipe.plan import Trial
 from distill.recipe.schema import WandbConfig
 from distill.recipe.study import load_study
-from distill.recipe.trial import Trial
 from distill.system.errors import UserError
 from distill.tracking.study_runs import study_runs
 from distill.tracking.weights_biases import finish, log_results, wandb_logger
