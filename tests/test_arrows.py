@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -62,14 +61,14 @@ HEAVY = {"torch", "transformers", "lightning", "nni", "datasets", "wandb", "onnx
 HEAVY |= {"openvino", "nncf"}
 
 
-def modules() -> Iterator[tuple[str, Path]]:
+def modules():
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
             yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
-def imports(tree: ast.AST, *, everywhere: bool) -> Iterator[str]:
+def imports(tree, *, everywhere):
     """Names imported; with `everywhere` inside functions too, never under TYPE_CHECKING."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
@@ -104,27 +103,27 @@ AT_IMPORT = {
 }
 
 
-def room_of(name: str) -> str | None:
+def room_of(name):
     parts = name.split(".")
     known = {room for layer in LAYERS for room in layer}
     return parts[1] if parts[0] == "distill" and len(parts) > 1 and parts[1] in known else None
 
 
-def level(room: str) -> int:
+def level(room):
     return next(n for n, layer in enumerate(LAYERS) if room in layer)
 
 
-def ours(names: set[str]) -> set[str]:
+def ours(names):
     """Modules of ours among imported names (`from a import b` gives both `a` and `a.b`)."""
     return {name for name in names if name in MODULES}
 
 
-def third_party(names: set[str]) -> set[str]:
+def third_party(names):
     tops = {name.partition(".")[0] for name in names if name}
     return tops - set(sys.stdlib_module_names) - {*PACKAGES, "recipes"}
 
 
-def test_every_folder_is_a_room_that_is_drawn() -> None:
+def test_every_folder_is_a_room_that_is_drawn():
     folders = {
         path.name for path in (ROOT / "distill").iterdir() if (path / "__init__.py").exists()
     }
@@ -132,7 +131,7 @@ def test_every_folder_is_a_room_that_is_drawn() -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if room_of(name)])
-def test_rooms_import_downwards(name: str) -> None:
+def test_rooms_import_downwards(name):
     room = room_of(name)
     assert room is not None
     upwards = {
@@ -144,14 +143,14 @@ def test_rooms_import_downwards(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(DECLARED))
-def test_sections_import_nothing_but_sections(name: str) -> None:
+def test_sections_import_nothing_but_sections(name):
     others = ours(AT_IMPORT[name]) - DECLARED
     assert others <= {"distill.section", "distill.system.errors"}
     assert third_party(AT_IMPORT[name]) <= {"pydantic"}
 
 
 @pytest.mark.parametrize("room", sorted(THIRD_PARTY))
-def test_rooms_that_stay_light(room: str) -> None:
+def test_rooms_that_stay_light(room):
     for name in MODULES:
         if room_of(name) != room:
             continue
@@ -161,7 +160,7 @@ def test_rooms_that_stay_light(room: str) -> None:
         assert others <= OWN[room] | {"distill"}, name
 
 
-def test_bundles_are_served_without_torch() -> None:
+def test_bundles_are_served_without_torch():
     loaded = {n for n in MODULES if n == "distill.tasks.decoder" or n.endswith(".decode")}
     while more := set().union(*(ours(ALL[name]) for name in loaded)) - loaded:
         loaded |= more
@@ -171,7 +170,7 @@ def test_bundles_are_served_without_torch() -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if n.startswith(("students", "teachers"))])
-def test_models_know_nothing_of_stages(name: str) -> None:
+def test_models_know_nothing_of_stages(name):
     known = {room_of(other) for other in ours(ALL[name])} - {None}
     # A student's sizes are told without torch too, so they live with the recipe; a teacher's
     # logits are computed over tokenised data.
@@ -179,23 +178,23 @@ def test_models_know_nothing_of_stages(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [n for n in MODULES if room_of(n) == "cli"])
-def test_commands_import_heavy_things_only_when_they_work(name: str) -> None:
+def test_commands_import_heavy_things_only_when_they_work(name):
     assert third_party(AT_IMPORT[name]) <= {"typer", "rich"}
 
 
-def test_reports_need_no_torch() -> None:
+def test_reports_need_no_torch():
     for name in MODULES:
         if room_of(name) == "report":
             assert third_party(ALL[name]).isdisjoint(HEAVY), name
 
 
-def test_four_files_know_nni() -> None:
+def test_four_files_know_nni():
     knowing = {name for name in MODULES if "nni" in third_party(ALL[name])}
     pipeline = {f"distill.pipeline.{name}" for name in ("tuner", "nni_engine", "trial")}
     assert knowing <= {"distill.quantization.int8_training", *pipeline}
 
 
-def test_the_foundation_stands_on_nothing_of_ours() -> None:
+def test_the_foundation_stands_on_nothing_of_ours():
     below = {name for name in MODULES if room_of(name) == "system"}
     for name in below | FOUNDATION - {"distill"}:
         assert ours(ALL[name]) <= below | FOUNDATION, name
@@ -204,7 +203,7 @@ def test_the_foundation_stands_on_nothing_of_ours() -> None:
 @pytest.mark.parametrize(
     "module", ["distill", "distill.recipe.loader", "distill.runtime", "distill.report"]
 )
-def test_light_imports_load_nothing_heavy(module: str) -> None:
+def test_light_imports_load_nothing_heavy(module):
     code = (
         f"import sys, {module}\n"
         f"print(sorted(set({sorted(HEAVY - {'onnxruntime'})!r}) & set(sys.modules)))"

@@ -1,7 +1,5 @@
 """What the documents name is there: commands, options, recipe keys, YAML, links and files."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from pathlib import Path
@@ -32,12 +30,12 @@ DOTTED = re.compile(
 )
 
 
-def blocks(text: str) -> list[tuple[str, str]]:
+def blocks(text):
     """Every fenced block: its language and its content."""
     return re.findall(r"^```(\w*)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
-def commands(text: str) -> list[list[str]]:
+def commands(text):
     """The words behind ``distill`` of every command in a document's blocks."""
     found = []
     for language, content in blocks(text):
@@ -51,7 +49,7 @@ def commands(text: str) -> list[list[str]]:
     return found
 
 
-def parse(words: list[str]) -> None:
+def parse(words):
     """Parse a command line as `distill` would, without doing it."""
     group: Any = typer.main.get_command(app)
     with group.make_context("distill", ["ls"]) as context:
@@ -66,9 +64,7 @@ ALL_COMMANDS = [(name, words) for name, path in zip(NAMES, DOCS, strict=True)
 @pytest.mark.parametrize(
     ("words"), [words for _, words in ALL_COMMANDS], ids=[f"{n}: {w[0]}" for n, w in ALL_COMMANDS]
 )
-def test_commands_can_be_called_and_their_settings_exist(
-    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_can_be_called_and_their_settings_exist(words, tmp_path, monkeypatch):
     # A run that lies where the tests are started would be taken for what a command meant.
     monkeypatch.chdir(tmp_path)
     parse(words)
@@ -80,12 +76,12 @@ def test_commands_can_be_called_and_their_settings_exist(
         assert words[1] not in catalog.names(), "a recipe's name where a run's folder is meant"
 
 
-def test_commands_are_found() -> None:
+def test_commands_are_found():
     assert len(ALL_COMMANDS) > 60
     assert {words[0] for _, words in ALL_COMMANDS} == set(COMMANDS)
 
 
-def as_recipe(content: dict[str, Any]) -> dict[str, Any]:
+def as_recipe(content):
     """A piece of a recipe as a file that is laid over another."""
     if set(content) == {"objectives"}:
         return {"base": "quickstart", "stages": [{"kind": "distill"} | content]}
@@ -99,7 +95,7 @@ YAML = [(f"{name}: {content.splitlines()[0]}", content)
 
 
 @pytest.mark.parametrize("content", [c for _, c in YAML], ids=[name for name, _ in YAML])
-def test_yaml_is_part_of_a_recipe(content: str, tmp_path: Path) -> None:
+def test_yaml_is_part_of_a_recipe(content, tmp_path):
     path = tmp_path / "piece.yaml"
     path.write_text(f"stages:\n{content}" if content.startswith("- ") else content, "utf-8")
     plain = read(path).plain()
@@ -110,13 +106,13 @@ def test_yaml_is_part_of_a_recipe(content: str, tmp_path: Path) -> None:
     assert [error.message for error in Draft202012Validator(schema).iter_errors(said)] == []
 
 
-def anchor(heading: str) -> str:
+def anchor(heading):
     """The anchor that a heading has when it is rendered."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize("path", DOCS, ids=NAMES)
-def test_links_lead_somewhere(path: Path) -> None:
+def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text("utf-8")):
         if target.startswith("https://"):
             continue
@@ -128,14 +124,14 @@ def test_links_lead_somewhere(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCS, ids=NAMES)
-def test_files_of_the_project_are_there(path: Path) -> None:
+def test_files_of_the_project_are_there(path):
     text = path.read_text("utf-8")
     tops = "distill|students|teachers|recipes|benchmarks|tests|docs"
     for file in re.findall(rf"(?<![\w/.])((?:{tops})/[\w./-]+\.(?:py|yaml|md))\b", text):
         assert (ROOT / file).is_file() or (path.parent / file).is_file(), file
 
 
-def keys_at(section: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def keys_at(section, definitions):
     """The keys of a section of the schema, of all its kinds together."""
     found: dict[str, Any] = dict(section.get("properties", {}))
     for kind in [*section.get("anyOf", []), *section.get("oneOf", [])]:
@@ -146,7 +142,7 @@ def keys_at(section: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
 
 
 @pytest.mark.parametrize("path", DOCS, ids=NAMES)
-def test_keys_of_a_recipe_exist(path: Path) -> None:
+def test_keys_of_a_recipe_exist(path):
     definitions = file_schema()["$defs"]
     for dotted in DOTTED.findall(path.read_text("utf-8")):
         place = definitions["Recipe"]
@@ -157,7 +153,7 @@ def test_keys_of_a_recipe_exist(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", DOCS, ids=NAMES)
-def test_options_exist(path: Path) -> None:
+def test_options_exist(path):
     known = {"--run-dir"}
     group: Any = typer.main.get_command(app)
     with group.make_context("distill", ["ls"]) as context:

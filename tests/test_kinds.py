@@ -1,10 +1,7 @@
 """Kinds of task are known by name in their own folders alone."""
 
-from __future__ import annotations
-
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +20,7 @@ FILES = [
 ]
 
 
-def classes() -> set[str]:
+def classes():
     """Every class of a kind's folder."""
     trees = [ast.parse(path.read_text("utf-8")) for path in TASKS.glob("*/*.py")]
     return {node.name for tree in trees for node in tree.body if isinstance(node, ast.ClassDef)}
@@ -32,7 +29,7 @@ def classes() -> set[str]:
 CLASSES = classes()
 
 
-def issues(tree: ast.AST) -> Iterator[str]:
+def issues(tree):
     for node in ast.walk(tree):
         text = ast.unparse(node) if isinstance(node, ast.expr) else ""
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
@@ -53,7 +50,7 @@ def issues(tree: ast.AST) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_no_kind_is_known_outside_its_folder(path: Path) -> None:
+def test_no_kind_is_known_outside_its_folder(path):
     text = path.read_text("utf-8")
     if path.suffix == ".py":
         assert list(issues(ast.parse(text))) == []
@@ -67,5 +64,5 @@ def test_no_kind_is_known_outside_its_folder(path: Path) -> None:
     ["isinstance(x, NerTask)", "recipe.task.kind == 'vectors'", "kind in ('qa', 'ner')",
      "results.task != 'classification'", "isinstance(x, Ner | QuestionAnswering)"],
 )  # fmt: skip
-def test_such_lines_are_found(line: str) -> None:
+def test_such_lines_are_found(line):
     assert list(issues(ast.parse(line)))

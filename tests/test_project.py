@@ -1,7 +1,5 @@
 """What is imported is declared, what is declared is pinned, and there is nothing else."""
 
-from __future__ import annotations
-
 import ast
 import importlib.util
 import re
@@ -40,14 +38,14 @@ KINDS = {
 }
 
 
-def declared(*extras: str) -> set[str]:
+def declared(*extras):
     lines = list(PROJECT["dependencies"]) if not extras else []
     for extra in extras:
         lines += PROJECT["optional-dependencies"][extra]
     return {re.split(r"[<>=~!\[ ]", line)[0] for line in lines}
 
 
-def imported() -> set[str]:
+def imported():
     found = set()
     for package in OURS:
         for path in (ROOT / package).rglob("*.py"):
@@ -60,17 +58,17 @@ def imported() -> set[str]:
     return {OF.get(name, name) for name in tops}
 
 
-def test_what_is_imported_is_declared() -> None:
+def test_what_is_imported_is_declared():
     assert imported() - declared() - declared("openvino", "serve") == set()
 
 
-def test_what_is_declared_is_imported() -> None:
+def test_what_is_declared_is_imported():
     # onnxscript is imported by torch's exporter.
     assert declared() - imported() == {"onnxscript"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.stem)
-def test_what_a_benchmark_imports_is_there(path: Path) -> None:
+def test_what_a_benchmark_imports_is_there(path):
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in OURS:
             module = importlib.import_module(node.module or "")
@@ -78,18 +76,18 @@ def test_what_a_benchmark_imports_is_there(path: Path) -> None:
             assert not [n for n in missing if not _is_module(f"{node.module}.{n}")], node.module
 
 
-def _is_module(name: str) -> bool:
+def _is_module(name):
     return importlib.util.find_spec(name) is not None
 
 
-def test_every_direct_dependency_is_pinned_and_nothing_else() -> None:
+def test_every_direct_dependency_is_pinned_and_nothing_else():
     lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
     pinned = dict(line.split("==") for line in lines if not line.startswith("#"))
     assert set(pinned) == declared() | declared("offline", "openvino", "dev")
     assert pinned["torch"] == "2.13.0"
 
 
-def tracked() -> list[Path]:
+def tracked():
     listed = subprocess.run(
         ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -98,7 +96,7 @@ def tracked() -> list[Path]:
     return [ROOT / name for name in listed.stdout.split("\0") if name]
 
 
-def test_the_repository_holds_no_data_and_no_weights() -> None:
+def test_the_repository_holds_no_data_and_no_weights():
     files = [path for path in tracked() if path.exists()]
     assert {path.suffix for path in files if not path.name.startswith(".")} <= KINDS
     assert [path for path in files if path.stat().st_size > 100_000] == []

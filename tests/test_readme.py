@@ -1,7 +1,5 @@
 """Every command and every piece of Python in the README, run on a small cut of the quickstart."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import re
@@ -48,12 +46,12 @@ pytestmark = [
 
 
 @pytest.fixture
-def few(tiny_bert) -> list[str]:
+def few(tiny_bert):
     return [*FEW, f"teacher.model={tiny_bert()}"]
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory) -> Path:
+def home(tmp_path_factory):
     """A folder in which the quickstart (cut small) has been run twice."""
     folder = tmp_path_factory.mktemp("home")
     environment = os.environ | {"DISTILL_CACHE": str(folder / "cache")}
@@ -65,7 +63,7 @@ def home(tmp_path_factory) -> Path:
     return folder
 
 
-def _distill(folder: Path, words: list[str], environment=None) -> subprocess.CompletedProcess[str]:
+def _distill(folder, words, environment=None):
     return subprocess.run(
         [sys.executable, "-m", "distill", *words],
         cwd=folder,
@@ -76,7 +74,7 @@ def _distill(folder: Path, words: list[str], environment=None) -> subprocess.Com
     )
 
 
-def _words(command: str) -> list[str]:
+def _words(command):
     return [word.strip('"') for word in re.findall(r'"[^"]*"|\S+', command)]
 
 

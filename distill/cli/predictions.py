@@ -19,7 +19,7 @@ import typer
 from distill.files.rows import file_kind
 from distill.runtime import BundleModel
 from distill.runtime.job import WINDOW, Job, run_job
-from distill.runtime.results import Results
+from distill.runtime.results import Lines
 from distill.runtime.rows import Row, Wanted, read_rows
 from distill.runtime.shards import Shards, ShardsReport, run_shards
 from distill.system import atomic
@@ -222,7 +222,7 @@ class Answers:
 
     def write(self, rows: list[Row], out: Path, *, texts: bool) -> None:
         """Predict for rows of the command line, into a file."""
-        atomic.write_bytes(out, Results(out, texts=texts).lines(rows, self._predict(rows)))
+        atomic.write_bytes(out, Lines(out, texts=texts).lines(rows, self._predict(rows)))
         what = "prediction" if len(rows) == 1 else "predictions"
         _note(f"{len(rows)} {what} written to {out}")
 

@@ -15,8 +15,10 @@ faster engine too, and the most accurate format that keeps the limits is its fin
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from distill.recipe.catalog import find
 from distill.recipe.choices import STEP, Choices, Kind, Settings, trim_stage
@@ -28,11 +30,8 @@ from distill.system.errors import UserError
 _MARGIN, _NARROWER = 0.97, (0.88, 0.78)
 
 
-class Predict(Protocol):
-    """Tells what students take and weigh."""
-
-    def __call__(self, shape: Shape | StaticShape, trim: int = 0) -> Limits:
-        """Of a shape, without subwords that are rarer than ``trim``."""
+#: What a student of a shape takes and weighs, without subwords that are rarer than a number.
+Predict = Callable[[Shape | StaticShape, int], Limits]
 
 
 class _Fit(NamedTuple):
@@ -80,10 +79,10 @@ def candidates(
     """
     found: dict[str, Settings] = {}
     for limit in limits:
-        told = limit.model_copy(update={"retention": None})
-        fitting = _within(choices, told, predict, most)
+        budget = _Budget(choices, limit.model_copy(update={"retention": None}), predict)
+        fitting = budget.candidates(most)
         if not fitting:
-            raise UserError(_nothing(choices, told, predict))
+            raise UserError(budget.nearest())
         for name, one in fitting.items():
             known = found.setdefault(name, one)
             known["reserve"] = known["reserve"] and one["reserve"]
@@ -95,114 +94,109 @@ def candidates(
     }
 
 
-def _within(choices: Choices, limit: Limits, predict: Predict, most: int) -> dict[str, Settings]:
-    """What is tried for one budget."""
-    found: dict[str, Settings] = {}
-    fitting = [
-        one
-        for kind in choices.kinds
-        if (one := _fit(choices, kind, limit, predict) or _factored(choices, kind, limit, predict))
-    ]
-    best = [one for one in fitting if not any(other.exceeds(one) for other in fitting)]
-    best.sort(key=lambda one: one.macs, reverse=True)
-    if _keeps(own := predict(choices.own), limit):
-        found["recipe"] = _candidate(choices.base, own, "recipe")
-        best = [one for one in best if one.shape != choices.own]
-    static = _fitting_static(choices, limit, predict)
-    room = max(1, most - len(found) - len(static))
-    varied = (other for one in best for other in _variations(choices, one, limit, predict))
-    others = [*itertools.islice(varied, max(room // 3, room - len(best)))]
-    for one in [*best[: room - len(others)], *others]:
-        narrower = [_fit(choices, one.kind, limit, predict, part) for part in _NARROWER]
-        for less in {fit.name: fit for fit in [*filter(None, narrower), one]}.values():
-            told = predict(less.shape, less.trim)
-            settings = choices.base | less.kind.settings(less.neurons)
-            settings |= choices.trimmed(less.trim, less.kind)
-            settings = _candidate(settings, told, one.kind.name)
-            found.setdefault(less.name, settings | {"reserve": less != one})
-    return found | static  # the static one last: of equal scores the first counts
+@dataclass(frozen=True)
+class _Budget:
+    """What keeps one budget."""
 
+    choices: Choices
+    limit: Limits
+    predict: Predict
 
-def _fit(
-    choices: Choices, kind: Kind, limit: Limits, predict: Predict, part: float = _MARGIN
-) -> _Fit | None:
-    """As many neurons as the speed allows, or the size where all trimming does not do."""
-    speed = limit.model_copy(update={"size_mb": None})
-    counts = range(kind.most, kind.fewest - 1, -STEP)
-    fast = next((n for n in counts if _keeps(predict(kind.at(n)), speed, part)), None)
-    best = None
-    for trim in choices.trims if fast is not None else ():
-        small = (n for n in counts if fast is not None and n <= fast)
-        count = next((n for n in small if _keeps(predict(kind.at(n), trim), limit, part)), None)
-        if count is not None and (best is None or count > best.neurons):
-            best = _Fit(kind, count, trim)
-        if count == fast:
-            break
-    return best
+    def candidates(self, most: int) -> dict[str, Settings]:
+        """What is tried."""
+        choices = self.choices
+        found: dict[str, Settings] = {}
+        fits = (self._fit(kind) or self._factored(kind) for kind in choices.kinds)
+        fitting = [one for one in fits if one is not None]
+        best = [one for one in fitting if not any(other.exceeds(one) for other in fitting)]
+        best.sort(key=lambda one: one.macs, reverse=True)
+        if self._keeps(own := self.predict(choices.own, 0)):
+            found["recipe"] = _candidate(choices.base, own, "recipe")
+            best = [one for one in best if one.shape != choices.own]
+        static = self._static()
+        room = max(1, most - len(found) - len(static))
+        varied = (other for one in best for other in self._variations(one))
+        others = [*itertools.islice(varied, max(room // 3, room - len(best)))]
+        for one in [*best[: room - len(others)], *others]:
+            narrower = [self._fit(one.kind, part) for part in _NARROWER]
+            for less in {fit.name: fit for fit in [*filter(None, narrower), one]}.values():
+                told = self.predict(less.shape, less.trim)
+                settings = choices.base | less.kind.settings(less.neurons)
+                settings |= choices.trimmed(less.trim, less.kind)
+                settings = _candidate(settings, told, one.kind.name)
+                found.setdefault(less.name, settings | {"reserve": less != one})
+        return found | static  # the static one last: of equal scores the first counts
 
+    def nearest(self) -> str:
+        """How near the smallest comes, and what is in the way."""
+        choices, limit = self.choices, self.limit
+        trim, kinds = choices.trims[-1], [*choices.kinds]
+        if limit.size_mb is not None:
+            kinds += [factored for kind in choices.kinds for factored in choices.factored(kind)]
+        smallest = [_Fit(kind, kind.fewest, trim) for kind in kinds]
+        ends = {one.name: self.predict(one.shape, trim) for one in smallest}
+        if choices.static is not None:
+            ends["static"] = self.predict(choices.static[1], trim)
+        name = min(ends, key=lambda key: max(limit.ratios(ends[key]).values()))
+        missed = ", ".join(limit.missed(ends[name])) or f"within it, by less than {1 - _MARGIN:.0%}"
+        return (
+            f"no student of this recipe keeps {limit.describe()}; {name} comes nearest: {missed}, "
+            "predicted from an untrained one"
+        )
 
-def _factored(
-    choices: Choices, kind: Kind, limit: Limits, predict: Predict, over: _Fit | None = None
-) -> _Fit | None:
-    """A kind with a factored table, where the size is limited and leaves more neurons so."""
-    if limit.size_mb is None:
-        return None
-    fits = [one for k in choices.factored(kind) if (one := _fit(choices, k, limit, predict))]
-    best = max(fits, key=lambda one: (one.neurons, one.shape.words), default=None)
-    return best if best and (over is None or best.neurons > over.neurons) else None
+    def _keeps(self, told: Limits, part: float = 1.0, *, size: bool = True) -> bool:
+        """Whether a prediction keeps a part of the limits of speed, and the size."""
+        ratios = self.limit.ratios(told)
+        allowed = {"size_mb": 1.0 if size else math.inf}
+        return all(ratio <= allowed.get(name, part) for name, ratio in ratios.items())
 
+    def _fit(self, kind: Kind, part: float = _MARGIN) -> _Fit | None:
+        """As many neurons as the speed allows, or the size where all trimming does not do."""
+        counts = range(kind.most, kind.fewest - 1, -STEP)
+        fast = (n for n in counts if self._keeps(self.predict(kind.at(n), 0), part, size=False))
+        most, best = next(fast, None), None
+        for trim in self.choices.trims if most is not None else ():
+            small = (n for n in counts if most is not None and n <= most)
+            fits = (n for n in small if self._keeps(self.predict(kind.at(n), trim), part))
+            count = next(fits, None)
+            if count is not None and (best is None or count > best.neurons):
+                best = _Fit(kind, count, trim)
+            if count == most:
+                break
+        return best
 
-def _variations(choices: Choices, one: _Fit, limit: Limits, predict: Predict) -> Iterator[_Fit]:
-    """What else keeps the limits: a factored table, other heads, other layers to begin with."""
-    if factored := _factored(choices, one.kind, limit, predict, over=one):
-        yield factored
-    for kind in choices.variations(one.kind):
-        if fit := _fit(choices, kind, limit, predict):
-            yield fit
+    def _factored(self, kind: Kind, over: int = 0) -> _Fit | None:
+        """A kind with a factored table, where the size is limited and leaves more neurons so."""
+        if self.limit.size_mb is None:
+            return None
+        fits = [one for k in self.choices.factored(kind) if (one := self._fit(k))]
+        best = max(fits, key=lambda one: (one.neurons, one.shape.words), default=None)
+        return best if best and best.neurons > over else None
 
+    def _variations(self, one: _Fit) -> Iterator[_Fit]:
+        """What else keeps the limits: a factored table, other heads, other layers to begin with."""
+        if factored := self._factored(one.kind, over=one.neurons):
+            yield factored
+        yield from filter(None, map(self._fit, self.choices.variations(one.kind)))
 
-def _fitting_static(choices: Choices, limit: Limits, predict: Predict) -> dict[str, Settings]:
-    """The static student, its vocabulary trimmed as far as it must be."""
-    if choices.static is None:
+    def _static(self) -> dict[str, Settings]:
+        """The static student, its vocabulary trimmed as far as it must be."""
+        if self.choices.static is None:
+            return {}
+        settings, shape = self.choices.static
+        for trim in self.choices.trims:
+            told = self.predict(shape, trim)
+            if self._keeps(told):
+                first, *rest = settings["stages"]
+                stages = [first, *([trim_stage(trim)] if trim else []), *rest]
+                name = f"static-v{trim}" if trim else "static"
+                return {name: _candidate(settings | {"stages": stages}, told, "static")}
         return {}
-    settings, shape = choices.static
-    for trim in choices.trims:
-        told = predict(shape, trim)
-        if _keeps(told, limit):
-            first, *rest = settings["stages"]
-            stages = [first, *([trim_stage(trim)] if trim else []), *rest]
-            name = f"static-v{trim}" if trim else "static"
-            return {name: _candidate(settings | {"stages": stages}, told, "static")}
-    return {}
-
-
-def _nothing(choices: Choices, limit: Limits, predict: Predict) -> str:
-    """How near the smallest comes, and what is in the way."""
-    trim, kinds = choices.trims[-1], [*choices.kinds]
-    if limit.size_mb is not None:
-        kinds += [factored for kind in choices.kinds for factored in choices.factored(kind)]
-    ends = {
-        _Fit(kind, kind.fewest, trim).name: predict(kind.at(kind.fewest), trim) for kind in kinds
-    }
-    if choices.static is not None:
-        ends["static"] = predict(choices.static[1], trim)
-    name = min(ends, key=lambda key: max(limit.ratios(ends[key]).values()))
-    missed = ", ".join(limit.missed(ends[name])) or f"within it, by less than {1 - _MARGIN:.0%}"
-    return (
-        f"no student of this recipe keeps {limit.describe()}; {name} comes nearest: {missed}, "
-        "predicted from an untrained one"
-    )
 
 
 def _candidate(settings: Settings, predicted: Limits, shape: str) -> Settings:
     told = predicted.model_dump(exclude_none=True)
     return {"set": settings, "shape": shape, "predicted": told, "reserve": False}
-
-
-def _keeps(told: Limits, limit: Limits, part: float = 1.0) -> bool:
-    """Whether a prediction keeps a part of the limits of speed, and the size."""
-    ratios = limit.ratios(told).items()
-    return all(ratio <= (1.0 if name == "size_mb" else part) for name, ratio in ratios)
 
 
 def budget_study(

@@ -22,7 +22,7 @@ from distill.recipe.overrides import (
     recipe_file,
 )
 from distill.recipe.plan import Trial, plan_stages
-from distill.recipe.schema import Candidate, Recipe, Search, Study, StudyTask, StudyVariant
+from distill.recipe.schema import Candidate, Recipe, Study, StudyTask, StudyVariant
 from distill.recipe.search_space import Values, misplaced, probes, settings_of, title_of
 from distill.recipe.yaml_lines import Loc, Value, one_line
 from distill.system.errors import Issue, RecipeError
@@ -43,7 +43,7 @@ class LoadedStudy:
             of the search.
         skipped: variants that are not run, and why.
         folders: names of the folders that were given.
-        make: makes a variant of the search from its values, with its trials.
+        reader: reads what a search adds.
         likely: trials such as a search will make, none of which is run.
         candidates: what a search by halving knew of a variant before.
     """
@@ -52,7 +52,7 @@ class LoadedStudy:
     trials: list[Trial]
     skipped: dict[str, str]
     folders: list[str]
-    make: Callable[[str, Values], tuple[StudyVariant, list[Trial]]]
+    reader: StudyReader
     likely: list[Trial]
     candidates: dict[str, Candidate] = field(default_factory=dict)
 
@@ -75,7 +75,9 @@ class LoadedStudy:
         Raises:
             RecipeError: the settings do not go together.
         """
-        variant, made = self.make(name, values)
+        variant, made, issues = self.reader.searched(name, values)
+        if issues:
+            raise RecipeError(issues)
         if title is not None:
             variant = variant.model_copy(update={"title": title})
         variants = {**self.config.variants, name: variant}
@@ -151,7 +153,7 @@ class StudyReader:
             RecipeError: recipes that cannot be, with the trials that they are of.
         """
         config = self.config
-        base = read_tree(self._recipe())
+        self.base = read_tree(self._recipe())
         skipped = {
             name: self._not_given(missing[0])
             for name in config.variants
@@ -163,38 +165,28 @@ class StudyReader:
             for variant, about in config.variants.items():
                 if variant in skipped or task not in (about.tasks or config.tasks):
                     continue
-                made = self._trials(base, variant, task, self._written(variant))
+                made = self._trials(variant, task, self._written(variant))
                 for number, one in enumerate(made):
                     if isinstance(one, Trial):
                         rounds[number].append(one)
                     else:
                         found[one].append(" on ".join(part for part in (variant, task) if part))
-        search = config.search
         likely: list[Trial] = []
-        if search is not None:
-            for values in probes(search):
-                _, probed, issues = self._search_trials(search, base, "trial", values)
-                likely += probed
-                for issue in issues:
-                    found[issue].append("")
+        for values in probes(config.search) if config.search is not None else ():
+            _, probed, issues = self.searched("trial", values)
+            likely += probed
+            for issue in issues:
+                found[issue].append("")
         if found:
             raise RecipeError([_in_trials(issue, names) for issue, names in found.items()])
         trials = [trial for number in sorted(rounds) for trial in rounds[number]]
+        return LoadedStudy(config, trials, skipped, list(self.folders), self, likely)
 
-        def make(name: str, values: Values) -> tuple[StudyVariant, list[Trial]]:
-            if search is None:
-                raise RecipeError([self._issue((), "there is no search")])
-            variant, made, issues = self._search_trials(search, base, name, values)
-            if issues:
-                raise RecipeError(issues)
-            return variant, made
-
-        return LoadedStudy(config, trials, skipped, list(self.folders), make, likely)
-
-    def _search_trials(
-        self, search: Search, base: Value, name: str, values: Values
-    ) -> tuple[StudyVariant, list[Trial], list[Issue]]:
+    def searched(self, name: str, values: Values) -> tuple[StudyVariant, list[Trial], list[Issue]]:
         """A variant of the search, and its trials or what is wrong with their recipes."""
+        search = self.config.search
+        if search is None:
+            raise RecipeError([self._issue((), "there is no search")])
         tree = self.tree.nearest(("search",))
         settings = settings_of(search, tree, values)
         change = _Change(
@@ -202,7 +194,7 @@ class StudyReader:
             search.stage,
             ("search", "stage"),
         )
-        made = [one for task in self.config.tasks for one in self._trials(base, name, task, change)]
+        made = [one for task in self.config.tasks for one in self._trials(name, task, change)]
         variant = StudyVariant(
             set={key: value.plain() for key, value in settings.items()},
             title=f"{name}: {title_of(settings)}",
@@ -226,9 +218,9 @@ class StudyReader:
             raise RecipeError([self._issue(("recipe",), message)])
         return path
 
-    def _trials(self, base: Value, variant: str, task: str, change: _Change) -> list[Trial | Issue]:
+    def _trials(self, variant: str, task: str, change: _Change) -> list[Trial | Issue]:
         """A variant on a task: a trial for each seed, or what is wrong with its recipe."""
-        tree, issues = self._changed(copy.deepcopy(base), self._part(("tasks", task)))
+        tree, issues = self._changed(copy.deepcopy(self.base), self._part(("tasks", task)))
         issues += apply_overrides(tree, self.overrides)
         tree, more = self._changed(tree, change.part)
         issues += more

@@ -1,15 +1,11 @@
 """One command for each real set, on a cut, and its bundle beside transformers on 500 rows."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +42,7 @@ SETS = {
 }
 
 
-def distill(folder: Path, *words: str) -> str:
+def distill(folder, *words):
     done = subprocess.run(
         [sys.executable, "-m", "distill", *words],
         cwd=folder,
@@ -59,7 +55,7 @@ def distill(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def blank_chinese(folder: Path, data: Path) -> list[str]:
+def blank_chinese(folder, data):
     """A blank BERT with Chinese BERT's vocabulary, pre-trained for three steps."""
     vocabulary = data / "vocab" / "bert-base-chinese-vocab.txt"
     distill(folder, "blank", "zh", "--vocab", str(vocabulary), "--size", "2x64")
@@ -72,7 +68,7 @@ def blank_chinese(folder: Path, data: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module", params=SETS)
-def run(request: Any, real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def run(request, real_data, tmp_path_factory):
     name = request.param
     folder = tmp_path_factory.mktemp(name)
     train, test = (real_data / f"{part}.jsonl.gz" for part in SETS[name])
@@ -82,7 +78,7 @@ def run(request: Any, real_data: Path, tmp_path_factory: pytest.TempPathFactory)
     return folder / "run"
 
 
-def rows_of(run: Path, real_data: Path) -> tuple[list[str], list[str] | None]:
+def rows_of(run, real_data):
     """The first test examples: texts, and second texts of pairs."""
     name = json.loads((run / "results.json").read_text("utf-8"))["recipe"]
     with gzip.open(real_data / f"{SETS[name][1]}.jsonl.gz", "rt", encoding="utf-8") as file:
@@ -92,7 +88,7 @@ def rows_of(run: Path, real_data: Path) -> tuple[list[str], list[str] | None]:
     return [row["text"] for row in rows], None
 
 
-def reference(run: Path, texts: list[str], pairs: list[str] | None) -> np.ndarray:
+def reference(run, texts, pairs):
     """The logits of the same folder in transformers, one row at a time: nothing is padded."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -109,7 +105,7 @@ def reference(run: Path, texts: list[str], pairs: list[str] | None) -> np.ndarra
     return np.array(found)  # (N, C)
 
 
-def test_the_bundle_says_what_transformers_says(run: Path, real_data: Path) -> None:
+def test_the_bundle_says_what_transformers_says(run, real_data):
     from distill.runtime import load
 
     texts, pairs = rows_of(run, real_data)
@@ -132,7 +128,7 @@ def test_the_bundle_says_what_transformers_says(run: Path, real_data: Path) -> N
     assert (ours.argmax(-1) == shares.argmax(-1))[sure].all()
 
 
-def test_every_part_knows_the_labels(run: Path) -> None:
+def test_every_part_knows_the_labels(run):
     results = json.loads((run / "results.json").read_text("utf-8"))
     labels = json.loads((run / "bundle" / "distill.json").read_text("utf-8"))["labels"]
     wanted = {"trec6": 6, "banking77": 77, "nli": 3, "stsb": 1, "chnsenticorp": 2}
@@ -144,7 +140,7 @@ def test_every_part_knows_the_labels(run: Path) -> None:
     assert (run / "bundle" / "README.md").is_file()
 
 
-def test_predict_and_evaluate_take_the_folder(run: Path, real_data: Path, tmp_path: Path) -> None:
+def test_predict_and_evaluate_take_the_folder(run, real_data, tmp_path):
     texts, pairs = rows_of(run, real_data)
     words = ["predict", str(run), texts[0]]
     words += ["--pair", pairs[0]] if pairs else []

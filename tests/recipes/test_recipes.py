@@ -1,10 +1,6 @@
 """Every recipe that comes along, walked on a tiny random model up to its last training."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +8,7 @@ import pytest
 from distill.recipe import catalog
 from distill.recipe.loader import load_recipe
 from distill.recipe.plan import plan_stages
-from distill.recipe.schema import AugmentStage, DistillStage, PretrainStage, PruneStage, Recipe
+from distill.recipe.schema import AugmentStage, DistillStage, PretrainStage, PruneStage
 from distill.recipe.study import is_study, load_study
 from distill.tasks.classification.config import ClassificationTask
 from distill.tasks.ner.config import NerTask
@@ -38,7 +34,7 @@ PAPER = {
 }  # fmt: skip
 
 
-def write_rows(folder: Path, recipe: Recipe, texts: list[str]) -> list[str]:
+def write_rows(folder, recipe, texts):
     """Files with the recipe's columns and labels, and the settings that name them."""
     if isinstance(recipe.task, TextTask):
         (folder / "text.txt").write_text("\n\n".join(texts), "utf-8")
@@ -70,7 +66,7 @@ def write_rows(folder: Path, recipe: Recipe, texts: list[str]) -> list[str]:
     return settings
 
 
-def write_questions(folder: Path, texts: list[str]) -> list[str]:
+def write_questions(folder, texts):
     """Files of questions about the texts, answered by their second word."""
     settings = ["data.max_length=32", "stages.evaluate.lengths=[32]"]  # the tiny one reads 128
     for name, part in (("train", texts[:16]), ("validation", texts[16:28])):
@@ -83,7 +79,7 @@ def write_questions(folder: Path, texts: list[str]) -> list[str]:
     return settings
 
 
-def write_queries(folder: Path, texts: list[str]) -> list[str]:
+def write_queries(folder, texts):
     """Files of queries with three candidates, of which one is relevant."""
     settings = ["data.source=files", "data.path=null"]
     for name, part in (("train", texts[:16]), ("validation", texts[16:28])):
@@ -97,12 +93,12 @@ def write_queries(folder: Path, texts: list[str]) -> list[str]:
     return settings
 
 
-def found(text: str) -> dict[str, object]:
+def found(text):
     """A text's second word as an answer."""
     return {"text": text.split()[1], "answer_start": len(text.split()[0]) + 1}
 
 
-def shortened(recipe: Recipe) -> list[str]:
+def shortened(recipe):
     """Settings that leave one short epoch of every training."""
     found = []
     for stage in recipe.stages:
@@ -130,12 +126,7 @@ WALKED = [name for name in RECIPES if name == "glue/mnli" or not name.startswith
 
 
 @pytest.mark.parametrize("name", WALKED)
-def test_a_recipe_trains(
-    name: str,
-    tmp_path: Path,
-    tiny_bert: Callable[..., Path],
-    sentences: tuple[list[str], list[int]],
-) -> None:
+def test_a_recipe_trains(name, tmp_path, tiny_bert, sentences):
     from distill.pipeline.runner import go_on
 
     whole = load_recipe(name)
@@ -159,7 +150,7 @@ def test_a_recipe_trains(
 
 
 @pytest.mark.parametrize("task", sorted(PAPER))
-def test_the_paper_s_recipes_differ_where_tasks_differ(task: str) -> None:
+def test_the_paper_s_recipes_differ_where_tasks_differ(task):
     recipe, sst2 = load_recipe(f"glue/{task}"), load_recipe("glue/sst2")
     stages = {stage.name: stage for stage in recipe.stages}
     intermediate, prediction = stages["intermediate"], stages["prediction"]
@@ -179,9 +170,7 @@ def test_the_paper_s_recipes_differ_where_tasks_differ(task: str) -> None:
     assert others == [s for s in sst2.stages if s.name not in ("intermediate", "augment")]
 
 
-def test_mnli_scores_its_mismatched_rows_apart(
-    monkeypatch: pytest.MonkeyPatch, sentences: tuple[list[str], list[int]]
-) -> None:
+def test_mnli_scores_its_mismatched_rows_apart(monkeypatch, sentences):
     """Splits under the names that the hub's data set has, in the place of those on the hub."""
     from datasets import Dataset, DatasetDict
 
@@ -206,14 +195,14 @@ def test_mnli_scores_its_mismatched_rows_apart(
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_a_recipe_s_header_says_how_to_run_it(name: str) -> None:
+def test_a_recipe_s_header_says_how_to_run_it(name):
     header = catalog.find(name).read_text("utf-8").partition("\n\n")[0]
     assert f"#   distill run {name}" in header
     assert "https://arxiv.org/abs/" in header or not name.startswith("glue/")
     assert load_recipe(name).description
 
 
-def test_the_tinybert_study_changes_what_its_rows_say(tmp_path: Path) -> None:
+def test_the_tinybert_study_changes_what_its_rows_say(tmp_path):
     folders = (f"folders.{name}={tmp_path}" for name in ("data", "general"))
     loaded = load_study("ablation/tinybert", *folders)
     rte = {
@@ -226,7 +215,7 @@ def test_the_tinybert_study_changes_what_its_rows_say(tmp_path: Path) -> None:
             continue
         assert trial.recipe.model_copy(update={"name": full.name}) != full, name
     kinds = {
-        name: [o.kind for o in trial.recipe.stages[0].objectives]  # type: ignore[union-attr]
+        name: [o.kind for o in trial.recipe.stages[0].objectives]
         for name, trial in rte.items()
         if name != "with-augmentation"
     }

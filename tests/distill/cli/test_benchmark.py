@@ -1,7 +1,5 @@
 """``distill benchmark``: what is timed and told; never how fast this machine is."""
 
-from __future__ import annotations
-
 import json
 import shutil
 

@@ -1,7 +1,5 @@
 """``distill compare``."""
 
-from __future__ import annotations
-
 import json
 import shutil
 

@@ -1,7 +1,5 @@
 """``distill evaluate``."""
 
-from __future__ import annotations
-
 import json
 
 from distill.cli.main import main

@@ -1,7 +1,5 @@
 """`distill fit-head`: from a file with labels to a bundle that predicts them."""
 
-from __future__ import annotations
-
 import json
 
 from distill.cli.main import main

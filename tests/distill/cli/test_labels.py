@@ -1,7 +1,5 @@
 """`distill run` on files whose labels are not what they look like: refused in a line, or named."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -26,13 +24,13 @@ stages:
 TEXTS = [f"the {'good' if n % 2 else 'bad'} film {n}" for n in range(24)]
 
 
-def write(path: Path, labels: list[Any]) -> Path:
+def write(path, labels):
     lines = [json.dumps({"text": f"text {n}", "label": one}) for n, one in enumerate(labels)]
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return path
 
 
-def class_labels(path: Path, names: list[str], labels: list[int], lists: bool = False) -> Path:
+def class_labels(path, names, labels, lists=False):
     """A parquet file as `datasets` writes it, with the names of the integers."""
     kind: Any = datasets.ClassLabel(names=names)
     features = {"text": datasets.Value("string"), "label": datasets.List(kind) if lists else kind}
@@ -42,7 +40,7 @@ def class_labels(path: Path, names: list[str], labels: list[int], lists: bool = 
 
 
 @pytest.fixture
-def run(tmp_path: Path, tiny_bert: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> Any:
+def run(tmp_path, tiny_bert, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
 
     def call(train: Path, *words: str, kind: str = "classification") -> tuple[int, str]:
@@ -63,8 +61,8 @@ def run(tmp_path: Path, tiny_bert: Any, monkeypatch: pytest.MonkeyPatch, capsys:
     ],
 )
 def test_an_integer_is_no_position_among_labels_that_are_integers(
-    run: Any, tmp_path: Path, kind: str, names: list[str], labels: list[Any]
-) -> None:
+    run, tmp_path, kind, names, labels
+):
     path = write(tmp_path / "rows.jsonl", labels if kind == "classification" else
                  [[one] for one in labels])  # fmt: skip
     code, said = run(path, f"task.labels={json.dumps(names)}", kind=kind)
@@ -74,9 +72,7 @@ def test_an_integer_is_no_position_among_labels_that_are_integers(
 
 
 @pytest.mark.parametrize("kind", ["classification", "multi_label"])
-def test_files_with_other_names_of_as_many_are_refused_with_both_lists(
-    run: Any, tmp_path: Path, kind: str
-) -> None:
+def test_files_with_other_names_of_as_many_are_refused_with_both_lists(run, tmp_path, kind):
     lists = kind == "multi_label"
     labels = [n % 2 for n in range(24)]
     train = class_labels(tmp_path / "a.parquet", ["negative", "positive"], labels, lists)
@@ -87,9 +83,7 @@ def test_files_with_other_names_of_as_many_are_refused_with_both_lists(
     assert "'negative', 'positive'; 'Positive' is none of them; did you mean 'positive'?" in said
 
 
-def test_files_with_the_same_names_in_another_order_are_matched_by_name(
-    run: Any, tmp_path: Path
-) -> None:
+def test_files_with_the_same_names_in_another_order_are_matched_by_name(run, tmp_path):
     labels = [n % 2 for n in range(24)]
     train = class_labels(tmp_path / "a.parquet", ["negative", "positive"], labels)
     flipped = [1 - one for one in labels]
@@ -100,7 +94,7 @@ def test_files_with_the_same_names_in_another_order_are_matched_by_name(
     assert results["models"][0]["score"] > 0.8  # the very rows it learned
 
 
-def test_too_few_rows_say_so(run: Any, tmp_path: Path) -> None:
+def test_too_few_rows_say_so(run, tmp_path):
     path = write(tmp_path / "three.jsonl", ["y", "n", "n"])
     code, said = run(path)
     assert code == 2

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import errno
 import subprocess
 import sys
@@ -15,30 +13,28 @@ import distill
 from distill.cli.main import COMMANDS, main
 from distill.system.errors import DataError, Issue, RecipeError
 
-Install = Callable[[Callable[..., None]], None]
-
 
 @pytest.fixture
-def install(monkeypatch: pytest.MonkeyPatch) -> Install:
+def install(monkeypatch):
     """Put a function in the place of `distill run`."""
 
     def put(function: Callable[..., None]) -> None:
         module = types.ModuleType("distill.cli.run")
         function.__name__ = "run"
-        module.run = function  # type: ignore[attr-defined]
+        module.run = function
         monkeypatch.setitem(sys.modules, "distill.cli.run", module)
 
     return put
 
 
-def raising(error: BaseException) -> Callable[..., None]:
+def raising(error):
     def run() -> None:
         raise error
 
     return run
 
 
-def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_command(capsys):
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert all(f"  {name} " in out and line in out for name, line in COMMANDS.items())
@@ -47,18 +43,18 @@ def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == out
 
 
-def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"distill {distill.__version__}\n"
 
 
-def test_user_error_is_one_line_and_2(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_error_is_one_line_and_2(install, capsys):
     install(raising(DataError("train.csv:3: no column 'text'")))
     assert main(["run"]) == 2
     assert capsys.readouterr() == ("", "error: train.csv:3: no column 'text'\n")
 
 
-def test_every_issue_is_its_own_line(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_issue_is_its_own_line(install, capsys):
     issues = [Issue(Path("a.yaml"), 1, "x", "wrong"), Issue(None, None, "y", "wrong too")]
     install(raising(RecipeError(issues)))
     assert main(["run"]) == 2
@@ -74,9 +70,7 @@ def test_every_issue_is_its_own_line(install: Install, capsys: pytest.CaptureFix
         (["--nope"], "--nope"),
     ],
 )
-def test_usage_error_is_one_line_and_2(
-    words: list[str], said: str, install: Install, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_usage_error_is_one_line_and_2(words, said, install, capsys):
     install(raising(ValueError()))
     assert main(words) == 2
     err = capsys.readouterr().err
@@ -85,9 +79,7 @@ def test_usage_error_is_one_line_and_2(
     assert err.count("\n") == 1
 
 
-def test_our_issue_has_a_traceback_and_1(
-    install: Install, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_our_issue_has_a_traceback_and_1(install, capsys):
     install(raising(ZeroDivisionError("ours")))
     assert main(["run"]) == 1
     err = capsys.readouterr().err
@@ -95,18 +87,18 @@ def test_our_issue_has_a_traceback_and_1(
     assert "ZeroDivisionError: ours" in err
 
 
-def test_interrupt_tells_how_to_go_on(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupt_tells_how_to_go_on(install, capsys):
     install(raising(KeyboardInterrupt()))
     assert main(["run"]) == 130
     assert capsys.readouterr().err == "interrupted\n"
     carrying = KeyboardInterrupt()
-    carrying.resume_command = "distill resume runs/a"  # type: ignore[attr-defined]
+    carrying.resume_command = "distill resume runs/a"
     install(raising(carrying))
     assert main(["run"]) == 130
     assert capsys.readouterr().err == "interrupted; go on with: distill resume runs/a\n"
 
 
-def test_full_disk_is_one_line_and_2(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_full_disk_is_one_line_and_2(install, capsys):
     install(raising(OSError(errno.ENOSPC, "No space left on device", "runs/a/x.bin")))
     assert main(["run"]) == 2
     assert capsys.readouterr().err == (
@@ -128,9 +120,7 @@ def test_full_disk_is_one_line_and_2(install: Install, capsys: pytest.CaptureFix
         (OSError(errno.ENAMETOOLONG, "File name too long", "a" * 300), "the name is too long"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_one_line_and_2(
-    error: OSError, said: str, install: Install, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_place_that_cannot_be_written_is_one_line_and_2(error, said, install, capsys):
     install(raising(error))
     assert main(["run"]) == 2
     err = capsys.readouterr().err
@@ -139,22 +129,18 @@ def test_a_place_that_cannot_be_written_is_one_line_and_2(
     assert err.count("\n") == 1
 
 
-def test_a_missing_file_that_nobody_named_is_ours(
-    install: Install, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_file_that_nobody_named_is_ours(install, capsys):
     install(raising(FileNotFoundError(errno.ENOENT, "No such file or directory", "x.bin")))
     assert main(["run"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_exit_code_of_a_command_is_kept(install: Install) -> None:
+def test_exit_code_of_a_command_is_kept(install):
     install(raising(typer.Exit(3)))
     assert main(["run"]) == 3
 
 
-def test_messages_go_to_stderr_by_level(
-    install: Install, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_messages_go_to_stderr_by_level(install, capsys):
     import logging
 
     def run() -> None:
@@ -171,7 +157,7 @@ def test_messages_go_to_stderr_by_level(
     assert capsys.readouterr() == ("", "detail\ntold\nwarning: mind\n")
 
 
-def test_examples_keep_their_lines(install: Install, capsys: pytest.CaptureFixture[str]) -> None:
+def test_examples_keep_their_lines(install, capsys):
     def run(recipe: Annotated[str, typer.Argument(help="A name.")] = "x") -> None:
         """Run it.
 
@@ -192,7 +178,7 @@ def test_examples_keep_their_lines(install: Install, capsys: pytest.CaptureFixtu
     assert "not for the screen" not in out
 
 
-def test_broken_pipe_is_silent() -> None:
+def test_broken_pipe_is_silent():
     command = f"{sys.executable} -m distill.cli.main --help"
     done = subprocess.run(
         ["bash", "-c", f"{command} | head -c 1"], capture_output=True, text=True, check=False
@@ -201,9 +187,7 @@ def test_broken_pipe_is_silent() -> None:
 
 
 @pytest.mark.parametrize("command", ["resume", "evaluate", "report", "predict"])
-def test_a_run_of_almost_that_name_is_suggested(
-    finished_run, monkeypatch, capsys, command: str
-) -> None:
+def test_a_run_of_almost_that_name_is_suggested(finished_run, monkeypatch, capsys, command):
     monkeypatch.chdir(finished_run.parent)
     for name in ("quikstart", "runs/quickstart"):
         assert main([command, name]) == 2

@@ -16,7 +16,7 @@ from distill.runtime import load
 TEXTS = ["the best film", "a very bad and dull story", "", "return the value"]
 
 
-def run(*words, capsys) -> tuple[int, str, str]:
+def run(*words, capsys):
     code = main(["predict", *map(str, words)])
     told = capsys.readouterr()
     return code, told.out, told.err

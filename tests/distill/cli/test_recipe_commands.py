@@ -1,11 +1,8 @@
 """`ls`, `show`, `validate`, `schema` and `plan`: what they say, and that they stay light."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -13,12 +10,11 @@ import yaml
 from distill.cli.main import COMMANDS, main
 from distill.recipe.loader import load_recipe
 
-Capture = pytest.CaptureFixture[str]
 HEAVY = ("torch", "transformers", "lightning", "nni", "datasets", "wandb", "onnxruntime", "numpy")
 SST2 = ["teacher.model=minilm-l6", "student.size=3x384"]
 
 
-def out_of(capsys: Capture, *words: str) -> str:
+def out_of(capsys, *words):
     assert main(words) == 0
     return capsys.readouterr().out
 
@@ -36,7 +32,7 @@ LIGHT = (
 )
 
 
-def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
+def test_nothing_heavy_is_imported(tmp_path):
     code = f"""if True:
         import sys; from distill.cli.main import main
         found = []
@@ -51,13 +47,13 @@ def test_nothing_heavy_is_imported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_an_example_in_its_help(name: str, capsys: Capture) -> None:
+def test_every_command_has_an_example_in_its_help(name, capsys):
     out = out_of(capsys, name, "--help")
     assert f"  distill {name}" in out.partition("Example")[2] or f"distill {name} " in out
     assert "Args:" not in out
 
 
-def test_ls(capsys: Capture) -> None:
+def test_ls(capsys):
     out = out_of(capsys, "ls")
     assert out.splitlines()[0].split() == ["name", "task", "student", "description"]
     assert "quickstart" in out
@@ -68,7 +64,7 @@ def test_ls(capsys: Capture) -> None:
     assert sst2["teacher"] == "google-bert/bert-base-uncased"
 
 
-def test_show_prints_a_recipe_again(capsys: Capture, tmp_path: Path) -> None:
+def test_show_prints_a_recipe_again(capsys, tmp_path):
     out = out_of(capsys, "show", "sst2", "student.size=2x384")
     path = tmp_path / "mine.yaml"
     path.write_text(out)
@@ -78,7 +74,7 @@ def test_show_prints_a_recipe_again(capsys: Capture, tmp_path: Path) -> None:
     assert shown == yaml.safe_load(out_of(capsys, "show", "sst2"))
 
 
-def test_validate(capsys: Capture, tmp_path: Path) -> None:
+def test_validate(capsys, tmp_path):
     rows = tmp_path / "rows.csv"
     rows.write_text("sentence,label\n")
     words = ["sst2", "data.source=files", f"data.train={rows}"]
@@ -87,7 +83,7 @@ def test_validate(capsys: Capture, tmp_path: Path) -> None:
     assert out.splitlines()[1].startswith("next: distill plan sst2 ")
 
 
-def test_validate_tells_every_issue(capsys: Capture, tmp_path: Path) -> None:
+def test_validate_tells_every_issue(capsys, tmp_path):
     path = tmp_path / "a.yaml"
     path.write_text("base: quickstart\nsede: 1\nstudent: {size: 5x384}\n")
     assert main(["validate", str(path)]) == 2
@@ -102,7 +98,7 @@ def test_validate_tells_every_issue(capsys: Capture, tmp_path: Path) -> None:
     assert "depths that work: 1, 2, 3, 6" in issue["message"]
 
 
-def test_validate_looks_for_files(capsys: Capture) -> None:
+def test_validate_looks_for_files(capsys):
     assert (
         main(["validate", "sst2", "data.source=files", "data.train=/no/pe.csv", "data.test=x"]) == 2
     )
@@ -120,7 +116,7 @@ def test_validate_looks_for_files(capsys: Capture) -> None:
         (b"a: [\n", "not valid YAML"),
     ],
 )
-def test_files_that_are_no_recipe(capsys: Capture, tmp_path: Path, raw: bytes, said: str) -> None:
+def test_files_that_are_no_recipe(capsys, tmp_path, raw, said):
     path = tmp_path / "a.yaml"
     path.write_bytes(raw)
     for command in ("show", "validate", "plan", "run"):
@@ -133,7 +129,7 @@ def test_files_that_are_no_recipe(capsys: Capture, tmp_path: Path, raw: bytes, s
     assert sorted(tmp_path.iterdir()) == [path]
 
 
-def test_schema_describes_every_field(capsys: Capture) -> None:
+def test_schema_describes_every_field(capsys):
     schema = json.loads(out_of(capsys, "schema"))
     parts = [part for part in schema["$defs"].values() if "properties" in part]
     fields = [(part["title"], *item) for part in parts for item in part["properties"].items()]
@@ -146,7 +142,7 @@ def test_schema_describes_every_field(capsys: Capture) -> None:
     assert untold == []
 
 
-def test_plan_draws_stages_map_and_models(capsys: Capture) -> None:
+def test_plan_draws_stages_map_and_models(capsys):
     lines = out_of(capsys, "plan", "quickstart").splitlines()
     assert lines[0].startswith("quickstart: ")
     assert [line.split()[0] for line in lines[3:11]] == [
@@ -179,7 +175,7 @@ def test_plan_draws_stages_map_and_models(capsys: Capture) -> None:
     assert lines[-1] == "next: distill run quickstart"
 
 
-def test_plan_as_json(capsys: Capture) -> None:
+def test_plan_as_json(capsys):
     plan = json.loads(out_of(capsys, "plan", "sst2", "--json"))
     assert plan["layer_maps"][0]["pairs"] == [[1, 3], [2, 6], [3, 9], [4, 12]]
     assert plan["models"][0]["parameters"] == 109_483_778  # BERT-base with two labels
@@ -187,14 +183,14 @@ def test_plan_as_json(capsys: Capture) -> None:
     assert plan["notes"][0].startswith("student: it keeps 312 of the teacher's 768 dimensions")
 
 
-def test_plan_says_so_where_a_start_is_bad_and_only_there(capsys: Capture) -> None:
+def test_plan_says_so_where_a_start_is_bad_and_only_there(capsys):
     assert "it keeps 312 of the teacher's 768" in out_of(capsys, "plan", "sst2")
     for setting in ("student.init=random", "teacher.model=minilm-l6"):
         changed = [setting, "stages.intermediate.layer_map=last"]
         assert "it keeps" not in out_of(capsys, "plan", "sst2", *changed)
 
 
-def test_plan_of_pairs_names_layers_that_learn_nothing(capsys: Capture) -> None:
+def test_plan_of_pairs_names_layers_that_learn_nothing(capsys):
     override = "stages.intermediate.layer_map=[[3, 6], [1, 2]]"
     out = out_of(capsys, "plan", "quickstart", override)
     assert "  layer 6     ────────> layer 3\n" in out
@@ -206,13 +202,13 @@ def test_plan_of_pairs_names_layers_that_learn_nothing(capsys: Capture) -> None:
     ("kind", "taught"),
     [("last", "456"), ("skip", "135"), ("[[2, 5]]", "5")],
 )
-def test_plan_draws_every_kind_of_map(capsys: Capture, kind: str, taught: str) -> None:
+def test_plan_draws_every_kind_of_map(capsys, kind, taught):
     out = out_of(capsys, "plan", "quickstart", f"stages.intermediate.layer_map={kind}")
     arrows = [line.split()[1] for line in out.splitlines() if "> layer" in line]
     assert arrows == list(reversed(taught))
 
 
-def test_plan_draws_what_a_search_tries(capsys: Capture) -> None:
+def test_plan_draws_what_a_search_tries(capsys):
     override = "stages.intermediate.layer_map=search"
     out = out_of(capsys, "plan", "quickstart", override)
     assert "try all layer maps for 2x100 steps each; match embedding" in out
@@ -220,13 +216,13 @@ def test_plan_draws_what_a_search_tries(capsys: Capture) -> None:
         assert f"layer map of intermediate (search, candidate {kind}; matches" in out
 
 
-def test_plan_of_an_unknown_teacher_says_what_is_not_known(capsys: Capture) -> None:
+def test_plan_of_an_unknown_teacher_says_what_is_not_known(capsys):
     out = out_of(capsys, "plan", "sst2", "teacher.model=some/one")
     assert "the shape of some/one is known once it is downloaded" in out
     assert "01-teacher" in out
 
 
-def test_plan_on_a_terminal_without_utf8() -> None:
+def test_plan_on_a_terminal_without_utf8():
     done = subprocess.run(
         [sys.executable, "-m", "distill.cli.main", "plan", "quickstart"],
         capture_output=True,
@@ -236,7 +232,7 @@ def test_plan_on_a_terminal_without_utf8() -> None:
     assert b"next: distill run quickstart" in done.stdout
 
 
-def test_plan_of_prune_stages_of_every_kind(capsys: Capture) -> None:
+def test_plan_of_prune_stages_of_every_kind(capsys):
     stages = [
         "{kind: distill, name: first, objectives: [{kind: logits}]}",
         "{kind: prune, method: fisher, budget: {macs: 0.5}, schedule: agp, steps: 2}",

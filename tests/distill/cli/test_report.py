@@ -1,7 +1,5 @@
 """``distill report``."""
 
-from __future__ import annotations
-
 from distill.cli.main import main
 
 

@@ -1,7 +1,5 @@
 """`study`: what is planned, and what is refused; the running is tested with the pipeline."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys
@@ -13,7 +11,6 @@ import yaml
 from distill.cli.main import main
 from distill.recipe.study import load_study
 
-Capture = pytest.CaptureFixture[str]
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "study.md"
 BASE = """\
 recipe: 1
@@ -30,7 +27,7 @@ stages:
 
 
 @pytest.fixture
-def documented(tmp_path: Path) -> Path:
+def documented(tmp_path):
     """The study file of the documentation, with a recipe, rows and a folder for data."""
     text = DOCS.read_text("utf-8").partition("```yaml\n")[2].partition("```")[0]
     assert yaml.safe_load(text)["name"] == "parts"
@@ -42,7 +39,7 @@ def documented(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_documented_file_is_planned(documented: Path, capsys: Capture) -> None:
+def test_the_documented_file_is_planned(documented, capsys):
     words = [str(documented), f"folders.data={documented.parent}"]
     assert main(["plan", *words]) == 0
     out = capsys.readouterr().out.splitlines()
@@ -65,7 +62,7 @@ def test_the_documented_file_is_planned(documented: Path, capsys: Capture) -> No
     assert recipes[0]["data"]["train"] == f"{documented.parent}/rows.jsonl"
 
 
-def test_the_python_of_the_documentation(documented: Path) -> None:
+def test_the_python_of_the_documentation(documented):
     text = DOCS.read_text("utf-8").partition("```python\n")[2].partition("```")[0]
     compile(text, str(DOCS), "exec")
     loaded = load_study(documented, f"folders.data={documented.parent}")
@@ -96,7 +93,7 @@ def test_the_python_of_the_documentation(documented: Path) -> None:
         ),
     ],
 )
-def test_what_is_refused(documented: Path, capsys: Capture, words: list[str], said: str) -> None:
+def test_what_is_refused(documented, capsys, words, said):
     places = {"path": documented, "folder": documented.parent}
     given = [word.format(**places) for word in words]
     assert main(["study", str(documented), "--run-dir", f"{documented.parent}/out", *given]) == 2
@@ -105,7 +102,7 @@ def test_what_is_refused(documented: Path, capsys: Capture, words: list[str], sa
 
 
 @pytest.mark.parametrize("command", ["plan", "validate", "show"])
-def test_looking_at_a_study_loads_nothing_heavy(documented: Path, command: str) -> None:
+def test_looking_at_a_study_loads_nothing_heavy(documented, command):
     words = [command, str(documented), f"folders.data={documented.parent}"]
     code = (
         "import sys; from distill.cli.main import main\n"

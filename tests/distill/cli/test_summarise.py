@@ -1,7 +1,5 @@
 """`distill summarise` on files, in words and as JSON."""
 
-from __future__ import annotations
-
 import gzip
 import json
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,11 +30,10 @@ stages:
 """
 
 Write = Callable[..., Path]
-Issues = Callable[..., list[str]]
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Write:
+def write(tmp_path):
     """Write the small recipe with replacements (old, new), or other text, to a file."""
 
     def put(*changes: tuple[str, str], text: str = RECIPE, name: str = "small.yaml") -> Path:
@@ -52,7 +49,7 @@ def write(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def issues(tmp_path: Path) -> Issues:
+def issues(tmp_path):
     """The lines that loading a recipe is refused with, without the temporary folder's name."""
 
     def get(path: Path, *overrides: str) -> list[str]:

@@ -1,12 +1,10 @@
-from __future__ import annotations
-
 import pytest
 
 from distill.recipe import catalog
 from distill.system.errors import RecipeError
 
 
-def test_names_are_recipes_and_not_their_parts() -> None:
+def test_names_are_recipes_and_not_their_parts():
     names = catalog.names()
     assert {"quickstart", "sst2", "mrpc"} <= set(names)
     assert names == sorted(names)
@@ -24,7 +22,7 @@ def test_names_are_recipes_and_not_their_parts() -> None:
         ("x" * 5000, "no recipe of this name"),
     ],
 )
-def test_unknown_names(name: str, said: str) -> None:
+def test_unknown_names(name, said):
     with pytest.raises(RecipeError) as caught:
         catalog.find(name)
     assert said in str(caught.value)

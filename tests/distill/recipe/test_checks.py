@@ -1,17 +1,10 @@
-from __future__ import annotations
-
 import importlib.util
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from distill.recipe.checks import student_size
 from distill.recipe.loader import load_recipe, resolved_yaml
-
-Write = Callable[..., Path]
-Issues = Callable[..., list[str]]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +56,7 @@ Issues = Callable[..., list[str]]
         ("teacher.finetune.freeze_layers=7", "teacher.finetune.freeze_layers: the teacher has onl"),
     ],
 )
-def test_rules(write: Write, issues: Issues, override: str, said: str) -> None:
+def test_rules(write, issues, override, said):
     if not said:
         load_recipe(write(), override)
         return
@@ -73,7 +66,7 @@ def test_rules(write: Write, issues: Issues, override: str, said: str) -> None:
     assert said in told[0]
 
 
-def test_a_uniform_map_says_which_depths_work(write: Write, issues: Issues) -> None:
+def test_a_uniform_map_says_which_depths_work(write, issues):
     told = issues(write(("size: 3x384", "size: 4x384")))
     assert told == [
         "small.yaml:12: stages[0].layer_map: uniform needs the teacher's depth (6) to be a "
@@ -87,7 +80,7 @@ def test_a_uniform_map_says_which_depths_work(write: Write, issues: Issues) -> N
     )
 
 
-def test_candidates_of_a_search_are_checked_one_by_one(write: Write, issues: Issues) -> None:
+def test_candidates_of_a_search_are_checked_one_by_one(write, issues):
     search = "stages.intermediate.search={candidates: [first, uniform, [[5, 1], [2, 7]], skip]}"
     told = issues(write(), "student.size=4x384", "stages.intermediate.layer_map=search", search)
     assert [line.partition("candidates")[2][:40] for line in told] == [
@@ -101,7 +94,7 @@ def test_candidates_of_a_search_are_checked_one_by_one(write: Write, issues: Iss
     assert "the student has 8 layers and the teacher only 6" in told[0]
 
 
-def test_attention_needs_the_same_number_of_heads(write: Write, issues: Issues) -> None:
+def test_attention_needs_the_same_number_of_heads(write, issues):
     told = issues(write(), "student.size=3x256")
     assert told == [
         "small.yaml:14: stages[0].objectives[0]: attention is matched head by head: the student "
@@ -112,7 +105,7 @@ def test_attention_needs_the_same_number_of_heads(write: Write, issues: Issues) 
     load_recipe(write(), "student.size=3x256", "stages.intermediate.objectives=[{kind: hidden}]")
 
 
-def test_reference_takes_what_the_published_code_has(write: Write, issues: Issues) -> None:
+def test_reference_takes_what_the_published_code_has(write, issues):
     mode = "stages.intermediate.mode=reference"
     told = issues(write(), mode, "stages.intermediate.projection=per_layer")
     assert [line.split(": ")[1] for line in told] == [
@@ -136,9 +129,7 @@ def test_reference_takes_what_the_published_code_has(write: Write, issues: Issue
 
 
 @pytest.mark.parametrize("kind", ["decoupled", "standardized"])
-def test_two_classes_are_refused_where_they_say_nothing(
-    write: Write, issues: Issues, kind: str
-) -> None:
+def test_two_classes_are_refused_where_they_say_nothing(write, issues, kind):
     objectives = f"stages.prediction.objectives=[{{kind: {kind}}}]"
     told = issues(write(), objectives)
     assert len(told) == 1
@@ -148,14 +139,14 @@ def test_two_classes_are_refused_where_they_say_nothing(
     load_recipe(write(), objectives, "task.labels=null")
 
 
-def test_masked_language_modelling_needs_text(write: Write, issues: Issues) -> None:
+def test_masked_language_modelling_needs_text(write, issues):
     told = issues(write(), "stages.prediction.objectives=[{kind: mlm}, {kind: logits}]")
     assert len(told) == 1
     assert "mlm needs text in which tokens are masked, which the examples of a classif" in told[0]
     assert "works with task.kind: text, from whose run a task starts" in told[0]
 
 
-def test_a_weight_may_move(write: Write, issues: Issues) -> None:
+def test_a_weight_may_move(write, issues):
     def weight(text: str) -> str:
         return f"stages.intermediate.objectives.hidden.weight={{{text}}}"
 
@@ -175,7 +166,7 @@ def test_a_weight_may_move(write: Write, issues: Issues) -> None:
         assert said in told[0]
 
 
-def test_relations_take_any_heads_that_divide_both_widths(write: Write, issues: Issues) -> None:
+def test_relations_take_any_heads_that_divide_both_widths(write, issues):
     relations = "stages.intermediate.objectives=[{kind: relations}]"
     load_recipe(write(), relations, "student.size=3x256")
     stated = "stages.intermediate.objectives=[{kind: relations, relation_heads: 48, layer: [4, 9]}]"
@@ -192,7 +183,7 @@ def test_relations_take_any_heads_that_divide_both_widths(write: Write, issues: 
     assert "uniform" in issues(write(("size: 3x384", "size: 4x384")), relations)[0]
 
 
-def test_relations_after_pruned_heads_are_cut_within_a_head(write: Write, issues: Issues) -> None:
+def test_relations_after_pruned_heads_are_cut_within_a_head(write, issues):
     before = "  - kind: distill\n    name: prediction"
     path = write((before, "  - {kind: prune, heads: 0.33}\n" + before))
     objectives = "stages.prediction.objectives=[{kind: relations}]"
@@ -203,7 +194,7 @@ def test_relations_after_pruned_heads_are_cut_within_a_head(write: Write, issues
     load_recipe(path, objectives.replace("}", ", relation_heads: 16}"))
 
 
-def test_attention_after_pruned_heads(write: Write, issues: Issues) -> None:
+def test_attention_after_pruned_heads(write, issues):
     before = "  - kind: distill\n    name: prediction"
     path = write((before, "  - {kind: prune, heads: 0.33}\n" + before), ("logits", "attention"))
     assert len(issues(path)) == 1
@@ -232,7 +223,7 @@ def test_attention_after_pruned_heads(write: Write, issues: Issues) -> None:
         ("distill quantize quantize export export", ["stages[2].kind", "stages[4].kind"]),
     ],
 )
-def test_order_of_stages(write: Write, kinds: str, wrong: list[str], issues: Issues) -> None:
+def test_order_of_stages(write, kinds, wrong, issues):
     stages = [
         f"  - {{kind: {kind}, name: s{n}"
         + (", objectives: [{kind: logits}]}" if kind == "distill" else "}")
@@ -247,7 +238,7 @@ def test_order_of_stages(write: Write, kinds: str, wrong: list[str], issues: Iss
         load_recipe(path)
 
 
-def folder(path: Path, **changes: object) -> Path:
+def folder(path, **changes):
     path.mkdir()
     config = {
         "num_hidden_layers": 4,
@@ -261,9 +252,7 @@ def folder(path: Path, **changes: object) -> Path:
     return path
 
 
-def test_a_local_teacher_is_known_by_its_config(
-    write: Write, issues: Issues, tmp_path: Path
-) -> None:
+def test_a_local_teacher_is_known_by_its_config(write, issues, tmp_path):
     teacher = folder(tmp_path / "teacher")
     path = write(("minilm-l6", str(teacher)), ("size: 3x384", "size: 3x24"))
     told = issues(path, "data.max_length=128")
@@ -276,9 +265,7 @@ def test_a_local_teacher_is_known_by_its_config(
     assert student_size(recipe).heads == 4
 
 
-def test_a_student_of_a_teacher_whose_layers_are_not_copied_may_be_deeper(
-    write: Write, issues: Issues, tmp_path: Path
-) -> None:
+def test_a_student_of_a_teacher_whose_layers_are_not_copied_may_be_deeper(write, issues, tmp_path):
     teacher = folder(tmp_path / "t", model_type="modernbert", max_position_embeddings=8192)
     path = write(("minilm-l6", str(teacher)), ("size: 3x384", "size: 8x48/4/192"))
     logits = "stages.intermediate.objectives=[{kind: logits}]"
@@ -287,9 +274,7 @@ def test_a_student_of_a_teacher_whose_layers_are_not_copied_may_be_deeper(
     assert told.endswith("teacher and student read at most 512 tokens")
 
 
-def test_of_an_unknown_family_only_logits_are_learned(
-    write: Write, issues: Issues, tmp_path: Path
-) -> None:
+def test_of_an_unknown_family_only_logits_are_learned(write, issues, tmp_path):
     teacher = folder(tmp_path / "t", model_type="xlm", max_position_embeddings=512)
     path = write(("minilm-l6", str(teacher)), ("3x384", "2x48/4"))
     told, *rest = issues(path)
@@ -300,9 +285,7 @@ def test_of_an_unknown_family_only_logits_are_learned(
     load_recipe(path, "stages.intermediate.objectives=[{kind: logits}]")
 
 
-def test_a_student_from_a_folder_has_that_folder_s_size(
-    write: Write, issues: Issues, tmp_path: Path
-) -> None:
+def test_a_student_from_a_folder_has_that_folder_s_size(write, issues, tmp_path):
     init = folder(tmp_path / "init", hidden_size=384, num_attention_heads=12)
     told = issues(write(), f"student.init={init}")
     assert told == [
@@ -327,7 +310,7 @@ def test_a_student_from_a_folder_has_that_folder_s_size(
         ("method: dynamic, calibration: entropy", "scales of dynamic int8 are not calibrated"),
     ],
 )
-def test_settings_of_quantisation(write: Write, issues: Issues, stage: str, said: str) -> None:
+def test_settings_of_quantisation(write, issues, stage, said):
     change = ("- {kind: export}", f"- {{kind: quantize, {stage}}}\n  - {{kind: export}}")
     if not said:
         recipe = load_recipe(write(change))
@@ -339,9 +322,7 @@ def test_settings_of_quantisation(write: Write, issues: Issues, stage: str, said
 
 
 @pytest.mark.parametrize("installed", [True, False])
-def test_openvino_must_be_installed_and_exported(
-    write: Write, issues: Issues, monkeypatch: pytest.MonkeyPatch, installed: bool
-) -> None:
+def test_openvino_must_be_installed_and_exported(write, issues, monkeypatch, installed):
     spec = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util,
@@ -359,13 +340,13 @@ def test_openvino_must_be_installed_and_exported(
         assert len(issues(write(("- {kind: export}", both)))) == 2
 
 
-def test_int8_alone_needs_int8(write: Write, issues: Issues) -> None:
+def test_int8_alone_needs_int8(write, issues):
     alone = "- {kind: export, formats: [onnx-int8]}"
     [told] = issues(write(("- {kind: export}", alone)))
     assert "'onnx-int8' needs a 'quantize' stage before" in told
     load_recipe(write(("- {kind: export}", f"- {{kind: quantize}}\n  {alone}")))
 
 
-def test_objectives_of_sentence_vectors_elsewhere(write: Write, issues: Issues) -> None:
+def test_objectives_of_sentence_vectors_elsewhere(write, issues):
     [told] = issues(write(), "stages.prediction.objectives=[{kind: similarity}, {kind: logits}]")
     assert "similarity compares sentence vectors, which a classification task has not" in told

@@ -1,15 +1,7 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 import yaml
 
 from distill.recipe.loader import load_recipe
-
-Write = Callable[..., Path]
-Issues = Callable[..., list[str]]
 
 NER = """\
 recipe: 1
@@ -24,7 +16,7 @@ stages:
 """
 
 
-def test_a_ner_recipe_has_no_issues(write: Write, tmp_path: Path) -> None:
+def test_a_ner_recipe_has_no_issues(write, tmp_path):
     recipe = load_recipe(write(text=NER))
     # Nor has it when every key is written down, as in a run folder.
     path = tmp_path / "resolved.yaml"
@@ -43,14 +35,12 @@ def test_a_ner_recipe_has_no_issues(write: Write, tmp_path: Path) -> None:
         ("task.metric=accuracy", "task.metric"),
     ],
 )
-def test_what_does_not_go_with_entities(
-    write: Write, issues: Issues, setting: str, said: str
-) -> None:
+def test_what_does_not_go_with_entities(write, issues, setting, said):
     found = issues(write(text=NER), setting)
     assert any(said in issue for issue in found), found
 
 
-def test_words_are_not_replaced_under_tags(write: Write, issues: Issues) -> None:
+def test_words_are_not_replaced_under_tags(write, issues):
     text = NER.replace("stages:\n", "stages:\n  - {kind: augment}\n")
     found = issues(write(text=text))
     assert any("tags no longer stand where they did" in issue for issue in found), found

@@ -1,7 +1,5 @@
 """The schema that editors check recipe files against says what the loader says."""
 
-from __future__ import annotations
-
 import copy
 from pathlib import Path
 from typing import Any
@@ -23,18 +21,18 @@ WHOLE = read(RECIPES / "quickstart.yaml").plain()
 
 
 @pytest.fixture(scope="module")
-def validator() -> Draft202012Validator:
+def validator():
     schema = file_schema()
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(RECIPES)))
-def test_recipes_that_come_along_have_no_issue(validator, path: Path) -> None:
+def test_recipes_that_come_along_have_no_issue(validator, path):
     assert [error.message for error in validator.iter_errors(read(path).plain())] == []
 
 
-def changed(content: dict[str, Any], *keys: str | int, value: Any) -> dict[str, Any]:
+def changed(content, *keys, value):
     content = copy.deepcopy(content)
     place: Any = content
     for key in keys[:-1]:
@@ -55,7 +53,7 @@ BASED = {"base": "quickstart", "task": {"metric": "macro_f1"}, "data": {"max_len
         BASED | {"teacher": {"finetune": None}, "seeds": [1, 2]},
     ],
 )
-def test_a_file_with_a_base_may_leave_out_what_the_base_says(validator, content) -> None:
+def test_a_file_with_a_base_may_leave_out_what_the_base_says(validator, content):
     assert validator.is_valid(content)
 
 
@@ -74,11 +72,11 @@ def test_a_file_with_a_base_may_leave_out_what_the_base_says(validator, content)
         BASED | {"base": ""},
     ],
 )
-def test_issues_are_told(validator, content) -> None:
+def test_issues_are_told(validator, content):
     assert not validator.is_valid(content)
 
 
-def test_every_key_is_there() -> None:
+def test_every_key_is_there():
     schema = file_schema()
     definitions = schema["$defs"]
     assert set(definitions["Recipe"]["properties"]) == set(Recipe.model_fields)

@@ -1,8 +1,3 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from distill.recipe import inputs
@@ -10,10 +5,8 @@ from distill.recipe.inputs import missing_inputs
 from distill.recipe.loader import load_recipe
 from distill.system.errors import RecipeError
 
-Write = Callable[..., Path]
 
-
-def test_files_and_folders(write: Write, tmp_path: Path) -> None:
+def test_files_and_folders(write, tmp_path):
     here = tmp_path / "train.csv"
     here.write_text("text,label\n")
     bare, pickled = tmp_path / "bare", tmp_path / "pickled"
@@ -37,16 +30,12 @@ def test_files_and_folders(write: Write, tmp_path: Path) -> None:
     ("model", "missing"),
     [("./nope", True), ("/no/pe", True), ("~/no-such-model", True), ("some/one", False)],
 )
-def test_a_teacher_that_may_be_on_the_hub_is_not_missing(
-    write: Write, model: str, missing: bool
-) -> None:
+def test_a_teacher_that_may_be_on_the_hub_is_not_missing(write, model, missing):
     recipe = load_recipe(write(), f"teacher.model={model}")
     assert bool(missing_inputs(recipe)) == missing
 
 
-def test_the_packaged_teacher_says_how_to_get_it(
-    write: Write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_packaged_teacher_says_how_to_get_it(write, monkeypatch):
     monkeypatch.setattr(inputs, "local_folder", lambda _: None)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     ((loc, message),) = missing_inputs(load_recipe(write()))
@@ -57,13 +46,13 @@ def test_the_packaged_teacher_says_how_to_get_it(
     assert missing_inputs(load_recipe(write())) == []
 
 
-def test_an_init_folder_that_is_not_there(write: Write) -> None:
+def test_an_init_folder_that_is_not_there(write):
     ((loc, message),) = missing_inputs(load_recipe(write(), "student.init=general"))
     assert loc == ("student", "init")
     assert message == "no such folder: general; or one of: teacher-layers, random"
 
 
-def test_an_init_may_be_what_a_teacher_may_be(write: Write) -> None:
+def test_an_init_may_be_what_a_teacher_may_be(write):
     for name in ("owner/name", "minilm-l6"):
         recipe = load_recipe(write(), f"student.init={name}", "student.size=6x384")
         assert missing_inputs(recipe) == []

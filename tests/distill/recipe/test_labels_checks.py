@@ -1,16 +1,8 @@
 """Weights of labels and label smoothing in a recipe: where they fit, and where they do nothing."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from distill.recipe.loader import load_recipe
-
-Write = Callable[..., Path]
-Issues = Callable[..., list[str]]
 
 AS_IT_IS = ["teacher.finetune=null", "baseline=false"]
 HARD = "stages.prediction.objectives=[{kind: logits, hard_weight: 0.5}]"
@@ -39,15 +31,13 @@ HARD = "stages.prediction.objectives=[{kind: logits, hard_weight: 0.5}]"
         ),
     ],
 )
-def test_what_does_not_fit(write: Write, issues: Issues, override: str, said: str) -> None:
+def test_what_does_not_fit(write, issues, override, said):
     told = issues(write(), override)
     assert any(said in line for line in told), told
 
 
 @pytest.mark.parametrize("setting", ["task.class_weights=balanced", "task.label_smoothing=0.1"])
-def test_where_no_label_is_looked_at_they_do_nothing(
-    write: Write, issues: Issues, setting: str
-) -> None:
+def test_where_no_label_is_looked_at_they_do_nothing(write, issues, setting):
     (told,) = issues(write(), setting, *AS_IT_IS)
     key = setting.partition("=")[0]
     assert f"{key}: does nothing: no teacher is fine-tuned, there is no baseline" in told

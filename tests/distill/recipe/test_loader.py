@@ -1,7 +1,3 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -15,14 +11,10 @@ OBJECTIVES = sorted(
     get_args(part.model_fields["kind"].annotation)[0]
     for part in get_args(get_args(schema.Objective)[0])
 )
-Write = Callable[..., Path]
-Issues = Callable[..., list[str]]
 
 
 @pytest.mark.parametrize("name", [n for n in catalog.names() if not is_study(n)])
-def test_every_recipe_that_comes_along_is_valid_and_survives_its_own_yaml(
-    name: str, tmp_path: Path
-) -> None:
+def test_every_recipe_that_comes_along_is_valid_and_survives_its_own_yaml(name, tmp_path):
     recipe = load_recipe(name)
     assert recipe.name == name.replace("/", "-")
     assert recipe.description
@@ -31,9 +23,7 @@ def test_every_recipe_that_comes_along_is_valid_and_survives_its_own_yaml(
     assert load_recipe(path) == recipe
 
 
-def test_resolved_yaml_quotes_what_would_be_read_as_something_else(
-    write: Write, tmp_path: Path
-) -> None:
+def test_resolved_yaml_quotes_what_would_be_read_as_something_else(write, tmp_path):
     labels = ["5e-5", "no", "null", "1", "true", "é: #", "1:30", "~"]
     path = write(("[no, yes]", str(labels)), ("minilm-l6", "'1e3'"))
     recipe = load_recipe(path)
@@ -43,7 +33,7 @@ def test_resolved_yaml_quotes_what_would_be_read_as_something_else(
     assert load_recipe(again) == recipe
 
 
-def test_null_that_differs_from_the_default_is_kept(write: Write, tmp_path: Path) -> None:
+def test_null_that_differs_from_the_default_is_kept(write, tmp_path):
     path = write(("- {kind: export}", "- {kind: prune, recover: null}"))
     recipe = load_recipe(path)
     text = resolved_yaml(recipe)
@@ -54,10 +44,8 @@ def test_null_that_differs_from_the_default_is_kept(write: Write, tmp_path: Path
     assert load_recipe(again) == recipe
 
 
-def test_integers_pass_for_numbers_and_nothing_else_is_converted(
-    write: Write, issues: Issues
-) -> None:
-    assert load_recipe(write(("weight: 2", "weight: 3"))).stages[0].objectives[1].weight == 3  # type: ignore[union-attr]
+def test_integers_pass_for_numbers_and_nothing_else_is_converted(write, issues):
+    assert load_recipe(write(("weight: 2", "weight: 3"))).stages[0].objectives[1].weight == 3
     for value, found in [
         ("true", "true"),
         ("'2'", "the text '2'"),
@@ -72,7 +60,7 @@ def test_integers_pass_for_numbers_and_nothing_else_is_converted(
         )
 
 
-def test_every_issue_at_once_each_with_line_and_suggestion(write: Write, issues: Issues) -> None:
+def test_every_issue_at_once_each_with_line_and_suggestion(write, issues):
     path = write(
         ("kind: classification", "kind: classification, metric: acuracy"),
         ("  path: docstrings", "  path: docstrings\n  max_len: 3"),
@@ -119,15 +107,13 @@ def test_every_issue_at_once_each_with_line_and_suggestion(write: Write, issues:
         (("layer_map: x", "objectives: []"), "the key occurs twice"),
     ],
 )
-def test_one_issue_for_a_value_that_may_be_two_things(
-    write: Write, issues: Issues, change: tuple[str, str], said: str
-) -> None:
+def test_one_issue_for_a_value_that_may_be_two_things(write, issues, change, said):
     told = issues(write(("name: prediction", f"name: prediction\n    {change[1]}")))
     assert len(told) == 1
     assert said in told[0]
 
 
-def test_missing_sections_are_all_named(write: Write, issues: Issues) -> None:
+def test_missing_sections_are_all_named(write, issues):
     told = issues(write(text="recipe: 1\nname: a\n"))
     assert [line.split(": ")[1] for line in told] == [
         "task",
@@ -139,13 +125,13 @@ def test_missing_sections_are_all_named(write: Write, issues: Issues) -> None:
     assert told[0] == "small.yaml:1: task: missing; What is predicted."
 
 
-def test_unknown_keys_with_nothing_near_list_what_there_is(write: Write, issues: Issues) -> None:
+def test_unknown_keys_with_nothing_near_list_what_there_is(write, issues):
     told = issues(write(("size: 3x384", "size: 3x384, zzz: 1")))
     known = "kind, model, size, init, init_layers"
     assert told == [f"small.yaml:10: student.zzz: unknown key; there are: {known}"]
 
 
-def test_text_in_messages_cannot_break_the_line(write: Write, issues: Issues) -> None:
+def test_text_in_messages_cannot_break_the_line(write, issues):
     path = write(("size: 3x384", '"si\\nze\\e[31m": 1, size: "a\\nb\\0\\u2028"'))
     told = issues(path)
     assert len(told) == 1

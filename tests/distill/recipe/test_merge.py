@@ -1,18 +1,10 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from distill.recipe.loader import load_recipe
 from distill.recipe.overrides import read_tree
 
-Write = Callable[..., Path]
-Issues = Callable[..., list[str]]
 
-
-def test_mappings_merge_and_lists_replace(write: Write) -> None:
+def test_mappings_merge_and_lists_replace(write):
     write(text="a: {x: 1, y: {z: 2}}\nl: [1, 2]\nk: 1\n", name="_base/low.yaml")
     path = write(text="base: _base/low.yaml\na: {y: {w: 3}}\nl: [3]\nk: null\n")
     assert read_tree(path).plain() == {
@@ -22,21 +14,21 @@ def test_mappings_merge_and_lists_replace(write: Write) -> None:
     }
 
 
-def test_a_base_is_relative_to_the_file_it_stands_in(write: Write) -> None:
+def test_a_base_is_relative_to_the_file_it_stands_in(write):
     write(text="a: 1\n", name="low.yaml")
     write(text="base: ../low.yaml\nb: 2\n", name="deep/middle.yaml")
     path = write(text="base: deep/middle.yaml\nc: 3\n", name="top.yaml")
     assert read_tree(path).plain() == {"a": 1, "b": 2, "c": 3}
 
 
-def test_a_base_may_be_a_recipe_that_comes_along(write: Write) -> None:
+def test_a_base_may_be_a_recipe_that_comes_along(write):
     path = write(text="base: quickstart\nname: mine\nstudent: {size: 2x384}\n")
     recipe = load_recipe(path)
     assert (recipe.name, recipe.student.size) == ("mine", "2x384")
     assert recipe.stages == load_recipe("quickstart").stages
 
 
-def test_issues_name_the_file_they_stand_in(write: Write, issues: Issues) -> None:
+def test_issues_name_the_file_they_stand_in(write, issues):
     write(("epochs: 1", "epocs: 1"), name="low.yaml")
     path = write(text="base: low.yaml\nseed: x\n", name="top.yaml")
     assert issues(path) == [
@@ -55,11 +47,11 @@ def test_issues_name_the_file_they_stand_in(write: Write, issues: Issues) -> Non
         ('"a\\0b.yaml"', "top.yaml:1: base: 'a?b.yaml' is not a path"),
     ],
 )
-def test_bases_that_cannot_be(write: Write, issues: Issues, base: str, said: str) -> None:
+def test_bases_that_cannot_be(write, issues, base, said):
     assert issues(write(text=f"base: {base}\n", name="top.yaml")) == [said]
 
 
-def test_settings_over_a_base_reach_into_lists(write: Write) -> None:
+def test_settings_over_a_base_reach_into_lists(write):
     write()
     path = write(
         text="base: small.yaml\ndata: {max_length: 32}\nset:\n  stages.prediction.epochs: 7\n"
@@ -68,11 +60,11 @@ def test_settings_over_a_base_reach_into_lists(write: Write) -> None:
     )
     recipe = load_recipe(path)
     assert recipe.data.max_length == 32
-    assert recipe.stages[1].epochs == 7  # type: ignore[union-attr]
-    assert [o.kind for o in recipe.stages[0].objectives] == ["hidden"]  # type: ignore[union-attr]
+    assert recipe.stages[1].epochs == 7
+    assert [o.kind for o in recipe.stages[0].objectives] == ["hidden"]
     # And what stands above a base with settings still wins.
     above = write(text="base: top.yaml\nset: {stages.prediction.epochs: 8}\n", name="more.yaml")
-    assert load_recipe(above).stages[1].epochs == 8  # type: ignore[union-attr]
+    assert load_recipe(above).stages[1].epochs == 8
 
 
 @pytest.mark.parametrize(
@@ -98,6 +90,6 @@ def test_settings_over_a_base_reach_into_lists(write: Write) -> None:
         ),
     ],
 )
-def test_settings_that_cannot_be(write: Write, issues: Issues, text: str, said: str) -> None:
+def test_settings_that_cannot_be(write, issues, text, said):
     write()
     assert issues(write(text=text, name="top.yaml")) == [said]

@@ -1,7 +1,5 @@
 """Whatever stands in a recipe, it is either loaded or refused in lines that a person can read."""
 
-from __future__ import annotations
-
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -37,7 +35,7 @@ VALUES = st.recursive(
 )
 
 
-def survives(path: Path, *overrides: str) -> None:
+def survives(path, *overrides):
     refused = None
     try:
         recipe = load_recipe(path, *overrides)
@@ -53,7 +51,7 @@ def survives(path: Path, *overrides: str) -> None:
     assert all(line.isprintable() and len(line) < 2000 for line in lines)
 
 
-def places(value: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
+def places(value, path=()):
     items = (
         value.items()
         if isinstance(value, dict)
@@ -70,7 +68,7 @@ PLACES = places(BASE)
 
 @settings(max_examples=60, deadline=None)
 @given(place=st.sampled_from(PLACES), value=VALUES, drop=st.booleans())
-def test_any_value_anywhere(place: tuple[str | int, ...], value: Any, drop: bool) -> None:
+def test_any_value_anywhere(place, value, drop):
     content: Any = {"root": yaml.safe_load(yaml.safe_dump(BASE))}
     at, steps = content, ("root", *place)
     for step in steps[:-1]:
@@ -88,7 +86,7 @@ def test_any_value_anywhere(place: tuple[str | int, ...], value: Any, drop: bool
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_any_bytes_changed(data: st.DataObject) -> None:
+def test_any_bytes_changed(data):
     raw = bytearray(find("quickstart").read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(raw) - 1))
@@ -107,7 +105,7 @@ def test_any_bytes_changed(data: st.DataObject) -> None:
     ),
     value=st.one_of(st.text(max_size=12), VALUES.map(lambda value: yaml.safe_dump(value))),
 )
-def test_any_override(key: str, value: str) -> None:
+def test_any_override(key, value):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.yaml"
         path.write_text("base: quickstart\n")

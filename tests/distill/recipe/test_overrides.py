@@ -1,15 +1,9 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from distill.recipe.loader import load_recipe, resolved
 
-Write = Callable[..., Path]
-Issues = Callable[..., list[str]]
 #: A source whose columns are not known before it is read.
 FILES = ("source: builtin\n  path: docstrings", "source: files\n  train: train.csv")
 
@@ -35,9 +29,7 @@ FILES = ("source: builtin\n  path: docstrings", "source: files\n  train: train.c
         ("track.wandb.project=p", ("track", "wandb", "project"), "p"),
     ],
 )
-def test_what_an_override_reaches(
-    write: Write, override: str, keys: tuple[str | int, ...], expected: object
-) -> None:
+def test_what_an_override_reaches(write, override, keys, expected):
     found: Any = resolved(load_recipe(write(), override))
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else found[key]
@@ -52,28 +44,28 @@ def test_what_an_override_reaches(
         "5 apples", "1:30", "yes", "2026-11-27", "=a=b", "text\n#1",
     ],
 )  # fmt: skip
-def test_what_is_no_yaml_as_a_whole_is_the_text_as_written(write: Write, text: str) -> None:
+def test_what_is_no_yaml_as_a_whole_is_the_text_as_written(write, text):
     assert load_recipe(write(FILES), f"data.columns.text={text}").data.columns.text == text
 
 
-def test_the_last_override_wins_and_mappings_replace(write: Write) -> None:
+def test_the_last_override_wins_and_mappings_replace(write):
     recipe = load_recipe(write(), "seed=1", "seed=2", "teacher={model: minilm-l6}")
     assert recipe.seed == 2
     assert recipe.teacher.finetune is None
 
 
-def _stages(write: Write, *overrides: str) -> list[str]:
+def _stages(write, *overrides):
     return [stage.name for stage in load_recipe(write(), *overrides).stages]
 
 
-def test_an_item_set_to_nothing_is_removed(write: Write) -> None:
+def test_an_item_set_to_nothing_is_removed(write):
     assert _stages(write, "stages.intermediate=null") == ["prediction", "export", "evaluate"]
     assert _stages(write, "stages.3=", "stages.export=null") == ["intermediate", "prediction"]
     recipe = load_recipe(write(), "stages.intermediate.objectives.attention=null")
-    assert [o.kind for o in recipe.stages[0].objectives] == ["hidden"]  # type: ignore[union-attr]
+    assert [o.kind for o in recipe.stages[0].objectives] == ["hidden"]
 
 
-def test_items_are_added_at_the_end_and_before_another(write: Write) -> None:
+def test_items_are_added_at_the_end_and_before_another(write):
     more = "{kind: distill, name: more, objectives: [{kind: hidden}]}"
     assert _stages(write, f"stages.+prediction={more}")[:3] == [
         "intermediate",
@@ -84,7 +76,7 @@ def test_items_are_added_at_the_end_and_before_another(write: Write) -> None:
     assert _stages(write, *removed, f"stages.+={more}")[-1] == "more"
     recipe = load_recipe(write(), "stages.intermediate.objectives.+={kind: embedding, weight: 2}")
     stage = recipe.stages[0]
-    assert [(o.kind, o.weight) for o in stage.objectives] == [  # type: ignore[union-attr]
+    assert [(o.kind, o.weight) for o in stage.objectives] == [
         ("attention", 1), ("hidden", 2), ("embedding", 2),
     ]  # fmt: skip
 
@@ -150,13 +142,13 @@ def test_items_are_added_at_the_end_and_before_another(write: Write) -> None:
         ("seed={a: 1, a: 2}", "override: seed: the key occurs twice"),
     ],
 )
-def test_issues_of_overrides(write: Write, issues: Issues, override: str, said: str) -> None:
+def test_issues_of_overrides(write, issues, override, said):
     told = issues(write(), override)
     assert len(told) == 1
     assert told[0].startswith(said)
 
 
-def test_issues_of_overrides_and_file_are_told_together(write: Write, issues: Issues) -> None:
+def test_issues_of_overrides_and_file_are_told_together(write, issues):
     path = write(("size: 3x384", "sise: 3x384"))
     assert issues(path, "nope", "seed=-1") == [
         "override: 'nope' is not KEY=VALUE, such as student.size=3x384",

@@ -1,18 +1,11 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from distill.recipe.loader import load_recipe
 
-Write = Callable[..., Path]
-Issues = Callable[..., list[str]]
 AT = "  - {kind: export}"
 
 
-def with_stages(write: Write, *stages: str) -> Path:
+def with_stages(write, *stages):
     return write((AT, "\n".join([*(f"  - {stage}" for stage in stages), AT])))
 
 
@@ -74,9 +67,7 @@ def with_stages(write: Write, *stages: str) -> Path:
         ("{kind: prune, method: depth, layers: x}", "layers", "expected a whole number"),
     ],
 )
-def test_settings_that_cannot_be(
-    write: Write, issues: Issues, stage: str, where: str, message: str
-) -> None:
+def test_settings_that_cannot_be(write, issues, stage, where, message):
     told = issues(with_stages(write, stage))
     assert len(told) == 1, told
     assert told[0].startswith("small.yaml:")
@@ -100,9 +91,7 @@ def test_settings_that_cannot_be(
         "{kind: prune, method: embeddings, rank: 128, max_drop: 0.01}",
     ],
 )
-def test_settings_that_can_be_and_survive_being_written(
-    write: Write, tmp_path: Path, stage: str
-) -> None:
+def test_settings_that_can_be_and_survive_being_written(write, tmp_path, stage):
     from distill.recipe.loader import resolved_yaml
 
     recipe = load_recipe(with_stages(write, stage))
@@ -111,7 +100,7 @@ def test_settings_that_can_be_and_survive_being_written(
     assert load_recipe(again) == recipe
 
 
-def test_a_layer_map_behind_a_depth_stage_is_of_what_is_left(write: Write, issues: Issues) -> None:
+def test_a_layer_map_behind_a_depth_stage_is_of_what_is_left(write, issues):
     stages = (
         "{kind: prune, method: depth, layers: 1}",
         "{kind: distill, name: again, objectives: [{kind: hidden}], layer_map: [[3, 6]]}",
@@ -122,7 +111,7 @@ def test_a_layer_map_behind_a_depth_stage_is_of_what_is_left(write: Write, issue
     load_recipe(with_stages(write, *stages), "stages.again.layer_map=[[2, 6]]")
 
 
-def test_a_rank_is_less_than_the_table_is_wide_by_then(write: Write, issues: Issues) -> None:
+def test_a_rank_is_less_than_the_table_is_wide_by_then(write, issues):
     stages = (
         "{kind: prune, hidden: 0.25}",
         "{kind: prune, name: words, method: embeddings, rank: 128}",
@@ -137,9 +126,7 @@ def test_a_rank_is_less_than_the_table_is_wide_by_then(write: Write, issues: Iss
     ]
 
 
-def test_only_logits_are_matched_with_a_vocabulary_of_one_s_own(
-    write: Write, issues: Issues
-) -> None:
+def test_only_logits_are_matched_with_a_vocabulary_of_one_s_own(write, issues):
     stages = (
         "{kind: prune, method: vocabulary}",
         "{kind: distill, name: again, objectives: [{kind: hidden}, {kind: logits}]}",

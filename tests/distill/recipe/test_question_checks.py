@@ -1,7 +1,5 @@
 """Issues of recipes that answer questions."""
 
-from __future__ import annotations
-
 import pytest
 
 from distill.recipe.loader import load_recipe, resolved_yaml

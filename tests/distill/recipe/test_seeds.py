@@ -1,9 +1,6 @@
 """``seeds`` in a recipe: what it may say, what it stands in the place of, and its issues."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
 
 import pytest
 
@@ -26,7 +23,7 @@ stages:
 """
 
 
-def write(folder: Path, seeds: str, name: str = "mine.yaml") -> Path:
+def write(folder, seeds, name="mine.yaml"):
     path = folder / name
     path.write_text(RECIPE.format(seeds=seeds), "utf-8")
     return path
@@ -43,7 +40,7 @@ def write(folder: Path, seeds: str, name: str = "mine.yaml") -> Path:
         ("seeds: [1, '2']", 3, "seeds[1]: found the text '2', expected a whole number"),
     ],
 )
-def test_issues_have_file_and_line(tmp_path: Path, seeds: str, line: int, told: str) -> None:
+def test_issues_have_file_and_line(tmp_path, seeds, line, told):
     path = write(tmp_path, seeds)
     with pytest.raises(RecipeError) as error:
         load_recipe(path)
@@ -51,7 +48,7 @@ def test_issues_have_file_and_line(tmp_path: Path, seeds: str, line: int, told: 
     assert str(error.value).startswith(f"{path}:{line}: {told}")
 
 
-def test_seeds_need_an_evaluation_and_labels(tmp_path: Path, capsys) -> None:
+def test_seeds_need_an_evaluation_and_labels(tmp_path, capsys):
     path = write(tmp_path, "seeds: [1, 2]")
     assert main(["validate", str(path), "stages.evaluate=null"]) == 2
     told = capsys.readouterr().err
@@ -60,7 +57,7 @@ def test_seeds_need_an_evaluation_and_labels(tmp_path: Path, capsys) -> None:
     assert "task.kind: a study compares scores, and unlabelled text" in capsys.readouterr().err
 
 
-def test_the_later_of_seed_and_seeds_counts(tmp_path: Path) -> None:
+def test_the_later_of_seed_and_seeds_counts(tmp_path):
     path = write(tmp_path, "seed: 4")
     assert load_recipe(path, "seeds=[1,2]").seeds == [1, 2]
     several = write(tmp_path, "seeds: [1, 2]", "several.yaml")
@@ -79,7 +76,7 @@ def test_the_later_of_seed_and_seeds_counts(tmp_path: Path) -> None:
         load_recipe(path, "seed=1", "seeds=[1,2]")
 
 
-def test_the_resolved_recipe_has_no_seed_beside_seeds(tmp_path: Path, capsys) -> None:
+def test_the_resolved_recipe_has_no_seed_beside_seeds(tmp_path, capsys):
     recipe = load_recipe(write(tmp_path, "seeds: [1, 2, 3]"))
     assert "seed" not in resolved(recipe)
     assert resolved(recipe)["seeds"] == [1, 2, 3]
@@ -96,12 +93,12 @@ def test_the_resolved_recipe_has_no_seed_beside_seeds(tmp_path: Path, capsys) ->
     assert "seeds" in json.loads(capsys.readouterr().out)["$defs"]["Recipe"]["properties"]
 
 
-def test_a_plan_names_the_seeds(capsys) -> None:
+def test_a_plan_names_the_seeds(capsys):
     assert main(["plan", "quickstart", "seeds=[1,2,3]"]) == 0
     assert "seeds: all of it is done once for each of 1, 2, 3\n" in capsys.readouterr().out
 
 
-def test_a_study_stands_for_no_model_and_no_run(tmp_path: Path, capsys) -> None:
+def test_a_study_stands_for_no_model_and_no_run(tmp_path, capsys):
     trial = tmp_path / "out/trials/seed-1"
     trial.mkdir(parents=True)
     (tmp_path / "out/study.json").write_text("{}", "utf-8")
@@ -113,7 +110,7 @@ def test_a_study_stands_for_no_model_and_no_run(tmp_path: Path, capsys) -> None:
         assert f"such as {trial}" in capsys.readouterr().err
 
 
-def test_a_run_of_several_seeds_is_refused(tmp_path: Path, capsys) -> None:
+def test_a_run_of_several_seeds_is_refused(tmp_path, capsys):
     run = tmp_path / "run"
     words = ["run", str(write(tmp_path, "seeds: [1, 2]")), "--run-dir", str(run)]
     assert main(words) == 2

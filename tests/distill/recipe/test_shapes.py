@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest
@@ -10,14 +8,14 @@ from distill.recipe.shapes import Shape
 from distill.recipe.sizes import resolve_size
 
 
-def minilm(labels: int = 2) -> Shape:
+def minilm(labels=2):
     teacher = teacher_shape("minilm-l6")
     assert teacher is not None
     return Shape.of_teacher(teacher, labels)
 
 
 @pytest.mark.parametrize("size", ["3x384", "tinybert4", "2x32/4/77"])
-def test_parameters_and_macs_are_those_of_the_model(size: str) -> None:
+def test_parameters_and_macs_are_those_of_the_model(size):
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -39,14 +37,14 @@ def test_parameters_and_macs_are_those_of_the_model(size: str) -> None:
     assert shape.macs(32) == macs(model, 32)
 
 
-def test_a_pruned_shape_keeps_the_width_of_its_heads() -> None:
+def test_a_pruned_shape_keeps_the_width_of_its_heads():
     pruned = minilm().pruned(heads=0.33, ffn=0.5)
     assert (pruned.heads, pruned.head_dim, pruned.ffn, pruned.hidden) == (8, 32, 768, 384)
     assert minilm().pruned(heads=0, ffn=0) == minilm()
     assert minilm().pruned(heads=0.999, ffn=0.999).heads == 1
 
 
-def test_a_narrower_shape_has_its_heads_and_neurons_still() -> None:
+def test_a_narrower_shape_has_its_heads_and_neurons_still():
     stage = TaylorPrune(kind="prune", hidden=0.25)
     narrow = stage.shape_left(minilm())
     assert (narrow.heads, narrow.head_dim, narrow.ffn, narrow.hidden) == (12, 32, 1536, 288)

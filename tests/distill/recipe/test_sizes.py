@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 
 from distill.recipe.sizes import NAMED, Size, resolve_size
@@ -21,20 +19,20 @@ from distill.system.errors import ModelError
         ("1x7", (1, 7, 1, 28)),
     ],
 )
-def test_shape(text: str, shape: tuple[int, int, int, int]) -> None:
+def test_shape(text, shape):
     size = resolve_size(text)
     assert (size.layers, size.hidden, size.heads, size.ffn) == shape
     assert size.name == text.lower()
 
 
-def test_teacher_heads_are_preferred_where_they_divide() -> None:
+def test_teacher_heads_are_preferred_where_they_divide():
     assert resolve_size("3x384", head_dim_of=(768, 12)) == Size(3, 384, 12, 1536, "3x384")
     assert resolve_size("3x256", head_dim_of=(768, 12)).heads == 4
     assert resolve_size("3x384/6", head_dim_of=(768, 12)).heads == 6
     assert resolve_size("bert-mini", head_dim_of=(768, 12)).heads == 4
 
 
-def test_heads_of_every_named_size_divide_its_width() -> None:
+def test_heads_of_every_named_size_divide_its_width():
     assert all(hidden % heads == 0 for _, hidden, heads, _ in NAMED.values())
 
 
@@ -52,7 +50,7 @@ def test_heads_of_every_named_size_divide_its_width() -> None:
         ("٣x384", "unknown student size"),
     ],
 )
-def test_refused_in_one_line(text: str, said: str) -> None:
+def test_refused_in_one_line(text, said):
     with pytest.raises(ModelError) as caught:
         resolve_size(text)
     assert said in str(caught.value)

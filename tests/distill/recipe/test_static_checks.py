@@ -1,8 +1,3 @@
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 import yaml
 
@@ -24,11 +19,10 @@ RECIPE = {
         {"kind": "evaluate"},
     ],
 }
-Issues = Callable[..., list[str]]
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path):
     file = tmp_path / "static.yaml"
     file.write_text(yaml.safe_dump(RECIPE, sort_keys=False), "utf-8")
     return file
@@ -59,13 +53,13 @@ def path(tmp_path: Path) -> Path:
         ("task={kind: text}", "student.kind: a static student gives one output for a text, and"),
     ],
 )
-def test_what_a_static_student_cannot_have(path: Path, override: str, said: str) -> None:
+def test_what_a_static_student_cannot_have(path, override, said):
     with pytest.raises(RecipeError) as error:
         load_recipe(path, override)
     assert said in "\n".join(map(str, error.value.issues))
 
 
-def test_its_stages_are_by_default_what_it_can_have(path: Path, tmp_path: Path) -> None:
+def test_its_stages_are_by_default_what_it_can_have(path, tmp_path):
     recipe = load_recipe(path)
     assert [getattr(stage, "method", None) for stage in recipe.stages][1] == "table"
     assert getattr(recipe.stages[2], "formats") == ["numpy"]  # noqa: B009
@@ -81,14 +75,14 @@ def test_its_stages_are_by_default_what_it_can_have(path: Path, tmp_path: Path) 
         ("stages.export.formats=[numpy]", "'numpy' is for student.kind: static; write onnx"),
     ],
 )
-def test_what_an_encoder_cannot_have(path: Path, override: str, said: str) -> None:
+def test_what_an_encoder_cannot_have(path, override, said):
     encoder = "student={size: 3x384}"
     assert load_recipe(path, encoder).student.kind == "encoder"
     with pytest.raises(RecipeError, match=said):
         load_recipe(path, encoder, override)
 
 
-def test_vectors_have_no_head_and_are_means(path: Path) -> None:
+def test_vectors_have_no_head_and_are_means(path):
     vectors = (
         "task={kind: vectors}",
         "data={source: files, train: a.jsonl, columns: {text_pair: b}}",
@@ -104,7 +98,7 @@ def test_vectors_have_no_head_and_are_means(path: Path) -> None:
 
 
 @pytest.mark.parametrize(("head", "own"), [(None, 65 * 3), (10, 65 * 10 + 11 * 3)])
-def test_the_plan_counts_the_table_and_the_head(path: Path, head: int | None, own: int) -> None:
+def test_the_plan_counts_the_table_and_the_head(path, head, own):
     recipe = load_recipe(path, f"student.head_size={'null' if head is None else head}")
     student = make_plan(recipe)["models"][1]
     assert student["parameters"] == 30522 * 64 + own

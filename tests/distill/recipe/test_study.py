@@ -1,7 +1,5 @@
 """Study files: the trials they make, and every error with its line."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +7,6 @@ import pytest
 
 from distill.pipeline.strategy import stage_keys
 from distill.recipe import catalog
-from distill.recipe.plan import Trial
 from distill.recipe.study import is_study, load_study
 from distill.system.errors import RecipeError
 
@@ -37,7 +34,7 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def study(write: Write) -> Write:
+def study(write):
     """Write the study with changes beside the small recipe."""
 
     def put(*changes: tuple[str, str]) -> Path:
@@ -47,22 +44,22 @@ def study(write: Write) -> Write:
     return put
 
 
-def _given(folders: dict[str, str]) -> list[str]:
+def _given(folders):
     return [f"folders.{name}={path}" for name, path in folders.items()]
 
 
-def told(path: Path, *overrides: str, **folders: str) -> list[str]:
+def told(path, *overrides, **folders):
     with pytest.raises(RecipeError) as caught:
         load_study(path, *overrides, *_given(folders))
     return str(caught.value).replace(f"{path.parent}/", "").splitlines()
 
 
-def by_name(path: Path, *overrides: str, **folders: str) -> dict[tuple[str, str, int], Trial]:
+def by_name(path, *overrides, **folders):
     loaded = load_study(path, *overrides, *_given(folders))
     return {(trial.variant, trial.task, trial.seed): trial for trial in loaded.trials}
 
 
-def test_trials(study: Write) -> None:
+def test_trials(study):
     trials = by_name(study())
     # The first seed of every task, then the second; `last` is tried on one task only.
     assert list(trials) == [
@@ -72,10 +69,10 @@ def test_trials(study: Write) -> None:
     ]  # fmt: skip
     one, two = trials["full", "one", 42].recipe, trials["full", "two", 4].recipe
     assert (one.data.max_length, two.data.max_length) == (128, 32)
-    assert (one.teacher.finetune.epochs, two.teacher.finetune.epochs) == (1, 2)  # type: ignore[union-attr]
+    assert (one.teacher.finetune.epochs, two.teacher.finetune.epochs) == (1, 2)
     assert (one.seed, two.seed, two.name) == (42, 4, "parts-two-full")
-    assert trials["last", "two", 3].recipe.stages[0].layer_map == "last"  # type: ignore[union-attr]
-    assert two.stages[0].layer_map == "uniform"  # type: ignore[union-attr]
+    assert trials["last", "two", 3].recipe.stages[0].layer_map == "last"
+    assert two.stages[0].layer_map == "uniform"
     assert [stage.name for stage in trials["short", "one", 42].recipe.stages] == ["only"]
     # What counts, and what is done for it.
     assert trials["full", "one", 42].stage == "prediction"
@@ -85,18 +82,18 @@ def test_trials(study: Write) -> None:
     ]  # fmt: skip
 
 
-def test_the_command_line_reaches_every_trial_and_variants_stay(study: Write) -> None:
+def test_the_command_line_reaches_every_trial_and_variants_stay(study):
     trials = by_name(study(), "data.limit_train=9", "stages.intermediate.layer_map=first", "seed=5")
     assert {trial.recipe.data.limit_train for trial in trials.values()} == {9}
-    assert trials["full", "two", 5].recipe.stages[0].layer_map == "first"  # type: ignore[union-attr]
-    assert trials["last", "two", 5].recipe.stages[0].layer_map == "last"  # type: ignore[union-attr]
+    assert trials["full", "two", 5].recipe.stages[0].layer_map == "first"
+    assert trials["last", "two", 5].recipe.stages[0].layer_map == "last"
     # A seed on the command line stands in the place of the file's.
     assert {trial.seed for trial in trials.values()} == {5}
     seeds = {key[2] for key in by_name(study(), "seeds=[6,7]")}
     assert seeds == {6, 7}
 
 
-def test_folders_are_filled_in(study: Write) -> None:
+def test_folders_are_filled_in(study):
     path = study(
         ("full: {}", 'full: {set: {data.train: "${data}/a: b.csv"}}'),
         ("labels: {set:", 'labels: {set: {student.init: "${general}"}, merge:'),
@@ -143,11 +140,11 @@ CASES: list[tuple[list[tuple[str, str]], list[str]]] = [
 
 
 @pytest.mark.parametrize(("changes", "said"), CASES)
-def test_issues(study: Write, changes: list[tuple[str, str]], said: list[str]) -> None:
+def test_issues(study, changes, said):
     assert told(study(*changes)) == said
 
 
-def test_equal_stages_have_equal_keys(study: Write) -> None:
+def test_equal_stages_have_equal_keys(study):
     trials = load_study(study()).trials
     keys = {(t.variant, t.task, t.seed): stage_keys(t) for t in trials}
     full, last = keys["full", "two", 3], keys["last", "two", 3]
@@ -156,7 +153,7 @@ def test_equal_stages_have_equal_keys(study: Write) -> None:
     assert full[0] != keys["full", "two", 4][0]
 
 
-def test_every_study_that_comes_along_can_be_read(tmp_path: Path) -> None:
+def test_every_study_that_comes_along_can_be_read(tmp_path):
     names = [name for name in catalog.names() if is_study(name)]
     studies = ("static", "teachers", "tinybert", "vectors")
     assert names == [*(f"ablation/{name}" for name in studies), "search/quickstart"]
@@ -168,9 +165,7 @@ def test_every_study_that_comes_along_can_be_read(tmp_path: Path) -> None:
     assert load_study("search/quickstart").trials == []
 
 
-def test_a_study_is_no_recipe_and_one_recipe_no_study(
-    study: Write, write: Write, issues: Callable[..., list[str]]
-) -> None:
+def test_a_study_is_no_recipe_and_one_recipe_no_study(study, write, issues):
     path = study()
     (line,) = issues(path)
     assert line.startswith(
@@ -182,7 +177,7 @@ def test_a_study_is_no_recipe_and_one_recipe_no_study(
         catalog.find("tinybert")
 
 
-def test_a_recipe_with_seeds_is_a_study_of_one_variant(write: Write) -> None:
+def test_a_recipe_with_seeds_is_a_study_of_one_variant(write):
     loaded = load_study(write(), "seeds=[3,1]")
     assert [(t.folder, t.stage, t.recipe.seed, t.recipe.seeds) for t in loaded.trials] == [
         ("trials/seed-3", "evaluate", 3, None), ("trials/seed-1", "evaluate", 1, None),
@@ -193,7 +188,7 @@ def test_a_recipe_with_seeds_is_a_study_of_one_variant(write: Write) -> None:
     assert line.startswith("override: seeds: several seeds are compared by what the evaluation")
 
 
-def test_tasks_and_variants_may_be_left_out(study: Write) -> None:
+def test_tasks_and_variants_may_be_left_out(study):
     text = "study: 1\nname: seeds\nrecipe: small.yaml\nseeds: [1, 2]\n"
     path = study()
     path.write_text(text, "utf-8")
@@ -208,7 +203,7 @@ def test_tasks_and_variants_may_be_left_out(study: Write) -> None:
     assert told(path) == ["parts.yaml:4: seeds: 1 stands here twice; every seed is done once"]
 
 
-def test_files_that_are_not_there_are_told_before_anything_is_run(study: Write) -> None:
+def test_files_that_are_not_there_are_told_before_anything_is_run(study):
     path = study(
         ("teacher.finetune.epochs: 2", "data.source: files, data.path: null, data.train: no.csv")
     )

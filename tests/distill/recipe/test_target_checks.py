@@ -1,23 +1,15 @@
 """Rules of a teacher that is a file."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
 from distill.recipe.inputs import anchored, missing_inputs
 from distill.recipe.loader import load_recipe, resolved_yaml
 
-Write = Callable[..., Path]
-Issues = Callable[..., list[str]]
-
 #: Over the recipe of these tests: a file in place of its teacher, and logits alone.
 BY_FILE = ("teacher={targets: t.jsonl}", "student.model=minilm-l6", "stages.intermediate=null")
 
 
-def test_a_file_in_place_of_a_teacher(write: Write, tmp_path: Path, monkeypatch) -> None:
+def test_a_file_in_place_of_a_teacher(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe(write(), *BY_FILE)
     assert recipe.teacher.all == []
@@ -62,7 +54,7 @@ def test_a_file_in_place_of_a_teacher(write: Write, tmp_path: Path, monkeypatch)
         ),
     ],
 )
-def test_rules(write: Write, issues: Issues, overrides: list[str], said: str) -> None:
+def test_rules(write, issues, overrides, said):
     told = issues(write(), *overrides)
     assert len(told) == 1
     assert said in told[0]

@@ -1,8 +1,4 @@
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -11,9 +7,6 @@ from distill.recipe.loader import load_recipe
 from distill.recipe.plan import plan_stages
 from distill.recipe.run_models import model_of_run
 from distill.system.errors import ModelError
-
-Write = Callable[..., Path]
-Issues = Callable[..., list[str]]
 
 TEXT = """\
 recipe: 1
@@ -29,13 +22,13 @@ stages:
 """
 
 
-def test_a_text_recipe_has_no_baseline(write: Write) -> None:
+def test_a_text_recipe_has_no_baseline(write):
     recipe = load_recipe(write(text=TEXT))
     assert [stage.name for stage in plan_stages(recipe)] == ["teacher", "distill"]
     assert recipe.data.train == ["a.txt", "b"]
 
 
-def test_masked_words_go_beside_what_the_teacher_gives(write: Write, issues: Issues) -> None:
+def test_masked_words_go_beside_what_the_teacher_gives(write, issues):
     objectives = "stages.distill.objectives=[{kind: hidden}, {kind: mlm, weight: 2}]"
     recipe = load_recipe(write(text=TEXT), objectives)
     assert [one.kind for one in recipe.stages[0].objectives] == ["hidden", "mlm"]
@@ -70,18 +63,18 @@ def test_masked_words_go_beside_what_the_teacher_gives(write: Write, issues: Iss
         ),
     ],
 )
-def test_what_text_has_no_use_for(write: Write, issues: Issues, override: str, said: str) -> None:
+def test_what_text_has_no_use_for(write, issues, override, said):
     told = issues(write(text=TEXT), override)
     assert any(said in line for line in told), told
     assert len(told) == 1
 
 
-def test_a_list_of_files_is_for_text(write: Write, issues: Issues) -> None:
+def test_a_list_of_files_is_for_text(write, issues):
     told = issues(write(), "data={source: files, train: [a.csv, b.csv]}")
     assert told == ["override: data.train: a list of files is for task.kind: text; name one file"]
 
 
-def test_files_and_patterns_that_are_not_there(write: Write, tmp_path, monkeypatch) -> None:
+def test_files_and_patterns_that_are_not_there(write, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = load_recipe(write(text=TEXT), "data.train=[a.txt, 'x*.txt', sub]")
     (tmp_path / "a.txt").write_text("a")
@@ -92,7 +85,7 @@ def test_files_and_patterns_that_are_not_there(write: Write, tmp_path, monkeypat
     assert not [message for loc, message in missing_inputs(recipe) if loc[0] == "data"]
 
 
-def make_run(folder: Path, *, done: bool, stages: list[dict[str, str]] | None = None) -> Path:
+def make_run(folder, *, done, stages=None):
     model = folder / "02-general" / "model"
     model.mkdir(parents=True)
     chosen = stages or [{"kind": "distill", "name": "general"}]
@@ -108,7 +101,7 @@ def make_run(folder: Path, *, done: bool, stages: list[dict[str, str]] | None = 
     return folder
 
 
-def test_a_run_stands_for_its_student(tmp_path: Path, write: Write) -> None:
+def test_a_run_stands_for_its_student(tmp_path, write):
     run = make_run(tmp_path / "run", done=True)
     assert model_of_run(run) == run / "02-general" / "model"
     assert model_of_run(tmp_path) == tmp_path
@@ -117,7 +110,7 @@ def test_a_run_stands_for_its_student(tmp_path: Path, write: Write) -> None:
     assert [loc for loc, _ in missing_inputs(recipe) if loc[0] == "student"] == []
 
 
-def test_runs_that_have_no_student(tmp_path: Path, write: Write, issues: Issues) -> None:
+def test_runs_that_have_no_student(tmp_path, write, issues):
     begun = make_run(tmp_path / "begun", done=False)
     with pytest.raises(ModelError, match="its stage 'general', which makes the student, is not"):
         model_of_run(begun)

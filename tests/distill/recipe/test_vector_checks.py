@@ -1,7 +1,5 @@
 """What a recipe for sentence vectors lacks or has no use for."""
 
-from __future__ import annotations
-
 import pytest
 
 from distill.recipe.loader import load_recipe
@@ -20,26 +18,26 @@ from distill.system.errors import RecipeError
         ("task.keep_projection=1", "task.keep_projection: "),
     ],
 )
-def test_one_issue_each(setting: str, said: str) -> None:
+def test_one_issue_each(setting, said):
     with pytest.raises(RecipeError) as caught:
         load_recipe("stsb-vectors", setting)
     assert said in str(caught.value)
 
 
-def test_whitening_needs_a_bundle() -> None:
+def test_whitening_needs_a_bundle():
     left_out = [f"stages.{name}=null" for name in ("quantize", "export", "evaluate")]
     with pytest.raises(RecipeError, match="the bundle holds it"):
         load_recipe("stsb-vectors", "task.whitening=8", *left_out)
     assert load_recipe("stsb-vectors", "task.whitening=8").task.kind == "vectors"
 
 
-def test_whitening_goes_by_the_width_that_is_left() -> None:
+def test_whitening_goes_by_the_width_that_is_left():
     narrow = "stages.+quantize={kind: prune, name: narrow, hidden: 0.5}"
     with pytest.raises(RecipeError, match="256 dimensions of vectors that have 192"):
         load_recipe("stsb-vectors", narrow, "task.whitening=256")
 
 
-def test_a_projection_that_is_kept() -> None:
+def test_a_projection_that_is_kept():
     keep = "task.keep_projection=true"
     assert load_recipe("stsb-vectors", keep, "task.matryoshka=[400]").task.keep_projection
     for settings, said in (

@@ -1,20 +1,18 @@
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
 
-from distill.recipe.yaml_lines import Value, parse, read
+from distill.recipe.yaml_lines import parse, read
 from distill.system.errors import RecipeError
 
 
-def plain(text: str) -> object:
+def plain(text):
     value = parse(text, Path("a.yaml"))
     assert value is not None
     return value.plain()
 
 
-def refused(text: str) -> list[str]:
+def refused(text):
     with pytest.raises(RecipeError) as caught:
         parse(text, Path("a.yaml"))
     return str(caught.value).splitlines()
@@ -45,13 +43,13 @@ def refused(text: str) -> list[str]:
         ("", None),
     ],
 )
-def test_scalars_mean_what_they_say(text: str, expected: object) -> None:
+def test_scalars_mean_what_they_say(text, expected):
     found = plain(f"a: {text}")
     assert found == {"a": expected}
-    assert type(found["a"]) is type(expected)  # type: ignore[index]
+    assert type(found["a"]) is type(expected)
 
 
-def lines(value: Value) -> object:
+def lines(value):
     if isinstance(value.content, dict):
         return {key: (below.place.line, lines(below)) for key, below in value.content.items()}
     if isinstance(value.content, list):
@@ -59,7 +57,7 @@ def lines(value: Value) -> object:
     return None
 
 
-def test_every_key_and_item_has_its_line() -> None:
+def test_every_key_and_item_has_its_line():
     value = parse("a: 1\n\nb:\n  c:\n    - x\n    - y: 2\n", Path("a.yaml"))
     assert value is not None
     assert lines(value) == {
@@ -88,13 +86,13 @@ def test_every_key_and_item_has_its_line() -> None:
         ("[" * 5000, "nested too deeply"),
     ],
 )
-def test_refused_with_a_line(text: str, said: str) -> None:
+def test_refused_with_a_line(text, said):
     told = refused(text)
     assert len(told) == 1
     assert said in told[0]
 
 
-def test_nothing_that_a_tag_names_is_run(tmp_path: Path) -> None:
+def test_nothing_that_a_tag_names_is_run(tmp_path):
     mark = tmp_path / "mark"
     text = f"a: !!python/object/apply:os.system ['touch {mark}']\nb: !!python/name:os.system\n"
     assert [line.split(": ")[-1] for line in refused(text)] == [
@@ -104,7 +102,7 @@ def test_nothing_that_a_tag_names_is_run(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
-def test_aliases_that_multiply_are_stopped() -> None:
+def test_aliases_that_multiply_are_stopped():
     rows = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     rows += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     assert len(refused("\n".join(rows))) == 1
@@ -121,7 +119,7 @@ def test_aliases_that_multiply_are_stopped() -> None:
         ("a: 1\n".encode("utf-16"), ":1: byte 0xff is not UTF-8"),
     ],
 )
-def test_files_that_are_no_recipe(tmp_path: Path, raw: bytes, said: str) -> None:
+def test_files_that_are_no_recipe(tmp_path, raw, said):
     path = tmp_path / "a.yaml"
     path.write_bytes(raw)
     with pytest.raises(RecipeError) as caught:
@@ -130,7 +128,7 @@ def test_files_that_are_no_recipe(tmp_path: Path, raw: bytes, said: str) -> None
     assert "\n" not in str(caught.value)
 
 
-def test_files_that_are_not_there(tmp_path: Path) -> None:
+def test_files_that_are_not_there(tmp_path):
     with pytest.raises(RecipeError, match="no such file"):
         read(tmp_path / "a.yaml")
     with pytest.raises(RecipeError, match="is a folder"):

@@ -1,13 +1,9 @@
-from __future__ import annotations
-
-from pathlib import Path
-
 import pytest
 
 from distill.tracking.metrics_csv import COLUMNS, MetricsCsv
 
 
-def cells(path: Path) -> list[tuple[str, ...]]:
+def cells(path):
     """Every row without its seconds."""
     lines = path.read_text().splitlines()
     assert lines[0] == ",".join(COLUMNS)
@@ -15,7 +11,7 @@ def cells(path: Path) -> list[tuple[str, ...]]:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
+def path(tmp_path):
     path = tmp_path / "run" / "metrics.csv"
     first = MetricsCsv(path, stage="first")
     first.go_on(0)
@@ -34,7 +30,7 @@ SCORE = ("second", "20", "1", "validation/accuracy", "0.5")
 LATER = ("second", "40", "", "loss", "0.25")
 
 
-def test_rows_are_long_and_exact(path: Path) -> None:
+def test_rows_are_long_and_exact(path):
     assert cells(path) == [*FIRST, LOSS, SCORE, LATER]
     assert float(path.read_text().splitlines()[-1].split(",")[-1]) >= 0
 
@@ -49,9 +45,7 @@ def test_rows_are_long_and_exact(path: Path) -> None:
         (0, True, []),
     ],
 )
-def test_going_on_drops_what_will_be_written_again(
-    path: Path, step: int, scored: bool, kept: list[tuple[str, ...]]
-) -> None:
+def test_going_on_drops_what_will_be_written_again(path, step, scored, kept):
     again = MetricsCsv(path, stage="second")
     again.go_on(step, seconds=100.0, scored=scored)
     assert cells(path) == [*FIRST, *kept]
@@ -60,14 +54,14 @@ def test_going_on_drops_what_will_be_written_again(
     assert 100 <= float(path.read_text().splitlines()[-1].split(",")[-1]) < 200
 
 
-def test_a_row_torn_by_a_kill_is_dropped(path: Path) -> None:
+def test_a_row_torn_by_a_kill_is_dropped(path):
     content = path.read_text()
     path.write_text(content + "second,60,1,lo")
     MetricsCsv(path, stage="second").go_on(40)
     assert path.read_text() == content
 
 
-def test_a_file_with_nothing_to_drop_is_left_alone(path: Path) -> None:
+def test_a_file_with_nothing_to_drop_is_left_alone(path):
     before = path.stat().st_mtime_ns
     MetricsCsv(path, stage="second").go_on(40)
     assert path.stat().st_mtime_ns == before

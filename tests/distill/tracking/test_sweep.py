@@ -1,9 +1,5 @@
 """Sweeps: the file is one of W&B's, and what its agents run is a trial of the same space."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -24,7 +20,7 @@ SPACE = {
 }
 
 
-def search(**changes: Any) -> Search:
+def search(**changes):
     return Search.model_validate({"space": SPACE, "trials": 7} | changes)
 
 

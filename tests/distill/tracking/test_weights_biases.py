@@ -1,14 +1,10 @@
 """W&B in offline mode: what was written is read back from its files."""
 
-from __future__ import annotations
-
 import json
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +12,6 @@ from lightning.pytorch.loggers import WandbLogger
 
 from distill.evaluation.results import Results
 from distill.evaluation.study import StudyResults, TrialResult
-from distill.recipe.plan import Trial
 from distill.recipe.schema import WandbConfig
 from distill.recipe.study import load_study
 from distill.system.errors import UserError
@@ -43,7 +38,7 @@ HEAD = {"schema": 2, "recipe": "tiny", "task": "classification", "metric": "accu
 RESULTS = Results.model_validate({**HEAD, "split": "test", "machine": {}, "models": [MODEL]})
 
 
-def records(path: Path) -> Iterator[Any]:
+def records(path):
     """The records of a ``.wandb`` file: a LevelDB log of protobuf messages."""
     from wandb.proto.wandb_internal_pb2 import Record
 
@@ -62,7 +57,7 @@ def records(path: Path) -> Iterator[Any]:
             parts = b""
 
 
-def whole(path: Path) -> list[Any]:
+def whole(path):
     """All records, once wandb's own process has written the last one, a little after finish."""
     for _ in range(1200):
         found = list(records(path))
@@ -72,7 +67,7 @@ def whole(path: Path) -> list[Any]:
     raise AssertionError(f"{path}: no end after 120 s")
 
 
-def found(run_folder: Path, job: str) -> dict[str, Any]:
+def found(run_folder, job):
     """What the W&B run of a job says."""
     for path in run_folder.glob("wandb/offline-run-*/run-*.wandb"):
         all_records = whole(path)
@@ -97,27 +92,27 @@ def found(run_folder: Path, job: str) -> dict[str, Any]:
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def elsewhere(tmp_path, monkeypatch):
     """Keep wandb's caches out of the person's own."""
     for name in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR", "WANDB_CONFIG_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "wandb-files"))
 
 
 @pytest.fixture
-def run_folder(tmp_path: Path) -> Path:
+def run_folder(tmp_path):
     folder = tmp_path / "tiny-7"
     folder.mkdir()
     return folder
 
 
-def test_off_is_none(run_folder: Path) -> None:
+def test_off_is_none(run_folder):
     for config in (None, WandbConfig(mode="off")):
         assert wandb_logger(config, recipe=RECIPE, run_folder=run_folder, stage="teacher") is None
         log_results(config, run_folder, RESULTS, None)
     assert list(run_folder.iterdir()) == []
 
 
-def test_stages_are_runs_of_a_group(run_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_stages_are_runs_of_a_group(run_folder, capfd):
     config = WandbConfig(project="sst2", entity="team", tags=["one"])
     for stage, loss in (("teacher", 0.5), ("prediction", 0.25)):
         logger = wandb_logger(config, recipe=RECIPE, run_folder=run_folder, stage=stage)
@@ -137,9 +132,7 @@ def test_stages_are_runs_of_a_group(run_folder: Path, capfd: pytest.CaptureFixtu
     assert capfd.readouterr() == ("", "")
 
 
-def test_results_table_and_one_model_artifact(
-    run_folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_results_table_and_one_model_artifact(run_folder, capfd):
     bundle = run_folder / "07-export"
     (bundle / "onnx").mkdir(parents=True)
     (bundle / "distill.json").write_text("{}")
@@ -162,7 +155,7 @@ def test_results_table_and_one_model_artifact(
     assert capfd.readouterr() == ("", "")
 
 
-def test_online_without_a_key_is_one_line_and_no_prompt(run_folder: Path, tmp_path: Path) -> None:
+def test_online_without_a_key_is_one_line_and_no_prompt(run_folder, tmp_path):
     code = f"""
 from pathlib import Path
 from distill.system.errors import UserError
@@ -190,9 +183,7 @@ except UserError as error:
     assert list(run_folder.iterdir()) == []
 
 
-def test_a_run_that_cannot_be_begun_is_told_in_one_line(
-    run_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_that_cannot_be_begun_is_told_in_one_line(run_folder, monkeypatch):
     import wandb
 
     def refused(**_: Any) -> None:
@@ -222,15 +213,13 @@ prediction,4,2,loss,0.25,1.0
 """
 
 
-def trial_result(trial: Trial, **changes: Any) -> TrialResult:
+def trial_result(trial, **changes):
     content = {"variant": trial.variant, "task": "", "seed": trial.seed, "key": "k"}
     content |= {"status": "done", "evaluated": False, "folder": trial.folder, "seconds": 3.0}
     return TrialResult.model_validate(content | changes)
 
 
-def test_a_study_is_a_group_and_each_trial_a_run(
-    tmp_path: Path, run_folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_study_is_a_group_and_each_trial_a_run(tmp_path, run_folder, capfd):
     file = tmp_path / "tiny.yaml"
     file.write_text(STUDY, "utf-8")
     loaded = load_study(file, "track.wandb.project=sst2")
