@@ -138,7 +138,6 @@ def _write(source: Path, out: Path, formats: str | None, settings: dict[str, Any
 
 
 def _source(source: Path, task: str | None) -> _Source:
-    """The model that is meant: of a run its newest student."""
     if not (source / "recipe.yaml").is_file() and not trial_of_study(source):
         return _Source(source)
     if task is not None:

@@ -97,7 +97,6 @@ def fit_budget(
 
 
 def _choices(recipe: str, settings: list[str], length: str | None, threads: int | None) -> Choices:
-    """What the recipe's student could be, timed as the options say."""
     last = Choices(recipe, settings).recipe.stages[-1].name
     settings += [f"stages.{last}.lengths=[{length}]"] if length is not None else []
     settings += [f"stages.{last}.threads={threads}"] if threads is not None else []
@@ -142,7 +141,6 @@ def _search(
 
 
 def _engines(name: str | None) -> list[Engine]:
-    """The engines that may serve the model."""
     there = find_spec("openvino") is not None
     if name is None:
         return ["onnx", "openvino"] if there else ["onnx"]
@@ -154,7 +152,6 @@ def _engines(name: str | None) -> list[Engine]:
 
 
 def _ladder(text: str | None, latency_ms: float | None) -> list[float]:
-    """The latencies of --ladder, rising."""
     if text is None:
         return []
     try:
@@ -183,7 +180,6 @@ def _listed(text: str | None) -> list[str]:
 
 
 def _limits(**given: float | None) -> Limits:
-    """The limits of the options, one of which at least is given."""
     from pydantic import ValidationError
 
     from distill.recipe.schema import Limits

@@ -57,7 +57,6 @@ class Target:
 
     @property
     def path(self) -> Path | None:
-        """The file or folder."""
         return self.out or self.npy
 
     def suffix(self, first: str) -> str:
@@ -106,7 +105,6 @@ class Source:
     wanted: Wanted
 
     def of_candidates(self) -> Source:
-        """The same for queries, each with a list of candidates."""
         wanted = self.wanted
         given = wanted.of_candidates() if self.files else replace(wanted, candidates=True)
         return replace(self, wanted=given)

@@ -109,7 +109,6 @@ def _one_trial(loaded: LoadedStudy) -> Search:
 
 
 def _write_sweep(loaded: LoadedStudy, folder: Path, words: list[str]) -> None:
-    """Write ``sweep.yaml`` into a folder, and say what starts it."""
     import yaml
 
     from distill.tracking.sweep import sweep
@@ -150,7 +149,6 @@ def print_results(folder: Path, results: StudyResults, *, as_json: bool) -> None
 
 
 def _wanted(loaded: LoadedStudy, only: str | None, task: str | None) -> Callable[[Trial], bool]:
-    """Which trials are run, by their variants and tasks."""
     variants = _chosen("--only", only, list(loaded.config.variants))
     tasks = _chosen("--task", task, list(loaded.config.tasks))
     return lambda trial: trial.variant in variants and trial.task in tasks

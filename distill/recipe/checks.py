@@ -88,7 +88,6 @@ def student_size(recipe: Recipe) -> Size | None:
 
 
 def _data_section(recipe: Recipe) -> Findings:
-    """What the data section lacks, and columns named twice."""
     data = recipe.data
     if data.source == "hub" and not data.path:
         yield ("data", "path"), "missing; 'hub' needs a data set's name, such as nyu-mll/glue"
@@ -169,7 +168,6 @@ def _teacher(recipe: Recipe) -> Findings:
 
 
 def _targets(recipe: Recipe) -> Findings:
-    """What a file of targets cannot be, or cannot teach."""
     teacher, task = recipe.teacher, recipe.task
     if not task.targets:
         able = ", ".join(kind for kind in KINDS if config_class(kind).targets)
@@ -199,7 +197,6 @@ def _targets(recipe: Recipe) -> Findings:
 
 
 def _teacher_labels(recipe: Recipe) -> Findings:
-    """Label names given for a teacher that are not the task's."""
     labels = recipe.task.labels
     for number, teacher in enumerate(recipe.teacher.all):
         loc: Loc = ("teacher", "more", number - 1, "labels") if number else ("teacher", "labels")
@@ -228,7 +225,6 @@ def _labels_loss(recipe: Recipe) -> Findings:
 
 
 def _strategy(recipe: Recipe) -> Findings:
-    """A strategy that would do nothing."""
     trainer = recipe.trainer
     if trainer.strategy == "fsdp" and not trainer.sharded:
         yield (
@@ -239,7 +235,6 @@ def _strategy(recipe: Recipe) -> Findings:
 
 
 def _shared_batches(recipe: Recipe) -> Findings:
-    """Batches that the processes cannot share equally."""
     processes = recipe.trainer.processes
     for stage in plan_stages(recipe):
         part = stage.config
@@ -256,7 +251,6 @@ def _shared_batches(recipe: Recipe) -> Findings:
 
 
 def _learns_labels(recipe: Recipe) -> bool:
-    """Whether any training of the recipe looks at the true labels."""
     return (
         recipe.baseline is not False
         or any(teacher.finetune is not None for teacher in recipe.teacher.all)

@@ -76,11 +76,9 @@ class Kind:
         return self.whole if self.pruned is None else max(1, self.whole - max(1, self.whole // 50))
 
     def at(self, neurons: int) -> Shape:
-        """The final shape with so many neurons."""
         return replace(self.shape, ffn=neurons)
 
     def settings(self, neurons: int) -> Settings:
-        """What makes a recipe have it."""
         left = self.whole if self.pruned is not None else neurons
         found = {"student.size": f"{self.size}/{left}", **self.more}
         if self.pruned is not None:
@@ -184,7 +182,6 @@ class Choices:
         return (0,) if self.where_to_trim is None else (0, *_TRIMS)
 
     def _kinds(self) -> list[Kind]:
-        """Every depth and width that the recipe can have."""
         teacher = self.teacher
         own = resolve_size(self.student.size, head_dim_of=(teacher.hidden, teacher.heads))
         widths = {width for width in _WIDTHS if width <= teacher.hidden}

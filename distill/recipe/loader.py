@@ -31,7 +31,6 @@ class LoadedRecipe:
     tree: Value
 
     def issue(self, loc: Loc, message: str) -> Issue:
-        """A issue at ``loc`` with the file and line it was written in."""
         return issue_at(self.tree, loc, message)
 
 

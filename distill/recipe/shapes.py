@@ -88,7 +88,6 @@ class Shape(TeacherShape):
 
     @property
     def bytes_fp32(self) -> int:
-        """Bytes of the weights at four a number."""
         return _BYTES * self.parameters
 
     def macs(self, length: float) -> float:
@@ -138,7 +137,6 @@ class StaticShape:
 
     @property
     def bytes_fp32(self) -> int:
-        """Bytes of the weights at four a number."""
         return _BYTES * self.parameters
 
     def macs(self, length: float) -> float:

@@ -38,13 +38,11 @@ class MetricsCsv(Logger):
 
     @property
     def name(self) -> str:
-        """The stage's name."""
         return self.stage
 
     @property
     def version(self) -> str:
-        """Unused; Lightning wants one."""
-        return ""
+        return ""  # Lightning wants one
 
     def log_hyperparams(
         self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any

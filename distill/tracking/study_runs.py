@@ -45,12 +45,6 @@ class StudyRuns:
         self._looked = 0.0
 
     def begin(self, trial: Trial, settings: dict[str, Any]) -> None:
-        """Begin the run of a trial.
-
-        Args:
-            trial: the trial.
-            settings: what its variant changes of the recipe.
-        """
         config = {**settings, "seed": trial.seed, "recipe": resolved(trial.recipe)}
         name = "-".join(trial.folder.split("/")[1:])
         run = self._begin(trial.folder, name, "trial", config, [trial.variant, trial.task])
@@ -68,13 +62,6 @@ class StudyRuns:
                 self._log(folder)
 
     def end(self, trial: Trial, result: TrialResult, value: float) -> None:
-        """End the run of a trial with its final numbers.
-
-        Args:
-            trial: the trial.
-            result: what came of it.
-            value: what a search maximises.
-        """
         run = self._runs[trial.folder]
         self._log(trial.folder)
         del self._runs[trial.folder]
@@ -90,7 +77,6 @@ class StudyRuns:
         run.finish(exit_code=1 if result.status == "failed" else 0)
 
     def stop(self) -> None:
-        """Leave the runs of trials that were interrupted, as such."""
         for run in self._runs.values():
             run.finish(exit_code=130)
 
@@ -137,7 +123,6 @@ class StudyRuns:
         )
 
     def _rows(self, folder: str) -> list[tuple[str, ...]]:
-        """The rows of a trial's curves: stage, step, epoch, metric, value, seconds."""
         try:
             with (self._folder / folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
                 return [tuple(row) for row in csv.reader(file) if len(row) == 6][1:]

@@ -25,7 +25,7 @@ def sweep(
 
     Args:
         name: the sweep's.
-        search: the search.
+        search: the space and how it is searched.
         track: where the runs go.
         command: what an agent runs, without the settings.
 
@@ -47,11 +47,7 @@ def sweep(
 
 
 def values_of(search: Search, text: str) -> dict[str, Any]:
-    """What an agent gives: a value for each setting of the space, of a choice its place.
-
-    Args:
-        search: the search.
-        text: a JSON object.
+    """What an agent gives, a JSON object: a value for each setting, of a choice its place.
 
     Raises:
         UserError: it is something else, or not of this space.

@@ -69,7 +69,11 @@ def check_key(config: WandbConfig) -> None:
     Raises:
         UserError: the mode is online and there is no API key.
     """
-    if config.mode == "online" and not _has_key():
+    if config.mode != "online" or os.environ.get("WANDB_API_KEY"):
+        return
+    import wandb
+
+    if not wandb.login(prompt=False, verify=False):
         raise UserError(
             "track.wandb.mode is 'online' but there is no API key: set WANDB_API_KEY, run "
             "'wandb login', or use track.wandb.mode=offline"
@@ -78,10 +82,6 @@ def check_key(config: WandbConfig) -> None:
 
 def begin_run(mode: Literal["offline", "online"], **about: Any) -> Any:
     """Begin a W&B run without its lines on the terminal, beside others that are under way.
-
-    Args:
-        mode: ``offline`` or ``online``.
-        about: what else ``wandb.init`` takes.
 
     Raises:
         UserError: it cannot be begun.
@@ -115,14 +115,6 @@ class _QuietWandbLogger(WandbLogger):
         return self._experiment if self._experiment is not None else super().experiment
 
 
-def _has_key() -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    import wandb
-
-    return wandb.login(prompt=False, verify=False)
-
-
 def finish(loggers: Iterable[Logger]) -> None:
     """End the W&B runs that have begun, so that the next stage has one of its own."""
     for target in loggers:
@@ -134,13 +126,7 @@ def finish(loggers: Iterable[Logger]) -> None:
 def log_results(
     config: WandbConfig | None, run_folder: Path, results: Results, bundle: Path | None
 ) -> None:
-    """Add the final table and the model to W&B, as a run of the group of their own.
-
-    Args:
-        config: the recipe's ``track.wandb``.
-        run_folder: the run folder.
-        results: all models of the run.
-        bundle: the folder that becomes the one model artifact.
+    """Add the final table and the bundle, as an artifact, to W&B: a run of its own in the group.
 
     Raises:
         UserError: the mode is online and there is no API key.
@@ -154,14 +140,7 @@ def log_results(
 
 
 def log_models(run: Any, results: Results, bundle: Path | None, *, name: str) -> None:
-    """Add all models' numbers, and the bundle as an artifact, to a W&B run.
-
-    Args:
-        run: the W&B run.
-        results: all models of a run.
-        bundle: the folder that becomes the one model artifact.
-        name: the artifact's.
-    """
+    """Add all models' numbers, and the bundle as an artifact of a name, to a W&B run."""
     import wandb
 
     columns, rows = _table(results.models)

@@ -1,7 +1,6 @@
 """Every recipe that comes along, walked on a tiny random model up to its last training."""
 
 import json
-from typing import Any
 
 import pytest
 
@@ -39,63 +38,37 @@ def write_rows(folder, recipe, texts):
     if isinstance(recipe.task, TextTask):
         (folder / "text.txt").write_text("\n\n".join(texts), "utf-8")
         return [f"data.train={folder / 'text.txt'}", "data.max_length=16"]
-    if isinstance(recipe.task, QuestionTask):
-        return write_questions(folder, texts)
-    if isinstance(recipe.task, RankingTask):
-        return write_queries(folder, texts)
-    columns, names = recipe.data.columns, recipe.task.labels or ["no", "yes"]
-    rows: list[dict[str, Any]] = []
-    for index, text in enumerate(texts):
-        if isinstance(recipe.task, NerTask):
-            words = text.split()
-            tags = ["B-film" if word == "film" else "O" for word in words]
-            rows.append({columns.tokens: words, columns.tags: tags})
-            continue
-        number = isinstance(recipe.task, RegressionTask | VectorsTask)
-        row = {
-            columns.text: text,
-            columns.label: index % 6 if number else names[index % len(names)],
-        }
-        rows.append(row | ({columns.text_pair: texts[-index]} if columns.text_pair else {}))
     settings = ["data.source=files", "data.path=null", "data.subset=null", "data.test=null"]
     settings += ["data.more={}"]
-    for name, part in (("train", rows[:16]), ("validation", rows[16:28])):
+    if isinstance(recipe.task, QuestionTask):  # the tiny one reads 128
+        settings = ["data.max_length=32", "stages.evaluate.lengths=[32]"]
+    rows = [row_of(recipe, index, text, texts) for index, text in enumerate(texts[:28])]
+    for name, part in (("train", rows[:16]), ("validation", rows[16:])):
         path = folder / f"{name}.jsonl"
         path.write_text("".join(f"{json.dumps(row)}\n" for row in part), "utf-8")
         settings.append(f"data.{name}={path}")
     return settings
 
 
-def write_questions(folder, texts):
-    """Files of questions about the texts, answered by their second word."""
-    settings = ["data.max_length=32", "stages.evaluate.lengths=[32]"]  # the tiny one reads 128
-    for name, part in (("train", texts[:16]), ("validation", texts[16:28])):
-        rows = [
-            {"question": "what is it?", "context": text, "answers": [found(text)]} for text in part
-        ]
-        path = folder / f"{name}.jsonl"
-        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
-        settings.append(f"data.{name}={path}")
-    return settings
-
-
-def write_queries(folder, texts):
-    """Files of queries with three candidates, of which one is relevant."""
-    settings = ["data.source=files", "data.path=null"]
-    for name, part in (("train", texts[:16]), ("validation", texts[16:28])):
-        rows = [
-            {"query": text[:12] + str(row), "candidates": texts[row : row + 3], "label": [0, 1, 0]}
-            for row, text in enumerate(part)
-        ]
-        path = folder / f"{name}.jsonl"
-        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
-        settings.append(f"data.{name}={path}")
-    return settings
-
-
-def found(text):
-    """A text's second word as an answer."""
-    return {"text": text.split()[1], "answer_start": len(text.split()[0]) + 1}
+def row_of(recipe, index, text, texts):
+    """An example of the recipe's task, with its columns and labels."""
+    columns, names, words = recipe.data.columns, recipe.task.labels or ["no", "yes"], text.split()
+    match recipe.task:
+        case QuestionTask():  # answered by the second word
+            answer = {"text": words[1], "answer_start": len(words[0]) + 1}
+            return {"question": "what is it?", "context": text, "answers": [answer]}
+        case RankingTask():  # three candidates, of which one is relevant
+            listed = {"candidates": texts[index : index + 3], "label": [0, 1, 0]}
+            return {"query": text[:12] + str(index), **listed}
+        case NerTask():
+            tags = ["B-film" if word == "film" else "O" for word in words]
+            return {columns.tokens: words, columns.tags: tags}
+        case RegressionTask() | VectorsTask():
+            label = index % 6
+        case _:
+            label = names[index % len(names)]
+    pair = {columns.text_pair: texts[-index]} if columns.text_pair else {}
+    return {columns.text: text, columns.label: label, **pair}
 
 
 def shortened(recipe):

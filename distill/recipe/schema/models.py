@@ -279,7 +279,6 @@ _NO_DECAY = "a static student has no layers; leave it out"
 
 
 def _without_layers(stage: Any) -> Issues:
-    """What a stage does to layers."""
     if stage.kind == "prune" and not stage.own_tokens:
         message = f"{stage.method} prunes encoders, and a static student is none"
         yield ("method",), f"{message}; write method: vocabulary, or leave the stage out"

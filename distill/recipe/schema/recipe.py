@@ -115,7 +115,6 @@ class TrainerConfig(Section):
 
     @property
     def processes(self) -> int:
-        """Processes of a training: the devices of all machines."""
         return self.devices * self.num_nodes
 
     @property
@@ -199,7 +198,6 @@ class Recipe(Section):
         )
 
     def with_seed(self, seed: int) -> Recipe:
-        """The same recipe for one seed alone."""
         return self.model_copy(update={"seed": seed, "seeds": None})
 
     def issues(self) -> Issues:
@@ -248,7 +246,6 @@ def _with_defaults(stage: Any) -> Any:
 
 
 def _learns_augmented(stage: Stage) -> bool:
-    """Whether a stage trains on augmented examples."""
     if isinstance(stage, PruneStage):
         return stage.learns_augmented
     return isinstance(stage, DistillStage) and stage.augmented

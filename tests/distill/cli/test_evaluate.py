@@ -1,6 +1,9 @@
-"""``distill evaluate``."""
+"""``distill evaluate``, ``compare`` and ``report``."""
 
 import json
+import shutil
+
+import pytest
 
 from distill.cli.main import main
 
@@ -53,3 +56,54 @@ def test_mistakes_are_one_line_and_exit_2(finished_run, tmp_path, capsys):
         err = capsys.readouterr().err
         assert told in err
         assert len(err.splitlines()) == 1
+
+
+@pytest.fixture
+def second(finished_run):
+    return shutil.copytree(finished_run, finished_run.with_name("second"))
+
+
+def test_it_prints_both_runs_and_the_next_command(finished_run, second, capsys):
+    assert main(["compare", str(finished_run), str(second)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[1].startswith("quickstart  onnx-int8")
+    assert out[2].startswith("second      onnx-int8")
+    assert out[-1] == f"next: distill report {second}"
+
+
+def test_runs_of_the_same_name_are_told_by_their_paths(finished_run, tmp_path, capsys):
+    other = shutil.copytree(finished_run, tmp_path / "other" / "quickstart")
+    assert main(["compare", str(finished_run), str(other)]) == 0
+    assert str(other) in capsys.readouterr().out
+
+
+def test_json(finished_run, second, capsys):
+    assert main(["compare", str(finished_run), str(second), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [run["run"] for run in found["runs"]] == ["quickstart", "second"]
+    assert set(found["models"]["teacher"]) == {"quickstart", "second"}
+
+
+def test_one_run_alone_is_a_mistake(finished_run, capsys):
+    assert main(["compare", str(finished_run)]) == 2
+    assert "name two or more" in capsys.readouterr().err
+
+
+def test_it_draws_the_page_and_tells_where(finished_run, capsys):
+    assert main(["report", str(finished_run)]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == f"report: {finished_run / 'report.html'}"
+    assert out[1].startswith("next: distill compare")
+    assert (finished_run / "report.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_an_unfinished_run_is_drawn_and_resumed_next(finished_run, capsys):
+    (finished_run / "results.json").unlink()
+    assert main(["report", str(finished_run)]) == 0
+    assert f"next: distill resume {finished_run}" in capsys.readouterr().out
+
+
+def test_no_run_no_page(tmp_path, capsys):
+    assert main(["report", str(tmp_path)]) == 2
+    assert "not a run folder" in capsys.readouterr().err
+    assert not (tmp_path / "report.html").exists()

@@ -110,16 +110,19 @@ def test_validate_looks_for_files(capsys):
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        (b"", "the file is empty"),
-        (b"- a\n", "found a list"),
-        (b"a: \xff\n", "is not UTF-8"),
+        (b"", ": the file is empty"),
+        (b"# only words\n\n", ": the file is empty"),
+        (b"- a\n- b\n", ":1: found a list, expected keys"),
+        (b"hello\n", ":1: found a single value, expected keys"),
+        (b"a: 1\nb: caf\xe9\n", ":2: byte 0xe9 is not UTF-8; save the file as UTF-8"),
+        ("a: 1\n".encode("utf-16"), ":1: byte 0xff is not UTF-8"),
         (b"a: [\n", "not valid YAML"),
     ],
 )
 def test_files_that_are_no_recipe(capsys, tmp_path, raw, said):
     path = tmp_path / "a.yaml"
     path.write_bytes(raw)
-    for command in ("show", "validate", "plan", "run"):
+    for command in ("show", "validate", "plan", "run") if raw == b"" else ("validate",):
         assert main([command, str(path)]) == 2
         out, err = capsys.readouterr()
         assert out == ""

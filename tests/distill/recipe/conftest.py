@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from distill.recipe.loader import load_recipe
+from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.system.errors import RecipeError
 
 #: A small recipe that is right; tests change single lines of it.
@@ -58,3 +58,15 @@ def issues(tmp_path):
         return str(caught.value).replace(f"{tmp_path}/", "").splitlines()
 
     return get
+
+
+@pytest.fixture
+def rewritten(tmp_path):
+    """A recipe written with every default, as in a run folder, and read again."""
+
+    def again(recipe):
+        path = tmp_path / "again.yaml"
+        path.write_text(resolved_yaml(recipe), "utf-8")
+        return load_recipe(path)
+
+    return again

@@ -91,13 +91,9 @@ def test_settings_that_cannot_be(write, issues, stage, where, message):
         "{kind: prune, method: embeddings, rank: 128, max_drop: 0.01}",
     ],
 )
-def test_settings_that_can_be_and_survive_being_written(write, tmp_path, stage):
-    from distill.recipe.loader import resolved_yaml
-
+def test_settings_that_can_be_and_survive_being_written(write, rewritten, stage):
     recipe = load_recipe(with_stages(write, stage))
-    again = tmp_path / "again.yaml"
-    again.write_text(resolved_yaml(recipe), "utf-8")
-    assert load_recipe(again) == recipe
+    assert rewritten(recipe) == recipe
 
 
 def test_a_layer_map_behind_a_depth_stage_is_of_what_is_left(write, issues):

@@ -108,26 +108,6 @@ def test_aliases_that_multiply_are_stopped():
     assert len(refused("\n".join(rows))) == 1
 
 
-@pytest.mark.parametrize(
-    ("raw", "said"),
-    [
-        (b"", "the file is empty"),
-        (b"# only words\n\n", "the file is empty"),
-        (b"- a\n- b\n", ":1: found a list, expected keys"),
-        (b"hello\n", ":1: found a single value, expected keys"),
-        (b"a: 1\nb: caf\xe9\n", ":2: byte 0xe9 is not UTF-8; save the file as UTF-8"),
-        ("a: 1\n".encode("utf-16"), ":1: byte 0xff is not UTF-8"),
-    ],
-)
-def test_files_that_are_no_recipe(tmp_path, raw, said):
-    path = tmp_path / "a.yaml"
-    path.write_bytes(raw)
-    with pytest.raises(RecipeError) as caught:
-        read(path)
-    assert said in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
 def test_files_that_are_not_there(tmp_path):
     with pytest.raises(RecipeError, match="no such file"):
         read(tmp_path / "a.yaml")
