@@ -71,7 +71,7 @@ RULES = {
             "task={kind: multi_label, labels: [a, b], positive_weights: {c: 2}}",
             "task.positive_weights.c: no label; labels are a, b",
         ),
-        ("stages.quantize.method=table", "table is for student.kind: static; write static or"),
+        ("stages.+export={kind: quantize, method: table}", "table is for student.kind: static; w"),
         ("stages.export.formats=[numpy]", "'numpy' is for student.kind: static; write onnx"),
         ("data.columns.answers=a", "data.columns.answers: only for task.kind: qa; leave it out"),
     ],
@@ -180,9 +180,16 @@ RULES = {
         ("task.keep_projection=1", "task.keep_projection: "),
     ],
 }
-#: Kinds that these settings make impossible in more ways than one.
-SEVERAL = {"data={source: builtin, path: docstrings}", "task={kind: ner}", "task={kind: ranking}",
-           "task={kind: text}", "task.label_smoothing=1"}  # fmt: skip
+#: Settings that break more than one rule.
+SEVERAL = {
+    "data={source: builtin, path: docstrings}",
+    "data.columns.text_pair=source",
+    "task.class_weights={yes: 0}",
+    "task.label_smoothing=1",
+    "task={kind: ner}",
+    "task={kind: ranking}",
+    "task={kind: text}",
+}
 
 
 @pytest.mark.parametrize(
