@@ -111,16 +111,8 @@ def test_collate_pads_to_the_rounded_longest(sizes, multiple):
     assert {tensor.dtype for tensor in batch.values()} == {torch.int64}
 
 
-@pytest.fixture
-def dataset(tiny_bert, sentences):
-    from transformers import AutoTokenizer
-
-    texts, labels = sentences
-    tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
-    return tokenize(Split("train", texts, labels), tokenizer, max_length=16)
-
-
-def test_loader_gives_each_row_once_with_its_own_tokens(dataset):
+def test_loader_gives_each_row_once_with_its_own_tokens(tokenizer, sentences):
+    dataset = tokenize(Split("train", *sentences), tokenizer, max_length=16)
     loader = make_loader(dataset, 6, seed=0, shuffle=True)
     seen = []
     for batch in loader:

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from transformers import AutoTokenizer
 
 from distill.data.split import Split
 from distill.data.text_loss import cut_facts, cut_note
@@ -44,8 +43,7 @@ def test_the_note_says_what_is_cut_and_what_to_write():
     assert (none["longest"], none["keeps_99"]) == (6, 6)
 
 
-def test_whole_lengths_of_texts_and_pairs_are_those_without_a_limit(tiny_bert):
-    tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
+def test_whole_lengths_of_texts_and_pairs_are_those_without_a_limit(tokenizer):
     texts = ["film", "a good film " * 40, "a " * 100_000]
     found = tokenize(Split("train", texts, [0, 1, 0]), tokenizer, max_length=16)
     assert found.truncated == 2

@@ -11,13 +11,6 @@ from distill.system.errors import DataError
 
 
 @pytest.fixture
-def tokenizer(tiny_bert):
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(tiny_bert())
-
-
-@pytest.fixture
 def split(sentences):
     texts, labels = sentences
     return Split("train", texts, labels)

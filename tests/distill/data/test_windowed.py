@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer
 
 from distill.data.batches import make_loader
 from distill.system.errors import DataError
@@ -31,11 +30,6 @@ def split(**changes):
         "stride": 8,
     }
     return QuestionSplit("train", **(found | changes))
-
-
-@pytest.fixture
-def tokenizer(tiny_bert):
-    return AutoTokenizer.from_pretrained(tiny_bert())
 
 
 def test_every_window_knows_its_answer(tokenizer):

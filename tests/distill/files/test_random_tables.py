@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from distill.data.sources.files import read_files
@@ -32,6 +32,7 @@ CHARACTERS = st.characters(exclude_categories=("Cs", "Cc"), include_characters="
 CELLS = st.sampled_from(AWKWARD) | st.text(CHARACTERS, max_size=12)
 TABLES = st.lists(st.tuples(CELLS, st.sampled_from(AWKWARD)), min_size=1, max_size=6)
 Table = list[tuple[str, str]]
+EVERY = [(cell, "x") for cell in AWKWARD]
 
 
 def trained(path: Path) -> Table:
@@ -85,6 +86,7 @@ def check(name: str, content: bytes, rows: Table, other: Callable[[Path], Table]
     last=st.booleans(),
     packed=st.sampled_from(["", ".gz"]),
 )
+@example(EVERY, ";", "\n", csv.QUOTE_MINIMAL, "utf-8", True, "")
 def test_csv(
     rows: Table, delimiter: str, end: str, quoting: int, mark: str, last: bool, packed: str
 ) -> None:
@@ -111,6 +113,7 @@ def test_csv(
     mark=st.sampled_from(["utf-8", "utf-8-sig"]),
     last=st.booleans(),
 )
+@example(EVERY, "\n", "utf-8", True)
 def test_tsv(rows: Table, end: str, mark: str, last: bool) -> None:
     plain = [
         tuple(cell.translate(dict.fromkeys(map(ord, "\t\r\n"))) for cell in row) for row in rows
@@ -127,6 +130,7 @@ def test_tsv(rows: Table, end: str, mark: str, last: bool) -> None:
     ascii_only=st.booleans(),
     mark=st.sampled_from(["utf-8", "utf-8-sig"]),
 )
+@example(EVERY, "\n", False, "utf-8")
 def test_jsonl(rows: Table, end: str, ascii_only: bool, mark: str) -> None:
     lines = [json.dumps({"text": a, "label": b}, ensure_ascii=ascii_only) for a, b in rows]
     content = end.join(lines).encode(mark)
@@ -141,6 +145,7 @@ def test_jsonl(rows: Table, end: str, ascii_only: bool, mark: str) -> None:
 
 @settings(deadline=None, derandomize=True, max_examples=20)
 @given(rows=TABLES)
+@example(EVERY)
 def test_parquet_and_saved_datasets(rows: Table) -> None:
     import datasets
 

@@ -15,23 +15,18 @@ def write(tmp_path, name, content):
     return str(path)
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("packed", ["", ".gz"])
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("a.jsonl", '{"text": "one", "n": 1}\n\n{"text": "zwö"}\n', ["one", "zwö"]),
         ("a.jsonl", '{"sentence": "one"}', ["one"]),
         ("a.json", '{"text": "one"}', ["one"]),
-        ("a.csv", 'id,text\n1,"one, two"\n2,\n', ["one, two", ""]),
-        ("a.tsv", "sentence\tlabel\nit is good\t1\n", ["it is good"]),
-        ("a.txt", "one\n\n two \n", ["one", "", " two "]),
-        ("plain", "one\ntwo", ["one", "two"]),
+        ("a.tsv.gz", "sentence\tlabel\nit is good\t1\n", ["it is good"]),
+        ("a.txt.gz", "one\n\n two \n", ["one", "", " two "]),
+        ("plain", "one\r\ntwo", ["one", "two"]),
     ],
 )
-def test_formats(tmp_path, name, content, expected, end, packed):
-    path = write(tmp_path, name + packed, content.replace("\n", end))
-    assert [row.text for row in read_rows(path)] == expected
+def test_formats(tmp_path, name, content, expected):
+    assert [row.text for row in read_rows(write(tmp_path, name, content))] == expected
 
 
 def test_standard_input(monkeypatch):
@@ -53,17 +48,9 @@ def test_standard_input(monkeypatch):
         ("a.jsonl", '{"a": 1, "b": 2}', r"a\.jsonl:1: no column 'text'; columns are 'a', 'b'; "),
         ("a.jsonl", '{"text": 1}', r"a\.jsonl:1: 'text' is 1, not a text"),
         ("a.jsonl", '{"text": null}', r"a\.jsonl:1: 'text' is null, not a text"),
-        ("a.jsonl", '{"text": "a"}\n{"text"', r"a\.jsonl:2: not JSON \("),
-        ("a.jsonl", '"a"', r"a\.jsonl:1: str instead of an object"),
         ("a.jsonl", '{"text": "\\ud800"}', r"a\.jsonl:1: 'text' is not valid Unicode"),
-        ("a.csv", "", r"a\.csv: the file is empty; its first line names the columns"),
         ("a.csv", "a,b\n1,2\n", r"a\.csv:1: no column 'text'; columns are 'a', 'b'; "),
-        ("a.csv", 'text\n"a', r"a\.csv:2: broken row: a quote opened here never closes"),
-        ("a.csv", b"text\na\n\xe9\n", r"a\.csv:3: not UTF-8 at byte 7 \(0xe9\)"),
         ("a.txt", b"a\nbc\xff\n", r"a\.txt:2: not UTF-8 at byte 4 \(0xff\)"),
-        ("a.txt", b"\x1f\x8b\x08", r"a\.txt:1: a gzip file, whose name must end in \.gz"),
-        ("a.csv", b"PK\x03\x04\0", r"a\.csv:1: a zip archive or a spreadsheet, not text"),
-        ("a.txt", b"PAR1\x15", r"a\.txt:1: a parquet file, whose name must end in \.parquet"),
     ],
 )
 def test_issues_are_told_with_their_line(tmp_path, name, content, message):
@@ -77,12 +64,6 @@ def test_files_that_cannot_be_read(tmp_path):
         list(read_rows(str(tmp_path / "none.csv")))
     with pytest.raises(DataError, match="a folder, not a file"):
         list(read_rows(str(tmp_path)))
-    (tmp_path / "a.txt.gz").write_bytes(b"not packed")
-    with pytest.raises(DataError, match="not a whole gzip file"):
-        list(read_rows(str(tmp_path / "a.txt.gz")))
-    (tmp_path / "b.txt.gz").write_bytes(gzip.compress(b"many words " * 1000)[:-12])
-    with pytest.raises(DataError, match="not a whole gzip file"):
-        list(read_rows(str(tmp_path / "b.txt.gz")))
     with pytest.raises(DataError, match="has no columns"):
         list(read_rows(write(tmp_path, "a.txt", "a"), Wanted(column="text")))
 

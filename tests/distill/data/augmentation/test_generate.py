@@ -163,17 +163,6 @@ def test_asking_goes_on_where_it_was_stopped(ask):
     assert none.asked == 0
 
 
-def test_damaged_proposals_are_worked_out_again(ask, cache):
-    found = ask(_Proposals())
-    file = next((cache / "augment").iterdir()) / "ids"
-    content = bytearray(file.read_bytes())
-    content[-1] ^= 1
-    file.write_bytes(bytes(content))
-    again = _Proposals()
-    assert ask(again) == found
-    assert again.asked == 2
-
-
 @pytest.mark.parametrize("pairs", [False, True])
 def test_rows_in_a_file_are_tokenised_from_it(look, tokenizer, tmp_path, pairs):
     split = _split(pairs)

@@ -1,11 +1,10 @@
 import importlib.util
-import logging
 import re
 
 import pandas
 import pytest
 
-from distill.data.sources import builtin, docsearch, docstrings
+from distill.data.sources import docsearch, docstrings
 from distill.recipe.schema import DataConfig
 from distill.system.errors import DataError
 from distill.tasks.classification.config import ClassificationTask
@@ -32,11 +31,6 @@ def few(monkeypatch):
     return calls
 
 
-def rows_file(cache):
-    (folder,) = (cache / "builtin").iterdir()
-    return folder / "rows"
-
-
 def test_splits_and_labels(few):
     found = load_task_data(DATA, TASK, seed=0)
     assert found.labels == ("alpha", "beta")
@@ -60,16 +54,6 @@ def test_rows_of_several_labels(few):
             "docstrings:test: 0 of 1 examples have several labels",
         ]
     assert few == [1]
-
-
-def test_damaged_cache_is_made_anew_and_said(few, cache, caplog):
-    builtin.docstring_examples(several=True)
-    path = rows_file(cache)
-    path.write_bytes(path.read_bytes()[:-5])
-    with caplog.at_level(logging.INFO, logger="distill"):
-        assert builtin.docstring_examples(several=True) == ROWS
-    assert "damaged (rows); made anew" in caplog.text
-    assert few == [1, 1]
 
 
 def test_a_library_that_is_not_installed_is_told(few, monkeypatch):

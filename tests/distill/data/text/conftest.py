@@ -34,13 +34,6 @@ def write_text(path: Path, *, documents: int, seed: int = 0, lines: int = 6) -> 
 
 
 @pytest.fixture
-def tokenizer(tiny_bert: Callable[..., Path]) -> Any:
-    from teachers.load import load_tokenizer
-
-    return load_tokenizer(tiny_bert())
-
-
-@pytest.fixture
 def corpus(tmp_path: Path, tokenizer: Any) -> MakeCorpus:
     """A factory: ``corpus(documents=40, seed=0)`` is a tokenised text."""
 
