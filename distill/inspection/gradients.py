@@ -88,7 +88,6 @@ def _path(start: Tensor, end: Tensor, steps: int) -> Iterator[tuple[Tensor, Tens
 def _weighted_gradient(
     words: nn.Module, vectors: Tensor, weights: Tensor, batch: Mapping[str, Tensor], output: Output
 ) -> Tensor:
-    """The weighted sum (L, D) of the output's gradients at some points."""
     vectors.requires_grad_()
     with torch.enable_grad():
         (gradient,) = torch.autograd.grad(_at(words, vectors, batch, output).sum(), vectors)

@@ -31,8 +31,6 @@ from teachers.load import load_model, load_tokenizer
 
 @dataclass(frozen=True)
 class _Reader:
-    """A model with its tokenizer, and the text as it reads it."""
-
     role: str
     folder: Path
     model: PreTrainedModel
@@ -164,7 +162,6 @@ def _reader(role: str, folder: Path, max_length: int, text: str, pair: str | Non
 def _layers(
     layer_map: Pairs | None, student: _Reader, teacher: _Reader | None
 ) -> tuple[tuple[tuple[int, int | None], ...], tuple[str, ...]]:
-    """Which layers are shown beside each other, with a note on that."""
     own = anatomy(student.model).depth
     if teacher is None:
         return tuple((layer, None) for layer in range(1, own + 1)), ()
@@ -230,11 +227,6 @@ def _about(read: dict[str, Reading]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def heads_of(model: PreTrainedModel, layer: int) -> int:
-    """How many heads a layer has; a pruned one may have none."""
-    return anatomy(model).heads_left[layer - 1]
-
-
 @torch.no_grad()
 def attention_of(
     model: PreTrainedModel, batch: Mapping[str, Tensor], layers: Iterable[int]
@@ -250,7 +242,8 @@ def attention_of(
         Layer to (H, L, L), each row with the sum 1; (0, L, L) of a layer without heads.
     """
     wanted = sorted(set(layers))
-    with_heads = [layer for layer in wanted if heads_of(model, layer)]
+    left = anatomy(model).heads_left
+    with_heads = [layer for layer in wanted if left[layer - 1]]  # a pruned layer may have none
     length = batch["input_ids"].size(1)
     found = dict.fromkeys(wanted, np.zeros((0, length, length), np.float32))
     if with_heads:

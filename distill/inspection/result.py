@@ -6,7 +6,7 @@ Legend: L tokens, H heads of a layer.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -47,16 +47,11 @@ class Reading:
     """One model's reading of the text.
 
     Args:
-        role: ``teacher`` or ``student``.
-        folder: where the model lies.
         tokens: the tokens that it reads, special ones included.
         segments: 0 or 1 for each: the first text or the second.
         outputs: what it says of every label: a probability, or a value where the task has none.
-        predicted: the label (or labels) that it chooses.
-        attribution: what each token adds.
         attention: layer, counted from 1, to attention probabilities (H, L, L): row i is how much
             token i takes from each token. A layer without heads has H = 0.
-        depth: how many layers it has.
     """
 
     role: str
@@ -80,15 +75,9 @@ class Inspection:
     """A text as a teacher and a student read it.
 
     Args:
-        text: the text.
-        pair: the second text, or ``None``.
-        task: the task's kind.
         explained: the output that attributions are of, in words.
-        student: the student's reading.
-        teacher: the teacher's, or ``None`` where there is none at hand.
         layers: pairs (student layer, teacher layer) that are shown beside each other; the teacher
             layer is ``None`` without a teacher.
-        notes: what a reader should know, one line each.
     """
 
     text: str
@@ -159,30 +148,19 @@ class Inspection:
 
 def _plain(reading: Reading) -> dict[str, Any]:
     found = reading.attribution
-    means = {layer: reading.mean_attention(layer) for layer in reading.attention}
     return {
         "folder": reading.folder,
         "predicted": reading.predicted,
         "outputs": reading.outputs,
         "tokens": list(reading.tokens),
         "segments": list(reading.segments),
-        "attribution": {
-            "values": list(found.values),
-            "output": found.output,
-            "baseline": found.baseline,
-            "difference": found.difference,
-            "gap": found.gap,
-            "steps": found.steps,
-        },
+        "attribution": {**asdict(found), "difference": found.difference, "gap": found.gap},
         "attention": {
             str(layer): {
                 "heads": len(heads),
-                "mean": None if (mean := means[layer]) is None else _rounded(mean),
+                "mean": None if mean is None else mean.astype(np.float64).round(5).tolist(),
             }
             for layer, heads in reading.attention.items()
+            for mean in (reading.mean_attention(layer),)
         },
     }
-
-
-def _rounded(values: Map) -> list[list[float]]:
-    return [[round(float(value), 5) for value in row] for row in values]

@@ -33,16 +33,12 @@ class Subjects:
     """What is looked into.
 
     Args:
-        student: the student's folder.
-        teacher: the teacher's, or ``None``.
-        task: the task's kind.
         max_length: tokens kept of a text.
         pair: whether an input is two texts; ``None`` where nothing says so.
         layer_map: pairs (student layer, teacher layer) that distillation matched; ``None`` where
             none is known.
         settings: the task's, with what was chosen for the student.
         teacher_settings: with what was chosen for the teacher, where it has its own.
-        notes: what a reader should know.
     """
 
     student: Path
@@ -69,6 +65,8 @@ def find_subjects(folder: Path, *, teacher: Path | None = None) -> Subjects:
     if not folder.is_dir():
         what = "a file, not a folder" if folder.exists() else "no such folder"
         raise ModelError(f"{folder}: {what}; give a run folder, a bundle or a model folder")
+    if teacher is not None:
+        check_folder(teacher)
     if is_run(folder):
         return _of_run(folder, teacher)
     if (folder / MANIFEST).is_file():
@@ -77,12 +75,11 @@ def find_subjects(folder: Path, *, teacher: Path | None = None) -> Subjects:
     _check_layers(folder)
     labels = config.get("id2label") or ()
     kind = kind_of_model(find_head(folder), config.get("problem_type"), len(labels))
-    limit = usable_positions(config)
     return Subjects(
         student=folder,
-        teacher=None if teacher is None else check_folder(teacher),
+        teacher=teacher,
         task=kind or predicting()[0],
-        max_length=min(_LENGTH, limit),
+        max_length=min(_LENGTH, usable_positions(config)),
         pair=None,
         layer_map=None,
         notes=() if teacher else (f"a model folder: no teacher beside it ({_ADD})",),
@@ -104,7 +101,7 @@ def _of_bundle(folder: Path, teacher: Path | None) -> Subjects:
     notes = [] if teacher else [f"a bundle holds the student alone; {_ADD}"]
     return Subjects(
         student=check_folder(folder),
-        teacher=None if teacher is None else check_folder(teacher),
+        teacher=teacher,
         task=manifest.task,
         max_length=manifest.max_length,
         pair=manifest.pair or decoder_class(manifest.task).always_pairs,
@@ -165,12 +162,7 @@ def _of_run(folder: Path, teacher: Path | None) -> Subjects:
 
 
 def settings_of(model: Path, recipe: Recipe) -> dict[str, Any]:
-    """The task's settings, with what was chosen for the model of a run's stage.
-
-    Args:
-        model: the model's folder in that of its stage.
-        recipe: the run's.
-    """
+    """The task's settings, with what was chosen for the model of a run's stage."""
     names = sorted(read_config(model).get("id2label", {}).items(), key=lambda pair: int(pair[0]))
     task = make_task(recipe.task, [name for _, name in names])
     facts = model.parent / "stage.json"

@@ -49,10 +49,6 @@ _on_register: list[Callable[[], Any]] = []
 def register(kind: str, package: str) -> None:
     """Add a kind of task, for recipes and bundles of this process.
 
-    Args:
-        kind: what recipes and bundles call it.
-        package: the name of a package with the three files.
-
     Raises:
         ValueError: there is another of that name.
     """
@@ -120,13 +116,6 @@ def make_decoder(
     folder: Path = Path(),
 ) -> Decoder:
     """What reads texts for a bundle's model, and turns its outputs into predictions.
-
-    Args:
-        kind: the task's kind.
-        labels: label names in the order of the outputs.
-        settings: the task's settings, as the bundle's description has them.
-        max_length: tokens that the model reads, special ones included.
-        folder: the bundle.
 
     Raises:
         ModelError: the kind is unknown, or the settings cannot be used.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from distill.data.split import Split
 from distill.data.tokenized import TokenExamples
 from distill.tasks.decoder import TextDecoder
-from distill.tasks.scorers import Scorer
+from distill.tasks.scorers import Combine, Scorer, counts_scorer, mean_scorer
 
 if TYPE_CHECKING:
     from distill.tasks.base import Task
@@ -33,7 +33,6 @@ class Analysis(ABC):
     """The predictions of models for one split.
 
     Args:
-        task: the run's task.
         split: the scored examples, as the kind's reader gives them.
 
     Attributes:
@@ -166,3 +165,48 @@ class ExampleAnalysis(Analysis):
         decoder = self.decoders[model]
         chosen = decoder.chosen(self.outputs[model][index : index + 1])[0]
         return {"prediction": decoder.in_words(chosen), "confidence": None}
+
+
+class LabelledAnalysis(ExampleAnalysis):
+    """Predictions of labels that have names.
+
+    Attributes:
+        share_right: the metric that is the share of examples that are right.
+        combine: what the other metrics make of how often each label is correct, predicted and true.
+    """
+
+    share_right: ClassVar[str]
+    combine: ClassVar[Mapping[str, Combine]]
+
+    @abstractmethod
+    def flags(self, labels: Array) -> Flags:
+        """Whether each example has each label, (N, C); of targets, or of chosen ones."""
+
+    @abstractmethod
+    def common(self, train: Split) -> Array:
+        """The labels that examples have that nothing is known of."""
+
+    def right(self, model: str) -> Flags:
+        return self._right(self.chosen(model))
+
+    def _right(self, chosen: Array) -> Flags:
+        return np.asarray((self.flags(chosen) == self.flags(self.targets)).all(axis=1))
+
+    def counts(self, model: str) -> npt.NDArray[np.int64]:
+        return self._counts(self.chosen(model))
+
+    def _counts(self, chosen: Array) -> npt.NDArray[np.int64]:
+        predicted, true = self.flags(chosen), self.flags(self.targets)
+        return np.stack([predicted & true, predicted, true], axis=1).astype(np.int64)
+
+    def scorer(self, model: str) -> Scorer | None:
+        return self._scorer(self.chosen(model))
+
+    def majority(self, train: Split) -> Scorer | None:
+        return self._scorer(np.broadcast_to(self.common(train), self.targets.shape))
+
+    def _scorer(self, chosen: Array) -> Scorer | None:
+        if self.task.primary == self.share_right:
+            return mean_scorer(self._right(chosen))
+        combine = self.combine.get(self.task.primary)
+        return None if combine is None else counts_scorer(self._counts(chosen), combine)

@@ -21,6 +21,7 @@ from distill.data.tokenized import TokenExamples
 from distill.system.errors import ModelError
 from distill.tasks import config_class, make_decoder
 from distill.tasks.analysis import Analysis
+from distill.tasks.collected import Collected
 from distill.tasks.decoder import Decoder
 from distill.tasks.floors import Floor
 from distill.tasks.floors.linear import linear_floor
@@ -54,6 +55,7 @@ class Task(ABC):
             none.
         chooses: whether a setting is chosen for each model, by what it says of the validation
             examples; see :meth:`chosen`.
+        weights: how much each label counts in the loss; ``None`` where all count alike.
         keep_projection: of sentence vectors, whether the student's are brought to the teacher's
             width by a layer of its own.
         short_widths: of sentence vectors the widths at which they are to be good too, cut at the
@@ -69,6 +71,7 @@ class Task(ABC):
     logits_loss: ClassVar[LogitsLoss] = "soft_ce"
     fixed_labels: ClassVar[tuple[str, ...] | None] = None
     chooses: bool = False
+    weights: tuple[float, ...] | None = None
     keep_projection: bool = False
     short_widths: tuple[int, ...] = ()
 
@@ -78,14 +81,18 @@ class Task(ABC):
         self.config: Any = config_class(self.kind).model_validate({"kind": self.kind} | settings)
         self.labels = tuple(labels) if self.fixed_labels is None else self.fixed_labels
         self.primary: str = self.config.metric
+        self.prepare(examples)
+
+    def prepare(self, examples: Sequence[Any]) -> None:  # noqa: B027 - nothing is to be prepared
+        """Compute what hangs on settings and labels.
+
+        Raises:
+            DataError: the settings do not fit the labels.
+        """
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
         """Labels and settings, as far as a model's config tells them.
-
-        Args:
-            labels: the names of the model's outputs in order.
-            config: the ``PreTrainedConfig``.
 
         Raises:
             ModelError: the model's head is not this task's.
@@ -116,12 +123,7 @@ class Task(ABC):
         return {}
 
     def chosen(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
-        """Settings that fit a model best, by name as in :attr:`settings`; mostly none.
-
-        Args:
-            logits: of all rows.
-            labels: their labels.
-        """
+        """Settings that fit a model best, by name as in :attr:`settings`; mostly none."""
         return {}
 
     def settled(self, chosen: Mapping[str, Any]) -> Self:
@@ -145,41 +147,39 @@ class Task(ABC):
         """
 
     def decide(self, logits: Tensor) -> Tensor:
-        """Labels made of logits, as a batch would have them; of a classification the likeliest.
-
-        Args:
-            logits: what :func:`students.heads.logits_of` gives.
-        """
+        """Labels made of logits, as a batch would have them; of a classification the likeliest."""
         return logits.argmax(dim=-1)
 
     @abstractmethod
+    def scores(self) -> dict[str, Metric]:
+        """New, empty metrics by name; :attr:`primary` is one of these, or of what one gives."""
+
     def metrics(self) -> MetricCollection:
-        """New, empty metrics, among them :attr:`primary`.
+        """The metrics of :meth:`scores` as one.
 
         Give every batch to :meth:`observe`, then call ``compute()`` for a dict from name to
         scalar.
         """
+        found = self.scores()
+        # What all keep is kept once. Of others torchmetrics must not find groups: it merges metrics
+        # whose counts agree after the first batch, and those of different averages can by chance.
+        alike = all(isinstance(metric, Collected) for metric in found.values())
+        return MetricCollection(dict(found), compute_groups=[list(found)] if alike else False)
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
-        """Take a batch into the metrics.
-
-        Args:
-            metrics: from :meth:`metrics`.
-            logits: what :func:`students.heads.logits_of` gives, fp32.
-            batch: as the rows' ``collate`` made it.
-        """
+        """Take a batch into the metrics."""
         metrics.update(logits, batch["labels"])
 
     def floor(self, data: TaskData) -> Floor | None:
-        """What is scored without a neural network, fitted on the training examples.
+        """What is scored without a neural network: of texts with labels a linear model of TF-IDF.
 
         Args:
-            data: the rows; those of validation choose its settings.
+            data: the rows: those of training are learned, those of validation choose its settings.
 
         Returns:
-            ``None`` of a task that has none.
+            ``None`` where there is none.
         """
-        return None
+        return linear_floor(self, data)
 
     def decoder(self) -> Decoder:
         """What turns this task's logits into predictions."""
@@ -188,13 +188,7 @@ class Task(ABC):
     def analysis(
         self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast
     ) -> Analysis | None:
-        """What keeps the predictions of models for a split; ``None`` of a task that has none.
-
-        Args:
-            split: the scored examples.
-            rows: the same as token ids, as the final model reads them.
-            tokenizer: the final model's.
-        """
+        """What keeps the predictions of models for a split; ``None`` of a task that has none."""
         return None if self.analyses is None else self.analyses(self, split)
 
     def carried(
@@ -223,10 +217,6 @@ class Task(ABC):
     def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """Logits as rows of distributions, which is what objectives compare.
 
-        Args:
-            logits: of a student or a teacher, as :func:`students.heads.logits_of` gives them.
-            batch: the batch that they are of.
-
         Returns:
             (M, K): M distributions over K outcomes; of a classification (B, C) as they are.
         """
@@ -235,26 +225,7 @@ class Task(ABC):
     def comparable_labels(self, batch: Mapping[str, Any]) -> Tensor | None:
         """The true outcome of each of the M rows of :meth:`comparable`, (M,).
 
-        Args:
-            batch: the batch.
-
         Returns:
             ``None`` where the batch has no labels.
         """
         return batch.get("labels")
-
-
-class ExampleTask(Task):
-    """A task with one row of outputs for each example; its floor is linear on TF-IDF."""
-
-    @abstractmethod
-    def scores(self) -> dict[str, Metric]:
-        """New, empty metrics by name, of logits (B, C) and labels as a batch has them."""
-
-    def metrics(self) -> MetricCollection:
-        # Compute groups are off: they merge metrics whose counts agree after the first batch,
-        # and those of different averages can agree there by chance.
-        return MetricCollection(dict(self.scores()), compute_groups=False)
-
-    def floor(self, data: TaskData) -> Floor:
-        return linear_floor(self, data)

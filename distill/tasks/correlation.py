@@ -64,12 +64,9 @@ def _ranks(values: _Numbers) -> _Numbers:
 
 
 class Correlation(Collected):
-    """The correlation of one output a row (B, 1) with a number a row (B,).
+    """The correlation of one output a row (B,) with a number a row (B,).
 
     It is 0 where :func:`correlation` is not defined.
-
-    Args:
-        kind: which.
 
     Attributes:
         undefined: whether the last :meth:`compute` was of such numbers. A checkpoint with such a
@@ -86,7 +83,7 @@ class Correlation(Collected):
     def columns(self) -> tuple[Tensor, Tensor]:
         """The predicted and the given numbers, (N,) each."""
         predicted, given = self.whole()
-        return predicted.squeeze(-1).float(), given.float()
+        return predicted.float(), given.float()
 
     def compute(self) -> Tensor:
         numbers = (x.double().cpu().numpy() for x in self.columns())

@@ -27,7 +27,6 @@ class Inputs:
     """Texts as a model reads them.
 
     Args:
-        texts: N texts.
         pairs: the N second texts, where the model takes pairs, or lists of candidates.
         rows: R rows of tokens, in the order of the texts.
         parts: which part of which text each row is, as the decoder needs it.
@@ -41,14 +40,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Scatter:
-    """A picture of predictions that are numbers.
-
-    Args:
-        title: what it shows.
-        x: what its axis along is called.
-        y: what its axis up is called.
-        same_scale: whether both are on one scale, so that errors have a size.
-    """
+    """A picture of predictions that are numbers; on the same scale errors have a size."""
 
     title: str
     x: str
@@ -127,7 +119,6 @@ class Decoder(ABC):
 
     Args:
         labels: label names in the order of the outputs.
-        settings: the task's settings, as the bundle's description has them.
         max_length: tokens that the model reads, special ones included.
         folder: the bundle, for files that the settings name, and for messages.
 
@@ -163,11 +154,7 @@ class Decoder(ABC):
 
     @classmethod
     def gives(cls, labels: Sequence[str]) -> str:
-        """What a text is given, in a few words.
-
-        Args:
-            labels: names of the outputs in order; may be empty.
-        """
+        """What a text is given, in a few words."""
         named = f"{len(labels)} labels: {', '.join(labels)}"
         return cls.words.gives.format(labels=named if labels else "the labels in `config.json`")
 
@@ -182,22 +169,13 @@ class Decoder(ABC):
     ) -> Inputs:
         """Tokenise texts, each to one row unless the kind reads long texts in windows.
 
-        Args:
-            encoder: the bundle's tokenizer.
-            texts: N texts.
-            pairs: the N second texts, where the model takes pairs.
-
         Raises:
             DataError: a text is not valid Unicode.
         """
         return Inputs(texts, pairs, encoder.encode(texts, pairs))
 
     def logits(self, raw: Logits) -> Logits:
-        """The task's outputs (N, C) made of those of the graph (N, D); mostly the same.
-
-        Args:
-            raw: what the graph gives.
-        """
+        """The task's outputs (N, C) made of those of the graph (N, D); mostly the same."""
         return raw
 
     def vectors(self, raw: Logits, *, whiten: bool = True, dim: int | None = None) -> Logits:
@@ -216,10 +194,6 @@ class Decoder(ABC):
 
     def use(self, *, dim: int | None = None, prompt: str | None = None) -> None:
         """Choose the width of vectors, and what is put before texts, for all that follows.
-
-        Args:
-            dim: see :meth:`vectors`.
-            prompt: see :meth:`prompted`.
 
         Raises:
             ModelError: the bundle is no sentence encoder's, or knows no such prompt.
@@ -280,11 +254,7 @@ class Decoder(ABC):
 
     @abstractmethod
     def line(self, prediction: Mapping[str, Any]) -> str:
-        """A prediction in a few words, for people.
-
-        Args:
-            prediction: one of those that :meth:`predictions` gives.
-        """
+        """A prediction in a few words, for people."""
 
 
 class TextDecoder(Decoder):
@@ -312,7 +282,6 @@ class TextDecoder(Decoder):
 
     @classmethod
     def explain(cls, read: Read, asked: Choice, word: str | None = None) -> Target:
-        """Of one label the number of :meth:`explained`."""
         decoder = cls(read.labels, read.settings)
         values = decoder.outputs(read.logits[None])  # (1, C)
         outputs = dict(zip(read.labels, values[0].tolist(), strict=True))

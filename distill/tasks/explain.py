@@ -33,11 +33,7 @@ class Read:
     """A text as a model reads it.
 
     Args:
-        texts: the text, and the second one where there is one.
         encoded: both as tokens, a ``BatchEncoding`` of transformers.
-        logits: the model's, (C,) or (L, C).
-        labels: names of the outputs.
-        settings: the task's.
         where: the model's folder, for messages.
     """
 
@@ -78,9 +74,6 @@ class Target:
     Args:
         words: the number in words.
         number: the number as a function of torch's logits (S, C) or (S, L, C); gives (S,).
-        outputs: the model's outputs by label.
-        predicted: the prediction in words.
-        choice: what is explained.
     """
 
     words: str

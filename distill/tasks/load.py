@@ -99,7 +99,6 @@ def _tables(data: DataConfig, reader: Reader, bad: BadRows) -> dict[str, Table]:
 
 
 def _limited(split: Split, limit: int, seed: int, notes: list[str]) -> Split:
-    """Keep so many examples, drawn by the seed, in their own order."""
     if limit >= len(split):
         return split
     # Sets of further rows are drawn alike, whatever they are called.

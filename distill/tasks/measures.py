@@ -8,13 +8,14 @@ Legend: K candidates of a query, N queries, F candidates of all queries.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from math import comb
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.int64]
 #: Of scores (K,) and relevances (K,) of one query.
 Measure = Callable[[Floats, Floats], float]
 #: Places that are looked at.
@@ -62,12 +63,7 @@ def ndcg(scores: Floats, relevance: Floats) -> float:
 
 
 def reciprocal_rank(scores: Floats, relevance: Floats) -> float:
-    """One divided by the place of the first candidate with relevance, 0 where none is among 10.
-
-    Args:
-        scores: (K,).
-        relevance: above 0 is relevant, (K,).
-    """
+    """One divided by the place of the first candidate with relevance, 0 where none is among 10."""
     place = 0
     for tied in _ties(scores, relevance):
         size, good = len(tied), int((tied > 0).sum())
@@ -81,12 +77,7 @@ def reciprocal_rank(scores: Floats, relevance: Floats) -> float:
 
 
 def recall(scores: Floats, relevance: Floats) -> float:
-    """The share of a query's relevant candidates that are among the first 10, 0 without any.
-
-    Args:
-        scores: (K,).
-        relevance: above 0 is relevant, (K,).
-    """
+    """The share of a query's relevant candidates that are among the first 10, 0 without any."""
     good, place = 0.0, 0
     for tied in _ties(scores, relevance):
         good += float((tied > 0).mean()) * min(len(tied), DEPTH - place)
@@ -116,3 +107,9 @@ def by_query(
     cuts = ends[:-1]
     parts = zip(np.split(scores.astype(np.float64), cuts), np.split(relevance, cuts), strict=True)
     return np.array([measure(own, true) for own, true in parts])
+
+
+def numbered(keys: Iterable[Hashable]) -> Ids:
+    """A number for each key in the order in which they first occur, the same one for equal keys."""
+    known: dict[Hashable, int] = {}
+    return np.fromiter((known.setdefault(key, len(known)) for key in keys), dtype=np.int64)

@@ -97,7 +97,6 @@ def _correlation(drawn: Floats, x: Floats, y: Floats) -> Floats:
 
 
 def _share(part: Floats, whole: Floats) -> Floats:
-    """Shares, 0 of nothing."""
     shares: Floats = np.where(whole > 0, part / np.where(whole > 0, whole, 1), 0.0)
     return shares
 

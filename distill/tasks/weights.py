@@ -6,16 +6,19 @@ Shapes: N rows, C labels.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 
 from distill.system.errors import DataError, nearest
 from distill.tasks.base import Task
 
 _SHOWN = 8
 
+Said = str | Mapping[str, float] | None
+
 
 def class_weights(
-    said: str | Mapping[str, float] | None, names: Sequence[str], rows: Sequence[int]
+    said: Said, names: Sequence[str], rows: Sequence[int]
 ) -> tuple[float, ...] | None:
     r"""The weight of each label, or ``None`` where all count alike.
 
@@ -32,20 +35,15 @@ def class_weights(
     """
     counts = Counter(rows)
 
-    def balanced(own: int) -> float:
+    def balanced(label: int) -> float:
+        own = counts[label]
         return len(rows) / (len(counts) * own) if own else 1.0
 
-    return _weights(
-        said,
-        names,
-        [balanced(counts[label]) for label in range(len(names))],
-        rows=rows,
-        key="task.class_weights",
-    )
+    return _weights("class_weights", said, names, rows, balanced)
 
 
 def positive_weights(
-    said: str | Mapping[str, float] | None, names: Sequence[str], rows: Sequence[Sequence[int]]
+    said: Said, names: Sequence[str], rows: Sequence[Sequence[int]]
 ) -> tuple[float, ...] | None:
     r"""The weight of each label where a row has it, or ``None`` where all are 1.
 
@@ -53,40 +51,34 @@ def positive_weights(
     much together as those without. A label that no row has, or all have, has 1. See
     :func:`class_weights`.
     """
-    counts = Counter(label for row in rows for label in row)
+    counts = Counter(chain.from_iterable(rows))
 
-    def balanced(own: int) -> float:
+    def balanced(label: int) -> float:
+        own = counts[label]
         return (len(rows) - own) / own if 0 < own < len(rows) else 1.0
 
-    return _weights(
-        said,
-        names,
-        [balanced(counts[label]) for label in range(len(names))],
-        rows=rows,
-        key="task.positive_weights",
-    )
+    return _weights("positive_weights", said, names, rows, balanced)
 
 
 def _weights(
-    said: str | Mapping[str, float] | None,
-    names: Sequence[str],
-    balanced: Sequence[float],
-    *,
-    rows: Sequence[object],
     key: str,
+    said: Said,
+    names: Sequence[str],
+    rows: Sequence[object],
+    balanced: Callable[[int], float],
 ) -> tuple[float, ...] | None:
     if said is None:
         return None
     if isinstance(said, str):
         if not rows:
             raise DataError(
-                f"{key}: balanced weights are counted in the training examples, which are none"
+                f"task.{key}: balanced weights are counted in the training examples, which are none"
             )
-        return tuple(balanced)
+        return tuple(map(balanced, range(len(names))))
     for name in said:
         if name not in names:
             raise DataError(
-                f"{key}: there is no label '{name}'; labels are {', '.join(names[:20])}"
+                f"task.{key}: there is no label '{name}'; labels are {', '.join(names[:20])}"
                 f"{nearest(name, names)}"
             )
     return tuple(float(said.get(name, 1.0)) for name in names)
@@ -94,10 +86,9 @@ def _weights(
 
 def weights_note(task: Task) -> str | None:
     """One sentence on how much labels count, or ``None`` where all count alike."""
-    weights: tuple[float, ...] | None = getattr(task, "weights", None)
-    if weights is None:
+    if task.weights is None:
         return None
-    ranked = sorted(zip(weights, task.labels, strict=True), key=lambda pair: -pair[0])
+    ranked = sorted(zip(task.weights, task.labels, strict=True), key=lambda pair: -pair[0])
     shown = ranked if len(ranked) <= _SHOWN else [*ranked[: _SHOWN - 1], ranked[-1]]
     told = [f"{name} {weight:.3g}" for weight, name in shown]
     if len(ranked) > _SHOWN:

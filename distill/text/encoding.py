@@ -57,6 +57,18 @@ class Encoded(Protocol):
         """How many tokens there are."""
 
 
+def check_unicode(texts: Sequence[str], pairs: Sequence[str]) -> None:
+    """Refuse texts that hold half of a character (a lone surrogate), which is not Unicode.
+
+    Raises:
+        DataError: the first such text.
+    """
+    for name, given in (("texts", texts), ("pairs", pairs)):
+        for index, text in enumerate(given):
+            if not is_unicode(text):
+                raise DataError(f"{name}[{index}] is not valid Unicode: {text!a}")
+
+
 class TextEncoder:
     """A bundle's tokenizer: cuts at the bundle's length, never pads by itself.
 
@@ -87,18 +99,20 @@ class TextEncoder:
 
     @property
     def vocabulary(self) -> int:
-        """How many tokens there are."""
         return int(self._tokenizer.get_vocab_size())
 
-    def tokenizer(self) -> Tokenizer:
-        """A tokenizer of one's own, to be set up in another way."""
-        return Tokenizer.from_str(self._tokenizer.to_str())
+    @cached_property
+    def uncut(self) -> Tokenizer:
+        """The tokenizer that cuts nothing."""
+        found: Tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
+        found.no_truncation()
+        return found
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:
         """Tokenise texts, or pairs of texts, each to its own length.
 
         Raises:
-            DataError: a text holds half of a character (a lone surrogate), which is not Unicode.
+            DataError: see :func:`check_unicode`.
         """
         return self._encode(self._tokenizer.encode_batch_fast, texts, pairs)
 
@@ -106,15 +120,9 @@ class TextEncoder:
         """Tokenise texts of any length, with the characters of each token; nothing is cut.
 
         Raises:
-            DataError: see :meth:`encode`.
+            DataError: see :func:`check_unicode`.
         """
-        return self._encode(self._uncut.encode_batch, texts, None)
-
-    @cached_property
-    def _uncut(self) -> Tokenizer:
-        found: Tokenizer = Tokenizer.from_str(self._tokenizer.to_str())
-        found.no_truncation()
-        return found
+        return self._encode(self.uncut.encode_batch, texts, None)
 
     def _encode(
         self,
@@ -124,16 +132,10 @@ class TextEncoder:
     ) -> list[Encoding]:
         rows = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
         try:
-            encodings = encode(rows)
-        except TypeError as error:
-            for name, given in (("texts", texts), ("pairs", pairs or ())):
-                for index, text in enumerate(given):
-                    if not is_unicode(text):
-                        raise DataError(
-                            f"{name}[{index}] is not valid Unicode: {text!a}"
-                        ) from error
+            return encode(rows)
+        except TypeError:
+            check_unicode(texts, pairs or ())
             raise
-        return encodings
 
     def batch(self, rows: Sequence[Encoded], *, multiple: int = 1) -> tuple[Ids, Ids, Ids]:
         """Pad rows to the longest of them.

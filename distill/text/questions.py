@@ -15,8 +15,7 @@ import numpy.typing as npt
 from tokenizers import Encoding, Tokenizer
 
 from distill.system.errors import DataError
-from distill.text.windows import windows
-from distill.text.words import without_space
+from distill.text.words import windows, without_space
 
 Ints = npt.NDArray[np.int32]
 
@@ -89,10 +88,6 @@ class Window:
 class WindowEncoder:
     """Makes windows with a tokenizer of its own.
 
-    Args:
-        tokenizer: the engine; its truncation and padding are switched off.
-        limits: how long windows are.
-
     Example:
         >>> encoder = WindowEncoder(tokenizer, Limits.of(384))  # doctest: +SKIP
         >>> [window] = encoder.encode(["Where is it?"], ["It is in France."])[0]  # doctest: +SKIP
@@ -108,10 +103,6 @@ class WindowEncoder:
         """The windows of each question's context, in the order of the text; at least one.
 
         A context without tokens (only white space) gives a window without a context.
-
-        Args:
-            questions: as many as there are contexts; cut where they are long.
-            contexts: as many as there are questions.
         """
         pairs = list(zip(self.cut(questions), contexts, strict=True))
         # Not encode_batch_fast: that one leaves the characters out.

@@ -35,9 +35,6 @@ def sentence_spans(text: str) -> list[Span]:
     end behind a title or initial (``Mr.``, ``J.``), nor where a small letter follows in a text that
     has capitals.
 
-    Args:
-        text: any text; a single line break is white space.
-
     Example:
         >>> text = 'Mr. Lee came. "Late!" he said. 他走了。她来了。'
         >>> [text[start:end] for start, end in sentence_spans(text)]

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -41,16 +41,18 @@ class Decoding:
     threshold: float = 0.0
     candidates: int = 5
 
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Decoding:
+        """As a task's settings say it, with the usual numbers for what is left out."""
+        return cls(
+            max_answer=int(settings.get("max_answer_length", cls.max_answer)),
+            no_answer=bool(settings.get("no_answer", False)),
+            threshold=float(settings.get("threshold", 0.0)),
+        )
 
-@dataclass(frozen=True)
-class Span:
-    """A part of a context.
 
-    Args:
-        start: its first character.
-        end: the character behind it.
-        score: a log probability.
-    """
+class Span(NamedTuple):
+    """A part of a context: its first character, the one behind it, and a log probability."""
 
     start: int
     end: int

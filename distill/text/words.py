@@ -1,4 +1,4 @@
-"""The words of a text that are tagged: those that its tokenizer splits it into.
+"""The words of a text that are tagged, and windows of a text that is longer than a model reads.
 
 A tokenizer splits a text at spaces and punctuation into words, and these into subwords. Where it
 does not split at punctuation (XLM-RoBERTa's), a subword that begins or follows a punctuation mark
@@ -6,7 +6,7 @@ begins a word too, so that "Paris," is two words in any case. A word's tag is re
 subword. The text alone says where its words are, so that a model is
 trained, scored and served on the same ones.
 
-Legend: N subwords of a text without special tokens, W words.
+Legend: N subwords of a text without special tokens, W words, K windows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,53 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Encoding
 
-from distill.text.windows import owners, windows
+Window = tuple[int, int]
+
+
+def windows(count: int, size: int, stride: int) -> list[Window]:
+    """Cut a row of tokens into windows that overlap, as ``tokenizers`` truncates with a stride.
+
+    All are full but the last, which ends with the text.
+
+    Args:
+        count: N.
+        size: tokens in a window, at most.
+        stride: tokens that neighbouring windows share; less than ``size``.
+
+    Returns:
+        The first token of each window, and the one behind its last.
+
+    Raises:
+        ValueError: a window would begin where the one before it does.
+
+    Example:
+        >>> windows(10, 6, 3)
+        [(0, 6), (3, 9), (6, 10)]
+    """
+    if not 0 <= stride < size:
+        raise ValueError(f"windows of {size} tokens cannot overlap by {stride}")
+    starts = range(0, max(count - stride, 1), size - stride)
+    return [(start, min(start + size, count)) for start in starts]
+
+
+def owners(count: int, cut: list[Window]) -> npt.NDArray[np.int64]:
+    """The window that each token is read in: that in which it has the most context.
+
+    A token's context is the tokens up to the nearer edge of a window; at the beginning and the end
+    of the text nothing is missing, so that an edge there does not count. Of equals it is the first.
+
+    Returns:
+        A window's number for each token, (N,).
+    """
+    tokens = np.arange(count)
+    context = np.full((len(cut), count), -1, dtype=np.int64)  # (K, N)
+    for number, (start, end) in enumerate(cut):
+        inside = tokens[start:end]
+        left = inside - start if start else np.full_like(inside, count)
+        right = end - 1 - inside if end < count else np.full_like(inside, count)
+        context[number, start:end] = np.minimum(left, right)
+    found: npt.NDArray[np.int64] = context.argmax(axis=0)
+    return found
 
 
 @dataclass(frozen=True)
@@ -143,11 +189,6 @@ def _joins(character: str) -> bool:
 
 def word_windows(words: Words, *, max_length: int, stride: int) -> list[WordWindow]:
     """Cut a text into windows; the tag of each word is read in exactly one of them.
-
-    Args:
-        words: the text's words.
-        max_length: tokens that the model reads, special ones included.
-        stride: subwords that neighbouring windows share.
 
     Returns:
         One window, unless the text is longer than the model reads; none where it has no words.

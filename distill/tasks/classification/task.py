@@ -5,7 +5,7 @@ Shapes: N examples, B of a batch, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,16 +30,9 @@ from distill.data.sources.table import Table
 from distill.data.split import Split
 from distill.system import distributed
 from distill.system.errors import DataError
-from distill.tasks.analysis import Analysis, Array, ExampleAnalysis, Flags
-from distill.tasks.base import ExampleTask, ProblemType
-from distill.tasks.scorers import (
-    Scorer,
-    counts_scorer,
-    matthews,
-    mean_f1_of_seen,
-    mean_scorer,
-    micro_f1,
-)
+from distill.tasks.analysis import Analysis, Array, Flags, LabelledAnalysis
+from distill.tasks.base import ProblemType, Task
+from distill.tasks.scorers import Combine, Floats, matthews, mean_f1_of_seen, micro_f1
 from distill.tasks.weights import class_weights
 
 
@@ -61,28 +54,33 @@ class LabelReader(TextReader):
         return index_labels(tables, raw, self.known, notes, bad, unseen=declared, several=False)
 
 
-class LabelAnalysis(ExampleAnalysis):
+def _second_f1(correct: Floats, predicted: Floats, true: Floats) -> Floats:
+    return micro_f1(correct[:, 1:2], predicted[:, 1:2], true[:, 1:2])
+
+
+class LabelAnalysis(LabelledAnalysis):
     """One label for each example."""
+
+    share_right = "accuracy"
+    combine: ClassVar[Mapping[str, Combine]] = {
+        "f1": _second_f1,
+        "macro_f1": mean_f1_of_seen,
+        "mcc": matthews,
+    }
+
+    def flags(self, labels: Array) -> Flags:
+        return np.asarray(labels[:, None] == np.arange(len(self.names)))
+
+    def common(self, train: Split) -> Array:
+        return np.asarray(np.bincount(train.targets, minlength=len(self.names)).argmax())
 
     def _sure(self, model: str) -> npt.NDArray[np.float32]:
         chosen = self.chosen(model)[:, None]
         sure: npt.NDArray[np.float32] = np.take_along_axis(self.outputs[model], chosen, axis=1)
         return sure[:, 0]
 
-    def right(self, model: str) -> Flags:
-        return np.asarray(self.chosen(model) == self.targets)
-
     def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
         return self._sure(model), self.right(model)
-
-    def counts(self, model: str) -> npt.NDArray[np.int64]:
-        return self._counts(self.chosen(model))
-
-    def _counts(self, chosen: Array) -> npt.NDArray[np.int64]:
-        predicted, true = (
-            labels[:, None] == np.arange(len(self.names)) for labels in (chosen, self.targets)
-        )  # (N, C)
-        return np.stack([predicted & true, predicted, true], axis=1).astype(np.int64)
 
     def confusions(self, model: str) -> dict[str, dict[str, int]]:
         count = len(self.names)
@@ -95,7 +93,6 @@ class LabelAnalysis(ExampleAnalysis):
         return {true: row for true, row in rows.items() if row}
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
-        """The model's probability of another label."""
         return np.where(
             self.chosen(teacher) != self.chosen(model), self._sure(model), np.float32(-np.inf)
         )
@@ -105,29 +102,11 @@ class LabelAnalysis(ExampleAnalysis):
         outputs = self.outputs[model][index]
         return {**words, "confidence": float(outputs[self.names.index(words["prediction"])])}
 
-    def scorer(self, model: str) -> Scorer | None:
-        return self._scorer(self.chosen(model))
-
-    def majority(self, train: Split) -> Scorer | None:
-        """The commonest label."""
-        commonest = np.bincount(train.targets, minlength=len(self.names)).argmax()
-        return self._scorer(np.full(len(self), commonest))
-
-    def _scorer(self, chosen: Array) -> Scorer | None:
-        metric, counts = self.task.primary, self._counts(chosen)
-        if metric == "accuracy":
-            return mean_scorer(chosen == self.targets)
-        if metric == "f1":
-            return counts_scorer(counts[:, :, 1:2], micro_f1)
-        combine = {"macro_f1": mean_f1_of_seen, "mcc": matthews}.get(metric)
-        return combine and counts_scorer(counts, combine)
-
 
 class SecondLabelF1(BinaryF1Score):
     r"""F1 of the second of two labels, :math:`2PR/(P+R)`, taken from logits of shape (B, 2)."""
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count a batch of logits (B, 2) and labels (B,)."""
         super().update(preds.argmax(dim=-1), target)  # (B,)
 
 
@@ -149,7 +128,6 @@ class Matthews(MulticlassConfusionMatrix):
     higher_is_better = True
 
     def compute(self) -> Tensor:
-        """The coefficient over all batches, between -1 and 1."""
         counts = self.confmat.cpu().double()  # (C, C)
         true, predicted, rows = counts.sum(1), counts.sum(0), counts.sum()
         divisor = (rows**2 - predicted @ predicted) * (rows**2 - true @ true)
@@ -158,7 +136,7 @@ class Matthews(MulticlassConfusionMatrix):
         return (counts.trace() * rows - predicted @ true) / divisor.sqrt()
 
 
-class Classification(ExampleTask):
+class Classification(Task):
     """Single-label classification by cross-entropy.
 
     Metrics:
@@ -185,11 +163,8 @@ class Classification(ExampleTask):
     problem_type: ClassVar[ProblemType | None] = "single_label_classification"
     analyses: ClassVar[type[Analysis] | None] = LabelAnalysis
 
-    def __init__(
-        self, labels: Sequence[str], examples: Sequence[Any] = (), **settings: Any
-    ) -> None:
-        super().__init__(labels, **settings)
-        self.weights = class_weights(self.config.class_weights, labels, examples)
+    def prepare(self, examples: Sequence[Any]) -> None:
+        self.weights = class_weights(self.config.class_weights, self.labels, examples)
         self.smoothing: float = self.config.label_smoothing
         if self.primary == "f1" and len(self.labels) != 2:
             raise DataError(

@@ -41,13 +41,7 @@ class Floor(ABC):
 
     @abstractmethod
     def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
-        """What answers to the rows of a split, from their texts, as a model's head would.
-
-        Args:
-            split: the rows.
-            rows: the same as token ids: windows or sentences where the task has these.
-            tokenizer: what made these of them.
-        """
+        """What answers to the rows of a split, from their texts, as a model's head would."""
 
     @property
     def parameters(self) -> int:

@@ -28,9 +28,6 @@ class Features:
     pairs of words and, apart, of its 2 to 4 characters within words. A pair has of the two TF-IDFs
     a and b :math:`|a - b|` and :math:`a \cdot b` by element and, standardised, their cosine, the
     Jaccard index, either's share in the other and the ratio of their lengths, and these squared.
-
-    Args:
-        texts: the training examples.
     """
 
     def __init__(self, texts: Texts) -> None:
@@ -124,7 +121,6 @@ class CosineFloor(Floor):
 
 
 def _fitted(texts: Sequence[str], *, words: bool) -> Any:
-    """A TF-IDF of words or of characters."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     options: dict[str, Any] = {"sublinear_tf": True, "dtype": np.float32, "max_features": _MOST}

@@ -6,7 +6,7 @@ Legend: N rows, B rows of a batch, F features, C outputs.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,9 +16,9 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.split import Split, TaskData
-from distill.data.tokenized import Texts, TokenExamples
+from distill.data.tokenized import TokenExamples
 from distill.system.processor import usable_cores
-from distill.tasks.floors import Answer, Floor, Logits
+from distill.tasks.floors import Answer, Floor, Logits, Numbers
 from distill.tasks.floors.features import Features, Matrix
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ class LinearFloor(Floor):
     """Weights on TF-IDF features.
 
     Args:
-        features: what makes them.
         weights: (F + 1, C), the last row the biases.
     """
 
@@ -53,22 +52,15 @@ class LinearFloor(Floor):
     def __init__(self, features: Features, weights: Weights) -> None:
         self.features, self.weights = features, weights
 
-    def logits(self, texts: Texts) -> Logits:
-        """Logits of rows, (N, C)."""
-        return self.logits_of(self.features(texts))
-
-    def logits_of(self, rows: Matrix) -> Logits:
+    def logits(self, rows: Matrix) -> Logits:
         """Logits (N, C) of features (N, F)."""
         found: Logits = rows @ self.weights[:-1] + self.weights[-1]
         return found
 
     def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
-        texts, pairs = split.texts, split.pairs
-
-        def answer(numbers: npt.NDArray[np.int64], length: int) -> Logits:
-            asked = numbers.tolist()
-            second = None if pairs is None else [pairs[row] for row in asked]
-            return self.logits(([texts[row] for row in asked], second))
+        def answer(numbers: Numbers, length: int) -> Logits:
+            asked = split.take(numbers)
+            return self.logits(self.features((asked.texts, asked.pairs)))
 
         return answer
 
@@ -81,10 +73,6 @@ def linear_floor(task: Task, data: TaskData) -> LinearFloor:
 
     Of two or three penalties, and of pairs with and without the TF-IDF of each text alone, what
     scores best on the validation examples is taken, as checkpoints are.
-
-    Args:
-        task: classification, multi-label or regression.
-        data: the rows.
     """
     train, held = _fewer(data.train), data.validation
     fit, strengths = _fitter(task, train)
@@ -96,7 +84,7 @@ def linear_floor(task: Task, data: TaskData) -> LinearFloor:
         for strength in strengths:
             floor = LinearFloor(each, fit(rows, strength))
             floor.macs = round(rows.nnz / rows.shape[0]) * task.num_outputs
-            found.append((_score(task, floor.logits_of(held_rows), held), floor))
+            found.append((_score(task, floor.logits(held_rows), held), floor))
     return max(found, key=lambda one: one[0])[1]
 
 
@@ -112,7 +100,6 @@ def _fewer(train: Split) -> Split:
 
 
 def _score(task: Task, logits: Logits, split: Split) -> float:
-    """The task's score of logits (N, C) on a split."""
     metrics = task.metrics()
     targets = torch.from_numpy(split.targets)
     task.observe(metrics, torch.from_numpy(logits), {"labels": targets})
@@ -120,23 +107,18 @@ def _score(task: Task, logits: Logits, split: Split) -> float:
 
 
 def _fitter(task: Task, train: Split) -> tuple[Fit, tuple[float, ...]]:
-    """How weights are fitted for a task, and the strengths to try."""
     targets = train.targets
     if task.problem_type == "regression":
         return lambda rows, strength: _ridge(rows, targets, strength), _RIDGE_STRENGTHS
-    weights: tuple[float, ...] | None = getattr(task, "weights", None)
-    if targets.ndim == 1:
-        counts = None if weights is None else np.asarray(weights)[targets]  # (N,)
-        columns = targets[:, None] == np.arange(task.num_outputs)  # (N, C)
-        share = [counts] * task.num_outputs
-    else:
-        columns = targets > 0
-        share = [
-            None if weights is None else np.where(columns[:, label], weights[label], 1.0)
-            for label in range(task.num_outputs)
-        ]
+    single = targets.ndim == 1  # one label an example, whose weight counts for all labels
+    columns = targets[:, None] == np.arange(task.num_outputs) if single else targets > 0  # (N, C)
+    shares = np.broadcast_to(1.0, columns.shape)
+    if task.weights is not None and single:
+        shares = np.broadcast_to(np.asarray(task.weights)[targets, None], columns.shape)
+    elif task.weights is not None:
+        shares = np.where(columns, task.weights, 1.0)
     strengths = _ONE_STRENGTH if task.num_outputs > _MANY_LABELS else _STRENGTHS
-    return lambda rows, strength: _logistic(rows, columns, share, strength), strengths
+    return lambda rows, strength: _logistic(rows, columns, shares, strength), strengths
 
 
 def _ridge(rows: Matrix, targets: npt.NDArray[Any], strength: float) -> Weights:
@@ -149,17 +131,10 @@ def _ridge(rows: Matrix, targets: npt.NDArray[Any], strength: float) -> Weights:
 def _logistic(
     rows: Matrix,
     columns: npt.NDArray[np.bool_],
-    shares: Sequence[npt.NDArray[Any] | None],
+    shares: npt.NDArray[Any],
     strength: float,
 ) -> Weights:
-    """Each label against the rest: weights (F + 1, C).
-
-    Args:
-        rows: features (N, F).
-        columns: which rows have each label, (N, C).
-        shares: how much each row counts, of each label; ``None`` where all count alike.
-        strength: inverse of the penalty.
-    """
+    """Each label against the rest: weights (F + 1, C)."""
     from sklearn.linear_model import LogisticRegression
 
     def of_label(label: int) -> Weights:
@@ -170,7 +145,7 @@ def _logistic(
             return weights
         # The trust region method: coordinate descent takes hundreds of passes over pairs' features.
         model = LogisticRegression(C=strength, solver="liblinear", tol=1e-3, random_state=0)
-        model.fit(rows, there, sample_weight=shares[label])
+        model.fit(rows, there, sample_weight=shares[:, label])
         weights[:-1], weights[-1] = model.coef_[0], model.intercept_[0]
         return weights
 

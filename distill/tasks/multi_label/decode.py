@@ -34,7 +34,6 @@ class MultiLabelDecoder(TextDecoder):
         return sigmoid(logits)
 
     def chosen(self, outputs: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Whether the probability of each label is above its threshold."""
         return outputs > np.asarray(self.settings.get("thresholds") or 0.5)
 
     def in_words(self, chosen: Any) -> str:

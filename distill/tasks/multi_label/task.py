@@ -33,23 +33,14 @@ from distill.data.sources.table import Table
 from distill.data.split import Split
 from distill.system import distributed
 from distill.system.errors import DataError
-from distill.tasks.analysis import Analysis, Array, ExampleAnalysis, Flags
-from distill.tasks.base import ExampleTask, ProblemType
+from distill.tasks.analysis import Analysis, Array, Flags, LabelledAnalysis
+from distill.tasks.base import ProblemType, Task
 from distill.tasks.multi_label.thresholds import USUAL, ThresholdScores, decided, thresholds_of
-from distill.tasks.scorers import (
-    Scorer,
-    counts_scorer,
-    mean_f1,
-    mean_scorer,
-    micro_f1,
-    precision,
-    recall,
-)
+from distill.tasks.scorers import Combine, mean_f1, micro_f1, precision, recall
 from distill.tasks.weights import positive_weights
 
 #: Labels whose thresholds a log tells.
 _TOLD = 8
-_COMBINE = {"micro_f1": micro_f1, "macro_f1": mean_f1, "precision": precision, "recall": recall}
 
 
 class MultiLabelReader(TextReader):
@@ -71,7 +62,6 @@ class MultiLabelReader(TextReader):
         return index_labels(tables, raw, self.known, notes, bad, unseen=True, several=True)
 
     def _cells(self, table: Table) -> Sequence[Any]:
-        """Of each row its labels, or what is wrong with the cell."""
         separator, column = self.columns.separator, self.columns.label
         values = table.column(column, "data.columns.label")
         return mapped(values, lambda value: _labels(value, separator, column))
@@ -115,8 +105,23 @@ def _split(value: Any, separator: str | None, column: str) -> list[Any] | str:
         )
 
 
-class LabelsAnalysis(ExampleAnalysis):
+class LabelsAnalysis(LabelledAnalysis):
     """Labels of which each is predicted or not."""
+
+    share_right = "exact"
+    combine: ClassVar[Mapping[str, Combine]] = {
+        "micro_f1": micro_f1,
+        "macro_f1": mean_f1,
+        "precision": precision,
+        "recall": recall,
+    }
+
+    def flags(self, labels: Array) -> Flags:
+        return np.asarray(labels > 0)
+
+    def common(self, train: Split) -> Array:
+        """Every label that most examples have."""
+        return np.asarray(train.targets.mean(axis=0, dtype=np.float32) > 0.5)
 
     def thresholds(self, model: str) -> dict[str, float]:
         return dict(zip(self.names, self.decoders[model].settings["thresholds"], strict=True))
@@ -125,20 +130,8 @@ class LabelsAnalysis(ExampleAnalysis):
         thresholds = np.array(list(self.thresholds(model).values()), dtype=np.float64)
         return {**super().arrays(model), "thresholds": thresholds}
 
-    def right(self, model: str) -> Flags:
-        """All labels of an example."""
-        return np.asarray((self.chosen(model) == (self.targets > 0)).all(axis=1))
-
     def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
-        """Of each label, whether it is true."""
         return self.outputs[model].ravel(), self.targets.ravel() > 0
-
-    def counts(self, model: str) -> npt.NDArray[np.int64]:
-        return self._counts(self.chosen(model))
-
-    def _counts(self, chosen: Array) -> npt.NDArray[np.int64]:
-        true = self.targets > 0
-        return np.stack([chosen & true, chosen, true], axis=1).astype(np.int64)
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
         """Where a label's two probabilities are furthest apart."""
@@ -146,22 +139,8 @@ class LabelsAnalysis(ExampleAnalysis):
         differ = (self.chosen(teacher) != self.chosen(model)).any(axis=1)
         return np.where(differ, apart, np.float32(-np.inf))
 
-    def scorer(self, model: str) -> Scorer | None:
-        return self._scorer(self.chosen(model))
 
-    def majority(self, train: Split) -> Scorer | None:
-        """Every label that most examples have."""
-        common = train.targets.mean(axis=0, dtype=np.float32) > 0.5
-        return self._scorer(np.broadcast_to(common, self.targets.shape))
-
-    def _scorer(self, chosen: Array) -> Scorer | None:
-        metric = self.task.primary
-        if metric == "exact":
-            return mean_scorer((chosen == (self.targets > 0)).all(axis=1))
-        return counts_scorer(self._counts(chosen), _COMBINE[metric]) if metric in _COMBINE else None
-
-
-class MultiLabel(ExampleTask):
+class MultiLabel(Task):
     r"""Labels that stand or fall by themselves: binary cross-entropy for each.
 
     A label is predicted where its probability :math:`\sigma(z)` is above its threshold.
@@ -185,11 +164,8 @@ class MultiLabel(ExampleTask):
     problem_type: ClassVar[ProblemType | None] = "multi_label_classification"
     analyses: ClassVar[type[Analysis] | None] = LabelsAnalysis
 
-    def __init__(
-        self, labels: Sequence[str], examples: Sequence[Any] = (), **settings: Any
-    ) -> None:
-        super().__init__(labels, **settings)
-        self.weights = positive_weights(self.config.positive_weights, labels, examples)
+    def prepare(self, examples: Sequence[Any]) -> None:
+        self.weights = positive_weights(self.config.positive_weights, self.labels, examples)
         thresholds = self.config.thresholds
         self.chooses, self.was_chosen = thresholds == "auto", False
         self.thresholds = self._thresholds(USUAL if thresholds == "auto" else thresholds)
@@ -205,7 +181,6 @@ class MultiLabel(ExampleTask):
         return tuple(float(given.get(name, USUAL)) for name in self.labels)
 
     def chosen(self, logits: Tensor, labels: Tensor) -> dict[str, Any]:
-        """Of ``auto`` the best threshold of each label on these rows."""
         return {"thresholds": list(thresholds_of(logits, labels))} if self.chooses else {}
 
     def settled(self, chosen: Mapping[str, Any]) -> Self:
@@ -250,6 +225,9 @@ class MultiLabel(ExampleTask):
         return self.loss(scores, labels.view(-1, self.num_outputs))
 
     def scores(self) -> dict[str, Metric]:
+        return {"best": ThresholdScores(self._scores)} if self.chooses else self._scores()
+
+    def _scores(self) -> dict[str, Metric]:
         # Predictions are 0 and 1 by then; the data were checked when they were read.
         count, quick = self.num_outputs, False
         return {
@@ -260,13 +238,7 @@ class MultiLabel(ExampleTask):
             "exact": MultilabelExactMatch(count, validate_args=quick),
         }
 
-    def metrics(self) -> MetricCollection:
-        if self.chooses:
-            return MetricCollection({"best": ThresholdScores(self.scores)}, compute_groups=False)
-        return super().metrics()
-
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
-        """Count a batch by each label's own threshold."""
         if self.chooses:
             metrics.update(logits, batch["labels"])
             return

@@ -38,10 +38,6 @@ def best_thresholds(
     lies between them, else the middle. Of equal F1 the threshold nearest to 0.5 is taken; a label
     that no row has keeps 0.5.
 
-    Args:
-        probabilities: (N, C).
-        labels: 0 and 1, (N, C).
-
     Reference:
         Lipton et al. 2014, Optimal Thresholding of Classifiers to Maximize F1 Measure.
 
@@ -87,7 +83,6 @@ class ThresholdScores(Collected):
         self._scores = scores
 
     def compute(self) -> dict[str, Tensor]:
-        """All scores by name."""
         logits, labels = self.whole()
         said = decided(logits, thresholds_of(logits, labels))
         # A fresh metric, called once: of these rows alone.

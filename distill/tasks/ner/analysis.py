@@ -54,12 +54,7 @@ Entities = list[set[Span]]
 
 
 def entity_counts(pairs: Iterable[tuple[set[Span], set[Span]]], types: int) -> Integers:
-    """The right, the predicted and the true entities of each type, (N, 3, T).
-
-    Args:
-        pairs: the true and the predicted entities of each of N texts.
-        types: T.
-    """
+    """The right, the predicted and the true entities of each type, (N, 3, T)."""
     counts = [
         [np.bincount([span.type for span in spans], minlength=types) for spans in which]
         for which in ((real & predicted, predicted, real) for real, predicted in pairs)
@@ -68,14 +63,7 @@ def entity_counts(pairs: Iterable[tuple[set[Span], set[Span]]], types: int) -> I
 
 
 class EntityAnalysis(Analysis):
-    """The entities of each text.
-
-    Args:
-        task: the run's task.
-        split: the scored texts.
-        rows: the same as windows of tokens.
-        tokenizer: what made these of them.
-    """
+    """The entities of each text."""
 
     def __init__(
         self,
@@ -99,7 +87,6 @@ class EntityAnalysis(Analysis):
         return len(self.true)
 
     def keeper(self, model: str, task: Task, rows: TokenExamples) -> Keep | None:
-        """Of a model that reads other words nothing is kept."""
         if not isinstance(rows, TaggedDataset) or not np.array_equal(_labels(rows), self.targets):
             logger.info("%s: reads other words than the student; its tags are not kept", model)
             return None
@@ -116,7 +103,6 @@ class EntityAnalysis(Analysis):
         return keep
 
     def shared(self) -> dict[str, Array]:
-        """``labels``, ``targets`` (M,) and each token's ``rows``."""
         return {
             "labels": np.array(self.task.labels, dtype=np.str_),
             "targets": self.targets,
@@ -137,11 +123,9 @@ class EntityAnalysis(Analysis):
         return zip(self.true, self.entities(model), strict=True)
 
     def right(self, model: str) -> Flags:
-        """All entities of a text."""
         return np.array([real == predicted for real, predicted in self._pairs(model)], dtype=bool)
 
     def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
-        """Of each word's tag."""
         outputs = self.outputs[model]
         return outputs.max(axis=-1), np.asarray(outputs.argmax(axis=-1) == self.targets)
 
@@ -208,12 +192,10 @@ class EntityAnalysis(Analysis):
         return counts_scorer(self.counts(model), COMBINE[metric]) if metric in COMBINE else None
 
     def majority(self, train: Split) -> Scorer | None:
-        """No entity anywhere."""
         return mean_scorer(np.zeros(len(self)))
 
 
 def _labels(rows: TaggedDataset) -> Integers:
-    """The labels of all tokens that have one, (M,)."""
     labels: Integers = np.asarray(rows.labels, dtype=np.int64)
     kept: Integers = labels[labels != IGNORED]
     return kept

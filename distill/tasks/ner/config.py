@@ -58,7 +58,6 @@ class NerTask(NamedLabels):
         yield from super().issues(recipe, hidden)
 
     def _labels(self) -> Issues:
-        """Labels are tags of the scheme, or types of entities alone."""
         labels = self.labels or []
         if not any(label == "O" or re.match("[BIES]-.", label) for label in labels):
             return

@@ -56,12 +56,12 @@ class TagReader(Reader):
             role: dict.fromkeys(chain.from_iterable(_tags(table, columns)))
             for role, table in whole.items()
         }
-        tag_set = make_tag_set(
+        tag_set = _make_tag_set(
             there["train"], train, given=task.labels, scheme=task.scheme, notes=notes
         )
         splits = {}
         for role, table in whole.items():
-            index, note = tag_index(there[role], table, tag_set)
+            index, note = _tag_index(there[role], table, tag_set)
             notes += [note] if note else []
             splits[role] = self._tagged(role, table, index, tag_set, notes, bad)
         _check_seen(splits["train"], train, notes)
@@ -107,7 +107,6 @@ class TagReader(Reader):
         return tagged(role, words, tags, tag_set, stride=self.task.stride)
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
-        """Training examples must have an entity."""
         if not any(splits["train"].groups or ()):
             raise DataError(
                 f"{place}: the {len(splits['train']):,} training examples kept have no entity"
@@ -132,7 +131,6 @@ def _sift(table: Table, issues: _Issues, bad: BadRows) -> Table:
 
 
 def _whole(table: Table, columns: Columns, task: NerTask, bad: BadRows, notes: list[str]) -> Table:
-    """The rows that have words, each with a tag of the scheme."""
     tokens = table.column(columns.tokens, "data.columns.tokens")
     tags = table.column(columns.tags, "data.columns.tags")
     issues: _Issues = {}
@@ -154,7 +152,6 @@ def _whole(table: Table, columns: Columns, task: NerTask, bad: BadRows, notes: l
 def _row_issue(
     tokens: Any, tags: Any, columns: Columns, scheme: str
 ) -> tuple[int | None, str] | None:
-    """What is wrong with a row's cells."""
     if (words := cell_list(tokens)) is None:
         return None, _no_list(tokens, columns.tokens)
     if (given := cell_list(tags)) is None:
@@ -180,7 +177,7 @@ def _no_list(cell: Any, column: str | None) -> str:
 
 def _tag_issue(tag: Any, scheme: str) -> str | None:
     if isinstance(tag, str) and tag.strip():
-        return None if split_tag(tag.strip(), scheme) else no_tag(tag.strip(), scheme)
+        return None if split_tag(tag.strip(), scheme) else _no_tag(tag.strip(), scheme)
     if isinstance(tag, int) and not isinstance(tag, bool):
         return None
     shown = "missing" if tag is None or tag == "" else f"{tag!r}"
@@ -203,7 +200,7 @@ def _check_seen(train: TaggedSplit, table: Table, notes: list[str]) -> None:
         notes.append(f"{table.place}: no row has an entity of the type {listed(unseen)}")
 
 
-def make_tag_set(
+def _make_tag_set(
     found: Collection[RawTag],
     table: Table,
     *,
@@ -214,21 +211,11 @@ def make_tag_set(
     """The task's tags, in the order of their integers.
 
     They are the recipe's ``task.labels`` (tags, or types of entities alone); else those that
-    :func:`own_names` gives; else, read from the training tags: ``O`` and then type by type, in
+    :func:`_own_names` gives; else, read from the training tags: ``O`` and then type by type, in
     alphabetical order. Tags that a type lacks are added at the end: a word that the tokenizer
     splits may need them.
-
-    Args:
-        found: the tags that stand in the training examples.
-        table: the training table.
-        given: ``task.labels``.
-        scheme: ``task.scheme``.
-        notes: gets a sentence where tags are added.
-
-    Raises:
-        DataError: a name is no tag of the scheme, or integers have no names.
     """
-    names = own_names(found, table) if given is None else given
+    names = _own_names(found, table) if given is None else given
     where = table.place if given is None else "task.labels"
     if names is None:
         if any(isinstance(tag, int) for tag in found):
@@ -248,16 +235,8 @@ def make_tag_set(
     return TagSet([*names, *added], scheme)
 
 
-def own_names(tags: Collection[RawTag], table: Table) -> Sequence[str] | None:
-    """The names that a table's integers have: those it carries, or those of ``labels.json``.
-
-    Args:
-        tags: those that stand in the table.
-        table: the table; the file is looked for beside it where tags are integers.
-
-    Raises:
-        DataError: the file is no JSON list of tags.
-    """
+def _own_names(tags: Collection[RawTag], table: Table) -> Sequence[str] | None:
+    """The names that a table's integers have: those it carries, or of ``labels.json`` beside it."""
     if table.label_names is not None:
         return table.label_names
     beside = Path(table.place).parent / NAMES
@@ -273,18 +252,17 @@ def own_names(tags: Collection[RawTag], table: Table) -> Sequence[str] | None:
 
 
 def _types(names: Iterable[str], scheme: str, where: str) -> list[str]:
-    """The types of tags, in the order in which they come first."""
     found: dict[str, None] = {}
     for name in names:
         part = split_tag(name, scheme)
         if part is None:
-            raise DataError(f"{where}: {no_tag(name, scheme)}")
+            raise DataError(f"{where}: {_no_tag(name, scheme)}")
         if part[1]:
             found[part[1]] = None
     return list(found)
 
 
-def no_tag(name: str, scheme: str) -> str:
+def _no_tag(name: str, scheme: str) -> str:
     """What to say of a name that is no tag of a scheme."""
     prefixes = ", ".join(f"{prefix}-TYPE" for prefix in SCHEMES[scheme])
     said = f"'{name}' is no tag of the scheme {scheme} ({prefixes} or {OUTSIDE})"
@@ -292,20 +270,11 @@ def no_tag(name: str, scheme: str) -> str:
     return f"{said}; write task.scheme: {other}" if other else said
 
 
-def tag_index(
+def _tag_index(
     tags: Collection[RawTag], table: Table, tag_set: TagSet
 ) -> tuple[dict[RawTag, int | str], str | None]:
-    """The index of each tag of a table, or what is wrong with it; and a note on integers.
-
-    Args:
-        tags: those that stand in the table: names or integers.
-        table: where they stand.
-        tag_set: the task's tags.
-
-    Raises:
-        DataError: the table carries names for its integers that are not the task's.
-    """
-    own = own_names(tags, table)
+    """The index of each tag of a table, or what is wrong with it; and a note on integers."""
+    own = _own_names(tags, table)
     choices = f"types are {listed(tag_set.types)}"
     index = LabelIndex(tag_set.labels, tags, table, own=own, what="tag", choices=choices)
     return {tag: index.find(tag) for tag in tags}, index.note

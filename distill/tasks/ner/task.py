@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 from transformers import PreTrainedTokenizerFast
 
 from distill.data.reader import Reader
@@ -53,9 +53,6 @@ class EntityScores(Collected):
     A batch brings of its M tokens that have a label the number of their row, which may be in
     several windows, that of their window, rising within a row, and the predicted and the true tag.
 
-    Args:
-        tag_set: the tags.
-
     Reference:
         ``seqeval`` with ``mode="strict"`` gives the same numbers, and ``lenient_f1`` without.
     """
@@ -67,7 +64,6 @@ class EntityScores(Collected):
         self.tag_set = tag_set
 
     def compute(self) -> dict[str, Tensor]:
-        """All scores by name, each between 0 and 1."""
         row, window, predicted, true = (one.cpu().numpy() for one in self.whole())
         order = np.lexsort((window, row))  # stable: the words of a window stay in their order
         cuts = np.flatnonzero(np.diff(row[order])) + 1
@@ -94,11 +90,7 @@ class EntityScores(Collected):
 
 
 class TagFloor(Floor):
-    """The most frequent tag of a word in the training examples, else of its lower case, else ``O``.
-
-    Args:
-        train: the rows.
-    """
+    """A word's most frequent tag in the training examples, else of its lower case, else ``O``."""
 
     format: ClassVar[str] = "word tags"
 
@@ -115,7 +107,6 @@ class TagFloor(Floor):
         }
 
     def tag(self, word: str) -> int:
-        """The tag of a word."""
         found = self.tags.get(word)
         return self.tags.get(word.lower(), self.tag_set.outside) if found is None else found
 
@@ -164,18 +155,14 @@ class Ner(Task):
     reader: ClassVar[type[Reader]] = TagReader
     head: ClassVar[str] = "tokens"
 
-    def __init__(
-        self, labels: Sequence[str], examples: Sequence[Any] = (), **settings: Any
-    ) -> None:
-        super().__init__(labels, **settings)
+    def prepare(self, examples: Sequence[Any]) -> None:
         try:
-            self.tag_set = TagSet(labels, self.config.scheme)
+            self.tag_set = TagSet(self.labels, self.config.scheme)
         except ValueError as error:
             raise DataError(f"task.labels: {error}") from None
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
-        """The scheme of the tags."""
         scheme = "bioes" if any(label[:2] in ("E-", "S-") for label in labels) else "bio"
         try:
             return list(labels), cls(labels, scheme=scheme).settings
@@ -184,12 +171,10 @@ class Ner(Task):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The scheme, how illegal tags are read, and the stride."""
         strict = self.primary != "lenient_f1"
         return {"scheme": self.tag_set.scheme, "strict": strict, "stride": self.config.stride}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy over the labelled tokens of logits (B, L, C) and labels (B, L)."""
         kept = labels != IGNORED  # (B, L)
         return distributed.mean(
             F.cross_entropy(logits[kept].float(), labels[kept], reduction="none")
@@ -201,8 +186,8 @@ class Ner(Task):
     def analysis(self, split: Any, rows: Any, tokenizer: PreTrainedTokenizerFast) -> EntityAnalysis:
         return EntityAnalysis(self, split, rows, tokenizer)
 
-    def metrics(self) -> MetricCollection:
-        return MetricCollection({"entities": EntityScores(self.tag_set)}, compute_groups=False)
+    def scores(self) -> dict[str, Metric]:
+        return {"entities": EntityScores(self.tag_set)}
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
         labels = batch["labels"]

@@ -29,7 +29,7 @@ from distill.system import digest
 from distill.system.console import Bar
 from distill.system.errors import DataError
 from distill.text.tags import Span, TagSet
-from distill.text.words import Words, WordWindow, default_stride, room, word_windows, words_of
+from distill.text.words import Words, default_stride, room, word_windows, words_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -59,8 +59,6 @@ class TaggedSplit(Split):
     tags, each an index into ``tag_set.labels``.
 
     Args:
-        words: the words of each row.
-        tag_set: the tags and their scheme.
         stride: subwords that neighbouring windows of a long row share; ``None`` for the default.
     """
 
@@ -84,17 +82,24 @@ class TaggedSplit(Split):
 
     @property
     def groups(self) -> Sequence[Group]:
-        """The types of each example's entities."""
         read = self.tag_set.read
         return mapped(self.labels, lambda tags: tuple(sorted({span.type for span in read(tags)})))
 
     def group_names(self, labels: Sequence[str]) -> Sequence[str]:
-        """The types of entities."""
         return self.tag_set.types
 
     def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> TaggedDataset:
-        """The examples as windows of tokens; see :func:`tag_tokens`."""
-        return tag_tokens(self, tokenizer, max_length=max_length)
+        check_examples(self, tokenizer, max_length=max_length)
+        stride = default_stride(max_length) if self.stride is None else self.stride
+        engine = bare_engine(tokenizer)
+        parts = [digest.of_texts([engine.to_str()]), max_length, stride]
+        key = digest.of_json(["tags", _VERSION, self.digest(), *parts])
+
+        def fill(writer: ArrayWriter) -> dict[str, Any]:
+            return _fill(writer, self, engine, max_length=max_length, stride=stride)
+
+        store = open_store("tokens", key, _ARRAYS, name=self.name, fill=fill)
+        return TaggedDataset(store, digest=key, pad_id=padding_id(tokenizer))
 
     def entities(self, row: int) -> list[tuple[int, int, int]]:
         """The entities of a row: a type's number, the first character, the one behind the last."""
@@ -111,24 +116,13 @@ def tagged(
     *,
     stride: int | None = None,
 ) -> TaggedSplit:
-    """Rows of words with a tag each.
-
-    Args:
-        name: ``train``, ``validation`` or ``test``.
-        words: the words of each row.
-        tags: the tag of each word, an index into ``tag_set.labels``.
-        tag_set: the tags and their scheme.
-        stride: subwords that neighbouring windows of a long row share; ``None`` for the default.
-    """
+    """Rows of words with a tag each."""
     texts = stored((join(row)[0] for row in words), pa.string())
     return TaggedSplit(name, texts, tags, words=words, tag_set=tag_set, stride=stride)
 
 
 def join(words: Sequence[str]) -> tuple[str, list[int], list[int]]:
     """Words to a text: a space between two, but none where neither side is written with spaces.
-
-    Args:
-        words: the words.
 
     Returns:
         The text, and where each word starts in it and ends, in characters.
@@ -164,11 +158,6 @@ class TaggedDataset(StoredExamples):
     ``labels`` of an item are of the window's length: a tag at the first token of each word that is
     read in this window and :data:`IGNORED` elsewhere. It has also ``row``, the example's number;
     ``index`` is the window's.
-
-    Args:
-        store: what :func:`tag_tokens` wrote.
-        digest: SHA-256 (hex) of what the windows are.
-        pad_id: the padding token's id.
 
     Attributes:
         lengths: tokens of each window, special ones included, int32 (F,).
@@ -207,7 +196,6 @@ class TaggedDataset(StoredExamples):
         return {"labels": self.labels[tokens], "row": int(self.rows[index])}
 
     def notes(self, *, max_length: int, limit: int) -> list[str]:
-        """Long examples, and entities without a token."""
         counts = np.bincount(self.rows)
         notes = []
         if (long := int((counts > 1).sum())) > 0:
@@ -221,34 +209,6 @@ class TaggedDataset(StoredExamples):
                 "left out"
             )
         return notes
-
-
-def tag_tokens(
-    split: TaggedSplit, tokenizer: PreTrainedTokenizerFast, *, max_length: int
-) -> TaggedDataset:
-    """Give a split as token ids with labels, from the cache where it was tokenised before.
-
-    Args:
-        split: the rows.
-        tokenizer: a fast tokenizer.
-        max_length: tokens of a window, special ones included.
-
-    Raises:
-        DataError: the split is empty, the tokenizer takes fewer tokens than ``max_length``,
-            windows would overlap all over, no row has a token, or the cache folder cannot be
-            written.
-    """
-    check_examples(split, tokenizer, max_length=max_length)
-    stride = default_stride(max_length) if split.stride is None else split.stride
-    engine = bare_engine(tokenizer)
-    parts = [digest.of_texts([engine.to_str()]), max_length, stride]
-    key = digest.of_json(["tags", _VERSION, split.digest(), *parts])
-
-    def fill(writer: ArrayWriter) -> dict[str, Any]:
-        return _fill(writer, split, engine, max_length=max_length, stride=stride)
-
-    store = open_store("tokens", key, _ARRAYS, name=split.name, fill=fill)
-    return TaggedDataset(store, digest=key, pad_id=padding_id(tokenizer))
 
 
 def _fill(
@@ -266,9 +226,11 @@ def _fill(
                     "less, or raise data.max_length"
                 )
             for part in word_windows(words, max_length=max_length, stride=stride):
+                labels = np.full(len(part), IGNORED, dtype=np.int16)  # (L,)
+                labels[part.positions] = np.asarray(tags, dtype=np.int16)[part.words]
                 writer.append(
                     ids=part.ids,
-                    labels=labels_of(part, tags),
+                    labels=labels,
                     lengths=[len(part)],
                     rows=[row],
                     chars=chars[part.words],
@@ -309,10 +271,3 @@ def word_tags(
         if first < behind:
             spans.append(Span(kind, first, behind))
     return tag_set.write(spans, len(words)), len(entities) - len(spans)
-
-
-def labels_of(window: WordWindow, tags: Sequence[int]) -> npt.NDArray[np.int16]:
-    """The label of each token of a window, (L,)."""
-    labels = np.full(len(window), IGNORED, dtype=np.int16)
-    labels[window.positions] = np.asarray(tags, dtype=np.int16)[window.words]
-    return labels

@@ -155,14 +155,12 @@ class AnswerAnalysis(Analysis):
         return dict(vars(self.answers(model)))
 
     def right(self, model: str) -> Flags:
-        """One of the right answers exactly."""
         return self.answers(model).em > 0
 
     def confidence(self, model: str) -> tuple[npt.NDArray[np.float32], Flags]:
         return self.answers(model).scores, self.right(model)
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
-        """The probability of an answer in other words."""
         theirs, own = (list(map(normalize, self.texts(name))) for name in (teacher, model))
         differ = [one != other for one, other in zip(theirs, own, strict=True)]
         return np.where(differ, self.answers(model).scores, np.float32(-np.inf))
@@ -187,6 +185,5 @@ class AnswerAnalysis(Analysis):
         return mean_scorer(own.em if self.task.primary == "em" else own.f1)
 
     def majority(self, train: Split) -> Scorer | None:
-        """No answer to anything."""
         none = np.asarray([best_of("", self._golds(row)) for row in range(len(self))])  # (N, 2)
         return mean_scorer(none[:, 0 if self.task.primary == "em" else 1])

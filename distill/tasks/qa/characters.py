@@ -63,7 +63,6 @@ def cut_alike(theirs: WindowedDataset, ours: WindowedDataset) -> bool:
 
 
 def _windows(rows: WindowedDataset, question: int) -> range:
-    """The numbers of a question's windows."""
     return range(*np.searchsorted(rows.rows, [question, question + 1]).tolist())
 
 

@@ -137,7 +137,6 @@ def _entries(value: Any) -> list[tuple[Any, Any]] | str:
 
 
 def _checked(text: Any, start: Any, context: str) -> Answer | str:
-    """An answer with its first character, or why it does not stand in its context."""
     if not isinstance(text, str) or not text.strip():
         return f"an answer's text is {text!r}; it must say something"
     if start is None:

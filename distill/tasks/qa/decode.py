@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from distill.files.bad_rows import is_unicode
-from distill.system.errors import DataError
 from distill.tasks.decoder import Decoder, Inputs, Logits, Page, Wording, softmax
 from distill.tasks.explain import Choice, Read, Target
-from distill.text.encoding import TextEncoder
+from distill.text.encoding import TextEncoder, check_unicode
 from distill.text.questions import Limits, WindowEncoder
 from distill.text.spans import Decoding, answer, window_spans
 
@@ -56,11 +54,7 @@ class QaDecoder(Decoder):
             stride=settings.get("stride"),
             max_question=settings.get("max_question_length"),
         )
-        self.decoding = Decoding(
-            max_answer=int(settings.get("max_answer_length", Decoding.max_answer)),
-            no_answer=bool(settings.get("no_answer", False)),
-            threshold=float(settings.get("threshold", 0.0)),
-        )
+        self.decoding = Decoding.of(settings)
 
     def inputs(
         self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[Any] | None
@@ -70,11 +64,8 @@ class QaDecoder(Decoder):
         ``parts`` holds the number of each text's windows.
         """
         contexts = list(pairs or ())
-        for name, given in (("texts", texts), ("pairs", contexts)):
-            for index, text in enumerate(given):
-                if not is_unicode(text):
-                    raise DataError(f"{name}[{index}] is not valid Unicode: {text!a}")
-        windows = WindowEncoder(encoder.tokenizer(), self._limits).encode(texts, contexts)
+        check_unicode(texts, contexts)
+        windows = WindowEncoder(encoder.uncut, self._limits).encode(texts, contexts)
         return Inputs(
             texts,
             contexts,
@@ -108,7 +99,6 @@ class QaDecoder(Decoder):
 
     @classmethod
     def explain(cls, read: Read, asked: Choice, word: str | None = None) -> Target:
-        """An answer, by the logits of its start and of its end."""
         inside = np.array([text == 1 for text in read.encoded.sequence_ids(0)])  # (L,)
         shares = softmax(np.where(inside[:, None], read.logits, -np.inf).T).T  # (L, 2)
         both = np.tril(np.triu(np.outer(*shares.T)), Decoding.max_answer - 1)  # start by end

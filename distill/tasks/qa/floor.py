@@ -119,7 +119,6 @@ class AnswerFloor(Floor):
         return names + 0.2 * min(len(words), 3)
 
     def on(self, split: Split, rows: TokenExamples, tokenizer: PreTrainedTokenizerFast) -> Answer:
-        """See :meth:`Floor.on`: start and end logits (B, L, 2)."""
 
         def answer(numbers: Numbers, length: int) -> Logits:
             logits = np.zeros((len(numbers), length, 2), dtype=np.float32)

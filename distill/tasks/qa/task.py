@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MetricCollection
+from torchmetrics import Metric, MetricCollection
 
 from distill.capture.signals import ABSENT
 from distill.data.reader import Reader
@@ -30,8 +30,6 @@ from distill.tasks.qa.data import QuestionReader
 from distill.tasks.qa.floor import AnswerFloor
 from distill.tasks.qa.windows import END, OUTSIDE, START, Asked, QuestionSplit
 from distill.text.spans import Decoding, window_spans
-
-_SCORES = ("em", "f1")
 
 
 class AnswerScore(Collected):
@@ -96,15 +94,8 @@ class QuestionAnswering(Task):
     fixed_labels: ClassVar[tuple[str, ...] | None] = ("start", "end")
     analyses: ClassVar[type[Analysis] | None] = AnswerAnalysis
 
-    def __init__(
-        self, labels: Sequence[str] = (), examples: Sequence[Any] = (), **settings: Any
-    ) -> None:
-        super().__init__(labels, examples, **settings)
-        self.decoding = Decoding(
-            max_answer=self.config.max_answer_length,
-            no_answer=self.config.no_answer,
-            threshold=self.config.threshold,
-        )
+    def prepare(self, examples: Sequence[Any]) -> None:
+        self.decoding = Decoding.of(self.settings)
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
@@ -113,17 +104,11 @@ class QuestionAnswering(Task):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How the runtime makes windows and chooses answers."""
         keys = ("max_answer_length", "no_answer", "threshold", "stride", "max_question_length")
         return {key: getattr(self.config, key) for key in keys}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        r"""The mean of start's and end's cross-entropy over the tokens that may be either.
-
-        Args:
-            logits: (B, L, 2).
-            labels: (B, L), see the module.
-        """
+        r"""The mean of start's and end's cross-entropy over the tokens that may be either."""
         rows = _distributions(logits.float(), labels)  # (2B, L)
         places = _places(labels)  # (2B,)
         return distributed.mean(F.cross_entropy(rows, places, reduction="none"))
@@ -149,12 +134,10 @@ class QuestionAnswering(Task):
         train = cast(QuestionSplit, data.train)
         return AnswerFloor(train, no_answer=self.decoding.no_answer)
 
-    def metrics(self) -> MetricCollection:
-        found = {name: AnswerScore(column, self.decoding) for column, name in enumerate(_SCORES)}
-        return MetricCollection(dict(found), compute_groups=[list(found)])
+    def scores(self) -> dict[str, Metric]:
+        return {"em": AnswerScore(0, self.decoding), "f1": AnswerScore(1, self.decoding)}
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
-        """Answer from each window of a batch and score the answers."""
         device = logits.device
         rows = logits.detach().float().cpu().numpy()  # (B, L, 2)
         asked: list[Asked] = batch["asked"]

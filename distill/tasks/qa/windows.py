@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
 
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.sources.columns import mapped
 from distill.data.split import Group, Split
-from distill.data.tokenized import StoredExamples, check_examples, padding_id
+from distill.data.tokenized import StoredExamples, bare_engine, check_examples, padding_id
 from distill.system import digest
 from distill.system.console import Bar
 from distill.text.questions import Limits, Window, WindowEncoder, token_span
@@ -89,8 +88,17 @@ class QuestionSplit(Split):
         return mapped(self.answers, lambda answers: (int(not answers),))
 
     def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> WindowedDataset:
-        """The questions as windows; see :func:`window`."""
-        return window(self, tokenizer, max_length=max_length)
+        check_examples(self, tokenizer, max_length=max_length)
+        limits = Limits.of(max_length, stride=self.stride, max_question=self.max_question)
+        encoder = WindowEncoder(bare_engine(tokenizer), limits)
+        engine = digest.of_texts([encoder.tokenizer.to_str()])
+        parts = [limits.max_length, limits.stride, limits.max_question]
+        key = digest.of_json([_VERSION, self.text_digest, engine, parts])
+        store = open_store(
+            "tokens", key, _ARRAYS, name=self.name, fill=lambda writer: _fill(writer, self, encoder)
+        )
+        whole = digest.of_json([key, self.digest()])
+        return WindowedDataset(store, self, digest=whole, pad_id=padding_id(tokenizer))
 
 
 class Asked:
@@ -129,12 +137,6 @@ class WindowedDataset(StoredExamples):
     :data:`INSIDE` with :data:`START` and :data:`END` added where the answer starts and ends,
     ``index`` (the window's number) and ``asked`` (an :class:`Asked`).
 
-    Args:
-        store: what :func:`window` wrote.
-        split: the questions.
-        digest: SHA-256 (hex) of what the windows are: texts, tokenizer, limits and answers.
-        pad_id: the padding token's id.
-
     Attributes:
         lengths: tokens of each window, int32 (W,).
         digest: see above.
@@ -172,7 +174,6 @@ class WindowedDataset(StoredExamples):
         return {"labels": labels, "asked": asked}
 
     def notes(self, *, max_length: int, limit: int) -> list[str]:
-        """What a reader of the scores should know: windows, cut questions, answers not learned."""
         split, found = self.split, []
         if len(self) > len(split):
             found.append(f"{len(split):,} questions in {len(self):,} windows of their texts")
@@ -214,33 +215,6 @@ class WindowedDataset(StoredExamples):
         return spans
 
 
-def window(
-    split: QuestionSplit, tokenizer: PreTrainedTokenizerFast, *, max_length: int
-) -> WindowedDataset:
-    """Give a split as windows, from the cache where its texts were tokenised before.
-
-    Args:
-        split: the questions.
-        tokenizer: a fast tokenizer.
-        max_length: tokens of a window, special ones included.
-
-    Raises:
-        DataError: the split is empty, the tokenizer takes fewer tokens than ``max_length``, the
-            limits leave no room for the context, or the cache folder cannot be written.
-    """
-    check_examples(split, tokenizer, max_length=max_length)
-    limits = Limits.of(max_length, stride=split.stride, max_question=split.max_question)
-    encoder = WindowEncoder(Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()), limits)
-    engine = digest.of_texts([encoder.tokenizer.to_str()])
-    parts = [limits.max_length, limits.stride, limits.max_question]
-    key = digest.of_json([_VERSION, split.text_digest, engine, parts])
-    store = open_store(
-        "tokens", key, _ARRAYS, name=split.name, fill=lambda writer: _fill(writer, split, encoder)
-    )
-    whole = digest.of_json([key, split.digest()])
-    return WindowedDataset(store, split, digest=whole, pad_id=padding_id(tokenizer))
-
-
 def _fill(writer: ArrayWriter, split: QuestionSplit, encoder: WindowEncoder) -> dict[str, Any]:
     truncated = 0
     with Bar(f"tokenise {split.name}", len(split)) as bar:
@@ -249,18 +223,15 @@ def _fill(writer: ArrayWriter, split: QuestionSplit, encoder: WindowEncoder) -> 
             cut = encoder.cut(questions)
             truncated += sum(a != b for a, b in zip(questions, cut, strict=True))
             windows = encoder.encode(cut, split.contexts[start : start + _CHUNK])
-            _append(writer, [(start + row, one) for row, own in enumerate(windows) for one in own])
+            found = [(start + row, one) for row, own in enumerate(windows) for one in own]
+            writer.append(
+                ids=np.concatenate([one.ids for _, one in found]),
+                types=np.concatenate([one.type_ids for _, one in found]),
+                chars=np.concatenate([one.chars for _, one in found]),
+                lengths=[len(one) for _, one in found],
+                firsts=[one.first for _, one in found],
+                sizes=[len(one.chars) for _, one in found],
+                rows=[row for row, _ in found],
+            )
             bar.advance(len(questions))
     return {"truncated": truncated}
-
-
-def _append(writer: ArrayWriter, windows: Sequence[tuple[int, Window]]) -> None:
-    writer.append(
-        ids=np.concatenate([np.asarray(one.ids) for _, one in windows]),
-        types=np.concatenate([np.asarray(one.type_ids) for _, one in windows]),
-        chars=np.concatenate([one.chars for _, one in windows]),
-        lengths=[len(one) for _, one in windows],
-        firsts=[one.first for _, one in windows],
-        sizes=[len(one.chars) for _, one in windows],
-        rows=[row for row, _ in windows],
-    )

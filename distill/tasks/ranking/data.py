@@ -27,6 +27,7 @@ from distill.data.tokenized import Texts, TokenizedDataset, tokenize
 from distill.recipe.schema import Columns
 from distill.system import digest
 from distill.system.errors import DataError
+from distill.tasks.measures import numbered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -41,9 +42,6 @@ class RankingSplit(Split):
     """Queries of one split in the order in which they first occur.
 
     The queries are the texts, the relevances of their candidates the labels, a tuple for each.
-
-    Args:
-        candidates: the candidates of each query.
     """
 
     candidates: Sequence[tuple[str, ...]] = ()
@@ -74,7 +72,6 @@ class RankingSplit(Split):
         return digest.of_json([digest.of_texts(self.texts), digest.of_texts(parts)])
 
     def chunks(self, size: int) -> Iterator[Texts]:
-        """Every query with each of its candidates, those of ``size`` queries at a time."""
         for start in range(0, len(self), size):
             own = self.candidates[start : start + size]
             queries = zip(self.texts[start : start + size], own, strict=True)
@@ -146,11 +143,13 @@ class RankingReader(Reader):
         if columns.query_id is not None:
             table = bad.sift(table, _id_issues(table, columns))
         table, rows = bad.read(table, self._rows(table), _STORED)
-        numbers, firsts = _numbered(table.columns[columns.query_id or columns.query])
+        key = columns.query_id or columns.query
+        numbers = numbered(table.columns[key])
         if issues := _contradictions(rows, numbers):
             table = bad.sift(table, issues)
             rows = rows.take(np.delete(np.arange(len(rows)), sorted(issues)))
-            numbers, firsts = _numbered(table.columns[columns.query_id or columns.query])
+            numbers = numbered(table.columns[key])
+        firsts = np.unique(numbers, return_index=True)[1]
         return RankingSplit(
             role,
             take(table.columns[columns.query], firsts),
@@ -180,7 +179,6 @@ class RankingReader(Reader):
             )
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
-        """Candidates must differ in their relevance."""
         notes = []
         for role, split in splits.items():
             where = place if role == "train" else f"data.{split.name}"
@@ -255,13 +253,6 @@ def _id_issues(table: Table, columns: Columns) -> dict[int, str]:
         elif (other := first.setdefault(key, text)) != text:
             found[row] = f"the query id {key!r} is that of another query too: {other[:60]!r}"
     return found
-
-
-def _numbered(keys: Sequence[Any]) -> tuple[npt.NDArray[np.int64], list[int]]:
-    """The query's number of each row, and each query's first row."""
-    known: dict[Any, int] = {}
-    numbers = np.fromiter((known.setdefault(key, len(known)) for key in keys), dtype=np.int64)
-    return numbers, np.unique(numbers, return_index=True)[1].tolist()
 
 
 def _by_query(

@@ -38,7 +38,6 @@ class RankingDecoder(RegressionDecoder):
     def inputs(
         self, encoder: TextEncoder, texts: Sequence[str], pairs: Sequence[Any] | None
     ) -> Inputs:
-        """Every query with each of its candidates; ``pairs`` are lists."""
         pairs = pairs or ()
         first = [text for text, own in zip(texts, pairs, strict=True) for _ in own]
         second = [candidate for own in pairs for candidate in own]

@@ -57,7 +57,6 @@ class RankingAnalysis(Analysis):
         return {"sizes": self.split.sizes, "targets": self.split.relevance}
 
     def _values(self, scores: npt.NDArray[np.floating]) -> Floats:
-        """The task's metric of each query, (N,)."""
         measure = MEASURES[self.task.primary]
         return by_query(measure, scores, self.split.relevance, self.ends)
 
@@ -79,12 +78,10 @@ class RankingAnalysis(Analysis):
         return np.array([self._first(model, index) for index in range(len(self))])
 
     def right(self, model: str) -> Flags:
-        """None is more relevant than the first one."""
         chosen = zip(self.split.labels, self._firsts(model).tolist(), strict=True)
         return np.array([0 < own[first] == max(own) for own, first in chosen])
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
-        """What a query's score loses where the first differ."""
         differ = self._firsts(teacher) != self._firsts(model)
         theirs, own = (self._values(self.outputs[name][:, 0]) for name in (teacher, model))
         return np.where(differ, theirs - own, -np.inf)
@@ -113,9 +110,6 @@ class QueryScore(Collected):
 
     A candidate that is seen twice counts once. A batch brings their numbers (B,), logits (B, 1) and
     labels (B, 2).
-
-    Args:
-        measure: one of :data:`MEASURES`.
     """
 
     kept = ("index", "logits", "labels")
@@ -229,7 +223,6 @@ class Ranking(Task):
         return LOSSES[self.config.loss]
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """See :func:`softmax_loss` and :func:`bce_loss`, of logits (B, 1) and labels (B, 2)."""
         return self.hard_loss(
             as_lists(logits[:, 0].float(), labels[:, 1], ABSENT),
             as_lists(labels[:, 0], labels[:, 1], float("nan")),
@@ -246,9 +239,8 @@ class Ranking(Task):
     def decide(self, logits: Tensor) -> Tensor:
         return logits.squeeze(-1)
 
-    def metrics(self) -> MetricCollection:
-        found: dict[str, Metric] = {name: QueryScore(one) for name, one in MEASURES.items()}
-        return MetricCollection(dict(found), compute_groups=[list(found)])
+    def scores(self) -> dict[str, Metric]:
+        return {name: QueryScore(measure) for name, measure in MEASURES.items()}
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
         metrics.update(batch["index"], logits, batch["labels"])

@@ -6,14 +6,14 @@ Shapes: N examples, B of a batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
 from distill.data.bad_rows import BadRows
@@ -24,7 +24,7 @@ from distill.data.split import Split
 from distill.system import distributed
 from distill.system.errors import ModelError
 from distill.tasks.analysis import Analysis, ExampleAnalysis
-from distill.tasks.base import ExampleTask, LogitsLoss, ProblemType
+from distill.tasks.base import LogitsLoss, ProblemType, Task
 from distill.tasks.correlation import Correlation, Kind
 from distill.tasks.scorers import Scorer, correlation_scorer, mean_scorer
 from students.heads import activation_of
@@ -66,11 +66,9 @@ class NumberAnalysis(ExampleAnalysis):
     """A number for each example."""
 
     def target_in_words(self, index: int) -> str:
-        """The number as the data have it."""
         return f"{float(self.targets[index]):g}"
 
     def difference(self, teacher: str, model: str) -> npt.NDArray[np.floating]:
-        """How far both numbers are apart."""
         apart = np.abs(self.outputs[model] - self.outputs[teacher])[:, 0]
         return np.where(apart > 0, apart, np.float32(-np.inf))
 
@@ -85,23 +83,7 @@ class NumberAnalysis(ExampleAnalysis):
         return mean_scorer(np.zeros(len(self)))
 
 
-class _Flat:
-    """Takes logits of shape (B, 1)."""
-
-    def update(self, preds: Tensor, target: Tensor) -> None:
-        """Count a batch of logits (B, 1) and numbers (B,)."""
-        super().update(preds.squeeze(-1).float(), target.float())  # type: ignore[misc]
-
-
-class _Squared(_Flat, MeanSquaredError):  # noqa: N818 - a measure, not an exception
-    pass
-
-
-class _Absolute(_Flat, MeanAbsoluteError):  # noqa: N818 - a measure, not an exception
-    pass
-
-
-class Regression(ExampleTask):
+class Regression(Task):
     """One number by mean squared error.
 
     Metrics:
@@ -121,7 +103,6 @@ class Regression(ExampleTask):
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
-        """The activation of the one output."""
         if len(labels) != 1:
             raise ModelError(f"a regression has one output, and its head has {len(labels)}")
         return list(labels), {"activation": activation_of(config)}
@@ -132,16 +113,18 @@ class Regression(ExampleTask):
         return {"bounds": self.config.bounds}
 
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Mean squared error of logits (B, 1) and numbers (B,) in fp32."""
         return distributed.mean((logits.float().squeeze(-1) - labels.float()).square())
 
     def scores(self) -> dict[str, Metric]:
         return {
             "pearson": Correlation("pearson"),
             "spearman": Correlation("spearman"),
-            "mse": _Squared(),
-            "mae": _Absolute(),
+            "mse": MeanSquaredError(),
+            "mae": MeanAbsoluteError(),
         }
+
+    def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
+        metrics.update(self.decide(logits), batch["labels"].float())
 
     def decide(self, logits: Tensor) -> Tensor:
         return logits.squeeze(-1)

@@ -25,8 +25,8 @@ from distill.data.split import Group, Split
 from distill.data.tokenized import TokenizedDataset, tokenize
 from distill.recipe.schema import Columns
 from distill.system.errors import DataError
+from distill.tasks.measures import Ids, numbered
 from distill.tasks.vectors.config import Prompts
-from distill.tasks.vectors.scores import Ids, numbered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -88,11 +88,8 @@ class SentenceExamples(TokenizedDataset):
     """The sentences of a :class:`VectorSplit` as token ids; batches of a training keep pairs.
 
     Args:
-        store: see :class:`TokenizedDataset`.
         labels: the similarity of the pair that each sentence belongs to, (F,); NaN where none is
             known.
-        digest: see there.
-        pad_id: see there.
         in_pairs: whether sentences 2k and 2k + 1 are a pair.
         texts: of queries and passages a number for each, the same for equal texts, (F,).
     """
@@ -164,7 +161,6 @@ class SimilarityReader(Reader):
         )
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
-        """Pairs to score on must differ in how alike they are."""
         for role, split in splits.items():
             if role == "train":
                 continue

@@ -142,10 +142,6 @@ class Finish:
     def of(cls, folder: Path, settings: Mapping[str, Any]) -> Finish:
         """What a bundle says of its vectors.
 
-        Args:
-            folder: the bundle.
-            settings: its ``normalize``, and ``whitening`` with the name of the ``file``.
-
         Raises:
             ModelError: the whitening's file is missing or damaged.
         """
@@ -175,11 +171,6 @@ class Finish:
 
     def __call__(self, vectors: Vectors, *, whiten: bool = True, dim: int | None = None) -> Vectors:
         """(N, D) to (N, K).
-
-        Args:
-            vectors: as the graph gives them.
-            whiten: whether they are whitened, where the bundle has a whitening.
-            dim: K, the first so many dimensions; ``None`` keeps all.
 
         Raises:
             DataError: see :meth:`check`.

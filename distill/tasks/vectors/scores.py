@@ -6,7 +6,6 @@ P passages, D width of the vectors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,20 +17,12 @@ from torch import Tensor
 from distill.system.errors import DataError
 from distill.tasks.collected import Collected
 from distill.tasks.correlation import Correlation
-from distill.tasks.measures import MEASURES, Floats, recall
+from distill.tasks.measures import MEASURES, Floats, Ids, recall
 
 #: Measures of one query's scores (P,) and relevances (P,), by the metric's name.
 RETRIEVAL = {**MEASURES, "recall@10": recall}
 #: Queries that are compared with all passages at once.
 _CHUNK = 256
-
-Ids = npt.NDArray[np.int64]
-
-
-def numbered(texts: Iterable[str]) -> Ids:
-    """A number for each text, the same one for equal texts."""
-    known: dict[str, int] = {}
-    return np.fromiter((known.setdefault(text, len(known)) for text in texts), dtype=np.int64)
 
 
 def by_query(
@@ -122,10 +113,6 @@ class RetrievalScore(PairMetric):
     """The mean of a measure over the queries, each looked for among all passages.
 
     A batch brings a number for each text too, the same for equal ones, (F,).
-
-    Args:
-        metric: a key of :data:`RETRIEVAL`.
-        width: see :class:`PairMetric`.
     """
 
     kept: ClassVar[tuple[str, ...]] = (*PairMetric.kept, "texts")
@@ -135,7 +122,6 @@ class RetrievalScore(PairMetric):
         self.metric = metric
 
     def compute(self) -> Tensor:
-        """The mean over the queries; 0 where there are none."""
         vectors, given, texts = (one.cpu().numpy() for one in self.pairs())
         _, values = by_query(self.metric, vectors, texts, given)
         return torch.tensor(values.mean() if len(values) else 0.0, dtype=torch.float64)

@@ -28,17 +28,15 @@ from distill.tasks.correlation import Kind
 from distill.tasks.decoder import unit
 from distill.tasks.floors import Answer, Floor, Logits, Numbers
 from distill.tasks.floors.features import CosineFloor
-from distill.tasks.measures import Floats
+from distill.tasks.measures import Floats, Ids, numbered
 from distill.tasks.regression.task import NumberAnalysis
 from distill.tasks.scorers import Scorer
 from distill.tasks.vectors.data import SimilarityReader, VectorSplit
 from distill.tasks.vectors.scores import (
     RETRIEVAL,
-    Ids,
     PairCorrelation,
     RetrievalScore,
     by_query,
-    numbered,
 )
 from students.pooling import POOLING
 
@@ -208,10 +206,7 @@ class Vectors(Task):
     fixed_labels: ClassVar[tuple[str, ...] | None] = ()
     objective: str = "similarity"
 
-    def __init__(
-        self, labels: Sequence[str] = (), examples: Sequence[Any] = (), **settings: Any
-    ) -> None:
-        super().__init__(labels, examples, **settings)
+    def prepare(self, examples: Sequence[Any]) -> None:
         self.retrieves: bool = self.config.retrieves
         self.short_widths = tuple(self.config.matryoshka)
         self.keep_projection = self.config.keep_projection
@@ -220,13 +215,11 @@ class Vectors(Task):
 
     @classmethod
     def of_model(cls, labels: Sequence[str], config: Any) -> tuple[list[str], dict[str, Any]]:
-        """How the tokens' states become one vector."""
         pooling = getattr(config, POOLING, None)
         return [], {} if pooling is None else {"pooling": pooling, "normalize": True}
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Pooling (done by the graph), whether vectors have length 1, their widths and prompts."""
         own = self.config
         found: dict[str, Any] = {"pooling": own.pooling, "normalize": own.normalize}
         found |= {"matryoshka": list(self.short_widths)} if self.short_widths else {}
@@ -260,16 +253,14 @@ class Vectors(Task):
     ) -> CosineAnalysis | None:
         return CosineAnalysis(self, split) if split.scored else None
 
-    def metrics(self) -> MetricCollection:
+    def scores(self) -> dict[str, Metric]:
         make: Callable[..., Metric] = RetrievalScore if self.retrieves else PairCorrelation
         found = {kind: make(kind) for kind in (RETRIEVAL if self.retrieves else get_args(Kind))}
         for width in self.short_widths:
             found[f"{self.primary}@{width}"] = make(self.primary, width=width)
-        # One group: the vectors, which are kept until the end, are kept once.
-        return MetricCollection(dict(found), compute_groups=[list(found)])
+        return found
 
     def observe(self, metrics: MetricCollection, logits: Tensor, batch: Mapping[str, Any]) -> None:
-        """Take the vectors (F, D) of a batch of sentences; pairs need not be in one batch."""
         texts = [batch["text"]] if self.retrieves else []
         metrics.update(logits, batch["index"], batch["labels"], *texts)
 

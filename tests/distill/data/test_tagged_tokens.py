@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 
 from distill.data.batches import make_collate
 from distill.system.errors import DataError
-from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit, join, tag_tokens, tagged
+from distill.tasks.ner.tokens import IGNORED, TaggedDataset, TaggedSplit, join, tagged
 from distill.text.tags import TagSet, tags_of
 
 TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
@@ -41,10 +41,8 @@ def labelled(rows: TaggedDataset, tokenizer: Any, tag_set: TagSet = TAGS) -> lis
 
 
 def test_first_pieces_of_units_are_labelled(tokenizer: Any) -> None:
-    rows = tag_tokens(
-        split("Ann/B-person @lee/I-person acted/O in/O Rome./B-place", "Ann/B-person"),
-        tokenizer,
-        max_length=32,
+    rows = split("Ann/B-person @lee/I-person acted/O in/O Rome./B-place", "Ann/B-person").encode(
+        tokenizer, max_length=32
     )
     # A word of several of the tokenizer's goes on with its entity, whatever its tag.
     assert labelled(rows, tokenizer) == [
@@ -57,15 +55,13 @@ def test_first_pieces_of_units_are_labelled(tokenizer: Any) -> None:
 
 def test_bioes_ends_where_the_last_unit_does(tokenizer: Any) -> None:
     tag_set = TagSet(tags_of(["person"], "bioes"), "bioes")
-    rows = tag_tokens(
-        split("@ann/S-person ann/S-person", tag_set=tag_set), tokenizer, max_length=32
-    )
+    rows = split("@ann/S-person ann/S-person", tag_set=tag_set).encode(tokenizer, max_length=32)
     assert labelled(rows, tokenizer, tag_set) == [["@/B-person", "ann/E-person", "ann/S-person"]]
 
 
 def test_long_rows_are_windows_and_nothing_is_lost(tokenizer: Any) -> None:
     long = " ".join(f"{word}/O" for word in ["good", "film"] * 20) + " Ann/B-person Lee/I-person"
-    rows = tag_tokens(split("Ann/B-person", long, stride=4), tokenizer, max_length=16)
+    rows = split("Ann/B-person", long, stride=4).encode(tokenizer, max_length=16)
     assert rows.rows.tolist() == [0, 1, 1, 1, 1]
     words = [pair for window in labelled(rows, tokenizer)[1:] for pair in window]
     assert words == [*(["good/O", "film/O"] * 20), "ann/B-person", "lee/I-person"]
@@ -76,17 +72,17 @@ def test_long_rows_are_windows_and_nothing_is_lost(tokenizer: Any) -> None:
 
 
 def test_entities_without_tokens_are_told(tokenizer: Any) -> None:
-    rows = tag_tokens(split("\u200b/B-person Ann/O", "\u200b/O"), tokenizer, max_length=16)
+    rows = split("\u200b/B-person Ann/O", "\u200b/O").encode(tokenizer, max_length=16)
     assert labelled(rows, tokenizer) == [["ann/O"]]
     assert rows.lost == 1
     (note,) = rows.notes(max_length=16, limit=128)
     assert note.startswith("1 entities have no token")
     with pytest.raises(DataError, match="makes no token of any word"):
-        tag_tokens(split("\u200b/O"), tokenizer, max_length=16)
+        split("\u200b/O").encode(tokenizer, max_length=16)
 
 
 def test_batches_are_padded_with_ignored_labels(tokenizer: Any) -> None:
-    rows = tag_tokens(split("Ann/B-person sings/O", "Ann/B-person"), tokenizer, max_length=16)
+    rows = split("Ann/B-person sings/O", "Ann/B-person").encode(tokenizer, max_length=16)
     batch = make_collate(rows)([rows[0], rows[1]])
     assert batch["labels"].shape == batch["input_ids"].shape
     assert (batch["labels"][batch["attention_mask"] == 0] == IGNORED).all()

@@ -11,7 +11,7 @@ import torch
 
 from distill.data.batches import make_loader
 from distill.system.errors import DataError
-from distill.tasks.qa.windows import END, INSIDE, OUTSIDE, START, QuestionSplit, window
+from distill.tasks.qa.windows import END, INSIDE, OUTSIDE, START, QuestionSplit
 
 LONG = " ".join(f"the {word} film was {word} too" for word in ("good", "bad", "dull", "fine") * 5)
 SHORT = "a good film \U0001f600 by שלום he"
@@ -33,7 +33,7 @@ def split(**changes):
 
 
 def test_every_window_knows_its_answer(tokenizer):
-    rows = window(split(), tokenizer, max_length=32)
+    rows = split().encode(tokenizer, max_length=32)
     assert rows.rows.tolist() == [0] * (len(rows) - 2) + [1, 2]
     told = []
     for index in range(len(rows)):
@@ -57,7 +57,7 @@ def test_every_window_knows_its_answer(tokenizer):
 
 
 def test_a_batch_holds_what_loss_and_metrics_need(tokenizer):
-    rows = window(split(), tokenizer, max_length=32)
+    rows = split().encode(tokenizer, max_length=32)
     [batch] = make_loader(rows, 64, seed=0, shuffle=False)
     length = batch["input_ids"].shape[1]
     assert batch["labels"].shape == (len(rows), length)
@@ -70,23 +70,21 @@ def test_a_batch_holds_what_loss_and_metrics_need(tokenizer):
 
 
 def test_windows_are_cached_by_text_and_limits_and_read_again(tokenizer, cache):
-    first = window(split(), tokenizer, max_length=32)
-    again = window(split(labels=[(), (), ()]), tokenizer, max_length=32)
+    first = split().encode(tokenizer, max_length=32)
+    again = split(labels=[(), (), ()]).encode(tokenizer, max_length=32)
     assert again.store.folder == first.store.folder
     assert again.digest != first.digest
     assert not again.spans.any()
-    assert window(split(stride=4), tokenizer, max_length=32).store.folder != first.store.folder
-    assert (
-        window(split(max_question=9), tokenizer, max_length=32).store.folder != first.store.folder
-    )
+    assert split(stride=4).encode(tokenizer, max_length=32).store.folder != first.store.folder
+    assert split(max_question=9).encode(tokenizer, max_length=32).store.folder != first.store.folder
     before = [first[index]["input_ids"].tolist() for index in range(len(first))]
     (first.store.folder / "ids").write_bytes(b"1234")
-    fixed = window(split(), tokenizer, max_length=32)
+    fixed = split().encode(tokenizer, max_length=32)
     assert [fixed[index]["input_ids"].tolist() for index in range(len(fixed))] == before
 
 
 def test_other_processes_open_the_same_windows(tokenizer):
-    rows = window(split(), tokenizer, max_length=32)
+    rows = split().encode(tokenizer, max_length=32)
     copy = pickle.loads(pickle.dumps(rows))
     assert copy[3]["input_ids"].tolist() == rows[3]["input_ids"].tolist()
     assert copy.spans.tolist() == rows.spans.tolist()
@@ -94,15 +92,11 @@ def test_other_processes_open_the_same_windows(tokenizer):
 
 def test_what_was_cut_or_cannot_be_learned_is_told(tokenizer):
     answer = LONG[: len(LONG) // 2]
-    rows = window(
-        split(
-            texts=["what was good and bad and dull and fine?", "who?", "why?"],
-            labels=[((answer, 0),), (), ()],
-            max_question=5,
-        ),
-        tokenizer,
-        max_length=32,
-    )
+    rows = split(
+        texts=["what was good and bad and dull and fine?", "who?", "why?"],
+        labels=[((answer, 0),), (), ()],
+        max_question=5,
+    ).encode(tokenizer, max_length=32)
     assert rows.truncated == 1
     assert rows.notes(max_length=32, limit=128) == [
         f"3 questions in {len(rows)} windows of their texts",
@@ -114,9 +108,9 @@ def test_what_was_cut_or_cannot_be_learned_is_told(tokenizer):
 
 def test_lengths_that_do_not_fit_are_refused(tokenizer):
     with pytest.raises(DataError, match="leave no room for a context"):
-        window(split(stride=20), tokenizer, max_length=32)
+        split(stride=20).encode(tokenizer, max_length=32)
     with pytest.raises(DataError, match="model takes at most 128 tokens"):
-        window(split(), tokenizer, max_length=256)
+        split().encode(tokenizer, max_length=256)
 
 
 def test_rows_are_chosen_with_their_answers():

@@ -98,7 +98,7 @@ def test_correlations_are_scipys_on_every_draw(metric: str, other) -> None:
     task = Regression(metric=metric)
     scorer = analysis_of(task, true.tolist(), values[:, None]).scorer("m")
     metrics = task.metrics()
-    metrics.update(torch.from_numpy(values[:, None]), torch.from_numpy(true))
+    metrics.update(torch.from_numpy(values), torch.from_numpy(true))
     assert scorer(ONCE)[0] == pytest.approx(float(metrics.compute()[metric]), abs=1e-5)
     drawn = counts(60)
     wide, truth = values.astype(float), true.astype(float)

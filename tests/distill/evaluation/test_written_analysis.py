@@ -20,7 +20,7 @@ from distill.evaluation.error_analysis import (
 from distill.system.errors import RunFolderError
 from distill.tasks.classification.task import Classification
 from distill.tasks.ner.task import Ner
-from distill.tasks.ner.tokens import tag_tokens, tagged
+from distill.tasks.ner.tokens import tagged
 from distill.tasks.vectors.data import VectorSplit
 from distill.tasks.vectors.task import Vectors
 from distill.text.tags import TagSet, tags_of
@@ -87,12 +87,12 @@ TAGS = TagSet(tags_of(["person", "place"], "bio"), "bio")
 def test_a_teacher_that_reads_other_words_is_left_out(tmp_path, tiny_bert, caplog):
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert())
     split = tagged("test", [["Ann", "sings"], ["Lee"]], [[1, 0], [1]], TAGS)
-    rows = tag_tokens(split, tokenizer, max_length=16)
+    rows = split.encode(tokenizer, max_length=16)
     task = Ner(TAGS.labels)
     analysis = task.analysis(split, rows, tokenizer)
     assert of_final(analysis) == {}
     assert write_analysis(analysis, tmp_path) == []
-    other = tag_tokens(split.take([0]), tokenizer, max_length=16)
+    other = split.take([0]).encode(tokenizer, max_length=16)
     with caplog.at_level("INFO", logger="distill"):
         assert analysis.keeper("teacher", task, other) is None
     assert "teacher: reads other words than the student" in caplog.text

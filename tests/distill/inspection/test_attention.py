@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from distill.inspection.inspect_text import attention_of, heads_of
+from distill.inspection.inspect_text import attention_of
 from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 
 
@@ -39,7 +39,6 @@ def test_a_pruned_layer_gives_the_heads_it_has(batch):
     model = PrunedBertForSequenceClassification(config).eval()
     length = batch["input_ids"].size(1)
     found = attention_of(model, batch, [1, 2, 3])
-    assert [heads_of(model, layer) for layer in (1, 2, 3)] == [3, 0, 1]
     assert [values.shape for values in found.values()] == [
         (3, length, length), (0, length, length), (1, length, length)
     ]  # fmt: skip

@@ -10,11 +10,10 @@ import pytest
 import torch
 import transformers
 import yaml
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from tiny_tokenizers import trained
 from transformers import (
     ConvBertConfig,
     ConvBertForSequenceClassification,
-    PreTrainedTokenizerFast,
 )
 
 from distill.pipeline.runner import run
@@ -37,45 +36,16 @@ OWN: dict[str, dict[str, Any]] = {
 }
 #: XLM-RoBERTa and CamemBERT are RoBERTa by other names.
 WALKED = sorted({*FAMILIES, *TEACHERS} - {"bert", "xlm-roberta", "camembert"})
-FIRST, PAD, LAST, UNKNOWN = "<s>", "<pad>", "</s>", "<unk>"
-
-
-def tokenizer_of(family: str, texts: list[str]) -> PreTrainedTokenizerFast:
-    """Byte-level BPE, Unigram or WordPiece, as the family has it, of some sentences."""
-    special: dict[str, Any] = {"special_tokens": [FIRST, PAD, LAST, UNKNOWN], "vocab_size": 300}
-    made: Tokenizer
-    if family in ("roberta", "modernbert"):
-        made = Tokenizer(models.BPE())
-        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer: Any = trainers.BpeTrainer(initial_alphabet=alphabet, **special)
-    elif family in ("electra", "distilbert", "mpnet"):
-        made = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(**special)
-    else:
-        made = Tokenizer(models.Unigram())
-        made.pre_tokenizer = pre_tokenizers.Metaspace()
-        trainer = trainers.UnigramTrainer(unk_token=UNKNOWN, show_progress=False, **special)
-    made.train_from_iterator(texts, trainer)
-    made.post_processor = processors.TemplateProcessing(
-        single=f"{FIRST} $A {LAST}",
-        pair=f"{FIRST} $A {LAST} {LAST} $B {LAST}",
-        special_tokens=[(token, made.token_to_id(token)) for token in (FIRST, LAST)],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made,
-        cls_token=FIRST,
-        sep_token=LAST,
-        pad_token=PAD,
-        unk_token=UNKNOWN,
-        model_max_length=64,
-    )
+#: Of which kind the tokenizer of a family is; Unigram where none is named.
+TOKENS = {
+    **dict.fromkeys(("roberta", "modernbert"), "bytes"),
+    **dict.fromkeys(("electra", "distilbert", "mpnet"), "wordpiece"),
+}
 
 
 def teacher(family: str, folder: Path, texts: list[str]) -> Path:
     """A folder with a small random model and its tokenizer."""
-    tokenizer = tokenizer_of(family, texts)
+    tokenizer = trained(TOKENS.get(family, "unigram"), texts, model_max_length=64)
     parts = family_of(family)
     prefix = parts.prefix
     config = getattr(transformers, f"{prefix}Config")(
@@ -101,7 +71,7 @@ def teacher(family: str, folder: Path, texts: list[str]) -> Path:
 
 def test_any_other_family_teaches_its_logits(tmp_path: Path, tiny_recipe: Path, sentences) -> None:
     folder = tmp_path / "teacher"
-    tokenizer = tokenizer_of("electra", sentences[0])
+    tokenizer = trained("wordpiece", sentences[0], model_max_length=64)
     config = ConvBertConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,

@@ -9,8 +9,7 @@ import pytest
 import task_kinds as kinds
 import torch
 import yaml
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from tiny_tokenizers import trained
 
 from distill.data.batches import make_loader
 from distill.export.transformers_folder import save_transformers
@@ -25,32 +24,11 @@ from teachers.load import load_model
 pytestmark = pytest.mark.slow
 
 
-def byte_level(texts: list[str]) -> PreTrainedTokenizerFast:
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.train_from_iterator(
-        texts,
-        trainers.BpeTrainer(
-            vocab_size=290,
-            special_tokens=["<s>", "</s>", "<pad>"],
-            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        ),
-    )
-    made.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>",
-        pair="<s> $A </s> $B:1 </s>:1",
-        special_tokens=[("<s>", 0), ("</s>", 1)],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="<pad>", cls_token="<s>", model_max_length=64
-    )
-
-
 @pytest.mark.parametrize("kind", ["ner", "qa"])
 def test_a_student_comes_nearer_to_a_teacher_with_other_tokens(
     kind: str, tmp_path: Path, tiny_bert: Any, sentences: Any
 ) -> None:
-    tokenizer = byte_level(sentences[0])
+    tokenizer = trained("bytes", sentences[0], model_max_length=64)
     teacher = tmp_path / "teacher"
     save_transformers(kinds.make_model(kind, len(tokenizer)), tokenizer, teacher)
     stages = [

@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
-from transformers import PreTrainedTokenizerFast
+from tiny_tokenizers import KINDS, trained
 
 from distill.tasks.decoder import softmax
 from distill.tasks.ner import characters as words
@@ -26,37 +25,10 @@ SENTENCES = [
 TAGS = TagSet(tags_of(["name", "place"], "bio"), "bio")
 
 
-def tokenizer(kind: str) -> PreTrainedTokenizerFast:
-    special = {"special_tokens": ["[CLS]", "[SEP]", "[PAD]", "[UNK]"], "vocab_size": 300}
-    made: Tokenizer
-    if kind == "bytes":
-        made = Tokenizer(models.BPE())
-        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer: Any = trainers.BpeTrainer(initial_alphabet=alphabet, **special)
-    elif kind == "unigram":
-        made = Tokenizer(models.Unigram())
-        made.pre_tokenizer = pre_tokenizers.Metaspace()
-        trainer = trainers.UnigramTrainer(unk_token="[UNK]", show_progress=False, **special)
-    else:
-        made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-        made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        trainer = trainers.WordPieceTrainer(**special)
-    made.train_from_iterator(SENTENCES, trainer)
-    made.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, made.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=made, pad_token="[PAD]", unk_token="[UNK]", model_max_length=256
-    )
-
-
 def tagged_rows(kind: str, *, max_length: int = 128) -> TaggedDataset:
     rows = [sentence.split() for sentence in SENTENCES]
     split = tagged("train", rows, [[0] * len(row) for row in rows], TAGS, stride=4)
-    return split.encode(tokenizer(kind), max_length=max_length)
+    return split.encode(trained(kind, SENTENCES), max_length=max_length)
 
 
 def asked_rows(kind: str, *, max_length: int = 128, stride: int = 8) -> WindowedDataset:
@@ -69,7 +41,7 @@ def asked_rows(kind: str, *, max_length: int = 128, stride: int = 8) -> Windowed
         stride=stride,
         max_question=12,
     )
-    return split.encode(tokenizer(kind), max_length=max_length)
+    return split.encode(trained(kind, SENTENCES), max_length=max_length)
 
 
 def drawn(rows: Any, outputs: int) -> np.ndarray:
@@ -85,7 +57,7 @@ def of_words(rows: TaggedDataset, flat: np.ndarray) -> dict[tuple[int, int], np.
     return dict(zip(keys, shares, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["wordpiece", "bytes", "unigram"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("max_length", [24, 128])
 def test_tags_of_the_same_tokens_stay(kind: str, max_length: int) -> None:
     rows = tagged_rows(kind, max_length=max_length)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import ndcg_score
+from two_processes import run_both
 
 from distill.capture.signals import ABSENT
 from distill.data.batches import GroupSampler
@@ -240,14 +239,10 @@ def test_the_first_candidate_decides_who_is_right_and_ties_do_not_help(tmp_path:
 
 
 SHARED = """
-import sys, torch
-from torch import distributed
-sys.path.insert(0, sys.argv[3])
 from test_ranking import batch
 from distill.objectives.logits import logits_loss
 from distill.tasks.ranking.task import Ranking
 
-rank, place = int(sys.argv[1]), sys.argv[2]
 whole = batch([4, 1, 3, 6])
 student, teacher = torch.randn(2, 14, 1, generator=torch.Generator().manual_seed(1))
 
@@ -268,7 +263,7 @@ def found(there, world):
 
 alone, expected, metrics = found(torch.ones(14, dtype=bool), 1)
 scores = metrics.compute()
-distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
+join()
 # The lists of the first two queries on one process, of the others on the second.
 first = whole["labels"][:, 1] <= 10
 losses, gradient, metrics = found(first if rank == 0 else ~first, 2)
@@ -277,15 +272,9 @@ for one in (losses, gradient):
 assert torch.allclose(losses, alone, atol=1e-5), (losses, alone)
 assert torch.allclose(gradient, expected, atol=1e-5), (gradient, expected)
 assert metrics.compute() == scores, (metrics.compute(), scores)
-distributed.destroy_process_group()
 """
 
 
 @pytest.mark.slow
 def test_two_processes_learn_and_score_as_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", SHARED]
-    both = [
-        subprocess.Popen([*command, str(rank), str(tmp_path / "meet"), str(Path(__file__).parent)])
-        for rank in range(2)
-    ]
-    assert [process.wait(timeout=240) for process in both] == [0, 0]
+    run_both(SHARED, __file__, tmp_path)

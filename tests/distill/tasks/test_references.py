@@ -15,9 +15,12 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sklearn
 
+from distill.system.errors import DataError
+from distill.tasks import make_task
 from distill.tasks.base import Task
 from distill.tasks.classification.task import Classification
 from distill.tasks.multi_label.task import MultiLabel
+from distill.tasks.regression.config import RegressionTask
 from distill.tasks.regression.task import Regression
 from distill.tasks.vectors.scores import PairCorrelation
 
@@ -134,13 +137,15 @@ def test_numbers(first: list[float], second: list[float]) -> None:
     ],
 )
 def test_a_constant_correlates_with_nothing(name: str, predicted: list[float]) -> None:
-    metrics = Regression(metric=name).metrics()
+    task = Regression(metric=name)
+    metrics = task.metrics()
     for part in (slice(0, 4), slice(4, 7)):
-        metrics.update(torch.tensor(predicted)[part, None], torch.arange(7.0)[part])
+        logits = torch.tensor(predicted)[part, None]
+        task.observe(metrics, logits, {"labels": torch.arange(7.0)[part]})
     assert float(metrics.compute()[name]) == 0.0
     assert metrics[name].undefined
     metrics.reset()
-    metrics.update(torch.tensor([[1.0], [2.0]]), torch.tensor([2.0, 1.0]))
+    task.observe(metrics, torch.tensor([[1.0], [2.0]]), {"labels": torch.tensor([2.0, 1.0])})
     assert float(metrics.compute()[name]) == pytest.approx(-1.0)
     assert not metrics[name].undefined
 
@@ -156,3 +161,16 @@ def test_pairs_without_an_order_have_no_correlation(kind: Any, what: str) -> Non
     metric.update(vectors[:rows], torch.arange(rows), given[:rows])
     assert float(metric.compute()) == 0.0
     assert metric.undefined
+
+
+def test_f1_of_more_than_two_labels_is_refused() -> None:
+    with pytest.raises(DataError, match=r"^task\.metric: 'f1' needs two labels, these data have 3"):
+        Classification(["a", "b", "c"], metric="f1")
+
+
+def test_numbers_are_learned_by_squared_error() -> None:
+    logits, labels = torch.tensor([[1.0], [3.0]]), torch.tensor([2.0, 3.5])
+    assert float(Regression().loss(logits, labels)) == pytest.approx((1 + 0.25) / 2)
+    task = make_task(RegressionTask(kind="regression", bounds=[0, 5]), ())
+    assert task.settings == {"bounds": [0, 5]}
+    assert task.logits_loss == "mse"

@@ -11,10 +11,10 @@ from distill.data.split import TaskData
 from distill.evaluation.predictors import FloorPredictor
 from distill.evaluation.score import score
 from distill.tasks.ner.task import Ner, TagFloor
-from distill.tasks.ner.tokens import tag_tokens, tagged
+from distill.tasks.ner.tokens import tagged
 from distill.tasks.qa.floor import AnswerFloor
 from distill.tasks.qa.task import QuestionAnswering
-from distill.tasks.qa.windows import QuestionSplit, window
+from distill.tasks.qa.windows import QuestionSplit
 from distill.tasks.vectors.data import VectorSplit
 from distill.tasks.vectors.task import Vectors
 from distill.text.tags import TagSet, tags_of
@@ -57,7 +57,7 @@ def test_entities_are_scored_as_a_models(tiny_bert) -> None:
     task = Ner(TAGS.labels)
     floor = task.floor(TaskData(TRAIN, TEST, None, TAGS.labels))
     for length in (16, 5):  # whole, and in windows that overlap
-        rows = tag_tokens(TEST, tokenizer, max_length=length)
+        rows = TEST.encode(tokenizer, max_length=length)
         scores = score(
             FloorPredictor(floor.on(TEST, rows, tokenizer), "x"), rows, task, batch_size=2
         )
@@ -101,7 +101,7 @@ def test_answers_are_found_by_shared_words(tiny_bert) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny_bert(words=["anna", "vienna"]))
     task = QuestionAnswering(metric="em")
     for length in (64, 36):
-        rows = window(QUESTIONS, tokenizer, max_length=length)
+        rows = QUESTIONS.encode(tokenizer, max_length=length)
         predictor = FloorPredictor(floor.on(QUESTIONS, rows, tokenizer), "x")
         assert score(predictor, rows, task)["em"] >= 0.66
 

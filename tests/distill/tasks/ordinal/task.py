@@ -10,11 +10,11 @@ from torchmetrics import MeanMetric, Metric, MetricCollection
 from distill.data.reader import Reader
 from distill.system import distributed
 from distill.tasks.analysis import Analysis
-from distill.tasks.base import ExampleTask, ProblemType
+from distill.tasks.base import ProblemType, Task
 from distill.tasks.classification.task import LabelAnalysis, LabelReader
 
 
-class Ordinal(ExampleTask):
+class Ordinal(Task):
     """Labels in an order, by the squared earth mover's distance (Hou et al. 2016)."""
 
     kind: ClassVar[str] = "ordinal"
