@@ -180,11 +180,15 @@ def _linear(layer: nn.Module, path: str) -> nn.Linear:
     return cast(nn.Linear, layer.get_submodule(path))
 
 
-def encoder_of(model: nn.Module) -> PreTrainedModel:
-    """The base encoder (such as ``BertModel``) of a model with or without a head.
+def anatomy(model: nn.Module) -> Anatomy:
+    """The parts of a model.
 
     Raises:
         ModelError: the model is not of a family whose parts are known.
+
+    Example:
+        >>> anatomy(BertModel(BertConfig())).depth
+        12
     """
     if not isinstance(model, PreTrainedModel):
         raise ModelError(
@@ -197,20 +201,7 @@ def encoder_of(model: nn.Module) -> PreTrainedModel:
             f"teach its logits alone; model types that work here: {', '.join(MODEL_TYPES)}"
         )
     # transformers names the encoder inside a model with a head; without a head it is the model.
-    return cast(PreTrainedModel, model.base_model)
-
-
-def anatomy(model: nn.Module) -> Anatomy:
-    """The parts of a model.
-
-    Raises:
-        ModelError: the model is not of a family whose parts are known.
-
-    Example:
-        >>> anatomy(BertModel(BertConfig())).depth
-        12
-    """
-    encoder = encoder_of(model)
+    encoder = cast(PreTrainedModel, model.base_model)
     family = family_of(encoder.config.model_type)
     layers = cast(nn.ModuleList, encoder.get_submodule(family.layers))
     if family.shared:

@@ -66,7 +66,6 @@ class _Cut:
     ffn: Tensor
 
     def of(self, weight: Tensor, axes: Sequence[str]) -> Tensor:
-        """The student's part of a teacher's tensor with these dimensions."""
         for dimension, axis in enumerate(axes[: weight.dim()]):
             if axis == "all":
                 continue

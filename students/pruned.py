@@ -43,7 +43,6 @@ class EmptyLinear(nn.Linear):
         self.bias = nn.Parameter(torch.zeros(outputs))
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """The product with the empty weight."""
         if self.in_features:
             return super().forward(input)
         # A product over no inputs is the bias; written out, because exporters and int8 quantisers
@@ -71,7 +70,6 @@ class FactoredEmbedding(nn.Embedding):
         self.projection = nn.Linear(rank, width, bias=False)  # weight: (D, R)
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Embeddings of ids, (B, L, D)."""
         wide: torch.Tensor = self.projection(super().forward(input))
         return wide
 
@@ -175,7 +173,6 @@ class _Resized:
 
 
 def _own(first: type, stock: type, name: str, **body: Any) -> Any:
-    """A class of this file."""
     globals()[name] = type(name, (first, stock), {"__module__": __name__, **body})
     return globals()[name]
 

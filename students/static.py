@@ -28,6 +28,7 @@ from transformers.modeling_outputs import SequenceClassifierOutput
 from distill.recipe.model_shapes import student_positions
 from distill.system.console import Bar
 from distill.system.errors import ModelError
+from students.heads import head_of, logits_of
 
 #: ``config.model_type``.
 STATIC = "static"
@@ -77,11 +78,9 @@ class StaticModel(_Static):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
-        """The table."""
         return self.table
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Put another table in its place."""
         self.table = cast(nn.Embedding, value)
 
     def forward(
@@ -219,8 +218,6 @@ def token_vectors(
     Returns:
         (V, H).
     """
-    from students.heads import head_of, logits_of
-
     around = (tokenizer.cls_token_id, tokenizer.sep_token_id)
     before, after = ([] if one is None else [one] for one in around)
     size = int(teacher.get_input_embeddings().num_embeddings)  # type: ignore[arg-type]

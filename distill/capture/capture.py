@@ -86,7 +86,6 @@ class Capture:
 
     @property
     def _ours(self) -> bool:
-        """Whether our attention function is needed."""
         return bool(self.attention or self.vectors)
 
     def __call__(self, batch: Mapping[str, Tensor]) -> Signals:
@@ -137,7 +136,7 @@ class Capture:
         with ExitStack() as stack:
             handles = []
             if self.embedding:
-                handles.append(parts.embedded.register_forward_hook(collector.saw_embedding))
+                handles.append(parts.embedded.register_forward_hook(collector.saw("embedding")))
             for module, layers in turns(parts.outputs).items() if self.hidden else ():
                 saw = collector.saw_hidden(layers, self.hidden)
                 handles.append(module.register_forward_hook(saw))
@@ -147,7 +146,7 @@ class Capture:
                 handles.append(
                     self.mlm.register_forward_pre_hook(lambda _, args: (args[0][masked],))
                 )
-                handles.append(self.mlm.register_forward_hook(collector.saw_mlm))
+                handles.append(self.mlm.register_forward_hook(collector.saw("mlm")))
             for handle in handles:
                 stack.callback(handle.remove)
             if self._ours:

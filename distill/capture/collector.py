@@ -61,24 +61,14 @@ class Collector:
         self._pending = pending
         self._stop = stop
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Let our attention function tell this one what it sees, in this thread."""
-        token = _current.set(self)
-        try:
-            yield
-        finally:
-            _current.reset(token)
+    def saw(self, signal: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        """A hook that takes a module's output as a signal: ``embedding`` or ``mlm``."""
 
-    def saw_mlm(self, _module: nn.Module, _args: Any, output: Tensor) -> None:
-        """Take the masked-language head's logits."""
-        self.signals.mlm = output  # (N, V)
-        self._arrived()
+        def hook(_module: nn.Module, _args: Any, output: Tensor) -> None:
+            setattr(self.signals, signal, output)
+            self._arrived()
 
-    def saw_embedding(self, _module: nn.Module, _args: Any, output: Tensor) -> None:
-        """Take the embedding output."""
-        self.signals.embedding = output
-        self._arrived()
+        return hook
 
     def saw_hidden(
         self, layers: Iterator[int], wanted: Collection[int]
@@ -176,24 +166,21 @@ def heard(parts: Anatomy, collector: Collector) -> Iterator[None]:
     Through our attention function, which is put in the place of the model's and taken back; of a
     model that does not go through the attention interface with hooks on its q, k and v.
     """
-    if parts.family.scores is not None:
-        with ExitStack() as stack:
-            for module in dict.fromkeys(parts.attentions):
-                stack.callback(_hear(module, parts, collector))
-            yield
-        return
     config = parts.encoder.config
-    before = config._attn_implementation
-    config._attn_implementation = ATTENTION
-    try:
-        with collector.listening():
-            yield
-    finally:
-        config._attn_implementation = before
+    with ExitStack() as stack:
+        if parts.family.scores is not None:
+            for module in dict.fromkeys(parts.attentions):
+                _hear(module, parts, collector, stack)
+        else:
+            before = config._attn_implementation
+            stack.callback(setattr, config, "_attn_implementation", before)
+            config._attn_implementation = ATTENTION
+            stack.callback(_current.reset, _current.set(collector))
+        yield
 
 
-def _hear(module: nn.Module, parts: Anatomy, collector: Collector) -> Callable[[], None]:
-    """Hooks on an attention module; what is returned removes them."""
+def _hear(module: nn.Module, parts: Anatomy, collector: Collector, stack: ExitStack) -> None:
+    """Hang hooks into an attention module, which the stack removes."""
     family = parts.family
     inside = family.attention + "."
     paths = [path.removeprefix(inside) for path in (family.query, family.key, family.value)]
@@ -217,14 +204,10 @@ def _hear(module: nn.Module, parts: Anatomy, collector: Collector) -> Callable[[
         )
         seen.clear()  # of what working out the scores called again, too
 
-    handles = [module.get_submodule(path).register_forward_hook(saw(path)) for path in paths]
-    handles.append(module.register_forward_hook(called, with_kwargs=True))
-
-    def remove() -> None:
-        for handle in handles:
-            handle.remove()
-
-    return remove
+    for path in paths:
+        hook = module.get_submodule(path).register_forward_hook(saw(path))
+        stack.callback(hook.remove)
+    stack.callback(module.register_forward_hook(called, with_kwargs=True).remove)
 
 
 def _position_bias(_module: Any, query: Tensor, key: Tensor, call: Mapping[str, Any]) -> Tensor:

@@ -128,7 +128,6 @@ class _OfHidden(Objective[C]):
         """Of one pair of layers, each (B, L, D)."""
 
     def _states(self, batch: Compared) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each pair in the teacher's width."""
         pairs = self.pairs(batch, "hidden")
         for layer, (ours, theirs) in zip(batch.layer_map.student, pairs, strict=True):
             student, teacher = ours[:, : self.tokens], theirs[:, : self.tokens]
@@ -166,7 +165,6 @@ class EmbeddingMatch(Objective[EmbeddingObjective]):
     """
 
     def projected(self, layer_map: LayerMap, *, widths: tuple[int, int]) -> frozenset[int]:
-        """The embedding, at equal widths too."""
         return frozenset({EMBEDDING})
 
     def __call__(self, batch: Compared) -> Tensor:
@@ -189,7 +187,6 @@ class CosineMatch(_OfHidden[CosineObjective]):
     """
 
     def layers(self, layer_map: LayerMap, *, student: int, teacher: int) -> LayerMap:
-        """The last layer of each."""
         return LayerMap(((student, teacher),))
 
     def loss(self, student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:

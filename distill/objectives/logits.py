@@ -166,7 +166,6 @@ def logits_loss(
 
 
 def _same_classes(student: Tensor, teacher: Tensor, kind: str) -> None:
-    """Refuse logits of two shapes."""
     if student.shape != teacher.shape:
         raise ModelError(
             f"objective '{kind}': the student's logits are {tuple(student.shape)} and the "

@@ -39,7 +39,7 @@ from distill.section import TrainConfig
 from distill.system.console import Bar
 from distill.system.errors import DataError, ModelError, RunFolderError
 from distill.training.base import Batch, LossOf, step_seed
-from distill.training.checkpoint import AtomicCheckpoint
+from distill.training.checkpoint import AtomicCheckpoint, read_checkpoint
 from distill.training.interrupt import Interrupt
 from distill.training.optimizer import rate_factor
 
@@ -201,7 +201,7 @@ class _Loop:
         if path is None or not path.is_file():
             return 0
         try:
-            found = AtomicCheckpoint().load_checkpoint(path)
+            found = read_checkpoint(path)
             if found["plan"] != self.plan:
                 raise RunFolderError(
                     f"{path}: belongs to a training with other data, length or seed; "

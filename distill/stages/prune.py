@@ -24,7 +24,7 @@ from distill.system import atomic
 from distill.training.base import Batch
 from distill.training.checkpoint import is_whole
 from distill.training.data import endless_batches
-from distill.training.session import FitResult
+from distill.training.fit import FitResult
 from teachers.load import load_model, load_tokenizer
 
 logger = logging.getLogger("distill")

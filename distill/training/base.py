@@ -174,7 +174,6 @@ class TrainingModule(L.LightningModule):
                     module.p = self.train_config.dropout
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """One batch: seeded, and its losses kept on the device."""
         position = self.trainer.fit_loop.total_batch_idx
         torch.manual_seed(step_seed(self.seed, position, self.global_rank))
         with attention_kernel(self.device):
@@ -200,7 +199,6 @@ class TrainingModule(L.LightningModule):
         self.reset_scores()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Take a batch into the metrics."""
         self.observe(batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -231,7 +229,6 @@ class TrainingModule(L.LightningModule):
         super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def configure_optimizers(self) -> Any:
-        """AdamW and the schedule over the whole training."""
         optimizer = make_optimizer(self, self.train_config)
         if isinstance(self, FSDPModule):
             # What AdamW makes at a first gradient: torch wants the state of each parameter, also

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -19,8 +19,8 @@ from distill.system.console import Bar, clock
 from distill.system.errors import UserError
 from distill.tasks.correlation import undefined_note
 from distill.training.base import TrainingModule
+from distill.training.checkpoint import FitSession
 from distill.training.interrupt import Interrupt
-from distill.training.session import FitSession
 
 logger = logging.getLogger("distill")
 
@@ -48,40 +48,33 @@ class Meter:
     """
 
     def __init__(self, sums: dict[str, Tensor] | None = None, count: int = 0) -> None:
-        self.sums: dict[str, Tensor] = sums or {}
+        self.sums = sums or {}
         self.count = count
 
     def add(self, values: dict[str, Tensor]) -> None:
         """Add a step's values: scalars without gradient."""
         for name, value in values.items():
-            sum_before = self.sums.get(name)
-            if sum_before is None:
-                self.sums[name] = value.float().clone()
-            else:
-                self.sums[name] = sum_before.to(value.device) + value
+            self.sums[name] = value.float() + self.sums.get(name, 0.0)
         self.count += 1
 
-    def share(self) -> None:
-        """With several processes: replace the sums by their mean over them, the same on each."""
-        if self.sums and distributed.several():
-            means = distributed.shared(torch.stack([value.float() for value in self.sums.values()]))
-            self.sums = dict(zip(self.sums, means.unbind(), strict=True))
-
     def means(self) -> dict[str, float]:
-        """The means since the last reset; empty if nothing was added."""
+        """The means over the steps of all processes; empty if nothing was added."""
+        self._share()
         if not self.count:
             return {}
         means = (torch.stack(list(self.sums.values())) / self.count).tolist()
         return dict(zip(self.sums, means, strict=True))
 
-    def reset(self) -> None:
-        """Start again."""
-        self.sums, self.count = {}, 0
-
     def state_dict(self) -> dict[str, Any]:
-        """The sums for a checkpoint."""
+        """The sums for a checkpoint, which rank 0 writes for all."""
+        self._share()
         sums = {name: value.cpu() for name, value in self.sums.items()}
         return {"sums": sums, "count": self.count}
+
+    def _share(self) -> None:
+        if self.sums and distributed.several():
+            means = distributed.shared(torch.stack(list(self.sums.values())))
+            self.sums = dict(zip(self.sums, means.unbind(), strict=True))
 
 
 class Curves(L.Callback):
@@ -112,8 +105,6 @@ class Curves(L.Callback):
         return self._seconds_before + time.monotonic() - self._started
 
     def state_dict(self) -> dict[str, Any]:
-        """What the curves go on from."""
-        self.meter.share()  # rank 0 writes the checkpoint, and the sums are of all
         return {
             "meter": self.meter.state_dict(),
             "history": [dict(entry) for entry in self.history],
@@ -122,7 +113,6 @@ class Curves(L.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
         self.meter = Meter(**state_dict["meter"])
         self.history, self.best = state_dict["history"], state_dict["best"]
         self._seconds_before, self._started = state_dict["seconds"], time.monotonic()
@@ -130,7 +120,7 @@ class Curves(L.Callback):
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """Note the learning rate, which the schedule changes before the batch's end."""
+        # Noted here, as the schedule changes it before the batch's end.
         self._rate = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(
@@ -155,9 +145,8 @@ class Curves(L.Callback):
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Keep and log the scores; the sanity check before the first step counts as step 0."""
-        if not isinstance(pl_module, TrainingModule):
-            raise TypeError(f"fit trains a TrainingModule, not a {type(pl_module).__name__}")
-        scores, chooser = pl_module.validation_scores, pl_module.chooses_by
+        module = cast(TrainingModule, pl_module)
+        scores, chooser = module.validation_scores, module.chooses_by
         entry = {"step": trainer.global_step, "epoch": epochs_done(trainer), "metrics": scores}
         self.history.append(entry)
         self._log(trainer, {f"validation/{name}": value for name, value in scores.items()})
@@ -165,7 +154,7 @@ class Curves(L.Callback):
             self._report(trainer, scores)
             return
         score = scores[chooser]
-        if chooser in pl_module.undefined:
+        if chooser in module.undefined:
             logger.warning("%s: %s", self.session.name, undefined_note(chooser))
         elif self.best is None or score > self.best:
             self.best = score
@@ -176,9 +165,7 @@ class Curves(L.Callback):
             target.log_metrics({"epoch": epochs_done(trainer), **values}, step=trainer.global_step)
 
     def _log_losses(self, trainer: L.Trainer) -> None:
-        self.meter.share()
-        means = self.meter.means()
-        self.meter.reset()
+        means, self.meter = self.meter.means(), Meter()
         loss = means.pop("loss")
         if not math.isfinite(loss):
             raise UserError(
@@ -198,7 +185,6 @@ class Curves(L.Callback):
         words = [f"epoch {epoch}/{trainer.max_epochs}"]
         if trainer.max_steps > 0:
             words = [f"step {trainer.global_step}/{trainer.max_steps}"]
-        self.meter.share()
         if means := self.meter.means():
             self._loss = f"loss {means['loss']:.4g}"
         words += [self._loss] if self._loss else []
@@ -230,7 +216,6 @@ class LastCheckpoint(Checkpoint):
         self.session, self.interrupt, self.fingerprint = session, interrupt, fingerprint
 
     def state_dict(self) -> dict[str, Any]:
-        """Which training it is."""
         return dict(self.fingerprint)
 
     def on_save_checkpoint(

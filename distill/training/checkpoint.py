@@ -1,49 +1,96 @@
-"""What a stopped training goes on from: one file, whole or not there, without the teacher."""
+"""Where a training runs, and what a stopped one goes on from: one file, whole or not there."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 import zipfile
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.loggers import Logger
 from safetensors import SafetensorError, safe_open
 
+from distill.recipe.schema import TrainerConfig
 from distill.system import atomic
 from distill.system.errors import RunFolderError
+
+logger = logging.getLogger("distill")
 
 #: What reading a damaged checkpoint raises.
 _DAMAGED = (OSError, KeyError, RuntimeError, EOFError, ValueError, TypeError, UnpicklingError)
 
 
-class AtomicCheckpoint(CheckpointIO):
-    """Writes under another name and renames; reads tensors and plain values only."""
+@dataclass(frozen=True)
+class FitSession:
+    """Where and how a training runs.
+
+    Args:
+        folder: the stage's folder; checkpoints go to ``checkpoint/`` in it.
+        name: the stage's name, shown to a person.
+        seed: gives the order of the batches.
+        trainer: the machine's part of the recipe.
+        loggers: where curves go.
+    """
+
+    folder: Path
+    name: str
+    seed: int = 0
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    loggers: Sequence[Logger] = ()
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder with what a stopped training goes on from."""
+        return self.folder / "checkpoint"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint that a stopped training goes on from."""
+        return self.checkpoints / "last.ckpt"
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What came of a training.
+
+    Args:
+        best_score: the best validation score; ``None`` where nothing chose.
+        best_step: the optimiser step of the weights that were kept.
+        steps: optimiser steps done.
+        seconds: time spent, by this process and those before it.
+        stopped_early: whether it ended for lack of a better score.
+        history: the evaluations in order: ``step``, ``epoch``, ``metrics``.
+    """
+
+    best_score: float | None
+    best_step: int
+    steps: int
+    seconds: float
+    stopped_early: bool
+    history: list[dict[str, Any]]
+
+
+class AtomicCheckpoint(TorchCheckpointIO):
+    """Writes under another name and renames."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
     ) -> None:
-        """Write a checkpoint."""
         # Through a Python file: a full disk then raises the OSError it is.
         with atomic.new_file(Path(path)) as temporary, temporary.open("wb") as file:
             torch.save(checkpoint, file)
 
-    def load_checkpoint(
-        self,
-        path: str | Path,
-        map_location: Callable[[Any, str], Any] | None = lambda storage, _: storage,
-        weights_only: bool | None = None,
-    ) -> dict[str, Any]:
-        """Read a checkpoint without running anything that stands in it."""
-        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        return content
 
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove a checkpoint."""
-        Path(path).unlink(missing_ok=True)
+def read_checkpoint(path: str | Path, *, mmap: bool = False) -> dict[str, Any]:
+    """A checkpoint, read without running anything that stands in it."""
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    return content
 
 
 def is_whole(weights: Path) -> bool:
@@ -55,28 +102,35 @@ def is_whole(weights: Path) -> bool:
         return False
 
 
-def read_states(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any] | None:
+def stopped_states(session: FitSession, fingerprint: dict[str, Any]) -> dict[str, Any]:
     """The states of a stopped training's callbacks, by their class, and its step as ``step``.
 
+    The folder is made, and left without the half-written files of a killed process; where the best
+    weights are missing or cut short, without anything.
+
     Args:
-        path: the checkpoint.
+        session: of the training.
         fingerprint: the state that ``LastCheckpoint`` must have.
 
     Returns:
-        ``None`` where there is no checkpoint.
+        Nothing where the training begins.
 
     Raises:
         RunFolderError: the checkpoint is of a training with other data, length or seed, or it
             cannot be read.
     """
+    folder, path = session.checkpoints, session.last
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob(".*"):
+        leftover.unlink()
     if not path.is_file():
-        return None
+        return {}
     try:
         # Memory-mapped, so that weights and optimiser are not read for these few numbers.
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        checkpoint = read_checkpoint(path, mmap=True)
         # Lightning writes ``ModelCheckpoint{'monitor': ...}`` where there may be several.
         states = {key.partition("{")[0]: state for key, state in checkpoint["callbacks"].items()}
-        states |= {"step": checkpoint["global_step"]}
+        states["step"] = checkpoint["global_step"]
         same = states["LastCheckpoint"] == fingerprint
     except _DAMAGED as error:
         raise RunFolderError(
@@ -87,22 +141,12 @@ def read_states(path: Path, fingerprint: dict[str, Any]) -> dict[str, Any] | Non
             f"{path}: belongs to a training with other data, length or seed; remove it to start "
             "over"
         )
-    return states
-
-
-def damaged_best(states: dict[str, Any], folder: Path) -> Path | None:
-    """The best weights that a checkpoint names, where their file is missing or cut short."""
     best = states.get("ModelCheckpoint", {}).get("best_model_path")
-    if not best:
-        return None
-    file = folder / Path(best).name
-    return None if zipfile.is_zipfile(file) else file
-
-
-def clear(folder: Path, *, everything: bool) -> None:
-    """Make the folder of checkpoints, without the half-written files of a killed process."""
-    if everything:
+    if best and not zipfile.is_zipfile(file := folder / Path(best).name):
+        logger.warning(
+            "%s: %s is missing or damaged; the training begins again", session.name, file
+        )
         shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.glob(".*"):
-        leftover.unlink()
+        folder.mkdir()
+        return {}
+    return states

@@ -86,7 +86,6 @@ class TrainingData(L.LightningDataModule):
         return {"epoch": self.trainer.current_epoch, "batches": progress.ready}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there."""
         self._done.update(state_dict)  # a strategy that shards has asked for the batches before
 
     def _sampler(self, rows: Rows, *, seed: int, shuffle: bool = True) -> BucketSampler:

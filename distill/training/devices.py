@@ -46,10 +46,6 @@ def started_processes() -> int:
     return int(environment.get("WORLD_SIZE") or "1") if "RANK" in environment else 1
 
 
-def _machines(count: int) -> str:
-    return "one machine" if count == 1 else f"{count} machines"
-
-
 def check_devices(config: TrainerConfig, cores: int) -> None:
     """Look at what the recipe asks for before anything is begun.
 
@@ -69,10 +65,11 @@ def check_devices(config: TrainerConfig, cores: int) -> None:
         return
     started = started_processes()
     if started > 1 and started != config.processes:
+        machines = "one machine" if config.num_nodes == 1 else f"{config.num_nodes} machines"
         raise ProcessError(
-            f"trainer.devices: {config.devices} on {_machines(config.num_nodes)}, and torchrun or "
-            f"srun started {started} processes; write trainer.devices: (processes of a machine) "
-            "and trainer.num_nodes: (machines)"
+            f"trainer.devices: {config.devices} on {machines}, and torchrun or srun started "
+            f"{started} processes; write trainer.devices: (processes of a machine) and "
+            "trainer.num_nodes: (machines)"
         )
     if started == 1 and config.num_nodes > 1:
         raise ProcessError(
@@ -110,14 +107,10 @@ def resolve_precision(config: TrainerConfig) -> Literal["fp32", "bf16"]:
     """
     if config.precision != "auto":
         return config.precision
-    if config.accelerator != "cpu" and torch.cuda.is_available():
+    if on_gpu(config):
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    return "bf16" if _cpu_has_bf16() else "fp32"
-
-
-def _cpu_has_bf16() -> bool:
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    found = torch.cpu.get_capabilities()
+    return "bf16" if found.get("avx512_bf16") or found.get("amx_bf16") else "fp32"
 
 
 def set_threads(threads: int | None) -> None:

@@ -25,14 +25,7 @@ from distill.system import distributed
 from distill.system.errors import ModelError
 from distill.tasks.base import Task
 from distill.training.base import Batch, TrainingModule
-from distill.training.matched import (
-    capture_of,
-    check_models,
-    layer_map_of,
-    maps_of,
-    needs_of_teacher,
-    projections_of,
-)
+from distill.training.matched import Matched, capture_of
 from teachers.cache import TeacherLogits, look_up
 from teachers.freeze import freeze
 
@@ -107,19 +100,15 @@ class DistillModule(TrainingModule):
         self.needs = frozenset(need for objective in self.objectives for need in objective.needs)
         self._cached = teacher_logits
         self.masked_loss = MeanMetric()
-        from_teacher = needs_of_teacher(self.needs, teacher, teacher_logits)
-        check_models(teacher, student, self.needs, teacher_logits)
+        matched = Matched(teacher, student, teacher_logits)
+        from_teacher = matched.check(self.needs)
         # In a tuple, where torch does not look for modules.
         self._teacher = (freeze(teacher),) if teacher is not None else ()
-        self.layer_map = layer_map_of(layer_map, teacher, student, self.objectives)
-        self._maps = maps_of(self.objectives, self.layer_map, teacher, student)
-        self.project = projections_of(
-            projection or ("shared" if mode == "reference" else "per_layer"),
-            teacher,
-            student,
-            self._maps,
-            logits=teacher_logits,
-            seed=seed if mode == "reference" else None,
+        self.layer_map = matched.layer_map(layer_map, self.objectives)
+        self._maps = matched.maps(self.objectives, self.layer_map)
+        kind = projection or ("shared" if mode == "reference" else "per_layer")
+        self.project = matched.projections(
+            kind, self._maps, seed=seed if mode == "reference" else None
         )
         self._student_signals = capture_of(student, self._maps, self.needs, side=0)
         self._teacher_signals = (
@@ -203,7 +192,6 @@ class DistillModule(TrainingModule):
         return {**super().scores(), **scores}
 
     def reset_scores(self) -> None:
-        """Forget what was observed."""
         super().reset_scores()
         self.masked_loss.reset()
 

@@ -38,6 +38,5 @@ class FinetuneModule(TrainingModule):
         super().__init__(model, train=train or TrainConfig(), task=task, seed=seed)
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
-        """The task's loss."""
         logits = logits_of(self.model, batch)
         return {"loss": self.task.loss(logits.float(), batch["labels"])}

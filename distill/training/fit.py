@@ -12,7 +12,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
@@ -27,23 +26,22 @@ from distill.tracking.metrics_csv import MetricsCsv
 from distill.tracking.weights_biases import finish
 from distill.training.base import SELECTION, TrainingModule
 from distill.training.callbacks import Curves, LastCheckpoint
-from distill.training.checkpoint import AtomicCheckpoint, clear, damaged_best, read_states
+from distill.training.checkpoint import (
+    AtomicCheckpoint,
+    FitResult,
+    FitSession,
+    read_checkpoint,
+    stopped_states,
+)
 from distill.training.data import Rows, TrainingData, batches_between_validations, total_steps
 from distill.training.devices import on_gpu, resolve_precision
 from distill.training.interrupt import Interrupt
 from distill.training.launch import processes, shared
-from distill.training.session import FitResult, FitSession
 
 __all__ = ["FitResult", "FitSession", "fit"]
 
 logger = logging.getLogger("distill")
 
-_LIGHTNING_LOGGERS = (
-    "lightning.pytorch",
-    "lightning.fabric",
-    "lightning_fabric",
-    "pytorch_lightning",
-)
 _PRECISIONS: dict[str, Any] = {"fp32": "32-true", "bf16": "bf16-mixed"}
 
 
@@ -93,7 +91,7 @@ def fit(
             finish(session.loggers)
     interrupt.check()
     if session.trainer.sharded:
-        module.load_state_dict(AtomicCheckpoint().load_checkpoint(session.last)["state_dict"])
+        module.load_state_dict(read_checkpoint(session.last)["state_dict"])
     return _result(module, trainer, curves)
 
 
@@ -155,14 +153,7 @@ def _take_part(job: _Job) -> None:
 def _go_on(job: _Job) -> int:
     """Bring the folder and the curves back to where the training was stopped; the steps done."""
     session = job.session
-    clear(session.checkpoints, everything=False)
-    states = read_states(session.last, job.fingerprint)
-    if states and (best := damaged_best(states, session.checkpoints)):
-        logger.warning(
-            "%s: %s is missing or damaged; the training begins again", session.name, best
-        )
-        clear(session.checkpoints, everything=True)
-        states = None
+    states = stopped_states(session, job.fingerprint)
     step, seconds, scored = 0, 0.0, False
     if states:
         step, seconds = states["step"], states["Curves"]["seconds"]
@@ -202,7 +193,11 @@ def _train(job: _Job, curves: Curves, interrupt: Interrupt) -> L.Trainer:
         use_distributed_sampler=False,  # the batches are divided already
         logger=False,  # Curves has them
         callbacks=[curves, *_callbacks(job, interrupt)],
-        plugins=[AtomicCheckpoint(), _environment()],
+        # Who started the processes; in a SLURM job Lightning would count the job's tasks.
+        plugins=[
+            AtomicCheckpoint(),
+            TorchElasticEnvironment() if distributed.several() else LightningEnvironment(),
+        ],
         default_root_dir=session.folder,
     )
     last = session.last if session.last.is_file() else None
@@ -262,16 +257,11 @@ def _strategy(config: TrainerConfig) -> str | Strategy:
     return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 
 
-def _environment() -> ClusterEnvironment:
-    """Who started the processes; in a SLURM job Lightning would count the job's tasks."""
-    return TorchElasticEnvironment() if distributed.several() else LightningEnvironment()
-
-
 def _result(module: TrainingModule, trainer: L.Trainer, curves: Curves) -> FitResult:
     best_score, best_step = None, trainer.global_step
     chosen, early = trainer.checkpoint_callback, trainer.early_stopping_callback
     if isinstance(chosen, ModelCheckpoint) and chosen.best_model_path:
-        best = AtomicCheckpoint().load_checkpoint(chosen.best_model_path)
+        best = read_checkpoint(chosen.best_model_path)
         module.load_state_dict(best["state_dict"])
         best_step = best["global_step"]
         best_score = next(
@@ -298,16 +288,16 @@ def quiet_lightning() -> Iterator[None]:
     that exist (a resumed run), a loader that Lightning cannot see to be resumable. Warnings raised
     elsewhere are left alone.
     """
-    loggers = [logging.getLogger(name) for name in _LIGHTNING_LOGGERS]
-    levels = [logger.level for logger in loggers]
+    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    levels = [one.level for one in loggers]
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        for one in loggers:
+            one.setLevel(logging.ERROR)
         with warnings.catch_warnings():
             # Lightning's warnings carry the caller's module, so its own files are matched.
             warnings.filterwarnings("ignore", module=r"lightning(_fabric|_utilities)?\b.*")
             warnings.filterwarnings("ignore", message=r".*(DataLoader|dataloader|num_workers).*")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        for one, level in zip(loggers, levels, strict=True):
+            one.setLevel(level)

@@ -49,9 +49,6 @@ _ANSWER_WAIT = timedelta(minutes=5)
 #: How long rank 0 waits for them to end once it was stopped.
 _STOP_WAIT = timedelta(seconds=10)
 
-#: What they log about the processes is reported here instead.
-_TORCH_LOGGERS = ("torch.distributed", "torch.multiprocessing")
-
 logger = logging.getLogger("distill")
 
 
@@ -291,7 +288,6 @@ def _end_with_parent() -> None:
 
 
 def _failure(folder: Path, world: int, rank: int, failure: ProcessFailure) -> BaseException:
-    """Why a process failed."""
     name = f"process {rank + 1} of {world} (rank {rank})"
     if error := _reported_error(folder / str(rank), name):
         return error
@@ -302,7 +298,6 @@ def _failure(folder: Path, world: int, rank: int, failure: ProcessFailure) -> Ba
 
 
 def _reported_error(file: Path, name: str = "the training") -> BaseException | None:
-    """The error that a process left, if it did."""
     if not file.is_file():
         return None
     error, text = pickle.loads(file.read_bytes())  # written by a process started here
@@ -311,24 +306,18 @@ def _reported_error(file: Path, name: str = "the training") -> BaseException | N
 
 @contextmanager
 def _quiet_and_local() -> Iterator[None]:
-    """Processes talk on this machine only; torch's launcher logs nothing that is reported here."""
-    wanted = {"TORCH_CPP_LOG_LEVEL": "ERROR"}  # advice, which this process gave before
+    """Processes talk on this machine only; what torch's launcher logs is reported here instead."""
+    before, disabled = dict(os.environ), logging.root.manager.disable
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # advice, which this process gave before
     if sys.platform == "linux":
-        wanted["GLOO_SOCKET_IFNAME"] = "lo"
-    added = [name for name in wanted if name not in os.environ]
-    os.environ.update({name: wanted[name] for name in added})
-    names = [*logging.root.manager.loggerDict]  # some of them have levels of their own
-    loggers = [logging.getLogger(name) for name in names if name.startswith(_TORCH_LOGGERS)]
-    levels = [torch_logger.level for torch_logger in loggers]
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    logging.disable()
     try:
-        for torch_logger in loggers:
-            torch_logger.setLevel(logging.CRITICAL + 1)
         yield
     finally:
-        for torch_logger, level in zip(loggers, levels, strict=True):
-            torch_logger.setLevel(level)
-        for name in added:
-            del os.environ[name]
+        logging.disable(disabled)
+        os.environ.clear()
+        os.environ.update(before)
 
 
 # What is sent to the other ranks.

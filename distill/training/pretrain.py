@@ -6,11 +6,11 @@ Legend: B batch, L length, D hidden, M masked tokens of a batch, V vocabulary.
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torch import Tensor
+from torchmetrics import MeanMetric, MetricCollection
 from transformers import PreTrainedModel
 
 from distill.recipe.schema import TrainConfig
@@ -20,6 +20,7 @@ from students.anatomy import inputs_of
 from students.heads import masked_head, relation_head
 
 _IGNORED = -100
+_MEASURES = ("mlm_loss", "masked_accuracy", "nsp_accuracy")
 
 
 class PretrainModule(TrainingModule):
@@ -62,8 +63,8 @@ class PretrainModule(TrainingModule):
             wanted = "BertForPreTraining" if nsp else "BertForMaskedLM, or another family's"
             raise ModelError(f"a {type(model).__name__} has no heads to pre-train; take {wanted}")
         self.nsp = nsp
-        self.measures = nn.ModuleDict(
-            {name: MeanMetric() for name in ("mlm_loss", "masked_accuracy", "nsp_accuracy")}
+        self.measures = MetricCollection(
+            {name: MeanMetric() for name in _MEASURES}, compute_groups=False
         )
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
@@ -83,21 +84,20 @@ class PretrainModule(TrainingModule):
         tokens, labels, relation = self._answers(batch)
         if len(labels):
             loss = F.cross_entropy(tokens, labels)
-            self._measure("mlm_loss").update(loss, len(labels))
+            self.measures["mlm_loss"].update(loss, len(labels))
             right = (tokens.argmax(dim=-1) == labels).float()  # (M,)
-            self._measure("masked_accuracy").update(right)
+            self.measures["masked_accuracy"].update(right)
         if relation is not None:
             asked = batch["nsp_labels"] != _IGNORED  # (B,)
             if bool(asked.any()):
                 right = relation.argmax(dim=-1) == batch["nsp_labels"]  # (B,)
-                self._measure("nsp_accuracy").update(right[asked].float())
+                self.measures["nsp_accuracy"].update(right[asked].float())
 
     def scores(self) -> dict[str, float]:
-        """The measures since the last call, by name."""
         scores = {
-            name: float(self._measure(name).compute())
-            for name in self.measures
-            if self._measure(name).update_called
+            name: float(self.measures[name].compute())
+            for name in _MEASURES
+            if self.measures[name].update_called
         }
         if "mlm_loss" in scores:
             scores["perplexity"] = math.exp(min(scores["mlm_loss"], 50.0))
@@ -105,13 +105,8 @@ class PretrainModule(TrainingModule):
         return scores
 
     def reset_scores(self) -> None:
-        """Forget what was observed."""
         super().reset_scores()
-        for name in self.measures:
-            self._measure(name).reset()
-
-    def _measure(self, name: str) -> MeanMetric:
-        return cast(MeanMetric, self.measures[name])
+        self.measures.reset()
 
     def _answers(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
         """Scores of masked positions (M, V), what stood there (M,), and of pairs (B, 2) or None."""

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from distill.system.errors import ModelError
-from students.anatomy import anatomy, encoder_of
+from students.anatomy import anatomy
 
 SIZES = {
     "vocab_size": 50,
@@ -30,7 +30,7 @@ def test_parts_are_the_same_under_any_head(kind) -> None:
     model = kind(BertConfig(**SIZES))
     encoder = model if kind is BertModel else model.bert
     parts = anatomy(model)
-    assert encoder_of(model) is encoder
+    assert parts.encoder is encoder
     assert parts.embeddings is encoder.embeddings
     assert parts.layers is encoder.encoder.layer
     assert (parts.depth, parts.hidden, parts.heads) == (3, 32, 4)
@@ -41,4 +41,4 @@ def test_other_families_are_refused_by_name() -> None:
     with pytest.raises(ModelError, match=r"'xlm'.*bert, .*pruned_bert"):
         anatomy(model)
     with pytest.raises(ModelError, match="Linear is not a transformers model"):
-        encoder_of(torch.nn.Linear(1, 1))
+        anatomy(torch.nn.Linear(1, 1))

@@ -7,47 +7,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import BertConfig, PreTrainedModel
+from families import tiny_batch, tiny_model
+from transformers import PreTrainedModel
 
 from distill.evaluation.cost import macs
 from distill.system.errors import ModelError
-from students.heads import class_of, head_of, is_token_level, logits_of, outputs_of
-from students.pooling import POOLING, pool
+from students.heads import head_of, is_token_level, logits_of, outputs_of
+from students.pooling import pool
 from teachers.cache import RaggedLogits, cached_logits, compute_logits, look_up
 from teachers.load import load_model, load_sentence_encoder, load_teacher
 
 TASKS = ("classification", "tokens", "spans", "vectors")
 
 
-def make(head: str, **changes: object) -> PreTrainedModel:
-    config = BertConfig(
-        vocab_size=40,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=12,
-        max_position_embeddings=32,
-        num_labels=2 if head == "spans" else 3,
-    )
-    if head == "vectors":
-        setattr(config, POOLING, "mean")
-    for name, value in changes.items():
-        setattr(config, name, value)
-    torch.manual_seed(3)
-    model = class_of(config, head)(config).eval()
-    model.config.architectures = [type(model).__name__]
-    return model
+def make(head: str) -> PreTrainedModel:
+    return tiny_model("bert", head)
 
 
-def batch(rows: int = 3, length: int = 7) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    mask = torch.ones(rows, length, dtype=torch.int64)
-    mask[1, 4:] = 0
-    return {
-        "input_ids": torch.randint(0, 40, (rows, length), generator=generator),
-        "attention_mask": mask,
-        "token_type_ids": torch.zeros(rows, length, dtype=torch.int64),
-    }
+def batch() -> dict[str, torch.Tensor]:
+    return tiny_batch(make("none"))
 
 
 def test_shapes_of_the_logits() -> None:

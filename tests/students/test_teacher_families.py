@@ -1,4 +1,4 @@
-"""Families that teach all signals and whose students are BERTs."""
+"""What every family teaches, and those that only teach: their students are BERTs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-import transformers
+from families import tiny_batch, tiny_model
 from torch.testing import assert_close
 from transformers import BertForSequenceClassification, PreTrainedModel
 
@@ -22,61 +22,15 @@ from students.anatomy import input_names
 from students.build import build_student
 from students.family import FAMILIES, TEACHERS
 from students.from_teacher import kept_dimensions
-from students.heads import class_of, logits_of, positions_of
+from students.heads import logits_of, positions_of
 from teachers.load import load_teacher
 
-#: Settings beside the families' own.
-OWN = {
-    "deberta-v2": {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]},
-    "deberta-v2 v3": {
-        "relative_attention": True,
-        "pos_att_type": ["p2c", "c2p"],
-        "position_buckets": 4,
-        "norm_rel_ebd": "layer_norm",
-        "share_att_key": True,
-        "position_biased_input": False,
-    },
-    "deberta-v2 conv": {"conv_kernel_size": 3, "conv_act": "gelu"},
-    "albert": {"embedding_size": 8, "num_hidden_groups": 2},
-    "modernbert": {"local_attention": 4, "global_attn_every_n_layers": 2},
-}
-KINDS = [*TEACHERS, "deberta-v2 v3", "deberta-v2 conv"]
+KINDS = [*TEACHERS, "deberta-v2, v3", "deberta-v2, conv"]
 LAYERS = 4
 
 
 def make(kind: str) -> PreTrainedModel:
-    family = TEACHERS[kind.partition(" ")[0]]
-    config = getattr(transformers, f"{family.prefix}Config")(
-        vocab_size=40,
-        hidden_size=16,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=4,
-        intermediate_size=12,
-        max_position_embeddings=32,
-        pad_token_id=1,
-        num_labels=3,
-        **OWN.get(kind, {}),
-    )
-    torch.manual_seed(3)
-    model = class_of(config, "classification")(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():  # random weights hardly tell tokens apart otherwise
-            parameter.add_(torch.randn_like(parameter), alpha=0.2)
-    return model
-
-
-def batch() -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    mask = torch.ones(3, 7, dtype=torch.int64)
-    mask[1, 4:] = 0
-    ids = torch.randint(5, 40, (3, 7), generator=generator)
-    types = torch.zeros_like(ids)
-    types[:, 3:] = 1
-    return {
-        "input_ids": ids.masked_fill(mask == 0, 1),
-        "attention_mask": mask,
-        "token_type_ids": types * mask,
-    }
+    return tiny_model(kind, layers=LAYERS)
 
 
 def used(kind: str, layer: int, mask: torch.Tensor) -> torch.Tensor:
@@ -88,9 +42,10 @@ def used(kind: str, layer: int, mask: torch.Tensor) -> torch.Tensor:
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*FAMILIES, "electra, one width", *KINDS])
 def test_captured_signals_are_the_models_own(kind) -> None:
-    model, inputs = make(kind), batch()
+    model = make(kind)
+    inputs = tiny_batch(model)
     layers = range(1, LAYERS + 1)
     capture = Capture(model, attention=layers, hidden=layers, embedding=True, logits=True)
     found = capture(inputs)
@@ -117,7 +72,8 @@ def test_captured_signals_are_the_models_own(kind) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_some_layers_alone_give_the_same_and_the_rest_does_not_run(kind) -> None:
-    model, inputs = make(kind), batch()
+    model = make(kind)
+    inputs = tiny_batch(model)
     every = Capture(model, attention=[1, 2, 3, 4], hidden=[1, 2, 3, 4], vectors=[2])(inputs)
     some = Capture(model, attention=[2], hidden=[3])(inputs)
     assert (list(some.attention), list(some.hidden)) == ([2], [3])
@@ -138,7 +94,7 @@ def test_students_are_berts_that_read_the_teachers_tokens(kind) -> None:
     assert words.shape == (40, 8)
     assert positions_of(student) == (30 if kind == "mpnet" else 32)
     assert student.config.num_labels == 3
-    logits_of(student, batch())
+    logits_of(student, tiny_batch(student))
     assert (len(input_names(student)) == 3) is (kind == "albert")
 
 
@@ -161,7 +117,7 @@ def test_a_teacher_is_loaded_with_a_new_head_and_its_shape_is_known(kind, tmp_pa
     model = make(kind)
     model.base_model.save_pretrained(tmp_path)
     loaded = load_teacher(tmp_path, labels=["a", "b"], finetuned=False)
-    assert logits_of(loaded, batch()).shape == (3, 2)
+    assert logits_of(loaded, tiny_batch(loaded)).shape == (3, 2)
     shape = teacher_shape(str(tmp_path))
     assert (shape.layers, shape.hidden, shape.heads, shape.vocab) == (LAYERS, 16, 4, 40)
     assert shape.positions == positions_of(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import tiny_training as tiny
 import torch
 import torch.nn.functional as F
 from transformers import BertConfig, BertForMaskedLM, BertForPreTraining
@@ -58,7 +59,7 @@ def test_gradients_agree_with_finite_differences() -> None:
     assert torch.autograd.gradcheck(lambda p: mlm_loss(p, labels), predictions)
 
 
-def test_issues_are_told(tiny: Any) -> None:
+def test_issues_are_told() -> None:
     with pytest.raises(ModelError, match="a BertForSequenceClassification does not have"):
         DistillModule(None, tiny.bert(), ["mlm"])
     module = DistillModule(None, model(BertForMaskedLM, 2, 0), ["mlm"])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import pytest
+import tiny_training as tiny
 import torch
 from torch import Tensor, nn
 
@@ -75,7 +75,7 @@ def make_batch(lengths: list[int], total: int, seed: int = 0) -> dict[str, Tenso
 
 
 @pytest.fixture
-def pair(tiny: ModuleType) -> tuple[Any, Any]:
+def pair() -> tuple[Any, Any]:
     teacher, student = (
         tiny.bert(layers=LAYERS[who], hidden=WIDTHS[who], heads=HEADS, seed=seed)
         for seed, who in enumerate(("teacher", "student"))
@@ -110,9 +110,7 @@ def test_module_equals_the_transcription(pair: tuple[Any, Any], seed: int) -> No
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_one_projection_is_there_at_equal_widths_and_starts_like_berts_layers(
-    tiny: ModuleType,
-) -> None:
+def test_one_projection_is_there_at_equal_widths_and_starts_like_berts_layers() -> None:
     teacher, student = tiny.bert(layers=4, hidden=64, seed=1), tiny.bert(layers=2, hidden=64)
     made = [
         DistillModule(teacher, student, ["hidden"], mode="reference", seed=seed).project

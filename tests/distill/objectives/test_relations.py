@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
 
 import pytest
+import tiny_training as tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -93,7 +93,7 @@ def test_default_layer_is_the_last_pair_and_a_stated_one_needs_no_map() -> None:
     assert not stated.config.mapped
 
 
-def test_other_heads_widths_and_depths_and_no_projection(tiny: ModuleType) -> None:
+def test_other_heads_widths_and_depths_and_no_projection() -> None:
     teacher = tiny.bert(layers=3, hidden=24, heads=4, seed=1)
     student = tiny.bert(layers=2, hidden=16, heads=2)
     calls: list[int] = []

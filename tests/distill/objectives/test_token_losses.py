@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from functools import partial
 from itertools import product
-from types import ModuleType
 
 import pytest
+import tiny_training as tiny
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -179,7 +179,7 @@ def test_layers_are_summed_through_the_map_and_the_projections() -> None:
 
 
 @pytest.mark.parametrize("width", [16, 24])
-def test_layers_and_projections_of_a_module(tiny: ModuleType, width: int) -> None:
+def test_layers_and_projections_of_a_module(width: int) -> None:
     teacher = tiny.bert(layers=4, hidden=24, seed=1)
     student = tiny.bert(layers=2, hidden=width)
     # `first` maps student layer 2 to teacher layer 2; cosine looks at the last layers all the same.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
 import numpy as np
 import pytest
+import tiny_training as tiny
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -64,7 +65,7 @@ class Losses(L.Callback):
 
 
 @pytest.fixture
-def pair(tiny: ModuleType) -> tuple[Any, Any]:
+def pair() -> tuple[Any, Any]:
     return tiny.bert(layers=4, hidden=24, heads=2, seed=1), tiny.bert(layers=2, hidden=16, heads=2)
 
 
@@ -145,9 +146,7 @@ def logits_of(teacher: Any, made: list[Batch]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("objectives", [["logits"], ["hidden", "logits"]])
-def test_cached_logits_are_the_teacher(
-    tiny: ModuleType, tmp_path: Path, objectives: list[str]
-) -> None:
+def test_cached_logits_are_the_teacher(tmp_path: Path, objectives: list[str]) -> None:
     made = indexed(batches())
     seen = []
     for cached in (False, True):
@@ -218,7 +217,7 @@ def test_without_logits_validation_is_the_loss_and_nothing_chooses(
     ],
 )
 def test_what_does_not_go_together_is_refused(
-    tiny: ModuleType, pair: tuple[Any, Any], change: dict[str, Any], message: str
+    pair: tuple[Any, Any], change: dict[str, Any], message: str
 ) -> None:
     teacher, student = pair
     others = {"student": student, None: None}
@@ -242,7 +241,7 @@ def test_cached_logits_need_row_numbers(pair: tuple[Any, Any], tmp_path: Path) -
         own_trainer(tmp_path).fit(module, loader(batches()))
 
 
-def test_dropout_is_a_function_of_seed_and_step(tiny: ModuleType, tmp_path: Path) -> None:
+def test_dropout_is_a_function_of_seed_and_step(tmp_path: Path) -> None:
     def weights(seed: int) -> Tensor:
         torch.manual_seed(int(torch.seed() % 1000))  # the state before must not matter
         module = DistillModule(

@@ -7,10 +7,10 @@ import logging
 import sys
 from collections import Counter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+import tiny_training as tiny
 import torch
 
 from distill.system.errors import UserError
@@ -26,7 +26,7 @@ def rows(folder: Path, metric: str) -> dict[int, float]:
 
 
 @pytest.fixture
-def scores(monkeypatch: pytest.MonkeyPatch, tiny: ModuleType) -> Any:
+def scores(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Give the scores of the evaluations in order, and note the weights at each."""
     from distill.training.finetune import FinetuneModule
 
@@ -43,7 +43,7 @@ def scores(monkeypatch: pytest.MonkeyPatch, tiny: ModuleType) -> Any:
     return plan
 
 
-def test_learns(tiny: ModuleType, tmp_path: Path) -> None:
+def test_learns(tmp_path: Path) -> None:
     _, result = tiny.train(tmp_path, rows=160, epochs=6, lr=1e-2)
     assert result.best_score is not None
     assert result.best_score > 0.8
@@ -51,9 +51,7 @@ def test_learns(tiny: ModuleType, tmp_path: Path) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_keeps_the_weights_of_the_strictly_better_score(
-    tiny: ModuleType, tmp_path: Path, scores: Any
-) -> None:
+def test_keeps_the_weights_of_the_strictly_better_score(tmp_path: Path, scores: Any) -> None:
     seen = scores([0.5, 0.7, 0.7, 0.6])
     model, result = tiny.train(tmp_path, epochs=2, val_check_interval=0.5)
     assert (result.best_score, result.best_step, result.steps) == (0.7, 12, 24)
@@ -64,15 +62,13 @@ def test_keeps_the_weights_of_the_strictly_better_score(
     assert kept == {"best-12.ckpt", "best-18.ckpt", "last.ckpt"}
 
 
-def test_a_score_that_is_no_number_is_never_best(
-    tiny: ModuleType, tmp_path: Path, scores: Any
-) -> None:
+def test_a_score_that_is_no_number_is_never_best(tmp_path: Path, scores: Any) -> None:
     scores([0.1, float("nan")])
     _, result = tiny.train(tmp_path, epochs=2)
     assert (result.best_score, result.best_step) == (0.1, 12)
 
 
-def test_stops_when_patience_runs_out(tiny: ModuleType, tmp_path: Path, scores: Any) -> None:
+def test_stops_when_patience_runs_out(tmp_path: Path, scores: Any) -> None:
     scores([0.5, 0.6, 0.6, 0.5, 0.9])
     _, result = tiny.train(tmp_path, epochs=5, patience=2)
     assert result.stopped_early
@@ -94,7 +90,6 @@ def test_stops_when_patience_runs_out(tiny: ModuleType, tmp_path: Path, scores: 
     ],
 )
 def test_scored_when_due_and_at_the_end(
-    tiny: ModuleType,
     tmp_path: Path,
     count: int,
     interval: float,
@@ -107,7 +102,7 @@ def test_scored_when_due_and_at_the_end(
     assert result.steps == expected[-1]
 
 
-def test_without_validation_the_last_weights_are_kept(tiny: ModuleType, tmp_path: Path) -> None:
+def test_without_validation_the_last_weights_are_kept(tmp_path: Path) -> None:
     model, result = tiny.train(tmp_path, validation=None)
     assert (result.best_score, result.best_step, result.history) == (None, 24, [])
     last = torch.load(tmp_path / "01-tiny" / "checkpoint" / "last.ckpt", weights_only=True)
@@ -116,7 +111,7 @@ def test_without_validation_the_last_weights_are_kept(tiny: ModuleType, tmp_path
 
 
 def test_curves_are_means_over_the_steps_between(
-    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     single: list[float] = []
     original = Curves.on_train_batch_end
@@ -136,9 +131,7 @@ def test_curves_are_means_over_the_steps_between(
     assert rates[24] == pytest.approx(5e-3 * (1 - 21 / 22))
 
 
-def test_steps_do_not_wait_for_the_device(
-    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_steps_do_not_wait_for_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: Counter[str] = Counter()
     for name in ("item", "tolist", "numpy", "__float__", "__bool__", "__int__", "cpu"):
         original = getattr(torch.Tensor, name)
@@ -166,9 +159,7 @@ def test_steps_do_not_wait_for_the_device(
     assert count(30) == count(5)
 
 
-def test_loss_that_is_no_number_is_told(
-    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_loss_that_is_no_number_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distill.tasks.classification.task import Classification
 
     monkeypatch.setattr(
@@ -180,7 +171,6 @@ def test_loss_that_is_no_number_is_told(
 
 
 def test_one_line_an_epoch_is_told_and_nothing_of_lightning(
-    tiny: ModuleType,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -198,7 +188,7 @@ def test_one_line_an_epoch_is_told_and_nothing_of_lightning(
 
 
 def test_deterministic_kernels_where_they_are_asked_for(
-    tiny: ModuleType, tmp_path: Path, request: pytest.FixtureRequest
+    tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     request.addfinalizer(lambda: torch.use_deterministic_algorithms(False))
     for asked in (False, True):
@@ -208,7 +198,7 @@ def test_deterministic_kernels_where_they_are_asked_for(
 
 
 def test_full_disk_leaves_the_old_checkpoint(
-    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import errno
 
@@ -232,7 +222,7 @@ def test_full_disk_leaves_the_old_checkpoint(
 
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_best_weights_that_are_gone_are_noticed_before_training_goes_on(
-    tiny: ModuleType, tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     model, result = tiny.train(tmp_path)
     curve = rows(tmp_path, "loss")
@@ -252,9 +242,7 @@ def test_best_weights_that_are_gone_are_noticed_before_training_goes_on(
 
 
 @pytest.mark.parametrize(("count", "accumulate"), [(12, 3), (20, 8)])
-def test_accumulated_batches_are_one_big_batch(
-    tiny: ModuleType, tmp_path: Path, count: int, accumulate: int
-) -> None:
+def test_accumulated_batches_are_one_big_batch(tmp_path: Path, count: int, accumulate: int) -> None:
     """By the optimiser's first mean of the gradient; of 5 and 8 batches there are not as many."""
     same = {
         "rows": count,
@@ -283,7 +271,7 @@ def test_accumulated_batches_are_one_big_batch(
         assert torch.allclose(one, other, atol=1e-3)  # Adam's first step has the rate's size
 
 
-def test_large_gradients_are_clipped_to_the_norm(tiny: ModuleType, tmp_path: Path) -> None:
+def test_large_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
     def norm(clip: float) -> float:
         folder = tmp_path / f"clip-{clip}"
         tiny.train(folder, rows=8, epochs=1, validation=None, gradient_clip_val=clip)

@@ -7,12 +7,12 @@ import json
 import pickle
 import signal
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+import tiny_training as tiny
 import torch
 from safetensors.torch import load_file
 
@@ -20,13 +20,6 @@ from distill.system.errors import DataError, ProcessError
 from distill.training import launch
 
 TWO: dict[str, Any] = {"trainer": {"devices": 2}}
-
-
-@pytest.fixture
-def tiny(tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """``tiny_training``, where other processes find it too."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    return tiny
 
 
 def curves(folder: Path) -> list[tuple[str, str, float]]:
@@ -62,7 +55,6 @@ def assert_alike(one: Any, two: Any, *, tolerance: float) -> None:
     ],
 )
 def test_two_processes_are_one_with_the_same_batch(
-    tiny: ModuleType,
     tmp_path: Path,
     objectives: list[str] | None,
     config: dict[str, Any],
@@ -99,7 +91,7 @@ def test_two_processes_are_one_with_the_same_batch(
     ],
 )
 def test_what_ends_one_ends_all(
-    tiny: ModuleType, tmp_path: Path, how: str, error: type[Exception], message: str
+    tmp_path: Path, how: str, error: type[Exception], message: str
 ) -> None:
     ctrl_c = signal.getsignal(signal.SIGINT)
     with pytest.raises(error, match=message):
@@ -187,7 +179,7 @@ def test_memory_maps_go_by_name(tmp_path: Path) -> None:
     np.testing.assert_array_equal(columns, mapped[:, 1])
 
 
-def test_a_frozen_teacher_stays_frozen_in_another_process(tiny: ModuleType) -> None:
+def test_a_frozen_teacher_stays_frozen_in_another_process() -> None:
     from distill.training.distill import DistillModule
 
     module = DistillModule(tiny.bert(seed=1), tiny.bert(), ["attention", "logits"])

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
 
 import pytest
+import tiny_training as tiny
 import torch
 from torch import nn
 from transformers import BertForMaskedLM
@@ -65,7 +65,7 @@ def rates(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, tuple
     return {name: found[id(p)] for name, p in model.named_parameters() if id(p) in found}
 
 
-def test_layer_decay_falls_from_the_head_to_the_embeddings(tiny: ModuleType) -> None:
+def test_layer_decay_falls_from_the_head_to_the_embeddings() -> None:
     model = tiny.bert(layers=3)
     module = FinetuneModule(model, Classification(["no", "yes"]))
     optimizer = make_optimizer(module, TrainConfig(lr=1e-3, layer_decay=0.5, weight_decay=0.1))
@@ -90,7 +90,7 @@ def test_layer_decay_falls_from_the_head_to_the_embeddings(tiny: ModuleType) -> 
     assert sum(len(group["params"]) for group in optimizer.param_groups) == len(found)
 
 
-def test_layer_decay_beside_frozen_layers_and_a_tied_head(tiny: ModuleType) -> None:
+def test_layer_decay_beside_frozen_layers_and_a_tied_head() -> None:
     model = freeze_lower(tiny.bert(layers=3), 2)
     found = rates(make_optimizer(model, TrainConfig(lr=1e-3, layer_decay=0.5)), model)
     assert {rate for rate, _ in found.values()} == {1e-3, 1e-3 / 2}

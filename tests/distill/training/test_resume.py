@@ -7,10 +7,10 @@ import json
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+import tiny_training as tiny
 import torch
 from safetensors.torch import load_file
 
@@ -133,7 +133,7 @@ def test_interrupted_saves_a_checkpoint_and_raises(
     assert_same(folder, whole(PLAIN))
 
 
-def test_half_written_checkpoints_are_removed(tiny: ModuleType, tmp_path: Path) -> None:
+def test_half_written_checkpoints_are_removed(tmp_path: Path) -> None:
     checkpoints = tmp_path / "01-tiny" / "checkpoint"
     checkpoints.mkdir(parents=True)
     (checkpoints / ".last.ckpt.x1").write_bytes(b"half")
@@ -141,13 +141,13 @@ def test_half_written_checkpoints_are_removed(tiny: ModuleType, tmp_path: Path) 
     assert sorted(path.name for path in checkpoints.iterdir()) == ["last.ckpt"]
 
 
-def test_checkpoint_of_another_training_is_refused(tiny: ModuleType, tmp_path: Path) -> None:
+def test_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
     tiny.train(tmp_path, rows=16, validation=None, epochs=1)
     with pytest.raises(RunFolderError, match="other data, length or seed"):
         tiny.train(tmp_path, rows=16, validation=None, epochs=2)
 
 
-def test_unreadable_checkpoint_is_refused_in_one_line(tiny: ModuleType, tmp_path: Path) -> None:
+def test_unreadable_checkpoint_is_refused_in_one_line(tmp_path: Path) -> None:
     last = tmp_path / "01-tiny" / "checkpoint" / "last.ckpt"
     last.parent.mkdir(parents=True)
     last.write_bytes(b"PK torn")
@@ -156,7 +156,7 @@ def test_unreadable_checkpoint_is_refused_in_one_line(tiny: ModuleType, tmp_path
     assert "\n" not in str(error.value)
 
 
-def test_checkpoint_is_plain_and_holds_the_model_only(tiny: ModuleType, tmp_path: Path) -> None:
+def test_checkpoint_is_plain_and_holds_the_model_only(tmp_path: Path) -> None:
     model, _ = tiny.train(tmp_path, rows=16, validation=None, epochs=1)
     found = torch.load(tmp_path / "01-tiny" / "checkpoint" / "last.ckpt", weights_only=True)
     assert set(found["state_dict"]) == {f"model.{name}" for name in model.state_dict()}
