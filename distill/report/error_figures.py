@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 from distill.evaluation.error_analysis import Predictions
 from distill.evaluation.results import TEACHER, ModelRow
 from distill.report import numbers
-from distill.report.figures import COLORS, as_image, kind_of, shortened, styled
+from distill.report.figures import COLORS, as_image, canvas, kind_of, shortened, styled
 from distill.tasks.decoder import Scatter
 
 #: Points of a scatter: more make the page heavy and cover each other.
@@ -32,8 +32,7 @@ def confusion_chart(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> M
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [shortened(label) for label in labels]
     side, font = 8.0, min(10.0, 400 / len(names))
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(side, side)
     # The root makes the small shares of errors visible.
     axes.imshow(np.sqrt(shares), cmap="Blues", vmin=0.0, vmax=1.0)
     axes.grid(visible=False)
@@ -48,8 +47,7 @@ def confusion_chart(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> M
 @styled()
 def reliability_chart(rows: Sequence[ModelRow]) -> Markup:
     """How often each model is right by how sure it is; on the diagonal it is honest."""
-    figure = Figure(figsize=(7.6, 5.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(7.6, 5.2)
     axes.plot([0, 1], [0, 1], color=COLORS["muted"], linewidth=1, linestyle=_DASHED)
     kinds = [kind_of(row) for row in rows]
     for number, row in enumerate(rows):

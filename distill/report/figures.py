@@ -59,6 +59,12 @@ def styled() -> Iterator[None]:
         yield
 
 
+def canvas(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure of one picture, its size in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots()
+
+
 def as_image(figure: Figure, label: str) -> Markup:
     """A figure as an ``<img>`` element.
 
@@ -90,8 +96,7 @@ def loss_chart(stage: str, curves: Mapping[str, Curve]) -> Markup | None:
         return None
     if "loss" in parts and len(parts) == 2:
         parts = {"loss": parts["loss"]}  # a single objective is the total
-    figure = Figure(figsize=(5.0, 3.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(5.0, 3.2)
     for key in sorted(parts, key=lambda key: (key != "loss", key)):
         axes.plot(
             *zip(*parts[key], strict=True),
@@ -135,8 +140,7 @@ def score_chart(
     }
     if not scores:
         return None
-    figure = Figure(figsize=(15.0, 4.2), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(15.0, 4.2)
     for stage, points in scores.items():
         kind = kinds.get(stage, stage)
         other = kind in (TEACHER, BASELINE)
@@ -163,8 +167,7 @@ def latency_chart(results: Results) -> Markup | None:
     if cell is None or not rows:
         return None
     points = [(row.latency_ms[cell].p50, row.score) for row in rows]
-    figure = Figure(figsize=(7.6, 4.8), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(7.6, 4.8)
     for row, (x, y), marker in zip(rows, points, _markers(rows), strict=True):
         final = row.name == results.final.name
         axes.scatter(
@@ -226,8 +229,7 @@ def _log_milliseconds(axes: Axes, values: Sequence[float]) -> None:
 def size_chart(results: Results) -> Markup:
     """Megabytes of every model's weight file, as bars."""
     rows, one = results.models, results.one
-    figure = Figure(figsize=(7.6, 4.8), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(7.6, 4.8)
     bars = axes.barh(
         [row.name for row in rows],
         [row.bytes / 1e6 for row in rows],
@@ -260,8 +262,7 @@ def layer_map_chart(
         student_layers: how many the student has.
     """
     rows = max(teacher_layers, student_layers)
-    figure = Figure(figsize=(6.0, 0.9 + 0.42 * rows), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(6.0, 0.9 + 0.42 * rows)
     axes.axis("off")
     axes.set(xlim=(-0.3, 1.3), ylim=(-0.6, rows))
     heights = [np.linspace(0, rows - 1, n) for n in (teacher_layers, student_layers)]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from markupsafe import Markup
 
 from distill.evaluation.cells import latency_cell, throughput_cell
@@ -79,11 +78,9 @@ def render(run: RunData) -> str:
 
 
 def _recipe(run: RunData) -> dict[str, Any]:
-    recipe = yaml.safe_load(run.recipe)
-    recipe = recipe if isinstance(recipe, dict) else {}
-    name = run.path.resolve().name
+    recipe, name = run.settings, run.path.resolve().name
     losses = held_out(run)
-    evaluates = "evaluate" in _kinds(recipe)
+    evaluates = any(stage["kind"] == "evaluate" for stage in recipe.get("stages", ()))
     then = "evaluate" if losses else f"compare {name}" if evaluates else "report"
     again = f"distill run recipe.yaml --run-dir {name}-again\ndistill {then} {name}-again"
     commands = [("Save the recipe below as recipe.yaml, then:", again)]
@@ -100,12 +97,6 @@ def _recipe(run: RunData) -> dict[str, Any]:
         "evaluates": evaluates,
         "held_out": held_out_table(losses) if losses else [],
     }
-
-
-def _kinds(recipe: dict[str, Any]) -> list[str]:
-    stages = recipe.get("stages")
-    found = stages if isinstance(stages, list) else []
-    return [str(stage.get("kind")) for stage in found if isinstance(stage, dict)]
 
 
 def _data(run: RunData) -> dict[str, Any]:
@@ -132,7 +123,7 @@ def _data(run: RunData) -> dict[str, Any]:
 
 def _training(run: RunData) -> dict[str, Any]:
     kinds = {stage.name: stage.kind for stage in run.stages}
-    metric = run.results.metric if run.results else _logged_metric(run)
+    metric = run.results.metric if run.results else run.settings.get("task", {}).get("metric", "")
     scores = score_chart(run.curves, metric, kinds)
     losses = [(stage, loss_chart(stage, curves)) for stage, curves in run.curves.items()]
     seconds = [stage.seconds for stage in run.stages if stage.seconds is not None]
@@ -144,13 +135,6 @@ def _training(run: RunData) -> dict[str, Any]:
         "maps": _layer_maps(run.stages),
         "examples": [example for stage in run.stages for example in stage.augmented],
     }
-
-
-def _logged_metric(run: RunData) -> str:
-    """The recipe's metric, for a run that has no results yet."""
-    recipe = yaml.safe_load(run.recipe)
-    task = recipe.get("task") if isinstance(recipe, dict) else None
-    return str(task.get("metric", "accuracy")) if isinstance(task, dict) else "accuracy"
 
 
 def _layer_maps(stages: Iterable[StageFacts]) -> list[tuple[list[str], Markup]]:

@@ -16,48 +16,46 @@ TITLE = "ledger: what each step cost and gained"
 
 def ledger_table(results: Results) -> Table:
     """A row for each step; the reference, where there is one, comes first."""
-    other, steps = results.reference, ledger(results)
-    header = ["step", "from", results.metric, "change", "p50 ms", "p95 ms", "ex/s", "size MB"]
-    header += ["params M", "MACs M", "step faster", "step smaller", "faster", "smaller"]
-    rows = [_row(step) for step in steps]
-    if other is not None:
-        header.append(f"faster than {other.name}")
-        for row, step in zip(rows, steps, strict=True):
-            row.append(numbers.times(step.model.against.latency if step.model.against else None))
-        rows.insert(0, _reference_row(other, results))
+    steps = ledger(results)
+    rows = [_cells(step, results) for step in steps]
     if any(step.verdict for step in steps):
-        header.append("note")
-        verdicts = [""] * (len(rows) - len(steps)) + [step.verdict for step in steps]
-        rows = [[*row, verdict] for row, verdict in zip(rows, verdicts, strict=True)]
-    return Table(header, rows)
+        rows = [row | {"note": step.verdict} for row, step in zip(rows, steps, strict=True)]
+    if results.reference is not None:
+        rows.insert(0, _reference_cells(results.reference, results))
+    return Table.of(rows)
 
 
-def _row(step: Step) -> list[str]:
-    model, first = step.model, step.before is None
-    return [
-        model.name,
-        step.before.name if step.before else "-",
-        numbers.score(model.score),
-        _change(step),
-        *_cost(model, step.latency, step.throughput),
-        "-" if first else numbers.times(step.faster),
-        "-" if first else numbers.times(step.smaller),
-        numbers.times(model.ratios.latency),
-        numbers.times(model.ratios.size),
-    ]
+def _cells(step: Step, results: Results) -> dict[str, str]:
+    model, first, other = step.model, step.before is None, results.reference
+    cells = {
+        "step": model.name,
+        "from": step.before.name if step.before else "-",
+        results.metric: numbers.score(model.score),
+        "change": _change(step),
+        **_cost(model, step.latency, step.throughput),
+        "step faster": "-" if first else numbers.times(step.faster),
+        "step smaller": "-" if first else numbers.times(step.smaller),
+        "faster": numbers.times(model.ratios.latency),
+        "smaller": numbers.times(model.ratios.size),
+    }
+    if other is not None:
+        against = model.against.latency if model.against else None
+        cells[f"faster than {other.name}"] = numbers.times(against)
+    return cells
 
 
 def _cost(
     model: ModelRow | Reference, latency: Latency | None, throughput: float | None
-) -> list[str]:
-    """What a model costs: p50, p95, examples a second, bytes, parameters, multiply-accumulates."""
-    return [
-        *numbers.p50_and_p95(latency),
-        numbers.rate(throughput),
-        numbers.megabytes(model.bytes),
-        numbers.millions(model.parameters),
-        numbers.millions(model.macs),
-    ]
+) -> dict[str, str]:
+    p50, p95 = numbers.p50_and_p95(latency)
+    return {
+        "p50 ms": p50,
+        "p95 ms": p95,
+        "ex/s": numbers.rate(throughput),
+        "size MB": numbers.megabytes(model.bytes),
+        "params M": numbers.millions(model.parameters),
+        "MACs M": numbers.millions(model.macs),
+    }
 
 
 def _change(step: Step) -> str:
@@ -69,19 +67,21 @@ def _change(step: Step) -> str:
     return points if sure else f"~{points}"
 
 
-def _reference_row(other: Reference, results: Results) -> list[str]:
+def _reference_cells(other: Reference, results: Results) -> dict[str, str]:
     one = results.one
     cell = latency_cell(set(other.latency_ms) & set(one.latency_ms))
     latency = other.latency_ms[cell] if cell else None
     many = throughput_cell(set(other.throughput) & set(one.throughput))
-    return [
-        *(other.name, "-", "-", "-"),
-        *_cost(other, latency, other.throughput[many] if many else None),
-        *("-", "-"),
-        numbers.times(one.latency_ms[cell].p50 / latency.p50 if cell and latency else None),
-        numbers.times(one.bytes / other.bytes),
-        numbers.times(1.0 if latency else None),
-    ]
+    return {
+        "step": other.name,
+        **_cost(other, latency, other.throughput[many] if many else None),
+        "faster": numbers.times(
+            one.latency_ms[cell].p50 / latency.p50 if cell and latency else None
+        ),
+        "smaller": numbers.times(one.bytes / other.bytes),
+        f"faster than {other.name}": numbers.times(1.0 if latency else None),
+        "note": "",
+    }
 
 
 def plain_ledger(results: Results) -> str:

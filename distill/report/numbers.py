@@ -17,11 +17,12 @@ def millions(count: float) -> str:
         ('22.7', '0.0043', '11,174')
     """
     value = count / 1e6
-    if value >= 100:
-        return f"{value:,.0f}"
-    if value >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+    return f"{value:.2g}" if value < 0.1 else _three_digits(value)
+
+
+def _three_digits(value: float) -> str:
+    decimals = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 0.1 else 3
+    return f"{value:,.{decimals}f}"
 
 
 def megabytes(count: float) -> str:
@@ -31,20 +32,12 @@ def megabytes(count: float) -> str:
 
 def milliseconds(value: float | None) -> str:
     """Milliseconds with three significant digits."""
-    if value is None:
-        return "-"
-    if value >= 100:
-        return f"{value:,.0f}"
-    if value >= 10:
-        return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 0.1 else f"{value:.3f}"
+    return "-" if value is None else _three_digits(value)
 
 
 def p50_and_p95(latency: Any) -> list[str]:
     """A latency of the results in milliseconds: the median and the 95th percentile."""
-    if latency is None:
-        return ["-", "-"]
-    return [milliseconds(latency.p50), milliseconds(latency.p95)]
+    return [milliseconds(latency and latency.p50), milliseconds(latency and latency.p95)]
 
 
 def counted(number: int, what: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from distill.recipe.shapes import EXAMPLE_LENGTH
 from distill.report.numbers import align
+from distill.report.table import Table
 from distill.system.console import clock
 
 
@@ -85,19 +86,17 @@ def _map(layer_map: dict[str, Any]) -> list[str]:
 
 
 def _models(models: list[dict[str, Any]]) -> list[str]:
-    title = f"model shape heads ffn parameters non-embedding MACs(L={EXAMPLE_LENGTH}) fp32"
-    rows = [title.split()]
-    rows += [
-        [
-            model["name"],
-            f"{model['layers']}x{model['hidden']}",
-            str(model["heads"]),
-            str(model["ffn"]),
-            f"{model['parameters'] / 1e6:.2f} M",
-            f"{model['parameters_no_embeddings'] / 1e6:.2f} M",
-            f"{model[f'macs_l{EXAMPLE_LENGTH}'] / 1e6:.0f} M",
-            f"{model['bytes_fp32'] / 1e6:.1f} MB",
-        ]
+    rows = [
+        {
+            "model": model["name"],
+            "shape": f"{model['layers']}x{model['hidden']}",
+            "heads": str(model["heads"]),
+            "ffn": str(model["ffn"]),
+            "parameters": f"{model['parameters'] / 1e6:.2f} M",
+            "non-embedding": f"{model['parameters_no_embeddings'] / 1e6:.2f} M",
+            f"MACs(L={EXAMPLE_LENGTH})": f"{model[f'macs_l{EXAMPLE_LENGTH}'] / 1e6:.0f} M",
+            "fp32": f"{model['bytes_fp32'] / 1e6:.1f} MB",
+        }
         for model in models
     ]
-    return align(rows, words=len(rows[0]))
+    return Table.of(rows, len(rows[0])).lines()

@@ -7,13 +7,16 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict
 
 from distill.evaluation.results import Results, read_results
 from distill.report.numbers import align
+from distill.run_folder import RunFolder, read_mapping
 from distill.system.errors import RunFolderError, quoted
 
 Curve = list[tuple[float, float]]
@@ -69,6 +72,12 @@ class RunData:
     predictions: Path | None = None
     disagreements: tuple[dict[str, Any], ...] = ()
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The recipe as plain values."""
+        content = yaml.safe_load(self.recipe)
+        return content if isinstance(content, dict) else {}
+
 
 def read_run(run: Path) -> RunData:
     """Read a run folder, finished or not.
@@ -76,18 +85,17 @@ def read_run(run: Path) -> RunData:
     Raises:
         RunFolderError: it is not a run folder, or its results cannot be read.
     """
-    if (run / "recipe.yaml").is_file() and not (run / "results.json").exists():
-        results = None
-    else:
-        results = read_results(run)
+    folder = RunFolder(run)
+    begun = folder.exists() and not folder.results.exists()
+    results = None if begun else read_results(run)
     return RunData(
         path=run,
-        recipe=(run / "recipe.yaml").read_text("utf-8"),
+        recipe=folder.recipe_file.read_text("utf-8"),
         results=results,
         stages=tuple(_stages(run)),
-        curves=read_curves(run / "metrics.csv"),
-        machine=_machine(run),
-        data=_data(run),
+        curves=read_curves(folder.metrics),
+        machine=_machine(folder.environment),
+        data=read_mapping(folder.data) or {},  # a run over text has none
         predictions=next(iter(run.glob("[0-9]*-*/predictions.npz")), None),
         disagreements=tuple(_disagreements(run)),
     )
@@ -104,18 +112,11 @@ def _disagreements(run: Path) -> Iterable[dict[str, Any]]:
             ) from None
 
 
-def _machine(run: Path) -> dict[str, Any]:
+def _machine(environment: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads((run / "environment.json").read_text("utf-8"))[-1]["machine"])
+        return dict(json.loads(environment.read_text("utf-8"))[-1]["machine"])
     except (OSError, ValueError, TypeError, LookupError):
         return {}  # an embellishment: the page stands without it
-
-
-def _data(run: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((run / "data.json").read_text("utf-8")))
-    except (OSError, ValueError, TypeError):
-        return {}  # a run over text has none
 
 
 def _stages(run: Path) -> Iterable[StageFacts]:

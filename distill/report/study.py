@@ -65,24 +65,8 @@ def _variants_table(results: StudyResults) -> Table:
 
 
 def _models_table(results: StudyResults, table: ModelTable) -> Table:
-    first, several = table.models[0], any(row.gain is not None for row in table.models)
-    header = ["model", "format", "n", table.metric]
-    header += [f"{name} {table.metric}" for name in first.more_scores]
-    header += ["retention", *(["to baseline"] if several else []), "size MB"]
-    header += [f"p50 ms b{split_cell(table.cell)[0]}"] if table.cell else []
-    header += ["smaller", "faster"] if table.cell else ["smaller"]
-    rows = []
-    for row in table.models:
-        out = [row.name, row.format, str(row.score.n), score_text(row.score)]
-        out += [score_text(row.more_scores.get(name)) for name in first.more_scores]
-        out += [share_text(row.retention), *([gain_text(row.gain)] if several else [])]
-        out.append(numbers.megabytes(row.bytes.mean))
-        if table.cell:
-            out.append(numbers.milliseconds(row.latency_ms.mean if row.latency_ms else None))
-        out.append(numbers.times(row.smaller.mean))
-        if table.cell:
-            out.append(numbers.times(row.faster.mean if row.faster else None))
-        rows.append(out)
+    several = any(row.gain is not None for row in table.models)
+    rows = [_model_cells(row, table, several=several) for row in table.models]
     name = ", ".join(
         row.title
         for part, one in ((results.variants, table.variant), (results.tasks, table.task))
@@ -90,7 +74,26 @@ def _models_table(results: StudyResults, table: ModelTable) -> Table:
         if row.name == one and row.title
     )
     title = f"{name}: {_models_caption(table)}"
-    return Table(header, rows, 2, title, table.models.index(table.final))
+    return Table.of(rows, 2, title, table.models.index(table.final))
+
+
+def _model_cells(row: ModelSpread, table: ModelTable, *, several: bool) -> dict[str, str]:
+    metric, cell = table.metric, table.cell
+    cells = {"model": row.name, "format": row.format, "n": str(row.score.n)}
+    cells[metric] = score_text(row.score)
+    for name in table.models[0].more_scores:
+        cells[f"{name} {metric}"] = score_text(row.more_scores.get(name))
+    cells["retention"] = share_text(row.retention)
+    if several:
+        cells["to baseline"] = gain_text(row.gain)
+    cells["size MB"] = numbers.megabytes(row.bytes.mean)
+    if cell:
+        latency = row.latency_ms.mean if row.latency_ms else None
+        cells[f"p50 ms b{split_cell(cell)[0]}"] = numbers.milliseconds(latency)
+    cells["smaller"] = numbers.times(row.smaller.mean)
+    if cell:
+        cells["faster"] = numbers.times(row.faster.mean if row.faster else None)
+    return cells
 
 
 def _models_caption(table: ModelTable) -> str:

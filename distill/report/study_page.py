@@ -15,7 +15,7 @@ from distill.evaluation.over_seeds import ModelSpread, ModelTable
 from distill.evaluation.results import LINEAR, is_teacher
 from distill.evaluation.study import Row, StudyResults, TrialResult, differences, lines
 from distill.report import numbers
-from distill.report.figures import COLORS, as_image, frontier, kind_of, styled
+from distill.report.figures import COLORS, as_image, canvas, frontier, kind_of, styled
 from distill.report.html import machine_facts
 from distill.report.numbers import change, score_text
 from distill.report.page import render_page
@@ -100,8 +100,7 @@ def models_chart(table: ModelTable) -> Markup:
     What is trained further is left out: far below the others it would push them together.
     """
     shown = [row for row in table.models if not row.superseded]
-    figure = Figure(figsize=(9.6, 1.2 + _ROW_INCHES * len(shown)), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(9.6, 1.2 + _ROW_INCHES * len(shown))
     for y, row in enumerate(shown):
         _draw(axes, y, list(row.score.values.values()), COLORS[kind_of(row)], None)
     _name_rows(axes, [row.name for row in shown])
@@ -141,8 +140,7 @@ def pareto_figure(results: StudyResults) -> Figure | None:
     timed = _timed(results)
     if not timed:
         return None
-    figure = Figure(figsize=(9.6, 5.0), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = canvas(9.6, 5.0)
     largest = max(one.bytes.mean for _, one, _ in timed)
     for number, (row, one, latency) in enumerate(sorted(timed, key=lambda found: found[2])):
         chosen = results.chosen is not None and results.chosen.variant == row.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -37,6 +37,14 @@ class Table:
     words: int = 2
     title: str = ""
     marked: int = -1
+
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, str]], *given: Any, **rest: Any) -> Table:
+        """A table of rows by their columns' titles; what a row does not have is a dash."""
+        header = [*max(rows, key=len)]
+        return cls(
+            header, [[row.get(title, "-") for title in header] for row in rows], *given, **rest
+        )
 
     def lines(self) -> list[str]:
         return align([self.header, *self.rows], words=self.words)
@@ -73,49 +81,40 @@ def print_lines(console: Console, lines: Iterable[str], style: str) -> None:
 
 def models_table(results: Results) -> Table:
     """All models of a run with every number as text."""
-    one = results.one
-    alone, many = latency_cell(set(one.latency_ms)), throughput_cell(set(one.throughput))
-    sets = list(one.more_scores)
-    header = ["model", "format", results.metric]
-    if any(row.interval for row in results.models):
-        header.append(INTERVAL)
-    header += [f"{name} {results.metric}" for name in sets]
-    header += ["retention", "params M", "MACs M", "size MB"]
-    if alone is not None and many is not None:
-        header += [f"p50 ms b{split_cell(alone)[0]}", "p95 ms", f"ex/s b{split_cell(many)[0]}"]
-    header += ["smaller", "faster"] if alone else ["smaller"]
-    if results.reference is not None and alone:
-        header.append(f"faster than {results.reference.name}")
-    rows = []
-    for row in results.models:
-        score, *others = _row(row, results.metric, alone, many)
-        width = [numbers.half_width(row.interval)] if INTERVAL in header else []
-        rows.append([row.name, row.format, score, *width, *others])
+    rows = [_cells(row, results) for row in results.models]
     if (targets := results.targets) is not None:
-        width = [numbers.half_width(targets.interval)] if INTERVAL in header else []
-        known = [TEACHER, "targets", numbers.score(targets.score), *width]
-        rows.insert(int(results.linear is not None), known + ["-"] * (len(header) - len(known)))
-    return Table(header, rows, title=caption(results), marked=len(rows) - 1)
+        known = {
+            "model": TEACHER,
+            "format": "targets",
+            results.metric: numbers.score(targets.score),
+        }
+        known[INTERVAL] = numbers.half_width(targets.interval)
+        rows.insert(int(results.linear is not None), known)
+    return Table.of(rows, title=caption(results), marked=len(rows) - 1)
 
 
-def _row(row: ModelRow, metric: str, alone: str | None, many: str | None) -> list[str]:
-    out = [
-        numbers.score(row.score),
-        *(numbers.score(scores[metric]) for scores in row.more_scores.values()),
-        numbers.percent(row.retention),
-        numbers.millions(row.parameters),
-        numbers.millions(row.macs),
-        numbers.megabytes(row.bytes),
-    ]
+def _cells(row: ModelRow, results: Results) -> dict[str, str]:
+    one, metric = results.one, results.metric
+    alone, many = latency_cell(set(one.latency_ms)), throughput_cell(set(one.throughput))
+    cells = {"model": row.name, "format": row.format, metric: numbers.score(row.score)}
+    if any(other.interval for other in results.models):
+        cells[INTERVAL] = numbers.half_width(row.interval)
+    for name in one.more_scores:
+        cells[f"{name} {metric}"] = numbers.score(row.more_scores[name][metric])
+    cells["retention"] = numbers.percent(row.retention)
+    cells["params M"] = numbers.millions(row.parameters)
+    cells["MACs M"] = numbers.millions(row.macs)
+    cells["size MB"] = numbers.megabytes(row.bytes)
     if alone is not None and many is not None:
-        out += numbers.p50_and_p95(row.latency_ms.get(alone))
-        out.append(numbers.rate(row.throughput.get(many)))
-    out.append(numbers.times(row.ratios.size))
+        p50, p95 = numbers.p50_and_p95(row.latency_ms.get(alone))
+        cells |= {f"p50 ms b{split_cell(alone)[0]}": p50, "p95 ms": p95}
+        cells[f"ex/s b{split_cell(many)[0]}"] = numbers.rate(row.throughput.get(many))
+    cells["smaller"] = numbers.times(row.ratios.size)
     if alone is not None:
-        out.append(numbers.times(row.ratios.latency))
-        if row.against is not None:
-            out.append(numbers.times(row.against.latency))
-    return out
+        cells["faster"] = numbers.times(row.ratios.latency)
+        if results.reference is not None and row.against is not None:
+            cells[f"faster than {results.reference.name}"] = numbers.times(row.against.latency)
+    return cells
 
 
 def caption(results: Results) -> str:
