@@ -57,13 +57,6 @@ if (place > 0) {
 class NniExperiment:
     """An engine whose trials are those of an NNI experiment. It begins with the first trial.
 
-    Args:
-        engine: its section of the study.
-        loaded: the study.
-        folder: the study's.
-        jobs: trials that run at the same time.
-        threads: of each, on this machine.
-
     Raises:
         UserError: NNI refuses the training service.
     """

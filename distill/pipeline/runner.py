@@ -62,17 +62,8 @@ def go_on(
     Unlike :func:`run` it takes a folder that holds another recipe's stages: those whose inputs
     are the same are kept, the others are done again.
 
-    Args:
-        recipe: what is done.
-        run_dir: a run folder, or a new one.
-        until: name of the last stage that is done.
-        reuse: run folders whose finished stages may be taken over.
-
     Returns:
         The content of the last stage's ``stage.json``.
-
-    Raises:
-        UserError: what the recipe names cannot be used, or a stage's training came to nothing.
     """
     return _on_devices(recipe, RunFolder(run_dir), until=until, reuse=list(reuse))
 

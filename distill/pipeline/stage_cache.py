@@ -103,14 +103,8 @@ def take_over(
     the stage would have left. Files are linked where the file system can, and copied otherwise:
     nothing writes into a finished file, so that neither run can change the other's.
 
-    Args:
-        folder: this run.
-        stage: the stage to be done.
-        inputs: hash of its inputs.
-        siblings: run folders to look in.
-
     Returns:
-        The run it came from; ``None`` where there is none.
+        The run, of the siblings, that it came from; ``None`` where there is none.
     """
     for path in siblings:
         other = RunFolder(path)

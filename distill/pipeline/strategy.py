@@ -39,13 +39,7 @@ class Grid(Strategy):
     """All of a list of trials; one waits while a stage that it shares is being done by another.
 
     So a stage that several trials share is done by the first of them, and the others take it over.
-
-    Args:
-        trials: what is run, in the order of preference.
-        folder: the study's.
-
-    Attributes:
-        waiting: those that are not begun.
+    ``waiting`` are those that are not begun.
     """
 
     def __init__(self, trials: Sequence[Trial], folder: Path) -> None:

@@ -26,9 +26,6 @@ class Tuner:
     """Proposes values for a search's space and learns what came of them.
 
     Its draws depend on the search's seed and on what it was told, in order, and on nothing else.
-
-    Args:
-        search: the space, the strategy and the seed.
     """
 
     def __init__(self, search: Search) -> None:
@@ -45,11 +42,7 @@ class Tuner:
                 self._tuner.rval.rstate = np.random.RandomState(search.seed % 2**32)
 
     def propose(self, number: int) -> dict[str, int | float] | None:
-        """Values for a trial, by setting (of a choice its place); ``None``: there are no more.
-
-        Args:
-            number: the trial's, from 0.
-        """
+        """Values for a trial, from 0, by setting (of a choice its place); ``None``: no more."""
         import nni
 
         try:
@@ -83,9 +76,6 @@ class Assessor:
     that came to their end, of the mean of their scores up to the same evaluation. ``curve``: where
     the curve fitted to its scores, at the last evaluation of those trials, is below 95 % of their
     best.
-
-    Args:
-        kind: which of them.
 
     Reference:
         Golovin et al. 2017, Google Vizier: A Service for Black-Box Optimization; Domhan et al.
@@ -127,11 +117,7 @@ class _Hyperband:
     """NNI's brackets without its advisor, which only works with a manager beside it.
 
     Each bracket draws settings for short trainings, and has the best third of them trained three
-    times longer, until the most; the next bracket begins with fewer and longer ones.
-
-    Args:
-        most: the most a training gets, the least being 1.
-        seed: seeds the draws.
+    times longer, until the most (the least being 1); the next begins with fewer and longer ones.
 
     Reference:
         Li et al. 2018, Hyperband: A Novel Bandit-Based Approach to Hyperparameter Optimization.

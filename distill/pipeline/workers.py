@@ -45,11 +45,7 @@ class Engine(Protocol):
 
 
 class Workers:
-    """Worker processes of this machine.
-
-    Args:
-        threads: of each.
-    """
+    """Worker processes of this machine, each with so many threads."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads

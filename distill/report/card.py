@@ -22,14 +22,7 @@ _HUB_NAMES = {"minilm-l6": "sentence-transformers/all-MiniLM-L6-v2"}
 
 
 def write_card(bundle: Path, student: Path, recipe: Recipe, results: Results | None) -> None:
-    """Write a bundle's ``README.md``, with numbers once there are any.
-
-    Args:
-        bundle: the folder.
-        student: the folder of the model that it was made from.
-        recipe: the run's.
-        results: the run's, where it was evaluated.
-    """
+    """Write a bundle's ``README.md``, with numbers once there are any; ``student``: its folder."""
     manifest = read_manifest(bundle)
     card = make_card(
         results,

@@ -66,12 +66,7 @@ def canvas(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def as_image(figure: Figure, label: str) -> Markup:
-    """A figure as an ``<img>`` element.
-
-    Args:
-        figure: drawn and passed on within :func:`styled`.
-        label: what the picture says, for those who do not see it.
-    """
+    """A figure, drawn within :func:`styled`, as an ``<img>``; ``label`` says what it shows."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
     data = base64.b64encode(file.getvalue()).decode("ascii")
@@ -254,13 +249,7 @@ def size_chart(results: Results) -> Markup:
 def layer_map_chart(
     pairs: Sequence[tuple[int, int]], teacher_layers: int, student_layers: int
 ) -> Markup:
-    """Which teacher layer each student layer learns from; layer 1 is at the bottom.
-
-    Args:
-        pairs: (student layer, teacher layer), counted from 1.
-        teacher_layers: how many the teacher has.
-        student_layers: how many the student has.
-    """
+    """Which teacher layer each student layer learns from, as pairs from 1; 1 is at the bottom."""
     rows = max(teacher_layers, student_layers)
     figure, axes = canvas(6.0, 0.9 + 0.42 * rows)
     axes.axis("off")

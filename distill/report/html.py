@@ -46,16 +46,7 @@ _LEGEND = {
 
 
 def render_report(run_folder: Path) -> Path:
-    """Write ``report.html`` into a run folder, finished or not.
-
-    Reads ``results.json``, ``metrics.csv``, ``recipe.yaml`` and the stages' ``stage.json`` only,
-    so that it can be called again at any time.
-
-    Args:
-        run_folder: the run folder.
-
-    Returns:
-        The path of the page.
+    """Write ``report.html`` into a run folder, finished or not, as often as wanted.
 
     Raises:
         RunFolderError: it is not a run folder, or its files cannot be read.

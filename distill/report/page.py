@@ -12,12 +12,7 @@ import distill
 
 
 def render_page(template: str, **values: Any) -> str:
-    """A page as text; every value is escaped but those that are marked as markup.
-
-    Args:
-        template: a template's name in this package.
-        **values: what the template asks for; ``css`` and ``version`` are added.
-    """
+    """A page as text; every value is escaped but those that are marked as markup."""
     css = resources.files("distill.report").joinpath("report.css").read_text("utf-8")
     return fill(template, escape=True, css=Markup(css), **values)  # our own file
 
@@ -28,13 +23,7 @@ def fact(name: str, value: str, detail: str, *, poor: bool = False) -> dict[str,
 
 
 def fill(template: str, *, escape: bool, **values: Any) -> str:
-    """A template with values in it, and ``version``.
-
-    Args:
-        template: a template's name in this package.
-        escape: whether it is HTML, so that values are escaped.
-        **values: what the template asks for.
-    """
+    """A template of this package with values and ``version``; ``escape``: it is HTML."""
     environment = Environment(
         loader=PackageLoader("distill.report", "."),
         autoescape=escape,

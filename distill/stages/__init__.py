@@ -7,10 +7,9 @@ from typing import Any
 
 from distill.stages.augment import augment_stage
 from distill.stages.context import StageContext, StageResult
-from distill.stages.distill import distill_stage
+from distill.stages.distill import distill_stage, pretrain_stage
 from distill.stages.evaluate import evaluate_stage
 from distill.stages.export import export_stage
-from distill.stages.pretrain import pretrain_stage
 from distill.stages.prune import prune_stage
 from distill.stages.quantize import quantize_stage
 from distill.stages.teacher import baseline_stage, teacher_stage

@@ -42,11 +42,7 @@ _EXAMPLES, _OF_EACH = 10, 2
 
 @dataclass
 class Tally:
-    """Counts rows on their way into a file, and keeps some to show.
-
-    Args:
-        split: the rows they are made from.
-    """
+    """Counts rows, made from a split's, on their way into a file, and keeps some to show."""
 
     split: Split
     replaced: array[int] = field(default_factory=lambda: array("I"))
@@ -172,14 +168,7 @@ def facts_of(
     kept: npt.NDArray[np.bool_] | None = None,
     seconds: float,
 ) -> dict[str, Any]:
-    """What is told of an augmentation.
-
-    Args:
-        found: facts of :func:`distill.stages.augmenter.find_candidates`.
-        tally: what was counted.
-        kept: which rows passed the teacher, (A,); ``None`` where it was not asked.
-        seconds: spent.
-    """
+    """What is told of an augmentation; ``kept``: which rows passed the teacher, (A,)."""
     rows_in, made = len(tally.split), len(tally.words)
     rows_out = made if kept is None else int(kept.sum())
     share = tally.replaced_share(kept)

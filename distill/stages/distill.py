@@ -1,4 +1,4 @@
-"""Distillation: the student learns the teacher's signals.
+"""Distillation, where the student learns the teacher's signals, and pre-training on text alone.
 
 Legend: N original rows, A augmented ones, C classes.
 """
@@ -15,19 +15,20 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distill.data.augmentation.generate import ROWS, AugmentedSplit
+from distill.data.text.masking import MaskedSequences, Masking
 from distill.data.tokenized import TokenExamples, TokenizedDataset, tokenize
 from distill.objectives.logits import logits_loss
 from distill.objectives.vectors import similarity_loss, vector_loss
-from distill.recipe.schema import DistillStage, TeacherModel, TrainConfig
+from distill.recipe.schema import DistillStage, PretrainStage, TeacherModel, TrainConfig
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
-from distill.stages.pretrain import masked_text
 from distill.stages.search import search_layer_map
 from distill.tasks.base import Task
 from distill.training.base import Batch
 from distill.training.data import Rows
 from distill.training.distill import DistillModule
 from distill.training.fit import FitResult, fit
+from distill.training.pretrain import PretrainModule
 from students.family import MODEL_TYPES
 from students.heads import logits_of
 from teachers.cache import RaggedLogits, TeacherLogits, look_up
@@ -36,13 +37,7 @@ from teachers.cache import RaggedLogits, TeacherLogits, look_up
 def training_examples(
     context: StageContext, *, augmented: bool, teacher: TeacherModel | None = None
 ) -> TokenExamples:
-    """The training examples, with those of the augment stage before this one where asked.
-
-    Args:
-        context: the stage's.
-        augmented: whether augmented examples are wanted; where no stage made any there are none.
-        teacher: whose tokens they are; left out, the student's.
-    """
+    """The training examples in a teacher's tokens or ours, with an augment stage's if asked."""
     workspace = context.workspace
     stage = context.earlier("augment")
     if stage is None or not augmented:
@@ -83,7 +78,7 @@ def teacher_logits(
     Args:
         context: the stage's.
         teacher: the first teacher, where it is loaded already.
-        augmented: whether on the rows of an augment stage too, where there is one.
+        augmented: whether on the rows of an augment stage too.
     """
     workspace = context.workspace
     if (given := workspace.given(workspace.data.train)) is not None:
@@ -96,12 +91,7 @@ def teacher_logits(
 
 
 def output_loss(task: Task, targets: TeacherLogits) -> Callable[[nn.Module, Batch], Tensor]:
-    """The loss by which a student, or a part of one, is judged: the teacher's logits of each row.
-
-    Args:
-        task: what of them is compared, and by which loss.
-        targets: the teacher's logits, looked up by the batch's ``index``.
-    """
+    """The loss by which a student, or a part of one, is judged, against targets by ``index``."""
 
     def loss_of(model: nn.Module, batch: Batch) -> Tensor:
         logits = logits_of(model, batch)
@@ -134,7 +124,7 @@ def distil_logits(
         student: who learns.
         config: how.
         part: a folder inside the stage's, for one of several trainings.
-        augmented: whether on the rows of an augment stage too, where there is one.
+        augmented: whether on the rows of an augment stage too.
     """
     workspace, session = context.workspace, context.session(part)
     rows = training_examples(context, augmented=augmented)
@@ -172,6 +162,38 @@ def _text(context: StageContext, *, masked: bool) -> tuple[Rows, Rows]:
     if masked:
         return masked_text(context)
     return context.workspace.train_examples, context.workspace.validation_examples
+
+
+def masked_text(
+    context: StageContext, *, share: float = 0.15, whole_words: bool = False, nsp: bool = False
+) -> tuple[MaskedSequences, MaskedSequences]:
+    """The text to learn from and the held-out text, masked by the stage's seed.
+
+    What is hidden is a function of (seed, epoch, row); held-out text is asked the same each time.
+    """
+    workspace, seed = context.workspace, context.session().seed
+    masking = Masking.of(workspace.tokenizer, share=share, whole_words=whole_words)
+    text = workspace.text(pair=nsp)
+    return (
+        MaskedSequences(text.train, masking, seed=seed, nsp=nsp),
+        MaskedSequences(text.validation, masking, seed=seed, nsp=nsp),
+    )
+
+
+def pretrain_stage(config: PretrainStage, context: StageContext) -> StageResult:
+    """Leave an encoder with its heads; the losses on held-out text say what it learned."""
+    session = context.session()
+    train, validation = masked_text(
+        context, share=config.mask, whole_words=config.whole_words, nsp=config.nsp
+    )
+    module = PretrainModule(
+        context.student_to_pretrain(nsp=config.nsp),
+        train=config,
+        nsp=config.nsp,
+        seed=session.seed,
+    )
+    result = fit(module, train, validation=validation, session=session)
+    return context.save_model(module.model, result, whole_words=config.whole_words, nsp=config.nsp)
 
 
 def distill_stage(config: DistillStage, context: StageContext) -> StageResult:

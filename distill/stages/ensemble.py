@@ -73,10 +73,7 @@ def ensemble_scores(
 ) -> dict[str, float]:
     """The metrics of the teachers' averaged logits, or of those that a file gives.
 
-    Args:
-        context: the stage's context.
-        split: the scored examples.
-        analysis: keeps the predictions, as those of the teacher.
+    ``analysis`` keeps the predictions, as those of the teacher.
     """
     task = _settled(context)
     metrics = task.metrics()

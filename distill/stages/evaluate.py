@@ -170,10 +170,6 @@ def draws_of_trial(run: Path, stage_name: str) -> None:
     """Keep what a trial that ends with a training is compared by: its scores on draws.
 
     Only on a CPU, where the model can be scored as it was trained.
-
-    Args:
-        run: the trial's run folder.
-        stage_name: the stage that it is scored after.
     """
     folder = RunFolder(run)
     recipe = folder.read_recipe()

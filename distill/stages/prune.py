@@ -31,12 +31,7 @@ logger = logging.getLogger("distill")
 
 
 def bench_of(context: StageContext, place: Path) -> Bench:
-    """What methods are given of a run.
-
-    Args:
-        context: the stage's context.
-        place: where models on the way are kept, for a run that is stopped.
-    """
+    """What methods are given of a run; ``place`` keeps the models on the way, for a stopped run."""
     workspace, recipe = context.workspace, context.recipe
 
     def examples() -> TokenExamples:

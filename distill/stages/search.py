@@ -32,11 +32,6 @@ def search_layer_map(
     not trained cannot be scored. What a candidate came to is kept in the stage's folder, so that
     a search that was stopped goes on with the next one.
 
-    Args:
-        config: the stage; its optimiser's settings are the candidates' too.
-        context: the stage's context.
-        logits: the teacher's logits on the training examples.
-
     Returns:
         The pairs [student, teacher] of the map with the best score, of equal ones the first; and
         what goes into ``stage.json``: for each candidate ``name``, ``pairs``, ``score`` and

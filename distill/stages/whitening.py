@@ -46,10 +46,6 @@ def whitened(
 
     One whitening, of the fp32 graph where there is one, serves all formats.
 
-    Args:
-        models: the exported files that can be run, by format.
-        context: the export stage's.
-
     Returns:
         Settings for the bundle's description, files by their names in the bundle, and facts for
         ``stage.json``; all empty where the task asks for none.

@@ -75,11 +75,7 @@ def _meaning(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
 
 @dataclass
 class Workspace:
-    """Data, tokenizer and task of a run, loaded when first asked for and then shared.
-
-    Args:
-        recipe: the run's recipe.
-    """
+    """Data, tokenizer and task of a run, loaded when first asked for and then shared."""
 
     recipe: Recipe
     _tokenized: dict[tuple[str, int], TokenExamples] = field(default_factory=dict)
