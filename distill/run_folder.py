@@ -26,6 +26,16 @@ logger = logging.getLogger("distill")
 LEFTOVERS = ("checkpoint", "sliced", "tried", "round-*", "try-*")
 
 
+class _Inside:
+    """A path inside a run folder."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, folder: RunFolder, _: type) -> Path:
+        return folder.path / self._name
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Paths inside a run folder, and the marks that say what is done.
@@ -36,44 +46,23 @@ class RunFolder:
 
     path: Path
 
-    @property
-    def recipe_file(self) -> Path:
-        return self.path / "recipe.yaml"
-
-    @property
-    def metrics(self) -> Path:
-        """Curves of every stage in long form."""
-        return self.path / "metrics.csv"
-
-    @property
-    def results(self) -> Path:
-        return self.path / "results.json"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "log.txt"
-
-    @property
-    def environment(self) -> Path:
-        return self.path / "environment.json"
-
-    @property
-    def data(self) -> Path:
-        """Facts of the rows: how many, how many were cut, notes."""
-        return self.path / "data.json"
-
-    @property
-    def bad_rows(self) -> Path:
-        """Rows that were set aside, as they cannot be used."""
-        return self.path / "bad_rows.jsonl"
-
-    @property
-    def bundle(self) -> Path:
-        return self.path / "bundle"
+    #: The resolved recipe.
+    recipe_file = _Inside("recipe.yaml")
+    #: Curves of every stage in long form.
+    metrics = _Inside("metrics.csv")
+    #: The numbers behind table, report and model card.
+    results = _Inside("results.json")
+    report = _Inside("report.html")
+    #: Messages of the run.
+    log = _Inside("log.txt")
+    #: Machine and versions of every start of the run.
+    environment = _Inside("environment.json")
+    #: Facts of the rows: how many, how many were cut, notes.
+    data = _Inside("data.json")
+    #: Rows that were set aside, as they cannot be used.
+    bad_rows = _Inside("bad_rows.jsonl")
+    #: The folder that is ready to deploy.
+    bundle = _Inside("bundle")
 
     def stage(self, stage: PlannedStage) -> Path:
         return self.path / stage.folder

@@ -24,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from transformers import PreTrainedModel
 
 from distill.evaluation.cells import REAL, latency_cell, throughput_cell
@@ -54,7 +55,7 @@ _LAYERS = 4
 #: The part of the heads that the last layer computes of all tokens even where it computes one.
 _KEYS_AND_VALUES = 0.5
 #: Of what is written of a table.
-_VERSION = 2
+_VERSION = 3
 #: By so much another engine than the recipe's own must be faster.
 _FASTER = 0.9
 
@@ -65,40 +66,23 @@ _Files = dict[str, tuple[str, Path]]
 
 @dataclass(frozen=True)
 class _Width:
-    """What was measured of a width; the four models' costs.
+    """What students of a width cost.
 
     Args:
-        few: their least neurons.
-        many: their most.
+        few: neurons of the models that others are compared with.
         heads: the width of their heads together.
-        thin_heads: that of half of them.
-        one: of one layer with few neurons.
-        narrow: of four such layers.
-        wide: of four layers with many neurons.
-        thin: of four layers with few neurons and half the heads.
+        one: one such layer.
+        layer: each further one.
+        neuron: a neuron more in each layer.
+        column: a column of the heads more in each layer.
     """
 
     few: int
-    many: int
     heads: int
-    thin_heads: int
     one: Costs
-    narrow: Costs
-    wide: Costs
-    thin: Costs
-
-    def neurons(self, skipped: Sequence[int]) -> Costs:
-        more = max(1, self.many - self.few)
-        ends = zip(self.narrow, self.wide, skipped, strict=True)
-        return [(wide - narrow) / more / (_LAYERS - s) for narrow, wide, s in ends]
-
-    def columns(self, skipped: Sequence[int]) -> Costs:
-        more = max(1, self.heads - self.thin_heads)
-        ends = zip(self.thin, self.narrow, skipped, strict=True)
-        return [
-            max(0.0, narrow - thin) / more / (_LAYERS - s * _KEYS_AND_VALUES)
-            for thin, narrow, s in ends
-        ]
+    layer: Costs
+    neuron: Costs
+    column: Costs
 
 
 @dataclass(frozen=True)
@@ -111,7 +95,8 @@ class ShapeTable:
         engine: what it was measured with.
         vocabulary: tokens that are left of the vocabulary, by the least count of each (0: all that
             the recipe leaves).
-        first_token: whether the last layer computes one token alone.
+        skipped: layers whose neurons cost nothing, for each cost: a last one that computes one
+            token alone takes no time.
         bytes_each: of a number of the table of embeddings.
     """
 
@@ -119,7 +104,7 @@ class ShapeTable:
     static: dict[str, Costs]
     engine: Engine
     vocabulary: dict[str, int]
-    first_token: bool
+    skipped: list[int]
     bytes_each: int
 
     def __call__(self, shape: Shape | StaticShape, trim: int = 0) -> Limits:
@@ -128,27 +113,19 @@ class ShapeTable:
             one, each, size = self.static[_key(shape)]
             gone = self.vocabulary["0"] - tokens
             return _as_limits(one, each, size - gone * shape.hidden * self.bytes_each)
-        told = self.widths[_key(shape)]
-        skipped = _skipped(self.first_token)
-        costs = []
-        parts = zip(told.neurons(skipped), told.columns(skipped), strict=True)
-        for place, (neuron, column) in enumerate(parts):
-            one, narrow = told.one[place], told.narrow[place]
-            more = (shape.layers - skipped[place]) * neuron * (shape.ffn - told.few)
-            wider = shape.heads * shape.head_dim - told.heads
-            more += (shape.layers - skipped[place] * _KEYS_AND_VALUES) * column * wider
-            # A factored table's matrix takes and weighs what neurons of as many weights do.
-            more += neuron * shape.widening / (2 * shape.hidden)
-            layers = (shape.layers - 1) * (narrow - one) / (_LAYERS - 1)
-            costs.append(max(one / _LAYERS, one + layers + more))
+        told, skipped = self.widths[_key(shape)], np.array(self.skipped)
+        parts = (told.one, told.layer, told.neuron, told.column)
+        one, layer, neuron, column = map(np.array, parts)
+        costs = one + (shape.layers - 1) * layer
+        costs += (shape.layers - skipped) * neuron * (shape.ffn - told.few)
+        wider = shape.heads * shape.head_dim - told.heads
+        costs += (shape.layers - skipped * _KEYS_AND_VALUES) * column * wider
+        # A factored table's matrix takes and weighs what neurons of as many weights do.
+        costs += neuron * shape.widening / (2 * shape.hidden)
+        costs = np.maximum(costs, one / _LAYERS)
         width = shape.embedding or shape.hidden
         costs[-1] += (tokens * shape.words - VOCABULARY * width) * self.bytes_each
-        return _as_limits(*costs)
-
-
-def _skipped(first_token: bool) -> tuple[int, int, int]:
-    """Layers whose neurons cost nothing, by cost: the last one's take no time."""
-    return (int(first_token), int(first_token), 0)
+        return _as_limits(*costs.tolist())
 
 
 def _as_limits(one: float, each: float, size: float) -> Limits:
@@ -220,22 +197,26 @@ class _Measurement:
                 file = Path(temporary) / f"static{len(files)}"
                 files[name] = _static_file(one, left["0"], file, self.int8)
             costs = _costs(self.recipe, self.workspace, files)
-        widths = {
-            key: _Width(few, many, *heads, *(costs[f"{key} {name}"] for name in own))
-            for key, (few, many, heads, own) in ends.items()
-        }
-        first_token = any(reads_first_token(model) for model in models.values())
+        skips = any(reads_first_token(model) for model in models.values())
+        skipped, widths = np.array([skips, skips, False], dtype=int), {}
+        for key, (few, many, heads, thin_heads, own) in ends.items():
+            one, narrow, wide, thin = (np.array(costs[f"{key} {name}"]) for name in own)
+            neuron = (wide - narrow) / max(1, many - few) / (_LAYERS - skipped)
+            column = np.maximum(0.0, narrow - thin) / max(1, heads - thin_heads)
+            column /= _LAYERS - skipped * _KEYS_AND_VALUES
+            parts = (one, (narrow - one) / (_LAYERS - 1), neuron, column)
+            widths[key] = _Width(few, heads, *(part.tolist() for part in parts))
         return ShapeTable(
             widths=widths,
             static={name: costs[name] for name in self.statics},
             engine=engine,
             vocabulary=left,
-            first_token=first_token,
+            skipped=skipped.tolist(),
             bytes_each=1 if self.int8 else 4,
         )
 
-    def _ends(self, key: str) -> tuple[int, int, tuple[int, int], dict[str, PreTrainedModel]]:
-        """What a :class:`_Width` says of the models to be timed, and these by its names."""
+    def _ends(self, key: str) -> tuple[int, int, int, int, dict[str, PreTrainedModel]]:
+        """Fewest and most neurons, widths of all heads and of half, and the models to be timed."""
         alike = [shape for shape in self.encoders if _key(shape) == key]
         shape, neurons = alike[0], sorted(one.ffn for one in alike)
         few, many = neurons[0], neurons[-1]
@@ -258,8 +239,8 @@ class _Measurement:
             )
             for name, (layers, heads, ffn) in sizes.items()
         }
-        heads = (shape.heads * shape.head_dim, max(1, shape.heads // 2) * shape.head_dim)
-        return few, many, heads, models
+        thin_heads = max(1, shape.heads // 2) * shape.head_dim
+        return few, many, shape.heads * shape.head_dim, thin_heads, models
 
     def _faster(self, file: tuple[str, Path]) -> Engine:
         """The engine that runs a model faster, of those that may."""

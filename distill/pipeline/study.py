@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -142,19 +143,17 @@ def _engine(loaded: LoadedStudy, folder: Path, jobs: int) -> Engine:
     return NniExperiment(engine, loaded, folder, jobs=jobs, threads=threads)
 
 
+@dataclass
 class _Pool:
     """Trials that run at the same time."""
 
-    def __init__(
-        self,
-        record: StudyRecord,
-        strategy: Strategy,
-        jobs: int,
-        engine: Engine,
-        runs: StudyRuns | None,
-    ) -> None:
-        self._record, self._strategy, self._jobs, self._engine = record, strategy, jobs, engine
-        self._runs = runs
+    record: StudyRecord
+    strategy: Strategy
+    jobs: int
+    engine: Engine
+    runs: StudyRuns | None
+
+    def __post_init__(self) -> None:
         #: By folder; those of them that the strategy has ended.
         self._running: dict[str, Trial] = {}
         self._ended: set[str] = set()
@@ -167,58 +166,58 @@ class _Pool:
             with Board() as board:
                 self._begin()
                 while self._running:
-                    for trial, outcome in self._engine.outcomes():
+                    for trial, outcome in self.engine.outcomes():
                         self._take(trial, outcome)
                         after()
                     for trial in self._running.values():
-                        if trial.folder not in self._ended and self._strategy.stops(trial):
+                        if trial.folder not in self._ended and self.strategy.stops(trial):
                             self._ended.add(trial.folder)
-                            self._engine.end(trial)
-                    if self._runs is not None:
-                        self._runs.follow()
+                            self.engine.end(trial)
+                    if self.runs is not None:
+                        self.runs.follow()
                     self._begin()
                     board.show([self._whole(), *map(self._line, self._running.values())])
         except BaseException:
             logger.info(
                 "stopping every trial after its step, with a checkpoint; Ctrl-C stops at once"
             )
-            self._engine.stop()
-            if self._runs is not None:
-                self._runs.stop()
+            self.engine.stop()
+            if self.runs is not None:
+                self.runs.stop()
             raise
-        self._engine.close()
+        self.engine.close()
 
     def _begin(self) -> None:
-        while len(self._running) < self._jobs:
-            trial = self._strategy.next()
+        while len(self._running) < self.jobs:
+            trial = self.strategy.next()
             if trial is None:
                 return
             self._running[trial.folder] = trial
             self._begun += 1
-            total = self._begun + self._strategy.left
+            total = self._begun + self.strategy.left
             logger.info("trial %d of %d: %s", self._begun, total, trial.name)
-            if self._runs is not None:
-                variant = self._record.loaded.config.variants[trial.variant]
-                self._runs.begin(trial, variant.set)
-            recipe, folder = trial.recipe, self._record.folder
-            if self._jobs > 1 and recipe.trainer.threads is None:
-                threads = max(1, physical_cores() // self._jobs)
-                trainer = recipe.trainer.model_copy(update={"threads": threads})
+            if self.runs is not None:
+                variant = self.record.loaded.config.variants[trial.variant]
+                self.runs.begin(trial, variant.set)
+            recipe, folder = trial.recipe, self.record.folder
+            if self.jobs > 1 and recipe.trainer.threads is None:
+                threads = {"threads": max(1, physical_cores() // self.jobs)}
+                trainer = recipe.trainer.model_copy(update=threads)
                 recipe = recipe.model_copy(update={"trainer": trainer})
-            others = [folder / o.folder for o in self._record.loaded.trials if o is not trial]
+            others = [folder / o.folder for o in self.record.loaded.trials if o is not trial]
             run = folder / trial.folder
-            self._engine.start(trial, run, as_line(recipe, run, trial.stage, others))
+            self.engine.start(trial, run, as_line(recipe, run, trial.stage, others))
 
     def _take(self, trial: Trial, outcome: Mapping[str, Any]) -> None:
         if "disk_full" in outcome:
             raise DiskFullError(outcome["disk_full"])
         del self._running[trial.folder]
-        result = self._record.add(trial, outcome)
-        self._strategy.ended(trial, result)
-        if self._runs is not None:
-            search = self._record.loaded.config.search
+        result = self.record.add(trial, outcome)
+        self.strategy.ended(trial, result)
+        if self.runs is not None:
+            search = self.record.loaded.config.search
             limits = search.limits if search is not None else None
-            self._runs.end(trial, result, trial_value(limits, self._record.folder, result))
+            self.runs.end(trial, result, trial_value(limits, self.record.folder, result))
         self._done += 1
         if result.status == "stopped":
             logger.info("%s: stopped early; %s", trial.name, self._whole())
@@ -232,13 +231,13 @@ class _Pool:
 
     def _whole(self) -> str:
         gone = time.monotonic() - self._start
-        total = self._begun + self._strategy.left
+        total = self._begun + self.strategy.left
         left = gone / self._done * (total - self._done) if self._done else None
         text = "" if left is None else f", about {clock(left)} left"
         return f"{self._done} of {total} trials done, {clock(gone)} gone{text}"
 
     def _line(self, trial: Trial) -> str:
-        with suppress(OSError), (self._record.folder / trial.folder / "log.txt").open("rb") as file:
+        with suppress(OSError), (self.record.folder / trial.folder / "log.txt").open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 500))
             lines = file.read().decode("utf-8", "replace").splitlines()
             return f"  {trial.name}: {lines[-1] if lines else 'starting'}"

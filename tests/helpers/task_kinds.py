@@ -34,6 +34,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "ner": {"labels": list(LABELS["ner"])},
     "qa": {"stride": 4},
     "vectors": {},
+    "ranking": {},
 }
 PROBLEMS = {
     "classification": "single_label_classification",
@@ -55,6 +56,8 @@ def write_rows(kind: str, folder: Path, texts: Sequence[str], labels: Sequence[i
         data[name] = str(file)
     if kind == "vectors":
         data["columns"] = {"text": "one", "text_pair": "two", "label": "score"}
+    if kind == "ranking":
+        data["columns"] = {"label": "scores"}
     return data
 
 
@@ -101,7 +104,24 @@ def _pairs(_: str, rows: Rows) -> str:
     return "\n".join(map(json.dumps, found)) + "\n"
 
 
-_CONTENT: dict[str, Callable[[str, Rows], str]] = {"ner": _tagged, "qa": _asked, "vectors": _pairs}
+def _lists(_: str, rows: Rows) -> str:
+    """Each query asks for good or bad films; lists are of unlike lengths, with two grades."""
+    found = []
+    for number in range(len(rows) // 2):
+        own = [rows[(7 * number + 5 * k) % len(rows)] for k in range(3 + number % 4)]
+        wanted = number % 2
+        scores = [(1 + row % 2) * (good == wanted) for _, good, row in own]
+        query = f"{'good' if wanted else 'bad'} film {number}"
+        found.append({"query": query, "candidates": [one[0] for one in own], "scores": scores})
+    return "\n".join(map(json.dumps, found)) + "\n"
+
+
+_CONTENT: dict[str, Callable[[str, Rows], str]] = {
+    "ner": _tagged,
+    "qa": _asked,
+    "vectors": _pairs,
+    "ranking": _lists,
+}
 
 
 def make_model(kind: str, tokens: int, *, seed: int = 0, **changes: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -9,9 +10,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from run_files import write_lines
 
 Distill = Callable[..., subprocess.CompletedProcess[str]]
 KilledAt = Callable[..., None]
@@ -28,46 +31,28 @@ def tiny_recipe(
     names = ("negative", "positive")
     rows = [{"text": t, "label": names[label]} for t, label in zip(texts, labels, strict=True)]
     for name, part in (("train", rows[:48]), ("validation", rows[48:])):
-        lines = [json.dumps(row) for row in part]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+        write_lines(tmp_path / f"{name}.jsonl", part)
     training = {"epochs": 2, "batch_size": 8, "lr": 1e-3}
-    recipe = {
+    logits = [{"kind": "logits"}]
+    inside = [{"kind": kind} for kind in ("embedding", "attention", "hidden")]
+    prune = {"kind": "prune", "heads": 0.5, "ffn": 0.5, "score_steps": 2, "batch_size": 8}
+    timing = {"batch_sizes": [1, 4], "lengths": [8], "repeats": 3, "threads": 1}
+    files = {name: str(tmp_path / f"{name}.jsonl") for name in ("train", "validation")}
+    recipe: dict[str, Any] = {
         "recipe": 1,
         "name": "tiny",
         "seed": 7,
         "task": {"kind": "classification", "labels": list(names)},
-        "data": {
-            "source": "files",
-            "train": str(tmp_path / "train.jsonl"),
-            "validation": str(tmp_path / "validation.jsonl"),
-            "max_length": 32,
-        },
+        "data": {"source": "files", **files, "max_length": 32},
         "teacher": {"model": str(tiny_bert()), "finetune": training},
         "student": {"size": "1x32/2/64"},
         "stages": [
-            {
-                "kind": "distill",
-                "name": "intermediate",
-                "objectives": [{"kind": "embedding"}, {"kind": "attention"}, {"kind": "hidden"}],
-                **training,
-            },
-            {
-                "kind": "distill",
-                "name": "prediction",
-                "objectives": [{"kind": "logits"}],
-                **training,
-            },
-            {
-                "kind": "prune",
-                "heads": 0.5,
-                "ffn": 0.5,
-                "score_steps": 2,
-                "batch_size": 8,
-                "recover": training,
-            },
+            {"kind": "distill", "name": "intermediate", "objectives": inside, **training},
+            {"kind": "distill", "name": "prediction", "objectives": logits, **training},
+            prune | {"recover": training},
             {"kind": "quantize", "max_drop": 1.0},
             {"kind": "export", "max_drop": 1.0},
-            {"kind": "evaluate", "batch_sizes": [1, 4], "lengths": [8], "repeats": 3, "threads": 1},
+            {"kind": "evaluate", **timing},
         ],
         "trainer": {"checkpoint_steps": 1, "threads": 1, "precision": "fp32"},
         "track": {"wandb": {"mode": "offline", "project": "tiny"}},
@@ -117,6 +102,26 @@ def killed_at() -> Iterator[KilledAt]:
 
         yield run
         stdin.close()
+
+
+@pytest.fixture
+def dies_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """``dies_at(n)``: from now on trainings break at the n-th step that is begun."""
+    from distill.training.callbacks import Curves
+
+    original = Curves.on_train_batch_start
+
+    def put(number: int) -> None:
+        steps = itertools.count(1)
+
+        def dying(self: Any, *args: Any) -> None:
+            if next(steps) == number:
+                raise RuntimeError("power cut")
+            original(self, *args)
+
+        monkeypatch.setattr(Curves, "on_train_batch_start", dying)
+
+    return put
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 
 import pytest
 import yaml
+from run_files import write_lines
 
 from distill.cli.main import main
 from distill.recipe.inputs import anchored
@@ -23,7 +23,7 @@ def project(tmp_path, tiny_bert, sentences, monkeypatch):
     shutil.copytree(tiny_bert(), place / "models" / "tiny")
     texts, labels = sentences
     rows = [{"text": t, "label": "ab"[label]} for t, label in zip(texts, labels, strict=True)]
-    (place / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_lines(place / "train.jsonl", rows)
     training = {"epochs": 1, "batch_size": 16}
     recipe = {
         "recipe": 1,
@@ -41,7 +41,9 @@ def project(tmp_path, tiny_bert, sentences, monkeypatch):
     return place
 
 
-def test_a_run_is_resumed_from_another_folder(project, tmp_path, monkeypatch, capsys):
+def test_a_run_is_resumed_from_another_folder_and_when_the_project_was_moved(
+    project, tmp_path, monkeypatch, capsys
+):
     assert main(["run", "r.yaml", "--run-dir", "a run"]) == 0
     said = capsys.readouterr().out
     assert "next: distill show 'a run/recipe.yaml'" in said
@@ -59,20 +61,17 @@ def test_a_run_is_resumed_from_another_folder(project, tmp_path, monkeypatch, ca
     told = capsys.readouterr().err.strip()
     assert "this recipe's run is finished here" in told
     assert shlex.split(told.partition("look at it: ")[2]) == ["distill", "evaluate", "a run"]
-
-
-def test_a_project_that_was_moved_keeps_what_is_done(project, tmp_path, monkeypatch, capsys):
-    assert main(["run", "r.yaml", "--run-dir", "run"]) == 0
+    # A project that was moved keeps what is done.
     moved = tmp_path / "moved"
     monkeypatch.chdir(tmp_path)
     project.rename(moved)
     monkeypatch.chdir(moved)
-    assert main(["resume", "run"]) == 2
+    assert main(["resume", "a run"]) == 2
     assert "my project's/models/tiny: no such folder" in capsys.readouterr().err
     settings = ["data.train=train.jsonl", "teacher.model=models/tiny", "student.init=models/tiny"]
-    assert main(["resume", "run", *settings]) == 0
+    assert main(["resume", "a run", *settings]) == 0
     assert capsys.readouterr().err.count("done before") == 2
-    kept = yaml.safe_load((moved / "run" / "recipe.yaml").read_text())
+    kept = yaml.safe_load((moved / "a run" / "recipe.yaml").read_text())
     assert kept["data"]["train"] == str(moved / "train.jsonl")
 
 

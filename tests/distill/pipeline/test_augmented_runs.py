@@ -6,10 +6,9 @@ import gzip
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from run_files import changed, facts, read_lines, recipe_at
 
 from distill.cli.main import main
 from distill.system.cache import cache_folder
@@ -18,14 +17,12 @@ from distill.system.cache import cache_folder
 @pytest.fixture
 def augmented(tiny_recipe: Path) -> Path:
     """The tiny recipe up to its second distill stage, with an augment stage before the first."""
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-    del recipe["track"]
+    recipe = recipe_at(tiny_recipe)
     recipe["teacher"]["finetune"]["epochs"] = 1
     kept = [dict(stage, epochs=1) for stage in recipe["stages"][:2]]
     kept[1]["objectives"] = [{"kind": "logits", "hard_weight": 0.5}]
-    recipe["stages"] = [{"kind": "augment", "copies": 3, "candidates": 4}, *kept]
-    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    return tiny_recipe
+    stages = [{"kind": "augment", "copies": 3, "candidates": 4}, *kept]
+    return changed(tiny_recipe, track={}, teacher=recipe["teacher"], stages=stages)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +35,7 @@ def done(augmented: Path, kept: Path, tmp_path: Path) -> Path:
     """A finished run of the recipe, made once and free to be changed."""
     if not kept.exists():
         assert main(["run", str(augmented), "--run-dir", str(kept)]) == 0
-    folder = tmp_path / "run"
-    shutil.copytree(kept, folder)
-    return folder
+    return Path(shutil.copytree(kept, tmp_path / "run"))
 
 
 def _rows(run: Path) -> list[dict[str, object]]:
@@ -48,37 +43,33 @@ def _rows(run: Path) -> list[dict[str, object]]:
         return [json.loads(line) for line in file]
 
 
-def _facts(run: Path, folder: str) -> dict[str, Any]:
-    return json.loads((run / folder / "stage.json").read_text("utf-8"))  # type: ignore[no-any-return]
-
-
 def test_students_alone_see_the_rows(tmp_path, done):
     run = done
-    rows, facts = _rows(run), _facts(run, "03-augment")
-    texts = [json.loads(line)["text"] for line in (tmp_path / "train.jsonl").open()]
-    assert facts["rows_in"] == 48
-    assert facts["rows_out"] == len(rows) > 48
-    assert facts["words"]["neighbours"] > 0 == facts["words"]["mlm"]
-    assert 0 < facts["replaced_share"] < 0.6
-    assert any("has no masked-language head" in note for note in facts["notes"])
-    assert len(facts["examples"]) == 10
+    rows, told = _rows(run), facts(run / "03-augment")
+    texts = [row["text"] for row in read_lines(tmp_path / "train.jsonl")]
+    assert told["rows_in"] == 48
+    assert told["rows_out"] == len(rows) > 48
+    assert told["words"]["neighbours"] > 0 == told["words"]["mlm"]
+    assert 0 < told["replaced_share"] < 0.6
+    assert any("has no masked-language head" in note for note in told["notes"])
+    assert len(told["examples"]) == 10
     page = (run / "report.html").read_text("utf-8")
     assert "Augmented examples" in page
-    assert facts["examples"][0]["augmented"][0]["text"] in page
+    assert told["examples"][0]["augmented"][0]["text"] in page
     assert {tuple(row) for row in rows} == {("row", "text", "label")}
     assert all(row["text"] != texts[row["row"]] for row in rows)
     assert max(sum(row["row"] == n for row in rows) for n in range(48)) <= 3
     steps = -(-(48 + len(rows)) // 8)
-    assert _facts(run, "01-teacher")["steps"] == 6
-    assert _facts(run, "02-baseline")["steps"] == 2 * 6
-    assert _facts(run, "04-intermediate")["steps"] == steps
-    assert _facts(run, "05-prediction")["steps"] == steps
+    assert facts(run / "01-teacher")["steps"] == 6
+    assert facts(run / "02-baseline")["steps"] == 2 * 6
+    assert facts(run / "04-intermediate")["steps"] == steps
+    assert facts(run / "05-prediction")["steps"] == steps
 
     again = ["resume", str(run), "stages.prediction.augmented=false"]
     before = (run / "03-augment" / "rows.jsonl.gz").stat()
     assert main(again) == 0
-    assert _facts(run, "05-prediction")["steps"] == 6
-    assert _facts(run, "04-intermediate")["steps"] == steps
+    assert facts(run / "05-prediction")["steps"] == 6
+    assert facts(run / "04-intermediate")["steps"] == steps
     assert (run / "03-augment" / "rows.jsonl.gz").stat() == before
 
 
@@ -111,21 +102,21 @@ def test_rows_that_the_teacher_labels_otherwise_are_dropped(tmp_path, done):
     run = done
     every = [(row["row"], row["text"]) for row in _rows(run)]
     assert main(["resume", str(run), "stages.augment.teacher_agreement=true"]) == 0
-    kept, facts = [(row["row"], row["text"]) for row in _rows(run)], _facts(run, "03-augment")
-    assert facts["rows_out"] == len(kept)
-    assert facts["rows_dropped"] == len(every) - len(kept)
+    kept, told = [(row["row"], row["text"]) for row in _rows(run)], facts(run / "03-augment")
+    assert told["rows_out"] == len(kept)
+    assert told["rows_dropped"] == len(every) - len(kept)
     assert set(kept) <= set(every)
     labels = _labels(run / "01-teacher" / "model", [text for _, text in every])
     own = _labels(
         run / "01-teacher" / "model",
-        [json.loads(line)["text"] for line in (tmp_path / "train.jsonl").open()],
+        [row["text"] for row in read_lines(tmp_path / "train.jsonl")],
     )
     assert kept == [
         pair for pair, label in zip(every, labels, strict=False) if label == own[pair[0]]
     ]
     assert not list((run / "03-augment").glob("every*"))
     assert main(["resume", str(run), "stages.augment.teacher_agreement=0.99"]) == 0
-    assert _facts(run, "03-augment")["rows_out"] < len(kept)
+    assert facts(run / "03-augment")["rows_out"] < len(kept)
 
 
 def _labels(model: Path, texts: list[str]) -> list[int]:
@@ -185,6 +176,6 @@ def test_a_masked_language_model_of_ones_own(tmp_path, augmented, tiny_bert):
     run = tmp_path / "run"
     words = ["run", str(augmented), f"stages.augment.model={folder}", "stages.augment.words=mlm"]
     assert main([*words, "--run-dir", str(run)]) == 0
-    found = _facts(run, "03-augment")["words"]
-    assert found["mlm"] > 0  # type: ignore[index]
+    found = facts(run / "03-augment")["words"]
+    assert found["mlm"] > 0
     assert len(list((cache_folder() / "augment").glob("*/ids"))) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-import yaml
+from run_files import changed, read_lines, recipe_at
 
 from distill import load_recipe, run
 from distill.cli.main import main
@@ -17,12 +17,11 @@ _BAD = ['{"text": "", "label": "positive"}', "{broken", '{"text": "film", "label
 
 
 def _recipe(tiny_recipe, **data):
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+    recipe = recipe_at(tiny_recipe)
     recipe |= {"baseline": False, "track": {}, "stages": [recipe["stages"][-1]]}
     recipe["data"] |= data
     recipe["teacher"]["finetune"]["epochs"] = 1
-    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    return tiny_recipe
+    return changed(tiny_recipe, **recipe)
 
 
 def test_bad_rows_are_refused_with_their_line_and_nothing_is_written(tmp_path, tiny_recipe, capsys):
@@ -43,7 +42,7 @@ def test_bad_rows_are_set_aside_counted_and_reported(tmp_path, tiny_recipe):
     train.write_text(good + "\n".join(_BAD), "utf-8")
     folder = tmp_path / "run"
     run(load_recipe(path), folder)
-    found = [json.loads(line) for line in (folder / "bad_rows.jsonl").read_text().splitlines()]
+    found = read_lines(folder / "bad_rows.jsonl")
     assert [row["place"] for row in found] == [f"{train}:{n}" for n in (50, 49, 51)]
     assert [row["row"] for row in found] == [
         _BAD[1] + "\n",
@@ -65,25 +64,12 @@ def test_bad_rows_are_set_aside_counted_and_reported(tmp_path, tiny_recipe):
     assert "3 of 51 rows set aside as bad" in page
     assert cut_note in page
     assert cut_note in (folder / "log.txt").read_text("utf-8")
-    # The rows that are left are those of a file without the bad ones.
-    train.write_text(good, "utf-8")
-    clean = Workspace(load_recipe(path))
-    assert json.loads((folder / "01-teacher/stage.json").read_text())["score"] is not None
-    write_data_facts(RunFolder(folder), clean)
-    assert not (folder / "bad_rows.jsonl").exists()
-    assert json.loads((folder / "data.json").read_text("utf-8"))["rows"] == data["rows"]
-
-
-def test_a_mended_file_does_nothing_again(tmp_path, tiny_recipe):
-    path = _recipe(tiny_recipe, on_bad_row="skip")
-    train = tmp_path / "train.jsonl"
-    good = train.read_text("utf-8")
-    train.write_text(good + _BAD[0], "utf-8")
-    folder = tmp_path / "run"
-    run(load_recipe(path), folder)
+    # The rows that are left are those of a file without the bad ones: nothing is done again.
     train.write_text(good, "utf-8")
     assert main(["resume", str(folder)]) == 0
     assert (folder / "log.txt").read_text("utf-8").count("done before") == 2
+    assert not (folder / "bad_rows.jsonl").exists()
+    assert json.loads((folder / "data.json").read_text("utf-8"))["rows"] == data["rows"]
 
 
 def _tagged(path, bad):
@@ -108,10 +94,8 @@ def test_bad_rows_of_every_kind_are_counted(tmp_path, tiny_recipe, ending, write
     """Set aside in the same file, and what is left is what a file without them gives."""
     path = tmp_path / f"rows.{ending}"
     task, said = write(path, bad=True)
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8")) | {"task": task}
-    recipe["data"] = {"source": "files", "train": str(path), "on_bad_row": "skip"}
-    recipe |= {"stages": [recipe["stages"][1]]}
-    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    data = {"source": "files", "train": str(path), "on_bad_row": "skip"}
+    changed(tiny_recipe, task=task, data=data, stages=recipe_at(tiny_recipe)["stages"][1:2])
     folder = RunFolder(tmp_path / "run")
     folder.path.mkdir()
     broken = Workspace(load_recipe(tiny_recipe))
@@ -121,7 +105,7 @@ def test_bad_rows_of_every_kind_are_counted(tmp_path, tiny_recipe, ending, write
     assert sum(facts["rows"].values()) == 20
     assert any(f"1 of 21 rows set aside as bad, see bad_rows.jsonl; the first: {said}" in note
                for note in facts["notes"])  # fmt: skip
-    [row] = [json.loads(line) for line in folder.bad_rows.read_text("utf-8").splitlines()]
+    [row] = read_lines(folder.bad_rows)
     assert f"{row['place']}: {row['reason']}".startswith(said)
     write(path, bad=False)
     assert Workspace(load_recipe(tiny_recipe)).data_digest == broken.data_digest

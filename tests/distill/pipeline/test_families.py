@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
-import yaml
+from run_files import changed, models, recipe_at
 from tiny_tokenizers import trained
 from transformers import (
     ConvBertConfig,
@@ -86,16 +86,12 @@ def test_any_other_family_teaches_its_logits(tmp_path: Path, tiny_recipe: Path, 
     )
     ConvBertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-    recipe |= {"track": {}, "teacher": {"model": str(folder)}}
-    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    changed(tiny_recipe, track={}, teacher={"model": str(folder)})
     with pytest.raises(UserError, match="embedding, attention, hidden: only the logits") as caught:
         load_recipe(tiny_recipe)
     assert "\n" not in str(caught.value)
-    del recipe["stages"][0]
-    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    results = run(load_recipe(tiny_recipe), tmp_path / "run")
-    rows = {row["name"]: row for row in results["models"]}
+    run(load_recipe(tiny_recipe, "stages.intermediate=null"), tmp_path / "run")
+    rows = models(tmp_path / "run")
     assert rows["teacher"]["macs"] > rows["prune"]["macs"] > 0
     student = load_model(tmp_path / "run" / "bundle")
     assert student.config.model_type == PRUNED + STUDENT
@@ -105,13 +101,12 @@ def test_any_other_family_teaches_its_logits(tmp_path: Path, tiny_recipe: Path, 
 @pytest.mark.parametrize("family", WALKED)
 def test_from_recipe_to_int8(family: str, tmp_path: Path, tiny_recipe: Path, sentences) -> None:
     texts = sentences[0]
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+    recipe = recipe_at(tiny_recipe)
     recipe["teacher"]["model"] = str(teacher(family, tmp_path / "teacher", texts))
-    recipe |= {"track": {}, "baseline": False}
     recipe["stages"].insert(3, {"kind": "prune", "name": "words", "method": "vocabulary"})
-    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    results = run(load_recipe(tiny_recipe), tmp_path / "run")
-    rows = {row["name"]: row for row in results["models"]}
+    changed(tiny_recipe, **recipe | {"track": {}, "baseline": False})
+    run(load_recipe(tiny_recipe), tmp_path / "run")
+    rows = models(tmp_path / "run")
     assert list(rows)[-2:] == ["onnx", "onnx-int8"]
     assert rows["prune"]["parameters"] < rows["prediction"]["parameters"]
     assert rows["words"]["score"] == rows["prune"]["score"]

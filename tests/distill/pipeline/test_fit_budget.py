@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from run_files import changed
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from typer.testing import CliRunner
 
@@ -124,11 +125,7 @@ def test_candidates_differ_in_heads_layers_and_vocabulary():
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_budget_goes_in_and_a_bundle_comes_out(tmp_path, tiny_recipe, monkeypatch):
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-    recipe.pop("track", None)
-    recipe["baseline"] = False
-    recipe["stages"] = [s for s in recipe["stages"] if s["kind"] != "augment"]
-    tiny_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+    changed(tiny_recipe, track={}, baseline=False)
     folder = tmp_path / "out"
     command = ["fit-budget", str(tiny_recipe), "--run-dir", str(folder), "--trials", "3"]
     monkeypatch.setenv("COLUMNS", "300")

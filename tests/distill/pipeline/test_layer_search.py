@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
-import yaml
+from run_files import changed, facts, recipe_at, write_lines
 
 from distill import load_recipe, resume, run
 from distill.stages import search
@@ -15,17 +14,17 @@ from distill.stages import search
 @pytest.fixture
 def recipe_file(tiny_recipe: Path, tiny_bert) -> Path:
     """Only the first stage, from a teacher of 4 layers to a student of 2, its map searched."""
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-    recipe["teacher"] = {"model": str(tiny_bert(layers=4))}
-    recipe["student"] = {"size": "2x32/2/64"}
-    recipe["stages"] = [
-        recipe["stages"][0]
-        | {"layer_map": "search", "search": {"steps": 3, "candidates": ["last", [[1, 1]], "skip"]}}
-    ]
-    recipe |= {"baseline": False, "track": {}}
-    path = tiny_recipe.with_name("search.yaml")
-    path.write_text(yaml.safe_dump(recipe), "utf-8")
-    return path
+    stage = recipe_at(tiny_recipe)["stages"][0]
+    stage |= {"layer_map": "search"}
+    stage |= {"search": {"steps": 3, "candidates": ["last", [[1, 1]], "skip"]}}
+    return changed(
+        tiny_recipe,
+        teacher={"model": str(tiny_bert(layers=4))},
+        student={"size": "2x32/2/64"},
+        stages=[stage],
+        baseline=False,
+        track={},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +42,7 @@ def whole(recipe_file, kept: Path) -> Path:
 
 def test_every_candidate_is_scored_and_the_best_is_used(whole):
     folder = whole
-    stage = json.loads((folder / "02-intermediate" / "stage.json").read_text("utf-8"))
+    stage = facts(folder / "02-intermediate")
     found = stage["layer_map_search"]
     assert [one["name"] for one in found["tried"]] == ["last", "1<1", "skip"]
     assert [one["pairs"] for one in found["tried"]] == [
@@ -88,14 +87,8 @@ def test_a_search_that_was_stopped_goes_on_with_the_next_candidate(
 
 def test_a_search_is_not_decided_by_test_rows(tmp_path, recipe_file, whole):
     """The same run with other test examples tries, scores and takes the same."""
-    recipe = yaml.safe_load(recipe_file.read_text("utf-8"))
-    rows = tmp_path / "test.jsonl"
-    rows.write_text('{"text": "a bad film", "label": "positive"}\n' * 5, "utf-8")
-    recipe["data"]["test"] = str(rows)
-    recipe_file.write_text(yaml.safe_dump(recipe), "utf-8")
-    run(load_recipe(recipe_file), tmp_path / "tested")
-    one, other = (
-        json.loads((folder / "02-intermediate" / "stage.json").read_text("utf-8"))
-        for folder in (whole, tmp_path / "tested")
-    )
+    rows = [{"text": "a bad film", "label": "positive"}] * 5
+    test = write_lines(tmp_path / "test.jsonl", rows)
+    run(load_recipe(recipe_file, f"data.test={test}"), tmp_path / "tested")
+    one, other = (facts(run / "02-intermediate") for run in (whole, tmp_path / "tested"))
     assert one["layer_map_search"] == other["layer_map_search"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from run_files import changed, facts, recipe_at
 from safetensors.numpy import load_file
 
 from distill import load_recipe, run
@@ -48,10 +49,6 @@ def masked(tmp_path: Path, tiny_bert) -> Path:
     return path
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "stage.json").read_text("utf-8"))  # type: ignore[no-any-return]
-
-
 def _names(folder: Path) -> set[str]:
     return set(load_file(folder / "model" / "model.safetensors"))
 
@@ -69,7 +66,7 @@ def test_heads_are_learned_kept_and_dropped(tmp_path: Path, masked: Path) -> Non
     first, more_, heads, plain_, again_ = (
         folder / name for name in ("02-first", "03-more", "04-heads", "05-plain", "06-again")
     )
-    told = _facts(first)
+    told = facts(first)
     assert set(told["before"]) == {"loss", "mlm_loss", "perplexity"}
     assert told["after"]["mlm_loss"] < told["before"]["mlm_loss"] - 1
     assert told["after"]["loss"] < told["before"]["loss"] - 2
@@ -82,7 +79,7 @@ def test_heads_are_learned_kept_and_dropped(tmp_path: Path, masked: Path) -> Non
     assert tied.data_ptr() == model.get_input_embeddings().weight.data_ptr()
     # Stages that tell masked words go on from the head that is there.
     for later in (more_, heads):
-        assert _facts(later)["before"]["mlm_loss"] < told["before"]["mlm_loss"] - 1
+        assert facts(later)["before"]["mlm_loss"] < told["before"]["mlm_loss"] - 1
     # One that does not leaves the encoder, and after it a new head is drawn.
     assert not any(name.startswith("cls.") for name in _names(plain_))
     assert any(name.startswith("cls.predictions") for name in _names(again_))
@@ -150,36 +147,24 @@ def test_student_and_teacher_read_the_same_masked_tokens(
     assert rows[0].seed == 3 + 2
 
 
-@pytest.mark.parametrize("killed_at", [5, 11])
-def test_a_stopped_run_ends_the_same(
-    tmp_path: Path, masked: Path, monkeypatch: pytest.MonkeyPatch, killed_at: int
-) -> None:
-    from distill.training.callbacks import Curves
-
+def test_a_stopped_run_ends_the_same(tmp_path: Path, masked: Path, dies_at: Any) -> None:
     stages = (
         f"[{{{SHORT}, name: a, {MATCH}}}, {{{SHORT}, name: b, objectives: [{{kind: cosine}}]}}]"
     )
     recipe = load_recipe(masked, f"stages={stages}")
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole = tmp_path / "whole"
     run(recipe, whole)
-    count, original = 0, Curves.on_train_batch_start
-
-    def dying(self: Any, *args: Any) -> None:
-        nonlocal count
-        count += 1
-        if count == killed_at:
-            raise RuntimeError("power cut")
-        original(self, *args)
-
-    monkeypatch.setattr(Curves, "on_train_batch_start", dying)
-    with pytest.raises(RuntimeError, match="power cut"):
-        run(recipe, broken)
-    torch.rand(7)  # another process stands elsewhere in torch's own stream of numbers
-    resume(broken)
-    for name in ("02-a", "03-b"):
-        file = f"{name}/model/model.safetensors"
-        assert (whole / file).read_bytes() == (broken / file).read_bytes(), name
-        assert _facts(whole / name)["history"] == _facts(broken / name)["history"]
+    for killed_at in (5, 11):
+        broken = tmp_path / f"broken{killed_at}"
+        dies_at(killed_at)
+        with pytest.raises(RuntimeError, match="power cut"):
+            run(recipe, broken)
+        torch.rand(7)  # another process stands elsewhere in torch's own stream of numbers
+        resume(broken)
+        for name in ("02-a", "03-b"):
+            file = f"{name}/model/model.safetensors"
+            assert (whole / file).read_bytes() == (broken / file).read_bytes(), name
+            assert facts(whole / name)["history"] == facts(broken / name)["history"]
 
 
 @pytest.mark.parametrize("made_by", [LEARNS, PRETRAIN_PAIRS], ids=["mlm", "nsp"])
@@ -188,17 +173,16 @@ def test_a_task_starts_from_the_run_and_its_head_proposes_words(
 ) -> None:
     words = tmp_path / "words"
     run(load_recipe(masked, f"stages=[{made_by}]"), words)
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-    recipe["teacher"]["finetune"]["epochs"] = 1
     augment = {"kind": "augment", "copies": 2, "words": "mlm", "model": str(words)}
-    recipe |= {"track": {}, "stages": [augment, dict(recipe["stages"][0], epochs=1)]}
-    recipe |= {"student": {"size": "1x32/2/64", "init": str(words)}, "baseline": False}
-    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    go_on(load_recipe(tiny_recipe), tmp_path / "task", until="intermediate")
-    facts = _facts(tmp_path / "task" / "02-augment")
-    assert facts["words"]["mlm"] > 0
-    assert facts["rows_out"] > 0
-    assert not any("no masked-language head" in note for note in facts["notes"])
+    stages = [augment, recipe_at(tiny_recipe)["stages"][0] | {"epochs": 1}]
+    student = {"size": "1x32/2/64", "init": str(words)}
+    changed(tiny_recipe, track={}, stages=stages, student=student, baseline=False)
+    task = load_recipe(tiny_recipe, "teacher.finetune.epochs=1")
+    go_on(task, tmp_path / "task", until="intermediate")
+    told = facts(tmp_path / "task" / "02-augment")
+    assert told["words"]["mlm"] > 0
+    assert told["rows_out"] > 0
+    assert not any("no masked-language head" in note for note in told["notes"])
     names = _names(tmp_path / "task" / "03-intermediate")
     assert any(name.startswith("classifier.") for name in names)
     assert not any(name.startswith("cls.") for name in names)
@@ -231,5 +215,5 @@ def test_two_devices_end_as_one_with_the_same_batch(tmp_path: Path, masked: Path
             room = 1e-5 * (np.linalg.norm(wanted) + 0.01)
             assert np.linalg.norm(weights[1][name] - wanted) <= room, name
     for when in ("before", "after"):
-        found, wanted = (_facts(folder / "02-first")[when] for folder in (two, one))
+        found, wanted = (facts(folder / "02-first")[when] for folder in (two, one))
         assert found == pytest.approx(wanted, rel=1e-5)

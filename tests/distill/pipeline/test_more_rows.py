@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-import yaml
+from run_files import changed, facts, recipe_at, write_lines
 
 from distill import load_recipe, run
 from distill.cli.main import main
@@ -20,29 +21,39 @@ def recipe_file(tiny_recipe: Path):
     """The tiny recipe with one logits stage and an evaluation, and further data settings."""
 
     def put(name: str, **data: object) -> Path:
-        recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+        recipe = recipe_at(tiny_recipe)
         prediction = recipe["stages"][1] | {"val_check_interval": 0.34}
         recipe |= {"baseline": False, "track": {}, "stages": [prediction, recipe["stages"][-1]]}
         recipe["data"] |= data
-        path = tiny_recipe.with_name(f"{name}.yaml")
-        path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-        return path
+        return changed(tiny_recipe, name, **recipe)
 
     return put
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "run"
+
+
+@pytest.fixture
+def plain(recipe_file, kept: Path, tmp_path: Path) -> Path:
+    """A finished run without further rows, made once and free to be changed."""
+    if not kept.exists():
+        run(load_recipe(recipe_file("plain")), kept)
+    return Path(shutil.copytree(kept, tmp_path / "plain"))
+
+
 def _rows(path: Path, label: str) -> str:
     words = ["good", "bad", "great", "poor", "fine", "dull", "best"]
-    lines = [json.dumps({"text": f"the {word} film", "label": label}) for word in words]
-    path.write_text("\n".join(lines), "utf-8")
-    return str(path)
+    return write_lines(path, [{"text": f"the {word} film", "label": label} for word in words])
 
 
-def test_every_model_is_scored_on_further_rows_and_nothing_hangs_on_them(tmp_path, recipe_file):
+def test_every_model_is_scored_on_further_rows_and_nothing_hangs_on_them(
+    tmp_path, recipe_file, plain
+):
     names = ("negative", "positive")
     ups, downs = (_rows(tmp_path / f"{name}.jsonl", name) for name in names)
-    plain, more = tmp_path / "plain", tmp_path / "more"
-    run(load_recipe(recipe_file("plain")), plain)
+    more = tmp_path / "more"
     run(load_recipe(recipe_file("more", more={"up": ups, "down": downs}, test=ups)), more)
     results = json.loads((more / "results.json").read_text("utf-8"))
     for row in results["models"]:
@@ -64,7 +75,7 @@ def test_every_model_is_scored_on_further_rows_and_nothing_hangs_on_them(tmp_pat
             (folder / stage / "model/model.safetensors").read_bytes() for folder in (plain, more)
         ]
         assert weights[0] == weights[1]
-        told = [json.loads((folder / stage / "stage.json").read_text()) for folder in (plain, more)]
+        told = [facts(folder / stage) for folder in (plain, more)]
         assert told[0]["history"] == told[1]["history"]
         assert told[0]["best_step"] == told[1]["best_step"]
 
@@ -84,9 +95,9 @@ def test_a_student_reads_further_rows_with_the_vocabulary_it_has(tmp_path, recip
         assert row["scores"] == row["more_scores"]["up"]
 
 
-def test_the_linear_model_and_the_noise_and_how_to_leave_it_out(tmp_path, recipe_file):
-    folder = tmp_path / "run"
-    results = run(load_recipe(recipe_file("plain")), folder)
+def test_the_linear_model_and_the_noise_and_how_to_leave_it_out(tmp_path, plain):
+    folder = plain
+    results = json.loads((folder / "results.json").read_text("utf-8"))
     kept = read_predictions(folder / "03-evaluate" / "predictions.npz")
     assert list(kept.models) == [row["name"] for row in results["models"]]
     right = {

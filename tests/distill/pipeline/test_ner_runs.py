@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import task_kinds as kinds
 import torch
-import yaml
+from run_files import changed, recipe_at
 
 from distill.evaluation.error_analysis import read_predictions
 from distill.pipeline.runner import run
@@ -22,26 +23,11 @@ pytestmark = pytest.mark.slow
 
 def ner_recipe(path: Path, sentences: tuple[list[str], list[int]]) -> Path:
     """The tiny recipe over column files: a film is an entity, and what it is like is one too."""
-    recipe = yaml.safe_load(path.read_text("utf-8"))
-    texts, labels = sentences
-    for split, rows in (("train", range(48)), ("validation", range(48, 64))):
-        lines = ["-DOCSTART- O", ""]
-        for row in rows:
-            words = texts[row].split()
-            kind = "good" if labels[row] else "bad"
-            tags = ["O", f"B-{kind}", "B-film", *["O"] * (len(words) - 3)]
-            lines += [f"{word} x {tag}" for word, tag in zip(words, tags, strict=True)]
-            lines.append("")
-        file = path.with_name(f"{split}.conll")
-        file.write_text("\n".join(lines), "utf-8")
-        recipe["data"][split] = str(file)
     # The longest sentences have 26 tokens, and are read in windows.
-    recipe["data"]["max_length"] = 16
-    recipe["teacher"]["finetune"] = {"epochs": 15, "batch_size": 8, "lr": 3e-3}
-    recipe |= {"task": {"kind": "ner"}, "track": {}, "name": "ner"}
-    changed = path.with_name("ner.yaml")
-    changed.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    return changed
+    data = kinds.write_rows("ner", path.parent, *sentences) | {"max_length": 16}
+    teacher = recipe_at(path)["teacher"]
+    teacher["finetune"] = {"epochs": 15, "batch_size": 8, "lr": 3e-3}
+    return changed(path, "ner", task={"kind": "ner"}, track={}, data=data, teacher=teacher)
 
 
 def tags_of_transformers(folder: Path, text: str) -> list[str]:
@@ -78,7 +64,7 @@ def test_from_recipe_to_entities(
             assert one["f1"] == pytest.approx(row["scores"][f"f1_{kind}"], abs=1e-6)
     kept = read_predictions(next((tmp_path / "run").glob("*-evaluate/predictions.npz")))
     assert list(kept.models) == list(rows)
-    assert len(set(kept.shared["rows"].tolist())) == 16
+    assert len(set(kept.shared["rows"].tolist())) == 24
     assert set(results["confusion"]["rows"]) <= {"good", "bad", "film", "(nothing)"}
     page = (tmp_path / "run" / "report.html").read_text("utf-8")
     for told in ("<h3>By type</h3>", "word by word: sure of its tag", "true entities by type"):

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from run_files import changed, recipe_at
 
 from distill.evaluation.study import read_study
 from distill.recipe.study import load_study
@@ -20,11 +21,8 @@ from distill.system.errors import RecipeError
 
 
 def write(folder: Path, recipe: Path, engine: object, variants: object = None) -> Path:
-    content = yaml.safe_load(recipe.read_text("utf-8"))
-    content.pop("track", None)
-    content |= {"baseline": False}
-    content["stages"] = [s for s in content["stages"] if s.get("name") == "prediction"]
-    recipe.write_text(yaml.safe_dump(content), "utf-8")
+    stages = [s for s in recipe_at(recipe)["stages"] if s.get("name") == "prediction"]
+    changed(recipe, track={}, baseline=False, stages=stages)
     study = {"study": 1, "name": "nn", "recipe": recipe.name, "engine": engine}
     path = folder / "nn.yaml"
     path.write_text(yaml.safe_dump(study | {"variants": variants or {"full": {}}}), "utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from run_files import changed, read_lines, recipe_at, write_lines
 
 from distill.evaluation.error_analysis import read_predictions
 from distill.inspection.inspect_text import inspect_text
@@ -39,17 +38,14 @@ def ordinal(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def recipe_for(path: Path) -> Path:
     """The tiny recipe with labels in an order: every fifth text is neither good nor bad."""
-    recipe = yaml.safe_load(path.read_text("utf-8"))
     for split in ("train", "validation"):
-        file = Path(recipe["data"][split])
-        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+        file = Path(recipe_at(path)["data"][split])
+        rows = read_lines(file)
         for number, row in enumerate(rows):
             row["label"] = "good" if row["label"] == "positive" else "bad"
             row["label"] = "fair" if number % 5 == 4 else row["label"]
-        file.write_text("\n".join(json.dumps(row) for row in rows) + "\n", "utf-8")
-    recipe |= {"task": {"kind": "ordinal", "labels": LABELS}, "track": {}}
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    return path
+        write_lines(file, rows)
+    return changed(path, task={"kind": "ordinal", "labels": LABELS}, track={})
 
 
 @pytest.mark.usefixtures("ordinal")

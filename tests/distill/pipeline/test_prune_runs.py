@@ -6,20 +6,16 @@ import json
 import shutil
 
 import pytest
-import yaml
+from run_files import changed, facts, models, recipe_at
 
 SHORT = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
 
 
 def with_stages(path, *stages):
-    recipe = yaml.safe_load(path.read_text("utf-8"))
-    last = [s for s in recipe["stages"] if s["kind"] in ("quantize", "export", "evaluate")]
+    last = recipe_at(path)["stages"][-3:]  # quantize, export, evaluate
     logits = {"kind": "distill", "name": "first", "objectives": [{"kind": "logits"}], **SHORT}
-    recipe |= {"stages": [logits, *stages, *last], "baseline": False, "track": {}}
-    recipe["student"] = {"size": "2x32/2/64"}
-    changed = path.with_name("pruned.yaml")
-    changed.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    return changed
+    parts = {"stages": [logits, *stages, *last], "student": {"size": "2x32/2/64"}}
+    return changed(path, baseline=False, track={}, **parts)
 
 
 @pytest.mark.slow
@@ -39,8 +35,7 @@ def test_units_layers_and_pieces_one_after_another(tmp_path, tiny_recipe, distil
     assert done.returncode == 0, done.stderr
     assert "50.0% asked" in done.stderr
     assert "subwords" in done.stderr
-    results = json.loads((run / "results.json").read_text("utf-8"))
-    rows = {row["name"]: row for row in results["models"]}
+    rows = models(run)
     names = ["first", "units", "words", "narrow", "again", "shallow"]
     sizes = [rows[name]["parameters"] for name in names]
     assert sizes == sorted(sizes, reverse=True)
@@ -51,8 +46,7 @@ def test_units_layers_and_pieces_one_after_another(tmp_path, tiny_recipe, distil
     assert config["embedding_rank"] == 8
     assert "x 8 times 8 x 32" in done.stderr
     tokenizer = json.loads((run / "bundle" / "tokenizer.json").read_text("utf-8"))
-    words = json.loads((run / "04-words" / "stage.json").read_text("utf-8"))
-    assert len(tokenizer["model"]["vocab"]) == words["vocabulary"]["after"]
+    assert len(tokenizer["model"]["vocab"]) == facts(run / "04-words")["vocabulary"]["after"]
     answer = distill("predict", run, "a good film", "--json")
     assert answer.returncode == 0, answer.stderr
     # Stages behind the vocabulary are done again with the tokens that they were done with.

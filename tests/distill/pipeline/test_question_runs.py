@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from run_files import changed, recipe_at
 
 from distill.evaluation.error_analysis import read_predictions
 from distill.pipeline.runner import run
@@ -37,17 +37,14 @@ def squad(number: int, *, no_answer: bool) -> dict[str, Any]:
 
 
 def recipe_for(path: Path, **task: Any) -> Path:
-    recipe = yaml.safe_load(path.read_text("utf-8"))
+    data = recipe_at(path)["data"] | {"max_length": 48}
     no_answer = task.get("no_answer", False)
     for name, count in (("train", 40), ("validation", 16)):
         file = path.with_name(f"{name}.json.gz")
         file.write_bytes(gzip.compress(json.dumps(squad(count, no_answer=no_answer)).encode()))
-        recipe["data"][name] = str(file)
-    recipe |= {"task": {"kind": "qa", "stride": 8, **task}, "track": {}, "baseline": False}
-    recipe["data"]["max_length"] = 48
-    changed = path.with_name("qa.yaml")
-    changed.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    return changed
+        data[name] = str(file)
+    task |= {"kind": "qa", "stride": 8}
+    return changed(path, "qa", task=task, data=data, track={}, baseline=False)
 
 
 def test_from_squad_to_answers(tmp_path: Path, tiny_recipe: Path, distill: Any) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+import task_kinds as kinds
+from run_files import changed, read_lines, recipe_at
 from typer.testing import CliRunner
 
 from distill.cli.main import app
@@ -22,35 +22,15 @@ from distill.runtime import load
 pytestmark = pytest.mark.slow
 
 
-def queries(texts: list[str], labels: list[int]) -> list[dict[str, Any]]:
-    """Each asks for good or bad films; lists are of unlike lengths, with two grades."""
-    found = []
-    for number in range(len(texts) // 2):
-        own = [(7 * number + k * 5) % len(texts) for k in range(3 + number % 4)]
-        wanted = number % 2
-        scores = [(1 + place % 2) * (labels[place] == wanted) for place in own]
-        query = f"{'good' if wanted else 'bad'} film {number}"
-        found.append({"query": query, "candidates": [texts[k] for k in own], "scores": scores})
-    return found
-
-
 @pytest.fixture
 def recipe(tmp_path: Path, tiny_recipe: Path, sentences: Any) -> Path:
-    content = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-    rows = queries(*sentences)
-    files = {"train": rows[:24], "validation": rows[24:]}
-    for name, own in files.items():
-        path = tmp_path / f"{name}.jsonl"
-        path.write_text("".join(f"{json.dumps(row)}\n" for row in own), "utf-8")
-        content["data"][name] = str(path)
-    content["data"]["columns"] = {"label": "scores"}
-    content["task"] = {"kind": "ranking"}
-    content["track"] = {}
+    data = kinds.write_rows("ranking", tmp_path, *sentences)
+    stages = recipe_at(tiny_recipe)["stages"]
     losses = [{"kind": "logits", "loss": "margin_mse", "hard_weight": 0.2}]
-    content["stages"][1]["objectives"] = losses
-    path = tmp_path / "ranking.yaml"
-    path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-    return path
+    stages[1]["objectives"] = losses
+    return changed(
+        tiny_recipe, "ranking", data=data, task={"kind": "ranking"}, track={}, stages=stages
+    )
 
 
 def test_from_recipe_to_order(tmp_path: Path, recipe: Path) -> None:
@@ -70,7 +50,7 @@ def test_from_recipe_to_order(tmp_path: Path, recipe: Path) -> None:
     assert "another one" in (bundle / "README.md").read_text("utf-8")
     assert inspect_text(find_subjects(folder), "good film", pair="the best film").student.outputs
 
-    asked = [json.loads(line) for line in (tmp_path / "validation.jsonl").read_text().splitlines()]
+    asked = read_lines(tmp_path / "validation.jsonl")
     model = load(bundle)
     found = model.predict([one["query"] for one in asked], [one["candidates"] for one in asked])
     scores = [
@@ -94,8 +74,7 @@ def test_from_recipe_to_order(tmp_path: Path, recipe: Path) -> None:
         ["predict", str(folder), "--file", str(tmp_path / "validation.jsonl"), "--out", str(out)],
     )
     assert said.exit_code == 0, said.output
-    lines = [json.loads(line) for line in out.read_text("utf-8").splitlines()]
-    assert [one["candidates"] for one in lines] == [one["candidates"] for one in found]
+    assert [one["candidates"] for one in read_lines(out)] == [one["candidates"] for one in found]
     said = CliRunner().invoke(
         app, ["predict", str(folder), "good film", "--pair", "the best film", "--pair", "a tree"]
     )

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
+from run_files import changed, models, recipe_at
 
 from distill.cli.main import main
 from distill.system.errors import UserError
@@ -35,16 +35,28 @@ def _rows(run: Path) -> list[tuple[str, ...]]:
         return [tuple(v for k, v in row.items() if k != "seconds") for row in csv.DictReader(file)]
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("kept") / "run"
+
+
+@pytest.fixture
+def whole(tiny_recipe, distill_process, kept) -> Path:
+    """A run of a process of its own, made once; what it printed stands beside it."""
+    if not kept.exists():
+        done = distill_process("run", tiny_recipe, "--run-dir", kept)
+        assert done.returncode == 0, done.stderr
+        kept.with_name("printed.txt").write_text(done.stdout, "utf-8")
+    return kept
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(
-    tmp_path, tiny_recipe, distill, killed_at
+    tmp_path, tiny_recipe, distill, whole, killed_at
 ):
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    words = ["run", tiny_recipe, "track={}", "--run-dir"]
-    done = distill(*words, whole)
-    assert done.returncode == 0, done.stderr
-    words.append(broken)
+    broken = tmp_path / "broken"
+    words = ["run", tiny_recipe, "track={}", "--run-dir", broken]
     for stage in STAGES:
         trains = int(stage[:2]) <= 5
         killed_at(broken / stage / ("checkpoint/last.ckpt" if trains else "begun.json"), *words)
@@ -56,11 +68,7 @@ def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
     assert sorted(_rows(broken)) == sorted(_rows(whole))
     scores = [
-        {
-            model["name"]: model["scores"]
-            for model in json.loads((r / "results.json").read_text())["models"]
-        }
-        for r in (whole, broken)
+        {name: model["scores"] for name, model in models(run).items()} for run in (whole, broken)
     ]
     assert scores[0] == scores[1]
     assert list(scores[0]) == [
@@ -72,12 +80,10 @@ def test_a_run_killed_in_every_stage_ends_as_one_that_was_not(
 
 
 @pytest.mark.slow
-def test_a_run_through_the_command_line(tmp_path, tiny_recipe, distill, distill_process):
-    run = tmp_path / "run"
-    done = distill_process("run", tiny_recipe, "--run-dir", run)
-    assert done.returncode == 0, done.stderr
-    assert "onnx-int8" in done.stdout
-    assert f"next: distill predict {run}/bundle" in done.stdout
+def test_a_run_through_the_command_line(tiny_recipe, distill, whole):
+    run, printed = whole, whole.with_name("printed.txt").read_text("utf-8")
+    assert "onnx-int8" in printed
+    assert f"next: distill predict {run}/bundle" in printed
     assert {path.name for path in run.iterdir()} >= {
         *STAGES,
         "recipe.yaml",
@@ -89,10 +95,9 @@ def test_a_run_through_the_command_line(tmp_path, tiny_recipe, distill, distill_
         "bundle",
         "wandb",
     }
-    results = json.loads((run / "results.json").read_text("utf-8"))
-    models = {model["name"]: model for model in results["models"]}
-    assert models["prune"]["parameters"] < models["prediction"]["parameters"]
-    assert models["onnx-int8"]["bytes"] < models["onnx"]["bytes"]
+    rows = models(run)
+    assert rows["prune"]["parameters"] < rows["prediction"]["parameters"]
+    assert rows["onnx-int8"]["bytes"] < rows["onnx"]["bytes"]
     # The bundle answers, and the same for the run folder.
     answers = [
         distill("predict", folder, "a good film", "--json") for folder in (run / "bundle", run)
@@ -113,8 +118,7 @@ def test_a_run_through_the_command_line(tmp_path, tiny_recipe, distill, distill_
     changed = distill("resume", run, "stages.evaluate.lengths=[16]")
     assert changed.returncode == 0, changed.stderr
     assert changed.stderr.count("done before") == len(STAGES) - 1
-    told = json.loads((run / "results.json").read_text("utf-8"))["models"][0]["latency_ms"]
-    assert set(told) == {"b1_l16", "b4_l16"}
+    assert set(models(run)["linear"]["latency_ms"]) == {"b1_l16", "b4_l16"}
 
 
 GOOD = '{"text": "a good film", "label": "positive"}'
@@ -162,7 +166,8 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, tiny_recipe, monk
     from distill import load_recipe, resume, run
     from distill.training import checkpoint
 
-    recipe = load_recipe(_first_stage_only(tiny_recipe))
+    stages = recipe_at(tiny_recipe)["stages"][:1]
+    recipe = load_recipe(changed(tiny_recipe, stages=stages, baseline=False, track={}))
     folder = tmp_path / "run"
 
     def full(*_args, **_rest):
@@ -177,11 +182,3 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(tmp_path, tiny_recipe, monk
     assert not (folder / "01-teacher" / "done.json").exists()
     resume(folder)
     assert (folder / "02-intermediate" / "done.json").exists()
-
-
-def _first_stage_only(path: Path) -> Path:
-    recipe = yaml.safe_load(path.read_text("utf-8"))
-    recipe |= {"stages": recipe["stages"][:1], "baseline": False, "track": {}}
-    short = path.with_name("short.yaml")
-    short.write_text(yaml.safe_dump(recipe), "utf-8")
-    return short

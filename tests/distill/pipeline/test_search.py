@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import wandb
 import yaml
+from run_files import changed, recipe_at
 from typer.testing import CliRunner
 
 from distill.cli.main import app
@@ -34,11 +35,8 @@ def write(tmp_path: Path, tiny_recipe: Path):
     """Write a study of the tiny recipe that searches."""
 
     def study(space: object = None, keep: tuple[str, ...] = ("distill",), **search: object) -> Path:
-        recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-        recipe.pop("track", None)
-        recipe["baseline"] = False
-        recipe["stages"] = [s for s in recipe["stages"] if s["kind"] in keep]
-        tiny_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+        stages = [s for s in recipe_at(tiny_recipe)["stages"] if s["kind"] in keep]
+        changed(tiny_recipe, track={}, baseline=False, stages=stages)
         content = {"study": 1, "name": "found", "recipe": tiny_recipe.name}
         content["search"] = {"space": space or SPACE, "trials": 3, **search}
         path = tmp_path / "found.yaml"

@@ -6,10 +6,10 @@ import json
 import shutil
 import statistics
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from run_files import models, recipe_at
 
 from distill.cli.main import main
 from distill.evaluation.study import read_study
@@ -26,9 +26,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 @pytest.fixture
 def recipe(tiny_recipe: Path) -> Path:
     """The tiny recipe with two seeds, test examples, and as little training as can be."""
-    content = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-    content["seeds"] = SEEDS
-    del content["seed"], content["track"]
+    content = recipe_at(tiny_recipe)
+    content |= {"seeds": SEEDS, "track": {}}
+    del content["seed"]
     training = {"epochs": 1, "batch_size": 16, "lr": 1e-3}
     content["teacher"]["finetune"] = training
     content["data"]["test"] = content["data"]["train"]
@@ -38,9 +38,8 @@ def recipe(tiny_recipe: Path) -> Path:
         {"kind": "export", "max_drop": 1.0},
         {"kind": "evaluate", "batch_sizes": [1], "lengths": [8], "repeats": 3, "threads": 1},
     ]
-    path = tiny_recipe.with_name("several.yaml")
-    path.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
-    return path
+    tiny_recipe.write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
+    return tiny_recipe
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +53,7 @@ def done(recipe: Path, kept: Path, tmp_path: Path) -> Path:
     if not kept.exists():
         run_study(load_study(recipe), kept)
         shutil.copy(recipe, kept.with_name("recipe.yaml"))
-    folder = tmp_path / "study"
-    shutil.copytree(kept, folder)
-    return folder
-
-
-def _models(folder: Path, seed: int) -> dict[str, Any]:
-    content = json.loads((folder / f"trials/seed-{seed}/results.json").read_text("utf-8"))
-    return {model["name"]: model for model in content["models"]}
+    return Path(shutil.copytree(kept, tmp_path / "study"))
 
 
 def test_every_model_over_the_seeds(done: Path, capfd, tmp_path: Path) -> None:
@@ -74,7 +66,7 @@ def test_every_model_over_the_seeds(done: Path, capfd, tmp_path: Path) -> None:
                for s in SEEDS}  # fmt: skip
     assert len(weights) == 2
     # The table's numbers, from the trials' own files by another way.
-    single = {seed: _models(done, seed) for seed in SEEDS}
+    single = {seed: models(done / f"trials/seed-{seed}") for seed in SEEDS}
     (table,) = study.models
     assert [model.name for model in table.models] == list(single[3])
     for model in table.models:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+import task_kinds as kinds
+from run_files import changed, recipe_at
 
 from distill.cli.main import main
 from distill.pipeline.runner import run
@@ -20,19 +21,17 @@ pytestmark = pytest.mark.slow
 
 def static(path: Path, **parts: Any) -> Path:
     """The tiny recipe with a static student."""
-    recipe = yaml.safe_load(path.read_text("utf-8"))
-    training = {key: recipe["stages"][1][key] for key in ("epochs", "batch_size", "lr")}
-    recipe |= {"student": {"kind": "static", "dim": 16}, "track": {}}
-    recipe["stages"] = [
+    evaluate = recipe_at(path)["stages"][-1]
+    training = {"epochs": 2, "batch_size": 8, "lr": 1e-3}
+    stages = [
         {"kind": "distill", "objectives": [{"kind": "logits", "hard_weight": 0.5}], **training},
         {"kind": "prune", "method": "vocabulary"},
         {"kind": "quantize", "max_drop": 1.0},
         {"kind": "export", "max_drop": 1.0},
-        recipe["stages"][-1],
+        evaluate,
     ]
-    recipe |= parts
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    return path
+    student = {"kind": "static", "dim": 16}
+    return changed(path, **{"student": student, "track": {}, "stages": stages, **parts})
 
 
 def test_from_recipe_to_int8_bundle(tmp_path: Path, tiny_recipe: Path, sentences, capsys) -> None:
@@ -71,17 +70,8 @@ def test_from_recipe_to_int8_bundle(tmp_path: Path, tiny_recipe: Path, sentences
 
 
 def test_vectors_narrower_than_the_teachers(tmp_path: Path, tiny_recipe: Path, sentences) -> None:
-    texts = sentences[0]
-    for split in ("train", "validation"):
-        rows = [
-            {"text": one, "other": other, "score": number % 6}
-            for number, (one, other) in enumerate(zip(texts, reversed(texts), strict=True))
-        ]
-        lines = "\n".join(map(json.dumps, rows))
-        (tiny_recipe.parent / f"{split}.jsonl").write_text(lines, "utf-8")
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-    data = recipe["data"] | {"columns": {"text_pair": "other", "label": "score"}}
-    teacher = {"model": recipe["teacher"]["model"]}
+    texts, data = sentences[0], kinds.write_rows("vectors", tmp_path, *sentences)
+    teacher = {"model": recipe_at(tiny_recipe)["teacher"]["model"]}
     objectives = [{"kind": "vector"}, {"kind": "similarity"}]
     stages = [
         {"kind": "distill", "epochs": 1, "lr": 1e-3, "objectives": objectives},

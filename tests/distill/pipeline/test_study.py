@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -17,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from run_files import changed, facts, recipe_at
 
 from distill.evaluation.study import StudyResults, lines, read_study
 from distill.pipeline.strategy import Grid
@@ -38,11 +38,9 @@ def study(tmp_path: Path, tiny_recipe: Path) -> Write:
     """Write a study of the tiny recipe: one task with two seeds, four variants."""
 
     def write(tasks: object = None, variants: object = None, **settings: object) -> Path:
-        recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-        recipe.pop("track", None)
-        recipe["baseline"] = False
-        recipe["stages"] = [s for s in recipe["stages"] if s["kind"] in ("distill", "evaluate")]
-        tiny_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+        stages = recipe_at(tiny_recipe)["stages"]
+        stages = [s for s in stages if s["kind"] in ("distill", "evaluate")]
+        changed(tiny_recipe, track={}, baseline=False, stages=stages)
         content = {
             "study": 1,
             "name": "parts",
@@ -106,9 +104,7 @@ def test_trials_are_run_once_and_share_what_is_the_same(tmp_path, study, caplog)
 
     # The table's numbers are those of the stages.
     told = {
-        (trial.variant, trial.seed): json.loads(
-            (folder / trial.folder / stage / "stage.json").read_text("utf-8")
-        )["score"]
+        (trial.variant, trial.seed): facts(folder / trial.folder / stage)["score"]
         for trial in results.trials
         for stage in ["01-teacher" if trial.variant == "teacher" else "03-prediction"]
     }
@@ -135,12 +131,21 @@ def test_trials_are_run_once_and_share_what_is_the_same(tmp_path, study, caplog)
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_any_number_of_jobs_ends_in_the_same_bytes(tmp_path, study, distill):
-    words = ["study", study(), "seed=1", "--only", "full,no-attention", "--keep-models"]
+def test_any_number_of_jobs_and_a_kill_end_in_the_same_bytes(tmp_path, study, distill):
+    path = study(**{"teacher.finetune.epochs": 12, "teacher.finetune.patience": None})
+    words = ["study", str(path), "seed=1", "--only", "full,no-attention", "--keep-models"]
     words += ["--run-dir"]
     one = distill(*words, tmp_path / "alone", "--jobs", "1")
     assert one.returncode == 0, one.stderr
-    two = distill(*words, tmp_path / "both", "--jobs", "2")
+    both = tmp_path / "both"
+    sign = both / "trials/one/seed-1/full/01-teacher/checkpoint/last.ckpt"
+    process = _begun([*words, str(both), "--jobs", "2"], tmp_path, sign)
+    workers = _workers(process)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    # Its trials notice, and stop.
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
+    two = distill(*words, both, "--jobs", "2")
     assert two.returncode == 0, two.stderr
     assert one.stdout.replace("/alone/", "/both/") == two.stdout
     alone, both = (_weights(tmp_path / name) for name in ("alone", "both"))
@@ -229,28 +234,6 @@ def test_a_stop_leaves_checkpoints_and_ends_every_process(tmp_path, study):
     assert _read(tmp_path / "out").trials == []  # nothing failed of it
     log = (trials / "seed-1/full/log.txt").read_text("utf-8")
     assert "stopping after this step with a checkpoint" in log
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_a_killed_study_goes_on_and_ends_as_one_that_was_not(tmp_path, study, distill):
-    path = study(**{"teacher.finetune.epochs": 12, "teacher.finetune.patience": None})
-    words = ["study", str(path), "seed=1", "--only", "teacher,full", "--keep-models"]
-    words += ["--jobs", "1", "--run-dir"]
-    whole = distill(*words, tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
-    broken = tmp_path / "broken"
-    sign = broken / "trials/one/seed-1/full/01-teacher/checkpoint/last.ckpt"
-    process = _begun([*words, str(broken)], tmp_path, sign)
-    workers = _workers(process)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    # Its trials notice, and stop.
-    assert psutil.wait_procs(workers, timeout=60)[1] == []
-    again = distill(*words, broken)
-    assert again.returncode == 0, again.stderr
-    assert _weights(broken) == _weights(tmp_path / "whole")
-    assert again.stdout.replace("/broken/", "/whole/") == whole.stdout
 
 
 @pytest.mark.slow

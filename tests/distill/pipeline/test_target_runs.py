@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+from run_files import changed, read_lines, recipe_at, write_lines
 
 from distill.runtime import load
 
@@ -16,25 +16,20 @@ from distill.runtime import load
 @pytest.fixture
 def target_recipe(tmp_path: Path, tiny_recipe: Path) -> Path:
     """The tiny recipe with probabilities in the place of its teacher, for all of its rows."""
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
+    recipe, names = recipe_at(tiny_recipe), {}
     for split in ("train", "validation"):
-        rows = [json.loads(line) for line in (tmp_path / f"{split}.jsonl").open()]
-        for number, row in enumerate(rows):
-            row["id"] = number
-        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+        file = tmp_path / f"{split}.jsonl"
+        rows = [row | {"id": number} for number, row in enumerate(read_lines(file))]
+        write_lines(file, rows)
         good = [0.9 if row["label"] == "positive" else 0.2 for row in rows]
         lines = [{"id": n, "positive": p, "negative": 1 - p} for n, p in enumerate(good)]
-        text = "\n".join(json.dumps(line) for line in lines[::-1])
-        (tmp_path / f"{split}_targets.jsonl").write_text(text + "\n")
-    names = {split: str(tmp_path / f"{split}_targets.jsonl") for split in ("train", "validation")}
+        names[split] = write_lines(tmp_path / f"{split}_targets.jsonl", lines[::-1])
     recipe["data"]["columns"] = {"id": "id"}
     recipe["student"]["model"] = recipe["teacher"]["model"]
     recipe["teacher"] = {"targets": names}
     recipe["stages"][1]["objectives"][0] |= {"temperature": 2, "hard_weight": 0.25}
-    recipe["stages"] = recipe["stages"][1:]
-    recipe["track"] = {}
-    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    return tiny_recipe
+    del recipe["stages"][0]
+    return changed(tiny_recipe, **recipe | {"track": {}})
 
 
 def done(command: Any) -> Any:
@@ -65,7 +60,7 @@ def test_a_file_teaches_through_every_stage(tmp_path: Path, target_recipe: Path,
     before = student.read_bytes()
     # The same numbers in another form are the same teacher; others train the student again.
     file = tmp_path / "train_targets.jsonl"
-    rows = sorted((json.loads(line) for line in file.open()), key=lambda row: row["id"])
+    rows = sorted(read_lines(file), key=lambda row: row["id"])
     given = [[row["negative"], row["positive"]] for row in rows]
     np.save(tmp_path / "train.npy", np.array(given))
     again = done(distill("resume", run, f"teacher.targets.train={tmp_path / 'train.npy'}"))
@@ -88,11 +83,10 @@ def test_the_file_of_a_model_teaches_what_the_model_does(
     from teachers.cache import cached_logits
     from teachers.load import load_model
 
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-    recipe |= {"baseline": False, "track": {}, "stages": [recipe["stages"][1]]}
+    recipe = recipe_at(tiny_recipe)
     # The student starts from the pretrained layers in one case and the fine-tuned in the other.
-    recipe["student"]["init"] = "random"
-    tiny_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    student = recipe["student"] | {"init": "random"}
+    changed(tiny_recipe, baseline=False, track={}, stages=recipe["stages"][1:2], student=student)
     one, two = tmp_path / "one", tmp_path / "two"
     done(distill("run", tiny_recipe, "--run-dir", one))
     workspace = prepare(load_recipe(tiny_recipe))
@@ -131,22 +125,21 @@ def test_targets_without_a_validation_part_are_scored_with_the_usual_thresholds(
     from distill.stages.context import StageContext
     from distill.stages.ensemble import ensemble_scores
 
-    recipe = yaml.safe_load(target_recipe.read_text("utf-8"))
+    recipe = recipe_at(target_recipe)
     recipe["task"] |= {"kind": "multi_label", "thresholds": "auto"}
     recipe["stages"] = [recipe["stages"][0]]
     recipe["data"]["test"] = str(tmp_path / "test.jsonl")
     for split in ("train", "validation", "test"):
-        file = tmp_path / f"{split.replace('test', 'validation')}.jsonl"
-        lines = [json.loads(line) for line in file.open()]
-        lines = [{**row, "label": np.atleast_1d(row["label"]).tolist()} for row in lines]
-        (tmp_path / f"{split}.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n")
+        rows = read_lines(tmp_path / f"{split.replace('test', 'validation')}.jsonl")
+        rows = [{**row, "label": np.atleast_1d(row["label"]).tolist()} for row in rows]
+        write_lines(tmp_path / f"{split}.jsonl", rows)
     # A teacher that is sure of little: 0.3 is its highest probability.
     for file in tmp_path.glob("*_targets.jsonl"):
-        rows = [json.loads(line) for line in file.open()]
+        rows = read_lines(file)
         low = [{name: v if name == "id" else v / 3 for name, v in row.items()} for row in rows]
-        file.write_text("\n".join(map(json.dumps, low)) + "\n")
+        write_lines(file, low)
     recipe["teacher"]["targets"]["test"] = str(tmp_path / "validation_targets.jsonl")
-    target_recipe.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    changed(target_recipe, **recipe)
 
     def scored(*settings: str) -> float:
         caplog.clear()

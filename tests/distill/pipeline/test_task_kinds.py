@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
+from run_files import changed, facts, read_lines, recipe_at, write_lines
 from sklearn.metrics import f1_score
 
 from distill.evaluation.error_analysis import read_predictions
@@ -43,16 +43,11 @@ def of_a_scale(row: dict[str, Any], number: int) -> Any:
 
 def recipe_for(path: Path, task: dict[str, Any], label: Any) -> Path:
     """The tiny recipe with another task over the same texts."""
-    recipe = yaml.safe_load(path.read_text("utf-8"))
     for split in ("train", "validation"):
-        file = Path(recipe["data"][split])
-        rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
-        rows = [{**row, "label": label(row, number)} for number, row in enumerate(rows)]
-        file.write_text("\n".join(json.dumps(row) for row in rows) + "\n", "utf-8")
-    changed = path.with_name(f"{task['kind']}.yaml")
-    recipe |= {"task": task, "track": {}}
-    changed.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    return changed
+        file = Path(recipe_at(path)["data"][split])
+        rows = enumerate(read_lines(file))
+        write_lines(file, [{**row, "label": label(row, number)} for number, row in rows])
+    return changed(path, task["kind"], task=task, track={})
 
 
 def outputs(folder: Path, texts: list[str]) -> np.ndarray:
@@ -120,35 +115,29 @@ def test_thresholds_are_chosen_for_each_model_on_the_validation_examples(
 ) -> None:
     task = {**MULTI_LABEL, "thresholds": "auto", "metric": "macro_f1"}
     path = recipe_for(tiny_recipe, task, of_several)
-    recipe = yaml.safe_load(path.read_text("utf-8"))
-    train = Path(recipe["data"]["train"])
-    lines = train.read_text("utf-8").splitlines()
+    recipe = recipe_at(path)
     # The test examples have other labels, which say nothing to whoever chooses.
-    held = [json.loads(line) | {"label": ["film"]} for line in lines[:16]]
-    test = train.with_name("test.jsonl")
-    test.write_text("\n".join(json.dumps(row) for row in held), "utf-8")
-    recipe["data"]["test"] = str(test)
-    recipe["stages"] = [recipe["stages"][1], *recipe["stages"][3:]]
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
+    held = [row | {"label": ["film"]} for row in read_lines(recipe["data"]["train"])[:16]]
+    data = recipe["data"] | {"test": write_lines(tmp_path / "test.jsonl", held)}
+    changed(path, data=data, stages=[recipe["stages"][1], *recipe["stages"][3:]])
     folder = tmp_path / "run"
     results = run(load_recipe(path), folder)
     rows = {row["name"]: row for row in results["models"]}
     assert list(rows) == ["linear", "teacher", "baseline", "prediction", "onnx", "onnx-int8"]
 
-    validation = Path(recipe["data"]["validation"]).read_text("utf-8").splitlines()
-    asked = [json.loads(line) for line in validation]
+    asked = read_lines(data["validation"])
     texts = [row["text"] for row in asked]
     there = np.array([[name in row["label"] for name in task["labels"]] for row in asked])
     for stage in ("01-teacher", "02-baseline", "03-prediction"):
-        facts = json.loads((folder / stage / "stage.json").read_text("utf-8"))
+        told = facts(folder / stage)
         shares = 1 / (1 + np.exp(-outputs(folder / stage / "model", texts).astype(np.float64)))
         best = best_thresholds(shares, there)
-        assert facts["thresholds"] == pytest.approx(best, abs=1e-5)
-        assert list(rows[stage[3:]]["thresholds"].values()) == facts["thresholds"]
-        said = shares > np.array(facts["thresholds"])
+        assert told["thresholds"] == pytest.approx(best, abs=1e-5)
+        assert list(rows[stage[3:]]["thresholds"].values()) == told["thresholds"]
+        said = shares > np.array(told["thresholds"])
         wanted = f1_score(there, said, average="macro", zero_division=0.0)
-        assert facts["score"] == pytest.approx(wanted, abs=1e-5)
-    student = facts["thresholds"]
+        assert told["score"] == pytest.approx(wanted, abs=1e-5)
+    student = told["thresholds"]
     assert student != [0.5, 0.5, 0.5]
     assert rows["teacher"]["thresholds"] != rows["prediction"]["thresholds"]
     # The bundle has the student's, and the scores of its formats are with them.

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
+from run_files import changed, write_lines
 
 from distill import load_recipe, run
 from distill.cli.main import main
 
-LOGITS = {"kind": "distill", "name": "prediction", "objectives": [{"kind": "logits"}]}
+TRAINING = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
+LOGITS = {"kind": "distill", "name": "prediction", "objectives": [{"kind": "logits"}], **TRAINING}
 EVALUATE = {"kind": "evaluate", "batch_sizes": [1], "lengths": [8], "repeats": 2, "threads": 1}
 
 
@@ -22,13 +23,8 @@ def write(tiny_recipe: Path):
     """Write the tiny recipe with other sections; only one logits stage unless ``stages`` say."""
 
     def put(**sections) -> Path:
-        recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-        training = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
-        stages = [LOGITS | training]
-        recipe |= {"baseline": False, "track": {}, "stages": stages} | sections
-        path = tiny_recipe.with_name("several.yaml")
-        path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-        return path
+        stages = {"stages": [LOGITS]}
+        return changed(tiny_recipe, **{"baseline": False, "track": {}, **stages, **sections})
 
     return put
 
@@ -62,8 +58,7 @@ def test_logits_are_the_weighted_average_of_teachers_of_any_shape(
         "weight": 2,
         "more": [{"model": str(wide)}, {"model": str(turned), "weight": 0.5}],
     }
-    evaluated = [yaml.safe_load(write().read_text("utf-8"))["stages"][0], EVALUATE]
-    results = run(load_recipe(write(teacher=teacher, stages=evaluated)), tmp_path / "run")
+    results = run(load_recipe(write(teacher=teacher, stages=[LOGITS, EVALUATE])), tmp_path / "run")
     texts = sentences[0][:48]
     expected = (
         2 * _outputs(first, texts) + _outputs(wide, texts) + 0.5 * _outputs(turned, texts)[:, ::-1]
@@ -88,24 +83,21 @@ def test_logits_are_the_weighted_average_of_teachers_of_any_shape(
 
 
 def test_each_teacher_is_fine_tuned_by_itself_and_only_once(tmp_path, write, tiny_bert):
-    training = {"epochs": 1, "batch_size": 8, "lr": 1e-3}
-    more = [{"model": str(tiny_bert(seed=5)), "finetune": training}]
-    teacher = {"model": str(tiny_bert()), "finetune": training, "more": more}
+    more = [{"model": str(tiny_bert(seed=5)), "finetune": TRAINING}]
+    teacher = {"model": str(tiny_bert()), "finetune": TRAINING, "more": more}
     run(load_recipe(write(teacher=teacher)), tmp_path / "run")
-    weights = [
-        (tmp_path / "run" / name / "model/model.safetensors").read_bytes()
+    files = [
+        tmp_path / "run" / name / "model/model.safetensors"
         for name in ("01-teacher", "02-teacher-2", "03-prediction")
     ]
+    weights = [file.read_bytes() for file in files]
     assert main(["resume", str(tmp_path / "run"), "teacher.more.0.weight=3"]) == 0
     log = (tmp_path / "run" / "log.txt").read_text("utf-8")
     # Another share trains the student anew, and no teacher.
     assert "[1/3] teacher: done before" in log
     assert "[2/3] teacher-2: done before" in log
     assert "prediction: done before" not in log
-    again = [
-        (tmp_path / "run" / name / "model/model.safetensors").read_bytes()
-        for name in ("01-teacher", "02-teacher-2", "03-prediction")
-    ]
+    again = [file.read_bytes() for file in files]
     assert weights[:2] == again[:2]
     assert weights[2] != again[2]
 
@@ -128,18 +120,13 @@ def test_labels_of_every_teacher_are_checked_by_name(
 def test_three_labels_in_another_order_are_put_right(tmp_path, tiny_recipe, tiny_bert, write):
     """MNLI's labels have two orders in use: teacher and data may each have their own."""
     names = ["entailment", "neutral", "contradiction"]
-    rows = [
-        {"text": f"a {word} film", "label": names[n % 3]}
-        for n, word in enumerate(
-            ["good", "bad", "great", "poor", "fine", "dull", "best", "worst", "love", "hate"]
-        )
-    ]
-    path = tmp_path / "nli.jsonl"
-    path.write_text("\n".join(json.dumps(row) for row in rows), "utf-8")
+    words = ["good", "bad", "great", "poor", "fine", "dull", "best", "worst", "love", "hate"]
+    rows = [{"text": f"a {word} film", "label": names[n % 3]} for n, word in enumerate(words)]
+    path = write_lines(tmp_path / "nli.jsonl", rows)
     folder = tiny_bert(labels=("contradiction", "entailment", "neutral"), seed=4)
     recipe = write(
         task={"kind": "classification", "labels": names},
-        data={"source": "files", "train": str(path), "validation": str(path), "max_length": 32},
+        data={"source": "files", "train": path, "validation": path, "max_length": 32},
         teacher={"model": str(folder)},
     )
     run(load_recipe(recipe), tmp_path / "run")
@@ -159,8 +146,7 @@ def test_a_student_with_its_own_tokenizer_learns_logits(
 ):
     from distill.runtime import load
 
-    stages = yaml.safe_load(write().read_text("utf-8"))["stages"]
-    stages += [{"kind": "export", "max_drop": 1.0}, EVALUATE]
+    stages = [LOGITS, {"kind": "export", "max_drop": 1.0}, EVALUATE]
     student = {"size": "1x32/2/64", "init": str(other_student)}
     recipe = write(
         teacher={"model": str(tiny_bert())}, student=student, stages=stages, baseline=True
@@ -217,8 +203,7 @@ def test_other_rules_of_tokens_are_found_before_anything_is_written(
 
 def test_plan_names_every_teacher(write, tiny_bert, capsys):
     wide = tiny_bert(layers=3, hidden=48, heads=4, ffn=96)
-    training = {"epochs": 2, "batch_size": 8, "lr": 1e-3}
-    teacher = {"model": str(tiny_bert()), "more": [{"model": str(wide), "finetune": training}]}
+    teacher = {"model": str(tiny_bert()), "more": [{"model": str(wide), "finetune": TRAINING}]}
     assert main(["plan", str(write(teacher=teacher)), "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
     assert [s["folder"] for s in plan["stages"]][:2] == ["01-teacher", "02-teacher-2"]

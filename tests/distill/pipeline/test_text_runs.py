@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from run_files import facts
 from safetensors.numpy import load_file
 
 from distill import load_recipe, run
@@ -33,6 +34,8 @@ def text(tmp_path: Path) -> Path:
 @pytest.fixture
 def general(tmp_path: Path, tiny_bert, text: Path) -> Path:
     """A recipe file: a random 1-layer student learns from a 2-layer encoder on text."""
+    inside = [{"kind": kind} for kind in ("embedding", "attention", "hidden")]
+    training = {"max_steps": 40, "batch_size": 8, "lr": 5e-3, "val_check_interval": 20}
     recipe = {
         "recipe": 1,
         "name": "general",
@@ -41,17 +44,7 @@ def general(tmp_path: Path, tiny_bert, text: Path) -> Path:
         "data": {"source": "files", "train": str(text), "max_length": 32},
         "teacher": {"model": str(tiny_bert())},
         "student": {"size": "1x32/2/64", "init": "random"},
-        "stages": [
-            {
-                "kind": "distill",
-                "name": "general",
-                "max_steps": 40,
-                "batch_size": 8,
-                "lr": 5e-3,
-                "val_check_interval": 20,
-                "objectives": [{"kind": "embedding"}, {"kind": "attention"}, {"kind": "hidden"}],
-            }
-        ],
+        "stages": [{"kind": "distill", "name": "general", "objectives": inside, **training}],
         "trainer": {"checkpoint_steps": 5, "threads": 1, "precision": "fp32"},
     }
     path = tmp_path / "general.yaml"
@@ -69,20 +62,18 @@ def whole(general: Path, kept: Path, tmp_path: Path) -> Path:
     """A finished run of the recipe, made once and free to be changed."""
     if not kept.exists():
         assert run(load_recipe(general), kept) == {}
-    folder = tmp_path / "run"
-    shutil.copytree(kept, folder)
-    return folder
+    return Path(shutil.copytree(kept, tmp_path / "run"))
 
 
 def test_a_random_student_learns_from_text(whole: Path) -> None:
     folder = whole
     stages = sorted(path.name for path in folder.glob("[0-9]*"))
     assert stages == ["01-teacher", "02-general"]
-    facts = json.loads((folder / "02-general" / "stage.json").read_text("utf-8"))
-    assert facts["steps"] == 40
-    assert [entry["step"] for entry in facts["history"]] == [0, 20, 40]
-    assert facts["after"]["loss"] < 0.6 * facts["before"]["loss"]
-    assert "score" not in facts
+    told = facts(folder / "02-general")
+    assert told["steps"] == 40
+    assert [entry["step"] for entry in told["history"]] == [0, 20, 40]
+    assert told["after"]["loss"] < 0.6 * told["before"]["loss"]
+    assert "score" not in told
     page = (folder / "report.html").read_text("utf-8")
     assert "held-out text" in page
     assert "validation" not in page.split("Stages</h2>")[0].split("</style>")[1]
@@ -100,8 +91,7 @@ def test_a_task_starts_from_the_run(tmp_path, whole, tiny_recipe) -> None:
     recipe = load_recipe(tiny_recipe, f"student.init={tmp_path / 'general'}", *cut)
     recipe = recipe.model_copy(update={"stages": recipe.stages[:1]})
     run(recipe, tmp_path / "task")
-    done = json.loads((tmp_path / "task" / "02-intermediate" / "stage.json").read_text("utf-8"))
-    assert 0 <= done["score"] <= 1
+    assert 0 <= facts(tmp_path / "task" / "02-intermediate")["score"] <= 1
     # It began with the run's weights.
     from distill.pipeline.runner import prepare
     from distill.recipe.plan import plan_stages
@@ -149,14 +139,14 @@ def test_an_encoder_goes_on_learning_with_heads(tmp_path: Path, general: Path) -
     recipe = load_recipe(general, stages, "student={size: 2x32/2/64, init: teacher-layers}")
     run(recipe, tmp_path / "run")
     folders = [tmp_path / "run" / name for name in ("02-heads", "03-more")]
-    facts = [json.loads((folder / "stage.json").read_text("utf-8")) for folder in folders]
+    heads, more = map(facts, folders)
     names = {"mlm_loss", "perplexity", "masked_accuracy", "nsp_accuracy"}
-    assert set(facts[0]["before"]) == set(facts[0]["after"]) == names
-    assert facts[0]["after"]["mlm_loss"] < facts[0]["before"]["mlm_loss"] - 0.5
-    assert facts[0]["after"]["masked_accuracy"] > facts[0]["before"]["masked_accuracy"]
+    assert set(heads["before"]) == set(heads["after"]) == names
+    assert heads["after"]["mlm_loss"] < heads["before"]["mlm_loss"] - 0.5
+    assert heads["after"]["masked_accuracy"] > heads["before"]["masked_accuracy"]
     # The second stage went on from the first one's encoder and its head.
-    assert set(facts[1]["before"]) == names - {"nsp_accuracy"}
-    assert facts[1]["before"]["mlm_loss"] < facts[0]["before"]["mlm_loss"] - 0.5
+    assert set(more["before"]) == names - {"nsp_accuracy"}
+    assert more["before"]["mlm_loss"] < heads["before"]["mlm_loss"] - 0.5
     first = BertForPreTraining.from_pretrained(folders[0] / "model")
     assert first.config.architectures == ["BertForPreTraining"]
     told, info = AutoModelForMaskedLM.from_pretrained(
@@ -167,24 +157,12 @@ def test_an_encoder_goes_on_learning_with_heads(tmp_path: Path, general: Path) -
     assert tied.data_ptr() == told.get_input_embeddings().weight.data_ptr()
 
 
-def test_a_stopped_pre_training_ends_the_same(tmp_path, general, monkeypatch) -> None:
-    from distill.training.callbacks import Curves
-
+def test_a_stopped_pre_training_ends_the_same(tmp_path, general, dies_at) -> None:
     stages = "stages=[{kind: pretrain, nsp: true, max_steps: 12, batch_size: 8}]"
     recipe = load_recipe(general, stages, "student={size: 1x32/2/64, init: random}")
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     run(recipe, whole)
-    count = 0
-    original = Curves.on_train_batch_start
-
-    def dying(self, *args):
-        nonlocal count
-        count += 1
-        if count == 8:
-            raise RuntimeError("power cut")
-        original(self, *args)
-
-    monkeypatch.setattr(Curves, "on_train_batch_start", dying)
+    dies_at(8)
     with pytest.raises(RuntimeError, match="power cut"):
         run(recipe, broken)
     resume(broken)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-import yaml
+from run_files import changed, models, recipe_at
 from safetensors.numpy import load_file
 
 from distill.cli.main import main
@@ -26,13 +25,10 @@ WEIGHTS = [f"{stage}/model/model.safetensors" for stage in ("01-teacher", "02-in
 @pytest.fixture
 def two_stages(tiny_recipe: Path) -> Path:
     """The recipe with only its first trainings, on two devices, and an evaluation."""
-    recipe = yaml.safe_load(tiny_recipe.read_text("utf-8"))
-    recipe |= {"stages": [recipe["stages"][0], recipe["stages"][-1]], "baseline": False}
-    recipe |= {"track": {}}
-    recipe["trainer"] |= {"devices": 2, "accelerator": "cpu"}
-    path = tiny_recipe.with_name("two.yaml")
-    path.write_text(yaml.safe_dump(recipe), "utf-8")
-    return path
+    recipe = recipe_at(tiny_recipe)
+    trainer = recipe["trainer"] | {"devices": 2, "accelerator": "cpu"}
+    stages = [recipe["stages"][0], recipe["stages"][-1]]
+    return changed(tiny_recipe, stages=stages, trainer=trainer, baseline=False, track={})
 
 
 def _heed_ctrl_c() -> None:
@@ -73,8 +69,7 @@ def test_a_run_on_two_devices_ends_alike_when_killed(tmp_path, two_stages, disti
     assert "Warning" not in done.stderr, done.stderr
     told = [line for line in done.stderr.splitlines() if line.startswith("teacher: epoch")]
     assert len(told) == 2, told  # by one process, not by both
-    results = json.loads((whole / "results.json").read_text("utf-8"))
-    assert [model["name"] for model in results["models"]] == ["linear", "teacher", "intermediate"]
+    assert list(models(whole)) == ["linear", "teacher", "intermediate"]
     words = ["run", str(two_stages), "--run-dir", str(broken)]
     sign = broken / "01-teacher" / "checkpoint" / "last.ckpt"
     status, said, others = _stopped(words, sign, tmp_path, signal.SIGINT)
@@ -99,9 +94,9 @@ def test_a_run_on_two_devices_ends_alike_when_killed(tmp_path, two_stages, disti
 @pytest.mark.timeout(600)
 def test_two_machines_end_as_one_process_with_the_same_batch(tmp_path, two_stages, distill):
     """Two launchers that meet on the loopback stand for two machines."""
-    recipe = yaml.safe_load(two_stages.read_text("utf-8"))
+    recipe = recipe_at(two_stages)
     recipe["teacher"]["finetune"]["dropout"] = recipe["stages"][0]["dropout"] = 0.0
-    two_stages.write_text(yaml.safe_dump(recipe), "utf-8")
+    changed(two_stages, **recipe)
     one, two = tmp_path / "one", tmp_path / "two"
     done = distill("run", two_stages, "trainer.devices=1", "--run-dir", one)
     assert done.returncode == 0, done.stderr

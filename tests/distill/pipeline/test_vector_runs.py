@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import yaml
+import task_kinds as kinds
+from run_files import changed, facts, models, read_lines, recipe_at, write_lines
 from safetensors.numpy import load_file
 
 from distill.runtime import load
@@ -22,67 +23,24 @@ SHORT = {"epochs": 1, "batch_size": 16, "lr": 1e-3}
 
 
 @pytest.fixture
-def vector_recipe(tmp_path: Path, tiny_bert: Callable[..., Path], sentences) -> Path:
-    """64 pairs of sentences, alike where both are good or both are bad."""
-    texts, labels = sentences
-    rows = []
-    for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
-        other = (row * 5 + 3) % 64
-        score = 4.0 * (labels[other] == label) + row % 3 / 2
-        rows.append({"one": text, "two": texts[other], "score": score})
-    for name, part in (("train", rows[:40]), ("validation", rows[40:])):
-        lines = [json.dumps(row) for row in part]
-        (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
-    recipe = {
-        "recipe": 1,
-        "name": "vectors",
-        "seed": 7,
-        "task": {"kind": "vectors", "whitening": 16},
-        "data": {
-            "source": "files",
-            "train": str(tmp_path / "train.jsonl"),
-            "validation": str(tmp_path / "validation.jsonl"),
-            "columns": {"text": "one", "text_pair": "two", "label": "score"},
-            "max_length": 32,
-        },
-        "teacher": {"model": str(tiny_bert(hidden=48, heads=4))},
-        "student": {"size": "1x32/2/64"},
-        "baseline": SHORT,
-        "stages": [
-            {
-                "kind": "distill",
-                "name": "intermediate",
-                "objectives": [{"kind": "embedding"}, {"kind": "hidden"}],
-                **SHORT,
-            },
-            {
-                "kind": "distill",
-                "name": "prediction",
-                "objectives": [{"kind": "vector"}, {"kind": "similarity", "weight": 10}],
-                **SHORT,
-            },
-            {
-                "kind": "prune",
-                "heads": 0.5,
-                "ffn": 0.5,
-                "score_steps": 2,
-                "batch_size": 8,
-                "recover": SHORT,
-            },
-            {"kind": "quantize", "max_drop": 1.0},
-            {"kind": "export"},
-            {
-                "kind": "evaluate",
-                "batch_sizes": [1],
-                "lengths": [8],
-                "repeats": 3,
-            },
-        ],
-        "trainer": {"threads": 1, "precision": "fp32"},
-    }
-    path = tmp_path / "recipe.yaml"
-    path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-    return path
+def vector_recipe(tmp_path: Path, tiny_recipe: Path, tiny_bert: Any, sentences: Any) -> Path:
+    """The tiny recipe over pairs of sentences, alike where both are good or both are bad."""
+    stages = recipe_at(tiny_recipe)["stages"]
+    stages[0] |= {"objectives": [{"kind": "embedding"}, {"kind": "hidden"}], **SHORT}
+    vectors = [{"kind": "vector"}, {"kind": "similarity", "weight": 10}]
+    stages[1] |= {"objectives": vectors, **SHORT}
+    stages[2] |= {"recover": SHORT}
+    stages[4] = {"kind": "export"}
+    return changed(
+        tiny_recipe,
+        task={"kind": "vectors", "whitening": 16},
+        data=kinds.write_rows("vectors", tmp_path, *sentences),
+        teacher={"model": str(tiny_bert(hidden=48, heads=4))},
+        baseline=SHORT,
+        stages=stages,
+        trainer={"threads": 1, "precision": "fp32"},
+        track={},
+    )
 
 
 @pytest.mark.slow
@@ -90,9 +48,7 @@ def test_every_stage(tmp_path: Path, vector_recipe: Path, distill) -> None:
     run = tmp_path / "run"
     done = distill("run", vector_recipe, "--run-dir", run)
     assert done.returncode == 0, done.stderr
-    results = json.loads((run / "results.json").read_text("utf-8"))
-    assert (results["task"], results["metric"]) == ("vectors", "spearman")
-    rows = {row["name"]: row for row in results["models"]}
+    rows = models(run)
     assert list(rows) == [
         "linear", "teacher", "baseline", "intermediate", "prediction", "prune", "onnx", "onnx-int8",
     ]  # fmt: skip
@@ -100,10 +56,10 @@ def test_every_stage(tmp_path: Path, vector_recipe: Path, distill) -> None:
     assert rows["onnx"]["score"] == pytest.approx(rows["prune"]["score"], abs=1e-3)
     assert rows["onnx-int8"]["score"] == pytest.approx(rows["prune"]["score"], abs=0.05)
     assert rows["prune"]["parameters"] < rows["prediction"]["parameters"]
-    facts = json.loads((run / "07-export" / "stage.json").read_text("utf-8"))
-    assert set(facts["whitening"]) == {"onnx", "onnx-int8", "sentences"}
-    assert facts["whitening"]["sentences"] == 80
-    assert "whitening to 16 of 32 dimensions: spearman" in facts["notes"][0]
+    told = facts(run / "07-export")
+    assert set(told["whitening"]) == {"onnx", "onnx-int8", "sentences"}
+    assert told["whitening"]["sentences"] == 80
+    assert "whitening to 16 of 32 dimensions: spearman" in told["notes"][0]
     model = load(run, verify=True)
     assert model.encode(["a good film"]).shape == (1, 16)
     answer = distill("predict", run, "a good film", "--json")
@@ -123,17 +79,16 @@ def test_every_stage(tmp_path: Path, vector_recipe: Path, distill) -> None:
 def test_single_texts_and_a_teacher_tuned_on_pairs(
     tmp_path: Path, vector_recipe: Path, distill
 ) -> None:
-    recipe = yaml.safe_load(vector_recipe.read_text("utf-8"))
+    recipe = recipe_at(vector_recipe)
     recipe["stages"] = [recipe["stages"][1]]
     recipe["teacher"]["finetune"] = SHORT
     recipe["baseline"] = False
-    del recipe["task"]["whitening"]
-    vector_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+    recipe["task"] = {"kind": "vectors"}
+    changed(vector_recipe, **recipe)
     done = distill("run", vector_recipe, "--run-dir", tmp_path / "tuned")
     assert done.returncode == 0, done.stderr
     single = tmp_path / "texts.jsonl"
-    rows = [json.loads(line) for line in (tmp_path / "train.jsonl").read_text().splitlines()]
-    single.write_text("".join(json.dumps({"one": row["one"]}) + "\n" for row in rows))
+    write_lines(single, [{"one": row["one"]} for row in read_lines(tmp_path / "train.jsonl")])
     settings = ["teacher.finetune=null", f"data.train={single}"]
     done = distill("run", vector_recipe, *settings, "--run-dir", tmp_path / "single")
     assert done.returncode == 0, done.stderr
@@ -146,19 +101,19 @@ def test_single_texts_and_a_teacher_tuned_on_pairs(
 
 @pytest.mark.slow
 def test_short_vectors_and_prompts(tmp_path: Path, vector_recipe: Path, distill) -> None:
-    recipe = yaml.safe_load(vector_recipe.read_text("utf-8"))
+    recipe = recipe_at(vector_recipe)
     prompts = {"query": "a: ", "passage": "b: "}
     recipe["baseline"] = False
     recipe["task"] = {"kind": "vectors", "matryoshka": [8, 16], "prompts": prompts}
     kinds = [{"kind": "vector", "loss": "l2"}, *({"kind": kind} for kind in _AMONG)]
     learn = recipe["stages"][1] | {"objectives": kinds}
     recipe["stages"] = [learn, {"kind": "export", "formats": ["transformers", "onnx"]}]
-    vector_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+    changed(vector_recipe, **recipe)
     run = tmp_path / "run"
     done = distill("run", vector_recipe, "--run-dir", run)
     assert done.returncode == 0, done.stderr
-    facts = json.loads((run / "02-prediction" / "stage.json").read_text("utf-8"))
-    assert {"spearman", "spearman@16", "spearman@8"} <= set(facts["scores"])
+    told = facts(run / "02-prediction")
+    assert {"spearman", "spearman@16", "spearman@8"} <= set(told["scores"])
 
     model, texts = load(run), ["a good film", "nothing here is any good"]
     whole = model.encode(texts)
@@ -192,7 +147,7 @@ def test_the_bundle_is_a_folder_of_sentence_transformers(
     tmp_path: Path, vector_recipe: Path, distill
 ) -> None:
     libraries = pytest.importorskip("sentence_transformers", reason="the extra `sentences`")
-    recipe = yaml.safe_load(vector_recipe.read_text("utf-8"))
+    recipe = recipe_at(vector_recipe)
     recipe |= {"stages": [recipe["stages"][1], {"kind": "export"}], "baseline": False}
     texts = ["a good film", "nothing here is any good"]
     for name, task in (
@@ -201,7 +156,7 @@ def test_the_bundle_is_a_folder_of_sentence_transformers(
         ("long", {"normalize": False, "keep_projection": True}),
     ):
         recipe["task"] = {"kind": "vectors", **task}
-        vector_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+        changed(vector_recipe, **recipe)
         done = distill("run", vector_recipe, "--run-dir", tmp_path / name)
         assert done.returncode == 0, done.stderr
         theirs = libraries.SentenceTransformer(str(tmp_path / name / "bundle"), device="cpu")
@@ -214,14 +169,14 @@ def test_the_bundle_is_a_folder_of_sentence_transformers(
 
 @pytest.mark.slow
 def test_vectors_in_the_teachers_space(tmp_path: Path, vector_recipe: Path, distill) -> None:
-    recipe = yaml.safe_load(vector_recipe.read_text("utf-8"))
+    recipe = recipe_at(vector_recipe)
     recipe["task"] = {"kind": "vectors", "keep_projection": True, "matryoshka": [40]}
     learn = {"objectives": [{"kind": "vector", "loss": "l2"}], "epochs": 8, "batch_size": 16}
     narrow = {"kind": "prune", "name": "narrow", "hidden": 0.25, "recover": SHORT}
     recipe["stages"][1] |= learn | {"lr": 3e-3}
     del recipe["stages"][0]
     recipe["stages"].insert(2, narrow | {"score_steps": 1, "batch_size": 8})
-    vector_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
+    changed(vector_recipe, **recipe)
     run = tmp_path / "run"
     done = distill("run", vector_recipe, "--run-dir", run)
     assert done.returncode == 0, done.stderr
@@ -253,15 +208,14 @@ def test_vectors_in_the_teachers_space(tmp_path: Path, vector_recipe: Path, dist
     assert weights["sentence_layers.0.0.weight"].shape == (48, 24)
     dense = load_file(run / "bundle" / "2_Dense" / "model.safetensors")
     np.testing.assert_array_equal(dense["linear.weight"], weights["sentence_layers.0.0.weight"])
-    facts = json.loads((run / "07-export" / "stage.json").read_text("utf-8"))
-    assert set(facts["cosine_to_teacher"]) == {"onnx", "onnx-int8"}
-    assert "the teacher's space of 48 dimensions" in facts["notes"][0]
+    told = facts(run / "07-export")
+    assert set(told["cosine_to_teacher"]) == {"onnx", "onnx-int8"}
+    assert "the teacher's space of 48 dimensions" in told["notes"][0]
     assert "in the space of the teacher's" in (run / "bundle" / "README.md").read_text("utf-8")
     assert load(run, dim=40).encode(texts).shape == (3, 40)
     # The linear model has cosines, and no vectors that could be cut.
-    rows = json.loads((run / "results.json").read_text("utf-8"))["models"]
-    cut = {row["name"] for row in rows if "spearman@40" in row["scores"]}
-    assert cut == {row["name"] for row in rows} - {"linear"}
+    rows = models(run)
+    assert {name for name in rows if "spearman@40" in rows[name]["scores"]} == {*rows} - {"linear"}
     answer = distill("predict", run, texts[0], "--json")
     assert len(json.loads(answer.stdout)["vector"]) == 48
     before = (run / "05-narrow" / "model" / "model.safetensors").read_bytes()

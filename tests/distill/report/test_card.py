@@ -8,17 +8,10 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from distill.evaluation.results import Results
 from distill.recipe.loader import load_recipe
 from distill.recipe.schema import Recipe
 from distill.report.card import make_card, write_card
 from distill.report.summary import summary
-
-
-@pytest.fixture
-def sample_results(sample_results):
-    """Results, not their file's content."""
-    return lambda *given, **changes: Results.model_validate(sample_results(*given, **changes))
 
 
 @pytest.fixture
@@ -33,42 +26,42 @@ def changed(recipe, **parts):
 ALL = ("transformers", "onnx", "onnx-int8")
 
 
-def test_its_numbers_are_those_of_the_table(recipe, sample_results):
-    card = make_card(sample_results(), recipe, labels=["numpy", "torch"], formats=ALL)
-    assert summary(sample_results()) in card
+def test_its_numbers_are_those_of_the_table(recipe, sample):
+    card = make_card(sample(), recipe, labels=["numpy", "torch"], formats=ALL)
+    assert summary(sample()) in card
     row = "| onnx-int8 | onnx-int8 | 0.8013 | 96.4 % | 15.1 | 101 | 15.3 | 0.69 | 0.75 | 2,443 |"
     assert row in card
     assert "one of 2 labels: numpy, torch" in card
 
 
-def test_the_front_matter_is_yaml_with_the_teachers_hub_name(recipe, sample_results):
-    front = yaml.safe_load(make_card(sample_results(), recipe).split("---\n")[1])
+def test_the_front_matter_is_yaml_with_the_teachers_hub_name(recipe, sample):
+    front = yaml.safe_load(make_card(sample(), recipe).split("---\n")[1])
     assert front["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
     assert front["pipeline_tag"] == "text-classification"
     assert front["metrics"] == ["accuracy"]
     assert "model-index" not in yaml.safe_load(make_card(None, recipe).split("---\n")[1])
 
 
-def test_the_front_matter_holds_the_scores_of_the_final_model(recipe, sample_results):
+def test_the_front_matter_holds_the_scores_of_the_final_model(recipe, sample):
     hub = changed(recipe, data={"source": "hub", "path": "glue", "subset": "sst2"})
-    data = ModelCard(make_card(sample_results(), hub)).data
+    data = ModelCard(make_card(sample(), hub)).data
     assert data.datasets == ["glue"]
     assert {one.metric_type: one.metric_value for one in data.eval_results} == {
-        name: round(value, 4) for name, value in sample_results().final.scores.items()
+        name: round(value, 4) for name, value in sample().final.scores.items()
     }
     one = data.eval_results[0]
     said = (one.dataset_type, one.dataset_config, one.dataset_split, one.task_type)
     assert said == ("glue", "sst2", "test", "text-classification")
 
 
-def test_paths_of_this_machine_stay_here(recipe, sample_results):
+def test_paths_of_this_machine_stay_here(recipe, sample):
     local = changed(
         recipe,
         teacher={"model": "/home/someone/teacher"},
         student={"size": "3x384", "init": "/home/someone/general"},
         data={"source": "files", "train": "/home/someone/train.tsv"},
     )
-    card = make_card(sample_results(), local)
+    card = make_card(sample(), local)
     assert "/home" not in card
     assert "base_model" not in card
     assert "the files train.tsv" in card
@@ -91,15 +84,13 @@ def test_only_a_pruned_student_needs_the_code_of_its_folder(tmp_path, model_type
     assert ("trust_remote_code=True" in card) == pruned
 
 
-def test_only_what_the_bundle_holds_is_explained(recipe, sample_results):
-    card = make_card(sample_results(), recipe, formats=["transformers"])
+def test_only_what_the_bundle_holds_is_explained(recipe, sample):
+    card = make_card(sample(), recipe, formats=["transformers"])
     assert "distill.runtime" not in card
     assert "int8 results differ" not in card
-    assert "from transformers import pipeline" not in make_card(
-        sample_results(), recipe, formats=["onnx"]
-    )
+    assert "from transformers import pipeline" not in make_card(sample(), recipe, formats=["onnx"])
 
 
-def test_scores_on_validation_rows_are_called_too_good(recipe, sample_results):
-    assert "somewhat too good" in make_card(sample_results(split="validation"), recipe)
-    assert "somewhat too good" not in make_card(sample_results(), recipe)
+def test_scores_on_validation_rows_are_called_too_good(recipe, sample):
+    assert "somewhat too good" in make_card(sample(split="validation"), recipe)
+    assert "somewhat too good" not in make_card(sample(), recipe)

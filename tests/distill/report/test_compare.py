@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from distill.evaluation.results import Results
 from distill.report.compare import compare_table, comparison, differences
 
 
 @pytest.fixture
-def runs(sample_results, sample_models):
-    return {
-        "first": Results.model_validate(sample_results()),
-        "second": Results.model_validate(sample_results(sample_models[:4])),
-    }
+def runs(sample, sample_models):
+    return {"first": sample(), "second": sample(sample_models[:4])}
 
 
 def test_final_models_and_every_model_by_name(runs):
@@ -42,8 +38,8 @@ def test_the_table_tells_changes_against_the_first(runs):
         ({"machine": {"cpu": "Some Processor 9", "threads": 8}}, "different threads, so latencies"),
     ],
 )
-def test_what_does_not_compare_is_said(runs, sample_results, change, told):
-    runs["second"] = Results.model_validate(sample_results(**change))
+def test_what_does_not_compare_is_said(runs, sample, change, told):
+    runs["second"] = sample(**change)
     (note,) = differences(runs)
     assert note.startswith(told)
     assert ("+0.0" in compare_table(runs)) == ("latencies" in note)

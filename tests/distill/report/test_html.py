@@ -4,48 +4,13 @@ from __future__ import annotations
 
 import base64
 import re
-from html.parser import HTMLParser
 
 import pytest
+from pages import Page
 
 from distill.report.html import render_report
 from distill.report.run_data import read_curves, read_run
 from distill.system.errors import RunFolderError
-
-VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "use", "circle", "line"}
-
-
-class Page(HTMLParser):
-    """Collects what a browser would look at: elements, ids, headings, and unclosed ones."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.ids, self.attributes, self.headings = [], [], [], []
-        self.tags, self.words = [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        self.ids += [value for name, value in attrs if name == "id"]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(tag)
-        self.attributes += attrs
-        self.ids += [value for name, value in attrs if name == "id"]
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] == "h2":
-            self.headings.append(data)
-        if self.open and self.open[-1] != "style":
-            self.words.append(data)
 
 
 @pytest.fixture
@@ -62,7 +27,7 @@ def test_all_sections_and_pictures_of_a_finished_run(page):
     ]  # fmt: skip
     # Score against latency, sizes, validation scores, five losses, one layer map.
     assert parsed.tags.count("img") == 9
-    text = " ".join(" ".join(parsed.words).split())
+    text = parsed.text
     for fact in ("96.4 %", "5.9x", "12.3x", "0.8013", "8.51 to 0.69 ms", "90.9 to 15.3 MB"):
         assert fact in text
     assert "Not in the picture, as a later stage trained it further: intermediate (0.2100)" in text
@@ -75,9 +40,8 @@ def test_it_loads_nothing_and_runs_nothing(page):
     parsed = Page(page)
     assert not {"script", "link", "iframe", "object"} & set(parsed.tags)
     assert not re.search(r"@import|url\(|http", page)
-    links = [value for name, value in parsed.attributes if name.endswith(("href", "src"))]
-    assert links
-    assert all(value.startswith("data:image/svg+xml;base64,") for value in links)
+    assert parsed.addresses
+    assert all(one.startswith("data:image/svg+xml;base64,") for one in parsed.addresses)
 
 
 def test_pictures_say_what_they_show_and_names_in_them_are_text(page):

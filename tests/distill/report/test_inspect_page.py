@@ -4,37 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from pages import Page
 
 from distill.inspection.result import Attribution, Inspection, Reading
 from distill.report.inspect_page import render
-
-VOID = {"meta", "link", "br", "img", "input", "hr", "path", "rect", "image"}
-
-
-class Page(HTMLParser):
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.words, self.addresses = [], [], [], []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.addresses += [value for name, value in attrs if name in ("href", "src")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if not self.open or self.open[-1] not in ("style", "script"):
-            self.words.append(data)
 
 
 def reading(role, heads, tokens=("[CLS]", "un", "##able", "<i>", "[SEP]"), values=None):
@@ -71,10 +47,6 @@ def found():
     )
 
 
-def text_of(page):
-    return " ".join(" ".join(Page(page).words).split())
-
-
 def test_it_is_whole_and_loads_nothing(found):
     page = render(found)
     parsed = Page(page)
@@ -88,7 +60,7 @@ def test_it_is_whole_and_loads_nothing(found):
 
 
 def test_it_shows_both_predictions_attributions_and_every_mapped_layer(found):
-    text = text_of(render(found))
+    text = Page(render(found)).text
     for told in (
         "Teacher says good", "Student says good", "with 90.0 %", "something to know",
         "the log-odds of 'good' against 'bad'", "+0.75 with all words masked, +2.00 with the text",
@@ -105,7 +77,7 @@ def test_words_of_the_text_are_escaped(found):
 
 def test_a_student_alone_is_drawn(found):
     alone = replace(found, teacher=None, layers=((1, None), (2, None)))
-    text = text_of(render(alone))
+    text = Page(render(alone)).text
     assert "How a student reads a text" in text
     assert "Teacher" not in text
     assert "Layer 1" in text

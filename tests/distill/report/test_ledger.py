@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-
 from distill.cli.main import main
-from distill.evaluation.results import Results
 from distill.report.ledger import ledger_table, plain_ledger
 
 
-@pytest.fixture
-def sample_results(sample_results):
-    """Results, not their file's content."""
-    return lambda *given, **changes: Results.model_validate(sample_results(*given, **changes))
-
-
-def test_rows_and_the_second_1x(sample_results):
-    content = ledger_table(sample_results(reference=True))
+def test_rows_and_the_second_1x(sample):
+    content = ledger_table(sample(reference=True))
     assert content.header[-1] == "faster than bert-base"
     rows = {row[0]: dict(zip(content.header, row, strict=True)) for row in content.rows}
     assert next(iter(rows)) == "bert-base"
@@ -27,8 +18,8 @@ def test_rows_and_the_second_1x(sample_results):
     assert {len(row) for row in content.rows} == {len(content.header)}
 
 
-def test_conditions_are_told(sample_results):
-    lines = plain_ledger(sample_results()).splitlines()
+def test_conditions_are_told(sample):
+    lines = plain_ledger(sample()).splitlines()
     assert lines[-3:] == [
         "accuracy on the test examples; MACs and speed at 32 tokens, 2 threads; "
         "latency at batch 1, length 32",

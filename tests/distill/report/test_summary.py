@@ -22,37 +22,27 @@ def changes(content):
 
 
 def changed(models, name, **columns):
-    """The rows with some columns of one model replaced (score 3, bytes 7, ms 8)."""
-    at = {"score": 3, "parameters": 4, "bytes": 7, "ms": 8}
-    out = []
-    for row in models:
-        values = list(row)
-        if row[0] == name:
-            for column, value in columns.items():
-                values[at[column]] = value
-        out.append(tuple(values))
-    return out
+    """The rows with some columns of one model replaced."""
+    at = {3: "score", 7: "bytes", 8: "ms"}
+    return [
+        tuple(columns.get(at.get(n, ""), value) for n, value in enumerate(row))
+        if row[0] == name
+        else row
+        for row in models
+    ]
 
 
-def test_the_sentence(sample_results):
+def test_the_sentence(sample_results, sample_models):
     assert summary(sample_results()) == (
         "onnx-int8: 96.4 % of the teacher at 5.9x smaller and 12.3x faster "
         "(batch 1, length 32, 2 threads)"
     )
-
-
-def test_the_sentence_does_not_call_slow_fast_or_large_small(sample_results, sample_models):
-    models = changed(sample_models, "onnx-int8", bytes=181.8e6, ms=17.02)
-    assert "at 2.0x larger and 2.0x slower" in summary(sample_results(models))
-
-
-def test_the_sentence_without_timing_or_student(sample_results, sample_models):
-    assert summary(sample_results(timed=False)) == (
-        "onnx-int8: 96.4 % of the teacher at 5.9x smaller"
-    )
-    assert summary(sample_results(sample_models[:1])) == (
-        "teacher: accuracy 0.8312; no student yet"
-    )
+    worse = changed(sample_models, "onnx-int8", bytes=181.8e6, ms=17.02)
+    assert "at 2.0x larger and 2.0x slower" in summary(sample_results(worse))
+    untimed = "onnx-int8: 96.4 % of the teacher at 5.9x smaller"
+    assert summary(sample_results(timed=False)) == untimed
+    alone = summary(sample_results(sample_models[:1]))
+    assert alone == "teacher: accuracy 0.8312; no student yet"
 
 
 def test_a_step_that_gained_nothing_is_named(sample_results, sample_models):
@@ -81,14 +71,11 @@ def test_scores_on_validation_rows_and_fewer_calls_are_told(sample_results):
     assert second == "slow calls were timed fewer than 30 times: teacher 3 at b32_l128"
 
 
-def test_disturbed_timing_is_told(sample_results):
+def test_disturbed_timing_and_a_busy_processor_are_told(sample_results):
     results = sample_results()
     results["models"][0]["latency_ms"]["b1_l32"]["p95"] = 352.0
     (note,) = notes(results)
     assert note.startswith("timing was disturbed (p95 is more than 2 times the median: teacher)")
-
-
-def test_a_busy_processor_is_told(sample_results):
     results = sample_results()
     results["machine"]["busy_percent"] = 49.8
     (note,) = notes(results)

@@ -10,8 +10,28 @@ from typing import Any
 import pytest
 import task_kinds as kinds
 import yaml
+from run_files import write_lines
 
 LABELS = ("negative", "positive")
+
+
+def _behind(recipe: Path, models: list[Any], tokenizer: Any, *, score: float) -> Any:
+    """The context of a recipe's third stage; the models stand for the two before it."""
+    from distill.export.transformers_folder import save_transformers
+    from distill.recipe.loader import load_recipe
+    from distill.recipe.plan import plan_stages
+    from distill.run_folder import RunFolder
+    from distill.stages.context import StageContext
+    from distill.stages.workspace import Workspace
+
+    loaded = load_recipe(recipe)
+    stages, run = plan_stages(loaded), RunFolder(recipe.parent / "run")
+    run.create(loaded)
+    for model, stage in zip(models, stages, strict=False):
+        save_transformers(model, tokenizer, run.stage(stage) / "model")
+        (run.stage(stage) / "stage.json").write_text(json.dumps({"score": score}))
+    run.stage(stages[2]).mkdir()
+    return StageContext(run, stages[2], stages, Workspace(loaded))
 
 
 @pytest.fixture
@@ -34,13 +54,6 @@ def prepared(tmp_path: Path, tiny_bert, sentences, exported_once) -> Callable[..
     ) -> Any:
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        from distill.export.transformers_folder import save_transformers
-        from distill.pipeline.runner import plan_stages
-        from distill.recipe.loader import load_recipe
-        from distill.run_folder import RunFolder
-        from distill.stages.context import StageContext
-        from distill.stages.workspace import Workspace
-
         folder = tiny_bert(labels=LABELS)
         model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -53,19 +66,14 @@ def prepared(tmp_path: Path, tiny_bert, sentences, exported_once) -> Callable[..
         model.classifier.bias.data.sub_(logits.mean(0).detach())  # both labels, half each
         found = model(**encoded).logits.argmax(-1).tolist()
         rows = [{"text": t, "label": LABELS[k]} for t, k in zip(texts, found, strict=True)]
-        for name in ("train", "validation"):
-            lines = [json.dumps(row) for row in rows]
-            (tmp_path / f"{name}.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+        files = {
+            name: write_lines(tmp_path / f"{name}.jsonl", rows) for name in ("train", "validation")
+        }
         recipe = {
             "recipe": 1,
             "name": "tiny",
             "task": {"kind": "classification", "labels": list(LABELS)},
-            "data": {
-                "source": "files",
-                "train": str(tmp_path / "train.jsonl"),
-                "validation": str(tmp_path / "validation.jsonl"),
-                "max_length": 64,
-            },
+            "data": {"source": "files", **files, "max_length": 64},
             "teacher": {"model": str(folder)},
             "student": {"size": "2x32/2/64"},
             "baseline": False,
@@ -78,15 +86,7 @@ def prepared(tmp_path: Path, tiny_bert, sentences, exported_once) -> Callable[..
         }
         path = tmp_path / "tiny.yaml"
         path.write_text(yaml.safe_dump(recipe, sort_keys=False), "utf-8")
-        loaded = load_recipe(path)
-        stages = plan_stages(loaded)
-        run = RunFolder(tmp_path / "run")
-        run.create(loaded)
-        for stage in stages[:2]:
-            save_transformers(model, tokenizer, run.stage(stage) / "model")
-            (run.stage(stage) / "stage.json").write_text('{"score": 1.0}')
-        run.stage(stages[2]).mkdir()
-        return StageContext(run, stages[2], stages, Workspace(loaded))
+        return _behind(path, [model, model], tokenizer, score=1.0)
 
     return build
 
@@ -110,13 +110,6 @@ def of_kind(tmp_path: Path, tiny_bert, sentences, exported_once) -> Callable[...
     ) -> Any:
         from transformers import AutoTokenizer
 
-        from distill.export.transformers_folder import save_transformers
-        from distill.pipeline.runner import plan_stages
-        from distill.recipe.loader import load_recipe
-        from distill.run_folder import RunFolder
-        from distill.stages.context import StageContext
-        from distill.stages.workspace import Workspace
-
         layers, hidden, heads, ffn = kinds.SIZE
         folder = tiny_bert(layers=layers, hidden=hidden, heads=heads, ffn=ffn)
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -126,15 +119,8 @@ def of_kind(tmp_path: Path, tiny_bert, sentences, exported_once) -> Callable[...
             student = change(student) or student
         stages = [stage, *more, {"kind": "export", "formats": list(formats), "max_drop": 1.0}]
         data = kinds.write_rows(kind, tmp_path, *sentences)
-        loaded = load_recipe(kinds.recipe_of(kind, tmp_path, folder, stages, data))
-        planned = plan_stages(loaded)
-        run = RunFolder(tmp_path / "run")
-        run.create(loaded)
-        for made, one in zip((teacher, student), planned[:2], strict=True):
-            save_transformers(made, tokenizer, run.stage(one) / "model")
-            # Below every correlation, so that the export's gate lets every file through.
-            (run.stage(one) / "stage.json").write_text('{"score": -1.0}')
-        run.stage(planned[2]).mkdir()
-        return StageContext(run, planned[2], planned, Workspace(loaded))
+        path = kinds.recipe_of(kind, tmp_path, folder, stages, data)
+        # Below every correlation, so that the export's gate lets every file through.
+        return _behind(path, [teacher, student], tokenizer, score=-1.0)
 
     return build

@@ -19,6 +19,7 @@ from transformers import (
 )
 
 import students  # noqa: F401  (the Auto classes learn of pruned BERTs)
+from distill.data.batches import make_loader
 from distill.evaluation.cost import parameters
 from distill.export.onnx import export_onnx
 from distill.pruning.masks import layer_sizes
@@ -28,6 +29,7 @@ from distill.stages.context import StageContext
 from distill.stages.distill import output_loss, teacher_logits
 from distill.stages.export import export_stage
 from distill.stages.prune import bench_of, prune_stage
+from students.anatomy import INPUTS
 from students.heads import head_of, logits_of
 from teachers.cache import look_up
 from teachers.load import load_model
@@ -54,12 +56,10 @@ METHODS: dict[str, dict[str, Any]] = {
 
 def pruned(of_kind: Any, kind: str, name: str, **more: Any) -> Any:
     """The context of a prune stage that is done, and its facts."""
-    settings: dict[str, Any] = {"method": name.rpartition("-")[2]}
-    if name != "vocabulary":
-        settings |= (
-            {"recover": None} if name == "embeddings" else {"batch_size": 8, "recover": None}
-        )
-    context = of_kind(kind, {"kind": "prune", **settings, **METHODS[name], **more})
+    settings: dict[str, Any] = {"kind": "prune", "method": name.rpartition("-")[2]}
+    settings |= {} if name == "vocabulary" else {"recover": None}
+    settings |= {} if name in ("vocabulary", "embeddings") else {"batch_size": 8}
+    context = of_kind(kind, {**settings, **METHODS[name], **more})
     return context, prune_stage(context.stage.config, context).facts
 
 
@@ -67,18 +67,8 @@ def real_batch(context: Any) -> dict[str, torch.Tensor]:
     """Some training examples as the student reads them that the stage left."""
     workspace = context.workspace_of(context.stage.index)
     rows = workspace.tokenized(workspace.data.train)
-    chosen = [rows[index] for index in range(4)]
-    longest = max(len(row["input_ids"]) for row in chosen)
-    found = {name: torch.zeros(4, longest, dtype=torch.int64) for name in ("ids", "mask", "types")}
-    for place, row in enumerate(chosen):
-        size = len(row["input_ids"])
-        found["ids"][place, :size] = torch.from_numpy(np.array(row["input_ids"], dtype=np.int64))
-        found["types"][place, :size] = torch.from_numpy(
-            np.array(row["token_type_ids"], dtype=np.int64)
-        )
-        found["mask"][place, :size] = 1
-    names = {"input_ids": "ids", "attention_mask": "mask", "token_type_ids": "types"}
-    return {name: found[short] for name, short in names.items()}
+    batch = next(iter(make_loader(rows, 4, seed=0, shuffle=False)))
+    return {name: batch[name] for name in INPUTS}
 
 
 @pytest.mark.parametrize(
@@ -115,12 +105,10 @@ def as_before(context: Any, inputs: dict[str, torch.Tensor]) -> dict[str, torch.
 
 def bundle_of(context: Any, number: int) -> Any:
     """What the runtime makes of the student as the stage of this number finds it."""
-    export = replace(context, stage=context.stages[number])
-    stage = replace(export.stage, config=context.stages[3].config)
+    stage = replace(context.stages[number], config=context.stages[3].config)
     shutil.rmtree(context.run.stage(stage), ignore_errors=True)
     context.run.stage(stage).mkdir()
-    export = replace(export, stage=stage)
-    export_stage(stage.config, export)
+    export_stage(stage.config, replace(context, stage=stage))
     return load(context.run.bundle, format="onnx", threads=1)
 
 

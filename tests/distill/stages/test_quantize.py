@@ -6,20 +6,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from bundles import bundle_behind, openvino
 
-from distill.export.openvino import is_installed
 from distill.quantization.graph import products
-from distill.stages.export import export_stage
 from distill.stages.quantize import quantize_stage
 from distill.system.errors import GateError, ModelError
-
-
-def openvino(test):
-    """A test that needs OpenVINO and NNCF, whose threads and patches stay in a process."""
-    missing = not is_installed()
-    reason = "OpenVINO and NNCF are not installed"
-    return pytest.mark.own_process(pytest.mark.skipif(missing, reason=reason)(test))
-
 
 POOLER = "bert.pooler.dense"
 
@@ -83,14 +74,8 @@ def test_where_only_small_weights_pass_they_are_taken(prepared, monkeypatch):
 
 
 def bundled(context):
-    from dataclasses import replace
-
-    result = run(context)
-    (context.folder / "stage.json").write_text(json.dumps(result.facts))
-    export = replace(context, stage=context.stages[3])
-    export.folder.mkdir()
-    export_stage(export.stage.config, export)
-    return sorted(path.name for path in context.run.bundle.rglob("*.onnx"))
+    bundle = bundle_behind(context, run(context).facts)
+    return sorted(path.name for path in bundle.rglob("*.onnx"))
 
 
 def test_int8_alone_is_exported(prepared):
@@ -123,15 +108,9 @@ def test_layers_are_excluded_by_name(prepared):
     context = prepared(max_drop=1.0, exclude=["classifier"])
     assert run(context).facts["kept"].endswith("1 layer in fp32 (classifier)")
     assert fp32_products(context.folder / "onnx/model_quantized.onnx") == {"classifier"}
+    other = context.stage.config.model_copy(update={"exclude": ["head"]})
     with pytest.raises(ModelError, match=r"no layer 'head'; there are: .*bert\.pooler\.dense"):
-        run(prepared_again(context, exclude=["head"]))
-
-
-def prepared_again(context, **changes):
-    from dataclasses import replace
-
-    config = context.stage.config.model_copy(update=changes)
-    return replace(context, stage=replace(context.stage, config=config))
+        quantize_stage(other, context)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +138,6 @@ def test_scales_over_the_batch_are_an_option_that_says_what_it_does(prepared, ca
 @pytest.mark.slow
 @openvino
 def test_an_openvino_bundle_predicts_what_onnx_predicts(prepared):
-    from dataclasses import replace
-
     from distill.runtime import load
 
     context = prepared(method="nncf", max_drop=1.0, formats=("transformers", "onnx", "openvino"))
@@ -169,11 +146,7 @@ def test_an_openvino_bundle_predicts_what_onnx_predicts(prepared):
         "onnx": "onnx/model.onnx",
         "openvino-int8": "openvino/openvino_model_qint8_quantized.xml",
     }
-    (context.folder / "stage.json").write_text(json.dumps(result.facts))
-    export = replace(context, stage=context.stages[3])
-    export.folder.mkdir()
-    export_stage(export.stage.config, export)
-    bundle = context.run.bundle
+    bundle = bundle_behind(context, result.facts)
     said = json.loads((bundle / "distill.json").read_text())
     assert said["default"] == "openvino-int8"
     assert list(said["formats"]) == ["transformers", "onnx", "openvino", "openvino-int8"]

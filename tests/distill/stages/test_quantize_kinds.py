@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from bundles import bundle_behind, openvino
 
 from distill.evaluation.predictors import FilePredictor
-from distill.export.openvino import is_installed
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.surgery import slice_model
 from distill.quantization.graph import products
 from distill.runtime import load
 from distill.stages import quantize as stage
-from distill.stages.export import export_stage
 from distill.stages.quantize import quantize_stage
 from distill.system import digest
 from distill.tasks.qa.analysis import best_of
 
 TRAIN = {"epochs": 1, "batch_size": 16}
 KINDS = ("ner", "qa", "vectors")
-
-
-def openvino(test):
-    """A test that needs OpenVINO and NNCF, whose threads and patches stay in a process."""
-    missing = not is_installed()
-    reason = "OpenVINO and NNCF are not installed"
-    return pytest.mark.own_process(pytest.mark.skipif(missing, reason=reason)(test))
 
 
 def unevenly_pruned(student: Any) -> Any:
@@ -52,10 +43,7 @@ def quantized(of_kind: Any, kind: str, formats: tuple[str, ...], **settings: Any
     stage = {"kind": "quantize", "calibration_examples": 12, "max_drop": 1.0, **settings}
     context = of_kind(kind, stage, change=change, formats=formats)
     facts = quantize_stage(context.stage.config, context).facts
-    (context.folder / "stage.json").write_text(json.dumps(facts))
-    export = replace(context, stage=context.stages[3])
-    export.folder.mkdir()
-    export_stage(export.stage.config, export)
+    bundle_behind(context, facts)
     return context, facts
 
 

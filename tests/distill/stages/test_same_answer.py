@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import task_kinds as kinds
+from bundles import openvino
 
 from distill.export.onnx import export_onnx
-from distill.export.openvino import export_openvino, is_installed
+from distill.export.openvino import export_openvino
 from distill.quantization.calibrate import calibrated
 from distill.quantization.graph import Int8
 from distill.quantization.methods.nncf import quantize_nncf
@@ -67,25 +68,18 @@ def _static_openvino(plain: Path, path: Path, rows: list[Row]) -> None:
     export_openvino(pairs, path)
 
 
+Way = tuple[str, float, Callable[[Path, Path, list[Row]], None]]
 EXCLUDED = Int8(per_channel=False, exclude=["bert.encoder.layer.1.output.dense", "classifier"])
 #: Ways to make a file that a bundle serves, the format of each and the largest difference.
-WAYS: dict[str, tuple[str, float, Callable[[Path, Path, list[Row]], None]]] = {
+WAYS: dict[str, Way] = {
     "fp32": ("onnx", 1e-5, lambda plain, path, _: path.write_bytes(plain.read_bytes())),
     "static": ("onnx-int8", 1e-6, _static),
-    "per_token": (
-        "onnx-int8",
-        1e-6,
-        lambda plain, path, _: quantize_onnx(plain, path),
-    ),
-    "excluded": (
-        "onnx-int8",
-        1e-6,
-        lambda plain, path, _: quantize_onnx(plain, path, EXCLUDED),
-    ),
+    "per_token": ("onnx-int8", 1e-6, lambda plain, path, _: quantize_onnx(plain, path)),
+    "excluded": ("onnx-int8", 1e-6, lambda plain, path, _: quantize_onnx(plain, path, EXCLUDED)),
     "weights_8": ("onnx-int8", 1e-5, lambda plain, path, _: quantize_weights(plain, path)),
     "weights_4": ("onnx-int4", 1e-5, lambda plain, path, _: quantize_weights(plain, path, bits=4)),
 }
-OPENVINO: dict[str, tuple[str, float, Callable[[Path, Path, list[Row]], None]]] = {
+OPENVINO: dict[str, Way] = {
     "fp32": ("openvino", 1e-5, lambda plain, path, _: export_openvino(plain, path)),
     "static": ("openvino-int8", 1e-6, _static_openvino),
     "nncf": (
@@ -112,8 +106,7 @@ def test_one_text_alone_in_any_batch_and_padded(
 
 
 @pytest.mark.slow
-@pytest.mark.own_process
-@pytest.mark.skipif(not is_installed(), reason="OpenVINO and NNCF are not installed")
+@openvino
 @pytest.mark.parametrize(("kind", "way"), pairs(OPENVINO, 0))
 def test_openvino_too(
     kind: str, way: str, plain: Callable[[str], Path], rows: list[Row], tmp_path: Path
