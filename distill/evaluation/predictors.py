@@ -14,13 +14,21 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers import BertConfig
 
-from distill.evaluation.results import LINEAR
+from distill.evaluation.cost import macs, parameters, parameters_no_embeddings
+from distill.evaluation.results import LINEAR, Reference
 from distill.runtime.backends import open_session
 from distill.system.processor import physical_cores
 from distill.tasks.floors import Answer
 from students.anatomy import INPUTS
-from students.heads import logits_of
+from students.heads import class_of, logits_of
+from students.pooling import POOLING
+
+#: Name in a recipe, and how the shape differs from that of ``BertConfig``: 12 layers of width 768.
+SHAPES: dict[str, dict[str, Any]] = {"bert-base": {}}
+REFERENCE_VOCABULARY = 30522
+_POSITIONS = 512
 
 Batch = Mapping[str, npt.NDArray[Any]]
 Logits = npt.NDArray[np.float32]
@@ -124,3 +132,42 @@ class FloorPredictor:
 
     def __call__(self, batch: Batch) -> Logits:
         return self.answer(batch["index"], batch["input_ids"].shape[1])
+
+
+def reference(
+    name: str,
+    *,
+    threads: int,
+    length: int,
+    longest: int = _POSITIONS,
+    labels: int = 2,
+    head: str = "classification",
+) -> tuple[TorchPredictor, Reference]:
+    """A model of a known shape (a key of :data:`SHAPES`) with random weights in PyTorch eager.
+
+    It has no score: only its speed and size mean anything.
+
+    Returns:
+        The model, and what it costs; multiply-accumulates are those of ``length`` tokens.
+    """
+    positions = max(_POSITIONS, longest)
+    shape = SHAPES[name] | {
+        "vocab_size": REFERENCE_VOCABULARY,
+        "num_labels": labels,
+        POOLING: "mean" if head == "vectors" else None,
+        "max_position_embeddings": positions,
+    }
+    config = BertConfig.from_dict(shape)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = class_of(config, head)(config)
+    count = parameters(model)
+    facts = Reference(
+        name=name,
+        format=TorchPredictor.format,
+        parameters=count,
+        parameters_no_embeddings=parameters_no_embeddings(model),
+        macs=macs(model, length),
+        bytes=4 * count,
+    )
+    return TorchPredictor(model, threads, name=name), facts

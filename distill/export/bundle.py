@@ -65,11 +65,11 @@ def write_bundle(
         tokenizer_folder: the folder whose ``tokenizer.json`` the runtime uses; its ``config.json``
             is for other libraries.
         models: format (a key of :data:`MODEL_FILES`) to file.
-        facts: what else is recorded of a format.
         info: ``name``, ``task``, ``labels``, ``pair`` and ``max_length``; optionally ``settings``,
             ``pad_id`` (else it is read from the tokenizer), ``default``, ``lengths`` and
             ``numbers``.
         beside: further files by their names in the bundle, which ``settings`` speak of.
+        facts: what else is recorded of a format.
 
     Raises:
         ModelError: there is no format, an unknown one, or no ``tokenizer.json``.
@@ -77,7 +77,12 @@ def write_bundle(
     """
     _check_parts(folder, models, transformers_folder, tokenizer_folder)
     with new_folder(folder) as temporary:
-        formats = _copy_folders(transformers_folder, tokenizer_folder, temporary)
+        formats = {}
+        if transformers_folder is not None:
+            _copy_files(transformers_folder, temporary)
+            formats["transformers"] = _entry(temporary / _WEIGHTS)
+        _copy_files(tokenizer_folder, temporary, _BESIDE)
+        _name_family(temporary)
         for name, source in models.items():
             formats[name] = _model(source, temporary, MODEL_FILES[name]) | dict(facts.get(name, {}))
         for name, source in beside.items():
@@ -115,19 +120,6 @@ def _check_parts(
         raise ModelError(f"{tokenizer_folder}: no tokenizer.json; save the fast tokenizer there")
 
 
-def _copy_folders(
-    transformers_folder: Path | None, tokenizer_folder: Path, target: Path
-) -> dict[str, dict[str, Any]]:
-    """Copy what other libraries load; the record of its format, if it is one."""
-    formats = {}
-    if transformers_folder is not None:
-        _copy_files(transformers_folder, target)
-        formats["transformers"] = _entry(target / _WEIGHTS)
-    _copy_files(tokenizer_folder, target, _BESIDE)
-    _name_family(target)
-    return formats
-
-
 def _copy_files(source: Path, target: Path, names: Sequence[str] | None = None) -> None:
     """Copy a folder's files, or those of these names that are there."""
     for path in sorted(source.iterdir()):
@@ -157,10 +149,7 @@ def _name_family(folder: Path) -> None:
 def add_numbers(folder: Path, numbers: Mapping[str, Any], default: str | None = None) -> None:
     """Put measured numbers into a bundle's ``distill.json``; those of the same name are replaced.
 
-    Args:
-        folder: the bundle.
-        numbers: by format.
-        default: the format that is loaded from now on; ``None`` leaves it.
+    ``default`` is the format that is loaded from now on; ``None`` leaves it.
 
     Raises:
         ModelError: the folder is not a bundle.

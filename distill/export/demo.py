@@ -77,12 +77,9 @@ def write_demo(bundle: Path, out: Path, *, node: Path | None = None, cdn: bool =
 
 def _about(manifest: Manifest) -> dict[str, Any]:
     where, settings = manifest.folder, dict(manifest.settings)
+    longest = manifest.max_length
     decoder = make_decoder(
-        manifest.task,
-        manifest.labels,
-        settings,
-        max_length=manifest.max_length,
-        folder=where,
+        manifest.task, manifest.labels, settings, max_length=longest, folder=where
     )
     page = _page(manifest)
     formats = {name: dtype for name, dtype in _DTYPES.items() if name in manifest.formats}
@@ -93,7 +90,7 @@ def _about(manifest: Manifest) -> dict[str, Any]:
         )
     for name in formats:
         manifest.file(name)
-    encoder = TextEncoder(where, max_length=manifest.max_length, pad_id=manifest.pad_id)
+    encoder = TextEncoder(where, max_length=longest, pad_id=manifest.pad_id)
     words, seconds = decoder.words, "\n".join(decoder.second_texts())
     has_second = manifest.pair or page.lines
     return {
@@ -108,7 +105,7 @@ def _about(manifest: Manifest) -> dict[str, Any]:
         "labels": manifest.labels,
         "settings": settings,
         "prompt": decoder.prompted([""], None)[0],
-        "max_length": manifest.max_length,
+        "max_length": longest,
         "left": truncation_side(where) == "left",
         "formats": formats,
         **(_characters(manifest, encoder) if page.places else {}),
@@ -116,11 +113,6 @@ def _about(manifest: Manifest) -> dict[str, Any]:
 
 
 def _page(manifest: Manifest) -> Page:
-    """How the page reads the outputs of a bundle's model.
-
-    Raises:
-        ModelError: it cannot.
-    """
     # A class that inherits a page may decode in its own way.
     page: Page | None = vars(decoder_class(manifest.task)).get("page")
     if page is None:

@@ -9,17 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from distill.export.bundle import MODEL_FILES, write_bundle
-from distill.export.onnx import export_onnx
+from distill.export.onnx import export_onnx, export_program
 from distill.export.openvino import export_openvino
 from distill.export.plain import export_plain
-from distill.export.program import export_program
 from distill.export.transformers_folder import save_transformers
 from distill.quantization.methods.table import quantize_table
 from distill.quantization.onnx_int8 import quantize_onnx
 from distill.system.errors import ModelError
 from distill.tasks import decoder_class, kind_of_model, predicting, task_class
 from students.heads import head_of, positions_of
-from students.sentence_modules import SentenceModules
 from students.static import STATIC
 from teachers.load import load_model, load_tokenizer
 from teachers.resolve import sentence_modules
@@ -32,12 +30,7 @@ STATIC_FORMATS = FORMATS[-2:]
 
 @dataclass(frozen=True)
 class Known:
-    """What a run tells of its task, and a model's folder does not.
-
-    Args:
-        settings: of the task, for the bundle's description.
-        files: what they speak of, by the names in the bundle.
-    """
+    """What a run tells of its task, and a model's folder does not: settings, and files by name."""
 
     settings: Mapping[str, Any]
     files: Mapping[str, Path] = field(default_factory=dict)
@@ -84,6 +77,7 @@ def export_folder(
         raise ModelError(f"{source}: max_length is {max_length}; the model reads up to {longest}")
     labels, settings = _labels_and_settings(model, task, source)
     modules = sentence_modules(source) if gives_vectors else None
+    own = None if modules is None else modules.max_length
     if known is None:
         known = Known(settings if modules is None else settings | {"normalize": modules.normalize})
     info = {
@@ -92,33 +86,21 @@ def export_folder(
         "labels": labels,
         "settings": dict(known.settings),
         "pair": pair or decoder_class(task).always_pairs,
-        "max_length": max_length or min(longest, _own_length(tokenizer, modules)),
+        "max_length": max_length or min(longest, own or int(tokenizer.model_max_length)),
     }
-    _write(target, (model, tokenizer), formats, info=info, files=known.files)
-    return [name for name in FORMATS if name in formats]
-
-
-def _write(
-    target: Path,
-    loaded: tuple[Any, Any],
-    formats: Sequence[str],
-    *,
-    info: Mapping[str, Any],
-    files: Mapping[str, Path],
-) -> None:
-    """Make the files of a model and its tokenizer, and the bundle of them."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        save_transformers(*loaded, work / "transformers")
+        save_transformers(model, tokenizer, work / "transformers")
         write_bundle(
             target,
             transformers_folder=work / "transformers" if "transformers" in formats else None,
             tokenizer_folder=work / "transformers",
-            models=_models(loaded[0], formats, work),
+            models=_models(model, formats, work),
             info=info,
-            beside=files,
+            beside=known.files,
             facts={"onnx-int8": {"activation_scales": "per_token", "weight_bits": 7}},
         )
+    return [name for name in FORMATS if name in formats]
 
 
 def _check_names(formats: Sequence[str], task: str | None) -> None:
@@ -130,7 +112,6 @@ def _check_names(formats: Sequence[str], task: str | None) -> None:
 
 
 def _formats_of(model: Any, formats: Sequence[str] | None, source: Path) -> Sequence[str]:
-    """The formats asked for, or a model's default ones, if it can have them."""
     static = model.config.model_type == STATIC
     formats = (STATIC_FORMATS if static else FORMATS[:3]) if formats is None else formats
     for name in formats:
@@ -151,24 +132,14 @@ def _labels_and_settings(model: Any, task: str, source: Path) -> tuple[Any, dict
 
 
 def _task_of(model: Any, source: Path) -> str:
-    """The task that a model's head and config are for.
-
-    Raises:
-        ModelError: none of ours.
-    """
-    head, problem = head_of(model), model.config.problem_type
-    task = kind_of_model(head, problem, model.config.num_labels)
+    problem = model.config.problem_type
+    task = kind_of_model(head_of(model), problem, model.config.num_labels)
     if task is None:
         raise ModelError(
             f"{source}: no bundle is made of a {type(model).__name__} for {problem}; there are: "
             f"{', '.join(predicting())}"
         )
     return task
-
-
-def _own_length(tokenizer: Any, modules: SentenceModules | None) -> int:
-    limit = modules.max_length if modules is not None else None
-    return limit or int(tokenizer.model_max_length)
 
 
 def _models(model: Any, formats: Sequence[str], work: Path) -> dict[str, Path]:

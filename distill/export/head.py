@@ -62,16 +62,11 @@ def fit_head(
     strength: float | None = None,
     seed: int = 42,
 ) -> Head:
-    """Logistic regression over all classes at once.
+    """Logistic regression over all classes at once, on vectors (N, K).
 
-    Args:
-        vectors: (N, K).
-        labels: class numbers, (N,).
-        classes: C; classes without a row get a head that never chooses them.
-        strength: inverse strength of the regularisation; ``None`` chooses among
-            :data:`STRENGTHS` by the accuracy on a fifth of the rows, held out for that, and fits
-            on all rows then.
-        seed: draws that fifth.
+    Classes without a row get a head that never chooses them. ``strength`` is the inverse strength
+    of the regularisation; ``None`` chooses among :data:`STRENGTHS` by the accuracy on a fifth of
+    the rows, which ``seed`` draws and holds out for that, and fits on all rows then.
 
     Raises:
         DataError: all examples have the same label.
@@ -91,10 +86,8 @@ def _chosen(vectors: Vectors, labels: npt.NDArray[Any], classes: int, seed: int)
     held, rest = order[::_HELD_OUT], np.setdiff1d(order, order[::_HELD_OUT])
     if len(set(labels[rest].tolist())) < 2:
         return STRENGTHS[0]
-    scores = [
-        _accuracy(_fit(vectors[rest], labels[rest], classes, one), vectors[held], labels[held])
-        for one in STRENGTHS
-    ]
+    heads = [_fit(vectors[rest], labels[rest], classes, one) for one in STRENGTHS]
+    scores = [(head.predict(vectors[held]) == labels[held]).mean() for head in heads]
     return STRENGTHS[int(np.argmax(scores))]
 
 
@@ -110,10 +103,6 @@ def _fit(vectors: Vectors, labels: npt.NDArray[Any], classes: int, strength: flo
     floor = np.full(classes, bias.min() - 30.0, dtype=np.float32)
     full[:, model.classes_], floor[model.classes_] = weight, bias
     return Head(full, floor, strength)
-
-
-def _accuracy(head: Head, vectors: Vectors, labels: npt.NDArray[Any]) -> float:
-    return float((head.predict(vectors) == labels).mean())
 
 
 def fit_head_bundle(

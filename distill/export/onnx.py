@@ -1,4 +1,4 @@
-"""ONNX: one file with dynamic batch and length, checked against torch before it is written.
+"""ONNX, or a program of torch: one file of any batch and length, checked before it is written.
 
 Legend: B batch, L length, D hidden, H heads, C classes.
 
@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,9 +36,9 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from distill.export.quiet import quiet
 from distill.runtime.session import OnnxSession
 from distill.system.atomic import write_bytes
+from distill.system.console import quiet
 from distill.system.errors import ModelError
 from students.anatomy import INPUTS, Anatomy, anatomy, input_names
 from students.family import FAMILIES, family_of
@@ -130,16 +131,12 @@ def _run(
 
 
 def export_onnx(model: PreTrainedModel, path: Path, *, samples: Sequence[Arrays] = ()) -> None:
-    """Write ``model`` as one ``.onnx`` file without external data.
+    """Write ``model`` as one ``.onnx`` file without external data, whole or not at all.
 
     Inputs are ``input_ids``, ``attention_mask`` and, where the model tells types of tokens apart,
     ``token_type_ids``, int64 (B, L) with both axes dynamic; the output is ``logits``, float32, of
-    the shape that :func:`students.heads.logits_of` gives. The model itself is left as it is.
-
-    Args:
-        model: a model of a known family with a head, stock or pruned.
-        path: the file; written whole or not at all.
-        samples: real batches that are checked beside the random ones.
+    the shape that :func:`students.heads.logits_of` gives. The model itself is left as it is;
+    ``samples`` are real batches that are checked beside the random ones.
 
     Raises:
         ModelError: the graph's logits differ from torch's by more than ``TOLERANCE`` on whole or
@@ -148,15 +145,43 @@ def export_onnx(model: PreTrainedModel, path: Path, *, samples: Sequence[Arrays]
     Example:
         >>> export_onnx(model, Path("model.onnx"))  # doctest: +SKIP
     """
-    plain = copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()  # type: ignore[call-arg]
+    plain = _on_cpu(model)
     content = _graph(plain)
     session = OnnxSession(content, threads=1)
     check_logits(plain, session.run, samples, what=f"{path}: logits of the ONNX graph")
     write_bytes(path, content)
 
 
+def export_program(model: PreTrainedModel, path: Path, *, samples: Sequence[Arrays] = ()) -> None:
+    """Write ``model`` as one ``.pt2`` program of ``torch.export``, for those who deploy with torch.
+
+    It replaces TorchScript, which torch deprecates. Otherwise as :func:`export_onnx`. Loading it
+    needs torch and nothing else of ours; types of tokens are left out where the model has none:
+
+        >>> program = torch.export.load("model.pt2").module()  # doctest: +SKIP
+        >>> logits = program(input_ids, attention_mask, token_type_ids)  # doctest: +SKIP
+    """
+    plain = _on_cpu(model)
+    example, shapes = _traced_inputs(plain)
+    with _exportable(plain) as wrapper, quiet("torch.export"):
+        program = torch.export.export(wrapper, example, dynamic_shapes=shapes)
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer)
+    content = buffer.getvalue()
+    loaded = torch.export.load(io.BytesIO(content)).module()
+
+    @torch.inference_mode()
+    def run(*arrays: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        tensors = [torch.from_numpy(array) for array in arrays[: len(example)]]
+        logits: npt.NDArray[np.float32] = loaded(*tensors).numpy()
+        return logits
+
+    check_logits(plain, run, samples, what=f"{path}: logits of the program")
+    write_bytes(path, content)
+
+
 @contextmanager
-def exportable(model: PreTrainedModel) -> Iterator[nn.Module]:
+def _exportable(model: PreTrainedModel) -> Iterator[nn.Module]:
     """The module that is exported, called with :func:`input_names`, giving logits.
 
     Inside the block the model's attention is written out.
@@ -169,23 +194,30 @@ def exportable(model: PreTrainedModel) -> Iterator[nn.Module]:
         model.set_attn_implementation(chosen)
 
 
-def _graph(model: PreTrainedModel) -> bytes:
-    # Batch and length above 1: torch.export would take a 1 for a constant.
+def _traced_inputs(model: PreTrainedModel) -> tuple[tuple[torch.Tensor, ...], dict[str, Any]]:
+    """Inputs to trace a model with, and their dynamic axes."""
     names = input_names(model)
+    # Batch and length above 1: torch.export would take a 1 for a constant.
     arrays = example_batch(model, batch=2, length=11)[: len(names)]
-    example = tuple(torch.from_numpy(array) for array in arrays)
-    axes = {
-        0: torch.export.Dim("batch"),
-        1: torch.export.Dim("length", max=positions_of(model)),
-    }
+    axes = {0: torch.export.Dim("batch"), 1: torch.export.Dim("length", max=positions_of(model))}
+    return tuple(map(torch.from_numpy, arrays)), {"tensors": (axes,) * len(names)}
+
+
+def _on_cpu(model: PreTrainedModel) -> PreTrainedModel:
+    """A copy in fp32 that answers as the model does in eval mode."""
+    return copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()  # type: ignore[call-arg]
+
+
+def _graph(model: PreTrainedModel) -> bytes:
+    example, shapes = _traced_inputs(model)
     loud = ("torch.onnx", "torch.onnx._internal.exporter._registration", "onnxscript")
-    with exportable(model) as wrapper, quiet(*loud):
+    with _exportable(model) as wrapper, quiet(*loud):
         program = torch.onnx.export(
             wrapper,
             example,
-            input_names=list(names),
+            input_names=list(input_names(model)),
             output_names=["logits"],
-            dynamic_shapes={"tensors": (axes,) * len(names)},
+            dynamic_shapes=shapes,
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
@@ -232,12 +264,6 @@ def check_logits(
     what: str,
 ) -> None:
     """Compare the logits of an exported model with torch's, on whole and padded batches.
-
-    Args:
-        model: the model.
-        run: gives the exported one's logits.
-        samples: real batches, beside random ones.
-        what: they are called in messages.
 
     Raises:
         ModelError: they differ by more than ``TOLERANCE``.

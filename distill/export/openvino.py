@@ -9,8 +9,6 @@ from typing import Any
 from distill.system.atomic import write_bytes
 from distill.system.errors import ModelError, UserError
 
-_INSTALL = "pip install openvino nncf"
-
 
 def is_installed() -> bool:
     """Whether OpenVINO and NNCF are there; neither is imported to find out."""
@@ -18,15 +16,11 @@ def is_installed() -> bool:
 
 
 def import_openvino() -> Any:
-    """The package.
-
-    Raises:
-        UserError: it is not installed.
-    """
+    """The package; a UserError where it is not installed."""
     try:
         import openvino
     except ImportError as error:
-        raise UserError(f"this needs OpenVINO: {_INSTALL}") from error
+        raise UserError("this needs OpenVINO: pip install openvino nncf") from error
     return openvino
 
 

@@ -26,11 +26,6 @@ def export_plain(
 ) -> tuple[str, Path]:
     """Write a model, checked against torch: a static student for numpy, all others as ONNX.
 
-    Args:
-        model: the model; it is left as it is.
-        folder: where.
-        samples: rows that the file is checked with.
-
     Returns:
         The format and the file.
 

@@ -22,11 +22,7 @@ _REFUSED = {
 
 
 def check_name(repo: str) -> None:
-    """Refuse what is no name of a repository.
-
-    Raises:
-        UserError: it is not ``OWNER/NAME``.
-    """
+    """Refuse what is not ``OWNER/NAME``, by a UserError."""
     parts = repo.split("/")
     fits = all(_NAME.fullmatch(part) and not re.search(r"--|\.\.", part) for part in parts)
     if len(parts) != 2 or not fits or parts[1].endswith(".git"):
@@ -87,11 +83,7 @@ def push(bundle: Path, repo: str, *, public: bool = False, licence: str | None =
 
 
 def write_metadata(bundle: Path, licence: str | None) -> None:
-    """Put the licence into a bundle's card, and write a short card where there is none.
-
-    Raises:
-        UserError: the card's front matter is not YAML.
-    """
+    """Put the licence into a bundle's card, and write a short card where there is none."""
     from huggingface_hub import ModelCard, ModelCardData
 
     path = bundle / "README.md"
@@ -114,7 +106,6 @@ def write_metadata(bundle: Path, licence: str | None) -> None:
 
 
 def _reason(error: Any) -> str:
-    """Why the hub refuses, in a line."""
     status = error.response.status_code
     return f"{_REFUSED.get(status, _line(error))} (HTTP {status})"
 

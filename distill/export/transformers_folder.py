@@ -22,12 +22,8 @@ def save_transformers(
     """Write a folder that ``transformers`` loads; what lay there before is replaced as a whole.
 
     A stock model loads with ``transformers`` alone. A pruned one comes with the two files of its
-    classes: it loads after ``import students``, or anywhere with ``trust_remote_code=True``.
-
-    Args:
-        model: the model, with its labels in ``config.id2label``.
-        tokenizer: a fast tokenizer, written as ``tokenizer.json``.
-        folder: where.
+    classes: it loads after ``import students``, or anywhere with ``trust_remote_code=True``. Its
+    labels are those of ``config.id2label``, the tokenizer a fast one.
 
     Raises:
         OSError: the disk is full or the folder cannot be written; it is then unchanged.

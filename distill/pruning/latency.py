@@ -41,7 +41,7 @@ from students.heads import class_of, head_of
 from students.pooling import DENSE, POOLING
 from students.pruned import pruned_config
 
-_VERSION = 2
+_VERSION = 3
 _PARTS = (0.0, 0.5, 1.0)  # of the heads and of the neurons
 _LAYERS = 4  # measured at once, so that a layer of 50 us is not lost in the noise
 VOCABULARY = 128  # looking a row up costs the same in any table
@@ -208,27 +208,30 @@ def model_of_sizes(
     model: PreTrainedModel, heads: list[int], ffn: list[int], *, head_width: int
 ) -> PreTrainedModel:
     """An untrained model of another's family, width and head, with so many heads and neurons."""
-    family = anatomy(model).family
     own: Any = model.config
-    names = ["hidden_size", "num_attention_heads", "max_position_embeddings", "embedding_size"]
-    names += [family.ffn_size, family.act, "type_vocab_size", "embedding_rank"]
-    kind: Any = pruned_config(family.name)
+    kind: Any = pruned_config(anatomy(model).family.name)
     config = kind(
         vocab_size=VOCABULARY,
         head_dim=head_width,
         heads_per_layer=heads,
         ffn_per_layer=ffn,
         **{own.attribute_map.get("num_hidden_layers", "num_hidden_layers"): len(heads)},
-        **{own.attribute_map.get(k, k): getattr(own, k) for k in names if hasattr(own, k)},
+        **_taken_over(model),
     )
-    config.num_labels = int(model.config.num_labels or 1)
-    for key in (POOLING, DENSE):
-        if (said := getattr(model.config, key, None)) is not None:
-            setattr(config, key, said)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         built: PreTrainedModel = class_of(config, head_of(model))(config).eval()
     return built
+
+
+def _taken_over(model: PreTrainedModel) -> dict[str, Any]:
+    """What of a model's configuration an untrained one of other sizes has too."""
+    own, family = model.config, anatomy(model).family
+    names = ["hidden_size", "num_attention_heads", "max_position_embeddings", "embedding_size"]
+    names += [family.ffn_size, family.act, "type_vocab_size", "embedding_rank", POOLING, DENSE]
+    found = {own.attribute_map.get(name, name): getattr(own, name, None) for name in names}
+    kept = {name: value for name, value in found.items() if value is not None}
+    return kept | {"num_labels": int(own.num_labels or 1)}
 
 
 def _rising(rows: Sequence[Sequence[float]]) -> list[list[float]]:
@@ -239,22 +242,13 @@ def _rising(rows: Sequence[Sequence[float]]) -> list[list[float]]:
 
 
 def _key(model: PreTrainedModel, length: int, threads: int) -> dict[str, Any]:
-    """What the table hangs on, beside the machine: a run folder's stage stays on one."""
-    config, family = model.config, anatomy(model).family
-    rank = getattr(config, "embedding_rank", None)
+    """What the table depends on, beside the machine: a run folder's stage stays on one."""
     return {
         "version": _VERSION,
-        **({"rank": rank} if rank else {}),
-        "hidden": int(config.hidden_size),
-        "heads": int(config.num_attention_heads),
-        "ffn": int(getattr(config, family.ffn_size)),
+        **_taken_over(model),
         "head_dim": head_dim(model),
-        "act": str(getattr(config, family.act)),
-        "family": family.name,
+        "family": anatomy(model).family.name,
         "head": head_of(model),
-        "outputs": int(config.num_labels or 1),
-        "pooling": getattr(config, POOLING, None),
-        "dense": getattr(config, DENSE, None),
         "length": length,
         "threads": threads,
     }

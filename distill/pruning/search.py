@@ -11,6 +11,7 @@ Reference: Kwon et al. 2022, A Fast Post-Training Pruning Framework for Transfor
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -80,15 +81,10 @@ def by_rows(model: PreTrainedModel, worth: Callable[[Tensor], Tensor]) -> Scores
     return checked(Scores(heads, ffn))
 
 
-def keep_counts(scores: Scores, *, heads: list[int] | int, ffn: list[int] | int) -> Masks:
-    """Keep so many of each: a number for every layer, or one for all layers together."""
-    parts = ((scores.heads, heads), (scores.ffn, ffn))
-    return Masks(*(_keep(rows, kept) for rows, kept in parts))
-
-
-def _keep(rows: list[torch.Tensor], kept: list[int] | int) -> list[torch.Tensor]:
+def keep_counts(rows: Sequence[Tensor], kept: list[int] | int) -> list[Tensor]:
+    """Masks of the best units: so many of every layer, or of all layers together."""
     if isinstance(kept, int):
-        return _split(keep_first(torch.cat(rows), kept), rows)
+        return list(keep_first(torch.cat(list(rows)), kept).split([row.numel() for row in rows]))
     return [keep_first(row, count) for row, count in zip(rows, kept, strict=True)]
 
 
@@ -162,9 +158,7 @@ class _Ranked:
 
     def masks(self, kept: int) -> list[torch.Tensor]:
         """The masks of the first ``kept``."""
-        if self.uniform:
-            return [keep_first(row, kept) for row in self.rows]
-        return _split(keep_first(torch.cat(self.rows), kept), self.rows)
+        return keep_counts(self.rows, [kept] * len(self.rows) if self.uniform else kept)
 
 
 def _fits(cost: Cost, budget: float, heads: Counts, ffn: Counts) -> bool:
@@ -173,18 +167,10 @@ def _fits(cost: Cost, budget: float, heads: Counts, ffn: Counts) -> bool:
 
 
 def _largest(ranked: _Ranked, fits: Callable[[Counts], bool]) -> int | None:
-    """The largest number of units that fits, by bisection; ``None`` where the fewest do not."""
-    low, high = ranked.fewest, ranked.most
-    if not fits(ranked.counts[low]):
-        return None
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if fits(ranked.counts[middle]) else (low, middle - 1)
-    return low
-
-
-def _split(mask: torch.Tensor, rows: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-    return list(mask.split([row.numel() for row in rows]))
+    """The largest number of units that fits; ``None`` where the fewest do not."""
+    numbers = range(ranked.fewest, ranked.most + 1)
+    fitting = bisect_left(numbers, True, key=lambda number: not fits(ranked.counts[number]))
+    return numbers[fitting - 1] if fitting else None
 
 
 def on_one_scale(scores: Scores, *, head: float, neuron: float) -> Scores:

@@ -5,6 +5,7 @@ Legend: B batch, L length, K inputs and N outputs of a product, V rows and D wid
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from distill.system.errors import ModelError
 #: Largest value of a weight by its bits. x86 without VNNI adds pairs of 8-bit products in 16 bits:
 #: 2 * 255 * 63 fits, 2 * 255 * 127 does not.
 LIMITS = {7: 63, 8: 127}
+_TINY = float(np.finfo(np.float32).eps)
 _FEWEST_ROWS = 32  # smaller tables (the two segments) save nothing
 
 Array = npt.NDArray[Any]
@@ -81,11 +83,7 @@ EVERY_TOKEN = Int8()
 
 
 def load_graph(path: Path) -> Any:
-    """Read an ``.onnx`` file.
-
-    Raises:
-        ModelError: the file is missing or is not an ONNX model.
-    """
+    """Read an ``.onnx`` file; a ModelError where it is missing or is no ONNX model."""
     try:
         return onnx.load(str(path))
     except FileNotFoundError as error:
@@ -137,8 +135,8 @@ def plain_products(model: Any) -> None:
     replace_nodes(model, nodes)
 
 
-def quantize_tables(model: Any) -> int:
-    """Keep embedding tables in int8, one scale for each of the D columns; how many there were.
+def quantize_tables(model: Any) -> None:
+    """Keep embedding tables in int8, one scale for each of the D columns.
 
     The rows that are looked up, (B, L, D), are dequantised; the table itself never is.
     """
@@ -164,7 +162,6 @@ def quantize_tables(model: Any) -> int:
         nodes.append(new_node("DequantizeLinear", inputs, out, name, axis=2))
     replace_nodes(model, nodes)
     drop_unused(model)
-    return len(done)
 
 
 def drop_unused(model: Any) -> None:
@@ -181,7 +178,7 @@ def add_int8_weight(model: Any, product: str, values: Array, int8: Int8) -> str:
     prefix, limit = f"{product}.weight", LIMITS[int8.weight_bits]
     scale = None if int8.scales is None else int8.scales[product].weight
     if scale is None and not int8.per_channel:
-        scale = np.maximum(np.abs(values).max(keepdims=True).reshape(1) / limit, _tiny())
+        scale = np.maximum(np.abs(values).max(keepdims=True).reshape(1) / limit, _TINY)
     _add_int8(model, prefix, values, limit=limit, scale=scale)
     return prefix
 
@@ -191,17 +188,13 @@ def _add_int8(
 ) -> None:
     """Add an int8 copy of a matrix with its scale (one for each column, or one) and zero point."""
     if scale is None:
-        scale = np.maximum(np.abs(values).max(axis=0) / limit, _tiny())  # (N,)
+        scale = np.maximum(np.abs(values).max(axis=0) / limit, _TINY)  # (N,)
     scale = np.asarray(scale, dtype=np.float32).reshape(-1)
     coded = np.clip(np.rint(values / scale), -limit, limit).astype(np.int8)
     told = scale if len(scale) > 1 else np.float32(scale[0])
     add_constant(model, f"{prefix}_int8", coded)
     add_constant(model, f"{prefix}_scale", told)
     add_constant(model, f"{prefix}_zero", np.zeros(np.shape(told), dtype=np.int8))
-
-
-def _tiny() -> float:
-    return float(np.finfo(np.float32).eps)
 
 
 def new_node(kind: str, inputs: list[str], out: str, name: str, **more: Any) -> Any:
@@ -216,11 +209,6 @@ def add_constant(model: Any, name: str, value: Any) -> None:
 
 def replace_nodes(model: Any, nodes: list[Any]) -> None:
     """Put other nodes in the place of a graph's."""
-    # Copies: clearing the graph's list would empty the nodes that it owns.
-    copies = []
-    for node in nodes:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(node)
-        copies.append(copy)
+    copies = copy.deepcopy(nodes)  # clearing the graph's list would empty the nodes that it owns
     del model.graph.node[:]
     model.graph.node.extend(copies)

@@ -33,10 +33,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from distill.export.quiet import quiet
 from distill.quantization.graph import EVERY_TOKEN, Int8, Scales
 from distill.section import TrainConfig
-from distill.system.console import Bar
+from distill.system.console import Bar, quiet
 from distill.system.errors import DataError, ModelError, RunFolderError
 from distill.training.base import Batch, LossOf, step_seed
 from distill.training.checkpoint import AtomicCheckpoint, read_checkpoint

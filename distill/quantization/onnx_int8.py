@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from distill.export.quiet import quiet
 from distill.quantization.graph import (
     EVERY_TOKEN,
     Int8,
@@ -29,6 +28,7 @@ from distill.quantization.graph import (
 )
 from distill.quantization.integer import fix_order, integer_products, quantize_products
 from distill.system.atomic import new_file
+from distill.system.console import quiet
 from distill.system.errors import ModelError
 
 # Gather is the embedding tables: in a small BERT two thirds of the parameters, which MatMul alone
@@ -104,7 +104,7 @@ def quantize_per_batch(source: Path, target: Path, int8: Int8 = EVERY_TOKEN) -> 
 
 
 def quantize_weights(
-    source: Path, target: Path, *, bits: int = 8, exclude: Collection[str] = ()
+    source: Path, target: Path, *, bits: Literal[4, 8], exclude: Collection[str] = ()
 ) -> None:
     """Write a copy with small weights that computes in fp32.
 
@@ -113,10 +113,8 @@ def quantize_weights(
     ONNX Runtime's ``MatMulNBits``, which is neither faster nor portable; tables in int8.
 
     Raises:
-        ModelError: the file is missing or is not an ONNX model, or ``bits`` is neither 8 nor 4.
+        ModelError: the file is missing or is not an ONNX model.
     """
-    if bits not in (4, 8):
-        raise ModelError(f"weights of {bits} bits: 8 and 4 are there to choose from")
     model = plain_graph(source)
     if bits == 8:
         names = [p.name for p in products(model) if p.name not in exclude]

@@ -11,8 +11,7 @@ from distill.evaluation.error_analysis import of_final, write_analysis
 from distill.evaluation.lengths import summarise
 from distill.evaluation.limits import within
 from distill.evaluation.machine import machine
-from distill.evaluation.predictors import TorchPredictor
-from distill.evaluation.reference import REFERENCE_VOCABULARY, reference
+from distill.evaluation.predictors import REFERENCE_VOCABULARY, TorchPredictor, reference
 from distill.evaluation.results import (
     MAJORITY,
     Results,

@@ -12,9 +12,9 @@ import numpy as np
 from distill.data.batches import make_loader
 from distill.evaluation.predictors import FilePredictor
 from distill.export.bundle import MODEL_FILES, write_bundle
+from distill.export.onnx import export_program
 from distill.export.openvino import export_openvino
 from distill.export.plain import export_plain
-from distill.export.program import export_program
 from distill.quantization.calibrate import Row
 from distill.recipe.schema import ExportStage
 from distill.report.card import write_card

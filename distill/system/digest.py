@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_CHUNK = 1 << 20
-
 
 def of_json(value: Any) -> str:
     """SHA-256 (hex) of a JSON-able value; key order does not matter."""
@@ -19,19 +17,14 @@ def of_json(value: Any) -> str:
 
 def of_file(path: Path) -> str:
     """SHA-256 (hex) of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def of_folder(folder: Path, suffixes: Iterable[str] | None = None) -> str:
     """SHA-256 (hex) over the relative names and bytes of the files below ``folder``, sorted.
 
-    Args:
-        folder: the folder.
-        suffixes: count only files whose name ends in one of these; ``None`` counts all.
+    Counted are files whose name ends in one of ``suffixes``, or all.
     """
     wanted = None if suffixes is None else tuple(suffixes)
     names = sorted(

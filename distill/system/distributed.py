@@ -32,9 +32,6 @@ def shared(value: Tensor) -> Tensor:
     """The mean of a tensor over the processes: the same on each of them, without a gradient.
 
     Every process must call it, in the same order and with the same shape.
-
-    Args:
-        value: any shape; floating point or integer.
     """
     if not several():
         return value
@@ -61,11 +58,7 @@ def weighted_mean(total: Tensor, count: Tensor) -> Tensor:
 
 
 def mean(values: Tensor) -> Tensor:
-    """The mean over all elements, or this process's share of it; see :func:`weighted_mean`.
-
-    Args:
-        values: one value an element, such as a loss for each row of a batch.
-    """
+    """The mean over all elements, or this process's share of it; see :func:`weighted_mean`."""
     if not several():
         return values.mean()
     return weighted_mean(values.sum(), torch.tensor(float(values.numel()), device=values.device))

@@ -61,11 +61,7 @@ class Processor:
 def processor() -> Processor:
     """Ask the operating system: ``/proc/cpuinfo`` where there is one."""
     fields: dict[str, str] = {}
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
-    except OSError:
-        text = ""
-    for line in text.splitlines():
+    for line in _read(_ROOT / "proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")
         fields.setdefault(key.strip().lower(), value.strip())
     name = fields.get("model name") or platform.processor() or platform.machine()
@@ -78,8 +74,7 @@ def processor() -> Processor:
 def usable_cores(root: Path = _ROOT) -> int:
     """Logical processors that this process may use: by its affinity and its container's quota.
 
-    Args:
-        root: where ``/proc`` and ``/sys`` lie.
+    ``root`` is where ``/proc`` and ``/sys`` lie.
     """
     cores = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
@@ -126,6 +121,6 @@ def _quota(folder: Path) -> Iterator[int]:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("utf-8").strip()
+        return path.read_text("utf-8", "replace").strip()
     except OSError:
         return ""

@@ -26,7 +26,9 @@ def make_model(seed: int = 3, layers: int = LAYERS) -> BertForSequenceClassifica
     return model
 
 
-def make_batches(count: int = 3, rows: int = 4) -> list[dict[str, torch.Tensor]]:
+def make_batches(
+    count: int = 3, rows: int = 4, dtype: torch.dtype = torch.float32
+) -> list[dict[str, torch.Tensor]]:
     random = torch.Generator().manual_seed(5)
     found = []
     for _ in range(count):
@@ -36,7 +38,7 @@ def make_batches(count: int = 3, rows: int = 4) -> list[dict[str, torch.Tensor]]
             {
                 "input_ids": torch.randint(5, 60, (rows, 8), generator=random),
                 "attention_mask": mask,
-                "target": torch.randn(rows, 2, generator=random),
+                "target": torch.randn(rows, 2, generator=random).to(dtype),
             }
         )
     return found
@@ -48,9 +50,6 @@ def loss_of(model, batch):
 
 
 def logits_of(model, batches) -> torch.Tensor:
+    names = ("input_ids", "attention_mask")
     with torch.no_grad():
-        found = [
-            model(input_ids=b["input_ids"], attention_mask=b["attention_mask"]).logits
-            for b in batches
-        ]
-    return torch.cat(found)
+        return torch.cat([model(**{k: b[k] for k in names}).logits for b in batches])

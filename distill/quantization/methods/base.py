@@ -44,14 +44,7 @@ class QuantizeStage(StageSection):
     """Training rows that scales are calibrated on."""
 
     def candidates(self, bench: Bench) -> list[Candidate]:
-        """Try what the section asks for.
-
-        Args:
-            bench: where candidates are tried.
-
-        Returns:
-            The best first; those that lose too much are sorted out by the caller.
-        """
+        """Try what the section asks for, the best first; the caller drops what loses too much."""
         raise NotImplementedError
 
     def int8_again(self, bench: Bench, exclude: list[str]) -> Candidate:

@@ -74,33 +74,28 @@ def quantize_nncf(
     weight_bits: int = 7,
     exclude: Collection[str] = (),
 ) -> None:
-    """Write an int8 OpenVINO model from an fp32 ``.onnx`` file.
+    """Write an int8 OpenVINO model (``target`` and its ``.bin``) from an fp32 ``.onnx`` file.
 
     Args:
         source: the fp32 file.
-        target: the ``.xml``; its ``.bin`` comes beside it.
+        target: the ``.xml``.
         rows: rows to calibrate with.
         smooth: SmoothQuant's alpha: how much of the range moves into the weights; 0 leaves
             SmoothQuant out.
         weight_bits: 7, which every processor multiplies exactly, or 8, for those with VNNI.
         exclude: names of products that stay in fp32.
-
-    Raises:
-        UserError: OpenVINO or NNCF is not installed.
-        DataError: there are no rows.
     """
     from distill.export.openvino import import_openvino, save_openvino
-    from distill.export.quiet import quiet
-    from distill.system.errors import DataError
+    from distill.system.console import quiet
 
-    if not rows:
-        raise DataError("no examples to calibrate with")
     openvino, nncf = import_openvino(), _import_nncf()
     model = openvino.Core().read_model(str(source))
     names = [
         node.get_friendly_name()
         for node in model.get_ops()
-        if node.get_type_name() == "MatMul" and _layer(node.get_friendly_name()) in set(exclude)
+        # A Gemm is split, and its parts have names of their own.
+        if node.get_type_name() == "MatMul"
+        and node.get_friendly_name().removesuffix("/WithoutBiases") in exclude
     ]
     fix = nncf.OverflowFix.ENABLE if weight_bits == 7 else nncf.OverflowFix.DISABLE
     advanced = nncf.AdvancedQuantizationParameters(
@@ -125,19 +120,10 @@ def quantize_nncf(
     save_openvino(quantised, target)
 
 
-def _layer(name: str) -> str:
-    """A layer's name from that of its product (a ``Gemm`` is split and its parts are numbered)."""
-    return name.removesuffix("/WithoutBiases")
-
-
 def _import_nncf() -> Any:
     # NNCF reports its use to its makers unless it takes itself for a test.
     os.environ.setdefault("NNCF_CI", "1")
-    try:
-        import nncf
-    except ImportError as error:
-        from distill.system.errors import UserError
+    import nncf
 
-        raise UserError("this needs NNCF: pip install openvino nncf") from error
     nncf.set_log_level(logging.ERROR)
     return nncf

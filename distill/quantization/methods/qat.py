@@ -33,11 +33,6 @@ class QatQuantize(QuantizeStage):
                 yield ("train", key), "does nothing here: training for int8 is one short pass"
 
     def candidates(self, bench: Bench) -> list[Candidate]:
-        """See :class:`QuantizeStage`.
-
-        The fp32 files stay those of the student as it came: only the int8 graphs have the new
-        weights.
-        """
         from dataclasses import replace
 
         from distill.export.onnx import export_onnx
@@ -55,6 +50,7 @@ class QatQuantize(QuantizeStage):
             algorithm=self.algorithm,
             int8=int8,
         )
+        # The fp32 files stay those of the student as it came.
         source = bench.folder / "trained.fp32.onnx"
         export_onnx(trained.model, source)
         int8, how = replace(int8, scales=trained.scales), f"trained ({self.algorithm})"

@@ -24,11 +24,9 @@ class StaticQuantize(QuantizeStage):
     """One scale for each output channel of a weight; otherwise one for each tensor."""
 
     def candidates(self, bench: Bench) -> list[Candidate]:
-        """See :class:`QuantizeStage`; for OpenVINO too, where the bundle will hold its files."""
-        formats = [False, True] if bench.run.openvino else [False]
         return [
             static(bench, per_channel=self.per_channel, exclude=self.exclude, openvino=openvino)
-            for openvino in formats
+            for openvino in ([False, True] if bench.run.openvino else [False])
         ]
 
 

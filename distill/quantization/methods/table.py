@@ -39,20 +39,11 @@ class TableQuantize(QuantizeStage):
         ]
 
     def step_back(self, bench: Bench) -> Candidate | None:
-        """See :class:`QuantizeStage`: there is no step between int8 and fp32."""
         return None
 
 
 def quantize_table(source: Path, target: Path) -> None:
-    r"""Write a table in int8: :math:`q = round(127 w / \max |w|)` in each row.
-
-    Args:
-        source: the fp32 file.
-        target: the int8 file.
-
-    Raises:
-        ModelError: the source is no table.
-    """
+    r"""Write a table in int8: :math:`q = round(127 w / \max |w|)` in each row."""
     import numpy as np
     from safetensors.numpy import save
 

@@ -22,7 +22,7 @@ class WeightsOnlyQuantize(QuantizeStage):
         return [weights_only(bench, bits=self.bits, exclude=self.exclude)]
 
 
-def weights_only(bench: Bench, *, bits: int, exclude: list[str]) -> Candidate:
+def weights_only(bench: Bench, *, bits: Literal[4, 8], exclude: list[str]) -> Candidate:
     """Try small weights with products in fp32."""
     from distill.quantization.bench import excluded
     from distill.quantization.onnx_int8 import quantize_weights

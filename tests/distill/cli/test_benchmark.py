@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from distill.cli.main import main
-from distill.evaluation import reference
+from distill.evaluation import predictors
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,7 @@ def test_every_format_of_a_bundle_at_the_rows_lengths(bundle, texts, capsys):
 
 def test_json_has_every_number(bundle, tiny_bert, tmp_path, capsys, monkeypatch):
     small = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 1}
-    monkeypatch.setitem(reference.SHAPES, "bert-base", small | {"intermediate_size": 8})
+    monkeypatch.setitem(predictors.SHAPES, "bert-base", small | {"intermediate_size": 8})
     file = tmp_path / "alone.onnx"
     shutil.copyfile(bundle() / "onnx/model.onnx", file)
     words = [tiny_bert(), tmp_path / "bundle", file, file, "--lengths", "8", "--against"]

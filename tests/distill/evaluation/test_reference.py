@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from distill.evaluation import reference as module
+from distill.evaluation import predictors
 from distill.evaluation.memory import peak_memory_mb
-from distill.evaluation.reference import reference
+from distill.evaluation.predictors import reference
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ def test_bert_base_costs_what_is_published():
 
 def test_it_answers_to_inputs_longer_than_512(monkeypatch):
     small = {"num_hidden_layers": 1, "hidden_size": 8, "num_attention_heads": 1}
-    monkeypatch.setitem(module.SHAPES, "bert-base", small | {"intermediate_size": 8})
+    monkeypatch.setitem(predictors.SHAPES, "bert-base", small | {"intermediate_size": 8})
     predictor, facts = reference("bert-base", threads=1, length=8, longest=600, labels=3)
     ids = np.full((2, 600), 30521)
     assert predictor({"input_ids": ids, "attention_mask": np.ones_like(ids)}).shape == (2, 3)

@@ -122,4 +122,3 @@ def test_a_reference_is_compared_with_and_is_no_model(sample_results):
     final = results["models"][-1]
     assert final["against"]["latency"] == pytest.approx(54.5 / 0.69)
     assert final["against"]["size"] == pytest.approx(438 / 15.3)
-    assert final["ratios"]["latency"] == pytest.approx(8.51 / 0.69)

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -49,9 +50,10 @@ def scores(model, tokenizer) -> dict[str, float]:
     return {model.config.id2label[index]: share for index, share in enumerate(shares)}
 
 
-def in_a_fresh_process(folder, tmp_path, *flags) -> dict[str, float]:
+def in_a_fresh_process(tmp_path, script, *words) -> list[Any]:
+    """What a script prints, line by line, where nothing of ours can be imported."""
     done = subprocess.run(
-        [sys.executable, "-I", "-c", PIPELINE, str(folder), *flags],
+        [sys.executable, "-I", "-c", script, *map(str, words)],
         cwd=tmp_path,
         env={**os.environ, "HF_HOME": str(tmp_path / "hf")},
         capture_output=True,
@@ -59,7 +61,12 @@ def in_a_fresh_process(folder, tmp_path, *flags) -> dict[str, float]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return {row["label"]: row["score"] for row in json.loads(done.stdout.splitlines()[-1])}
+    return [json.loads(line) for line in done.stdout.splitlines() if line[:1] in "[{"]
+
+
+def predicted(tmp_path, *words) -> dict[str, float]:
+    [rows] = in_a_fresh_process(tmp_path, PIPELINE, *words)
+    return {row["label"]: row["score"] for row in rows}
 
 
 def test_stock_bert_needs_transformers_only(stock, tmp_path):
@@ -71,9 +78,8 @@ def test_stock_bert_needs_transformers_only(stock, tmp_path):
         "tokenizer.json",
         "tokenizer_config.json",
     ]
-    assert in_a_fresh_process(tmp_path / "out", tmp_path) == pytest.approx(
-        scores(model, tokenizer), abs=1e-5
-    )
+    found = predicted(tmp_path, tmp_path / "out")
+    assert found == pytest.approx(scores(model, tokenizer), abs=1e-5)
 
 
 def test_a_pruned_model_brings_its_code_along(stock, tmp_path):
@@ -97,9 +103,8 @@ def test_a_pruned_model_brings_its_code_along(stock, tmp_path):
     assert said["model_type"] == "bert"
     assert said["architectures"] == ["BertForSequenceClassification"]
     assert type(load_model(bundle)) is PrunedBertForSequenceClassification
-    assert in_a_fresh_process(bundle, tmp_path, "trust") == pytest.approx(
-        scores(model, tokenizer), abs=1e-5
-    )
+    found = predicted(tmp_path, bundle, "trust")
+    assert found == pytest.approx(scores(model, tokenizer), abs=1e-5)
 
 
 HEADS = """
@@ -132,19 +137,10 @@ def test_every_pruned_head_loads_from_its_folder_alone(stock, tmp_path):
         model = pruned(class_of(config, head)(config).eval())
         folder = tmp_path / head
         save_transformers(model, tokenizer, folder)
-        words += [str(folder), auto]
+        words += [folder, auto]
         with torch.inference_mode():
             expected.append(dict(model(**tokenizer("the best film", return_tensors="pt"))))
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", HEADS, *words],
-        cwd=tmp_path,
-        env={**os.environ, "HF_HOME": str(tmp_path / "hf")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found = [json.loads(line) for line in done.stdout.splitlines()[-3:]]
+    found = in_a_fresh_process(tmp_path, HEADS, *words)
     for here, there in zip(expected, found, strict=True):
         assert set(here) == set(there)
         for name, tensor in here.items():

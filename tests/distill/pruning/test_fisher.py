@@ -22,12 +22,8 @@ def one_by_one(model, batches, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
                 (model.bert.encoder.layer[layer].output.dense, 1, ffn),
             )
             for dense, width, found in parts:
-                found.append(
-                    [
-                        _slope(model, single, dense, unit, width)
-                        for unit in range(dense.in_features // width)
-                    ]
-                )
+                units = range(dense.in_features // width)
+                found.append([_slope(model, single, dense, unit, width) for unit in units])
     return torch.tensor(heads), torch.tensor(ffn)
 
 
@@ -45,8 +41,7 @@ def _slope(model, batch, dense: nn.Linear, unit: int, width: int, step: float = 
 
 def test_gradients_are_those_of_each_example():
     model = tiny.make_model().double()
-    batches = [{k: v.double() if v.is_floating_point() else v for k, v in b.items()}
-               for b in tiny.make_batches(2)]  # fmt: skip
+    batches = tiny.make_batches(2, dtype=torch.float64)
     found = mask_gradients(model, loss_of=tiny.loss_of, batches=batches, samples=8)
     assert [g.shape for g in found.heads] == [(8, tiny.HEADS)] * tiny.LAYERS
     assert [g.shape for g in found.ffn] == [(8, tiny.FFN)] * tiny.LAYERS

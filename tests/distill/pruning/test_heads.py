@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from narrow import narrow_forward
 from transformers import BertConfig, PreTrainedModel
 
-from distill.export.onnx import INPUTS, example_batch, export_onnx
-from distill.export.program import export_program
+from distill.export.onnx import INPUTS, example_batch, export_onnx, export_program
 from distill.pruning.layers import keep_layers, only_layers
 from distill.pruning.mask_gradients import times_masks
 from distill.pruning.masks import Masks, layer_sizes

@@ -8,10 +8,10 @@ import tiny_pruning as tiny
 import torch
 
 from distill.pruning import latency
-from distill.pruning.goal import BudgetGoal
 from distill.pruning.latency import LatencyTable, latency_table, measured_ms
 from distill.pruning.masks import layer_sizes
 from distill.pruning.search import Scores
+from distill.pruning.units import BudgetGoal
 from students.heads import class_of, head_of
 from students.pooling import POOLING
 

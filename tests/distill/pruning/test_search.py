@@ -10,14 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distill.evaluation.cost import macs
-from distill.pruning.goal import (
-    BudgetGoal,
-    LinearCost,
-    ShareGoal,
-    macs_cost,
-    parameters_cost,
-    progress,
-)
 from distill.pruning.masks import Masks, layer_sizes
 from distill.pruning.search import (
     Scores,
@@ -27,6 +19,14 @@ from distill.pruning.search import (
     on_one_scale,
 )
 from distill.pruning.surgery import slice_model
+from distill.pruning.units import (
+    BudgetGoal,
+    LinearCost,
+    ShareGoal,
+    macs_cost,
+    parameters_cost,
+    progress,
+)
 from distill.system.errors import ModelError
 
 
@@ -99,11 +99,11 @@ def test_scores_that_only_rank_are_worth_what_units_cost():
 
 def test_counts_of_layers_or_of_all_together():
     given_scores = scores([[9, 8, 7], [1, 2, 3]], [[1, 1], [1, 2]])
-    each = keep_counts(given_scores, heads=[1, 2], ffn=[1, 1])
-    assert [m.tolist() for m in each.heads] == [[True, False, False], [False, True, True]]
-    together = keep_counts(given_scores, heads=3, ffn=1)
-    assert together.heads_kept == [3, 0]
-    assert [m.tolist() for m in together.ffn] == [[False, False], [False, True]]
+    each = keep_counts(given_scores.heads, [1, 2])
+    assert [m.tolist() for m in each] == [[True, False, False], [False, True, True]]
+    assert [m.tolist() for m in keep_counts(given_scores.heads, 3)] == [[True] * 3, [False] * 3]
+    together = keep_counts(given_scores.ffn, 1)
+    assert [m.tolist() for m in together] == [[False, False], [False, True]]
     assert left_of([12, 12, 0], 0.33, uniform=True) == [8, 8, 0]
     assert left_of([12, 12], 0.99, uniform=True) == [1, 1]
     assert left_of([12, 12], 0.33, uniform=False) == 16

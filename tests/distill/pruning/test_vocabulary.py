@@ -41,25 +41,6 @@ def trimmed(model, tokenizer):
     return trim_embeddings(model, keep), trim_tokenizer(tokenizer, keep), keep
 
 
-def test_the_same_pieces_and_the_same_logits_on_training_texts(parts):
-    model, tokenizer = parts
-    small, short, keep = trimmed(model, tokenizer)
-    assert len(short) == len(keep) == small.config.vocab_size < len(tokenizer)
-    for text, pair in zip(TRAIN, reversed(TRAIN), strict=True):
-        for given in ((text,), (text, pair)):
-            before, after = tokenizer(*given), short(*given)
-            assert short.convert_ids_to_tokens(after["input_ids"]) == (
-                tokenizer.convert_ids_to_tokens(before["input_ids"])
-            )
-            assert [keep[index] for index in after["input_ids"]] == before["input_ids"]
-            assert after["token_type_ids"] == before["token_type_ids"]
-    with torch.no_grad():
-        expected = model(**tokenizer(TRAIN, padding=True, return_tensors="pt")).logits
-        found = small(**short(TRAIN, padding=True, return_tensors="pt")).logits
-    assert torch.equal(found, expected)
-    assert model.config.vocab_size == len(tokenizer)
-
-
 def test_any_word_can_still_be_spelled(parts):
     model, tokenizer = parts
     _, short, _ = trimmed(model, tokenizer)
@@ -109,34 +90,37 @@ def trained(kind: str) -> PreTrainedTokenizerFast:
     )
 
 
-@pytest.mark.parametrize("named", [False, True])
-@pytest.mark.parametrize("kind", ["bpe", "unigram"])
-def test_other_vocabularies_give_the_same_pieces_and_logits(kind, named, tmp_path):
-    tokenizer = trained(kind)
-    if named:  # a family's own class, which makes its tokenizer of pieces and merges
-        content = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
-        tokenizer = (
-            RobertaTokenizer(vocab=content["vocab"], merges=[tuple(m) for m in content["merges"]])
-            if kind == "bpe"
-            else XLMRobertaTokenizer(vocab=[tuple(entry) for entry in content["vocab"]])
-        )
-    keep = ids_to_keep(tokenizer, count_pieces(tokenizer, TRAIN))
-    short = trim_tokenizer(tokenizer, keep)
-    assert len(short) == len(keep) < len(tokenizer)
-    for text, pair in zip(TRAIN, reversed(TRAIN), strict=True):
-        for given in ((text,), (text, pair)):
-            after = short(*given)["input_ids"]
-            assert [keep[index] for index in after] == tokenizer(*given)["input_ids"]
+def of_family(kind: str) -> tuple[RobertaForSequenceClassification, PreTrainedTokenizerFast]:
+    """A model and its tokenizer; of a family its own class, which makes it of pieces and merges."""
+    tokenizer = trained("unigram" if kind in ("unigram", "xlm-roberta") else "bpe")
+    content = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    if kind == "roberta":
+        merges = [tuple(pair) for pair in content["merges"]]
+        tokenizer = RobertaTokenizer(vocab=content["vocab"], merges=merges)
+    if kind == "xlm-roberta":
+        tokenizer = XLMRobertaTokenizer(vocab=[tuple(entry) for entry in content["vocab"]])
     config = RobertaConfig(
         vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2
     )
     torch.manual_seed(0)
-    model = RobertaForSequenceClassification(config).eval()
-    small = trim_embeddings(model, keep)
+    return RobertaForSequenceClassification(config).eval(), tokenizer
+
+
+@pytest.mark.parametrize("kind", ["bert", "bpe", "roberta", "unigram", "xlm-roberta"])
+def test_training_texts_have_the_same_pieces_and_logits(kind, parts, tmp_path):
+    model, tokenizer = parts if kind == "bert" else of_family(kind)
+    small, short, keep = trimmed(model, tokenizer)
+    assert len(short) == len(keep) == small.config.vocab_size < len(tokenizer)
+    for text, pair in zip(TRAIN, reversed(TRAIN), strict=True):
+        for given in ((text,), (text, pair)):
+            before, after = tokenizer(*given), short(*given)
+            assert [keep[index] for index in after["input_ids"]] == before["input_ids"]
+            assert after.get("token_type_ids") == before.get("token_type_ids")
     with torch.no_grad():
         expected = model(**tokenizer(TRAIN, padding=True, return_tensors="pt")).logits
         found = small(**short(TRAIN, padding=True, return_tensors="pt")).logits
     assert torch.equal(found, expected)
+    assert model.config.vocab_size == len(tokenizer)
     short.save_pretrained(tmp_path)
     assert AutoTokenizer.from_pretrained(tmp_path)(TRAIN)["input_ids"] == short(TRAIN)["input_ids"]
 

@@ -1,12 +1,9 @@
 import pytest
 import tiny_pruning as tiny
 import torch
-from narrow import narrow_forward
-from transformers import (
-    BertForSequenceClassification,
-)
+from transformers import BertForSequenceClassification
 
-from distill.pruning.masks import Masks, layer_sizes
+from distill.pruning.masks import Masks
 from distill.pruning.surgery import slice_model
 from distill.pruning.width import Width, slice_width, width_scores
 from distill.system.errors import DataError, ModelError
@@ -21,22 +18,6 @@ def kept(count, seed=0):
         mask[torch.randperm(tiny.HIDDEN, generator=draw)[:count]] = True
         masks.append(mask)
     return Width(*masks)
-
-
-@pytest.mark.parametrize("count", [1, 5, 9, 12])
-def test_the_cut_model_is_the_one_that_normalises_over_what_is_kept(count):
-    model, batches, left = tiny.make_model(), tiny.make_batches(), kept(count)
-    sliced = slice_width(model, left)
-    assert sliced.config.hidden_size == count
-    assert layer_sizes(sliced) == layer_sizes(model)
-    with narrow_forward(model, left):
-        expected = tiny.logits_of(model, batches)
-    torch.testing.assert_close(tiny.logits_of(sliced, batches), expected, atol=1e-5, rtol=0)
-    whole = tiny.logits_of(model, batches)  # the hooks are gone
-    if count < tiny.HIDDEN:
-        assert (whole - expected).abs().max() > 0.01
-    else:
-        torch.testing.assert_close(whole, expected, atol=1e-5, rtol=0)
 
 
 def test_every_tensor_with_the_width_is_cut():
@@ -77,10 +58,7 @@ def test_heads_that_fill_the_width_again_are_stock_bert(tmp_path):
 
 def test_scores_are_squared_slopes_of_each_example():
     model = tiny.make_model().double()
-    batches = [
-        {k: v.double() if v.is_floating_point() else v for k, v in batch.items()}
-        for batch in tiny.make_batches(2)
-    ]
+    batches = tiny.make_batches(2, dtype=torch.float64)
     scores = width_scores(model, loss_of=tiny.loss_of, batches=iter(batches), samples=8)
     norms = [m for m in model.bert.modules() if isinstance(m, torch.nn.LayerNorm)]
     for name, places, found in (

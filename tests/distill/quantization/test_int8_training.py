@@ -1,3 +1,4 @@
+import copy
 import signal
 
 import numpy as np
@@ -6,7 +7,6 @@ import pytest
 import torch
 from onnx import numpy_helper
 from torch.nn import functional as F
-from transformers import BertConfig, BertForSequenceClassification
 
 from distill.export.onnx import INPUTS, export_onnx
 from distill.quantization.graph import Int8
@@ -19,37 +19,21 @@ from distill.system.errors import DataError, RunFolderError
 CONFIG = TrainConfig(epochs=3, lr=3e-4, dropout=0.0)
 
 
-def bert(seed):
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=300,
-        hidden_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=64,
-        initializer_range=0.1,
-        num_labels=3,
-    )
-    return BertForSequenceClassification(config).eval()
+@pytest.fixture(scope="module")
+def model(classifier):
+    return classifier(vocab=300, hidden=32, layers=1, ffn=64)
 
 
 @pytest.fixture(scope="module")
-def data():
+def data(model):
     draw = torch.Generator().manual_seed(0)
     made = []
     for _ in range(10):
         ids = torch.randint(5, 300, (8, 12), generator=draw)
-        made.append(
-            {
-                "input_ids": ids,
-                "attention_mask": torch.ones_like(ids),
-                "token_type_ids": torch.zeros_like(ids),
-            }
-        )
-    teacher = bert(0)
-    with torch.inference_mode():
-        for batch in made:
-            batch["goal"] = teacher(**batch).logits.clone()
+        given = (ids, torch.ones_like(ids), torch.zeros_like(ids))
+        batch = dict(zip(INPUTS, given, strict=True))
+        with torch.inference_mode():
+            made.append(batch | {"goal": model(**batch).logits.clone()})
     return made
 
 
@@ -62,11 +46,11 @@ GRID = ("per_channel", "exclude")
 RECIPE = ("config", "algorithm")
 
 
-def train(data, model=None, **settings):
+def train(model, data, **settings):
     grid = Int8(**{key: settings.pop(key) for key in GRID if key in settings})
     recipe = {"config": CONFIG} | {key: settings.pop(key) for key in RECIPE if key in settings}
     given = {"loss_of": loss_of, "batches": lambda _: data, "steps": len(data)}
-    return train_int8(model or bert(0), Lessons(**(given | settings)), int8=grid, **recipe)
+    return train_int8(model, Lessons(**(given | settings)), int8=grid, **recipe)
 
 
 def int8(result, folder, per_channel):
@@ -79,8 +63,8 @@ def int8(result, folder, per_channel):
 
 
 @pytest.mark.parametrize(("algorithm", "per_channel"), [("qat", True), ("lsq", False)])
-def test_the_graph_has_the_scales_of_the_training(data, tmp_path, algorithm, per_channel):
-    result = train(data, algorithm=algorithm, per_channel=per_channel)
+def test_the_graph_has_the_scales_of_the_training(model, data, tmp_path, algorithm, per_channel):
+    result = train(model, data, algorithm=algorithm, per_channel=per_channel)
     target = int8(result, tmp_path, per_channel)
     graph = onnx.load(str(target)).graph
     values = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
@@ -101,7 +85,7 @@ def test_the_graph_has_the_scales_of_the_training(data, tmp_path, algorithm, per
     } == {per_channel}
 
 
-def test_training_brings_int8_nearer_to_the_goal(data, tmp_path):
+def test_training_brings_int8_nearer_to_the_goal(model, data, tmp_path):
     def error(result):
         session = OnnxSession(int8(result, tmp_path, False), threads=1)
         found = [session.run(*(batch[name].numpy() for name in INPUTS)) for batch in data]
@@ -109,7 +93,7 @@ def test_training_brings_int8_nearer_to_the_goal(data, tmp_path):
         return float(np.mean([np.abs(a - b).mean() for a, b in zip(found, goal, strict=True)]))
 
     # One large weight, on an input that is 0, takes the whole grid of the layer for itself.
-    coarse = bert(0)
+    coarse = copy.deepcopy(model)
     with torch.no_grad():
         inner = coarse.bert.encoder.layer[0].intermediate.dense
         inner.weight[5] = inner.bias[5] = 0.0
@@ -117,7 +101,7 @@ def test_training_brings_int8_nearer_to_the_goal(data, tmp_path):
     # With a rate of nearly 0 the scales are found and the weights stay as they were.
     rates = {lr: TrainConfig(epochs=3, lr=lr, dropout=0.0) for lr in (1e-9, 1e-3)}
     still, trained = (
-        error(train(data, coarse, config=c, per_channel=False)) for c in rates.values()
+        error(train(coarse, data, config=c, per_channel=False)) for c in rates.values()
     )
     assert trained < 0.7 * still
 
@@ -142,7 +126,7 @@ def python_s_own_handler():
 
 
 @pytest.mark.usefixtures("python_s_own_handler")
-def test_ctrl_c_leaves_a_checkpoint_of_the_step(data, tmp_path):
+def test_ctrl_c_leaves_a_checkpoint_of_the_step(model, data, tmp_path):
     kept = tmp_path / "last.ckpt"
     steps = iter(range(1, 100))
 
@@ -152,22 +136,22 @@ def test_ctrl_c_leaves_a_checkpoint_of_the_step(data, tmp_path):
         return loss_of(model, batch)
 
     with pytest.raises(KeyboardInterrupt):
-        train(data, loss_of=stopped, checkpoint=kept)
+        train(model, data, loss_of=stopped, checkpoint=kept)
     assert torch.load(kept, weights_only=True)["done"] == 7
-    same(train(data), train(data, checkpoint=kept))
+    same(train(model, data), train(model, data, checkpoint=kept))
 
 
-def test_a_checkpoint_of_another_training_is_refused(data, tmp_path):
+def test_a_checkpoint_of_another_training_is_refused(model, data, tmp_path):
     kept = tmp_path / "last.ckpt"
-    train(data, checkpoint=kept)
+    train(model, data, checkpoint=kept)
     with pytest.raises(RunFolderError, match="belongs to a training with other data"):
-        train(data, checkpoint=kept, seed=1)
+        train(model, data, checkpoint=kept, seed=1)
     kept.write_bytes(b"not a checkpoint")
     with pytest.raises(RunFolderError, match=r"last\.ckpt: not a checkpoint .* remove it"):
-        train(data, checkpoint=kept)
+        train(model, data, checkpoint=kept)
 
 
-def test_excluded_layers_have_no_scales(data):
-    assert "classifier" not in train(data, exclude=["classifier"]).scales
+def test_excluded_layers_have_no_scales(model, data):
+    assert "classifier" not in train(model, data, exclude=["classifier"]).scales
     with pytest.raises(DataError, match="no batches"):
-        train(data, steps=0)
+        train(model, data, steps=0)
