@@ -26,7 +26,7 @@ LAYERS = (
 )
 #: Third-party packages that a room may import, where it may not import all.
 THIRD_PARTY: dict[str, set[str]] = {
-    "files": set(),
+    "files": {"pyarrow"},
     "recipe": {"pydantic", "pydantic_core", "yaml"},
     "runtime": {
         "numpy",
@@ -41,7 +41,7 @@ THIRD_PARTY: dict[str, set[str]] = {
     "text": {"numpy", "tokenizers"},
 }
 #: What of ours a room may import beside itself, where it is less than all rooms below.
-FILES = {"distill.files.bad_rows", "distill.files.lines", "distill.files.rows"}
+FILES = {f"distill.files.{name}" for name in ("bad_rows", "lines", "parquet", "rows")}
 SYSTEM = {"distill.system", "distill.system.errors", "distill.system.processor"}
 OWN = {
     "files": SYSTEM,

@@ -49,8 +49,7 @@ def hold_out(
         f"no validation data: {len(held):,} of {len(train):,} training examples are held out for it"
     )
     if groups is not None and labels:
-        _check_labels(train, groups, held, labels, place)
-        notes += _missing(groups, held, labels, place)
+        notes += _note(train, groups, held, labels, place)
     rest = np.delete(np.arange(len(train)), held)
     return train.take(rest), replace(train.take(held), name="validation")
 
@@ -103,27 +102,21 @@ def _too_few(rows: int) -> str:
     return f"{rows:,} example{'s' * (rows != 1)} are too few to hold some out for validation"
 
 
-def _check_labels(
-    train: Split,
-    groups: Sequence[Group],
-    held: Sequence[int],
-    labels: Sequence[str],
-    place: str,
-) -> None:
-    """Refuse held-out examples that cannot tell a good model from one that always says the same."""
-    seen = sorted({label for row in held for label in groups[row]})
+def _note(
+    train: Split, groups: Sequence[Group], held: Sequence[int], labels: Sequence[str], place: str
+) -> list[str]:
+    """A note on the labels that no held-out example has: no score looks at them.
+
+    Raises:
+        DataError: the held-out examples cannot tell a good model from one that always says the
+            same.
+    """
+    seen = {label for row in held for label in groups[row]}
     one_each = all(isinstance(label, int) for label in train.labels)
     if not seen or (one_each and len(seen) < 2):
         none = f"would have no {train.labelled}"
-        have = f"would all have the label '{labels[seen[0]]}'" if seen else none
+        have = f"would all have the label '{labels[min(seen)]}'" if seen else none
         raise DataError(f"{place}: {_too_few(len(groups))}: those held out {have}; {_ADVICE}")
-
-
-def _missing(
-    groups: Sequence[Group], held: Sequence[int], labels: Sequence[str], place: str
-) -> list[str]:
-    """A note on the labels that no held-out example has: no score looks at them."""
-    seen = {label for row in held for label in groups[row]}
     rare = sorted({label for group in groups for label in group} - seen)
     if not rare:
         return []

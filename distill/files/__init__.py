@@ -1,1 +1,1 @@
-"""Text files as every command reads them: lines, rows of tables, and rows that cannot be used."""
+"""Files as every command reads them: lines, rows of tables, and rows that cannot be used."""

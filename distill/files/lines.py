@@ -151,12 +151,20 @@ def opened(source: str) -> Iterator[tuple[BinaryIO, io.BufferedIOBase]]:
         yield sys.stdin.buffer, cast("io.BufferedIOBase", sys.stdin.buffer)
         return
     path = Path(source)
-    if not path.is_file():
-        what = "a folder, not a file" if path.is_dir() else "no such file"
-        raise DataError(f"{source}: {what}")
+    require_file(path)
     with path.open("rb") as raw:
         packed = path.suffix.lower() == ".gz"
         yield raw, gzip.GzipFile(fileobj=raw) if packed else raw
+
+
+def require_file(path: Path) -> None:
+    """Refuse what is no file.
+
+    Raises:
+        DataError: so it is.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
 
 
 def not_gzip(place: str, error: Exception) -> DataError:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill.files.lines import STDIN
+from distill.files.lines import STDIN, require_file
+from distill.files.parquet import PARQUET
 from distill.files.rows import CSV, JSONL, TSV, file_kind
-from distill.runtime.parquet import PARQUET
 from distill.runtime.rows import Wanted, count_rows
 from distill.system import digest
 from distill.system.errors import DataError
@@ -95,9 +95,7 @@ def read_inputs(
     found = []
     for file in files:
         path = Path(file)
-        if not path.is_file():
-            what = "a folder, not a file" if path.is_dir() else "no such file"
-            raise DataError(f"{file}: {what}")
+        require_file(path)
         facts = path.stat()
         key = (file, facts.st_size, facts.st_mtime_ns)
         one = before.get(key)

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from distill.files.bad_rows import BadRow
 from distill.files.lines import STDIN
+from distill.files.parquet import PARQUET
 from distill.runtime.inputs import Input, read_inputs
 from distill.runtime.manifest import MANIFEST, Manifest
-from distill.runtime.parquet import PARQUET, column_types
 from distill.runtime.progress import MostlyBadError, Progress, held, remove, take_place
-from distill.runtime.results import Lines, ParquetResults, Results, VectorFile, fields
+from distill.runtime.results import Lines, ParquetResults, Results, VectorFile, column_types, fields
 from distill.runtime.rows import Row, Wanted, every_row
 from distill.system import digest
 from distill.system.errors import DataError

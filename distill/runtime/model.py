@@ -50,16 +50,6 @@ class BundleModel:
     Attributes:
         decoder: reads texts and makes predictions of outputs, as the task's kind does; see
             :class:`distill.tasks.decoder.Decoder`.
-
-    Raises:
-        ModelError: the bundle is not whole, has no such format or prompt, or its kind of task is
-            unknown.
-        DataError: its vectors were not trained to be cut to ``dim``.
-        UserError: no engine for the bundle's formats is installed.
-
-    Example:
-        >>> load("runs/sst2").predict(["a fine film"])[0]["label"]  # doctest: +SKIP
-        'positive'
     """
 
     def __init__(
@@ -262,10 +252,8 @@ class BundleModel:
     ) -> None:
         """Refuse what :meth:`predict` does not take.
 
-        Args:
-            texts: N texts.
-            pairs: what is given with them.
-            lists: whether pairs are lists; ``None`` leaves it to the kind of task.
+        Whether pairs are lists (of candidates) is left to the kind of task where ``lists`` is
+        ``None``.
 
         Raises:
             DataError: see there.

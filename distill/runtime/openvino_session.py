@@ -25,10 +25,6 @@ from distill.system.processor import physical_cores, usable_cores
 class OpenVinoSession:
     """A classifier's OpenVINO model (``.xml``, ``.bin`` beside it), ready to run on the CPU.
 
-    Args:
-        source: the ``.xml`` file.
-        threads: threads of one call; ``None`` takes all physical cores.
-
     Raises:
         UserError: OpenVINO is not installed.
         ModelError: the file is missing or cannot be read as a model.

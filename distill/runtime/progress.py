@@ -156,12 +156,8 @@ def _cut(path: Path, size: int) -> IO[bytes]:
 def held(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Keep other processes from writing the same file; ended by the process's death too.
 
-    Args:
-        path: the file.
-        wait: whether to wait for another process.
-
     Raises:
-        HeldError: another process holds it.
+        HeldError: another process holds it, and this one does not ``wait``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(path.name + ".lock")

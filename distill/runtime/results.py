@@ -19,6 +19,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,8 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from distill.files.bad_rows import is_unicode, json_line, plain
+from distill.files.parquet import PARQUET, ParquetRows, arrow
 from distill.files.rows import CSV, TSV
-from distill.runtime.parquet import arrow
 from distill.runtime.rows import Row
 from distill.system import atomic
 from distill.system.errors import DataError
@@ -58,13 +59,7 @@ class Results(ABC):
         """What the file holds of some rows; the first come with its header."""
 
     def place(self, partial: Path, out: Path, rows: int) -> None:
-        """Give the file, of so many rows, its name; may be called again after a kill in its midst.
-
-        Args:
-            partial: what it was called until now.
-            out: its name.
-            rows: N.
-        """
+        """Give the file of so many rows its name; may be called again after a kill in its midst."""
         partial.chmod(0o644)
         partial.replace(out)
 
@@ -80,7 +75,6 @@ class Lines(Results):
     Args:
         out: the file's name; ``.csv`` and ``.tsv`` are tables, everything else JSON Lines.
         texts: whether lines carry the texts along.
-        columns: the columns of a table that was begun before.
         blank: gives the fields of some row; a table without rows has a header by them.
 
     Raises:
@@ -92,14 +86,12 @@ class Lines(Results):
         out: Path,
         *,
         texts: bool = True,
-        columns: Sequence[str] | None = None,
         blank: Callable[[], Mapping[str, Any]] | None = None,
     ) -> None:
         if out.suffix.lower() == ".gz":
             raise DataError(f"{out}: results are not packed; name a .jsonl or .csv file")
         self._line = {CSV: _csv_line, TSV: _tsv_line}.get(out.suffix.lower())
         self.texts = texts
-        self.columns = None if columns is None else list(columns)
         self._blank = blank
 
     def lines(self, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> bytes:
@@ -222,6 +214,19 @@ def header(rows: int, width: int) -> bytes:
     what = {"descr": "<f4", "fortran_order": False, "shape": (rows, width)}
     npy.write_array_header_1_0(content, what)  # leaves room for the first number to grow
     return content.getvalue()
+
+
+@cache
+def column_types(sources: tuple[str, ...], names: tuple[str, ...]) -> dict[str, Any]:
+    """The Arrow types of columns that are the same in all of some Parquet files."""
+    if not names or not all(source.lower().endswith(PARQUET) for source in sources):
+        return {}
+    tables = [ParquetRows(source).columns for source in sources]
+    return {
+        name: tables[0][name]
+        for name in names
+        if all(name in table and table[name] == tables[0].get(name) for table in tables)
+    }
 
 
 class ParquetResults(Results):

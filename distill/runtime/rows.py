@@ -11,8 +11,8 @@ from typing import Any
 
 from distill.files.bad_rows import BadRow, BadRowError, is_unicode
 from distill.files.lines import STDIN, Lines
+from distill.files.parquet import PARQUET, ParquetRows
 from distill.files.rows import CSV, JSONL, TSV, FileRow, Rows, file_kind
-from distill.runtime.parquet import PARQUET, ParquetRows
 from distill.system.errors import DataError, listed, nearest
 
 #: Names under which a text column is found where none is named.

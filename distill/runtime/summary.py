@@ -79,7 +79,11 @@ def summarise(
         >>> for sentence in summarise(load("runs/stsb-vectors"), text):  # doctest: +SKIP
         ...     print(sentence.number, sentence.text)
     """
-    _check(sentences=sentences, threshold=threshold, diversity=diversity)
+    if sentences < 1:
+        raise DataError(f"sentences is {sentences}; it must be 1 or more")
+    for name, share in (("threshold", threshold), ("diversity", diversity)):
+        if not 0 <= share <= 1:
+            raise DataError(f"{name} is {share:g}; it must be from 0 to 1")
     spans = sentence_spans(text)
     if not spans:
         raise DataError("the text is empty; there is nothing to summarise")
@@ -93,14 +97,6 @@ def summarise(
         Sentence(texts[kept[place]], kept[place] + 1, *spans[kept[place]], float(scores[place]))
         for place in sorted(chosen)
     ]
-
-
-def _check(*, sentences: int, threshold: float, diversity: float) -> None:
-    if sentences < 1:
-        raise DataError(f"sentences is {sentences}; it must be 1 or more")
-    for name, share in (("threshold", threshold), ("diversity", diversity)):
-        if not 0 <= share <= 1:
-            raise DataError(f"{name} is {share:g}; it must be from 0 to 1")
 
 
 def centralities(

@@ -86,13 +86,8 @@ def tune(
     on some processors. Throughput: one batch at a time on all cores against as many single-thread
     instances as there are cores, each with small and large batches, padded and not.
 
-    Args:
-        manifest: the bundle.
-        encoder: its tokenizer.
-        rows: N real rows (or stand-ins), at least one.
-        cores: physical cores to use; ``None`` takes all that this process may use.
-        formats: formats to measure; ``None`` takes those described above.
-        progress: called with what is being measured.
+    ``rows`` are real ones or stand-ins, at least one; ``cores`` are all that this process may use
+    where nothing is said; ``progress`` is called with what is being measured.
 
     Returns:
         What goes into ``distill.json`` as ``runtime``: ``cpu``, ``isa``, ``cores``, ``rows``,

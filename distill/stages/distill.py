@@ -172,7 +172,7 @@ def masked_text(
     What is hidden is a function of (seed, epoch, row); held-out text is asked the same each time.
     """
     workspace, seed = context.workspace, context.session().seed
-    masking = Masking.of(workspace.tokenizer, share=share, whole_words=whole_words)
+    masking = Masking(workspace.tokenizer, share=share, whole_words=whole_words)
     text = workspace.text(pair=nsp)
     return (
         MaskedSequences(text.train, masking, seed=seed, nsp=nsp),

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from distill.data.bad_rows import BadRows
 from distill.data.sources.columns import Column, mapped_columns
 from distill.data.sources.table import Table
+from distill.files.parquet import opened_parquet
 from distill.recipe.schema import DataConfig
 from distill.system.console import stderr
 from distill.system.errors import DataError, listed, nearest
@@ -41,25 +43,19 @@ def read_parquet(path: Path, wanted: Sequence[str], bad: BadRows | None = None) 
     Raises:
         DataError: not a Parquet file, or no rows.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            names = list(file.schema_arrow.names)
-            metadata = file.schema_arrow.metadata or {}
-            present = [name for name in wanted if name in names]
-            if twice := sorted({name for name in wanted if names.count(name) > 1}):
-                raise DataError(f"{path}: a column name occurs twice: {listed(twice)}")
-            schema = pa.schema([file.schema_arrow.field(name) for name in present])
-            columns = mapped_columns(schema, file.iter_batches(columns=present))
-            rows = file.metadata.num_rows
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        what = " ".join(str(error).split())
-        raise DataError(f"{path}: not a whole Parquet file ({what})") from error
+    with opened_parquet(path) as file:
+        schema, rows = file.schema_arrow, file.metadata.num_rows
+        names = list(schema.names)
+        if twice := sorted({name for name in wanted if names.count(name) > 1}):
+            raise DataError(f"{path}: a column name occurs twice: {listed(twice)}")
+        present = [name for name in wanted if name in names]
+        kept = pa.schema([schema.field(name) for name in present])
+        columns = mapped_columns(kept, file.iter_batches(columns=present))
     if rows == 0:
         raise DataError(f"{path}: no rows; it needs examples to learn from")
-    return Table(str(path), columns, names, label_names=_parquet_labels(metadata, wanted))
+    return Table(
+        str(path), columns, names, label_names=_parquet_labels(schema.metadata or {}, wanted)
+    )
 
 
 def _parquet_labels(metadata: dict[bytes, bytes], wanted: Sequence[str]) -> tuple[str, ...] | None:

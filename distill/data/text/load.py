@@ -89,7 +89,7 @@ def load_text(
             f"data.max_length: {length}, but this tokenizer's model takes at most "
             f"{tokenizer.model_max_length} tokens; write {tokenizer.model_max_length} or less"
         )
-    special = SpecialTokens.of(tokenizer)
+    special = SpecialTokens(tokenizer)
     corpus = tokenize_text(sources["train"], tokenizer, name="text")
     named = sources.get("validation")
     packed = pack(corpus, max_length=length, pair=pair, hold_out=named is None, seed=seed)

@@ -11,7 +11,6 @@ Reference:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -32,48 +31,34 @@ _SHIFT = 1 << 32
 _CHUNK = 1 << 20
 
 
-@dataclass(frozen=True)
 class Masking:
-    """How tokens are hidden.
+    """How tokens are hidden, for a WordPiece tokenizer.
 
     Args:
+        tokenizer: its special tokens are never hidden, and take no token's place.
         share: share of a sequence's tokens that are asked for.
-        mask_id: the id of ``[MASK]``.
-        words: ids that may take a token's place: all but special tokens.
-        special: whether an id is a special token, of shape (vocabulary,).
-        continues: whether a token goes on with the word before it, of shape (vocabulary,).
         whole_words: choose words instead of tokens.
+
+    Attributes:
+        words: ids that may take a token's place.
+
+    Raises:
+        DataError: the tokenizer has no mask token.
     """
 
-    share: float
-    mask_id: int
-    words: npt.NDArray[np.int64]
-    special: npt.NDArray[np.bool_]
-    continues: npt.NDArray[np.bool_]
-    whole_words: bool = False
-
-    @classmethod
-    def of(
-        cls, tokenizer: PreTrainedTokenizerFast, *, share: float = 0.15, whole_words: bool = False
-    ) -> Masking:
-        """For a WordPiece tokenizer.
-
-        Raises:
-            DataError: it has no mask token.
-        """
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, *, share: float = 0.15, whole_words: bool = False
+    ) -> None:
         if tokenizer.mask_token_id is None:
             raise DataError("the tokenizer has no mask token, which pre-training needs")
         tokens = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
-        special = np.zeros(len(tokens), dtype=bool)
-        special[[i for i in tokenizer.all_special_ids if i < len(tokens)]] = True
-        return cls(
-            share=share,
-            mask_id=int(tokenizer.mask_token_id),
-            words=np.flatnonzero(~special),
-            special=special,
-            continues=np.array([str(token).startswith("##") for token in tokens]),
-            whole_words=whole_words,
-        )
+        self.share, self.whole_words = share, whole_words
+        self.mask_id = int(tokenizer.mask_token_id)
+        self.special = np.zeros(len(tokens), dtype=bool)
+        self.special[[i for i in tokenizer.all_special_ids if i < len(tokens)]] = True
+        self.words: npt.NDArray[np.int64] = np.flatnonzero(~self.special)
+        # Whether a token goes on with the word before it.
+        self.continues = np.array([str(token).startswith("##") for token in tokens])
 
     def apply(
         self, ids: npt.NDArray[np.int64], random: np.random.Generator

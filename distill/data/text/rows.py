@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack
 
 import numpy as np
@@ -19,36 +18,24 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 
-@dataclass(frozen=True)
 class SpecialTokens:
-    """The ids of a tokenizer's special tokens.
+    """The ids of a tokenizer's special tokens; ``mask`` is ``None`` where there is none.
 
-    Args:
-        cls: stands first.
-        sep: ends a segment.
-        pad: fills up a batch.
-        mask: stands for a token that is to be told; ``None`` where there is none.
+    Raises:
+        DataError: it lacks one that sequences are made with.
     """
 
     cls: int
     sep: int
     pad: int
-    mask: int | None = None
+    mask: int | None
 
-    @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerFast) -> SpecialTokens:
-        """Those of a tokenizer.
-
-        Raises:
-            DataError: it lacks one that sequences are made with.
-        """
-        found = {
-            name: getattr(tokenizer, f"{name}_token_id") for name in ("cls", "sep", "pad", "mask")
-        }
-        for name in ("cls", "sep", "pad"):
-            if found[name] is None:
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        for name in ("cls", "sep", "pad", "mask"):
+            found = getattr(tokenizer, f"{name}_token_id")
+            if found is None and name != "mask":
                 raise DataError(f"the tokenizer has no {name} token; sequences need one")
-        return cls(**found)
+            setattr(self, name, found)
 
 
 #: What a sequence is asked for by: (epoch, number). It may differ from epoch to epoch.

@@ -29,16 +29,8 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 def learn_vocabulary(source: TextSource, *, size: int, lowercase: bool = True) -> list[str]:
     """A WordPiece vocabulary with BERT's normalisation: Chinese signs are words of their own.
 
-    Single signs take at most half of it, the most frequent ones; the same text gives the same
-    vocabulary.
-
-    Args:
-        source: the text; read as a stream.
-        size: most entries, special tokens included.
-        lowercase: drop case and accents.
-
-    Returns:
-        Tokens by id, :data:`SPECIAL` first.
+    Of ``size`` entries at most, :data:`SPECIAL` come first. Single signs take at most half of it,
+    the most frequent ones; the same text gives the same vocabulary.
 
     Raises:
         DataError: the text has no words.

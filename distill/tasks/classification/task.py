@@ -22,8 +22,7 @@ from torchmetrics.classification import (
 )
 
 from distill.data.bad_rows import BadRows
-from distill.data.label_index import index_labels
-from distill.data.labels import clean, label_issues
+from distill.data.labels import clean, index_labels, label_issues
 from distill.data.reader import Reader, Tables, TextReader
 from distill.data.sources.columns import mapped
 from distill.data.sources.table import Table

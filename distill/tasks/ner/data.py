@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from distill.data.bad_rows import BadRows
-from distill.data.label_index import LabelIndex
+from distill.data.labels import LabelIndex
 from distill.data.reader import Reader, Tables, keep_more
 from distill.data.sources.columns import stored
 from distill.data.sources.table import Table, cell_list, id_issues, shown, text_issue

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from distill.data.split import Split
-from distill.data.text_loss import cut_facts, cut_note
-from distill.data.tokenized import tokenize
+from distill.data.tokenized import cut_facts, cut_note, tokenize
 
 
 def facts_of(lengths, max_length, *, limit):

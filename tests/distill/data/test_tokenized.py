@@ -5,8 +5,7 @@ import pickle
 import pytest
 
 from distill.data.split import Split
-from distill.data.text_loss import unknown_note
-from distill.data.tokenized import tokenize
+from distill.data.tokenized import tokenize, unknown_note
 from distill.system.errors import DataError
 
 

@@ -40,7 +40,8 @@ def test_csv_has_one_header_and_reads_back():
     assert [row["text"] for row in read] == [*texts, "third"]
     assert list(read[0]) == ["text", "label", "probabilities.a", "probabilities.b"]
     assert float(read[0]["probabilities.a"]) == 0.75
-    again = Lines(Path("out.csv"), columns=results.columns)
+    again = Lines(Path("out.csv"))
+    again.columns = results.columns
     assert again.lines([Row("third")], [PREDICTION]) == b"third,a,0.75,0.25\n"
     with pytest.raises(ValueError, match="differ in their fields: more"):
         again.lines([Row("x")], [{**PREDICTION, "more": 1}])

@@ -34,7 +34,7 @@ threading.Thread(target=watch, daemon=True).start()
 def work(path):
     corpus = tokenize_text(FileSource([path]), tokenizer)
     packed = pack(corpus, max_length=64, pair=True, hold_out=True, seed=0)
-    rows = TextSequences(corpus, packed.train, SpecialTokens.of(tokenizer))
+    rows = TextSequences(corpus, packed.train, SpecialTokens(tokenizer))
     for batch in rows.sampler(64, seed=0):
         for key in batch[:1]:
             rows[key]

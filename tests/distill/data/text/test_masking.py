@@ -17,10 +17,8 @@ def rows(corpus, tokenizer):
         settings = {"nsp": True, "seed": 4, "share": 0.15, "whole_words": False} | settings
         text = corpus(documents=documents)
         packed = pack(text, max_length=48, pair=settings["nsp"], hold_out=False, seed=0)
-        plain = TextSequences(text, packed.train, SpecialTokens.of(tokenizer))
-        masking = Masking.of(
-            tokenizer, share=settings["share"], whole_words=settings["whole_words"]
-        )
+        plain = TextSequences(text, packed.train, SpecialTokens(tokenizer))
+        masking = Masking(tokenizer, share=settings["share"], whole_words=settings["whole_words"])
         return MaskedSequences(plain, masking, seed=settings["seed"], nsp=settings["nsp"])
 
     return build
@@ -44,7 +42,7 @@ def test_so_many_tokens_and_never_special_ones(rows, tokenizer) -> None:
 
 
 def test_eighty_ten_ten(tokenizer) -> None:
-    masking = Masking.of(tokenizer, share=0.5)
+    masking = Masking(tokenizer, share=0.5)
     random = np.random.default_rng(0)
     word = tokenizer.convert_tokens_to_ids("film")
     ids = np.full(200_000, word, dtype=np.int64)
@@ -80,7 +78,7 @@ def test_masks_are_a_function_of_seed_epoch_and_row(rows) -> None:
 
 
 def test_whole_words(rows, tokenizer) -> None:
-    masking = Masking.of(tokenizer, share=0.3, whole_words=True)
+    masking = Masking(tokenizer, share=0.3, whole_words=True)
     tokens = [
         "[CLS]",
         "the",
@@ -149,8 +147,8 @@ def test_rows_without_a_second_segment_are_not_asked(tmp_path, tokenizer) -> Non
     path.write_text("the\n\n" + "a good film was a story\n\n" * 4 + "love\n\nbad film\n", "utf-8")
     corpus = tokenize_text(FileSource([path]), tokenizer)
     packed = pack(corpus, max_length=16, pair=True, hold_out=False, seed=0)
-    plain = TextSequences(corpus, packed.train, SpecialTokens.of(tokenizer))
-    found = MaskedSequences(plain, Masking.of(tokenizer), seed=0, nsp=True)
+    plain = TextSequences(corpus, packed.train, SpecialTokens(tokenizer))
+    found = MaskedSequences(plain, Masking(tokenizer), seed=0, nsp=True)
     answers = [found[0, index]["nsp_labels"] for index in range(len(found))]
     assert answers == [0, 1, 0, 1, 0, IGNORED, IGNORED]
     batch = make_collate(found)([found[0, index] for index in range(len(found))])

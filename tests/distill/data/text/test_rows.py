@@ -13,7 +13,7 @@ def rows(corpus, tokenizer):
     def build(*, pair: bool) -> TextSequences:
         text = corpus()
         packed = pack(text, max_length=24, pair=pair, hold_out=False, seed=0)
-        return TextSequences(text, packed.train, SpecialTokens.of(tokenizer))
+        return TextSequences(text, packed.train, SpecialTokens(tokenizer))
 
     return build
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from distill.files.lines import require_file
 from distill.system.errors import DataError, UserError, listed
-
-if TYPE_CHECKING:
-    pass
 
 #: What the name of such a file ends in.
 PARQUET = ".parquet"
@@ -41,16 +38,11 @@ class ParquetRows:
     Attributes:
         columns: the Arrow type of each column.
         count: N.
-
-    Raises:
-        DataError: there is no such file, it is no whole Parquet file, or a column name occurs twice
-            in it.
-        UserError: pyarrow is not installed.
     """
 
     def __init__(self, source: str) -> None:
         self.source = source
-        with self._opened() as file:
+        with opened_parquet(Path(self.source)) as file:
             schema = file.schema_arrow
             self.columns: dict[str, Any] = dict(zip(schema.names, schema.types, strict=True))
             self.count = int(file.metadata.num_rows)
@@ -63,7 +55,7 @@ class ParquetRows:
 
         ``start`` rows are left out; groups before them are not read.
         """
-        with self._opened() as file:
+        with opened_parquet(Path(self.source)) as file:
             groups: list[int] = []
             first = 0
             for group in range(file.num_row_groups):
@@ -82,28 +74,20 @@ class ParquetRows:
                     yield number + offset, values
                 number += batch.num_rows
 
-    @contextmanager
-    def _opened(self) -> Iterator[Any]:
-        pa, path = arrow(), Path(self.source)
-        if not path.is_file():
-            what = "a folder, not a file" if path.is_dir() else "no such file"
-            raise DataError(f"{path}: {what}")
-        try:
-            with pa.parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
-                yield file
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            what = " ".join(str(error).split())
-            raise DataError(f"{path}: not a whole Parquet file ({what})") from error
 
+@contextmanager
+def opened_parquet(path: Path) -> Iterator[Any]:
+    """A ``pyarrow.parquet.ParquetFile``.
 
-@cache
-def column_types(sources: tuple[str, ...], names: tuple[str, ...]) -> dict[str, Any]:
-    """The Arrow types of columns that are the same in all of some Parquet files."""
-    if not names or not all(source.lower().endswith(PARQUET) for source in sources):
-        return {}
-    tables = [ParquetRows(source).columns for source in sources]
-    return {
-        name: tables[0][name]
-        for name in names
-        if all(name in table and table[name] == tables[0].get(name) for table in tables)
-    }
+    Raises:
+        DataError: there is no such file, or it is no whole Parquet file.
+        UserError: pyarrow is not installed.
+    """
+    pa = arrow()
+    require_file(path)
+    try:
+        with pa.parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
+            yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        what = " ".join(str(error).split())
+        raise DataError(f"{path}: not a whole Parquet file ({what})") from error
