@@ -6,7 +6,7 @@ Legend: N examples, B batch, L length, C classes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from distill.data.tokenized import TokenExamples
 
 _VERSION = 1
+#: Examples at a time.
+_BATCH = 64
 _INPUTS = ("input_ids", "token_type_ids")
 #: Parts of a config that change what the same weights compute.
 _MEANING = (
@@ -100,8 +102,8 @@ def cached_logits(
     teacher: PreTrainedModel,
     dataset: TokenExamples,
     *,
-    batch_size: int = 64,
     precision: str = "fp32",
+    known: TeacherLogits | None = None,
 ) -> TeacherLogits:
     """A teacher's logits on a data set: from the cache, or else computed.
 
@@ -111,8 +113,9 @@ def cached_logits(
     Args:
         teacher: a model with a head; left in the mode it was in.
         dataset: N tokenised examples.
-        batch_size: examples at a time; batches are made of examples of like length.
         precision: ``fp32`` or ``bf16`` (autocast).
+        known: the logits, where they need not be computed, such as those of some examples of
+            another data set.
 
     Returns:
         (N, C), fp32, memory-mapped, row i of example i; of a token-level head ragged.
@@ -122,31 +125,16 @@ def cached_logits(
         DataError: the cache cannot be written.
     """
 
-    def compute() -> TeacherLogits:
-        return compute_logits(teacher, dataset, batch_size=batch_size, precision=precision)
+    def fill(writer: ArrayWriter) -> dict[str, Any]:
+        logits = compute_logits(teacher, dataset, precision=precision) if known is None else known
+        writer.append(logits=logits.flat if isinstance(logits, RaggedLogits) else logits)
+        return {}
 
-    return _stored(teacher, dataset, precision, compute)
-
-
-def remember_logits(
-    teacher: PreTrainedModel,
-    dataset: TokenExamples,
-    logits: TeacherLogits,
-    *,
-    precision: str = "fp32",
-) -> None:
-    """Store known logits, such as those of some examples of another data set.
-
-    Args:
-        teacher: the model that they are of.
-        dataset: N tokenised examples.
-        logits: (N, C), row i of example i, or ragged.
-        precision: what they were computed in.
-
-    Raises:
-        DataError: the cache cannot be written.
-    """
-    _stored(teacher, dataset, precision, lambda: logits)
+    shape = [len(dataset), outputs_of(teacher), head_of(teacher)]
+    parts = [_VERSION, weights_digest(teacher), dataset.digest, precision, *shape]
+    types = {"logits": "float32"}
+    store = open_store("logits", digest.of_json(parts), types, name="teacher", fill=fill)
+    return _per_example(teacher, dataset, store["logits"].reshape(_shape(teacher, dataset)))
 
 
 def cached_token_vectors(
@@ -173,22 +161,6 @@ def cached_token_vectors(
     return store["vectors"].reshape(rows, -1).astype(np.float64)
 
 
-def _stored(
-    teacher: PreTrainedModel,
-    dataset: TokenExamples,
-    precision: str,
-    compute: Callable[[], TeacherLogits],
-) -> TeacherLogits:
-    def fill(writer: ArrayWriter) -> dict[str, Any]:
-        logits = compute()
-        writer.append(logits=logits.flat if isinstance(logits, RaggedLogits) else logits)
-        return {}
-
-    key = _key(teacher, dataset, precision)
-    store = open_store("logits", key, {"logits": "float32"}, name="teacher", fill=fill)
-    return _per_example(teacher, dataset, store["logits"].reshape(_shape(teacher, dataset)))
-
-
 def _shape(teacher: PreTrainedModel, dataset: TokenExamples) -> tuple[int, int]:
     rows = int(np.sum(dataset.lengths)) if is_token_level(teacher) else len(dataset)
     return rows, outputs_of(teacher)
@@ -200,17 +172,10 @@ def _per_example(
     return RaggedLogits(array, dataset.lengths) if is_token_level(teacher) else array
 
 
-def _key(teacher: PreTrainedModel, dataset: TokenExamples, precision: str) -> str:
-    shape = [len(dataset), outputs_of(teacher), head_of(teacher)]
-    parts = [_VERSION, weights_digest(teacher), dataset.digest, precision, *shape]
-    return digest.of_json(parts)
-
-
 def compute_logits(
     teacher: PreTrainedModel,
     dataset: TokenExamples,
     *,
-    batch_size: int = 64,
     precision: str = "fp32",
 ) -> TeacherLogits:
     """A teacher's logits on a data set, in eval mode and without gradients.
@@ -218,7 +183,6 @@ def compute_logits(
     Args:
         teacher: a model with a head; left in the mode it was in.
         dataset: N tokenised examples.
-        batch_size: examples at a time, longest first.
         precision: ``fp32`` or ``bf16`` (autocast).
 
     Returns:
@@ -238,7 +202,7 @@ def compute_logits(
     teacher.eval()
     try:
         with torch.inference_mode(), cast, Bar("teacher's logits", len(dataset)) as bar:
-            for rows, batch in _batches(dataset, batch_size):
+            for rows, batch in _batches(dataset):
                 inputs = {name: tensor.to(device) for name, tensor in batch.items()}
                 found = logits_of(teacher, inputs).float().cpu().numpy()  # (B, C) or (B, L, C)
                 if ends is None:
@@ -274,12 +238,12 @@ def weights_digest(model: PreTrainedModel) -> str:
 
 
 def _batches(
-    dataset: TokenExamples, batch_size: int
+    dataset: TokenExamples,
 ) -> Iterator[tuple[npt.NDArray[np.int64], dict[str, Tensor]]]:
     """Examples of like length together, longest first: memory is short at once or never."""
     collate = Collate(dataset.pad_id, multiple_of=1)
     order = np.argsort(-np.asarray(dataset.lengths, dtype=np.int64), kind="stable")
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
+    for start in range(0, len(order), _BATCH):
+        rows = order[start : start + _BATCH]
         items = (dataset[int(row)] for row in rows)
         yield rows, collate([{name: item[name] for name in _INPUTS} for item in items])

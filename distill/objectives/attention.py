@@ -1,6 +1,8 @@
 """Matching attention, before or after the softmax.
 
-Legend: B batch, L length, H heads.
+Legend: B batch, L length, H heads. Every loss takes the scores of student and teacher before
+softmax and mask, (B, H, L, L), queries by keys, and a mask (B, L), 1 for a real token and 0 for
+padding; it is a scalar in fp32, or a ModelError where the numbers of heads differ.
 """
 
 from __future__ import annotations
@@ -26,14 +28,6 @@ def attention_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
     ``sum(m_q m_k (s - t)^2) / (H * sum(m_q m_k))``: neither padded keys nor padded queries count,
     so that adding padding changes nothing.
-
-    Args:
-        student: scores before softmax and mask, (B, H, L, L).
-        teacher: likewise, (B, H, L, L).
-        mask: (B, L), 1 for a real token and 0 for padding.
-
-    Raises:
-        ModelError: the numbers of heads differ.
     """
     _same_heads(student, teacher)
     difference = full(student) - full(teacher)  # (B, H, L, L)
@@ -52,15 +46,6 @@ def probabilities_loss(
     ``kl``: ``KL(P_t || P_s)`` over the keys, mean over real queries and heads. ``mse``: squared
     error, mean over pairs of real tokens and heads.
 
-    Args:
-        student: scores before softmax and mask, (B, H, L, L).
-        teacher: likewise, (B, H, L, L).
-        mask: (B, L), 1 for a real token and 0 for padding.
-        loss: which distance.
-
-    Raises:
-        ModelError: the numbers of heads differ.
-
     Reference:
         MiniLM (Wang et al. 2020), equation 1, for ``kl``.
     """
@@ -76,14 +61,6 @@ def reference_attention(student: Tensor, teacher: Tensor, mask: Tensor) -> Tenso
 
     ``M = -10000 (1 - m)`` along the keys; ``z`` puts 0 where a value is at most -100. Padded keys
     are so 0 on both sides, and counted; padded queries are compared like real ones.
-
-    Args:
-        student: scores before softmax and mask, (B, H, L, L).
-        teacher: likewise.
-        mask: (B, L), 1 for a real token and 0 for padding.
-
-    Raises:
-        ModelError: the numbers of heads differ.
     """
     _same_heads(student, teacher)
     added = (1 - mask.to(student.device).float())[:, None, None, :] * _PENALTY  # (B, 1, 1, L)
@@ -103,15 +80,7 @@ def _same_heads(student: Tensor, teacher: Tensor) -> None:
 
 
 def log_probabilities(scores: Tensor, mask: Tensor) -> Tensor:
-    """``log softmax`` over the real keys, in fp32; 0 in probability at padded keys.
-
-    Args:
-        scores: (B, H, L, L), queries by keys.
-        mask: (B, L), 1 for a real token and 0 for padding.
-
-    Returns:
-        (B, H, L, L).
-    """
+    """``log softmax`` over the real keys, in fp32; 0 in probability at padded keys."""
     padded = ~mask.to(scores.device).bool()[:, None, None, :]  # (B, 1, 1, L)
     lowest = torch.finfo(torch.float32).min
     return torch.log_softmax(full(scores).masked_fill(padded, lowest), dim=-1)

@@ -1,6 +1,8 @@
 """Matching hidden states, whole or their direction, and the embedding outputs.
 
-Legend: B batch, L length, D hidden.
+Legend: B batch, L length, D hidden. Every loss takes hidden states of student and teacher,
+(B, L, D), the student's already in the teacher's width, and a mask (B, L), 1 for a real token and 0
+for padding; it is a scalar in fp32, or a ModelError where the widths differ.
 """
 
 from __future__ import annotations
@@ -32,14 +34,6 @@ def masked_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """Mean squared error of hidden states over real tokens, in fp32.
 
     ``sum(mask * (s - t)^2) / (D * sum(mask))``, so that adding padding changes nothing.
-
-    Args:
-        student: (B, L, D), already in the teacher's width.
-        teacher: (B, L, D).
-        mask: (B, L).
-
-    Raises:
-        ModelError: the widths differ.
     """
     _same_shape(student, teacher)
     squares = (full(student) - full(teacher)).square().mean(dim=-1)  # (B, L)
@@ -47,30 +41,13 @@ def masked_mse(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 
 
 def reference_mse(student: Tensor, teacher: Tensor) -> Tensor:
-    """Mean squared error over all B x L x D, padding included, in fp32.
-
-    Args:
-        student: hidden states, already projected, (B, L, D).
-        teacher: (B, L, D).
-
-    Raises:
-        ModelError: the shapes differ.
-    """
+    """Mean squared error over all B x L x D, padding included, in fp32."""
     _same_shape(student, teacher)
     return distributed.mean((full(student) - full(teacher)).square())
 
 
 def cosine_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
-    """``sum(mask * (1 - cos(s, t))) / sum(mask)`` over real tokens, in fp32.
-
-    Args:
-        student: (B, L, D), already in the teacher's width.
-        teacher: (B, L, D).
-        mask: (B, L), 1 for a real token and 0 for padding.
-
-    Raises:
-        ModelError: the widths differ.
-    """
+    """``sum(mask * (1 - cos(s, t))) / sum(mask)`` over real tokens, in fp32."""
     _same_shape(student, teacher)
     apart = 1 - F.cosine_similarity(full(student), full(teacher), dim=-1)  # (B, L)
     return _mean_where(apart, mask)
@@ -79,15 +56,8 @@ def cosine_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
 def cls_loss(student: Tensor, teacher: Tensor, mask: Tensor) -> Tensor:
     """``mean over B and D of (s / |s| - t / |t|)^2`` of the first tokens, in fp32.
 
-    A factor of 1/D makes it small: PKD weighs it 10 to 1000.
-
-    Args:
-        student: hidden states, (B, L, D), already in the teacher's width.
-        teacher: (B, L, D).
-        mask: (B, L); a row whose first token is padding does not count.
-
-    Raises:
-        ModelError: the widths differ.
+    A factor of 1/D makes it small: PKD weighs it 10 to 1000. A row whose first token is padding
+    does not count.
     """
     _same_shape(student, teacher)
     ours, theirs = (F.normalize(full(x[:, 0]), dim=-1) for x in (student, teacher))  # (B, D)

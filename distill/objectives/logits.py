@@ -1,6 +1,7 @@
 """Matching what the teacher predicts: its logits, by classes apart, or up to mean and size.
 
-Legend: B batch, C classes.
+Legend: B batch, C classes. Every loss takes the logits of student and teacher, (B, C) where nothing
+else is said, and a temperature T, and is a scalar in fp32.
 """
 
 from __future__ import annotations
@@ -33,11 +34,6 @@ def soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tenso
 
     Without T^2 the gradient would shrink as 1/T^2 when the temperature rises.
 
-    Args:
-        student: logits, (B, C).
-        teacher: logits, (B, C).
-        temperature: T.
-
     Reference:
         Hinton et al. 2015, section 2; TinyBERT, equation 10 (there without T^2, at T = 1).
     """
@@ -47,13 +43,7 @@ def soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tenso
 
 
 def reference_soft_ce(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
-    """``-mean over B x C of softmax(t/T) log_softmax(s/T)``: 1/C of the usual one, without T^2.
-
-    Args:
-        student: logits, (B, C).
-        teacher: logits, (B, C).
-        temperature: T.
-    """
+    """``-mean over B x C of softmax(t/T) log_softmax(s/T)``: 1/C of the usual one, without T^2."""
     target = F.softmax(full(teacher) / temperature, dim=-1)  # (B, C)
     return distributed.mean(-target * F.log_softmax(full(student) / temperature, dim=-1))
 
@@ -62,11 +52,6 @@ def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """``T^2 * KL(teacher || student)``, mean over B: ``soft_ce`` less the teacher's entropy.
 
     Its gradient is that of :func:`soft_ce`; its smallest value is 0.
-
-    Args:
-        student: logits, (B, C).
-        teacher: logits, (B, C).
-        temperature: T.
     """
     target = F.log_softmax(full(teacher) / temperature, dim=-1)  # (B, C)
     logs = F.log_softmax(full(student) / temperature, dim=-1)  # (B, C)
@@ -77,11 +62,6 @@ def mse(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
     """Mean squared error between raw logits; the temperature plays no part.
 
     The mean is over B x C, without outcomes that a row does not have (:data:`ABSENT`).
-
-    Args:
-        student: logits, (B, C).
-        teacher: logits, (B, C).
-        temperature: taken so that the three losses are called alike.
     """
     del temperature
     there = full(teacher) > ABSENT / 2  # half: bf16 rounds it
@@ -130,8 +110,8 @@ def logits_loss(
     """``(1 - a) * loss(z_s, z_t, T) + a * CE(z_s, y)``, a scalar in fp32.
 
     Args:
-        student: z_s, (B, C).
-        teacher: z_t, (B, C).
+        student: z_s.
+        teacher: z_t.
         loss: ``soft_ce``, ``kl``, ``mse`` or ``margin_mse``.
         temperature: T.
         hard_weight: a, the share of the cross-entropy with the true label.
@@ -188,8 +168,8 @@ def decoupled_loss(
     between their distributions over the other classes, each normalised to 1.
 
     Args:
-        student: logits, (B, C).
-        teacher: logits, (B, C).
+        student: its logits.
+        teacher: its logits.
         labels: y, (B,).
         alpha: factor of TCKD.
         beta: factor of NCKD.
@@ -247,11 +227,6 @@ def standardized_loss(student: Tensor, teacher: Tensor, temperature: float = 2.0
     """``T^2 * KL(softmax(Z(t)/T) || softmax(Z(s)/T))``, Z of :func:`standardized`, mean over B.
 
     The student need not have logits of the teacher's size, only in its order and proportion.
-
-    Args:
-        student: logits, (B, C).
-        teacher: logits, (B, C).
-        temperature: T.
 
     Raises:
         ModelError: the shapes differ, or there are fewer than three classes.

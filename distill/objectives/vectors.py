@@ -1,6 +1,8 @@
 """Matching sentence vectors: the vectors, and how the sentences of a batch stand to each other.
 
-Legend: B batch, D width of the teacher's vectors, d of the student's, w of a shortened one.
+Legend: B batch, D width of the teacher's vectors, d of the student's, w of a shortened one. Every
+loss takes the student's vectors, (B, d), and the teacher's of the same sentences, (B, D), and is a
+scalar in fp32.
 """
 
 from __future__ import annotations
@@ -36,10 +38,6 @@ def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
     :math:`\sum_{i \ne j} (\cos(s_i, s_j) - \cos(t_i, t_j))^2 / (B (B - 1))`; 0 for one sentence.
     What a sentence vector is used for is compared, so the widths need not agree.
 
-    Args:
-        student: vectors, (B, d).
-        teacher: vectors of the same sentences, (B, D).
-
     Raises:
         ModelError: not as many of both.
 
@@ -67,11 +65,6 @@ def vector_loss(
     ``cosine``: :math:`1 - \cos(s, t)`; ``l2``: :math:`\|s / \|s\| - t / \|t\|\|_2`; ``mse``:
     :math:`\|s - t\|^2 / D`.
 
-    Args:
-        student: vectors in the teacher's width, (B, D).
-        teacher: (B, D).
-        loss: which.
-
     Raises:
         ModelError: the shapes differ.
 
@@ -91,7 +84,7 @@ def vector_loss(
         return distributed.mean(1 - F.cosine_similarity(ours, theirs, dim=-1))
     apart = (F.normalize(ours, dim=-1) - F.normalize(theirs, dim=-1)).square().sum(dim=-1)  # (B,)
     # Away from 0, where a root has no gradient.
-    return distributed.mean(apart.clamp(min=1e-12).sqrt())
+    return distributed.mean(apart.clamp(min=_LEAST).sqrt())
 
 
 def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -99,10 +92,6 @@ def distance_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     :math:`d_{ij} = \|x_i - x_j\| / \mu` with the mean distance :math:`\mu` of the batch, and h
     Huber's loss with :math:`\delta = 1`.
-
-    Args:
-        student: vectors, (B, d).
-        teacher: vectors of the same sentences, (B, D).
 
     Reference:
         Park et al. 2019, Relational Knowledge Distillation (distance-wise).
@@ -127,10 +116,6 @@ def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
     :math:`\cos_{ijk}` is that of the angle at :math:`x_j` between :math:`x_i` and :math:`x_k`, and
     h Huber's loss with :math:`\delta = 1`. Takes memory of B x B x D numbers.
 
-    Args:
-        student: vectors, (B, d).
-        teacher: vectors of the same sentences, (B, D).
-
     Reference:
         Park et al. 2019, Relational Knowledge Distillation (angle-wise).
     """
@@ -150,11 +135,6 @@ def order_loss(student: Tensor, teacher: Tensor, margin: float = 0.015) -> Tenso
 
     The mean of :math:`\max(0, c^s_{ik} - c^s_{ij} + m)` over triplets with
     :math:`c^t_{ij} > c^t_{ik}`, of which c is the cosine of two sentences and m the margin.
-
-    Args:
-        student: vectors, (B, d).
-        teacher: vectors of the same sentences, (B, D).
-        margin: m.
 
     Reference:
         Zhang et al. 2024, Jasper and Stella (arXiv 2412.19048), relative similarity distillation;

@@ -33,7 +33,7 @@ from distill.stages.augmenter import find_candidates, method_of
 from distill.stages.context import StageContext, StageResult
 from distill.stages.ensemble import average_logits
 from distill.training.devices import resolve_precision
-from teachers.cache import remember_logits
+from teachers.cache import cached_logits
 
 logger = logging.getLogger("distill")
 
@@ -153,11 +153,11 @@ def _remember(context: StageContext, every: Path, path: Path, kept: npt.NDArray[
     """Spare the stages after this one the teacher's pass over rows that it has just made."""
     train = context.workspace.data.train
     logits = _logits(context, AugmentedSplit(train, every))
-    remember_logits(
+    cached_logits(
         context.load_teacher(),
         _tokenized(context, AugmentedSplit(train, path)),
-        logits[np.concatenate([np.ones(len(train), dtype=bool), kept])],
         precision=resolve_precision(context.recipe.trainer),
+        known=logits[np.concatenate([np.ones(len(train), dtype=bool), kept])],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -104,7 +104,9 @@ class Matched:
             (one, one.layers(layer_map, student=student, teacher=teacher)) for one in objectives
         ]
 
-    def projections(self, kind: str, maps: Maps, *, seed: int | None) -> Projections | None:
+    def projections(
+        self, kind: Literal["shared", "per_layer"], maps: Maps, *, seed: int | None
+    ) -> Projections | None:
         """A projection for every hidden state that an objective projects, and for vectors.
 
         Their keys are the layer, 0 for the embedding, and below 0 for sentence vectors. Without a

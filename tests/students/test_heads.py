@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from families import tiny_batch, tiny_model
@@ -14,7 +13,6 @@ from distill.evaluation.cost import macs
 from distill.system.errors import ModelError
 from students.heads import head_of, is_token_level, logits_of, outputs_of
 from students.pooling import pool
-from teachers.cache import RaggedLogits, cached_logits, compute_logits, look_up
 from teachers.load import load_model, load_sentence_encoder, load_teacher
 
 TASKS = ("classification", "tokens", "spans", "vectors")
@@ -84,40 +82,3 @@ def test_a_head_that_looks_at_every_token_costs_more_with_length() -> None:
     pooled = 16 * 16  # what the encoder's pooler takes, which a tagger has not
     for length in (5, 9):
         assert macs(tagger, length) - (macs(plain, length) - pooled) == length * 16 * 3
-
-
-class Rows:
-    """Rows of three lengths."""
-
-    digest, pad_id = "rows", 0
-    lengths = np.array([4, 7, 2], dtype=np.int32)
-
-    def __len__(self) -> int:
-        return 3
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        ids = np.arange(index + 1, index + 1 + self.lengths[index])
-        return {"input_ids": ids, "token_type_ids": np.zeros_like(ids)}
-
-
-@pytest.mark.parametrize("head", ["tokens", "spans"])
-def test_a_taggers_logits_are_cached_token_by_token(head: str, tmp_path: Path) -> None:
-    model, rows = make(head), Rows()
-    found = cached_logits(model, rows)
-    assert isinstance(found, RaggedLogits)
-    assert found.shape == (3, 7, outputs_of(model))
-    for row in range(3):
-        one = {name: torch.from_numpy(array)[None] for name, array in rows[row].items()}
-        one["attention_mask"] = torch.ones_like(one["input_ids"])
-        with torch.no_grad():
-            expected = logits_of(model, one)[0].numpy()
-        np.testing.assert_allclose(found[np.array([row])][0], expected, atol=1e-5)
-    looked = look_up(found, {"index": torch.tensor([2, 0]), "input_ids": torch.zeros(2, 8)})
-    assert looked.shape == (2, 8, outputs_of(model))
-    assert not looked[0, 2:].any()
-    again = cached_logits(model, rows)
-    assert isinstance(again, RaggedLogits)
-    assert np.array_equal(again.flat, found.flat)
-    uncached = compute_logits(model, rows)
-    assert isinstance(uncached, RaggedLogits)
-    assert np.array_equal(uncached.flat, found.flat)

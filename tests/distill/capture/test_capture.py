@@ -81,23 +81,14 @@ EVERYTHING = {
 
 @pytest.mark.parametrize("make", [stock, pruned])
 @pytest.mark.parametrize("padded", [True, False])
-def test_logits_are_identical_to_the_plain_model(make, padded) -> None:
+def test_signals_are_those_of_the_plain_model_and_of_eager_attention(make, padded) -> None:
     model, batch = make(), make_batch(padded=padded)
     assert model.config._attn_implementation == "sdpa"
-    with torch.no_grad():
-        plain = model(**inputs_of(batch)).logits
-        captured = Capture(model, **EVERYTHING)(batch).logits
-    assert torch.equal(plain, captured)
-
-
-@pytest.mark.parametrize("make", [stock, pruned])
-@pytest.mark.parametrize("padded", [True, False])
-def test_scores_become_the_probabilities_of_eager_attention(make, padded) -> None:
-    model, batch = make(), make_batch(padded=padded)
+    eager = copy.deepcopy(model)
+    eager.set_attn_implementation("eager")
     with torch.no_grad():
         signals = Capture(model, **EVERYTHING)(batch)
-        eager = copy.deepcopy(model)
-        eager.set_attn_implementation("eager")
+        assert torch.equal(model(**inputs_of(batch)).logits, signals.logits)
         reference = eager(**inputs_of(batch), output_attentions=True, output_hidden_states=True)
     added = (1 - batch["attention_mask"][:, None, None, :]) * torch.finfo(torch.float32).min
     assert sorted(signals.attention) == [1, 2, 3, 4]
@@ -109,14 +100,6 @@ def test_scores_become_the_probabilities_of_eager_attention(make, padded) -> Non
     torch.testing.assert_close(signals.embedding, reference.hidden_states[0])
     for layer, hidden in signals.hidden.items():
         torch.testing.assert_close(hidden, reference.hidden_states[layer], rtol=1e-4, atol=1e-5)
-
-
-def test_only_what_is_wanted_is_captured() -> None:
-    signals = Capture(stock(), attention=[2], hidden=[3], logits=True)(make_batch())
-    assert list(signals.attention) == [2]
-    assert list(signals.hidden) == [3]
-    assert signals.embedding is None
-    assert signals.logits.shape == (3, 3)
 
 
 @pytest.mark.parametrize(

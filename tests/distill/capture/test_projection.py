@@ -21,8 +21,6 @@ def test_starts_as_the_identity_and_draws_no_random_numbers() -> None:
     assert torch.equal(square(hidden, 1), hidden)
 
 
-def test_unknown_layers_and_kinds_are_told() -> None:
+def test_unknown_layers_are_told() -> None:
     with pytest.raises(ModelError, match="no map for layer 3; known: 1"):
         Projections(4, 6, layers=[1])(torch.zeros(1, 1, 4), 3)
-    with pytest.raises(ModelError, match="unknown kind 'both'"):
-        Projections(4, 6, layers=[1], kind="both")
