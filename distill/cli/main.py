@@ -7,7 +7,6 @@ A command's file is imported only when that command is called.
 
 from __future__ import annotations
 
-import difflib
 import errno
 import importlib
 import inspect
@@ -24,7 +23,7 @@ from typer.core import TyperGroup
 
 import distill
 from distill.system.console import set_up_messages, take_down_messages
-from distill.system.errors import UserError, full_disk
+from distill.system.errors import UserError, full_disk, nearest
 from distill.training.interrupt import exit_code
 
 #: Every command and its line in ``distill --help``; each is a function of that name, in
@@ -90,9 +89,8 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Build the command from its function; an unknown name is answered with a near one."""
         if cmd_name not in COMMANDS:
-            near = difflib.get_close_matches(cmd_name, COMMANDS, n=1)
-            hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(COMMANDS)}"
-            ctx.fail(f"no command '{cmd_name}'; {hint}")
+            hint = nearest(cmd_name, COMMANDS) or f"; there are: {', '.join(COMMANDS)}"
+            ctx.fail(f"no command '{cmd_name}'{hint}")
         name = cmd_name.replace("-", "_")
         module = importlib.import_module(f"distill.cli.{_FILES.get(name, name)}")
         return _build_command(getattr(module, name))

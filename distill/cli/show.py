@@ -75,12 +75,12 @@ def _issues(recipe: str, overrides: list[str]) -> list[Issue]:
         if is_study(recipe):
             load_study(recipe, *overrides, check_files=True)
             return []
-        loaded = read_recipe(recipe, *overrides)
-        if loaded.recipe.seeds is not None:
+        loaded, tree = read_recipe(recipe, *overrides)
+        if loaded.seeds is not None:
             load_study(recipe, *overrides)
     except RecipeError as error:
         return error.issues
-    return [loaded.issue(loc, message) for loc, message in missing_inputs(loaded.recipe)]
+    return [tree.issue(loc, message) for loc, message in missing_inputs(loaded)]
 
 
 def _plain(issue: Issue) -> dict[str, str | int | None]:

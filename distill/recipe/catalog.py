@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from distill.recipe.yaml_lines import one_line
-from distill.system.errors import Issue, RecipeError
+from distill.system.errors import Issue, RecipeError, nearest
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -48,7 +47,6 @@ def find(source: str | Path) -> Path:
     known = names()
     if source in known:
         return folder() / f"{source}.yaml"
-    near = difflib.get_close_matches(source, known, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    message = f"no recipe of this name; {hint}`distill ls` lists them, a path ends in .yaml"
+    hint = nearest(source, known) or ";"
+    message = f"no recipe of this name{hint} `distill ls` lists them, a path ends in .yaml"
     raise RecipeError([Issue(Path(one_line(source) or "''"), None, "", message)])

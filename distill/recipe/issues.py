@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from distill.recipe.schema import EncoderStudent, Recipe, StaticStudent
-from distill.recipe.yaml_lines import Loc, Value, dotted, one_line
+from distill.recipe.yaml_lines import Loc, Value, one_line
 from distill.section import Section
 from distill.system.errors import Issue, nearest
 from distill.tasks import KINDS, config_class
@@ -34,16 +34,6 @@ _BOUNDS = {
 }
 
 
-def issue_at(tree: Value, loc: Loc, message: str) -> Issue:
-    """A issue at ``loc``, with the file and line where it, or what is around it, was written."""
-    place = tree.nearest(loc).place
-    if place.path is not None or not place.key:
-        return Issue(place.path, place.line, dotted(loc), message)
-    rest = dotted(loc[place.depth :])
-    joint = "." if rest and not rest.startswith("[") else ""
-    return Issue(None, None, f"{place.key}{joint}{rest}", message)
-
-
 def translate(error: ValidationError, tree: Value, model: type[Section] = Recipe) -> list[Issue]:
     """Every finding of ``error`` as an issue, in the order of the keys.
 
@@ -59,7 +49,7 @@ def translate(error: ValidationError, tree: Value, model: type[Section] = Recipe
         found[loc].append((branches, dict(item)))
     chosen = _choose_branches(found, tree)
     return [
-        issue_at(tree, *_described(schema, tree, loc, [item for _, item in items]))
+        tree.issue(*_described(schema, tree, loc, [item for _, item in items]))
         for loc, items in chosen.items()
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +11,34 @@ from pydantic_core import PydanticUndefined
 
 from distill.recipe import catalog
 from distill.recipe.checks import check
-from distill.recipe.issues import issue_at, translate
+from distill.recipe.issues import translate
 from distill.recipe.overrides import apply_overrides, read_tree
 from distill.recipe.schema import Recipe
-from distill.recipe.yaml_lines import RESOLVERS, Loc, Value
+from distill.recipe.yaml_lines import RESOLVERS, Value
 from distill.section import Section
-from distill.system.errors import Issue, RecipeError, quoted
+from distill.system.errors import RecipeError, quoted
 
 #: Ends of a line for YAML, which its writer does not escape outside double quotes.
 _LINE_ENDS = ("\x85", "\u2028", "\u2029")
 
 
-@dataclass(frozen=True)
-class LoadedRecipe:
-    """A recipe and where each of its values was written."""
-
-    recipe: Recipe
-    tree: Value
-
-    def issue(self, loc: Loc, message: str) -> Issue:
-        return issue_at(self.tree, loc, message)
-
-
-def read_recipe(source: str | Path, *overrides: str) -> LoadedRecipe:
+def read_recipe(source: str | Path, *overrides: str) -> tuple[Recipe, Value]:
     """Like :func:`load_recipe`, with the lines kept for further messages."""
     path = catalog.find(source)
     tree = read_tree(path)
-    study = tree.child("study")
-    if study is not None:
+    if tree.child("study") is not None:
         message = f"a study and no recipe; look at it with: distill plan {quoted(path)}"
-        raise RecipeError([Issue(path, study.place.line, "study", message)])
+        raise tree.error("study", message)
     issues = apply_overrides(tree, overrides)
     try:
         recipe = Recipe.model_validate(tree.plain())
     except ValidationError as error:
         issues += translate(error, tree)
     else:
-        issues += [issue_at(tree, loc, message) for loc, message in check(recipe)]
+        issues += [tree.issue(loc, message) for loc, message in check(recipe)]
     if issues:
         raise RecipeError(list(dict.fromkeys(issues)))
-    return LoadedRecipe(recipe, tree)
+    return recipe, tree
 
 
 def load_recipe(source: str | Path, *overrides: str) -> Recipe:
@@ -70,7 +57,7 @@ def load_recipe(source: str | Path, *overrides: str) -> Recipe:
         >>> load_recipe("quickstart", "student.size=3x384").student.size
         '3x384'
     """
-    return read_recipe(source, *overrides).recipe
+    return read_recipe(source, *overrides)[0]
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:

@@ -11,7 +11,6 @@ it, or by their number from 0. An item set to nothing is removed
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from distill.recipe import catalog
 from distill.recipe.yaml_lines import Loc, Place, Value, one_line, parse, read
-from distill.system.errors import Issue, RecipeError
+from distill.system.errors import Issue, RecipeError, nearest
 
 _BRACKETS = tuple("[{\"'")
 #: What YAML takes for a tag, an anchor, an alias or a comment.
@@ -185,9 +184,8 @@ def _nothing(items: list[Value], step: str, kinds: list[int]) -> str:
     if kinds:
         several = ", ".join(known[n] for n in kinds)
         return f"several are of kind '{step}' ({several}); name one, or give its number from 0"
-    near = difflib.get_close_matches(step, known, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return f"nothing here is called '{one_line(step)}'; {hint}there are: {', '.join(known)}"
+    hint = nearest(step, known) or ";"
+    return f"nothing here is called '{one_line(step)}'{hint} there are: {', '.join(known)}"
 
 
 def _name(item: Value) -> str | None:
@@ -210,67 +208,59 @@ def merge(below: Value, above: Value) -> Value:
     return Value(merged, above.place)
 
 
-def read_tree(path: Path) -> Value:
+def read_tree(path: Path, above: tuple[Path, ...] = ()) -> Value:
     """Read a recipe with its bases merged below it.
 
     ``base:`` is a path relative to the file it stands in, or the name of a built-in recipe.
     ``set:`` beside it holds dotted settings (``stages.intermediate.epochs: 50``) for what merging
     does not reach, as lists are replaced whole; they come last.
 
+    Args:
+        path: the file.
+        above: the files that it is a base of.
+
     Raises:
         RecipeError: a file cannot be read, the bases go round in a circle, or a setting names
             nothing.
     """
-    return _read_tree(path, ())
-
-
-def _read_tree(path: Path, above: tuple[Path, ...]) -> Value:
     tree = read(path)
-    content = tree.content
-    if not isinstance(content, dict):
-        return tree
-    base, settings = content.pop("base", None), content.pop("set", None)
+    base, settings = tree.child("base"), tree.child("set")
     if base is None:
         if settings is not None:
             message = "lays settings over a base, and there is none; write them where they belong"
-            raise RecipeError([Issue(path, settings.place.line, "set", message)])
+            raise tree.error("set", message)
         return tree
-    if not isinstance(base.content, str) or not base.content:
-        message = "expected the path of a recipe, relative to this file"
-        raise RecipeError([Issue(path, base.place.line, "base", message)])
     chain = (*above, path.resolve())
-    try:
-        below = recipe_file(path, base.content)
-        if below.resolve() in chain:
-            round_trip = " -> ".join([*(link.name for link in chain), below.name])
-            message = f"bases go round in a circle: {round_trip}"
-            raise RecipeError([Issue(path, base.place.line, "base", message)])
-        if not below.is_file():
-            message = f"no such file: {one_line(str(below), 200)}"
-            raise RecipeError([Issue(path, base.place.line, "base", message)])
-    except (OSError, ValueError):
-        message = f"'{one_line(base.content)}' is not a path"
-        raise RecipeError([Issue(path, base.place.line, "base", message)]) from None
-    lower = _read_tree(below, chain)
-    give_way(lower, content.keys())
-    merged = merge(lower, tree)
-    if settings is not None:
-        _apply(settings, merged, path)
+    lower = read_tree(_base_file(tree, base.content, path, chain), chain)
+    content: Any = tree.content
+    own = {key: value for key, value in content.items() if key not in ("base", "set")}
+    give_way(lower, own.keys())
+    merged = merge(lower, Value(own, tree.place))
+    if settings is None:
+        return merged
+    if not isinstance(settings.content, dict):
+        message = "expected dotted keys and values, such as stages.prediction.epochs: 1"
+        raise tree.error("set", message)
+    give_way(merged, settings.content.keys())
+    put = settings.content.items()
+    if issues := [issue for key, value in put for issue in apply_setting(merged, key, value)]:
+        raise RecipeError(issues)
     return merged
 
 
-def _apply(settings: Value, tree: Value, path: Path) -> None:
-    if not isinstance(settings.content, dict):
-        message = "expected dotted keys and values, such as stages.prediction.epochs: 1"
-        raise RecipeError([Issue(path, settings.place.line, "set", message)])
-    give_way(tree, settings.content.keys())
-    issues = [
-        issue
-        for key, value in settings.content.items()
-        for issue in apply_setting(tree, key, value)
-    ]
-    if issues:
-        raise RecipeError(issues)
+def _base_file(tree: Value, base: Any, path: Path, chain: tuple[Path, ...]) -> Path:
+    if not isinstance(base, str) or not base:
+        raise tree.error("base", "expected the path of a recipe, relative to this file")
+    try:
+        below = recipe_file(path, base)
+        if below.resolve() in chain:
+            circle = " -> ".join([*(link.name for link in chain), below.name])
+            raise tree.error("base", f"bases go round in a circle: {circle}")
+        if not below.is_file():
+            raise tree.error("base", f"no such file: {one_line(str(below), 200)}")
+    except (OSError, ValueError):
+        raise tree.error("base", f"'{one_line(base)}' is not a path") from None
+    return below
 
 
 def recipe_file(path: Path, base: str) -> Path:

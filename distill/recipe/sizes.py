@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 
-from distill.system.errors import ModelError
+from distill.system.errors import ModelError, nearest
 
 
 @dataclass(frozen=True)
@@ -69,15 +68,6 @@ def sensible_heads(hidden: int, teacher: tuple[int, int] | None = None) -> int:
     return min(divisors, key=lambda heads: (abs(hidden / heads - _HEAD_WIDTH), heads))
 
 
-def _unknown(text: str) -> ModelError:
-    near = difflib.get_close_matches(text.lower(), NAMED, n=1)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return ModelError(
-        f"unknown student size '{text}'; {hint}write LAYERSxWIDTH such as 3x384 "
-        f"(or 3x384/12/1536 with heads and feed-forward neurons), or one of: {', '.join(NAMED)}"
-    )
-
-
 def resolve_size(text: str, *, head_dim_of: tuple[int, int] | None = None) -> Size:
     """The shape that ``text`` stands for.
 
@@ -100,7 +90,11 @@ def resolve_size(text: str, *, head_dim_of: tuple[int, int] | None = None) -> Si
         return Size(*NAMED[text.lower()], name=text.lower())
     match = _SHAPE.fullmatch(text.strip().lower())
     if match is None:
-        raise _unknown(text)
+        raise ModelError(
+            f"unknown student size '{text}'{nearest(text, NAMED) or ';'} write LAYERSxWIDTH such "
+            "as 3x384 (or 3x384/12/1536 with heads and feed-forward neurons), or one of: "
+            f"{', '.join(NAMED)}"
+        )
     layers, hidden = int(match[1]), int(match[2])
     if not (1 <= layers <= _MOST_LAYERS and 1 <= hidden <= _MOST_HIDDEN):
         raise ModelError(

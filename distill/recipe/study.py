@@ -74,8 +74,7 @@ def _gives_folder(override: str) -> bool:
 
 def _of_recipe(source: str | Path, path: Path, overrides: Sequence[str]) -> Study:
     """The study that a recipe with several seeds is: one variant, run to its evaluation."""
-    loaded = read_recipe(path, *overrides)
-    recipe = loaded.recipe
+    recipe, tree = read_recipe(path, *overrides)
     if recipe.seeds is None:
         message = (
             "one recipe with one seed is no study: give seeds=[1,2,3], or a study file "
@@ -85,7 +84,7 @@ def _of_recipe(source: str | Path, path: Path, overrides: Sequence[str]) -> Stud
     last = recipe.stages[-1]
     if not isinstance(last, EvaluateStage) and not recipe.task.learns_text:
         message = "several seeds are compared by what the evaluation measures; add {kind: evaluate}"
-        raise RecipeError([loaded.issue(("seeds",), message)])
+        raise tree.error("seeds", message)
     config = Study(
         study=1, name=recipe.name, description=recipe.description, recipe=str(path.resolve())
     )

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from distill.recipe.checks import check
 from distill.recipe.inputs import missing_inputs
-from distill.recipe.issues import issue_at, translate
+from distill.recipe.issues import translate
 from distill.recipe.overrides import (
     apply_overrides,
     apply_setting,
@@ -123,20 +123,20 @@ class StudyReader:
         """Names that stand for nothing, in the file and on the command line."""
         config = self.config
         if config.variants and config.reference not in config.variants:
-            yield self._issue(("compare_to",), _unknown(config.reference, config.variants))
+            yield self.tree.issue(("compare_to",), _unknown(config.reference, config.variants))
         for name, variant in config.variants.items():
             for index, task in enumerate(variant.tasks or []):
                 if task not in config.tasks:
                     at: Loc = ("variants", name, "tasks", index)
-                    yield self._issue(at, _unknown(task, config.tasks))
+                    yield self.tree.issue(at, _unknown(task, config.tasks))
         for part, names in (("tasks", config.tasks), ("variants", config.variants)):
             for name in names:
                 for loc, folder in self._needs((part, name)):
                     if folder not in config.folders:
                         message = f"'${{{one_line(folder)}}}': {_unknown(folder, config.folders)}"
-                        yield self._issue(loc, message)
+                        yield self.tree.issue(loc, message)
                     elif folder not in self.folders and part == "tasks":
-                        yield self._issue(loc, self._not_given(folder))
+                        yield self.tree.issue(loc, self._not_given(folder))
         for folder, path in self.folders.items():
             key = f"{FOLDERS}{one_line(folder)}"
             if folder not in config.folders:
@@ -144,7 +144,7 @@ class StudyReader:
             elif not Path(path).is_dir():
                 yield Issue(None, None, key, f"no such folder: {one_line(path, 200)}")
         for at, message in misplaced(config.search) if config.search is not None else ():
-            yield self._issue(("search", *at), message)
+            yield self.tree.issue(("search", *at), message)
 
     def load(self) -> LoadedStudy:
         """Every trial.
@@ -186,7 +186,7 @@ class StudyReader:
         """A variant of the search, and its trials or what is wrong with their recipes."""
         search = self.config.search
         if search is None:
-            raise RecipeError([self._issue((), "there is no search")])
+            raise RecipeError([self.tree.issue((), "there is no search")])
         tree = self.tree.nearest(("search",))
         settings = settings_of(search, tree, values)
         change = _Change(
@@ -203,7 +203,7 @@ class StudyReader:
         issues = list(dict.fromkeys(one for one in made if isinstance(one, Issue)))
         if search.limits and any(isinstance(one, Trial) and not one.evaluates for one in made):
             message = "limits are measured by the evaluation: search.stage: its name"
-            issues.append(self._issue(("search", "limits"), message))
+            issues.append(self.tree.issue(("search", "limits"), message))
         return variant, [one for one in made if isinstance(one, Trial)], issues
 
     def _written(self, variant: str) -> _Change:
@@ -215,7 +215,7 @@ class StudyReader:
         path = recipe_file(self.path, self.config.recipe)
         if not path.is_file():
             message = f"no such file, and no recipe of this name: {one_line(str(path), 200)}"
-            raise RecipeError([self._issue(("recipe",), message)])
+            raise self.tree.error("recipe", message)
         return path
 
     def _trials(self, variant: str, task: str, change: _Change) -> list[Trial | Issue]:
@@ -237,7 +237,7 @@ class StudyReader:
         if recipe.task.learns_text:
             loc: Loc = ("task", "kind")
             found.append((loc, "a study compares scores, and unlabelled text has none"))
-        issues += [issue_at(tree, loc, message) for loc, message in found]
+        issues += [tree.issue(loc, message) for loc, message in found]
         stage = self._scored(recipe, change)
         if issues or isinstance(stage, Issue):
             return [*issues, *([stage] if isinstance(stage, Issue) else [])]
@@ -294,14 +294,11 @@ class StudyReader:
         known = [*trained, *(s.name for s in stages if s.kind == "evaluate")]
         if wanted in known:
             return wanted
-        return self._issue(change.stage_loc, _unknown(wanted, known))
+        return self.tree.issue(change.stage_loc, _unknown(wanted, known))
 
     def _not_given(self, folder: str) -> str:
         what = self.config.folders[folder]
         return f"the folder '{folder}' is not given: {FOLDERS}{folder}=DIR ({one_line(what, 200)})"
-
-    def _issue(self, loc: Loc, message: str) -> Issue:
-        return issue_at(self.tree, loc, message)
 
 
 def _unknown(name: str, known: Mapping[str, object] | Sequence[str]) -> str:

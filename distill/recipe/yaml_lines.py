@@ -132,6 +132,19 @@ class Value:
             value = below
         return value
 
+    def issue(self, loc: Loc, message: str) -> Issue:
+        """An issue at ``loc``, with the line where it, or what is around it, was written."""
+        place = self.nearest(loc).place
+        if place.path is not None or not place.key:
+            return Issue(place.path, place.line, dotted(loc), message)
+        rest = dotted(loc[place.depth :])
+        joint = "." if rest and not rest.startswith("[") else ""
+        return Issue(None, None, f"{place.key}{joint}{rest}", message)
+
+    def error(self, key: str, message: str) -> RecipeError:
+        """The error that a key of this mapping alone is wrong."""
+        return RecipeError([self.issue((key,), message)])
+
 
 def one_line(text: str, most: int = 60) -> str:
     """Text that cannot break or garble a message: one line, printable, not long."""

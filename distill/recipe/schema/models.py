@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -12,7 +11,7 @@ from distill.recipe.model_shapes import TeacherShape, local_folder, teacher_shap
 from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.sizes import Size
 from distill.section import Issues, PositiveInt, Section, TrainConfig, Weight, by_default
-from distill.system.errors import ModelError
+from distill.system.errors import ModelError, nearest
 
 if TYPE_CHECKING:
     from distill.recipe.schema.recipe import Recipe
@@ -193,9 +192,8 @@ class EncoderStudent(StudentSection):
 
 def _init_folder(init: str, size: Size) -> Iterator[str]:
     """What keeps a model from being where a student starts."""
-    near = difflib.get_close_matches(init, INITS, n=1)
-    if near and local_folder(init) is None:
-        yield f"found '{init}'; did you mean '{near[0]}'?"
+    if (near := nearest(init, INITS)) and local_folder(init) is None:
+        yield f"found '{init}'{near}"
         return
     folder = local_folder(init)
     if folder is not None and is_run(folder):
