@@ -38,11 +38,7 @@ class _Inside:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths inside a run folder, and the marks that say what is done.
-
-    Args:
-        path: the folder.
-    """
+    """Paths inside a run folder, and the marks that say what is done."""
 
     path: Path
 
@@ -189,13 +185,7 @@ class RunFolder:
         return folder
 
     def finish(self, stage: PlannedStage, inputs: str, outputs: list[Path]) -> None:
-        """Mark a stage done: its inputs' hash and the hash of every file it stands for.
-
-        Args:
-            stage: the stage.
-            inputs: hash of everything its result depends on.
-            outputs: files, and folders that count with every file in them.
-        """
+        """Mark a stage done: its inputs' hash, and that of every output, folders' files too."""
         files = [
             file
             for path in outputs

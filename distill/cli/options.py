@@ -54,4 +54,11 @@ Delimiter = Annotated[
     str | None,
     typer.Option(help="What separates a table's fields; else its name and header decide."),
 ]
+Format = Annotated[
+    str | None,
+    typer.Option(help="onnx-int8, onnx, openvino-int8, ...; else the bundle's default."),
+]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads; else the tuned number or all cores.")
+]
 PairColumn = Annotated[str | None, typer.Option(help="The column with the second text.")]

@@ -54,13 +54,6 @@ _AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a l
 _BatchSize = Annotated[
     int | None, typer.Option(min=1, help="Texts computed at once; else the tuned number or 32.")
 ]
-_Format = Annotated[
-    str | None,
-    typer.Option(help="onnx-int8, onnx, openvino-int8, ...; else the bundle's default."),
-]
-_Threads = Annotated[
-    int | None, typer.Option(min=1, help="CPU threads; else the tuned number or all cores.")
-]
 _Dim = Annotated[
     int | None, typer.Option(min=1, help="Cut vectors to their first so many dimensions.")
 ]
@@ -88,8 +81,8 @@ def predict(
     on_bad_row: _OnBadRow = "refuse",
     as_json: _AsJson = False,
     batch_size: _BatchSize = None,
-    format: _Format = None,
-    threads: _Threads = None,
+    format: options.Format = None,
+    threads: options.Threads = None,
     dim: _Dim = None,
     prompt: _Prompt = None,
 ) -> None:

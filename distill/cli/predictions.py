@@ -60,11 +60,7 @@ class Target:
         return self.out or self.npy
 
     def suffix(self, first: str) -> str:
-        """What shards' names end in.
-
-        Args:
-            first: the first file of the input.
-        """
+        """What shards' names end in."""
         if self.npy is not None:
             return ".npy"
         kind = file_kind(first)

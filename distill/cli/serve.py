@@ -26,13 +26,8 @@ def serve(
     max_bytes: Annotated[
         int, typer.Option(min=1, help="The largest body of one request.")
     ] = 1_000_000,
-    format: Annotated[
-        str | None,
-        typer.Option(help="onnx-int8, onnx, openvino-int8, ...; else the bundle's default."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads; else the tuned number or all cores.")
-    ] = None,
+    format: options.Format = None,
+    threads: options.Threads = None,
 ) -> None:
     """Answer POST /predict with {"texts": [...]}; GET /health, /metrics and /docs too.
 

@@ -30,11 +30,7 @@ Findings = Iterator[tuple[Loc, str]]
 
 
 def check(recipe: Recipe) -> Findings:
-    """Every rule that the recipe breaks: where, and what to do.
-
-    Args:
-        recipe: one that satisfies the schema.
-    """
+    """Every rule that the recipe breaks: where, and what to do."""
     teacher, student, size = teacher_shape(recipe.source.model), recipe.student, None
     try:
         size = student_size(recipe)

@@ -89,10 +89,6 @@ class Kind:
 class Choices:
     """What a recipe's student could be.
 
-    Args:
-        source: the recipe's name or path.
-        overrides: settings of every trial.
-
     Raises:
         RecipeError: the recipe cannot be read.
         UserError: it has no evaluation, no distillation, or no size of its student.

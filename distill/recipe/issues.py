@@ -35,13 +35,7 @@ _BOUNDS = {
 
 
 def translate(error: ValidationError, tree: Value, model: type[Section] = Recipe) -> list[Issue]:
-    """Every finding of ``error`` as an issue, in the order of the keys.
-
-    Args:
-        error: pydantic's error about ``tree.plain()``.
-        tree: the recipe with its lines.
-        model: what was read.
-    """
+    """Every finding of ``error`` as an issue, in the order of the keys."""
     schema = model.model_json_schema()
     found: dict[Loc, list[tuple[dict[Loc, str], dict[str, Any]]]] = defaultdict(list)
     for item in error.errors(include_url=False):

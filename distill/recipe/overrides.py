@@ -61,10 +61,6 @@ def give_way(tree: Value, keys: Set[str]) -> None:
 
     ``seed`` and ``seeds`` say the same thing in two ways: the later one counts. Both at once stay,
     and are an error.
-
-    Args:
-        tree: a recipe; it is changed.
-        keys: what is laid over it, dotted.
     """
     if not isinstance(tree.content, dict):
         return
@@ -95,13 +91,7 @@ def _value(text: str, place: Place) -> Value:
 
 
 def apply_setting(tree: Value, key: str, value: Value) -> list[Issue]:
-    """Lay one setting over ``tree``, in place; what cannot be is returned.
-
-    Args:
-        tree: a recipe; it is changed.
-        key: the dotted key.
-        value: what it is set to, with the place it was written in.
-    """
+    """Lay one setting over ``tree``, in place; what cannot be is returned."""
     place = value.place
     try:
         _put(tree, key.split("."), value, place)
@@ -213,11 +203,8 @@ def read_tree(path: Path, above: tuple[Path, ...] = ()) -> Value:
 
     ``base:`` is a path relative to the file it stands in, or the name of a built-in recipe.
     ``set:`` beside it holds dotted settings (``stages.intermediate.epochs: 50``) for what merging
-    does not reach, as lists are replaced whole; they come last.
-
-    Args:
-        path: the file.
-        above: the files that it is a base of.
+    does not reach, as lists are replaced whole; they come last. ``above`` are the files that this
+    one is a base of.
 
     Raises:
         RecipeError: a file cannot be read, the bases go round in a circle, or a setting names

@@ -49,9 +49,6 @@ def _stages(folder: Path) -> list[tuple[str, str]] | None:
 def model_of_run(folder: Path) -> Path:
     """The folder of a run's final student, or of a sentence encoder's weights; others as they are.
 
-    Args:
-        folder: a model's folder, a run's, or one that is not there.
-
     Raises:
         ModelError: the run makes no student, or has not come to it yet.
 

@@ -15,10 +15,7 @@ Values = Mapping[str, Any]
 def settings_of(search: Search, tree: Value, values: Values) -> dict[str, Value]:
     """The settings that values stand for, without those whose ``when`` is not met.
 
-    Args:
-        search: the search.
-        tree: the file's ``search`` section, whose lines errors name.
-        values: some or all of the space's.
+    ``tree`` is the file's ``search`` section, whose lines errors name.
     """
     if search.candidates:
         written = tree.nearest(("candidates", values["candidate"], "set"))

@@ -24,10 +24,6 @@ class MetricsCsv(Logger):
 
     Columns: ``stage``, ``step`` (optimiser steps done), ``epoch`` (epochs done, with fractions),
     ``metric``, ``value`` (all its digits), ``seconds`` (spent on the stage so far).
-
-    Args:
-        path: the file, shared by the stages of a run.
-        stage: the stage's name.
     """
 
     def __init__(self, path: Path, *, stage: str) -> None:

@@ -29,10 +29,6 @@ class StudyRuns:
     changes, its curves are those of ``metrics.csv``, as ``STAGE/METRIC`` over ``STAGE/step``, and
     its summary holds the final numbers. Under an agent of a sweep it is the agent's run.
 
-    Args:
-        config: the recipe's ``track.wandb``.
-        folder: the study's.
-
     Raises:
         UserError: the mode is online and there is no API key.
     """

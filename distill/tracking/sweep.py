@@ -23,12 +23,6 @@ def sweep(
     TPE, evolution and annealing become W&B's Bayesian search; a hyperband's trainings have their
     full length. What is maximised is ``value``: the validation score, within the search's limits.
 
-    Args:
-        name: the sweep's.
-        search: the space and how it is searched.
-        track: where the runs go.
-        command: what an agent runs, without the settings.
-
     Raises:
         UserError: a grid over an interval, or successive halving, which W&B has not.
     """

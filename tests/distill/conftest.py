@@ -55,7 +55,9 @@ def bundle(tiny_bert: Callable[..., Path], _bundle_store: Path, tmp_path: Path) 
     def build(*, pair: bool = False, max_length: int = 16) -> Path:
         kept = _bundle_store / f"{pair}-{max_length}"
         if not kept.exists():
-            _export(tiny_bert(labels=("bad", "fair", "good"), seed=3), kept, pair, max_length)
+            _export_classifier(
+                tiny_bert(labels=("bad", "fair", "good"), seed=3), kept, pair, max_length
+            )
         folder = tmp_path / "bundle"
         shutil.copytree(kept, folder)
         return folder
@@ -83,66 +85,14 @@ def vector_bundle(tiny_bert: Callable[..., Path], _bundle_store: Path, tmp_path:
     return build
 
 
-def _export_vectors(
-    source: Path, folder: Path, pooling: str, normalize: bool, whitening: int | None
-) -> None:
-    import numpy as np
-    from transformers import AutoTokenizer
-
-    from distill.export.bundle import write_bundle
-    from distill.export.onnx import export_onnx
-    from distill.export.transformers_folder import save_transformers
-    from distill.quantization.onnx_int8 import quantize_onnx
-    from distill.system import digest
-    from distill.tasks.vectors.finish import WHITENING, fit_whitening
-    from teachers.load import load_sentence_encoder
-
-    work = folder.with_name(folder.name + "-work")
-    model = load_sentence_encoder(source, pooling=pooling)
-    save_transformers(model, AutoTokenizer.from_pretrained(source), work / "transformers")
-    export_onnx(model, work / "model.onnx")
-    quantize_onnx(work / "model.onnx", work / "model.int8.onnx")
-    settings: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
-    beside = {}
-    if whitening is not None:
-        beside[WHITENING] = work / WHITENING
-        draw = np.random.default_rng(0).normal(size=(200, 32)) / 6
-        fit_whitening(draw, whitening).write(work / WHITENING)
-        entry = {"file": WHITENING, "sha256": digest.of_file(work / WHITENING)}
-        settings["whitening"] = entry | {"dimensions": whitening}
-    write_bundle(
-        folder,
-        transformers_folder=work / "transformers",
-        tokenizer_folder=work / "transformers",
-        models={"onnx": work / "model.onnx", "onnx-int8": work / "model.int8.onnx"},
-        info={
-            "name": "tiny",
-            "task": "vectors",
-            "labels": [],
-            "settings": settings,
-            "pair": False,
-            "max_length": 16,
-        },
-        beside=beside,
-    )
-
-
-def _export(model_folder: Path, folder: Path, pair: bool, max_length: int) -> None:
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
+def _export(model: Any, tokenizer: Any, folder: Path, **about: Any) -> None:
+    """Write the bundle of a model in three formats, with facts about it and files ``beside``."""
     from distill.export.bundle import write_bundle
     from distill.export.onnx import export_onnx
     from distill.export.transformers_folder import save_transformers
     from distill.quantization.onnx_int8 import quantize_onnx
 
-    work = folder.with_name(folder.name + "-work")
-    model = AutoModelForSequenceClassification.from_pretrained(model_folder)
-    tokenizer = AutoTokenizer.from_pretrained(model_folder)
-    model.classifier.weight.data.mul_(10)
-    logits = model.eval()(
-        **tokenizer(["the best film", "bad", ""], return_tensors="pt", padding=True)
-    )
-    model.classifier.bias.data.sub_(logits.logits.mean(0))  # so that the labels differ
+    work, beside = folder.with_name(folder.name + "-work"), about.pop("beside", {})
     save_transformers(model, tokenizer, work / "transformers")
     export_onnx(model, work / "model.onnx")
     quantize_onnx(work / "model.onnx", work / "model.int8.onnx")
@@ -151,14 +101,45 @@ def _export(model_folder: Path, folder: Path, pair: bool, max_length: int) -> No
         transformers_folder=work / "transformers",
         tokenizer_folder=work / "transformers",
         models={"onnx": work / "model.onnx", "onnx-int8": work / "model.int8.onnx"},
-        info={
-            "name": "tiny",
-            "task": "classification",
-            "labels": ["bad", "fair", "good"],
-            "pair": pair,
-            "max_length": max_length,
-        },
+        info={"name": "tiny", **about},
+        beside=beside,
     )
+
+
+def _export_vectors(
+    source: Path, folder: Path, pooling: str, normalize: bool, whitening: int | None
+) -> None:
+    import numpy as np
+    from transformers import AutoTokenizer
+
+    from distill.system import digest
+    from distill.tasks.vectors.whitening import WHITENING, fit_whitening
+    from teachers.load import load_sentence_encoder
+
+    settings: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
+    beside = {}
+    if whitening is not None:
+        beside[WHITENING] = folder.with_name(f"{folder.name}-{WHITENING}")
+        draw = np.random.default_rng(0).normal(size=(200, 32)) / 6
+        fit_whitening(draw, whitening).write(beside[WHITENING])
+        entry = {"file": WHITENING, "sha256": digest.of_file(beside[WHITENING])}
+        settings["whitening"] = entry | {"dimensions": whitening}
+    model = load_sentence_encoder(source, pooling=pooling)
+    about = {"task": "vectors", "labels": [], "settings": settings, "beside": beside}
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    _export(model, tokenizer, folder, pair=False, max_length=16, **about)
+
+
+def _export_classifier(source: Path, folder: Path, pair: bool, max_length: int) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(source)
+    tokenizer = AutoTokenizer.from_pretrained(source)
+    model.classifier.weight.data.mul_(10)
+    tokens = tokenizer(["the best film", "bad", ""], return_tensors="pt", padding=True)
+    model.classifier.bias.data.sub_(model.eval()(**tokens).logits.mean(0))  # so that labels differ
+    about = {"task": "classification", "labels": ["bad", "fair", "good"]}
+    _export(model, tokenizer, folder, pair=pair, max_length=max_length, **about)
 
 
 @pytest.fixture

@@ -89,11 +89,7 @@ class TeacherConfig(TeacherModel):
         return {split: file for split, file in self.targets if file is not None}
 
     def issues(self, max_length: int) -> Issues:
-        """What asks for more tokens or layers than a teacher has.
-
-        Args:
-            max_length: tokens kept of an example.
-        """
+        """What asks for more tokens or layers than a teacher has."""
         for number, one in enumerate(self.all):
             loc: tuple[str | int, ...] = ("more", number - 1) if number else ()
             if (shape := teacher_shape(one.model)) is None:
@@ -153,12 +149,7 @@ class EncoderStudent(StudentSection):
         return self.size
 
     def issues(self, size: Size, teacher: TeacherShape) -> Issues:
-        """What keeps the student from starting where the section says.
-
-        Args:
-            size: its shape.
-            teacher: the teacher's.
-        """
+        """What keeps the student from starting where the section says."""
         if self.init not in INITS:
             yield from ((("init",), message) for message in _init_folder(self.init, size))
         elif self.init == "teacher-layers" and teacher.gives_layers:
@@ -238,12 +229,7 @@ class StaticStudent(StudentSection):
         return f"static, {self.dim} wide"
 
     def issues(self, recipe: Recipe, teacher: TeacherShape | None) -> Issues:
-        """What of a recipe a student without layers cannot have.
-
-        Args:
-            recipe: the whole, which satisfies the schema.
-            teacher: the teacher's shape, where it is known.
-        """
+        """What of a recipe a student without layers cannot have."""
         task = recipe.task
         if task.learns_text or task.of_tokens:
             yield (

@@ -37,11 +37,7 @@ class WeightSchedule(Section):
         return self
 
     def at(self, progress: float) -> float:
-        """The weight when so much of the training is done.
-
-        Args:
-            progress: share of the optimiser steps, from 0 to 1.
-        """
+        """The weight when a share of the training's optimiser steps is done."""
         done = (progress - self.start) / (self.end - self.start)
         return self.from_ + (self.to - self.from_) * min(1.0, max(0.0, done))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from functools import reduce
 from operator import or_
@@ -259,12 +258,8 @@ def file_schema() -> dict[str, Any]:
     """
     whole = Recipe.model_json_schema()
     definitions = whole.pop("$defs")
-    part = copy.deepcopy(whole)
-    part.pop("required")
-    part["properties"] = _ONLY_IN_FILES | {
-        key: _may_be_part(value, definitions) for key, value in part["properties"].items()
-    }
-    part["required"] = ["base"]
+    parts = {key: _part(value, definitions) for key, value in whole["properties"].items()}
+    part = whole | {"properties": _ONLY_IN_FILES | parts, "required": ["base"]}
     return {
         "$schema": _DIALECT,
         "title": "Recipe",
@@ -275,23 +270,15 @@ def file_schema() -> dict[str, Any]:
     }
 
 
-def _may_be_part(value: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def _part(value: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     """A value of the recipe whose sections need not be whole."""
-    if value.get("type") == "array":
-        return value
-    kinds = value.get("oneOf") or value.get("anyOf") or ([value] if "$ref" in value else [])
-    if not kinds:
-        return value
-    parts = [_part_of(kind, definitions) for kind in kinds]
-    kept = {key: value[key] for key in ("description", "title", "default") if key in value}
-    return kept | {"anyOf": parts}
-
-
-def _part_of(kind: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    name = str(kind.get("$ref", "")).rpartition("/")[2]
-    if name not in definitions:
-        return {key: value for key, value in kind.items() if key != "description"}
-    return {key: value for key, value in definitions[name].items() if key != "required"}
+    if kinds := value.get("oneOf") or value.get("anyOf"):
+        kept = {key: one for key, one in value.items() if key not in ("oneOf", "discriminator")}
+        return kept | {"anyOf": [_part(kind, definitions) for kind in kinds]}
+    if "$ref" in value:
+        section = definitions[value["$ref"].rpartition("/")[2]] | value
+        return {key: one for key, one in section.items() if key not in ("$ref", "required")}
+    return value
 
 
 # The task section is read by the kinds of task there are.

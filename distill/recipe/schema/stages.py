@@ -142,8 +142,7 @@ class Limits(Section):
     def ratios(self, found: Limits) -> dict[str, float]:
         """By how much each limit that is given is missed: above 1 where it is not kept.
 
-        Args:
-            found: what was measured or predicted; a number that is not known counts as 2.
+        A number that is not known counts as 2.
         """
         ratios = {}
         for name, limit in self.model_dump(exclude_none=True).items():

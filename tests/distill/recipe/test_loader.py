@@ -5,6 +5,7 @@ import pytest
 from distill.recipe import catalog, schema
 from distill.recipe.loader import load_recipe, resolved_yaml
 from distill.recipe.study import is_study
+from distill.system.errors import RecipeError
 
 #: The kinds of objectives, in the order in which messages name them.
 OBJECTIVES = sorted(
@@ -130,3 +131,28 @@ def test_text_in_messages_cannot_break_the_line(write, issues):
     told = issues(path)
     assert len(told) == 1
     assert "si ze?[31m: unknown key" in told[0]
+
+
+def test_names_are_recipes_and_not_their_parts():
+    names = catalog.names()
+    assert {"quickstart", "sst2", "mrpc"} <= set(names)
+    assert names == sorted(names)
+    assert not any("_base" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("quikstart", "quikstart: no recipe of this name; did you mean 'quickstart'?"),
+        ("zzz", "zzz: no recipe of this name; `distill ls` lists them"),
+        ("_base/glue", "no recipe of this name"),
+        ("", "'': no recipe"),
+        ("a\0b", "a?b: no recipe"),
+        ("x" * 5000, "no recipe of this name"),
+    ],
+)
+def test_unknown_names(name, said):
+    with pytest.raises(RecipeError) as caught:
+        catalog.find(name)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
