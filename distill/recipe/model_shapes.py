@@ -112,30 +112,24 @@ def local_folder(model: str) -> Path | None:
         return folder
 
 
-def near_folder(name: str | Path) -> Path | None:
-    """A model's or a run's folder of nearly the same name, where the named one is not there."""
+def did_you_mean(name: str | Path) -> str:
+    """``; did you mean models/tiny?`` for ``models/tinny``, where a model or run is there."""
     try:
         path = Path(name).expanduser()
         beside = [one.name for one in path.parent.iterdir() if _holds_model(one)]
     except (OSError, ValueError, RuntimeError):
-        return None
+        return ""
     near = difflib.get_close_matches(path.name, beside, n=1)
-    return path.parent / near[0] if near else None
+    return f"; did you mean {path.parent / near[0]}?" if near else ""
 
 
 def _holds_model(folder: Path) -> bool:
     return any((folder / name).is_file() for name in ("config.json", "recipe.yaml", "modules.json"))
 
 
-def did_you_mean(name: str | Path) -> str:
-    """``; did you mean models/tiny?`` for ``models/tinny``; empty where nothing is near."""
-    near = near_folder(name)
-    return "" if near is None else f"; did you mean {near}?"
-
-
 def is_mistyped(name: str) -> bool:
     """Whether what could be a hub name is that of a folder, but for a letter or two."""
-    return "/" in name and Path(name).parent.is_dir() and near_folder(name) is not None
+    return "/" in name and Path(name).parent.is_dir() and did_you_mean(name) != ""
 
 
 def hub_is_off() -> bool:

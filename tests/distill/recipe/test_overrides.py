@@ -68,11 +68,8 @@ def test_an_item_set_to_nothing_is_removed(write):
 
 def test_items_are_added_at_the_end_and_before_another(write):
     more = "{kind: distill, name: more, objectives: [{kind: hidden}]}"
-    assert _stages(write, f"stages.+prediction={more}")[:3] == [
-        "intermediate",
-        "more",
-        "prediction",
-    ]
+    found = _stages(write, f"stages.+prediction={more}")
+    assert found[:3] == ["intermediate", "more", "prediction"]
     removed = ["stages.export=null", "stages.evaluate=null"]
     assert _stages(write, *removed, f"stages.+={more}")[-1] == "more"
     recipe = load_recipe(write(), "stages.intermediate.objectives.+={kind: embedding, weight: 2}")
