@@ -42,22 +42,14 @@ class RunFolder:
 
     path: Path
 
-    #: The resolved recipe.
     recipe_file = _Inside("recipe.yaml")
-    #: Curves of every stage in long form.
-    metrics = _Inside("metrics.csv")
-    #: The numbers behind table, report and model card.
+    metrics = _Inside("metrics.csv")  # curves of every stage in long form
     results = _Inside("results.json")
     report = _Inside("report.html")
-    #: Messages of the run.
     log = _Inside("log.txt")
-    #: Machine and versions of every start of the run.
     environment = _Inside("environment.json")
-    #: Facts of the rows: how many, how many were cut, notes.
-    data = _Inside("data.json")
-    #: Rows that were set aside, as they cannot be used.
-    bad_rows = _Inside("bad_rows.jsonl")
-    #: The folder that is ready to deploy.
+    data = _Inside("data.json")  # facts of the rows: how many, how many were cut, notes
+    bad_rows = _Inside("bad_rows.jsonl")  # set aside, as they cannot be used
     bundle = _Inside("bundle")
 
     def stage(self, stage: PlannedStage) -> Path:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ValidationError
 
-from distill.recipe.schema import EncoderStudent, Recipe, StaticStudent
+from distill.recipe.schema import Recipe
 from distill.recipe.yaml_lines import Loc, Value, one_line
 from distill.section import Section
 from distill.system.errors import Issue, nearest
-from distill.tasks import KINDS, config_class
 
 _EXPECTED = {
     "string_type": "text",
@@ -127,7 +126,7 @@ def _kind_issue(
     """What is wrong with a part whose ``kind`` or ``method`` says what may stand in it."""
     value, ctx = tree.nearest(loc), item.get("ctx", {})
     key = str(ctx.get("discriminator", "'kind'")).strip("'")
-    known = _kinds(schema, tree, loc)
+    known = [*_kinds(schema, tree, loc)]
     if key != "kind":
         known = [tag.strip(" '") for tag in str(ctx["expected_tags"]).split(",")]
     if not isinstance(value.content, dict):
@@ -207,15 +206,10 @@ def _items(count: int) -> str:
 
 def _unknown_key(schema: dict[str, Any], tree: Value, loc: Loc) -> str:
     known = list(_schema_at(schema, tree, loc[:-1]).get("properties", {}))
-    if loc[0] == "task" and len(loc) == 2:
-        kinds = [kind for kind in KINDS if loc[-1] in config_class(kind).model_fields]
-        if kinds:
-            return f"only for task.kind: {', '.join(kinds)}; leave it out"
-    if loc[0] == "student" and len(loc) == 2:
-        owners = [one for one in (EncoderStudent, StaticStudent) if loc[-1] in one.model_fields]
-        if owners:
-            found = get_args(owners[0].model_fields["kind"].annotation)[0]
-            return f"only for student.kind: {found}; leave it out"
+    kinds = _kinds(schema, tree, loc[:-1]) if len(loc) == 2 else {}
+    sections = {kind: _resolve(schema, {"$ref": one}, None) for kind, one in kinds.items()}
+    if knowing := [kind for kind, one in sections.items() if loc[-1] in one["properties"]]:
+        return f"only for {loc[0]}.kind: {', '.join(knowing)}; leave it out"
     if (others := _methods_with(schema, tree, loc)) is not None:
         return others
     near = nearest(str(loc[-1]), known)
@@ -247,9 +241,11 @@ def _description(schema: dict[str, Any], tree: Value, loc: Loc) -> str:
     return " ".join(str(text).replace("``", "'").split())
 
 
-def _kinds(schema: dict[str, Any], tree: Value, loc: Loc) -> list[str]:
+def _kinds(schema: dict[str, Any], tree: Value, loc: Loc) -> dict[str, Any]:
+    """The sections that a ``kind`` may stand for, where it chooses one."""
     found = _schema_at(schema, tree, loc, resolve_kind=False)
-    return list(found.get("discriminator", {}).get("mapping", {}))
+    mapping: dict[str, Any] = found.get("discriminator", {}).get("mapping", {})
+    return mapping
 
 
 def _schema_at(

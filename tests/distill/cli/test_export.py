@@ -59,22 +59,11 @@ def test_mistakes_are_told(tiny_bert, tmp_path, capsys):
 
 def a_run(folder, model, task, *, facts=None, columns=None, objective="logits"):
     """A run folder whose one distill stage has left a model."""
-    recipe = Recipe.model_validate(
-        {
-            "recipe": 1,
-            "name": "r",
-            "task": task,
-            "data": {
-                "source": "files",
-                "train": "t.jsonl",
-                "max_length": 16,
-                "columns": columns or {},
-            },
-            "teacher": {"model": str(model)},
-            "student": {"size": "2x32/2/64"},
-            "stages": [{"kind": "distill", "objectives": [{"kind": objective}]}],
-        }
-    )
+    data = {"source": "files", "train": "t.jsonl", "max_length": 16, "columns": columns or {}}
+    content = {"recipe": 1, "name": "r", "task": task, "data": data}
+    content |= {"teacher": {"model": str(model)}, "student": {"size": "2x32/2/64"}}
+    content |= {"stages": [{"kind": "distill", "objectives": [{"kind": objective}]}]}
+    recipe = Recipe.model_validate(content)
     run = RunFolder(folder)
     run.create(recipe)
     stage = plan_stages(recipe)[-1]
@@ -97,13 +86,8 @@ def test_a_run_of_questions_becomes_a_bundle(tiny_bert, tmp_path):
     said = exported(a_run(tmp_path / "run", model, task), tmp_path / "out")
     assert (said["task"], said["pair"], said["max_length"]) == ("qa", True, 16)
     assert "pipeline_tag: question-answering" in (tmp_path / "out" / "README.md").read_text()
-    assert said["settings"] == {
-        "max_answer_length": 30,
-        "no_answer": True,
-        "threshold": 0.5,
-        "stride": 2,
-        "max_question_length": None,
-    }
+    expected = {"max_answer_length": 30, "no_answer": True, "threshold": 0.5, "stride": 2}
+    assert said["settings"] == expected | {"max_question_length": None}
     text = "the film was here . it was very dull"
     [found] = load(tmp_path / "out").predict(["what was it ?"], [text])
     assert text[found["start"] : found["end"]] == found["answer"]
