@@ -113,7 +113,7 @@ def _export_vectors(
     from transformers import AutoTokenizer
 
     from distill.system import digest
-    from distill.tasks.vectors.whitening import WHITENING, fit_whitening
+    from distill.tasks.vectors.finish import WHITENING, fit_whitening
     from teachers.load import load_sentence_encoder
 
     settings: dict[str, Any] = {"pooling": pooling, "normalize": normalize}
