@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from distill.cli import options
 from distill.evaluation.results import read_results
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.run_models import trial_of_study
@@ -116,9 +117,7 @@ def _write(source: Path, out: Path, formats: str | None, settings: dict[str, Any
     from distill.export.folder import export_folder
     from distill.runtime.manifest import predict_command
 
-    names = None
-    if formats is not None:
-        names = [name.strip() for name in formats.split(",") if name.strip()]
+    names = None if formats is None else options.listed(formats)
     written = export_folder(
         model.folder,
         out,

@@ -90,7 +90,7 @@ def fit_budget(
         latency_ms=steps[-1] if steps else latency_ms,
         size_mb=size_mb, throughput=throughput, retention=retention,
     )  # fmt: skip
-    wanted = {"ladder": steps, "minutes": _minutes(time), "variants": _listed(compare)}
+    wanted = {"ladder": steps, "minutes": _minutes(time), "variants": options.listed(compare)}
     choices = _choices(recipe, list(overrides or []), length, threads)
     folder = run_dir if run_dir is not None else Path("runs") / f"budget-{choices.recipe.name}"
     _search(choices, limits, folder, engines=_engines(engine), trials=trials, wanted=wanted)
@@ -175,14 +175,8 @@ def _minutes(text: str | None) -> float | None:
     return float(found[1]) * {"s": 1 / 60, "m": 1.0, "": 1.0, "h": 60.0}[found[2]]
 
 
-def _listed(text: str | None) -> list[str]:
-    return [one.strip() for one in (text or "").split(",") if one.strip()]
-
-
 def _limits(**given: float | None) -> Limits:
     from pydantic import ValidationError
-
-    from distill.recipe.schema import Limits
 
     try:
         limits = Limits.model_validate(given)

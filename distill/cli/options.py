@@ -17,6 +17,11 @@ def print_json(content: Any) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
+def listed(text: str | None) -> list[str]:
+    """The words of ``A,B,...``."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
 def _near_name(path: Path) -> Path:
     """A folder as it was named, unless it is not there and a run of almost that name is.
 

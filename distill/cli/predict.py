@@ -102,9 +102,8 @@ def predict(
     from distill.runtime.job import Job
     from distill.runtime.rows import Wanted
 
-    kept = tuple(name.strip() for name in (keep or "").split(",") if name.strip())
     source = predictions.Source(
-        find_files(file or ()), Wanted(column, pair_column, kept, delimiter)
+        find_files(file or ()), Wanted(column, pair_column, tuple(options.listed(keep)), delimiter)
     )
     target = predictions.Target(out, npy, predictions.cut(shards, shard), out_format)
     given = {

@@ -157,7 +157,7 @@ def _wanted(loaded: LoadedStudy, only: str | None, task: str | None) -> Callable
 def _chosen(option: str, text: str | None, known: list[str]) -> list[str]:
     if text is None:
         return known
-    names = [name.strip() for name in text.split(",") if name.strip()]
+    names = options.listed(text)
     for name in names:
         if name not in known:
             there = ", ".join(filter(None, known)) or "none in this study"
