@@ -10,63 +10,50 @@ from distill.recipe.loader import load_recipe
 @pytest.mark.parametrize(
     ("override", "said"),
     [
+        ("data.path=docs", ": found 'docs'; the built-in data sets are: docsearch, docstrings, ro"),
+        ("data.path=null", ": missing; the built-in data sets are: docsearch, docstrings, rotten_"),
+        ("trainer.strategy=fsdp", ": fsdp shares a model among processes, and here is one; set tr"),
+        ("data={source: hub}", ".path: missing; 'hub' needs a data set's name, such as nyu-mll/gl"),
+        ("data={source: files}", ".train: missing; 'files' needs the path of the training example"),
+        ("data.columns.text=name", ": 'docstrings' has no column 'name'; its columns are text, la"),
+        ("data.columns={label: text}", ".label: 'text' is the column of 'text' too; they differ"),
+        ("data.columns={text_pair: text}", ".text_pair: 'text' is the column of 'text' too; they "),
         (
-            "data.path=docs",
-            "data.path: found 'docs'; the built-in data sets are: docsearch, docstrings, "
-            "rotten_tomatoes",
+            "task={kind: classification, labels: [a, b, c], metric: f1}",
+            ".metric: f1 is of two labels and there are 3; take macro_f1 or accuracy",
         ),
-        (
-            "data.path=null",
-            "data.path: missing; the built-in data sets are: docsearch, docstrings, "
-            "rotten_tomatoes",
-        ),
-        (
-            "trainer.strategy=fsdp",
-            "trainer.strategy: fsdp shares a model among processes, and here",
-        ),
-        ("data={source: hub}", "data.path: missing; 'hub' needs a data set's name"),
-        ("data={source: files}", "data.train: missing; 'files' needs the path"),
-        (
-            "data.columns.text=name",
-            "data.columns.text: 'docstrings' has no column 'name'; its colu",
-        ),
-        ("data.columns={label: text}", "data.columns.label: 'text' is the column of 'text' too"),
-        ("data.columns={text_pair: text}", "data.columns.text_pair: 'text' is the column of"),
-        ("task={kind: classification, labels: [a, b, c], metric: f1}", "task.metric: f1 is of two"),
-        ("teacher.labels=[no, yes]", "teacher.labels: only for a teacher that is used as it is"),
-        ("teacher={model: x/y, labels: [a, b]}", "teacher.labels: found a, b; the task's labels"),
-        ("stages.prediction.name=intermediate", "stages.prediction.name: 'intermediate' is the"),
-        ("stages.prediction.name=baseline", "stages.prediction.name: 'baseline' is taken"),
-        ("stages.prediction.name=onnx-int8", "stages.prediction.name: 'onnx-int8' is taken"),
-        ("student.size=tinybert5", "student.size: unknown student size 'tinybert5'; did you mean"),
-        ("student.size=3x384/7", "student.size: student size '3x384/7': 7 heads do not divide"),
-        ("student.size=3x768/12/1536", "student.size: the student is 768 wide and the teacher 384"),
-        ("student.size=3x384/12/2000", "student.size: the student is 2000 wide in the feed-forw"),
-        ("student.init_layers=[1, 2]", "student.init_layers: names 2 layers and the student has 3"),
-        ("student.init_layers=[1, 2, 7]", "student.init_layers: there is no teacher layer 7"),
-        ("student.init=teacher-layer", "student.init: found 'teacher-layer'; did you mean"),
-        ("stages.intermediate.layer_map=[[4, 1]]", "layer_map[0]: there is no student layer 4"),
-        ("stages.intermediate.layer_map=[[1, 7]]", "layer_map[0]: there is no teacher layer 7"),
-        ("stages.intermediate.layer_map=[[1, 1], [1, 2]]", "layer_map[1]: student layer 1 stands"),
-        ("stages.intermediate.search={steps: 5}", "search: only with `layer_map: search`"),
-        ("stages.prediction.layer_map=search", "layer_map: nothing to search: no objective"),
+        ("teacher.labels=[no, yes]", ": only for a teacher that is used as it is; leave it or `fi"),
+        ("teacher={model: x/y, labels: [a, b]}", ".labels: found a, b; the task's labels are no, "),
+        ("stages.prediction.name=intermediate", ": 'intermediate' is the name of stages[0] too; g"),
+        ("stages.prediction.name=baseline", ": 'baseline' is taken; choose another name"),
+        ("stages.prediction.name=onnx-int8", ": 'onnx-int8' is taken; choose another name"),
+        ("student.size=tinybert5", ": unknown student size 'tinybert5'; did you mean 'tinybert6'?"),
+        ("student.size=3x384/7", ": student size '3x384/7': 7 heads do not divide the width 384; "),
+        ("student.size=3x768/12/1536", ": the student is 768 wide and the teacher 384: its layers"),
+        ("student.size=3x384/12/2000", ": the student is 2000 wide in the feed-forward block and "),
+        ("student.init_layers=[1, 2]", ": names 2 layers and the student has 3"),
+        ("student.init_layers=[1, 2, 7]", ": there is no teacher layer 7; they are 1 to 6"),
+        ("student.init=teacher-layer", ": found 'teacher-layer'; did you mean 'teacher-layers'?"),
+        ("stages.intermediate.layer_map=[[4, 1]]", "[0]: there is no student layer 4; they are 1 "),
+        ("stages.intermediate.layer_map=[[1, 7]]", "[0]: there is no teacher layer 7; they are 1 "),
+        ("stages.intermediate.layer_map=[[1, 1], [1, 2]]", "[1]: student layer 1 stands in the ma"),
+        ("stages.intermediate.search={steps: 5}", ": only with `layer_map: search`; leave one out"),
+        ("stages.prediction.layer_map=search", ": nothing to search: no objective of this stage m"),
         ("stages.intermediate.layer_map=search", ""),
         ("data.max_length=512", ""),
-        ("stages.evaluate.lengths=[1024]", "stages.evaluate.lengths: teacher and student read"),
-        ("teacher.finetune.freeze_layers=7", "teacher.finetune.freeze_layers: the teacher has onl"),
-        ("stages.prediction.objectives.+={kind: mlm}", "works with task.kind: text, from who"),
-        ("stages.prediction.objectives.+={kind: similarity}", "compares sentence vectors, whi"),
-        ("stages.export.formats=[onnx-int8]", "'onnx-int8' needs a 'quantize' stage before"),
+        ("stages.evaluate.lengths=[1024]", ": teacher and student read at most 512 tokens"),
+        ("teacher.finetune.freeze_layers=7", ": the teacher has only 6 layers"),
+        ("stages.prediction.objectives.+={kind: mlm}", ".kind: mlm needs text in which tokens are"),
+        ("stages.prediction.objectives.+={kind: similarity}", ".kind: similarity compares sentenc"),
+        ("stages.export.formats=[onnx-int8]", ": 'onnx-int8' needs a 'quantize' stage before"),
     ],
 )
 def test_rules(write, issues, override, said):
     if not said:
         load_recipe(write(), override)
         return
-    told = issues(write(), override)
-    assert len(told) == 1
-    assert told[0].startswith("override: ")
-    assert said in told[0]
+    (told,) = issues(write(), override)
+    assert told.startswith(f"override: {override.partition('=')[0]}{said}")
 
 
 def test_a_uniform_map_says_which_depths_work(write, issues):
@@ -280,32 +267,6 @@ def test_a_student_from_a_folder_has_that_folder_s_size(write, issues, tmp_path)
         "override: student.init: the model there is 4x384/12/96 and the student 3x384/12/1536; "
         "write student.size: 4x384/12/96"
     ]
-
-
-@pytest.mark.parametrize(
-    ("stage", "said"),
-    [
-        ("bits: 4", "stages[2].bits: is for method weights_only; 'static' has no use for it"),
-        ("algorithm: lsq", "stages[2].algorithm: is for method qat; 'static' has no use for it"),
-        ("train: {epochs: 2}", "stages[2].train: is for method qat; 'static' has no use for it"),
-        ("method: qat, train: {patience: 2}", "stages[2].train.patience: does nothing here"),
-        ("activation_scales: per_batch", "is for method dynamic; 'static' has no use for it"),
-        ("method: dynamic, activation_scales: per_batch", ""),
-        ("max_drop: 1.5", "stages[2].max_drop: is 1.5, but accuracy can fall by no more than 1"),
-        ("method: qat, train: {max_steps: 20}", ""),
-        ("method: weights_only, bits: 4", ""),
-        ("method: static, calibration: entropy, exclude: [classifier]", ""),
-        ("method: dynamic, calibration: entropy", "scales of dynamic int8 are not calibrated"),
-    ],
-)
-def test_settings_of_quantisation(write, issues, rewritten, stage, said):
-    change = ("- {kind: export}", f"- {{kind: quantize, {stage}}}\n  - {{kind: export}}")
-    if not said:
-        recipe = load_recipe(write(change), "stages.export.formats=[onnx-int8]")
-        assert rewritten(recipe) == recipe
-        return
-    (told,) = issues(write(change))
-    assert said in told
 
 
 @pytest.mark.parametrize("installed", [True, False])

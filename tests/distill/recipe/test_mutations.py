@@ -52,13 +52,8 @@ def survives(path, *overrides):
 
 
 def places(value, path=()):
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else []
-    )
+    pairs = enumerate(value) if isinstance(value, list) else []
+    items = value.items() if isinstance(value, dict) else pairs
     return [path, *(place for key, below in items for place in places(below, (*path, key)))]
 
 
