@@ -5,7 +5,7 @@ What depends on the teacher's shape is checked where that shape is known without
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from distill.recipe.model_shapes import teacher_shape
 from distill.recipe.plan import plan_stages
@@ -21,15 +21,13 @@ from distill.recipe.schema.objectives import LogitsObjective
 from distill.recipe.shapes import Before, Shape
 from distill.recipe.sizes import Size, resolve_size
 from distill.recipe.yaml_lines import Loc
+from distill.section import Issues
 from distill.system.errors import ModelError
 from distill.tasks import KINDS, config_class
 from distill.tasks.config import UnnamedOutputs
 
-#: Where in the recipe, and what to do.
-Findings = Iterator[tuple[Loc, str]]
 
-
-def check(recipe: Recipe) -> Findings:
+def check(recipe: Recipe) -> Issues:
     """Every rule that the recipe breaks: where, and what to do."""
     teacher, student, size = teacher_shape(recipe.source.model), recipe.student, None
     try:
@@ -83,7 +81,7 @@ def student_size(recipe: Recipe) -> Size | None:
     return resolve_size(recipe.student.size, head_dim_of=heads)
 
 
-def _data_section(recipe: Recipe) -> Findings:
+def _data_section(recipe: Recipe) -> Issues:
     data = recipe.data
     if data.source == "hub" and not data.path:
         yield ("data", "path"), "missing; 'hub' needs a data set's name, such as nyu-mll/glue"
@@ -118,7 +116,7 @@ def _data_section(recipe: Recipe) -> Findings:
                 )
 
 
-def _columns(recipe: Recipe) -> Findings:
+def _columns(recipe: Recipe) -> Issues:
     """Columns that the task has no use for; a resolved recipe names those it has by default."""
     task, given = recipe.task, recipe.data.columns
     for key, field in type(given).model_fields.items():
@@ -136,7 +134,7 @@ _OF_MODELS = ("model", "revision", "trust_remote_code", "finetune", "weight", "m
 _OF_FILES = ("values", "column")
 
 
-def _teacher(recipe: Recipe) -> Findings:
+def _teacher(recipe: Recipe) -> Issues:
     """A teacher that is neither a model nor a file, or both; and a student without a start."""
     teacher, start = recipe.teacher, recipe.student.model
     if teacher.targets is None:
@@ -163,7 +161,7 @@ def _teacher(recipe: Recipe) -> Findings:
     yield from _targets(recipe)
 
 
-def _targets(recipe: Recipe) -> Findings:
+def _targets(recipe: Recipe) -> Issues:
     teacher, task = recipe.teacher, recipe.task
     if not task.targets:
         able = ", ".join(kind for kind in KINDS if config_class(kind).targets)
@@ -192,7 +190,7 @@ def _targets(recipe: Recipe) -> Findings:
             )
 
 
-def _teacher_labels(recipe: Recipe) -> Findings:
+def _teacher_labels(recipe: Recipe) -> Issues:
     labels = recipe.task.labels
     for number, teacher in enumerate(recipe.teacher.all):
         loc: Loc = ("teacher", "more", number - 1, "labels") if number else ("teacher", "labels")
@@ -205,7 +203,7 @@ def _teacher_labels(recipe: Recipe) -> Findings:
             yield loc, f"{found}; the task's labels are {', '.join(labels)}"
 
 
-def _labels_loss(recipe: Recipe) -> Findings:
+def _labels_loss(recipe: Recipe) -> Issues:
     """Weights of labels that are not there, and settings that no training of the recipe reads."""
     labels = recipe.task.labels
     for key, value in recipe.task.label_settings().items():
@@ -220,7 +218,7 @@ def _labels_loss(recipe: Recipe) -> Findings:
             )
 
 
-def _strategy(recipe: Recipe) -> Findings:
+def _strategy(recipe: Recipe) -> Issues:
     trainer = recipe.trainer
     if trainer.strategy == "fsdp" and not trainer.sharded:
         yield (
@@ -230,7 +228,7 @@ def _strategy(recipe: Recipe) -> Findings:
         )
 
 
-def _shared_batches(recipe: Recipe) -> Findings:
+def _shared_batches(recipe: Recipe) -> Issues:
     processes = recipe.trainer.processes
     for stage in plan_stages(recipe):
         part = stage.config

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distill.recipe.checks import Findings
 from distill.recipe.model_shapes import (
     NO_HEAD,
     PACKAGED,
@@ -24,6 +23,7 @@ from distill.recipe.run_models import is_run, model_of_run
 from distill.recipe.schema import AugmentStage, Recipe
 from distill.recipe.schema.models import INITS
 from distill.recipe.yaml_lines import Loc
+from distill.section import Issues
 from distill.system.errors import ModelError
 
 #: How many of a location's steps say where a list of files stands.
@@ -87,7 +87,7 @@ def _exists(name: str, *, pattern: bool) -> bool:
     return path.exists() or (pattern and any(top.glob(str(path.relative_to(top)))))
 
 
-def _model(loc: Loc, model: str) -> Findings:
+def _model(loc: Loc, model: str) -> Issues:
     folder = local_folder(model)
     if folder is not None:
         yield from _folder(loc, folder)
@@ -99,7 +99,7 @@ def _model(loc: Loc, model: str) -> Findings:
         yield loc, f"no such folder: {model}{did_you_mean(model)}"
 
 
-def _init(init: str) -> Findings:
+def _init(init: str) -> Issues:
     loc = ("student", "init")
     # A name without an owner is one of the hub only where it is a well-known one.
     if local_folder(init) is None and "/" not in init and teacher_shape(init) is None:
@@ -109,7 +109,7 @@ def _init(init: str) -> Findings:
         yield from _model(loc, init)
 
 
-def _folder(loc: Loc, folder: Path) -> Findings:
+def _folder(loc: Loc, folder: Path) -> Issues:
     if is_run(folder):
         try:
             model_of_run(folder)
