@@ -50,10 +50,7 @@ class BadRows:
     def sift(self, table: Table, issues: Mapping[int, str], *, advice: str = "") -> Table:
         """Take the bad rows out of a table; the table itself where all are fine.
 
-        Args:
-            table: the rows.
-            issues: what is wrong, by the row's index in the table.
-            advice: what to do about it, for the error.
+        ``issues`` are what is wrong, by the row's index; ``advice`` is what to do, for the error.
 
         Raises:
             BadRowError: there are bad rows, and they are refused.
@@ -80,11 +77,8 @@ class BadRows:
     ) -> tuple[Table, Column]:
         """Keep what was read of each row, and take out the rows that it could not be read of.
 
-        Args:
-            table: the rows.
-            values: what was read of each; a ``str`` is what is wrong with the row.
-            kind: how the values are stored.
-            decode: see :class:`~distill.data.sources.columns.Column`.
+        Of the values of the table's rows a ``str`` is what is wrong with the row; the others are
+        stored as ``kind``, see :func:`~distill.data.sources.columns.stored`.
 
         Raises:
             BadRowError: there are bad rows, and they are refused.

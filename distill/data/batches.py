@@ -144,7 +144,6 @@ class Collate:
     """Make a batch of examples: padded token by token, stacked, or kept as a list.
 
     Args:
-        pad_id: the padding token's id.
         padded: what else has one value per token, and the value that fills it up.
         multiple_of: L is rounded up to a multiple of it; matrix kernels like 8.
 

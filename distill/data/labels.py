@@ -54,10 +54,7 @@ def label_issues(
 ) -> dict[int, str]:
     """Rows whose label is missing, or neither name nor integer: what is wrong, by index.
 
-    Args:
-        table: the rows.
-        column: the column with the labels.
-        known: ``task.labels``, where the recipe has it: there ``nan`` may be a name.
+    In ``known``, the recipe's ``task.labels``, ``nan`` may be a name.
 
     Raises:
         DataError: no such column.

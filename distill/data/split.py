@@ -30,10 +30,8 @@ class Split:
     """Examples of one split, in the order of their source.
 
     Args:
-        name: ``train``, ``validation`` or ``test``.
         texts: the text of each example, or the first one of a pair.
         labels: an index into the task's labels, a number, or a tuple of indices for each example.
-        pairs: the second texts, or ``None`` for single texts.
         outputs: how many labels there are, where an example may have several.
         numbers: the row of the source that each example was, where some were taken out.
         given: what a teacher that ran elsewhere predicted for each: its logits, or vectors.
@@ -174,13 +172,10 @@ class TaskData:
     """A task's examples.
 
     Args:
-        train: learned from.
         validation: chooses checkpoints.
         test: scored at the end only; ``None`` where the data have none with labels.
-        labels: label names in the order of their integers.
         more: further examples by name, scored at the end only.
         notes: sentences for the person: rows held out, splits left aside, limits drawn.
-        bad: rows that were set aside, as they cannot be used.
     """
 
     train: Split

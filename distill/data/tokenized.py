@@ -47,25 +47,43 @@ Texts = tuple[Sequence[str], Sequence[str] | None]
 
 
 class TokenExamples(Dataset[dict[str, Any]]):
-    """Examples of any kind as models read them.
+    """Examples of any kind as models read them: token ids in memory-mapped files.
 
     An item is a dict with ``input_ids`` and ``token_type_ids`` (int arrays of the example's own
-    length), ``labels`` and ``index`` (int, the example's number).
+    length), what :meth:`labels_of` gives, and ``index`` (int, the example's number).
+
+    Args:
+        store: ``ids`` and ``lengths``, and ``types`` where there is a second text.
+        digest: SHA-256 (hex) of what the examples are: texts, tokenizer, length limit and labels.
+        pad_id: the padding token's id.
 
     Attributes:
         lengths: tokens of each example, special ones included, int32 of shape (N,).
-        digest: SHA-256 (hex) of what the examples are: texts, tokenizer, length limit and labels.
-        pad_id: the padding token's id.
         padded: what of an item has one value per token, and the value that fills it up.
     """
 
-    lengths: npt.NDArray[np.int32]
-    digest: str
-    pad_id: int
     padded: Mapping[str, int] = MappingProxyType({})
+
+    def __init__(self, store: ArrayStore, *, digest: str, pad_id: int) -> None:
+        self.store, self.digest, self.pad_id = store, digest, pad_id
+        self.lengths: npt.NDArray[np.int32] = np.array(store["lengths"])
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
 
     def __len__(self) -> int:
         return len(self.lengths)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        tokens = slice(self.starts[index], self.starts[index + 1])
+        ids = self.store["ids"][tokens]
+        types = self.store["types"][tokens] if "types" in self.store else np.zeros_like(ids)
+        inputs = {"input_ids": ids, "token_type_ids": types}
+        return {**inputs, **self.labels_of(index, tokens), "index": index}
+
+    @abstractmethod
+    def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
+        """What an item has beside its inputs, whose tokens stand at ``tokens`` in the store."""
 
     def notes(self, *, max_length: int, limit: int) -> list[str]:
         """What a reader of the results should know, one sentence each.
@@ -81,33 +99,7 @@ class TokenExamples(Dataset[dict[str, Any]]):
         return None
 
 
-class StoredExamples(TokenExamples):
-    """Token ids in memory-mapped files; nothing of the texts is held in Python.
-
-    Args:
-        store: ``ids`` and ``lengths``, and ``types`` where there is a second text.
-    """
-
-    def __init__(self, store: ArrayStore, *, digest: str, pad_id: int) -> None:
-        self.store, self.digest, self.pad_id = store, digest, pad_id
-        self.lengths = np.array(store["lengths"])
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths, dtype=np.int64)])
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        tokens = slice(self.starts[index], self.starts[index + 1])
-        ids = self.store["ids"][tokens]
-        types = self.store["types"][tokens] if "types" in self.store else np.zeros_like(ids)
-        inputs = {"input_ids": ids, "token_type_ids": types}
-        return {**inputs, **self.labels_of(index, tokens), "index": index}
-
-    @abstractmethod
-    def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
-        """What an item has beside its inputs, whose tokens stand at ``tokens`` in the store."""
-
-
-class TokenizedDataset(StoredExamples):
+class TokenizedDataset(TokenExamples):
     """Texts as token ids; ``labels`` of an item are a number, or an array of C.
 
     Args:

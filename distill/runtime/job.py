@@ -45,8 +45,6 @@ class Job:
         out: the file of results: ``.csv``, ``.tsv``, ``.parquet``, or JSON Lines; ``.npy`` where
             ``vectors`` is set.
         wanted: what is read of a row; the results carry the kept columns along.
-        texts: whether the results carry the texts along.
-        batch_size: rows computed at once.
         threads: threads that were asked for.
         vectors: the results are the rows' vectors alone, as one array.
         skip_bad: set rows that cannot be used aside, into ``OUT.bad.jsonl``.
@@ -123,11 +121,8 @@ def run_job(
 ) -> Report:
     """Predict for every row of some files, in their order.
 
-    Args:
-        model: a loaded bundle.
-        job: what is predicted.
-        inputs: the files, where they have been read.
-        moved: called with how many examples are done, and how many there are, where known.
+    ``inputs`` are the files, where they have been read; ``moved`` is called with how many examples
+    are done, and how many there are, where known.
 
     Raises:
         DataError: the input cannot be used, is not what the job was begun with, or an unfinished

@@ -74,7 +74,6 @@ class Lines(Results):
 
     Args:
         out: the file's name; ``.csv`` and ``.tsv`` are tables, everything else JSON Lines.
-        texts: whether lines carry the texts along.
         blank: gives the fields of some row; a table without rows has a header by them.
 
     Raises:

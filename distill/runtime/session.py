@@ -39,11 +39,6 @@ Logits = npt.NDArray[np.float32]
 class OnnxSession:
     """A classifier's ``.onnx`` file (or its bytes), ready to run on the CPU.
 
-    Args:
-        source: the file, or its bytes.
-        threads: threads of one call; ``None`` takes all physical cores.
-        disabled_optimizers: graph optimisers of ONNX Runtime that are left out.
-
     Raises:
         UserError: ONNX Runtime is not installed.
         ModelError: the file is missing or cannot be read as a model.

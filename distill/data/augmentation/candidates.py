@@ -41,7 +41,6 @@ class Candidates:
 
     Args:
         texts: all texts that will be asked for; a text that stands there twice is read once.
-        reader: splits them into words.
         masked: the model; ``None`` where word vectors speak for all words.
         neighbours: word vectors, for words that the model is not asked for.
         count: K.

@@ -41,13 +41,9 @@ class MaskedProposals:
 
     Args:
         model: a ``BertForMaskedLM`` or one with its parts (``base_model``, ``cls``).
-        tokenizer: its tokenizer.
-        reader: what split the sentences into words.
-        count: K.
         original: whether the model reads the unmasked sentence as the second segment; a sentence
             that is too long to be read twice is read once.
         precision: ``fp32`` or ``bf16`` (autocast of the encoder).
-        tokens: tokens of a forward pass, padding included.
     """
 
     def __init__(

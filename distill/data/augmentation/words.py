@@ -79,9 +79,7 @@ class Reader:
     A candidate is a word of letters only; a stop word is none where ``stop_words`` says so.
 
     Args:
-        tokenizer: a WordPiece tokenizer.
         max_length: tokens kept of a text, special ones included; words behind stay as they are.
-        stop_words: leave stop words as they are.
 
     Raises:
         ModelError: the tokenizer is not WordPiece.

@@ -138,14 +138,9 @@ def read_files(
 ) -> dict[str, Table]:
     """Read the files that ``data.train``, ``data.validation`` and ``data.test`` name, by role.
 
-    Where ``data.train`` is a saved ``DatasetDict``, its own validation and test splits are used
-    for what the recipe leaves out.
-
-    Args:
-        data: the recipe's ``data`` section.
-        wanted: the columns to read.
-        bad: what to do with rows that cannot be parsed; left out, they are refused.
-        column_files: whether column files are read too: examples are words with tags.
+    Where ``data.train`` is a saved ``DatasetDict``, its own validation and test splits are used for
+    what the recipe leaves out. ``column_files`` says whether column files are read too: examples
+    are words with tags.
 
     Raises:
         DataError: a file that is missing or cannot be used; the message says where and why.

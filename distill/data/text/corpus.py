@@ -217,12 +217,8 @@ class Packed(NamedTuple):
 def pack(corpus: Corpus, *, max_length: int, pair: bool, hold_out: bool, seed: int) -> Packed:
     """Pack a corpus, from the cache where it was packed like that before.
 
-    Args:
-        corpus: the tokenised text.
-        max_length: tokens of a sequence, special ones included.
-        pair: whether rows have a segment B.
-        hold_out: keep :func:`held_out_of` the documents for validation.
-        seed: draws the documents that are held out.
+    Of the documents :func:`held_out_of` are kept for validation where ``hold_out`` says so, drawn
+    by the seed.
 
     Raises:
         DataError: a part of one document is to be held out, or the cache cannot be written.

@@ -24,7 +24,7 @@ from tokenizers import Tokenizer
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.sources.columns import mapped, stored
 from distill.data.split import Group, Split
-from distill.data.tokenized import StoredExamples, bare_engine, check_examples, padding_id
+from distill.data.tokenized import TokenExamples, bare_engine, check_examples, padding_id
 from distill.system import digest
 from distill.system.console import Bar
 from distill.system.errors import DataError
@@ -152,7 +152,7 @@ def _unspaced(sign: str) -> bool:
     return not sign.isascii() and unicodedata.name(sign, "").startswith(_UNSPACED)
 
 
-class TaggedDataset(StoredExamples):
+class TaggedDataset(TokenExamples):
     """Windows of examples as token ids.
 
     ``labels`` of an item are of the window's length: a tag at the first token of each word that is

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from distill.data.array_store import ArrayStore, ArrayWriter, open_store
 from distill.data.sources.columns import mapped
 from distill.data.split import Group, Split
-from distill.data.tokenized import StoredExamples, bare_engine, check_examples, padding_id
+from distill.data.tokenized import TokenExamples, bare_engine, check_examples, padding_id
 from distill.system import digest
 from distill.system.console import Bar
 from distill.text.questions import Limits, Window, WindowEncoder, token_span
@@ -130,7 +130,7 @@ class Asked:
         self.chars = chars
 
 
-class WindowedDataset(StoredExamples):
+class WindowedDataset(TokenExamples):
     """Windows as token ids, with the place of the answer in each.
 
     An item has ``input_ids`` and ``token_type_ids`` (L,), ``labels`` (L,): :data:`OUTSIDE`, or

@@ -1,9 +1,6 @@
 """Jobs over files: streamed, and after a kill the same bytes as if there had been none."""
 
 import json
-import signal
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
@@ -205,41 +202,3 @@ def test_the_input_is_never_overwritten(model, source):
         run_job(model, Job((str(source),), out=source))
     with pytest.raises(DataError, match="standard input cannot be read again"):
         run_job(model, Job(("-",), out=source.parent / "out.jsonl", resume=True))
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from distill.runtime import job, load, progress
-job.WINDOW = 16
-progress.SAVE_SECONDS = 0
-model = load(sys.argv[1], threads=1)
-predict, left = model.predict, [int(sys.argv[4])]
-def until_killed(*args, **kwargs):
-    if not left[0]:
-        os.kill(os.getpid(), signal.SIGKILL)
-    left[0] -= 1
-    return predict(*args, **kwargs)
-model.predict = until_killed
-one = job.Job((sys.argv[2],), Path(sys.argv[3]), job.Wanted(keep=("id",)), resume=True)
-job.run_job(model, one)
-assert "torch" not in sys.modules and "transformers" not in sys.modules
-"""
-
-
-def test_sigkill_and_restart_end_in_the_same_bytes(bundle, source):
-    folder = bundle()
-
-    def start(name, windows):
-        words = [folder, source, source.parent / name, windows]
-        call = [sys.executable, "-c", KILLED, *map(str, words)]
-        return subprocess.run(call, capture_output=True, text=True, check=False)
-
-    assert start("whole.csv", 1000).returncode == 0
-    assert start("parts.csv", 3).returncode == -signal.SIGKILL
-    assert json.loads((source.parent / "parts.csv.partial.json").read_text())["done"]["rows"] == 48
-    done = start("parts.csv", 1000)
-    assert done.returncode == 0, done.stderr
-    parts, whole = ((source.parent / name).read_bytes() for name in ("parts.csv", "whole.csv"))
-    assert parts == whole
-    assert whole.count(b"\n") == ROWS + 1
