@@ -16,10 +16,9 @@ from typing import Any
 
 from distill.evaluation.cells import REAL, latency_cell, throughput_cell
 from distill.evaluation.cost import bytes_of, macs, parameters
-from distill.evaluation.lengths import random_batch, summarise
 from distill.evaluation.machine import machine
 from distill.evaluation.predictors import FilePredictor, Predictor, TorchPredictor, reference
-from distill.evaluation.speed import measure
+from distill.evaluation.speed import measure, random_batch, summarise
 from distill.export.bundle import MODEL_FILES
 from distill.runtime.backends import ENGINES, is_installed
 from distill.runtime.manifest import MANIFEST, Manifest, read_manifest

@@ -116,12 +116,9 @@ def write_draws(folder: Path, analysis: Analysis, model: str) -> list[Path]:
     scorer = analysis.scorer(model) if model in analysis.models else None
     if scorer is None:
         return []
-    scores, path = draw({model: scorer}, len(analysis))[model], folder / DRAWS
-    with atomic.new_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(
-            file, allow_pickle=False, scores=scores, examples=np.array(analysis.split.text_digest)
-        )
-    return [path]
+    scores, examples = draw({model: scorer}, len(analysis))[model], analysis.split.text_digest
+    atomic.write_arrays(folder / DRAWS, scores=scores, examples=np.array(examples))
+    return [folder / DRAWS]
 
 
 def with_intervals(folder: Path, results: StudyResults) -> StudyResults:

@@ -51,7 +51,8 @@ def build_results(
         raise ValueError(f"models need distinct names, not {names}")
     timed = [_timed(model, speed) for model in sorted(models, key=_rank)]
     other = None if reference is None else _timed(reference, speed)
-    machine = dict(machine) | _busy(speed) | _fewer_calls(speed)
+    busy = [times["busy_percent"] for times in speed.values() if "busy_percent" in times]
+    machine = dict(machine) | ({"busy_percent": max(busy)} if busy else {}) | _fewer_calls(speed)
     results = Results(machine=machine, models=timed, reference=other, **facts)
     one, whole = results.one, results.teacher_score
     rows = [
@@ -92,12 +93,6 @@ def _ratios(model: ModelRow, one: ModelRow | Reference) -> Ratios:
         latency = one.latency_ms[alone].p50 / model.latency_ms[alone].p50
         throughput = model.throughput[many] / one.throughput[many]
     return Ratios(size=one.bytes / model.bytes, latency=latency, throughput=throughput)
-
-
-def _busy(speed: Speed) -> dict[str, Any]:
-    """How busy other programs kept the processor, where they did."""
-    found = [times["busy_percent"] for times in speed.values() if "busy_percent" in times]
-    return {"busy_percent": max(found)} if found else {}
 
 
 def _fewer_calls(speed: Speed) -> dict[str, Any]:

@@ -57,39 +57,29 @@ def macs(model: nn.Module, length: int) -> int:
         Jiao et al. 2020 (TinyBERT), table 1: 22.5 G FLOPs for BERT-base at 128 tokens are 11.17 G
         multiply-accumulates.
     """
-    inside: set[int] = set()
-    total = 0
-    for part in _repeated(model):
-        for module in part.modules():
-            inside.add(id(module))
-            if isinstance(module, nn.Linear):
-                total += length * module.in_features * module.out_features
-    total += 2 * length * length * _attention_width(model)
+    repeated, width = _encoder(model)
+    inside = {id(module) for part in repeated for module in part.modules()}
     every = isinstance(model, PreTrainedModel) and is_token_level(model)
-    positions = length if every else 1
+    total = 2 * length * length * width
     for module in model.modules():
-        if isinstance(module, nn.Linear) and id(module) not in inside:
+        if isinstance(module, nn.Linear):
+            positions = length if every or id(module) in inside else 1
             total += positions * module.in_features * module.out_features
     return total
 
 
-def _repeated(model: nn.Module) -> list[nn.Module]:
-    """What sees every token; of a model of no known family all of its encoder."""
+def _encoder(model: nn.Module) -> tuple[list[nn.Module], int]:
+    """What sees every token, and the width of what the heads of all layers give together.
+
+    Of a model of no known family all of its encoder sees them.
+    """
     config: Any = getattr(model, "config", None)
     if isinstance(model, PreTrainedModel) and config.model_type not in MODEL_TYPES:
-        return [model.base_model]
-    parts = anatomy(model)
-    return [*parts.layers, *parts.below]
-
-
-def _attention_width(model: nn.Module) -> int:
-    """The width of what the heads give, of all layers together."""
-    config: Any = getattr(model, "config", None)
-    if isinstance(model, PreTrainedModel) and config.model_type not in MODEL_TYPES:
-        return int(getattr(config, "hidden_size", 0)) * int(getattr(config, "num_hidden_layers", 0))
+        width, depth = (getattr(config, key, 0) for key in ("hidden_size", "num_hidden_layers"))
+        return [model.base_model], int(width) * int(depth)
     parts = anatomy(model)
     head_dim = int(getattr(config, "head_dim", 0) or parts.hidden // parts.heads)
-    return sum(parts.heads_left) * head_dim
+    return [*parts.layers, *parts.below], sum(parts.heads_left) * head_dim
 
 
 def bytes_of(path: Path) -> int:

@@ -154,8 +154,7 @@ def write_analysis(analysis: Analysis | None, folder: Path, final: str | None = 
         },
     }
     path = folder / PREDICTIONS
-    with atomic.new_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
+    atomic.write_arrays(path, **arrays)
     if TEACHER not in analysis.models:
         return [path]
     final = final or analysis.models[-1]

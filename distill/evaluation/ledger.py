@@ -48,10 +48,17 @@ def ledger(results: Results) -> list[Step]:
     """
     one = results.one
     cell, many = latency_cell(set(one.latency_ms)), throughput_cell(set(one.throughput))
-    return [
-        _step(row, before, results.change(row.name, before.name) if before else None, cell, many)
-        for row, before in steps(results)
-    ]
+    found = []
+    for row, before in steps(results):
+        change = results.change(row.name, before.name) if before else None
+        latency = row.latency_ms.get(cell) if cell else None
+        throughput = row.throughput.get(many) if many else None
+        previous = before.latency_ms.get(cell) if before and cell else None
+        faster = previous.p50 / latency.p50 if previous and latency else None
+        smaller = before.bytes / row.bytes if before else 1.0
+        verdict = _verdict(faster, smaller, change) if before else ""
+        found.append(Step(row, before, latency, throughput, change, faster, smaller, verdict))
+    return found
 
 
 def steps(results: Results) -> Iterator[tuple[ModelRow, ModelRow | None]]:
@@ -70,29 +77,6 @@ def steps(results: Results) -> Iterator[tuple[ModelRow, ModelRow | None]]:
     for name in sorted(formats, key=lambda name: "-" in name):
         engine = name.partition("-")[0]
         yield formats[name], formats.get(engine, student) if engine != name else student
-
-
-def _step(
-    row: ModelRow,
-    before: ModelRow | None,
-    change: Change | None,
-    cell: str | None,
-    many: str | None,
-) -> Step:
-    latency = row.latency_ms.get(cell) if cell else None
-    previous = before.latency_ms.get(cell) if before and cell else None
-    faster = previous.p50 / latency.p50 if previous and latency else None
-    smaller = before.bytes / row.bytes if before else 1.0
-    return Step(
-        model=row,
-        before=before,
-        latency=latency,
-        throughput=row.throughput.get(many) if many else None,
-        change=change,
-        faster=faster,
-        smaller=smaller,
-        verdict=_verdict(faster, smaller, change) if before else "",
-    )
 
 
 def _verdict(faster: float | None, smaller: float, change: Change | None) -> str:

@@ -59,17 +59,10 @@ def score(
     batch_size: int = 64,
     seen: Seen | None = None,
 ) -> dict[str, float]:
-    """Score a model on every row of a split, batched by length.
+    """Score a model on every row of a split, batched by length, by every metric of the task.
 
-    Args:
-        predictor: the model.
-        dataset: the rows; none is dropped.
-        task: gives the metrics.
-        batch_size: rows in a call; the scores do not depend on it.
-        seen: called with every batch's logits and the batch.
-
-    Returns:
-        Every metric of the task by name; ``task.primary`` is among them.
+    The scores do not depend on the batch size. ``seen`` is called with every batch's logits and
+    the batch.
 
     Raises:
         DataError: the split has no rows.

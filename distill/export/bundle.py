@@ -31,13 +31,8 @@ MODEL_FILES = {
     "numpy-int8": "table.int8.safetensors",
 }
 _WEIGHTS = "model.safetensors"
-_BESIDE = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-)
+#: What a tokenizer consists of, as far as it has them.
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
 
 def write_bundle(
@@ -77,11 +72,11 @@ def write_bundle(
     """
     _check_parts(folder, models, transformers_folder, tokenizer_folder)
     with new_folder(folder) as temporary:
-        formats = {}
+        formats: dict[str, dict[str, Any]] = {}
         if transformers_folder is not None:
-            _copy_files(transformers_folder, temporary)
-            formats["transformers"] = _entry(temporary / _WEIGHTS)
-        _copy_files(tokenizer_folder, temporary, _BESIDE)
+            copy_files(transformers_folder, temporary)
+            formats["transformers"] = file_entry(temporary / _WEIGHTS)
+        copy_files(tokenizer_folder, temporary, ("config.json", *TOKENIZER))
         _name_family(temporary)
         for name, source in models.items():
             formats[name] = _model(source, temporary, MODEL_FILES[name]) | dict(facts.get(name, {}))
@@ -91,7 +86,7 @@ def write_bundle(
         if "transformers" in formats and "pooling" in settings:
             write_modules(temporary, settings, max_length=info["max_length"])
             # Layers behind the pooling are modules of their own now.
-            formats["transformers"] = _entry(temporary / _WEIGHTS)
+            formats["transformers"] = file_entry(temporary / _WEIGHTS)
         content = {
             "schema": SCHEMA,
             "pad_id": _pad_id(tokenizer_folder / "tokenizer.json"),
@@ -120,7 +115,7 @@ def _check_parts(
         raise ModelError(f"{tokenizer_folder}: no tokenizer.json; save the fast tokenizer there")
 
 
-def _copy_files(source: Path, target: Path, names: Sequence[str] | None = None) -> None:
+def copy_files(source: Path, target: Path, names: Sequence[str] | None = None) -> None:
     """Copy a folder's files, or those of these names that are there."""
     for path in sorted(source.iterdir()):
         if path.is_file() and (names is None or path.name in names):
@@ -167,11 +162,11 @@ def _model(source: Path, folder: Path, file: str) -> dict[str, Any]:
     target = folder / file
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-    entry = _entry(target, file)
+    entry = file_entry(target, file)
     if target.suffix == ".xml":
         second = Path(file).with_suffix(".bin")
         shutil.copyfile(source.with_suffix(".bin"), folder / second)
-        entry["weights"] = _entry(folder / second, second.as_posix())
+        entry["weights"] = file_entry(folder / second, second.as_posix())
     if target.suffix == ".onnx" and (opset := _opset(target)) is not None:
         entry["opset"] = opset
     return entry
@@ -188,7 +183,8 @@ def _opset(path: Path) -> int | None:
     return next((int(o.version) for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
 
 
-def _entry(path: Path, file: str | None = None) -> dict[str, Any]:
+def file_entry(path: Path, file: str | None = None) -> dict[str, Any]:
+    """What a manifest records of a file, by its name in the bundle."""
     if not path.is_file():
         raise ModelError(f"{path.name}: missing; the transformers folder must hold it")
     return {"file": file or path.name, "bytes": path.stat().st_size, "sha256": digest.of_file(path)}

@@ -15,7 +15,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from distill.export.bundle import MODEL_FILES
+from distill.export.bundle import MODEL_FILES, TOKENIZER, copy_files
 from distill.runtime.manifest import MANIFEST, Manifest, read_manifest
 from distill.system.atomic import new_folder, write_json, write_text
 from distill.system.cache import cache_folder
@@ -33,7 +33,6 @@ _WASM = "ort-wasm-simd-threaded"
 #: Formats that transformers.js runs, and what it calls them; the page begins with the first.
 _DTYPES = {"onnx-int8": "q8", "onnx": "fp32", "onnx-int4": "q4"}
 _PAGE = ("index.html", "page.css", "page.mjs", "readers.mjs", "words.mjs")
-_TOKENIZER = ("config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 #: Names the file that says what the page shows, and makes a folder a demo.
 ABOUT = "about.json"
 
@@ -67,9 +66,7 @@ def write_demo(bundle: Path, out: Path, *, node: Path | None = None, cdn: bool =
             address = f"https://cdn.jsdelivr.net/npm/{_PACKAGE}@{VERSION}"
             write_text(temporary / "transformers.mjs", f"export * from '{address}';\n")
         (temporary / "model" / "onnx").mkdir(parents=True)
-        for name in _TOKENIZER:
-            if (manifest.folder / name).is_file():
-                shutil.copyfile(manifest.folder / name, temporary / "model" / name)
+        copy_files(manifest.folder, temporary / "model", ("config.json", *TOKENIZER))
         for name in about["formats"]:
             shutil.copyfile(manifest.file(name), temporary / "model" / MODEL_FILES[name])
         write_json(temporary / ABOUT, about | {"wasm": None if cdn else _WASM})

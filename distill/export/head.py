@@ -5,7 +5,6 @@ Legend: N rows, K width of the vectors, C classes.
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 from collections.abc import Sequence
@@ -17,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.data.split import Split, TaskData
+from distill.export.bundle import TOKENIZER, copy_files, file_entry
 from distill.runtime import BundleModel, load
 from distill.runtime.manifest import MANIFEST, find_bundle
-from distill.system import digest
-from distill.system.atomic import new_folder, write_bytes, write_json
+from distill.system.atomic import new_folder, write_json
 from distill.system.console import Bar
 from distill.system.errors import DataError, ModelError
 from distill.tasks.vectors.finish import Vectors
@@ -111,14 +110,9 @@ def fit_head_bundle(
     """Fit a head on a sentence encoder's vectors, and write both as a classifier's bundle.
 
     The encoder is not trained. The bundle has its graphs and tokenizer, ``head.npz`` with
-    ``weight`` (K, C) and ``bias`` (C,), and is loaded like any classifier's.
-
-    Args:
-        source: the sentence encoder's bundle, or the folder of its run.
-        out: the new bundle; one that is there is replaced.
-        data: rows with labels; the validation examples (and test examples) are scored.
-        strength: see :func:`fit_head`.
-        seed: see :func:`fit_head`.
+    ``weight`` (K, C) and ``bias`` (C,), and is loaded like any classifier's; one that is at ``out``
+    is replaced. The validation examples (and test examples) are scored. See :func:`fit_head` for
+    ``strength`` and ``seed``.
 
     Returns:
         ``rows``, ``labels``, ``strength``, and ``accuracy`` and ``macro_f1`` of each scored split.
@@ -178,22 +172,17 @@ def _write(
     files += [entry["weights"]["file"] for entry in formats.values() if "weights" in entry]
     if settings.get("whitening"):
         files.append(settings["whitening"]["file"])
-    kept = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
-    files += [name for name in kept if (source / name).is_file()]
-    buffer = io.BytesIO()
-    np.savez(buffer, weight=head.weight, bias=head.bias)
-    raw = buffer.getvalue()
     with new_folder(out) as new:
         for name in files:
             (new / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source / name, new / name)
-        write_bytes(new / HEAD, raw)
-        entry = {"file": HEAD, "bytes": len(raw), "sha256": digest.of_file(new / HEAD)}
+        copy_files(source, new, TOKENIZER)
+        np.savez(new / HEAD, weight=head.weight, bias=head.bias)
         content |= {
             "task": "classification",
             "labels": facts["labels"],
             "formats": formats,
             "numbers": {"head": facts},  # the encoder's own were of another task
-            "settings": {"vectors": settings, "head": entry},
+            "settings": {"vectors": settings, "head": file_entry(new / HEAD)},
         }
         write_json(new / MANIFEST, content)

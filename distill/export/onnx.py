@@ -95,9 +95,6 @@ class _EveryTokenLogits(_Logits):
         return logits
 
 
-_EVERY_TOKEN = ("tokens", "spans", "vectors")
-
-
 def reads_first_token(model: PreTrainedModel) -> bool:
     """Whether a model's head reads the first token alone.
 
@@ -115,7 +112,8 @@ def _wrapper_of(model: PreTrainedModel) -> type[_Logits]:
         return _Logits
     if reads_first_token(model):
         return _FirstTokenLogits
-    return _EveryTokenLogits if head_of(model) in _EVERY_TOKEN else _Logits
+    every = ("tokens", "spans", "vectors")
+    return _EveryTokenLogits if head_of(model) in every else _Logits
 
 
 def _run(
@@ -205,7 +203,9 @@ def _traced_inputs(model: PreTrainedModel) -> tuple[tuple[torch.Tensor, ...], di
 
 def _on_cpu(model: PreTrainedModel) -> PreTrainedModel:
     """A copy in fp32 that answers as the model does in eval mode."""
-    return copy.deepcopy(model).to(device="cpu", dtype=torch.float32).eval()  # type: ignore[call-arg]
+    plain: PreTrainedModel = copy.deepcopy(model).eval()
+    plain.to(device="cpu", dtype=torch.float32)  # type: ignore[call-arg]
+    return plain
 
 
 def _graph(model: PreTrainedModel) -> bytes:

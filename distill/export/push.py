@@ -35,13 +35,9 @@ def check_name(repo: str) -> None:
 def push(bundle: Path, repo: str, *, public: bool = False, licence: str | None = None) -> str:
     """Upload a bundle with its card, as one commit; other files of the repository stay.
 
-    The token is that of ``HF_TOKEN`` or of ``hf auth login``, the hub that of ``HF_ENDPOINT``.
-
-    Args:
-        bundle: the folder; it gets a short ``README.md`` if it has none.
-        repo: ``OWNER/NAME``; made if it is not there.
-        public: whether everybody may see it.
-        licence: what the card names as the model's licence, such as ``apache-2.0``.
+    The token is that of ``HF_TOKEN`` or of ``hf auth login``, the hub that of ``HF_ENDPOINT``. A
+    bundle without ``README.md`` gets a short one, a repository ``OWNER/NAME`` that is not there is
+    made; only a ``public`` one is seen by everybody.
 
     Returns:
         Its address.
@@ -74,7 +70,9 @@ def push(bundle: Path, repo: str, *, public: bool = False, licence: str | None =
     except OfflineModeIsEnabled as error:
         raise UserError(f"--push {repo}: HF_HUB_OFFLINE is set; unset it") from error
     except HfHubHTTPError as error:
-        raise UserError(f"--push {repo}: {_reason(error)}") from error
+        status = error.response.status_code
+        why = f"{_REFUSED.get(status, _line(error))} (HTTP {status})"
+        raise UserError(f"--push {repo}: {why}") from error
     except (*broken, ConnectionError, RuntimeError) as error:
         raise UserError(f"--push {repo}: it broke off ({_line(error)}); push it again") from error
     except ValueError as error:  # the hub's check of the card
@@ -103,11 +101,6 @@ def write_metadata(bundle: Path, licence: str | None) -> None:
         raise UserError(f"{path}: its front matter cannot be read ({_line(error)})") from error
     card.data.license = licence
     atomic.write_text(path, str(card))
-
-
-def _reason(error: Any) -> str:
-    status = error.response.status_code
-    return f"{_REFUSED.get(status, _line(error))} (HTTP {status})"
 
 
 def _line(error: Exception) -> str:

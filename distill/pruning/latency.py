@@ -98,11 +98,7 @@ class LatencyTable:
 def latency_table(model: PreTrainedModel, *, length: int, threads: int, file: Path) -> LatencyTable:
     """Measure the table for models of this one's width, or read it where it was measured before.
 
-    Args:
-        model: a model with a head; only its sizes count.
-        length: tokens of the one text in a call.
-        threads: threads of one call.
-        file: where the table is kept.
+    ``length`` are the tokens of the one text in a call.
 
     Raises:
         ModelError: the model has no head.

@@ -36,12 +36,7 @@ def layers_to_keep(
 ) -> list[int]:
     """Choose layers one after another: each time the one without which the loss is lowest.
 
-    Args:
-        model: stock or pruned; left as it is.
-        loss_of: called in eval mode.
-        batches: at least one batch; may be without end.
-        remove: how many layers go.
-        steps: how many batches are used.
+    The model is left as it is; ``loss_of`` is called in eval mode, on ``steps`` batches.
 
     Returns:
         The layers that stay, counted from 1.

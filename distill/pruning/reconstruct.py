@@ -57,13 +57,10 @@ def reconstruct(
     *,
     how: How = "weights",
 ) -> None:
-    """Fit the Linear layers behind heads and neurons of ``pruned``, in place.
+    """Fit the Linear layers behind heads and neurons of ``pruned``, in place, to ``original``.
 
-    Args:
-        pruned: the sliced model; put into eval mode.
-        original: the model it was sliced from; put into eval mode.
-        batches: with ``input_ids`` and ``attention_mask`` (B, L); may be without end.
-        how: ``scale`` or ``weights``, see above.
+    Both are put into eval mode. Batches, with ``input_ids`` and ``attention_mask`` (B, L), may be
+    without end. ``how`` is ``scale`` or ``weights``, see above.
 
     Raises:
         DataError: there are no batches.

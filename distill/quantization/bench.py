@@ -14,11 +14,12 @@ from transformers import PreTrainedModel
 
 from distill.evaluation.cost import bytes_of
 from distill.export.bundle import MODEL_FILES
+from distill.export.openvino import export_openvino
 from distill.quantization.calibrate import Row, calibrated
 from distill.quantization.graph import Int8, Scales
 from distill.quantization.int8_training import Lessons
 from distill.quantization.methods.base import QuantizeStage
-from distill.quantization.onnx_int8 import quantize_onnx
+from distill.quantization.onnx_int8 import quantize_onnx, quantize_per_batch, quantize_qdq
 
 logger = logging.getLogger("distill")
 
@@ -115,6 +116,16 @@ class Bench:
         """Calibrated scales of the fp32 graph."""
         return calibrated(self.plain, self.rows, calibration=self.config.calibration)
 
+    def static_int8(self, *, per_channel: bool, exclude: Collection[str]) -> Int8:
+        """Int8 with calibrated scales of activations."""
+        bits = self.config.weight_bits
+        return Int8(scales=self.scales, per_channel=per_channel, weight_bits=bits, exclude=exclude)
+
+    def try_engines(self, how: str, int8: Int8, source: Path | None = None) -> list[Candidate]:
+        """Try products in int8 with fixed scales, for each engine that the bundle will hold."""
+        formats = ["onnx-int8", "openvino-int8"] if self.run.openvino else ["onnx-int8"]
+        return [self.try_int8(how, int8, source=source, format=format) for format in formats]
+
     def try_int8(
         self,
         how: str,
@@ -122,7 +133,6 @@ class Bench:
         *,
         source: Path | None = None,
         format: str = "onnx-int8",
-        write: Callable[[Path, Path, Int8], None] = quantize_onnx,
         activation_scales: str = "calibrated",
     ) -> Candidate:
         """Try products in int8.
@@ -132,11 +142,13 @@ class Bench:
             int8: the scales.
             source: the fp32 file; ``None`` takes the stage's.
             format: ``onnx-int8`` or ``openvino-int8``.
-            write: writes it.
-            activation_scales: what the bundle says of them.
+            activation_scales: ``calibrated``, ``per_token`` or ``per_batch``.
         """
         channels = "per channel" if int8.per_channel else "per tensor"
         engine = ", OpenVINO" if format == "openvino-int8" else ""
+        write = write_openvino if engine else quantize_onnx
+        if activation_scales == "per_batch":
+            write = quantize_per_batch
         return self.try_out(
             f"{how}, {channels}{excluded(int8.exclude)}{engine}",
             format,
@@ -173,6 +185,14 @@ class Bench:
         self.tried = [replace(one, ms=ms) for one, ms in zip(self.tried, times, strict=True)]
         for one in self.tried:
             logger.info("  %s", one.line(self.run.metric))
+
+
+def write_openvino(source: Path, target: Path, int8: Int8) -> None:
+    """Write OpenVINO's files of a graph with fixed scales."""
+    pairs = target.with_suffix(".qdq.onnx")
+    quantize_qdq(source, pairs, int8)
+    export_openvino(pairs, target)
+    pairs.unlink()
 
 
 def int8_facts(weight_bits: int, activation_scales: str = "calibrated") -> dict[str, Any]:

@@ -95,13 +95,8 @@ def train_int8(
     """Train a copy of a model with int8 simulated in its Linear layers.
 
     The same arguments give the same weights on the same machine, stopped in between or not.
-
-    Args:
-        model: stock or pruned; left as it is.
-        lessons: what it learns from.
-        config: epochs (or steps), learning rate, schedule, weight decay, clipping and dropout.
-        algorithm: ``qat`` or ``lsq``.
-        int8: the grid of the weights, without scales, which are what is learned.
+    ``algorithm`` is ``qat`` or ``lsq``; ``int8`` is the grid of the weights, without scales, which
+    are what is learned.
 
     Raises:
         DataError: there are no batches.

@@ -8,7 +8,6 @@ from distill.evaluation.bootstrap import with_noise, write_draws
 from distill.evaluation.build import build_results
 from distill.evaluation.cells import REAL
 from distill.evaluation.error_analysis import of_final, write_analysis
-from distill.evaluation.lengths import summarise
 from distill.evaluation.limits import within
 from distill.evaluation.machine import machine
 from distill.evaluation.predictors import REFERENCE_VOCABULARY, TorchPredictor, reference
@@ -20,7 +19,7 @@ from distill.evaluation.results import (
     write_results,
 )
 from distill.evaluation.score import score
-from distill.evaluation.speed import measure
+from distill.evaluation.speed import measure, summarise
 from distill.export.bundle import add_numbers
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import EvaluateStage, TeacherModel

@@ -40,6 +40,14 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_arrays(path: Path, **arrays: Any) -> None:
+    """Write numpy's arrays as a compressed ``.npz``, nothing pickled; see :func:`write_bytes`."""
+    import numpy as np
+
+    with new_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
     """Give a temporary file name beside ``path`` that takes its place when the block ends well.

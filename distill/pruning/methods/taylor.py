@@ -48,12 +48,8 @@ def taylor_scores(
     r"""Scores :math:`\frac1B \sum_b \sum_{w \in S} (w \, \partial L_b / \partial w)^2`, B batches.
 
     Of a head S are its rows of query, key and value, of a neuron its row of the intermediate layer.
-
-    Args:
-        model: stock or pruned; left as it is.
-        loss_of: what the pruned model should keep low. Called in eval mode.
-        batches: at least one batch; may be without end.
-        steps: how many batches are used; fewer where there are fewer.
+    ``loss_of`` is what the pruned model should keep low, called in eval mode on ``steps`` batches,
+    or fewer where there are fewer. The model is left as it is.
 
     Raises:
         DataError: there are no batches.

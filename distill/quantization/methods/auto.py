@@ -21,12 +21,11 @@ class AutoQuantize(QuantizeStage):
 
     def candidates(self, bench: Bench) -> list[Candidate]:
         from distill.quantization.methods.nncf import nncf
-        from distill.quantization.methods.static import static
 
-        for per_channel in (False, True):
-            static(bench, per_channel=per_channel, exclude=self.exclude)
+        how = f"static {self.calibration}"
+        bench.try_int8(how, bench.static_int8(per_channel=False, exclude=self.exclude))
+        bench.try_engines(how, bench.static_int8(per_channel=True, exclude=self.exclude))
         if bench.run.openvino:
-            static(bench, per_channel=True, exclude=self.exclude, openvino=True)
             nncf(bench, smooth=self.smooth, exclude=self.exclude)
         bench.time()
         return sorted(bench.tried, key=lambda candidate: candidate.ms or 0.0)

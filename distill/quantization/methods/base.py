@@ -49,9 +49,8 @@ class QuantizeStage(StageSection):
 
     def int8_again(self, bench: Bench, exclude: list[str]) -> Candidate:
         """Try int8 with other layers left out, one scale for each channel: the first step back."""
-        from distill.quantization.methods.static import static
-
-        return static(bench, per_channel=True, exclude=exclude)
+        int8 = bench.static_int8(per_channel=True, exclude=exclude)
+        return bench.try_int8(f"static {self.calibration}", int8)
 
     def step_back(self, bench: Bench) -> Candidate | None:
         """What passes where no candidate did; ``None`` if only fp32 does."""

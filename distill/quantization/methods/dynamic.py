@@ -49,7 +49,6 @@ def dynamic(
 ) -> Candidate:
     """Try int8 with scales of activations that are computed at inference."""
     from distill.quantization.graph import Int8
-    from distill.quantization.onnx_int8 import quantize_onnx, quantize_per_batch
 
     if scales == "per_batch":
         logger.warning(
@@ -60,6 +59,5 @@ def dynamic(
     return bench.try_int8(
         f"dynamic {scales}",
         Int8(per_channel=per_channel, weight_bits=bench.config.weight_bits, exclude=exclude),
-        write=quantize_per_batch if scales == "per_batch" else quantize_onnx,
         activation_scales=scales,
     )

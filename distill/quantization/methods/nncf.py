@@ -76,14 +76,9 @@ def quantize_nncf(
 ) -> None:
     """Write an int8 OpenVINO model (``target`` and its ``.bin``) from an fp32 ``.onnx`` file.
 
-    Args:
-        source: the fp32 file.
-        target: the ``.xml``.
-        rows: rows to calibrate with.
-        smooth: SmoothQuant's alpha: how much of the range moves into the weights; 0 leaves
-            SmoothQuant out.
-        weight_bits: 7, which every processor multiplies exactly, or 8, for those with VNNI.
-        exclude: names of products that stay in fp32.
+    ``smooth`` is SmoothQuant's alpha: how much of the range moves into the weights; 0 leaves
+    SmoothQuant out. Weights of 7 bits are multiplied exactly by every processor, those of 8 by ones
+    with VNNI. Products of the layers in ``exclude`` stay in fp32.
     """
     from distill.export.openvino import import_openvino, save_openvino
     from distill.system.console import quiet

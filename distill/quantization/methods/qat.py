@@ -38,7 +38,6 @@ class QatQuantize(QuantizeStage):
         from distill.export.onnx import export_onnx
         from distill.quantization.graph import Int8
         from distill.quantization.int8_training import train_int8
-        from distill.quantization.methods.static import write_openvino
 
         int8 = Int8(
             per_channel=self.per_channel, weight_bits=self.weight_bits, exclude=self.exclude
@@ -53,12 +52,5 @@ class QatQuantize(QuantizeStage):
         # The fp32 files stay those of the student as it came.
         source = bench.folder / "trained.fp32.onnx"
         export_onnx(trained.model, source)
-        int8, how = replace(int8, scales=trained.scales), f"trained ({self.algorithm})"
-        made = [bench.try_int8(how, int8, source=source)]
-        if bench.run.openvino:
-            made.append(
-                bench.try_int8(
-                    how, int8, source=source, format="openvino-int8", write=write_openvino
-                )
-            )
-        return made
+        int8 = replace(int8, scales=trained.scales)
+        return bench.try_engines(f"trained ({self.algorithm})", int8, source)

@@ -11,9 +11,8 @@ from transformers import AutoTokenizer, BertForSequenceClassification
 
 from distill.data.split import Split
 from distill.data.tokenized import tokenize
-from distill.evaluation.predictors import FilePredictor, TorchPredictor
+from distill.evaluation.predictors import TorchPredictor
 from distill.evaluation.score import score
-from distill.export.onnx import export_onnx
 from distill.tasks.classification.task import Classification
 from distill.tasks.regression.task import Regression
 
@@ -58,13 +57,6 @@ def test_a_torch_predictor_turns_dropout_off_and_gives_fp32(tiny):
     first = predictor(batch)
     assert first.dtype == np.float32
     assert (first == predictor(batch)).all()
-
-
-def test_an_exported_model_scores_as_in_torch(tiny, tmp_path):
-    task = Classification(["negative", "positive"])
-    export_onnx(tiny.model, tmp_path / "model.onnx")
-    exported = score(FilePredictor(tmp_path / "model.onnx", 1), tiny.dataset, task)
-    assert exported == pytest.approx(score(TorchPredictor(tiny.model, 1), tiny.dataset, task))
 
 
 def test_a_correlation_that_is_not_defined_is_0_and_said(tiny, caplog):

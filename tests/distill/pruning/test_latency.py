@@ -15,14 +15,19 @@ from distill.pruning.units import BudgetGoal
 from students.heads import class_of, head_of
 from students.pooling import POOLING
 
+SIZES = ([4, 4, 4], [10, 10, 10]), ([2, 0, 4], [5, 0, 0]), ([3, 1, 2], [7, 2, 9])
 
-def fake(models, *, length, threads, per_channel=True):
+
+def body_ms(heads, ffn):
+    return sum(0.1 * h + 0.01 * f for h, f in zip(heads, ffn, strict=True))
+
+
+def fake(models, *, length, threads):
     """A machine on which a head takes 0.1 ms, a neuron 0.01, the rest 0.2; the last layer 0.3."""
     found = {}
     for name, model in models.items():
         heads, ffn = layer_sizes(model)
-        body = sum(0.1 * h + 0.01 * f for h, f in zip(heads[:-1], ffn[:-1], strict=True))
-        found[name] = 0.2 + body + 0.3 * heads[-1] / 4
+        found[name] = 0.2 + body_ms(heads[:-1], ffn[:-1]) + 0.3 * heads[-1] / 4
     return found
 
 
@@ -32,9 +37,8 @@ def test_a_table_tells_what_was_measured_and_what_lies_between(monkeypatch, tmp_
     table = latency_table(model, length=8, threads=1, file=file)
     assert table.heads == [0, 2, 4]
     assert table.ffn == [0, 5, 10]
-    for heads, ffn in (([4, 4, 4], [10, 10, 10]), ([2, 0, 4], [5, 0, 0]), ([3, 1, 2], [7, 2, 0])):
-        body = sum(0.1 * h + 0.01 * f for h, f in zip(heads[:-1], ffn[:-1], strict=True))
-        told = 0.2 + body + 0.3 * heads[-1] / 4 + 0.01 * ffn[-1] / 8
+    for heads, ffn in SIZES:
+        told = 0.2 + body_ms(heads[:-1], ffn[:-1]) + 0.3 * heads[-1] / 4 + 0.01 * ffn[-1] / 8
         assert table(np.array(heads), np.array(ffn)) == pytest.approx(told, rel=1e-4)
     # A run that is stopped does not measure again; another length does.
     monkeypatch.setattr(latency, "measured_ms", lambda *_, **__: pytest.fail("measured again"))
@@ -43,14 +47,12 @@ def test_a_table_tells_what_was_measured_and_what_lies_between(monkeypatch, tmp_
     assert latency_table(model, length=9, threads=1, file=file).length == 9
 
 
-def fake_of_every_token(models, *, length, threads, per_channel=True):
+def fake_of_every_token(models, *, length, threads):
     """The same machine, where the last layer is like the others."""
-    found = {}
-    for name, model in models.items():
-        heads, ffn = layer_sizes(model)
-        body = sum(0.1 * h + 0.01 * f for h, f in zip(heads, ffn, strict=True))
-        found[name] = 0.2 + body + (0.05 if head_of(model) == "spans" else 0.0)
-    return found
+    return {
+        name: 0.2 + body_ms(*layer_sizes(model)) + 0.05 * (head_of(model) == "spans")
+        for name, model in models.items()
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,9 +79,8 @@ def test_heads_that_read_every_token_have_a_whole_last_layer(monkeypatch, tmp_pa
         return
     assert table.last_ms is None
     assert latency_table(model, length=8, threads=1, file=tmp_path / "latency.json") == table
-    for heads, ffn in (([4, 4, 4], [10, 10, 10]), ([2, 0, 4], [5, 0, 0]), ([3, 1, 2], [7, 2, 9])):
-        told = 0.2 + sum(0.1 * h + 0.01 * f for h, f in zip(heads, ffn, strict=True))
-        told += 0.05 * (head == "spans")
+    for heads, ffn in SIZES:
+        told = 0.2 + body_ms(heads, ffn) + 0.05 * (head == "spans")
         assert table(np.array(heads), np.array(ffn)) == pytest.approx(told, rel=1e-4)
 
 
