@@ -24,6 +24,7 @@ from distill.data.sources.columns import stored
 from distill.data.sources.files import read_rows
 from distill.data.sources.table import Table, id_issues
 from distill.data.split import Split
+from distill.files.parquet import PARQUET
 from distill.files.rows import CSV, JSONL, TSV, Rows, file_kind
 from distill.recipe.schema import TeacherConfig
 from distill.system.errors import DataError, listed, nearest
@@ -32,7 +33,7 @@ from distill.system.errors import DataError, listed, nearest
 FLOOR = 1e-6
 #: How far probabilities may add up to something else than 1.
 _SLACK = 1e-3
-_NPY, _PARQUET = ".npy", ".parquet"
+_NPY = ".npy"
 #: The one column of an npy file.
 _ARRAY = "its rows"
 
@@ -264,7 +265,7 @@ def _read(
 ) -> tuple[Table, list[str]]:
     """A file's rows, and the columns with the numbers."""
     kind = file_kind(path)
-    known = (CSV, TSV, JSONL, _PARQUET, _NPY)
+    known = (CSV, TSV, JSONL, PARQUET, _NPY)
     if not path.is_file():
         raise DataError(f"teacher.targets: no file {path}")
     if kind not in known:
@@ -273,7 +274,7 @@ def _read(
         raise DataError(f"{path}: the file is empty; it needs a target for each row")
     if kind == _NPY:
         return _read_array(path), [_ARRAY]
-    if kind == _PARQUET:
+    if kind == PARQUET:
         names = list(read_parquet(path, []).available)
     elif kind == JSONL:
         first = next(iter(Rows(path, kind)), None)
@@ -288,7 +289,7 @@ def _read(
             f"{listed(names)}{nearest(key, names)}"
         )
     columns = wanted(names)
-    read = read_parquet if kind == _PARQUET else read_rows
+    read = read_parquet if kind == PARQUET else read_rows
     return read(path, [*columns, *([key] if key else [])]), columns
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,18 +58,13 @@ class ParquetRows:
         ``start`` rows are left out; groups before them are not read.
         """
         with opened_parquet(Path(self.source)) as file:
-            groups: list[int] = []
-            first = 0
-            for group in range(file.num_row_groups):
-                size = file.metadata.row_group(group).num_rows
-                if groups or start < first + size:
-                    groups.append(group)
-                else:
-                    first += size
-            if not groups:
+            sizes = [file.metadata.row_group(one).num_rows for one in range(file.num_row_groups)]
+            ends = list(itertools.accumulate(sizes))
+            group = bisect.bisect_right(ends, start)
+            if group == len(ends):
                 return
+            groups, number = list(range(group, len(ends))), ends[group] - sizes[group]
             batches = file.iter_batches(_READ, groups, list(wanted), use_threads=False)
-            number = first
             for batch in batches:
                 skipped = min(max(start - number, 0), batch.num_rows)
                 for offset, values in enumerate(batch.slice(skipped).to_pylist(), skipped + 1):

@@ -6,7 +6,6 @@ Legend: B masked inputs, L length, D hidden size, V vocabulary, P words, K candi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -77,15 +76,11 @@ class MaskedProposals:
     @torch.inference_mode()
     def __call__(self, sentences: Sequence[Sentence]) -> npt.NDArray[np.int32]:
         """(P, K): ids in rising order, -1 where there are fewer; P in the order of the words."""
-        items = [
-            (number, word)
-            for number, sentence in enumerate(sentences)
-            for word in self.words(sentence)
-        ]
+        every = ((n, word) for n, sentence in enumerate(sentences) for word in self.words(sentence))
+        items = [_Item(row, number, word) for row, (number, word) in enumerate(every)]
         found = np.full((len(items), self.count), -1, dtype=np.int32)
         inputs = [self._input(sentence) for sentence in sentences]
-        masked = [_Item(row, number, word) for row, (number, word) in enumerate(items)]
-        for batch in self._batches(masked, inputs):
+        for batch in self._batches(items, inputs):
             top = self._forward(batch, inputs).tolist()  # (B, K + margin)
             for item, ids in zip(batch, top, strict=True):
                 own = self._folded[item.word.ids[0]]
@@ -127,7 +122,7 @@ class MaskedProposals:
         ids[np.arange(len(batch)), places] = self._mask
         model: Any = self.model
         device = model.device
-        with self._cast(device.type):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             hidden = model.base_model(
                 input_ids=torch.from_numpy(ids).to(device),
                 attention_mask=torch.from_numpy(mask).to(device),
@@ -142,8 +137,3 @@ class MaskedProposals:
         masked = torch.tensor([item.word.ids[0] for item in batch], device=device)
         found: Tensor = torch.where(values.isfinite(), top, masked[:, None])
         return found
-
-    def _cast(self, device: str) -> AbstractContextManager[Any]:
-        if self.precision != "bf16":
-            return nullcontext()
-        return torch.autocast(device, dtype=torch.bfloat16)

@@ -27,6 +27,7 @@ from distill.data.sources.columns import ColumnWriter, text_columns
 from distill.data.sources.conll import read_conll
 from distill.data.sources.squad import read_squad
 from distill.data.sources.table import Table
+from distill.files.parquet import PARQUET
 from distill.files.rows import CSV, JSONL, TSV, Rows, file_kind
 from distill.recipe.schema import DataConfig
 from distill.system import digest
@@ -116,14 +117,13 @@ class _Appended(io.RawIOBase):
 
 _Readers = dict[str, Callable[[Path, Sequence[str], BadRows | None], Table]]
 
-_PARQUET = ".parquet"
 #: By the kind of a file, each optionally packed (``.gz``).
 _READERS: _Readers = {
     CSV: read_rows,
     TSV: read_rows,
     JSONL: read_rows,
     ".json": read_squad,
-    _PARQUET: read_parquet,
+    PARQUET: read_parquet,
 }
 #: What rows of words with tags are read from beside those; ``.txt`` means nothing elsewhere.
 _COLUMN_FILES: _Readers = dict.fromkeys((".conll", ".bio", ".iob", ".txt"), read_conll)
@@ -177,12 +177,12 @@ def _check(role: str, path: Path, readers: _Readers) -> None:
     if not path.is_file():
         raise DataError(f"data.{role}: no file {path}{_hint(path, readers)}")
     kind, packed = file_kind(path), path.suffix * (path.suffix.lower() == ".gz")
-    if kind not in readers or (kind == _PARQUET and packed):
-        packable = ", ".join(known for known in readers if known != _PARQUET)
+    if kind not in readers or (kind == PARQUET and packed):
+        packable = ", ".join(known for known in readers if known != PARQUET)
         what = f"unknown kind of file '{kind}{packed}'" if kind else "a file name without an ending"
         raise DataError(
             f"data.{role}: {path}: {what}; known are {packable} "
-            f"(each also .gz), {_PARQUET} and datasets folders"
+            f"(each also .gz), {PARQUET} and datasets folders"
         )
     if path.stat().st_size == 0:
         raise DataError(f"{path}: the file is empty; it needs examples to learn from")

@@ -72,6 +72,8 @@ def test_every_label_is_in_both_parts_in_its_share(sizes: list[int], seed: int) 
         return
     train, held, notes = parts(split, [f"'{n}'" for n in range(len(sizes))], seed)
     left, out = Counter(train.labels), Counter(held.labels)
+    for part in (train, held):
+        assert part.texts == sorted(part.texts, key=split.texts.index)
     assert sorted([*train.texts, *held.texts]) == sorted(split.texts)
     share = max(1, len(labels) // 10) / len(labels)  # whole rows are held out: of 28 two, not 2.8
     for label, size in enumerate(sizes):

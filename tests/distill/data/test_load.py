@@ -66,20 +66,6 @@ def test_pairs(tmp_path):
     assert found.train.pairs == ["two", "four"]
 
 
-def test_hold_out_is_a_tenth_in_order_seeded_and_told(files):
-    first, again = load(files, validation=None), load(files, validation=None)
-    other = load(files, validation=None, seed=1)
-    whole = [text for text, _ in rows(40)]
-    assert len(first.validation) == 4
-    assert first == again
-    assert first.validation.texts != other.validation.texts
-    assert sorted([*first.train.texts, *first.validation.texts]) == sorted(whole)
-    for split in (first.train, first.validation):
-        assert split.texts == [text for text in whole if text in split.texts]
-    assert first.validation.name == "validation"
-    assert first.notes == ["no validation data: 4 of 40 training examples are held out for it"]
-
-
 def test_limits_keep_order_and_are_drawn_by_the_seed(files, tmp_path):
     test = write(tmp_path / "test.csv", rows(30, 200))
     changes = {"limit_train": 10, "limit_validation": 5, "test": test}

@@ -55,19 +55,6 @@ def test_logits_are_those_of_transformers(bundle, pair):
     np.testing.assert_allclose(int8.logits(TEXTS, pairs), expected, atol=0.5)
 
 
-@pytest.mark.parametrize("pair", [False, True])
-def test_ids_are_those_of_transformers(bundle, pair):
-    folder = bundle(pair=pair)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    encoder = load(folder, threads=1).encoder
-    pairs = PAIRS if pair else None
-    expected = tokenizer(TEXTS, pairs, truncation=True, max_length=16, padding=True)
-    ids, mask, types = encoder.batch(encoder.encode(TEXTS, pairs))
-    assert ids.tolist() == expected["input_ids"]
-    assert mask.tolist() == expected["attention_mask"]
-    assert types.tolist() == expected["token_type_ids"]
-
-
 def test_predictions_come_in_order_with_probabilities(bundle):
     classifier = load(bundle(), format="onnx", threads=1)
     found = classifier.predict(TEXTS, batch_size=2)

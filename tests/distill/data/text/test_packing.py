@@ -46,12 +46,6 @@ def test_every_token_is_in_one_row_and_rows_keep_to_their_room(pair: bool) -> No
             assert all(middle < end for _, middle, end in rows)
 
 
-def test_cuts_are_at_sentence_ends_wherever_sentences_fit() -> None:
-    offsets = [0, 5, 9, 14, 18, 30, 33]
-    rows = pack_document(offsets, max_length=20, pair=False)
-    assert {end for _, _, end in rows} <= set(offsets)
-
-
 def test_a_corpus_is_parted_by_documents(corpus) -> None:
     text = corpus(documents=12 * HELD_OUT)
     packed = pack(text, max_length=32, pair=True, hold_out=True, seed=1)
