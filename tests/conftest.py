@@ -196,7 +196,7 @@ def _tiny_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("tiny")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_bert(_tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyBert:
     """A factory of folders with a small random BERT classifier and its tokenizer.
 

@@ -17,7 +17,7 @@ from distill.evaluation.predictors import Logits, Predictor, torch_threads
 from distill.system.console import Bar
 from distill.system.errors import DataError
 from distill.tasks.base import Task
-from distill.tasks.correlation import undefined, undefined_note
+from distill.tasks.metrics import undefined, undefined_note
 from students.anatomy import INPUTS
 
 logger = logging.getLogger("distill")

@@ -43,18 +43,14 @@ def integrated_gradients(
     baseline_ids: Tensor,
     name: str = "attributions",
 ) -> Attribution:
-    """Attribute an output to the tokens of one text.
+    """Attribute an output to the tokens of one text; a token that is its own baseline gets 0.
 
     Args:
         model: a BERT, stock or pruned, in eval mode; left as it is.
         batch: the text's ``input_ids``, ``attention_mask`` and ``token_type_ids``, each (1, L).
-        output: calls the model on a batch of S texts and gives the number that is explained for
-            each, (S,).
+        output: calls the model on a batch of S texts and gives the number that is explained, (S,).
         baseline_ids: the ids of the baseline, (1, L): the text's with its words masked.
         name: what the progress bar says.
-
-    Returns:
-        The attribution of each token; that of a token which is its own baseline is 0.
     """
     words = model.get_input_embeddings()
     with torch.no_grad():

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from distill.capture.capture import Capture
 from distill.capture.layer_map import make_layer_map
@@ -29,41 +28,15 @@ from students.heads import logits_of, positions_of
 from teachers.load import load_model, load_tokenizer
 
 
-@dataclass(frozen=True)
-class _Reader:
+@dataclass(frozen=True, kw_only=True)
+class _Reader(Read):
+    """A model, and the text as it reads it."""
+
     role: str
-    folder: Path
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
-    texts: tuple[str, ...]
-    encoded: BatchEncoding
     batch: dict[str, Tensor]  # (1, L) each
     length: int  # tokens of the text before it was cut
-
-    @property
-    def labels(self) -> list[str]:
-        """Names of the outputs in order."""
-        names = cast("dict[int, str]", self.model.config.id2label)
-        return [str(names[number]) for number in sorted(names)]
-
-    def logits(self, batch: Mapping[str, Tensor]) -> Tensor:
-        """Logits of some texts: (S, C), or (S, L, C) of a model that looks at tokens."""
-        return logits_of(self.model, batch)
-
-    def target(self, subjects: Subjects, asked: Choice, word: str | None = None) -> Target:
-        """What it says, and what of that is explained."""
-        with torch.no_grad():
-            logits = self.logits(self.batch)[0].numpy()
-        own = subjects.teacher_settings if self.folder == subjects.teacher else None
-        read = Read(
-            self.texts,
-            self.encoded,
-            logits,
-            self.labels,
-            settings=subjects.settings if own is None else own,
-            where=str(self.folder),
-        )
-        return decoder_class(subjects.task).explain(read, asked, word)
 
     def masked(self) -> Tensor:
         """The text's ids (1, L) with every word masked; special tokens stay what they are."""
@@ -106,21 +79,20 @@ def inspect_text(
     if word is not None and not decoder.explains_words:
         raise DataError("--word names a word whose tag is explained; this model tags none")
     _check_texts(text, pair, subjects.pair)
-    student = _reader("student", subjects.student, subjects.max_length, text, pair)
-    folder = subjects.teacher
-    teacher = folder and _reader("teacher", folder, subjects.max_length, text, pair)
+    student = _reader("student", subjects, text, pair)
+    teacher = _reader("teacher", subjects, text, pair) if subjects.teacher else None
     same = sorted(teacher.labels) == sorted(student.labels) if teacher else True
     if teacher and decoder.named_outputs and not same:
         raise ModelError(
-            f"{teacher.folder}: its labels are {', '.join(teacher.labels)}, the student's "
+            f"{teacher.where}: its labels are {', '.join(teacher.labels)}, the student's "
             f"{', '.join(student.labels)}; give a teacher of the same task"
         )
-    layers, notes = _layers(subjects.layer_map, student, teacher or None)
-    chosen = student.target(subjects, Choice(label or ""), word)
-    read = {"student": _read(student, chosen, _layers_of("student", layers))}
+    layers, notes = _layers(subjects.layer_map, student, teacher)
+    chosen = decoder.explain(student, Choice(label or ""), word)
+    read = {"student": _read(student, chosen, [own for own, _ in layers])}
     if teacher:
-        theirs = teacher.target(subjects, chosen.choice)
-        read["teacher"] = _read(teacher, theirs, _layers_of("teacher", layers))
+        theirs = decoder.explain(teacher, chosen.choice)
+        read["teacher"] = _read(teacher, theirs, [one for _, one in layers if one is not None])
     return Inspection(
         text=text,
         pair=pair,
@@ -145,18 +117,35 @@ def _check_texts(text: str, pair: str | None, wants_pair: bool | None) -> None:
             raise DataError("the text holds half of a character, which is not Unicode")
 
 
-def _reader(role: str, folder: Path, max_length: int, text: str, pair: str | None) -> _Reader:
+def _reader(role: str, subjects: Subjects, text: str, pair: str | None) -> _Reader:
+    folder, settings = subjects.student, subjects.settings
+    if role == "teacher" and subjects.teacher is not None:
+        folder, own = subjects.teacher, subjects.teacher_settings
+        settings = settings if own is None else own
     model = load_model(folder).eval().requires_grad_(False)
     tokenizer = load_tokenizer(folder)
-    limit = min(max_length, positions_of(model))
+    limit = min(subjects.max_length, positions_of(model))
     whole = tokenizer(text, pair, verbose=False)
     encoded = tokenizer(
         text, pair, truncation="longest_first", max_length=limit, padding=False, return_tensors="pt"
     )
     batch = inputs_of(model, encoded)
-    texts = (text,) if pair is None else (text, pair)
-    length = sum(whole["attention_mask"])
-    return _Reader(role, folder, model, tokenizer, texts, encoded, batch, length)
+    names = cast("dict[int, str]", model.config.id2label)
+    with torch.no_grad():
+        logits = logits_of(model, batch)[0].numpy()
+    return _Reader(
+        texts=(text,) if pair is None else (text, pair),
+        encoded=encoded,
+        logits=logits,
+        labels=[str(names[number]) for number in sorted(names)],
+        settings=settings,
+        where=str(folder),
+        role=role,
+        model=model,
+        tokenizer=tokenizer,
+        batch=batch,
+        length=sum(whole["attention_mask"]),
+    )
 
 
 def _layers(
@@ -176,24 +165,19 @@ def _layers(
     return pairs, ("the student is deeper than the teacher; layers stand by their height",)
 
 
-def _layers_of(role: str, layers: tuple[tuple[int, int | None], ...]) -> list[int]:
-    at = 0 if role == "student" else 1
-    return sorted({layer for pair in layers if (layer := pair[at]) is not None})
-
-
 def _read(reader: _Reader, target: Target, layers: list[int]) -> Reading:
     ids = reader.batch["input_ids"]
     found: Attribution = integrated_gradients(
         reader.model,
         reader.batch,
-        lambda batch: target.number(reader.logits(batch)),
+        lambda batch: target.number(logits_of(reader.model, batch)),
         baseline_ids=reader.masked(),
         name=f"{reader.role}: attributions",
     )
     types = reader.batch.get("token_type_ids", torch.zeros_like(ids))
     return Reading(
         role=reader.role,
-        folder=str(reader.folder),
+        folder=reader.where,
         tokens=tuple(reader.tokenizer.convert_ids_to_tokens(ids[0].tolist())),
         segments=tuple(types[0].tolist()),
         outputs=target.outputs,
@@ -231,15 +215,9 @@ def _about(read: dict[str, Reading]) -> tuple[str, ...]:
 def attention_of(
     model: PreTrainedModel, batch: Mapping[str, Tensor], layers: Iterable[int]
 ) -> dict[int, Map]:
-    """Attention probabilities of one text, which has no padding.
+    """Attention probabilities of one text without padding, by layer, counted from 1.
 
-    Args:
-        model: a BERT, stock or pruned, in eval mode.
-        batch: the text's inputs, each (1, L).
-        layers: which layers, counted from 1.
-
-    Returns:
-        Layer to (H, L, L), each row with the sum 1; (0, L, L) of a layer without heads.
+    (H, L, L) each, rows with the sum 1; (0, L, L) of a layer without heads.
     """
     wanted = sorted(set(layers))
     left = anatomy(model).heads_left

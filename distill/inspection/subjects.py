@@ -55,9 +55,7 @@ class Subjects:
 def find_subjects(folder: Path, *, teacher: Path | None = None) -> Subjects:
     """The models of a run folder, of a bundle, or in a model folder.
 
-    Args:
-        folder: which.
-        teacher: the folder of a teacher to put beside the student, in place of the run's.
+    ``teacher`` is the folder of one to put beside the student, in place of the run's.
 
     Raises:
         ModelError: there is no student to look into, or the run's teacher is gone.

@@ -47,7 +47,7 @@ _on_register: list[Callable[[], Any]] = []
 
 
 def register(kind: str, package: str) -> None:
-    """Add a kind of task, for recipes and bundles of this process.
+    """Add a kind of task, a package with the three files, to this process.
 
     Raises:
         ValueError: there is another of that name.
@@ -65,11 +65,7 @@ def on_register(refresh: Callable[[], Any]) -> None:
 
 
 def _part(kind: str, name: str) -> Any:
-    """A module of a kind's package.
-
-    Raises:
-        ModelError: a package from outside cannot be imported.
-    """
+    """A module of a kind's package; a ModelError of one from outside that cannot be imported."""
     try:
         return importlib.import_module(f"{KINDS[kind]}.{name}")
     except ImportError as error:
@@ -93,12 +89,7 @@ def predicting() -> list[str]:
 
 
 def make_task(config: TaskSection, labels: Sequence[str], examples: Sequence[Any] = ()) -> Task:
-    """The task that a recipe's ``task`` section describes.
-
-    Args:
-        config: the section.
-        labels: the label names that the data have, in the order of their integers.
-        examples: the label of each training example, in which balanced weights are counted.
+    """The task that a recipe's ``task`` section describes; see :class:`Task`.
 
     Raises:
         DataError: the metric or a weight does not fit the labels.
@@ -138,15 +129,12 @@ def task_class(kind: str) -> type[Task]:
 
 
 def kind_of_model(head: str, problem: str | None, outputs: int) -> str | None:
-    """The kind of task that a model's head and config are for.
+    """The first kind that a model's head and config fit; ``None`` where none does.
 
     Args:
         head: a key of :data:`students.heads.HEADS`.
         problem: ``problem_type`` of the config.
         outputs: how many outputs the head has.
-
-    Returns:
-        The first kind that fits; ``None`` where none does.
     """
     if problem is None:  # as transformers reads it too: one output is no choice
         problem = "regression" if outputs == 1 else "single_label_classification"

@@ -21,10 +21,10 @@ from distill.data.tokenized import TokenExamples
 from distill.system.errors import ModelError
 from distill.tasks import config_class, make_decoder
 from distill.tasks.analysis import Analysis
-from distill.tasks.collected import Collected
 from distill.tasks.decoder import Decoder
 from distill.tasks.floors import Floor
-from distill.tasks.floors.linear import linear_floor
+from distill.tasks.linear import linear_floor
+from distill.tasks.metrics import Collected
 
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 LogitsLoss = Literal["soft_ce", "kl", "mse"]
@@ -136,14 +136,11 @@ class Task(ABC):
 
     @abstractmethod
     def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss with the true labels.
+        """The loss with the true labels, a scalar in fp32, the mean over the batch.
 
         Args:
             logits: what :func:`students.heads.logits_of` gives; any float type.
-            labels: true labels as the batch has them; of a classification (B,), int64.
-
-        Returns:
-            A scalar in fp32, the mean over the batch.
+            labels: as the batch has them; of a classification (B,), int64.
         """
 
     def decide(self, logits: Tensor) -> Tensor:
@@ -155,11 +152,7 @@ class Task(ABC):
         """New, empty metrics by name; :attr:`primary` is one of these, or of what one gives."""
 
     def metrics(self) -> MetricCollection:
-        """The metrics of :meth:`scores` as one.
-
-        Give every batch to :meth:`observe`, then call ``compute()`` for a dict from name to
-        scalar.
-        """
+        """The metrics of :meth:`scores` as one, for :meth:`observe`; then ``compute()``."""
         found = self.scores()
         # What all keep is kept once. Of others torchmetrics must not find groups: it merges metrics
         # whose counts agree after the first batch, and those of different averages can by chance.
@@ -171,13 +164,9 @@ class Task(ABC):
         metrics.update(logits, batch["labels"])
 
     def floor(self, data: TaskData) -> Floor | None:
-        """What is scored without a neural network: of texts with labels a linear model of TF-IDF.
+        """What is scored without a neural network; where labels are of texts, linear on TF-IDF.
 
-        Args:
-            data: the rows: those of training are learned, those of validation choose its settings.
-
-        Returns:
-            ``None`` where there is none.
+        The training examples are learned, those of validation choose its settings.
         """
         return linear_floor(self, data)
 
@@ -197,12 +186,10 @@ class Task(ABC):
         """What a teacher that reads other tokens says of the student's, by their characters.
 
         Args:
-            logits: of all tokens of the teacher's reading, one after the other, (N, C).
+            logits: of all tokens of the teacher's reading, one after the other, (N, C); it returns
+                those of the student's, (M, C).
             theirs: the examples as the teacher reads them.
             ours: the same as the student reads them.
-
-        Returns:
-            (M, C), logits of all tokens of the student's reading.
 
         Raises:
             ModelError: the task cannot, and both read different tokens.
@@ -215,17 +202,9 @@ class Task(ABC):
         return logits
 
     def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
-        """Logits as rows of distributions, which is what objectives compare.
-
-        Returns:
-            (M, K): M distributions over K outcomes; of a classification (B, C) as they are.
-        """
+        """Logits as (M, K), M distributions over K outcomes, which is what objectives compare."""
         return logits
 
     def comparable_labels(self, batch: Mapping[str, Any]) -> Tensor | None:
-        """The true outcome of each of the M rows of :meth:`comparable`, (M,).
-
-        Returns:
-            ``None`` where the batch has no labels.
-        """
+        """The true outcome of each of these M, (M,); ``None`` of a batch without labels."""
         return batch.get("labels")

@@ -124,11 +124,7 @@ class UnnamedOutputs(TaskSection):
 
 
 def needs_three_classes(classes: str) -> dict[str, str]:
-    """The objectives that say nothing of two classes, for :meth:`TaskSection.unfit`.
-
-    Args:
-        classes: how many there are, in words.
-    """
+    """What says nothing of two ``classes`` (in words), for :meth:`TaskSection.unfit`."""
     of_two = {
         "decoupled": "its part on the other classes is then always 0",
         "standardized": "two standardised logits are always 1 and -1",

@@ -227,14 +227,11 @@ class Decoder(ABC):
 
     @abstractmethod
     def predictions(self, inputs: Inputs, outputs: Sequence[Logits]) -> list[dict[str, Any]]:
-        """What the model predicts for every text, ready for JSON.
+        """What the model predicts for each of N texts, ready for JSON.
 
         Args:
             inputs: from :meth:`inputs`.
             outputs: what the graph gives for each of its R rows, (D,) or (L, C).
-
-        Returns:
-            One mapping for each of the N texts.
         """
 
     @classmethod

@@ -44,10 +44,6 @@ def ndcg(scores: Floats, relevance: Floats) -> float:
     with the relevances y, the order :math:`\pi` by scores and the best one, :math:`\sigma`. Without
     a relevant candidate it is 0.
 
-    Args:
-        scores: (K,).
-        relevance: 0 or more each, (K,).
-
     Reference:
         Järvelin and Kekäläinen 2002; ties as in McSherry and Najork 2008 and scikit-learn.
     """

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from distill.tasks.correlation import Kind, correlation
+from distill.tasks.metrics import Kind, correlation
 
 Floats = npt.NDArray[np.float64]
 #: How often each example was drawn, (R, N), to the score on each draw, (R,).

@@ -19,16 +19,7 @@ Ids = npt.NDArray[np.int64]
 
 
 def pad(sequences: Sequence[Any], length: int, fill: int) -> npt.NDArray[np.int64]:
-    """Pad sequences of integers at their ends.
-
-    Args:
-        sequences: B sequences of at most ``length`` integers.
-        length: L.
-        fill: stands behind the end of shorter ones.
-
-    Returns:
-        int64 (B, L).
-    """
+    """Sequences of at most ``length`` integers, filled up at their ends, int64 (B, L)."""
     padded = np.full((len(sequences), length), fill, dtype=np.int64)
     for place, sequence in enumerate(sequences):
         padded[place, : len(sequence)] = sequence
@@ -43,18 +34,15 @@ def attention_mask(sequences: Sequence[Any], length: int) -> npt.NDArray[np.int6
 
 
 class Encoded(Protocol):
-    """A row of tokens: what the tokenizer gives, or stands in for it."""
+    """A row of tokens: their ids, and 0 or 1 each for the first or the second text."""
 
     @property
-    def ids(self) -> Sequence[int]:
-        """Token ids."""
+    def ids(self) -> Sequence[int]: ...
 
     @property
-    def type_ids(self) -> Sequence[int]:
-        """0 or 1 each: the first or the second text."""
+    def type_ids(self) -> Sequence[int]: ...
 
-    def __len__(self) -> int:
-        """How many tokens there are."""
+    def __len__(self) -> int: ...
 
 
 def check_unicode(texts: Sequence[str], pairs: Sequence[str]) -> None:
@@ -109,19 +97,11 @@ class TextEncoder:
         return found
 
     def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:
-        """Tokenise texts, or pairs of texts, each to its own length.
-
-        Raises:
-            DataError: see :func:`check_unicode`.
-        """
+        """Tokenise texts, or pairs of texts, each to its own length; see :func:`check_unicode`."""
         return self._encode(self._tokenizer.encode_batch_fast, texts, pairs)
 
     def encode_whole(self, texts: Sequence[str]) -> list[Encoding]:
-        """Tokenise texts of any length, with the characters of each token; nothing is cut.
-
-        Raises:
-            DataError: see :func:`check_unicode`.
-        """
+        """Tokenise texts of any length, with the characters of each token; nothing is cut."""
         return self._encode(self.uncut.encode_batch, texts, None)
 
     def _encode(
@@ -138,14 +118,10 @@ class TextEncoder:
             raise
 
     def batch(self, rows: Sequence[Encoded], *, multiple: int = 1) -> tuple[Ids, Ids, Ids]:
-        """Pad rows to the longest of them.
+        """``input_ids``, ``attention_mask`` and ``token_type_ids``, int64 (B, L) each.
 
-        Args:
-            rows: rows of tokens.
-            multiple: the length is rounded up to a multiple of it, as far as the model reads.
-
-        Returns:
-            ``input_ids``, ``attention_mask`` and ``token_type_ids``, each int64 (B, L).
+        L is the longest row's length, rounded up to a multiple of ``multiple`` as far as the model
+        reads.
         """
         length = max(len(row) for row in rows)
         length = max(length, min(-(-length // multiple) * multiple, self.max_length))

@@ -156,9 +156,6 @@ def token_span(window: Window, start: int, end: int, *, part: tuple[bool, bool])
         start: where the answer starts in the context, in characters.
         end: the character behind it.
         part: whether the window is the context's first and its last.
-
-    Returns:
-        Positions in the window, both included.
     """
     chars = window.chars
     if not len(chars):

@@ -124,15 +124,9 @@ def answer(
 ) -> dict[str, Any]:
     """What is given for a question: the answer and the candidates it was chosen from.
 
-    Args:
-        context: the text.
-        windows: of each window the spans and the score of none, from :func:`window_spans`.
-        decoding: how answers are chosen.
-
-    Returns:
-        ``answer``, ``start``, ``end`` (``context[start:end]`` is the answer), ``score`` (its
-        probability) and ``candidates``, a list of the same four, the most probable first. No
-        answer is the empty text from 0 to 0.
+    That is ``answer``, ``start``, ``end`` (``context[start:end]`` is the answer), ``score`` (its
+    probability) and ``candidates``, a list of the same four, the most probable first. No answer is
+    the empty text from 0 to 0.
     """
     spans = best_spans((found for found, _ in windows), decoding.candidates)
     chosen = spans[0] if spans else Span(0, 0, -math.inf)

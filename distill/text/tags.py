@@ -33,8 +33,7 @@ class TagFault(NamedTuple):
 def split_tag(tag: str, scheme: str) -> tuple[str, str] | None:
     """A tag's prefix and type, such as ``("B", "person")``; ``("O", "")`` for what is no entity.
 
-    Returns:
-        ``None`` for what is no tag of the scheme.
+    ``None`` for what is no tag of the scheme.
     """
     if tag == OUTSIDE:
         return OUTSIDE, ""

@@ -26,15 +26,8 @@ Window = tuple[int, int]
 def windows(count: int, size: int, stride: int) -> list[Window]:
     """Cut a row of tokens into windows that overlap, as ``tokenizers`` truncates with a stride.
 
-    All are full but the last, which ends with the text.
-
-    Args:
-        count: N.
-        size: tokens in a window, at most.
-        stride: tokens that neighbouring windows share; less than ``size``.
-
-    Returns:
-        The first token of each window, and the one behind its last.
+    Gives the first token of each and the one behind its last; all are full but the last one, which
+    ends with the text.
 
     Raises:
         ValueError: a window would begin where the one before it does.
@@ -50,13 +43,10 @@ def windows(count: int, size: int, stride: int) -> list[Window]:
 
 
 def owners(count: int, cut: list[Window]) -> npt.NDArray[np.int64]:
-    """The window that each token is read in: that in which it has the most context.
+    """The number of the window that each token is read in, (N,): where it has the most context.
 
     A token's context is the tokens up to the nearer edge of a window; at the beginning and the end
     of the text nothing is missing, so that an edge there does not count. Of equals it is the first.
-
-    Returns:
-        A window's number for each token, (N,).
     """
     tokens = np.arange(count)
     context = np.full((len(cut), count), -1, dtype=np.int64)  # (K, N)
@@ -122,8 +112,8 @@ def words_of(encoding: Encoding, text: str) -> Words:
     """The words that a tokenizer splits a text into.
 
     Args:
-        encoding: of the text, with special tokens, neither cut nor padded, with offsets.
-        text: the text.
+        encoding: with special tokens, neither cut nor padded, with offsets.
+        text: what it is of.
     """
     special = encoding.special_tokens_mask
     front = next((at for at, mask in enumerate(special) if not mask), len(special))
@@ -190,8 +180,7 @@ def _joins(character: str) -> bool:
 def word_windows(words: Words, *, max_length: int, stride: int) -> list[WordWindow]:
     """Cut a text into windows; the tag of each word is read in exactly one of them.
 
-    Returns:
-        One window, unless the text is longer than the model reads; none where it has no words.
+    One window, unless the text is longer than the model reads; none where it has no words.
     """
     count = len(words.ids)
     cut = windows(count, room(words, max_length), stride)

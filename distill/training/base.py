@@ -23,7 +23,7 @@ from transformers import PreTrainedModel
 
 from distill.recipe.schema import TrainConfig
 from distill.tasks.base import Task
-from distill.tasks.correlation import undefined
+from distill.tasks.metrics import undefined
 from distill.training.optimizer import make_optimizer, make_schedule
 from students.anatomy import anatomy
 from students.family import MODEL_TYPES

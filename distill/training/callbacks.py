@@ -17,7 +17,7 @@ from torch.distributed.fsdp import FSDPModule
 from distill.system import distributed
 from distill.system.console import Bar, clock
 from distill.system.errors import UserError
-from distill.tasks.correlation import undefined_note
+from distill.tasks.metrics import undefined_note
 from distill.training.base import TrainingModule
 from distill.training.checkpoint import FitSession
 from distill.training.interrupt import Interrupt

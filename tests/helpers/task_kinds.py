@@ -10,15 +10,6 @@ from typing import Any
 import torch
 import yaml
 
-#: Kinds of task by what stands on their encoder.
-HEADS = {
-    "classification": "classification",
-    "multi_label": "classification",
-    "regression": "classification",
-    "ner": "tokens",
-    "qa": "spans",
-    "vectors": "vectors",
-}
 LABELS = {
     "classification": ("negative", "positive"),
     "multi_label": ("good", "bad", "film"),
@@ -35,11 +26,6 @@ TASKS: dict[str, dict[str, Any]] = {
     "qa": {"stride": 4},
     "vectors": {},
     "ranking": {},
-}
-PROBLEMS = {
-    "classification": "single_label_classification",
-    "multi_label": "multi_label_classification",
-    "regression": "regression",
 }
 TRAIN_ROWS = 40
 #: Layers, hidden width, heads and neurons of teacher and student.
@@ -128,6 +114,7 @@ def make_model(kind: str, tokens: int, *, seed: int = 0, **changes: Any) -> Any:
     """A random model with the head of a task, whose outputs depend on what it reads."""
     from transformers import BertConfig
 
+    from distill.tasks import task_class
     from students.heads import class_of
     from students.pooling import POOLING
 
@@ -141,14 +128,14 @@ def make_model(kind: str, tokens: int, *, seed: int = 0, **changes: Any) -> Any:
         max_position_embeddings=changes.pop("positions", 64),
         id2label=dict(enumerate(LABELS[kind] or ("x", "y"))),
         label2id={label: index for index, label in enumerate(LABELS[kind] or ("x", "y"))},
-        problem_type=PROBLEMS.get(kind),
+        problem_type=task_class(kind).problem_type,
         initializer_range=0.2,
     )
     if kind == "vectors":
         setattr(config, POOLING, changes.pop("pooling", "mean"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = class_of(config, HEADS[kind])(config).eval()
+        model = class_of(config, task_class(kind).head)(config).eval()
         for name, weight in model.named_parameters():
             if name.endswith("bias"):  # zero after initialisation: a lost bias would not be seen
                 torch.nn.init.normal_(weight, std=0.2)

@@ -10,7 +10,7 @@ _START = """
 import sys, torch
 from torch import distributed
 rank, place = int(sys.argv[1]), sys.argv[2]
-sys.path.insert(0, sys.argv[3])
+sys.path[:0] = sys.argv[3:]
 
 def join():
     distributed.init_process_group("gloo", init_method=f"file://{place}", rank=rank, world_size=2)
@@ -26,8 +26,6 @@ def run_both(code: str, file: str, folder: Path) -> None:
         folder: where they meet.
     """
     command = [sys.executable, "-c", f"{_START}{code}\ndistributed.destroy_process_group()"]
-    both = [
-        subprocess.Popen([*command, str(rank), str(folder / "meet"), str(Path(file).parent)])
-        for rank in range(2)
-    ]
+    paths = [Path(file).parent, Path(__file__).parent]
+    both = [subprocess.Popen([*command, str(rank), folder / "meet", *paths]) for rank in range(2)]
     assert [process.wait(timeout=240) for process in both] == [0, 0]

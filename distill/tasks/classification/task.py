@@ -150,11 +150,6 @@ class Classification(Task):
 
     Raises:
         DataError: ``f1`` is asked for and there are more than two labels, or a weight is of none.
-
-    Example:
-        >>> task = Classification(["negative", "positive"], metric="accuracy")
-        >>> task.num_outputs
-        2
     """
 
     kind: ClassVar[str] = "classification"

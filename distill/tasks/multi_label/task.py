@@ -248,12 +248,9 @@ class MultiLabel(Task):
         return decided(logits, self.thresholds)
 
     def comparable(self, logits: Tensor, batch: Mapping[str, Any]) -> Tensor:
-        r"""Each label as two outcomes, logits (0, z), so that their softmax is its sigmoid.
+        r"""(B * C, 2): each label as two outcomes, logits (0, z): their softmax is its sigmoid.
 
         The soft cross-entropy of these is the binary cross-entropy on the teacher's probabilities.
-
-        Returns:
-            (B * C, 2).
         """
         flat = logits.flatten()  # (B * C,)
         return torch.stack([torch.zeros_like(flat), flat], dim=-1)

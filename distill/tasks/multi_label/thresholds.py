@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from distill.tasks.collected import Collected
+from distill.tasks.metrics import Collected
 
 #: Where nothing speaks for another one.
 USUAL = 0.5

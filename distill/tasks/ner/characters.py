@@ -40,14 +40,7 @@ def by_characters(
     entities). Of several words of the student that start in one word of the teacher only the first
     begins an entity and only the last ends it: tags of the others are those of its inside.
 
-    Args:
-        logits: the teacher's, of all its tokens, (sum of lengths, C).
-        theirs: the texts in the teacher's tokens.
-        ours: the same texts in the student's.
-        tag_set: the tags.
-
-    Returns:
-        (sum of the lengths of ``ours``, C), fp32; 0 at tokens without a label.
+    See :meth:`Task.carried`. Tokens of the student without a label have the logits 0.
     """
     shares = softmax(logits[theirs.labels != IGNORED])  # (N, C)
     stride = 1 + max(int(one.chars.max(initial=0)) for one in (theirs, ours))

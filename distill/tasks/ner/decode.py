@@ -22,9 +22,6 @@ class NerDecoder(Decoder):
     """The entities of every text.
 
     Texts of any length are read whole: long ones in windows that overlap.
-
-    Attributes:
-        tag_set: the tags, and the entities that they spell.
     """
 
     explains_words = True

@@ -24,8 +24,8 @@ from distill.data.tokenized import bare_engine
 from distill.system import distributed
 from distill.system.errors import DataError, ModelError
 from distill.tasks.base import Task
-from distill.tasks.collected import Collected
 from distill.tasks.floors import Answer, Floor, Logits, Numbers, as_array
+from distill.tasks.metrics import Collected
 from distill.tasks.ner.analysis import COMBINE, EntityAnalysis, Integers, entity_counts
 from distill.tasks.ner.characters import by_characters, cut_alike
 from distill.tasks.ner.data import TagReader

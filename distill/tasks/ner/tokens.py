@@ -122,10 +122,9 @@ def tagged(
 
 
 def join(words: Sequence[str]) -> tuple[str, list[int], list[int]]:
-    """Words to a text: a space between two, but none where neither side is written with spaces.
+    """Words to a text, and where each word starts in it and ends, in characters.
 
-    Returns:
-        The text, and where each word starts in it and ends, in characters.
+    A space stands between two, but none where neither side is written with spaces.
 
     Example:
         >>> join(["in", "New", "York"])
@@ -160,7 +159,6 @@ class TaggedDataset(TokenExamples):
     ``index`` is the window's.
 
     Attributes:
-        lengths: tokens of each window, special ones included, int32 (F,).
         rows: the example of each window, int64 (F,); windows of one stand in their order.
         lost: how many entities have no token.
     """
@@ -255,14 +253,12 @@ def word_tags(
     """The tag of each of the tokenizer's words of a row.
 
     A word of the data may be several of the tokenizer's; of an entity the first one begins it.
+    Behind the tags (W,) stands the number of entities that no word begins in.
 
     Args:
         entities: types' numbers with the first character of each and the one behind its last.
         words: the row's words.
         tag_set: the tags.
-
-    Returns:
-        The tags (W,), and the number of entities that no word begins in.
     """
     spans = []
     for kind, start, end in entities:

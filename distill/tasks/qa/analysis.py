@@ -9,8 +9,7 @@ import re
 import string
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -80,23 +79,14 @@ _NONE = "(no answer)"
 Windows = dict[int, tuple[list[Span], float]]
 
 
-@dataclass(frozen=True)
-class Answers:
-    """A model's answers.
-
-    Args:
-        starts: the first character of each, int32 (N,).
-        ends: the character behind its last; of no answer both are 0.
-        scores: its probability, float32 (N,).
-        em: whether it is one of the right ones exactly, float32 (N,).
-        f1: words in common with the nearest right one, float32 (N,).
-    """
+class Answers(NamedTuple):
+    """A model's answers to N questions, (N,) each; of no answer both places are 0."""
 
     starts: npt.NDArray[np.int32]
-    ends: npt.NDArray[np.int32]
-    scores: npt.NDArray[np.float32]
-    em: npt.NDArray[np.float32]
-    f1: npt.NDArray[np.float32]
+    ends: npt.NDArray[np.int32]  # the character behind the last
+    scores: npt.NDArray[np.float32]  # probabilities
+    em: npt.NDArray[np.float32]  # whether it is one of the right ones exactly
+    f1: npt.NDArray[np.float32]  # words in common with the nearest right one
 
 
 class AnswerAnalysis(Analysis):
@@ -152,7 +142,7 @@ class AnswerAnalysis(Analysis):
         return {"ids": np.array(self.split.ids, dtype=np.str_)}
 
     def arrays(self, model: str) -> dict[str, Array]:
-        return dict(vars(self.answers(model)))
+        return self.answers(model)._asdict()
 
     def right(self, model: str) -> Flags:
         return self.answers(model).em > 0

@@ -32,13 +32,7 @@ def by_characters(
     In a window of the student a token gets the sum of P over its characters, the first token all
     that is left, and the logits are :math:`\log \max(p, 10^{-9})`. Ends alike, by last characters.
 
-    Args:
-        logits: the teacher's, of all its tokens, (sum of lengths, 2).
-        theirs: the questions in the teacher's tokens.
-        ours: the same questions in the student's.
-
-    Returns:
-        (sum of the lengths of ``ours``, 2), fp32.
+    See :meth:`Task.carried`.
     """
     carried = np.full((int(ours.starts[-1]), 2), np.log(LEAST), dtype=np.float32)
     for question in range(int(ours.rows[-1]) + 1 if len(ours) else 0):

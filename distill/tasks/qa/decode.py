@@ -21,9 +21,6 @@ class QaDecoder(Decoder):
     """The answer to every question.
 
     A long text is read in windows that overlap; of a long question only the beginning is.
-
-    Attributes:
-        decoding: how answers are chosen.
     """
 
     always_pairs = True

@@ -22,8 +22,8 @@ from distill.data.split import TaskData
 from distill.system import distributed
 from distill.tasks.analysis import Analysis
 from distill.tasks.base import Task
-from distill.tasks.collected import Collected
 from distill.tasks.floors import Floor
+from distill.tasks.metrics import Collected
 from distill.tasks.qa.analysis import AnswerAnalysis, best_of
 from distill.tasks.qa.characters import by_characters, cut_alike
 from distill.tasks.qa.data import QuestionReader
@@ -78,14 +78,6 @@ class QuestionAnswering(Task):
 
     - ``f1``: words in common with it;
     - ``em``: share of questions that are answered in its words exactly.
-
-    Attributes:
-        decoding: how answers are chosen from the logits.
-
-    Example:
-        >>> task = QuestionAnswering(metric="em")
-        >>> task.num_outputs
-        2
     """
 
     kind: ClassVar[str] = "qa"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -69,7 +69,7 @@ class QuestionSplit(Split):
 
     @property
     def questions(self) -> Sequence[str]:
-        """The questions."""
+        """The texts."""
         return self.texts
 
     @property
@@ -101,33 +101,14 @@ class QuestionSplit(Split):
         return WindowedDataset(store, self, digest=whole, pad_id=padding_id(tokenizer))
 
 
-class Asked:
-    """What the metrics need to know of a window; a plain object, which nobody copies.
+class Asked(SimpleNamespace):
+    """What the metrics need to know of a window; no dataclass, which Lightning would copy."""
 
-    Args:
-        question: the question's number.
-        context: its text.
-        answers: the right answers; none where the text does not answer.
-        first: the position of the context's first token.
-        chars: start and end of each of the context's tokens, (K, 2).
-    """
-
-    __slots__ = ("answers", "chars", "context", "first", "question")
-
-    def __init__(
-        self,
-        question: int,
-        context: str,
-        answers: tuple[str, ...],
-        *,
-        first: int,
-        chars: npt.NDArray[np.int32],
-    ) -> None:
-        self.question = question
-        self.context = context
-        self.answers = answers
-        self.first = first
-        self.chars = chars
+    question: int  # its number
+    context: str
+    answers: tuple[str, ...]  # the right ones; none where the text does not answer
+    first: int  # the position of the context's first token
+    chars: npt.NDArray[np.int32]  # start and end of each of the context's tokens, (K, 2)
 
 
 class WindowedDataset(TokenExamples):
@@ -138,10 +119,7 @@ class WindowedDataset(TokenExamples):
     ``index`` (the window's number) and ``asked`` (an :class:`Asked`).
 
     Attributes:
-        lengths: tokens of each window, int32 (W,).
-        digest: see above.
         truncated: how many questions were cut; contexts never are.
-        pad_id: see above.
         spans: first and last token of the answer in each window, (W, 2); 0 and 0 where it is not
             all in the window.
         rows: the number of each window's question, (W,).
@@ -169,7 +147,11 @@ class WindowedDataset(TokenExamples):
         labels[self.spans[index, 1]] += END
         answers = tuple(text for text, _ in self.split.answers[row])
         asked = Asked(
-            row, self.split.contexts[row], answers, first=window.first, chars=window.chars
+            question=row,
+            context=self.split.contexts[row],
+            answers=answers,
+            first=window.first,
+            chars=window.chars,
         )
         return {"labels": labels, "asked": asked}
 

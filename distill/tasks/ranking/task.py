@@ -27,10 +27,9 @@ from distill.system import distributed
 from distill.system.errors import ModelError
 from distill.tasks.analysis import Analysis, Array, Flags, Keep
 from distill.tasks.base import LogitsLoss, ProblemType, Task
-from distill.tasks.collected import Collected
-from distill.tasks.floors import Answer, Floor, Logits, Numbers
-from distill.tasks.floors.features import CosineFloor
+from distill.tasks.floors import Answer, CosineFloor, Floor, Logits, Numbers
 from distill.tasks.measures import MEASURES, Floats, Measure, by_query
+from distill.tasks.metrics import Collected
 from distill.tasks.ranking.data import RankingReader, RankingSplit
 from distill.tasks.scorers import Scorer, mean_scorer
 

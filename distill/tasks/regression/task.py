@@ -25,7 +25,7 @@ from distill.system import distributed
 from distill.system.errors import ModelError
 from distill.tasks.analysis import Analysis, ExampleAnalysis
 from distill.tasks.base import LogitsLoss, ProblemType, Task
-from distill.tasks.correlation import Correlation, Kind
+from distill.tasks.metrics import Correlation, Kind
 from distill.tasks.scorers import Scorer, correlation_scorer, mean_scorer
 from students.heads import activation_of
 

@@ -27,30 +27,22 @@ class TextTask(TaskSection):
         metric: ClassVar[str] = ""
 
     def issues(self, recipe: Recipe, hidden: int | None) -> Issues:
+        data, teacher, baseline = recipe.data, recipe.teacher, recipe.baseline
+        skip = "only for examples with labels, not unlabelled text"
+        scratch = "it is trained on labels, of which text has none"
+        more = "further teachers give logits, which a run over unlabelled text has not"
         for key, given, message in (
-            (("data", "test"), recipe.data.test, "unlabelled text has no score to test"),
-            (("data", "more"), recipe.data.more, "only for examples with labels"),
-            (
-                ("data", "on_bad_row"),
-                recipe.data.on_bad_row == "skip",
-                "only for examples with labels, not unlabelled text",
-            ),
-            (
-                ("baseline",),
-                not isinstance(recipe.baseline, bool),
-                "it is trained on labels, of which text has none",
-            ),
-            (("teacher", "finetune"), recipe.teacher.finetune, "fine-tuning needs labels"),
-            (("teacher", "labels"), recipe.teacher.labels, "unlabelled text has none"),
-            (
-                ("teacher", "more"),
-                recipe.teacher.more,
-                "further teachers give logits, which a run over unlabelled text has not",
-            ),
+            ("data.test", data.test, "unlabelled text has no score to test"),
+            ("data.more", data.more, "only for examples with labels"),
+            ("data.on_bad_row", data.on_bad_row == "skip", skip),
+            ("baseline", not isinstance(baseline, bool), scratch),
+            ("teacher.finetune", teacher.finetune, "fine-tuning needs labels"),
+            ("teacher.labels", teacher.labels, "unlabelled text has none"),
+            ("teacher.more", teacher.more, more),
         ):
             if given:
-                pronoun = "them" if key == ("teacher", "more") else "it"
-                yield key, f"{message}; leave {pronoun} out"
+                pronoun = "them" if key == "teacher.more" else "it"
+                yield tuple(key.split(".")), f"{message}; leave {pronoun} out"
         yield from self._stages(recipe)
 
     def _stages(self, recipe: Recipe) -> Issues:

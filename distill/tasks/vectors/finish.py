@@ -126,17 +126,11 @@ def fit_whitening(vectors: npt.NDArray[np.floating[Any]], dimensions: int) -> Wh
 
 @dataclass(frozen=True)
 class Finish:
-    """What becomes of the graph's vectors: length 1, whitening, a cut, and length 1 again.
-
-    Args:
-        normalize: whether they get length 1.
-        whitening: what whitens them; ``None`` for nothing.
-        widths: to how many dimensions they may be cut.
-    """
+    """What becomes of the graph's vectors: length 1, whitening, a cut, and length 1 again."""
 
     normalize: bool
     whitening: Whitening | None = None
-    widths: Sequence[int] = ()
+    widths: Sequence[int] = ()  # to which they may be cut
 
     @classmethod
     def of(cls, folder: Path, settings: Mapping[str, Any]) -> Finish:
@@ -170,11 +164,7 @@ class Finish:
         )
 
     def __call__(self, vectors: Vectors, *, whiten: bool = True, dim: int | None = None) -> Vectors:
-        """(N, D) to (N, K).
-
-        Raises:
-            DataError: see :meth:`check`.
-        """
+        """(N, D) to (N, K); see :meth:`check`."""
         if dim is not None:
             self.check(dim)
         if self.normalize:

@@ -15,9 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from distill.system.errors import DataError
-from distill.tasks.collected import Collected
-from distill.tasks.correlation import Correlation
 from distill.tasks.measures import MEASURES, Floats, Ids, recall
+from distill.tasks.metrics import Collected, Correlation
 
 #: Measures of one query's scores (P,) and relevances (P,), by the metric's name.
 RETRIEVAL = {**MEASURES, "recall@10": recall}
@@ -34,13 +33,10 @@ def by_query(
     passages all different second texts, those of irrelevant pairs included.
 
     Args:
-        metric: a key of :data:`RETRIEVAL`.
+        metric: a key of :data:`RETRIEVAL`; returned after each query's first relevant pair, (Q,).
         vectors: of length 1, pair by pair the query's and the passage's, (F, D).
         texts: a number for each, the same for equal texts, (F,).
         relevance: of each pair, (N,).
-
-    Returns:
-        The first relevant pair of each query, (Q,), and the measure, (Q,).
     """
     asked, place = texts[::2], np.unique(texts[1::2], return_index=True, return_inverse=True)
     _, first, passage = place  # (P,), (N,)

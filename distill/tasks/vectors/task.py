@@ -24,11 +24,10 @@ from distill.objectives.vectors import shortened
 from distill.system.errors import DataError
 from distill.tasks.analysis import Keep
 from distill.tasks.base import Task
-from distill.tasks.correlation import Kind
 from distill.tasks.decoder import unit
-from distill.tasks.floors import Answer, Floor, Logits, Numbers
-from distill.tasks.floors.features import CosineFloor
+from distill.tasks.floors import Answer, CosineFloor, Floor, Logits, Numbers
 from distill.tasks.measures import Floats, Ids, numbered
+from distill.tasks.metrics import Kind
 from distill.tasks.regression.task import NumberAnalysis
 from distill.tasks.scorers import Scorer
 from distill.tasks.vectors.data import SimilarityReader, VectorSplit

@@ -25,17 +25,16 @@ stages:
 {more}"""
 
 
-@pytest.fixture
-def tiny_run(tiny_bert, tmp_path):
+@pytest.fixture(scope="session")
+def tiny_run(tiny_bert, tmp_path_factory):
     """A factory: a run of a 4-layer teacher and a 2-layer student matched with layers 2 and 4.
 
-    ``tiny_run(pair=False, more="", facts=None)``: ``more`` are further stages in YAML, ``facts``
-    a folder's name and what its ``stage.json`` says, with a student's folder.
+    ``tiny_run(pair=False, more="", last=None)``: ``more`` are further stages in YAML, ``last`` a
+    folder's name and what its ``stage.json`` says, with a student's folder.
     """
 
     def build(*, pair: bool = False, more: str = "", last=None) -> Path:
-        run = tmp_path / "run"
-        run.mkdir()
+        run = tmp_path_factory.mktemp("run")
         column = ", text_pair: other" if pair else ""
         (run / "recipe.yaml").write_text(RECIPE.format(pair=column, more=more), "utf-8")
         stages = [

@@ -22,7 +22,7 @@ from distill.system.errors import DataError, ModelError
 TEXT = "the best film was not a bad one"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found(tiny_run):
     return inspect_text(find_subjects(tiny_run()), TEXT)
 

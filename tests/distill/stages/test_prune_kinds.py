@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import task_kinds as kinds
 import torch
 from transformers import (
     AutoModel,
@@ -29,6 +28,7 @@ from distill.stages.context import StageContext
 from distill.stages.distill import output_loss, teacher_logits
 from distill.stages.export import export_stage
 from distill.stages.prune import bench_of, prune_stage
+from distill.tasks import task_class
 from students.anatomy import INPUTS
 from students.heads import head_of, logits_of
 from teachers.cache import look_up
@@ -78,7 +78,7 @@ def real_batch(context: Any) -> dict[str, torch.Tensor]:
 def test_every_method_leaves_a_smaller_student(of_kind, kind: str, name: str) -> None:
     context, facts = pruned(of_kind, kind, name)
     before, after = context.load_student(), load_model(context.model_folder)
-    head = kinds.HEADS[kind]
+    head = task_class(kind).head
     assert head_of(after) == head
     assert parameters(after) < parameters(before)
     assert [facts["heads"], facts["ffn"]] == list(layer_sizes(after))

@@ -1,4 +1,4 @@
-"""Correlations of predictions with given numbers, in fp64 over all of them at once.
+"""Metrics of all rows at once; among them correlations with given numbers, in fp64.
 
 Legend: B rows of a batch, N rows.
 """
@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-
-from distill.tasks.collected import Collected
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 #: Pearson's is of the numbers, Spearman's of their ranks, the mean rank where several are equal.
 Kind = Literal["pearson", "spearman"]
@@ -29,14 +29,8 @@ def correlation(kind: Kind, predicted: _Numbers, given: _Numbers) -> float | Non
     .. math:: r = \frac{\sum (p - \bar p)(g - \bar g)}
         {\sqrt{\sum (p - \bar p)^2 \sum (g - \bar g)^2}}
 
-    Args:
-        kind: which.
-        predicted: (N,), as a model computed them in fp32.
-        given: (N,).
-
-    Returns:
-        ``None`` where it is not defined: fewer than two rows, one of the two the same everywhere
-        (predictions up to the rounding of fp32), or predictions that are no finite numbers.
+    ``None`` where it is not defined: fewer than two rows, one of the two (N,) the same everywhere
+    (predictions up to the rounding of fp32), or predictions that are no finite numbers.
 
     Reference:
         ``scipy.stats.pearsonr`` and ``spearmanr`` give the same numbers where they are defined.
@@ -61,6 +55,32 @@ def _unit(values: _Numbers) -> _Numbers:
 def _ranks(values: _Numbers) -> _Numbers:
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[place], dtype=np.float64)
+
+
+class Collected(Metric):
+    """Keeps what batches bring, in any order and on any process, until the end.
+
+    Attributes:
+        kept: the names of what :meth:`update` takes, each a tensor with a value for every row.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+    kept: ClassVar[tuple[str, ...]]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name in self.kept:
+            self.add_state(name, default=[], dist_reduce_fx="cat")
+
+    def update(self, *values: Tensor) -> None:
+        for name, value in zip(self.kept, values, strict=True):
+            getattr(self, name).append(value.detach())
+
+    def whole(self) -> list[Tensor]:
+        """All rows of each of :attr:`kept`."""
+        return [dim_zero_cat(getattr(self, name)) for name in self.kept]
 
 
 class Correlation(Collected):

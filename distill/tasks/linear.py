@@ -18,8 +18,7 @@ from transformers import PreTrainedTokenizerFast
 from distill.data.split import Split, TaskData
 from distill.data.tokenized import TokenExamples
 from distill.system.processor import usable_cores
-from distill.tasks.floors import Answer, Floor, Logits, Numbers
-from distill.tasks.floors.features import Features, Matrix
+from distill.tasks.floors import Answer, Features, Floor, Logits, Matrix, Numbers
 
 if TYPE_CHECKING:
     from distill.tasks.base import Task

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from distill.data.split import Split, TaskData
 from distill.tasks.classification.task import Classification
-from distill.tasks.floors.linear import linear_floor
+from distill.tasks.linear import linear_floor
 from distill.tasks.multi_label.task import MultiLabel
 from distill.tasks.regression.task import Regression
 
