@@ -25,7 +25,7 @@ from typing import Any
 from distill.evaluation.limits import FAILED, excess, measured, trial_value
 from distill.evaluation.results import read_results
 from distill.evaluation.study import TrialResult
-from distill.pipeline.measure import batches_of, trainings
+from distill.pipeline.measure import batches_of, trainings, with_steps
 from distill.pipeline.runner import prepare
 from distill.pipeline.strategy import OverGrid
 from distill.recipe.plan import PlannedStage, Trial
@@ -284,9 +284,7 @@ class Halving(OverGrid):
         }
         if isinstance(stage, PruneStage):
             return stage.model_copy(update={"recover": config.model_copy(update=steps)})
-        if getattr(stage, "layer_map", None) == "search":
-            steps |= {"layer_map": "uniform", "search": None}
-        return config.model_copy(update=steps)
+        return with_steps(config, steps)
 
     @cached_property
     def _rows(self) -> Rows:

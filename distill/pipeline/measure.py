@@ -11,6 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from distill.data.batches import make_sampler
 from distill.pipeline.runner import go_on, prepare
@@ -62,7 +63,7 @@ def measure(recipe: Recipe) -> tuple[int, dict[str, StageTime]]:
     """Time some steps of every training stage, quantisation-aware training aside.
 
     Recovery after pruning is timed on the student before pruning. With an augment stage as many
-    examples are counted as it can make.
+    examples are counted as it can make. Of several seeds the first one's trainings are timed.
 
     Returns:
         The number of training examples as they are batched (windows, packed rows), and the times by
@@ -71,6 +72,7 @@ def measure(recipe: Recipe) -> tuple[int, dict[str, StageTime]]:
     Raises:
         UserError: the recipe trains nothing, or a stage's training came to nothing.
     """
+    recipe = recipe.with_seed(recipe.seeds[0]) if recipe.seeds else recipe
     stages = [stage for stage in plan_stages(recipe) if trainings(stage)]
     if not stages:
         raise UserError(f"{recipe.name}: no stage trains weights, so there is nothing to measure")
@@ -111,6 +113,13 @@ def trainings(stage: PlannedStage) -> list[TrainConfig]:
     return []
 
 
+def with_steps(config: TrainConfig, steps: dict[str, Any]) -> TrainConfig:
+    """A training of other steps; a layer map that would be searched is the uniform one."""
+    if getattr(config, "layer_map", None) == "search":
+        steps = steps | {"layer_map": "uniform", "search": None}
+    return config.model_copy(update=steps)
+
+
 def _short(recipe: Recipe) -> Recipe:
     """The recipe with every training cut short, and without what trains nothing."""
     cut = {"max_steps": _STEPS, "val_check_interval": 1.0, "patience": None}
@@ -121,11 +130,8 @@ def _short(recipe: Recipe) -> Recipe:
             settings = {name: getattr(config, name) for name in TrainConfig.model_fields} | cut
             same = {"kind": "distill", "name": stage.name, "objectives": [{"kind": learned}]}
             kept.append(DistillStage.model_validate(same | settings))
-        elif isinstance(stage, DistillStage) and stage.layer_map == "search":
-            known = {"layer_map": "uniform", "search": None}
-            kept.append(stage.model_copy(update=cut | known))
         elif isinstance(stage, DistillStage | PretrainStage):
-            kept.append(stage.model_copy(update=cut))
+            kept.append(with_steps(stage, cut))
     teachers = [
         teacher.model_copy(update={"finetune": teacher.finetune.model_copy(update=cut)})
         if teacher.finetune
@@ -139,8 +145,6 @@ def _short(recipe: Recipe) -> Recipe:
     limit = min(rows, recipe.data.limit_train or rows)
     return recipe.model_copy(
         update={
-            "seeds": None,
-            "seed": recipe.seeds[0] if recipe.seeds else recipe.seed,
             "track": TrackConfig(),
             "teacher": recipe.teacher.model_copy(update=first),
             "baseline": baseline.model_copy(update=cut) if baseline else False,

@@ -110,9 +110,9 @@ class ShapeTable:
     def __call__(self, shape: Shape | StaticShape, trim: int = 0) -> Limits:
         tokens = self.vocabulary[str(trim)]
         if isinstance(shape, StaticShape):
-            one, each, size = self.static[_key(shape)]
+            latency, each, size = self.static[_key(shape)]
             gone = self.vocabulary["0"] - tokens
-            return _as_limits(one, each, size - gone * shape.hidden * self.bytes_each)
+            return _as_limits(latency, each, size - gone * shape.hidden * self.bytes_each)
         told, skipped = self.widths[_key(shape)], np.array(self.skipped)
         parts = (told.one, told.layer, told.neuron, told.column)
         one, layer, neuron, column = map(np.array, parts)
@@ -198,13 +198,14 @@ class _Measurement:
                 files[name] = _static_file(one, left["0"], file, self.int8)
             costs = _costs(self.recipe, self.workspace, files)
         skips = any(reads_first_token(model) for model in models.values())
-        skipped, widths = np.array([skips, skips, False], dtype=int), {}
+        skipped = np.array([skips, skips, False], dtype=int)
+        widths: dict[str, _Width] = {}
         for key, (few, many, heads, thin_heads, own) in ends.items():
-            one, narrow, wide, thin = (np.array(costs[f"{key} {name}"]) for name in own)
+            single, narrow, wide, thin = (np.array(costs[f"{key} {name}"]) for name in own)
             neuron = (wide - narrow) / max(1, many - few) / (_LAYERS - skipped)
             column = np.maximum(0.0, narrow - thin) / max(1, heads - thin_heads)
             column /= _LAYERS - skipped * _KEYS_AND_VALUES
-            parts = (one, (narrow - one) / (_LAYERS - 1), neuron, column)
+            parts = (single, (narrow - single) / (_LAYERS - 1), neuron, column)
             widths[key] = _Width(few, heads, *(part.tolist() for part in parts))
         return ShapeTable(
             widths=widths,

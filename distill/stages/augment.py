@@ -45,8 +45,8 @@ class Tally:
     """Counts rows, made from a split's, on their way into a file, and keeps some to show."""
 
     split: Split
-    replaced: array[int] = field(default_factory=lambda: array("I"))
-    words: array[int] = field(default_factory=lambda: array("I"))
+    #: The share of each text's words that are replaced.
+    shares: array[float] = field(default_factory=lambda: array("d"))
     shown: dict[int, list[AugmentedExample]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -55,8 +55,7 @@ class Tally:
 
     def count(self, rows: Iterable[AugmentedExample]) -> Iterator[AugmentedExample]:
         for row in rows:
-            self.replaced.append(row.replaced)
-            self.words.append(row.words)
+            self.shares.append(row.replaced / max(row.words, 1))
             yield row
 
     def show(self, rows: Iterable[AugmentedExample]) -> Iterator[AugmentedExample]:
@@ -70,9 +69,8 @@ class Tally:
 
     def replaced_share(self, kept: npt.NDArray[np.bool_] | None = None) -> float:
         """Mean share of a changed text's words that are replaced."""
-        counts = np.array(self.replaced) / np.maximum(np.array(self.words), 1)  # (A,)
-        counts = counts if kept is None else counts[kept]
-        return float(counts.mean()) if len(counts) else 0.0
+        shares = np.array(self.shares)[slice(None) if kept is None else kept]  # (A,)
+        return float(shares.mean()) if len(shares) else 0.0
 
     def examples(self) -> list[dict[str, Any]]:
         return [
@@ -169,7 +167,7 @@ def facts_of(
     seconds: float,
 ) -> dict[str, Any]:
     """What is told of an augmentation; ``kept``: which rows passed the teacher, (A,)."""
-    rows_in, made = len(tally.split), len(tally.words)
+    rows_in, made = len(tally.split), len(tally.shares)
     rows_out = made if kept is None else int(kept.sum())
     share = tally.replaced_share(kept)
     notes = [

@@ -280,7 +280,6 @@ class StageContext:
         model: PreTrainedModel,
         fit: FitResult | None = None,
         *,
-        teacher: TeacherModel | None = None,
         tokenizer: PreTrainedTokenizerFast | None = None,
         **facts: Any,
     ) -> StageResult:
@@ -291,12 +290,11 @@ class StageContext:
         Args:
             model: what is left.
             fit: what came of its training.
-            teacher: which teacher it is, as that may have a tokenizer of its own.
-            tokenizer: the student's from now on, where the stage changed it.
+            tokenizer: a teacher's own, or the student's from now on, where the stage changed it.
             **facts: further facts for ``stage.json``.
         """
         workspace = self.workspace
-        self.save_weights(model, self.model_folder, teacher, tokenizer)
+        self.save_weights(model, self.model_folder, tokenizer)
         if fit is not None:
             facts |= {
                 "best_step": fit.best_step,
@@ -312,21 +310,17 @@ class StageContext:
                     "after": fit.history[-1]["metrics"],
                 }
             return StageResult(outputs=[self.model_folder], facts=facts)
-        scores, chosen = self._validated(model, teacher, tokenizer)
+        scores, chosen = self._validated(model, tokenizer)
         if told := workspace.task.settled(chosen).told_choice():
             logger.info("%s: %s", self.stage.name, told)
         scored = {"score": scores[workspace.task.primary], "scores": scores, **chosen}
         return StageResult(outputs=[self.model_folder], facts={**scored, **facts})
 
     def save_weights(
-        self,
-        model: PreTrainedModel,
-        folder: Path,
-        teacher: TeacherModel | None = None,
-        tokenizer: PreTrainedTokenizerFast | None = None,
+        self, model: PreTrainedModel, folder: Path, tokenizer: PreTrainedTokenizerFast | None = None
     ) -> None:
-        """Write a model with its tokenizer: the student's, a given one, or that of a teacher."""
-        save_transformers(model, tokenizer or self.workspace.tokenizer_of(teacher), folder)
+        """Write a model with its tokenizer, the student's unless another is given."""
+        save_transformers(model, tokenizer or self.workspace.tokenizer, folder)
 
     def settled_task(self, stage: PlannedStage | None) -> Task:
         """The task with what was chosen for the model that a stage left."""
@@ -334,16 +328,13 @@ class StageContext:
         return task if stage is None else task.settled(self.run.read_stage(stage))
 
     def _validated(
-        self,
-        model: PreTrainedModel,
-        teacher: TeacherModel | None = None,
-        tokenizer: PreTrainedTokenizerFast | None = None,
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | None
     ) -> tuple[dict[str, float], dict[str, Any]]:
         """Every metric of the task on the validation examples, and what was chosen on them."""
         workspace = self.workspace
         split = workspace.data.validation
-        if tokenizer is None:
-            rows = workspace.tokenized(split, teacher)
+        if tokenizer is None or tokenizer is workspace.tokenizer:
+            rows = workspace.tokenized(split)
         else:
             rows = split.encode(tokenizer, max_length=self.recipe.data.max_length)
         return score_and_choose(
@@ -353,5 +344,5 @@ class StageContext:
     def validation_score(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast | None = None
     ) -> float:
-        scores, _ = self._validated(model, tokenizer=tokenizer)
+        scores, _ = self._validated(model, tokenizer)
         return scores[self.workspace.task.primary]

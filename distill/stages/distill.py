@@ -47,29 +47,6 @@ def training_examples(
     return tokenize(more, tokenizer, max_length=context.recipe.data.max_length)
 
 
-def with_teacher_labels(
-    rows: TokenExamples, logits: TeacherLogits, task: Task, *, originals: int
-) -> TokenExamples:
-    """Rows whose augmented part is labelled by the teacher: what it would decide.
-
-    A replaced word may have turned the label round, and nobody has looked.
-
-    Args:
-        rows: N + A rows.
-        logits: the teacher's, (N + A, C).
-        task: how labels are made of logits.
-        originals: N; these keep their labels.
-    """
-    # Examples of other kinds are never augmented.
-    if not isinstance(rows, TokenizedDataset) or isinstance(logits, RaggedLogits):
-        return rows
-    if len(rows) == originals:
-        return rows
-    labels = rows.labels.copy()
-    labels[originals:] = task.decide(torch.from_numpy(np.array(logits[originals:]))).numpy()
-    return rows.relabelled(labels)
-
-
 def teacher_logits(
     context: StageContext, teacher: PreTrainedModel | None = None, *, augmented: bool = False
 ) -> TeacherLogits:
@@ -149,22 +126,26 @@ def distil_logits(
 def _rows(
     context: StageContext, config: DistillStage, teacher: PreTrainedModel | None
 ) -> tuple[Rows, TeacherLogits]:
-    """What a stage learns from, and a teacher's logits on it; its label where nobody gave one."""
+    """What a stage learns from, and a teacher's logits on it.
+
+    An augmented row gets the label that the teacher would decide: a replaced word may have turned
+    it round, and nobody has looked.
+    """
     workspace = context.workspace
     rows = training_examples(context, augmented=config.augmented)
-    logits = teacher_logits(context, teacher, augmented=config.augmented)
-    originals = len(workspace.tokenized(workspace.data.train))
-    return with_teacher_labels(rows, logits, workspace.task, originals=originals), logits
+    logits = teacher_logits(context, teacher, augmented=config.augmented)  # (N + A, C)
+    originals = len(workspace.tokenized(workspace.data.train))  # N
+    # Examples of other kinds are never augmented.
+    if not isinstance(rows, TokenizedDataset) or isinstance(logits, RaggedLogits):
+        return rows, logits
+    if len(rows) == originals:
+        return rows, logits
+    labels, new = rows.labels.copy(), torch.from_numpy(np.array(logits[originals:]))
+    labels[originals:] = workspace.task.decide(new).numpy()
+    return rows.relabelled(labels), logits
 
 
-def _text(context: StageContext, *, masked: bool) -> tuple[Rows, Rows]:
-    """Unlabelled text to learn from, and what is held out of it; student and teacher read it."""
-    if masked:
-        return masked_text(context)
-    return context.workspace.train_examples, context.workspace.validation_examples
-
-
-def masked_text(
+def _masked_text(
     context: StageContext, *, share: float = 0.15, whole_words: bool = False, nsp: bool = False
 ) -> tuple[MaskedSequences, MaskedSequences]:
     """The text to learn from and the held-out text, masked by the stage's seed.
@@ -183,7 +164,7 @@ def masked_text(
 def pretrain_stage(config: PretrainStage, context: StageContext) -> StageResult:
     """Leave an encoder with its heads; the losses on held-out text say what it learned."""
     session = context.session()
-    train, validation = masked_text(
+    train, validation = _masked_text(
         context, share=config.mask, whole_words=config.whole_words, nsp=config.nsp
     )
     module = PretrainModule(
@@ -217,8 +198,10 @@ def distill_stage(config: DistillStage, context: StageContext) -> StageResult:
     rows: Rows
     validation: Rows | None
     logits = None
-    if workspace.learns_text:
-        rows, validation = _text(context, masked=masked)
+    if masked:  # student and teacher read the same
+        rows, validation = _masked_text(context)
+    elif workspace.learns_text:
+        rows, validation = workspace.train_examples, workspace.validation_examples
     elif learns_logits:
         (rows, logits), validation = _rows(context, config, teacher), workspace.validation_examples
     else:

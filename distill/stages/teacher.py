@@ -30,7 +30,7 @@ def teacher_stage(config: TeacherModel, context: StageContext) -> StageResult:
     if config.finetune is None:
         labels = " (its labels are the data's)" if workspace.task.labels else ""
         logger.info("%s: used as it is%s", context.stage.name, labels)
-        return context.save_model(model, teacher=config)
+        return context.save_model(model, tokenizer=workspace.tokenizer_of(config))
     if config.finetune.freeze_layers:
         freeze_lower(model, config.finetune.freeze_layers)
     return _finetuned(model, config.finetune, context, teacher=config)
@@ -61,7 +61,8 @@ def _finetuned(
         validation=workspace.tokenized(data.validation, teacher),
         session=session,
     )
-    return context.save_model(module.model, result, teacher=teacher)
+    tokenizer = workspace.tokenizer_of(teacher)
+    return context.save_model(module.model, result, tokenizer=tokenizer)
 
 
 def _encoder(config: TeacherModel, context: StageContext) -> StageResult:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+from run_files import recipe_at
 
 from distill.cli.main import main
 from distill.report.plan import plan_lines
@@ -14,6 +16,9 @@ Capture = pytest.CaptureFixture[str]
 
 
 def test_steps_are_timed_and_counted(tiny_recipe: Path, capsys: Capture, tmp_path: Path) -> None:
+    recipe = recipe_at(tiny_recipe) | {"seeds": [7, 8]}
+    del recipe["seed"]
+    tiny_recipe.write_text(yaml.safe_dump(recipe), "utf-8")
     words = ["plan", str(tiny_recipe), "stages.prune.schedule=linear", "stages.prune.steps=3"]
     assert main([*words, "--measure", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
@@ -35,6 +40,7 @@ def test_steps_are_timed_and_counted(tiny_recipe: Path, capsys: Capture, tmp_pat
     (line,) = (line for line in lines if line.startswith("training: "))
     assert "for 84 steps on 48 rows, measured on 20 steps of each stage here (" in line
     assert any(line.startswith("not in it: preparing data, the teacher's logits") for line in lines)
+    assert lines[-1].endswith("once for each of 7, 8; the time is one seed's")
 
 
 def test_nothing_to_measure(tiny_recipe: Path, capsys: Capture) -> None:

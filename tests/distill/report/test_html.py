@@ -6,6 +6,7 @@ import base64
 import re
 
 import pytest
+import sample_run
 from pages import Page
 
 from distill.report.html import render_report
@@ -13,9 +14,15 @@ from distill.report.run_data import read_curves, read_run
 from distill.system.errors import RunFolderError
 
 
-@pytest.fixture
-def page(finished_run):
-    return render_report(finished_run).read_text("utf-8")
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run that no test changes."""
+    return sample_run.write_run(tmp_path_factory.mktemp("run") / "quickstart")
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    return render_report(run).read_text("utf-8")
 
 
 def test_all_sections_and_pictures_of_a_finished_run(page):
@@ -51,8 +58,8 @@ def test_pictures_say_what_they_show_and_names_in_them_are_text(page):
         assert "mathdefault" not in base64.b64decode(data).decode("utf-8")
 
 
-def test_the_same_run_gives_the_same_page(finished_run, page):
-    assert render_report(finished_run).read_text("utf-8") == page
+def test_the_same_run_gives_the_same_page(run, page):
+    assert render_report(run).read_text("utf-8") == page
 
 
 def test_words_from_files_are_escaped(finished_run):

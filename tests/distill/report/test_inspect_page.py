@@ -33,7 +33,7 @@ def reading(role, heads, tokens=("[CLS]", "un", "##able", "<i>", "[SEP]"), value
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def found():
     return Inspection(
         text="unable <i>",
@@ -47,8 +47,12 @@ def found():
     )
 
 
-def test_it_is_whole_and_loads_nothing(found):
-    page = render(found)
+@pytest.fixture(scope="module")
+def page(found):
+    return render(found)
+
+
+def test_it_is_whole_and_loads_nothing(page):
     parsed = Page(page)
     assert parsed.open == []
     assert not {"script", "link", "iframe", "object"} & set(parsed.tags)
@@ -59,8 +63,8 @@ def test_it_is_whole_and_loads_nothing(found):
     assert not re.search(r"@import|url\(", outside)
 
 
-def test_it_shows_both_predictions_attributions_and_every_mapped_layer(found):
-    text = Page(render(found)).text
+def test_it_shows_both_predictions_attributions_and_every_mapped_layer(page):
+    text = Page(page).text
     for told in (
         "Teacher says good", "Student says good", "with 90.0 %", "something to know",
         "the log-odds of 'good' against 'bad'", "+0.75 with all words masked, +2.00 with the text",
@@ -71,8 +75,8 @@ def test_it_shows_both_predictions_attributions_and_every_mapped_layer(found):
         assert told in text, told
 
 
-def test_words_of_the_text_are_escaped(found):
-    assert "i" not in Page(render(found)).tags
+def test_words_of_the_text_are_escaped(page):
+    assert "i" not in Page(page).tags
 
 
 def test_a_student_alone_is_drawn(found):

@@ -35,34 +35,6 @@ def model_of(context):
     return AutoModelForSequenceClassification.from_pretrained(context.model_folder)
 
 
-@pytest.mark.parametrize(
-    ("settings", "budget"),
-    [
-        ({"method": "fisher", "samples": 48}, None),
-        ({"method": "fisher", "samples": 48}, {"macs": 0.6}),
-        ({"method": "taylor", "score_steps": 2}, {"parameters": 0.5}),
-        ({"method": "l1"}, {"macs": 0.6}),
-        ({"method": "movement", "score_steps": 5}, None),
-    ],
-)
-def test_every_method_by_shares_and_by_budgets(prepared, settings, budget):
-    wanted = {"budget": budget} if budget else {"heads": 0.5, "ffn": 0.5}
-    context = prepared(stage=stage(**settings, **wanted))
-    facts = run(context).facts
-    sizes = layer_sizes(model_of(context))
-    assert [facts["heads"], facts["ffn"]] == list(sizes)
-    if budget is None:
-        assert sizes == ([1, 1], [32, 32])
-        assert "budget" not in facts
-    else:
-        (kind, part) = next(iter(budget.items()))
-        assert facts["budget"]["kind"] == kind
-        assert facts["budget"]["asked"] == part
-        assert 0.7 * part < facts["budget"]["reached"] <= part
-        assert f"at most {part:.1%} asked" in facts["notes"][1]
-    assert facts["notes"][0].startswith(f"keeps {sum(sizes[0])} of 4 heads and {sum(sizes[1])} of")
-
-
 class LastUnits(InRounds):
     """A method from outside of the package: the last heads and neurons go."""
 
@@ -84,10 +56,8 @@ def test_a_method_is_one_class(prepared):
     assert config.describe() == "last: remove 50% of heads, 50% of ffn in 2 rounds"
 
 
-@pytest.mark.parametrize("method", [{"method": "taylor", "score_steps": 2},
-                                    {"method": "fisher", "samples": 32}])  # fmt: skip
-def test_the_hidden_width_alone(prepared, method):
-    context = prepared(stage=stage(hidden=0.25, **method))
+def test_the_hidden_width_alone(prepared):
+    context = prepared(stage=stage(hidden=0.25, score_steps=2))
     facts = run(context).facts
     model = model_of(context)
     assert layer_sizes(model) == ([2, 2], [64, 64])

@@ -83,6 +83,11 @@ def test_every_method_leaves_a_smaller_student(of_kind, kind: str, name: str) ->
     assert parameters(after) < parameters(before)
     assert [facts["heads"], facts["ffn"]] == list(layer_sizes(after))
     assert np.isfinite(facts["score"])
+    for unit, part in METHODS[name].get("budget", {}).items():
+        budget = facts["budget"]
+        assert (budget["kind"], budget["asked"]) == (unit, part)
+        assert 0.7 * part < budget["reached"] <= part
+        assert f"at most {part:.1%} asked" in facts["notes"][1]
     inputs = real_batch(context)
     with torch.no_grad():
         expected = logits_of(after, inputs)
