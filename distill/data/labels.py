@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from distill.data.bad_rows import BadRows
+from distill.data.reader import Reader
 from distill.data.sources.table import Table
 from distill.system.errors import DataError, listed, nearest
 
@@ -283,32 +283,29 @@ class LabelIndex:
 
 
 def index_labels(
+    reader: Reader,
     tables: Mapping[str, Table],
     raw: Mapping[str, Sequence[Sequence[Label]]],
-    given: Sequence[str] | None,
-    notes: list[str],
-    bad: BadRows,
     *,
     unseen: bool,
-    several: bool,
 ) -> tuple[dict[str, Table], dict[str, Sequence[Any]], tuple[str, ...]]:
     """The indices of the labels of each row of every split.
 
+    The reader's notes get sentences on integers, and on labels that training lacks.
+
     Args:
+        reader: says which labels are known, and whether a row may have several, or none.
         tables: by role.
         raw: the labels of each row of them.
-        given: ``task.labels``.
-        notes: gets sentences on integers, and on labels that training lacks.
-        bad: what to do with rows whose labels are not the task's.
         unseen: whether splits may have labels that stand in no training example.
-        several: whether a row may have several labels, or none.
 
     Returns:
         The rows that are left, the index of each (of several labels a tuple of ascending ones), and
         the names of the labels.
     """
+    bad, notes, several = reader.bad, reader.notes, reader.several
     values = {role: Counter(chain.from_iterable(rows)) for role, rows in raw.items()}
-    labels = _label_names(values["train"], tables["train"], given=given)
+    labels = _label_names(values["train"], tables["train"], given=reader.known)
     left: dict[str, Table] = {}
     found: dict[str, Sequence[Any]] = {}
     seen: set[int] = set()

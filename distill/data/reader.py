@@ -14,12 +14,18 @@ from distill.recipe.schema import Columns
 from distill.system.errors import DataError
 
 Tables = dict[str, Table]
+#: The examples of every split, and the names of the labels.
+Examples = tuple[Mapping[str, Split], tuple[str, ...]]
+#: The rows that are left, the labels of each role, and the names of the outputs.
+Labels = tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]
 
 
 class Reader(ABC):
     """Reads tables of one task kind: which columns, and how rows become examples.
 
     Attributes:
+        bad: what to do with rows that cannot be used.
+        notes: what a reader of the results should know, one sentence each.
         known: ``task.labels``.
         column_files: whether examples are words with tags, which column files hold too.
         several: whether an example may have several labels.
@@ -28,8 +34,9 @@ class Reader(ABC):
     column_files: ClassVar[bool] = False
     several: ClassVar[bool] = False
 
-    def __init__(self, columns: Columns, task: Any) -> None:
+    def __init__(self, columns: Columns, task: Any, bad: BadRows | None = None) -> None:
         self.columns, self.task = columns, task
+        self.bad, self.notes = bad or BadRows(), list[str]()
         self.known: Sequence[str] | None = task.labels
 
     @property
@@ -42,15 +49,8 @@ class Reader(ABC):
         return self.columns.label
 
     @abstractmethod
-    def read(
-        self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
-        """The examples of every split, checked, and the names of the labels.
-
-        Args:
-            tables: by role; ``train`` is there.
-            notes: gets what a reader of the results should know.
-            bad: what to do with rows that cannot be used.
+    def read(self, tables: Tables) -> Examples:
+        """The examples of every split, by role, checked, and the names of the labels.
 
         Raises:
             DataError: rows cannot be used, with their place.
@@ -82,23 +82,17 @@ class TextReader(Reader):
         """
 
     @abstractmethod
-    def labels(
-        self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
-        """The rows that are left, the labels of each role, and the names of the outputs.
-
-        Arguments are those of :meth:`read`, without the rows that :meth:`label_issues` named.
+    def labels(self, tables: Tables) -> Labels:
+        """The labels of tables, by role, without the rows that :meth:`label_issues` named.
 
         Raises:
             DataError: labels cannot be used, with the row.
         """
 
-    def read(
-        self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
-        tables = {role: self._checked(table, bad) for role, table in tables.items()}
-        bad.check({table.place: len(table) for table in tables.values()})
-        tables, targets, labels = self.labels(tables, notes, bad)
+    def read(self, tables: Tables) -> Examples:
+        tables = {role: self._checked(table) for role, table in tables.items()}
+        self.bad.check({table.place: len(table) for table in tables.values()})
+        tables, targets, labels = self.labels(tables)
         second = self.columns.text_pair
         splits = {
             role: Split(
@@ -113,8 +107,8 @@ class TextReader(Reader):
         }
         return splits, labels
 
-    def _checked(self, table: Table, bad: BadRows) -> Table:
-        columns = self.columns
+    def _checked(self, table: Table) -> Table:
+        columns, bad = self.columns, self.bad
         for name, key in ((columns.text, "text"), (columns.text_pair, "text_pair")):
             if name is not None:
                 issues = text_issues(table, name, f"data.columns.{key}")

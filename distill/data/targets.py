@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from distill.data.bad_rows import BadRows
 from distill.data.reader import Reader, as_number
 from distill.data.sources.columnar import read_parquet
 from distill.data.sources.columns import stored
@@ -44,12 +43,10 @@ def add_targets(
     splits: dict[str, Split],
     tables: Mapping[str, Table],
     labels: Sequence[str],
-    notes: list[str],
-    bad: BadRows,
 ) -> dict[str, Split]:
     """The splits with the teacher's logits (or numbers, or vectors) in ``given``.
 
-    ``notes`` gets a sentence for each file.
+    The reader's ``notes`` get a sentence for each file.
 
     Raises:
         DataError: a file cannot be used, or an example's target where bad rows are refused.
@@ -62,7 +59,7 @@ def add_targets(
                 f"could be for; leave it out{held * (role == 'validation')}"
             )
         rows = _TargetRows(teacher, reader, Path(name).expanduser(), tuple(labels))
-        splits[role] = rows.onto(splits[role], tables[role], notes, bad)
+        splits[role] = rows.onto(splits[role], tables[role])
     return splits
 
 
@@ -87,8 +84,8 @@ class _TargetRows:
         # A list has the order of the recipe's labels, an output the data's.
         self.order: npt.NDArray[np.int64] | None = None
 
-    def onto(self, split: Split, table: Table, notes: list[str], bad: BadRows) -> Split:
-        role = split.name
+    def onto(self, split: Split, table: Table) -> Split:
+        role, notes, bad = split.name, self.reader.notes, self.reader.bad
         rows = self._matched(table)  # of the file, by the number of the data's row; -1: none
         numbers = np.arange(len(split)) if split.numbers is None else np.asarray(split.numbers)
         wanted = rows[numbers]

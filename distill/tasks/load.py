@@ -43,28 +43,26 @@ def load_task_data(
     Raises:
         DataError: anything about the rows that cannot be used as it is, in one line.
     """
-    reader = task_class(task.kind).reader(data.columns, task)
-    bad = BadRows(data.on_bad_row)
+    reader = task_class(task.kind).reader(data.columns, task, BadRows(data.on_bad_row))
     try:
-        return _load(data, reader, seed, bad, teacher)
+        return _load(data, reader, seed, teacher)
     except BadRowError as error:
         raise DataError(f"{error}; {HINT}") from error
 
 
-def _load(
-    data: DataConfig, reader: Reader, seed: int, bad: BadRows, teacher: TeacherConfig | None
-) -> TaskData:
-    tables = _tables(data, reader, bad)
+def _load(data: DataConfig, reader: Reader, seed: int, teacher: TeacherConfig | None) -> TaskData:
+    bad, notes = reader.bad, reader.notes
+    tables = _tables(data, reader)
     places = {role: table.place for role, table in tables.items()}
     bad.check({table.place: len(table) for table in tables.values()})
-    notes = [note for table in tables.values() for note in table.notes]
+    notes += [note for table in tables.values() for note in table.notes]
     if "test" in tables and is_unlabelled(tables["test"], reader.label_column, known=reader.known):
         place = tables.pop("test").place
         notes.append(f"{place}: no labels, so it is not used as test")
-    read, labels = reader.read(tables, notes, bad)
+    read, labels = reader.read(tables)
     splits = dict(read)
     if teacher is not None:
-        splits = add_targets(teacher, reader, splits, tables, labels, notes, bad)
+        splits = add_targets(teacher, reader, splits, tables, labels)
     notes += bad.notes({places[role]: len(split) for role, split in splits.items()})
     if "validation" not in splits:
         _check_sentences(splits["train"], tables["train"])
@@ -90,11 +88,11 @@ def _load(
     )
 
 
-def _tables(data: DataConfig, reader: Reader, bad: BadRows) -> dict[str, Table]:
+def _tables(data: DataConfig, reader: Reader) -> dict[str, Table]:
     if data.source == "builtin":
         return read_builtin(data, several=reader.several)
     if data.source == "files":
-        return read_files(data, reader.wanted, bad, column_files=reader.column_files)
+        return read_files(data, reader.wanted, reader.bad, column_files=reader.column_files)
     return read_hub(data, reader.wanted)
 
 

@@ -21,9 +21,8 @@ from torchmetrics.classification import (
     MulticlassF1Score,
 )
 
-from distill.data.bad_rows import BadRows
 from distill.data.labels import clean, index_labels, label_issues
-from distill.data.reader import Reader, Tables, TextReader
+from distill.data.reader import Labels, Reader, Tables, TextReader
 from distill.data.sources.columns import mapped
 from distill.data.sources.table import Table
 from distill.data.split import Split
@@ -41,16 +40,14 @@ class LabelReader(TextReader):
     def label_issues(self, table: Table) -> dict[int, str]:
         return label_issues(table, self.columns.label, known=self.known)
 
-    def labels(
-        self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
+    def labels(self, tables: Tables) -> Labels:
         raw = {
             role: mapped(table.columns[self.columns.label], lambda value: [clean(value)])
             for role, table in tables.items()
         }
         # Labels that the recipe or the data name may stand in validation alone: that was declared.
         declared = self.known is not None or tables["train"].label_names is not None
-        return index_labels(tables, raw, self.known, notes, bad, unseen=declared, several=False)
+        return index_labels(self, tables, raw, unseen=declared)
 
 
 def _second_f1(correct: Floats, predicted: Floats, true: Floats) -> Floats:

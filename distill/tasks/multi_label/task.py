@@ -24,9 +24,8 @@ from torchmetrics.classification import (
     MultilabelRecall,
 )
 
-from distill.data.bad_rows import BadRows
 from distill.data.labels import Label, clean, index_labels
-from distill.data.reader import Reader, Tables, TextReader
+from distill.data.reader import Labels, Reader, Tables, TextReader
 from distill.data.sources.columns import mapped
 from distill.data.sources.table import Table
 from distill.data.split import Split
@@ -51,14 +50,12 @@ class MultiLabelReader(TextReader):
         cells = enumerate(self._cells(table))
         return {row: issue for row, issue in cells if isinstance(issue, str)}
 
-    def labels(
-        self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
+    def labels(self, tables: Tables) -> Labels:
         raw = {role: self._cells(table) for role, table in tables.items()}
         train = tables["train"]
         if not any(raw["train"]):
             raise DataError(f"{train.place}: no example has a label in '{self.columns.label}'")
-        return index_labels(tables, raw, self.known, notes, bad, unseen=True, several=True)
+        return index_labels(self, tables, raw, unseen=True)
 
     def _cells(self, table: Table) -> Sequence[Any]:
         separator, column = self.columns.separator, self.columns.label

@@ -10,16 +10,14 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from distill.data.bad_rows import BadRows
 from distill.data.labels import LabelIndex
-from distill.data.reader import Reader, Tables, keep_more
+from distill.data.reader import Examples, Reader, Tables, keep_more
 from distill.data.sources.columns import stored
 from distill.data.sources.table import Table, cell_list, id_issues, shown, text_issue
 from distill.data.split import Split
 from distill.files.bad_rows import BadRowError
 from distill.recipe.schema import Columns
 from distill.system.errors import DataError, listed
-from distill.tasks.ner.config import NerTask
 from distill.tasks.ner.tokens import TaggedSplit, tagged
 from distill.text.tags import OUTSIDE, SCHEMES, TagSet, split_tag, tags_of
 
@@ -45,45 +43,33 @@ class TagReader(Reader):
     def label_column(self) -> str:
         return self.columns.tags
 
-    def read(
-        self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[dict[str, TaggedSplit], tuple[str, ...]]:
-        columns, task = self.columns, self.task
-        whole = {role: _whole(table, columns, task, bad, notes) for role, table in tables.items()}
-        bad.check({table.place: len(table) for table in whole.values()})
+    def read(self, tables: Tables) -> Examples:
+        whole = {role: self._whole(table) for role, table in tables.items()}
+        self.bad.check({table.place: len(table) for table in whole.values()})
         train = whole["train"]
         there = {
-            role: dict.fromkeys(chain.from_iterable(_tags(table, columns)))
+            role: dict.fromkeys(chain.from_iterable(self._tags(table)))
             for role, table in whole.items()
         }
-        tag_set = _make_tag_set(
-            there["train"], train, given=task.labels, scheme=task.scheme, notes=notes
-        )
+        tag_set = self._tag_set(there["train"], train)
         splits = {}
         for role, table in whole.items():
             index, note = _tag_index(there[role], table, tag_set)
-            notes += [note] if note else []
-            splits[role] = self._tagged(role, table, index, tag_set, notes, bad)
-        _check_seen(splits["train"], train, notes)
+            self.notes += [note] if note else []
+            splits[role] = self._tagged(role, table, index, tag_set)
+        self._check_seen(splits["train"], train)
         return splits, tag_set.labels
 
     def _tagged(
-        self,
-        role: str,
-        table: Table,
-        index: Mapping[RawTag, int | str],
-        tag_set: TagSet,
-        notes: list[str],
-        bad: BadRows,
+        self, role: str, table: Table, index: Mapping[RawTag, int | str], tag_set: TagSet
     ) -> TaggedSplit:
-        columns, repair = self.columns, self.task.repair
         unknown: _Issues = {}
         illegal: _Issues = {}
         repaired = 0
 
         def good() -> Iterator[list[int]]:
             nonlocal repaired
-            for row, tags in enumerate(_tags(table, columns)):
+            for row, tags in enumerate(self._tags(table)):
                 found = [index[tag] for tag in tags]
                 known = [tag for tag in found if isinstance(tag, int)]
                 if len(known) < len(found):
@@ -92,7 +78,7 @@ class TagReader(Reader):
                     )
                 elif (issue := tag_set.issue(known)) is None:
                     yield known
-                elif repair:
+                elif self.task.repair:
                     repaired += 1
                     yield tag_set.write(tag_set.read(known, strict=False), len(known))
                 else:
@@ -100,11 +86,91 @@ class TagReader(Reader):
 
         tags = stored(good(), pa.list_(pa.int32()))
         if repaired:
-            notes.append(f"{table.place}: illegal tags of {repaired:,} examples are repaired")
+            self.notes.append(f"{table.place}: illegal tags of {repaired:,} examples are repaired")
         # Of rows that are refused, those with unknown tags are the graver ones.
-        table = _sift(table, unknown | illegal if bad.skips else unknown or illegal, bad)
-        words = stored(map(cell_list, table.columns[columns.tokens]), pa.list_(pa.string()))
+        table = self._sift(table, unknown | illegal if self.bad.skips else unknown or illegal)
+        words = stored(map(cell_list, table.columns[self.columns.tokens]), pa.list_(pa.string()))
         return tagged(role, words, tags, tag_set, stride=self.task.stride)
+
+    def _sift(self, table: Table, issues: _Issues) -> Table:
+        """Take bad rows out, or refuse the first one with the place of its word."""
+        if issues and not self.bad.skips:
+            row = min(issues)
+            word, why = issues[row]
+            more = len(issues) - 1
+            rest = f" (and {more:,} more row{'s' * (more > 1)})" if more else ""
+            raise BadRowError(f"{table.at(row, word)}: {why}{rest}")
+        said = {
+            row: why if word is None else f"word {word + 1}: {why}"
+            for row, (word, why) in issues.items()
+        }
+        return self.bad.sift(table, said)
+
+    def _whole(self, table: Table) -> Table:
+        columns = self.columns
+        tokens = table.column(columns.tokens, "data.columns.tokens")
+        tags = table.column(columns.tags, "data.columns.tags")
+        issues: _Issues = {}
+        for row, cells in enumerate(zip(tokens, tags, strict=True)):
+            if (issue := _row_issue(*cells, columns, self.task.scheme)) is not None:
+                issues[row] = issue
+        table = self._sift(table, issues)
+        if columns.id is not None:
+            table = self.bad.sift(table, id_issues(table, columns.id))
+        kept = [row for row, cell in enumerate(table.columns[columns.tokens]) if cell_list(cell)]
+        if not kept:
+            raise DataError(
+                f"{table.place}: no example has a word; it needs examples to learn from"
+            )
+        if len(kept) == len(table):
+            return table
+        left = len(table) - len(kept)
+        self.notes.append(f"{table.place}: {left:,} examples without words are left out")
+        return table.take(kept)
+
+    def _tags(self, table: Table) -> Iterator[list[RawTag]]:
+        """The tags of rows that were looked at: names without white space around, or integers."""
+        for cell in table.columns[self.columns.tags]:
+            yield [
+                tag.strip() if isinstance(tag, str) else int(tag) for tag in cell_list(cell) or []
+            ]
+
+    def _check_seen(self, train: TaggedSplit, table: Table) -> None:
+        """Types that no training example shows: only those can be that somebody named."""
+        seen = {kind for group in train.groups for kind in group}
+        if not seen:
+            raise DataError(f"{table.place}: no word has a tag but 'O'; there must be an entity")
+        unseen = [name for index, name in enumerate(train.tag_set.types) if index not in seen]
+        if unseen:
+            self.notes.append(f"{table.place}: no row has an entity of the type {listed(unseen)}")
+
+    def _tag_set(self, found: Collection[RawTag], table: Table) -> TagSet:
+        """The task's tags, in the order of their integers.
+
+        They are the recipe's ``task.labels`` (tags, or types of entities alone); else those that
+        :func:`_own_names` gives; else, read from the training tags: ``O`` and then type by type, in
+        alphabetical order. Tags that a type lacks are added at the end: a word that the tokenizer
+        splits may need them.
+        """
+        given, scheme = self.task.labels, self.task.scheme
+        names = _own_names(found, table) if given is None else given
+        where = table.place if given is None else "task.labels"
+        if names is None:
+            if any(isinstance(tag, int) for tag in found):
+                raise DataError(
+                    f"{table.place}: tags are integers without names; name them in their order "
+                    f"with task.labels, or in a file {NAMES} beside the data"
+                )
+            names = tags_of(sorted(_types(map(str, found), scheme, where)), scheme)
+        elif not any(name == OUTSIDE or split_tag(name, one) for name in names for one in SCHEMES):
+            names = tags_of(names, scheme)
+        types = _types(names, scheme, where)
+        if not types:
+            raise DataError(f"{where}: no tag but '{OUTSIDE}'; there must be an entity to find")
+        added = [tag for tag in tags_of(types, scheme) if tag not in names]
+        if added:
+            self.notes.append(f"{where}: {listed(added)} added, so that every type has all tags")
+        return TagSet([*names, *added], scheme)
 
     def check(self, splits: Mapping[str, Split], labels: Sequence[str], *, place: str) -> list[str]:
         if not any(splits["train"].groups or ()):
@@ -113,40 +179,6 @@ class TagReader(Reader):
                 f"{keep_more(place)}"
             )
         return super().check(splits, labels, place=place)
-
-
-def _sift(table: Table, issues: _Issues, bad: BadRows) -> Table:
-    """Take bad rows out, or refuse the first one with the place of its word."""
-    if issues and not bad.skips:
-        row = min(issues)
-        word, why = issues[row]
-        more = len(issues) - 1
-        rest = f" (and {more:,} more row{'s' * (more > 1)})" if more else ""
-        raise BadRowError(f"{table.at(row, word)}: {why}{rest}")
-    said = {
-        row: why if word is None else f"word {word + 1}: {why}"
-        for row, (word, why) in issues.items()
-    }
-    return bad.sift(table, said)
-
-
-def _whole(table: Table, columns: Columns, task: NerTask, bad: BadRows, notes: list[str]) -> Table:
-    tokens = table.column(columns.tokens, "data.columns.tokens")
-    tags = table.column(columns.tags, "data.columns.tags")
-    issues: _Issues = {}
-    for row, cells in enumerate(zip(tokens, tags, strict=True)):
-        if (issue := _row_issue(*cells, columns, task.scheme)) is not None:
-            issues[row] = issue
-    table = _sift(table, issues, bad)
-    if columns.id is not None:
-        table = bad.sift(table, id_issues(table, columns.id))
-    kept = [row for row, cell in enumerate(table.columns[columns.tokens]) if cell_list(cell)]
-    if not kept:
-        raise DataError(f"{table.place}: no example has a word; it needs examples to learn from")
-    if len(kept) == len(table):
-        return table
-    notes.append(f"{table.place}: {len(table) - len(kept):,} examples without words are left out")
-    return table.take(kept)
 
 
 def _row_issue(
@@ -182,57 +214,6 @@ def _tag_issue(tag: Any, scheme: str) -> str | None:
         return None
     shown = "missing" if tag is None or tag == "" else f"{tag!r}"
     return f"the tag is {shown}; a name or an integer is expected"
-
-
-def _tags(table: Table, columns: Columns) -> Iterator[list[RawTag]]:
-    """The tags of rows that were looked at: names without white space around them, or integers."""
-    for cell in table.columns[columns.tags]:
-        yield [tag.strip() if isinstance(tag, str) else int(tag) for tag in cell_list(cell) or []]
-
-
-def _check_seen(train: TaggedSplit, table: Table, notes: list[str]) -> None:
-    """Types of entities that no training example shows: only those can be that somebody named."""
-    seen = {kind for group in train.groups for kind in group}
-    if not seen:
-        raise DataError(f"{table.place}: no word has a tag but 'O'; there must be an entity")
-    unseen = [name for index, name in enumerate(train.tag_set.types) if index not in seen]
-    if unseen:
-        notes.append(f"{table.place}: no row has an entity of the type {listed(unseen)}")
-
-
-def _make_tag_set(
-    found: Collection[RawTag],
-    table: Table,
-    *,
-    given: Sequence[str] | None,
-    scheme: str,
-    notes: list[str],
-) -> TagSet:
-    """The task's tags, in the order of their integers.
-
-    They are the recipe's ``task.labels`` (tags, or types of entities alone); else those that
-    :func:`_own_names` gives; else, read from the training tags: ``O`` and then type by type, in
-    alphabetical order. Tags that a type lacks are added at the end: a word that the tokenizer
-    splits may need them.
-    """
-    names = _own_names(found, table) if given is None else given
-    where = table.place if given is None else "task.labels"
-    if names is None:
-        if any(isinstance(tag, int) for tag in found):
-            raise DataError(
-                f"{table.place}: tags are integers without names; name them in their order with "
-                f"task.labels, or in a file {NAMES} beside the data"
-            )
-        names = tags_of(sorted(_types(map(str, found), scheme, where)), scheme)
-    elif not any(name == OUTSIDE or split_tag(name, one) for name in names for one in SCHEMES):
-        names = tags_of(names, scheme)
-    types = _types(names, scheme, where)
-    if not types:
-        raise DataError(f"{where}: no tag but '{OUTSIDE}'; there must be an entity to find")
-    added = [tag for tag in tags_of(types, scheme) if tag not in names]
-    if added:
-        notes.append(f"{where}: {listed(added)} added, so that every type has all tags")
-    return TagSet([*names, *added], scheme)
 
 
 def _own_names(tags: Collection[RawTag], table: Table) -> Sequence[str] | None:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from distill.data.bad_rows import BadRows
-from distill.data.reader import Reader, Tables
+from distill.data.reader import Examples, Reader, Tables
 from distill.data.sources.columns import mapped
 from distill.data.sources.table import ADVICE, Table, id_issues, shown, text_issues
-from distill.data.split import Split
 from distill.recipe.schema import Columns
 from distill.tasks.qa.windows import Answer, QuestionSplit
 
@@ -37,13 +35,11 @@ class QuestionReader(Reader):
     def label_column(self) -> str:
         return self.columns.answers
 
-    def read(
-        self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
-        return {role: self._questions(role, table, bad) for role, table in tables.items()}, ()
+    def read(self, tables: Tables) -> Examples:
+        return {role: self._questions(role, table) for role, table in tables.items()}, ()
 
-    def _questions(self, role: str, table: Table, bad: BadRows) -> QuestionSplit:
-        columns = self.columns
+    def _questions(self, role: str, table: Table) -> QuestionSplit:
+        columns, bad = self.columns, self.bad
         for key in ("question", "context"):
             issues = text_issues(table, getattr(columns, key), f"data.columns.{key}")
             table = bad.sift(table, issues, advice=ADVICE)

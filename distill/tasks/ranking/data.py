@@ -17,9 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from distill.data.bad_rows import BadRows
 from distill.data.batches import GroupSampler, Order
-from distill.data.reader import Reader, Tables, as_number, keep_more
+from distill.data.reader import Examples, Reader, Tables, as_number, keep_more
 from distill.data.sources.columns import Column, stored, take
 from distill.data.sources.table import ADVICE, Table, cell_list, text_issue, text_issues
 from distill.data.split import Group, Split
@@ -122,22 +121,20 @@ class RankingReader(Reader):
     def label_column(self) -> str:
         return self.columns.relevant or self.columns.label
 
-    def read(
-        self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
-        splits = {role: self._queries(role, table, bad) for role, table in tables.items()}
+    def read(self, tables: Tables) -> Examples:
+        splits = {role: self._queries(role, table) for role, table in tables.items()}
         most = self.task.train_candidates
         longer = int((splits["train"].sizes > most).sum())
         if longer:
             splits["train"] = _shortened(splits["train"], most)
-            notes.append(
+            self.notes.append(
                 f"train: {longer:,} of {len(splits['train']):,} queries have more than "
                 f"task.train_candidates, {most}; the most relevant and the first others are kept"
             )
         return splits, ()
 
-    def _queries(self, role: str, table: Table, bad: BadRows) -> RankingSplit:
-        columns = self.columns
+    def _queries(self, role: str, table: Table) -> RankingSplit:
+        columns, bad = self.columns, self.bad
         issues = text_issues(table, columns.query, "data.columns.query")
         table = bad.sift(table, issues, advice=ADVICE)
         if columns.query_id is not None:

@@ -16,8 +16,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 from torchmetrics.regression import MeanAbsoluteError, MeanSquaredError
 
-from distill.data.bad_rows import BadRows
-from distill.data.reader import Reader, Tables, TextReader, as_number
+from distill.data.reader import Labels, Reader, Tables, TextReader, as_number
 from distill.data.sources.columns import stored
 from distill.data.sources.table import Table
 from distill.data.split import Split
@@ -51,9 +50,7 @@ class NumberReader(TextReader):
             return f"{number:g} in column '{column}' is not within task.bounds, {low:g} to {high:g}"
         return None
 
-    def labels(
-        self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Tables, dict[str, Sequence[Any]], tuple[str, ...]]:
+    def labels(self, tables: Tables) -> Labels:
         column = self.columns.label
         numbers: dict[str, Sequence[Any]] = {
             role: stored(map(float, table.columns[column]), pa.float64())

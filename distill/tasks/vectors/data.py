@@ -16,9 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from distill.data.array_store import ArrayStore
-from distill.data.bad_rows import BadRows
 from distill.data.batches import BucketSampler, GroupSampler, Order
-from distill.data.reader import Reader, Tables, as_number
+from distill.data.reader import Examples, Reader, Tables, as_number
 from distill.data.sources.columns import stored
 from distill.data.sources.table import ADVICE, Table, text_issues
 from distill.data.split import Group, Split
@@ -121,15 +120,14 @@ class SentenceExamples(TokenizedDataset):
 class SimilarityReader(Reader):
     """Reads pairs of texts with a similarity; for training also pairs without, or single texts."""
 
-    def read(
-        self, tables: Tables, notes: list[str], bad: BadRows
-    ) -> tuple[Mapping[str, Split], tuple[str, ...]]:
-        splits = {role: self._pairs(role, table, notes, bad) for role, table in tables.items()}
-        bad.check({tables[role].place: len(split) for role, split in splits.items()})
+    def read(self, tables: Tables) -> Examples:
+        splits = {role: self._pairs(role, table) for role, table in tables.items()}
+        self.bad.check({tables[role].place: len(split) for role, split in splits.items()})
         return splits, ()
 
-    def _pairs(self, role: str, table: Table, notes: list[str], bad: BadRows) -> VectorSplit:
-        columns, second, learned = self.columns, self.columns.text_pair, role == "train"
+    def _pairs(self, role: str, table: Table) -> VectorSplit:
+        columns, bad, learned = self.columns, self.bad, role == "train"
+        second = columns.text_pair
         paired = second is not None and not (learned and second not in table.columns)
         labelled = columns.label in table.columns
         # Searches may do without labels, but not without a column that the recipe names.
@@ -146,7 +144,7 @@ class SimilarityReader(Reader):
         given: Iterable[Any] = table.columns[columns.label] if scored else []
         if paired and not learned and not scored:
             given = [1.0] * len(table)
-            notes.append(
+            self.notes.append(
                 f"{table.place}: no column '{columns.label}'; every passage belongs to its query"
             )
         prompts = self.task.prompts or Prompts()

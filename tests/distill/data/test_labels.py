@@ -1,6 +1,5 @@
 import pytest
 
-from distill.data.bad_rows import BadRows
 from distill.data.labels import is_unlabelled
 from distill.data.sources.table import Table
 from distill.recipe.schema import Columns
@@ -16,9 +15,9 @@ def table(labels, names=None, lines=None):
 def integers(labels, given=None, names=None):
     found = table(labels, names)
     task = ClassificationTask.model_construct(kind="classification", labels=given)
-    reader, bad = LabelReader(Columns(), task), BadRows()
-    bad.sift(found, reader.label_issues(found))
-    _, indices, known = reader.labels({"train": found}, [], bad)
+    reader = LabelReader(Columns(), task)
+    reader.bad.sift(found, reader.label_issues(found))
+    _, indices, known = reader.labels({"train": found})
     return known, list(indices["train"])
 
 

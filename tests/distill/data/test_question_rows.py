@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from distill.data.bad_rows import BadRows
 from distill.data.sources.table import Table
 from distill.recipe.schema import Columns
 from distill.system.errors import DataError
@@ -30,7 +29,7 @@ def read(*args, no_answer=False, **changes):
 
 
 def of(rows, task):
-    splits, _ = QuestionReader(Columns(), task).read({"dev": rows}, [], BadRows())
+    splits, _ = QuestionReader(Columns(), task).read({"dev": rows})
     return splits["dev"]
 
 

@@ -31,7 +31,10 @@ def read(given: Table, notes: list[str] | None = None, **task: Any) -> Any:
 def splits_of(
     tables: dict[str, Table], task: NerTask, notes: list[str], bad: BadRows | None = None
 ) -> Any:
-    return TagReader(Columns(), task).read(tables, notes, bad or BadRows())[0]
+    reader = TagReader(Columns(), task, bad)
+    splits, _ = reader.read(tables)
+    notes += reader.notes
+    return splits
 
 
 GOOD = (["Ann", "Lee", "sings"], ["B-person", "I-person", "O"])
