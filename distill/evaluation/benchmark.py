@@ -39,21 +39,13 @@ _VOCABULARY = 100
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model to be timed.
+    """A model to be timed, at its folder or file."""
 
-    Args:
-        format: ``transformers`` or one of the runtime's.
-        model: the torch model it is, or was exported from, where that is there.
-        longest: tokens that it reads at most, where that is known.
-    """
-
-    name: str
-    format: str
     path: Path
     predictor: Predictor
-    bytes: int
-    model: Any = None
-    longest: int | None = None
+    bytes: int  # of its weights
+    model: Any = None  # the torch model it is, or was exported from, where that is there
+    longest: int | None = None  # tokens that it reads at most, where that is known
 
 
 def benchmark(
@@ -96,11 +88,9 @@ def benchmark(
     length = max(1, round(summarise(real)["mean"])) if real else min(fixed)
     if against is not None:
         one, facts = reference(against, threads=threads, length=length, longest=longest)
-        path = Path(against)
-        first = Candidate(against, facts.format, path, one, facts.bytes, model=one.model)
-        candidates.insert(0, first)
+        candidates.insert(0, Candidate(Path(against), one, facts.bytes, model=one.model))
     speed = measure(
-        {candidate.name: candidate.predictor for candidate in candidates},
+        {candidate.predictor.name: candidate.predictor for candidate in candidates},
         batch_sizes=batch_sizes,
         lengths=lengths,
         threads=threads,
@@ -112,7 +102,7 @@ def benchmark(
     return {
         "schema": 1,
         "machine": machine() | {"threads": threads},
-        "one": candidates[0].name,
+        "one": candidates[0].predictor.name,
         "real_lengths": summarise(real) if real else None,
         "models": [_row(candidate, candidates[0], speed, length) for candidate in candidates],
     }
@@ -121,13 +111,13 @@ def benchmark(
 def _row(
     candidate: Candidate, one: Candidate, speed: dict[str, dict[str, Any]], length: int
 ) -> dict[str, Any]:
-    times, base = speed[candidate.name], speed[one.name]
+    times, base = speed[candidate.predictor.name], speed[one.predictor.name]
     alone = latency_cell(set(times["latency_ms"]))
     many = throughput_cell(set(times["throughput"]))
     model = candidate.model
     return {
-        "name": candidate.name,
-        "format": candidate.format,
+        "name": candidate.predictor.name,
+        "format": candidate.predictor.format,
         "path": str(candidate.path),
         "bytes": candidate.bytes,
         "parameters": None if model is None else parameters(model),
@@ -144,9 +134,11 @@ def _named(candidates: Iterator[Candidate]) -> Iterator[Candidate]:
     """The candidates with names of their own: a second ``x/onnx`` becomes ``x/onnx (2)``."""
     seen: dict[str, int] = {}
     for candidate in candidates:
-        count = seen[candidate.name] = seen.get(candidate.name, 0) + 1
-        name = candidate.name if count == 1 else f"{candidate.name} ({count})"
-        yield replace(candidate, name=name)
+        name = candidate.predictor.name
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            candidate.predictor.name = f"{name} ({seen[name]})"
+        yield candidate
 
 
 def _open(path: Path, threads: int) -> Iterator[Candidate]:
@@ -181,20 +173,13 @@ def _bundle(manifest: Manifest, name: str, threads: int) -> Iterator[Candidate]:
 
 def _folder(path: Path, name: str, threads: int) -> Candidate:
     model = load_model(path)
-    return Candidate(
-        name=name,
-        format=TorchPredictor.format,
-        path=path,
-        predictor=TorchPredictor(model, threads, name=name),
-        bytes=bytes_of(path),
-        model=model,
-        longest=positions_of(model),
-    )
+    predictor = TorchPredictor(model, threads, name=name)
+    return Candidate(path, predictor, bytes_of(path), model, positions_of(model))
 
 
 def _file(path: Path, name: str, format: str, threads: int) -> Candidate:
     predictor = FilePredictor(path, threads, name=name, format=format)
-    return Candidate(name, format, path, predictor, bytes_of(path))
+    return Candidate(path, predictor, bytes_of(path))
 
 
 def _check_lengths(candidates: Sequence[Candidate], longest: int) -> None:

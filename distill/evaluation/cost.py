@@ -83,12 +83,9 @@ def _encoder(model: nn.Module) -> tuple[list[nn.Module], int]:
 
 
 def bytes_of(path: Path) -> int:
-    """Bytes of the weights in a file or a folder that holds safetensors.
+    """Bytes of the weights in a file or a folder that holds safetensors; a ModelError without any.
 
     A file counts with its second one: ``.onnx`` with its ``.data``, ``.xml`` with its ``.bin``.
-
-    Raises:
-        ModelError: there are no weights at ``path``.
     """
     if path.is_dir():
         files = sorted(path.glob("*.safetensors"))

@@ -184,11 +184,7 @@ class Predictions:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """Read what :func:`write_analysis` wrote.
-
-    Raises:
-        RunFolderError: the file cannot be read.
-    """
+    """Read what :func:`write_analysis` wrote; a RunFolderError where that cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as content:
             names = [str(name) for name in content["models"]]

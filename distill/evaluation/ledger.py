@@ -17,26 +17,16 @@ NO_GAIN = 1.02
 
 @dataclass(frozen=True)
 class Step:
-    """One step, against the one before it; against both 1x's the model's own ratios are.
-
-    Args:
-        before: the model that it was made from; ``None`` for the first.
-        latency: of one call, where it was timed.
-        throughput: examples per second, where it was timed.
-        change: with what of it may be chance, where that is known.
-        faster: how many times faster than the step before, in median latency.
-        smaller: how many times fewer bytes than the step before.
-        verdict: empty where the step helped, else in words what it did not do.
-    """
+    """One step, against the one before it; against both 1x's the model's own ratios are."""
 
     model: ModelRow
-    before: ModelRow | None
-    latency: Latency | None
-    throughput: float | None
-    change: Change | None
-    faster: float | None
-    smaller: float
-    verdict: str
+    before: ModelRow | None  # the model that it was made from; ``None`` for the first
+    latency: Latency | None  # of one call, where it was timed
+    throughput: float | None  # examples per second, where it was timed
+    change: Change | None  # with what of it may be chance, where that is known
+    faster: float | None  # how many times faster than the step before, in median latency
+    smaller: float  # how many times fewer bytes than the step before
+    verdict: str  # empty where the step helped, else in words what it did not do
 
 
 def ledger(results: Results) -> list[Step]:

@@ -16,10 +16,8 @@ from distill.system.errors import UserError
 def peak_memory_mb(format: str, path: Path, *, length: int, threads: int) -> float:
     """Megabytes (of 10^6 bytes) that a process of its own held at most, Python included.
 
-    ``path`` is a folder in the format ``transformers`` (PyTorch eager), else a file.
-
-    Raises:
-        UserError: the process failed.
+    ``path`` is a folder in the format ``transformers`` (PyTorch eager), else a file. A UserError
+    where the process fails.
     """
     command = [sys.executable, "-m", __name__, format, str(path), str(length), str(threads)]
     # What is on this process's path, so that the same distill is imported.

@@ -259,11 +259,7 @@ def write_results(path: Path, results: Results) -> None:
 
 
 def read_results(run: Path) -> Results:
-    """Read the results in a run folder.
-
-    Raises:
-        RunFolderError: it is not a run folder, has no results yet, or they cannot be read.
-    """
+    """Read a run folder's results; a RunFolderError where there are none, or none to be read."""
     if trial := trial_of_study(run):
         raise RunFolderError(f"{run}: a study; name one of its runs, such as {trial}")
     if not (run / "recipe.yaml").is_file():

@@ -179,40 +179,26 @@ class StudyResults(Part):
 
 @dataclass(frozen=True)
 class Entry:
-    """A variant on a task.
+    """A variant on a task."""
 
-    Args:
-        mean: over the seeds that are there; ``None`` where there is none.
-        deviation: sample standard deviation over the seeds; ``None`` below two.
-        count: seeds that are there.
-        wanted: seeds that were asked for; 0 where the variant is not tried on the task.
-        failed: trials that failed.
-    """
-
-    mean: float | None
-    deviation: float | None
-    count: int
-    wanted: int
-    failed: int
+    mean: float | None  # over the seeds that are there; ``None`` where there is none
+    deviation: float | None  # sample standard deviation over the seeds; ``None`` below two
+    count: int  # seeds that are there
+    wanted: int  # seeds that were asked for; 0 where the variant is not tried on the task
+    failed: int  # trials that failed
 
 
 @dataclass(frozen=True)
 class Line:
-    """A row of the table.
-
-    Args:
-        entries: one for each task, in order.
-        average: mean over the tasks of their means; ``None`` unless every task has one.
-        difference: mean over the tasks of the mean of :func:`differences`; where nothing is
-            missing, that of the averages.
-        compared: tasks that it is over.
-    """
+    """A row of the table."""
 
     row: Row
-    entries: list[Entry]
-    average: float | None
+    entries: list[Entry]  # one for each task, in order
+    average: float | None  # mean over the tasks of their means; ``None`` unless every task has one
+    #: mean over the tasks of the mean of :func:`differences`; where nothing is missing, that of
+    #: the averages
     difference: float | None
-    compared: int
+    compared: int  # tasks that it is over
 
 
 def lines(results: StudyResults) -> list[Line]:
@@ -249,11 +235,7 @@ def write_study(folder: Path, results: StudyResults) -> None:
 
 
 def read_study(folder: Path) -> StudyResults | None:
-    """Read a study's ``study.json``; ``None`` where there is none.
-
-    Raises:
-        RunFolderError: the file is something else.
-    """
+    """Read a study's ``study.json``; ``None`` without one, a RunFolderError for another file."""
     path = folder / STUDY
     if not path.is_file():
         return None

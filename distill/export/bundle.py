@@ -144,10 +144,8 @@ def _name_family(folder: Path) -> None:
 def add_numbers(folder: Path, numbers: Mapping[str, Any], default: str | None = None) -> None:
     """Put measured numbers into a bundle's ``distill.json``; those of the same name are replaced.
 
-    ``default`` is the format that is loaded from now on; ``None`` leaves it.
-
-    Raises:
-        ModelError: the folder is not a bundle.
+    ``default`` is the format that is loaded from now on; ``None`` leaves it. A ModelError where
+    the folder is not a bundle.
     """
     path = folder / MANIFEST
     if not path.is_file():

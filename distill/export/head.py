@@ -36,17 +36,11 @@ _LEFT_OUT = ("transformers", "torch-export")  # they give vectors, not labels
 
 @dataclass(frozen=True)
 class Head:
-    """A linear classifier: ``logits = v W + b``.
+    """A linear classifier: ``logits = v W + b``."""
 
-    Args:
-        weight: W, (K, C).
-        bias: b, (C,).
-        strength: inverse strength of its L2 regularisation.
-    """
-
-    weight: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
-    strength: float
+    weight: npt.NDArray[np.float32]  # W, (K, C)
+    bias: npt.NDArray[np.float32]  # b, (C,)
+    strength: float  # inverse strength of its L2 regularisation
 
     def predict(self, vectors: Vectors) -> npt.NDArray[np.intp]:
         """The likeliest class of each of (N, K) vectors, (N,)."""

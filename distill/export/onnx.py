@@ -263,11 +263,7 @@ def check_logits(
     *,
     what: str,
 ) -> None:
-    """Compare the logits of an exported model with torch's, on whole and padded batches.
-
-    Raises:
-        ModelError: they differ by more than ``TOLERANCE``.
-    """
+    """Refuse, by a ModelError, logits that differ from torch's, on whole and padded batches."""
     length = min(17, positions_of(model))
     shapes = ((1, length, False), (3, length, True), (1, 2, False))
     batches = [

@@ -32,11 +32,8 @@ def weights_of(path: Path) -> Path:
 def export_openvino(source: Path, target: Path) -> None:
     """Turn an ``.onnx`` file into ``target`` (``.xml``) and its ``.bin``; numbers stay as they are.
 
-    A graph with Quantize/Dequantize pairs runs in int8 there too.
-
-    Raises:
-        ModelError: OpenVINO cannot read the graph.
-        UserError: OpenVINO is not installed.
+    A graph with Quantize/Dequantize pairs runs in int8 there too. A ModelError where OpenVINO
+    cannot read the graph.
     """
     openvino = import_openvino()
     try:

@@ -24,14 +24,7 @@ from students.static import STATIC
 def export_plain(
     model: PreTrainedModel, folder: Path, *, samples: Sequence[Arrays] = ()
 ) -> tuple[str, Path]:
-    """Write a model, checked against torch: a static student for numpy, all others as ONNX.
-
-    Returns:
-        The format and the file.
-
-    Raises:
-        ModelError: the file does not give the model's logits.
-    """
+    """Write a model for numpy if it is a static student, else as ONNX; the format and the file."""
     format = "numpy" if model.config.model_type == STATIC else "onnx"
     path = folder / MODEL_FILES[format]
     path.unlink(missing_ok=True)
@@ -46,9 +39,6 @@ def export_table(model: PreTrainedModel, path: Path, *, samples: Sequence[Arrays
     """Write a static student: ``table`` (V, D), ``special`` (S,), and the layers of its head.
 
     Of each layer there are ``weight.N`` and ``bias.N``, with a ReLU between two of them.
-
-    Raises:
-        ModelError: the file does not give the model's logits.
     """
     tensors = {
         "table": cast(nn.Embedding, model.get_input_embeddings()).weight.detach().numpy(),

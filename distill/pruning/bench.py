@@ -17,27 +17,20 @@ from distill.training.base import Batch
 
 @dataclass(frozen=True)
 class Bench:
-    """Data, teacher and folders, as a prune stage offers them.
+    """Data, teacher and folders, as a prune stage offers them."""
 
-    Args:
-        examples: gives the training examples as the student reads them.
-        folder: the stage's, for measurements that are kept.
-        texts: every text of the split ``train`` or ``validation``, those of pairs too.
-        batches: training batches of so many examples without end, in the orders of the recipe's
-            seed.
-        loss_of: how far a model's outputs are from the teacher's: the mean over the batch.
-        recovered: the model that a round leaves, from its folder where it was done before; called
-            with the round's number from 1, what gives the model before its recovery, and how it is
-            recovered.
-    """
-
-    examples: Callable[[], TokenExamples]
+    examples: Callable[[], TokenExamples]  # gives the training examples as the student reads them
     seed: int
-    folder: Path
+    folder: Path  # the stage's, for measurements that are kept
     tokenizer: PreTrainedTokenizerFast
+    #: every text of the split ``train`` or ``validation``, those of pairs too
     texts: Callable[[str], list[str]]
+    #: training batches of so many examples without end, in the orders of the recipe's seed
     batches: Callable[[int], Iterator[Batch]]
+    #: how far a model's outputs are from the teacher's: the mean over the batch
     loss_of: Callable[[nn.Module, Batch], Tensor]
+    #: the model that a round leaves, from its folder where it was done before; called with the
+    #: round's number from 1, what gives the model before its recovery, and how it is recovered
     recovered: Callable[[int, Callable[[], PreTrainedModel], TrainConfig], PreTrainedModel]
 
     @property
@@ -53,13 +46,9 @@ class Bench:
 
 @dataclass(frozen=True)
 class Pruned:
-    """A student that something was taken from.
-
-    Args:
-        facts: what is reported of how it came about; ``notes`` among them are sentences.
-        tokenizer: its own, where its vocabulary was trimmed.
-    """
+    """A student that something was taken from."""
 
     model: PreTrainedModel
+    #: what is reported of how it came about; ``notes`` among them are sentences
     facts: dict[str, Any] = field(default_factory=dict)
-    tokenizer: PreTrainedTokenizerFast | None = None
+    tokenizer: PreTrainedTokenizerFast | None = None  # its own, where its vocabulary was trimmed

@@ -50,27 +50,18 @@ _REPEATS = 60
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """Milliseconds of int8 models of one text, told from the sizes of their layers.
+    """Milliseconds of int8 models of one text, told from the sizes of their layers."""
 
-    Args:
-        heads: numbers of heads that were measured, rising from 0.
-        ffn: numbers of neurons that were measured, rising from 0.
-        layer_ms: time of one layer, by heads and neurons.
-        base_ms: embeddings, pooler and head of the model, and a layer with nothing in it.
-        last_ms: by how much the last layer's heads slow the model where it computes one token;
-            ``None`` where it computes every token, as the others do.
-        length: L.
-        threads: threads of one call.
-        correction: what the sum is multiplied by: whole models may differ from their parts.
-    """
-
-    heads: list[int]
-    ffn: list[int]
-    layer_ms: list[list[float]]
-    base_ms: float
+    heads: list[int]  # numbers of heads that were measured, rising from 0
+    ffn: list[int]  # numbers of neurons that were measured, rising from 0
+    layer_ms: list[list[float]]  # time of one layer, by heads and neurons
+    base_ms: float  # embeddings, pooler and head of the model, and a layer with nothing in it
+    #: by how much the last layer's heads slow the model where it computes one token; ``None``
+    #: where it computes every token, as the others do
     last_ms: float | None
-    length: int
-    threads: int
+    length: int  # L
+    threads: int  # threads of one call
+    #: what the sum is multiplied by: whole models may differ from their parts
     correction: float = 1.0
 
     def __call__(self, heads: Counts, ffn: Counts) -> float:

@@ -90,11 +90,7 @@ def only_layers(model: PreTrainedModel, layers: Sequence[int]) -> Iterator[None]
 
 
 def keep_layers(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
-    """A copy of the model with some of its layers, counted from 1, rising.
-
-    Raises:
-        ModelError: there is no such layer, or they do not rise.
-    """
+    """A copy of the model with some of its layers, from 1; a ModelError unless they rise."""
     count = anatomy(model).depth
     if not keep or list(keep) != sorted(set(keep)) or keep[0] < 1 or keep[-1] > count:
         raise ModelError(f"cannot keep layers {list(keep)}; they are 1 to {count}, each once")

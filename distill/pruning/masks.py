@@ -13,15 +13,10 @@ from students.anatomy import anatomy
 
 @dataclass(frozen=True, eq=False)
 class Masks:
-    """What is kept of every layer, lowest first; ``True`` keeps.
+    """What is kept of every layer, lowest first; ``True`` keeps."""
 
-    Args:
-        heads: per layer bool (H,).
-        ffn: per layer bool (F,), of the feed-forward neurons.
-    """
-
-    heads: list[torch.Tensor]
-    ffn: list[torch.Tensor]
+    heads: list[torch.Tensor]  # per layer bool (H,)
+    ffn: list[torch.Tensor]  # per layer bool (F,), of the feed-forward neurons
 
     @property
     def heads_kept(self) -> list[int]:
@@ -32,11 +27,7 @@ class Masks:
         return [int(mask.sum()) for mask in self.ffn]
 
     def check(self, model: PreTrainedModel) -> None:
-        """Compare the masks' lengths with the model's layers.
-
-        Raises:
-            ModelError: a mask is not as long as the layer has heads or neurons.
-        """
+        """Compare with a model; a ModelError where the masks are not as long as its layers."""
         heads, ffn = layer_sizes(model)
         for name, masks, sizes in (("heads", self.heads, heads), ("ffn", self.ffn, ffn)):
             found = [mask.numel() for mask in masks]
@@ -55,11 +46,7 @@ def head_dim(model: PreTrainedModel) -> int:
 
 
 def layer_sizes(model: PreTrainedModel) -> tuple[list[int], list[int]]:
-    """Heads and feed-forward neurons of every layer, lowest first.
-
-    Raises:
-        ModelError: the model is of another family.
-    """
+    """Heads and feed-forward neurons of every layer, lowest first."""
     if not model.config.num_hidden_layers:
         return [], []
     layers = anatomy(model).parts

@@ -69,9 +69,6 @@ def by_rows(model: PreTrainedModel, worth: Callable[[Tensor], Tensor]) -> Scores
     """Scores of heads (over query, key and value together) and neurons from single weights.
 
     ``worth`` says what each number of one of :func:`incoming_weights` is worth.
-
-    Raises:
-        ModelError: the scores are not numbers.
     """
     heads, ffn, width = [], [], head_dim(model)
     for attention, neurons in incoming_weights(model):

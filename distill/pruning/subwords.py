@@ -64,11 +64,7 @@ def coverage(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> tuple[
 
 
 def ids_to_keep(tokenizer: PreTrainedTokenizerFast, used: Iterable[int]) -> list[int]:
-    """Ids that stay, rising: used ones, what they are made of, special tokens, characters, bytes.
-
-    Raises:
-        ModelError: the tokenizer's vocabulary is of a type that is not known.
-    """
+    """Ids that stay: used ones, what they are made of, special tokens, characters, bytes."""
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     model = _model(content)
     pieces = _ids(model)
@@ -110,9 +106,7 @@ def trim_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """A tokenizer (WordPiece, BPE or Unigram) with some pieces; ``keep[i]`` gets the id ``i``.
 
-    Raises:
-        ModelError: the tokenizer's vocabulary is of a type that is not known, or a special token
-            would go.
+    A ModelError where a special token would go, or the vocabulary is of another type.
     """
     content = json.loads(tokenizer.backend_tokenizer.to_str())
     model = _model(content)
@@ -209,11 +203,7 @@ def _renumber(processor: dict[str, Any] | None, new: dict[int, int]) -> None:
 
 
 def trim_embeddings(model: PreTrainedModel, keep: Sequence[int]) -> PreTrainedModel:
-    """A copy of the model with rows of its word embeddings, in this order.
-
-    Raises:
-        ModelError: an id is beyond the table.
-    """
+    """A copy of the model with rows of its word embeddings, in this order."""
     trimmed: Any = copy.deepcopy(model)
     table = trimmed.get_input_embeddings()
     if not keep or max(keep) >= table.num_embeddings:

@@ -45,11 +45,7 @@ def slice_model(model: PreTrainedModel, masks: Masks) -> PreTrainedModel:
 def rebuilt(
     model: PreTrainedModel, config: PreTrainedConfig, weights: dict[str, torch.Tensor]
 ) -> PreTrainedModel:
-    """A model of a configuration and with weights, otherwise like another.
-
-    Raises:
-        ModelError: the model's class cannot be pruned.
-    """
+    """A model of a configuration and with weights, otherwise like another."""
     target = class_of(config, _head_of(model))
     extra: dict[str, Any] = {}
     if getattr(model, "pooler", model) is None:

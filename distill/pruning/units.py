@@ -54,17 +54,12 @@ def progress(schedule: str, done: int, rounds: int) -> float:
 
 @dataclass(frozen=True)
 class ShareGoal:
-    """Remove shares of the heads and neurons there were at the beginning.
+    """Remove shares of the heads and neurons there were at the beginning."""
 
-    Args:
-        sizes: heads and neurons of every layer then.
-        uniform: of every layer, or of all together.
-    """
-
-    sizes: tuple[list[int], list[int]]
+    sizes: tuple[list[int], list[int]]  # heads and neurons of every layer then
     heads: float
     ffn: float
-    uniform: bool
+    uniform: bool  # of every layer, or of all together
 
     def masks(self, scores: Scores, part: float) -> Masks:
         """What is kept when ``part`` of what the goal removes is gone."""
@@ -77,21 +72,14 @@ class ShareGoal:
 
 @dataclass(frozen=True)
 class BudgetGoal:
-    """Keep what matters most within a budget.
+    """Keep what matters most within a budget."""
 
-    Args:
-        sizes: heads and neurons of every layer at the beginning.
-        cost: what a model of given sizes costs.
-        budget: the most it may cost in the end.
-        uniform: leave every layer the same size.
-        ranked: whether the scores only rank units of a kind within a layer (``l1``,
-            ``movement``), and do not say what a head is worth in neurons.
-    """
-
-    sizes: tuple[list[int], list[int]]
-    cost: Cost
-    budget: float
-    uniform: bool
+    sizes: tuple[list[int], list[int]]  # heads and neurons of every layer at the beginning
+    cost: Cost  # what a model of given sizes costs
+    budget: float  # the most it may cost in the end
+    uniform: bool  # leave every layer the same size
+    #: whether the scores only rank units of a kind within a layer (``l1``, ``movement``), and do
+    #: not say what a head is worth in neurons
     ranked: bool
 
     @property
@@ -154,16 +142,11 @@ def parameters_cost(model: PreTrainedModel) -> LinearCost:
 
 @dataclass(frozen=True)
 class Judged:
-    """A model and what its units are worth.
+    """A model and what its units are worth."""
 
-    Args:
-        model: the model, which judging may have trained.
-        scores: importance of every head and neuron.
-        gradients: by which units are swapped within a layer, where there are any.
-    """
-
-    model: PreTrainedModel
-    scores: Scores
+    model: PreTrainedModel  # the model, which judging may have trained
+    scores: Scores  # importance of every head and neuron
+    #: by which units are swapped within a layer, where there are any
     gradients: MaskGradients | None = None
 
     def masks(self, goal: Goal, part: float) -> Masks:

@@ -44,14 +44,10 @@ from students.heads import head_of, last_linear
 
 @dataclass(frozen=True, eq=False)
 class Width:
-    """What dimensions are worth, or which of them are kept (``True``).
+    """What dimensions are worth, or which of them are kept (``True``)."""
 
-    Args:
-        hidden: (D,).
-        pooled: (P,), of worth zeros where nothing reads the pooler; ``None`` where there is none.
-    """
-
-    hidden: Tensor
+    hidden: Tensor  # (D,)
+    #: (P,), of worth zeros where nothing reads the pooler; ``None`` where there is none
     pooled: Tensor | None
 
     def keep(self, count: int) -> Width:
@@ -61,11 +57,7 @@ class Width:
         return Width(keep_best(self.hidden, share), pooled)
 
     def check(self, model: PreTrainedModel) -> None:
-        """Compare the masks with a model.
-
-        Raises:
-            ModelError: they are of another width, keep different numbers, or nothing.
-        """
+        """Compare with a model; a ModelError for another width, or unlike numbers that are kept."""
         width, left = int(model.config.hidden_size), int(self.hidden.sum())
         wanted = [width, width] if _is_pooled(model) else [width]
         found = [mask.numel() for mask in (self.hidden, self.pooled) if mask is not None]

@@ -26,53 +26,33 @@ logger = logging.getLogger("distill")
 
 @dataclass(frozen=True)
 class Run:
-    """Data, models and measurements, as a quantize stage offers them.
+    """Data, models and measurements, as a quantize stage offers them."""
 
-    Args:
-        name: the stage's.
-        folder: the stage's.
-        metric: the name of the score.
-        openvino: whether the bundle will hold OpenVINO's files.
-        rows: so many training rows, the same ones for the same seed.
-        score: the score of a file of a format on the validation examples.
-        student: gives the student as it comes to the stage.
-        milliseconds: medians of one row at the usual length, of files with their formats, in turns.
-        lessons: what a training for int8 with a batch size learns from.
-    """
-
-    name: str
-    folder: Path
-    metric: str
-    openvino: bool
-    rows: Callable[[int], list[Row]]
+    name: str  # the stage's
+    folder: Path  # the stage's
+    metric: str  # the name of the score
+    openvino: bool  # whether the bundle will hold OpenVINO's files
+    rows: Callable[[int], list[Row]]  # so many training rows, the same ones for the same seed
+    #: the score of a file of a format on the validation examples
     score: Callable[[Path, str], float]
-    student: Callable[[], PreTrainedModel]
+    student: Callable[[], PreTrainedModel]  # gives the student as it comes to the stage
+    #: medians of one row at the usual length, of files with their formats, in turns
     milliseconds: Callable[[Sequence[tuple[Path, str]]], list[float]]
-    lessons: Callable[[int], Lessons]
+    lessons: Callable[[int], Lessons]  # what a training for int8 with a batch size learns from
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way that was tried.
+    """One way that was tried."""
 
-    Args:
-        what: in words, such as ``dynamic, per channel``.
-        format: a key of :data:`distill.runtime.backends.ENGINES`.
-        path: the file.
-        score: on the validation examples.
-        drop: how much lower that is than in fp32.
-        bytes: of the weights.
-        ms: median of one row at the usual length, where it was timed.
-        facts: what the bundle says of the format, such as ``activation_scales``.
-    """
-
-    what: str
-    format: str
-    path: Path
-    score: float
-    drop: float
-    bytes: int
-    ms: float | None = None
+    what: str  # in words, such as ``dynamic, per channel``
+    format: str  # a key of :data:`distill.runtime.backends.ENGINES`
+    path: Path  # the file
+    score: float  # on the validation examples
+    drop: float  # how much lower that is than in fp32
+    bytes: int  # of the weights
+    ms: float | None = None  # median of one row at the usual length, where it was timed
+    #: what the bundle says of the format, such as ``activation_scales``
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def record(self) -> dict[str, Any]:
@@ -153,7 +133,7 @@ class Bench:
             f"{how}, {channels}{excluded(int8.exclude)}{engine}",
             format,
             lambda path: write(source or self.plain, path, int8),
-            facts=int8_facts(int8.weight_bits, activation_scales),
+            facts={"activation_scales": activation_scales, "weight_bits": int8.weight_bits},
         )
 
     def try_out(
@@ -193,11 +173,6 @@ def write_openvino(source: Path, target: Path, int8: Int8) -> None:
     quantize_qdq(source, pairs, int8)
     export_openvino(pairs, target)
     pairs.unlink()
-
-
-def int8_facts(weight_bits: int, activation_scales: str = "calibrated") -> dict[str, Any]:
-    """What the bundle says of products in int8."""
-    return {"activation_scales": activation_scales, "weight_bits": weight_bits}
 
 
 def excluded(names: Collection[str]) -> str:

@@ -30,52 +30,38 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product with a constant weight: one Linear layer of the model.
+    """A matrix product with a constant weight: one Linear layer of the model."""
 
-    Args:
-        name: the layer's name in the model, such as ``bert.encoder.layer.0.output.dense``.
-        activation: the name of the tensor that comes in.
-        weight: the name of the initialiser (K, N).
-    """
-
-    name: str
-    activation: str
-    weight: str
+    name: str  # the layer's name in the model, such as ``bert.encoder.layer.0.output.dense``
+    activation: str  # the name of the tensor that comes in
+    weight: str  # the name of the initialiser (K, N)
 
 
 @dataclass(frozen=True, eq=False)
 class Scales:
-    """How one product is quantised: ``q = round(x / scale) + zero_point``, clipped to 8 bits.
+    """How one product is quantised: ``q = round(x / scale) + zero_point``, clipped to 8 bits."""
 
-    Args:
-        scale: of the activation; ``None`` leaves it in fp32, so that only the weight is int8.
-        zero_point: of the activation, 0 to 255.
-        weight: (N,) or (1,): of the weight's columns; ``None`` takes the largest value of each.
-    """
-
+    #: of the activation; ``None`` leaves it in fp32, so that only the weight is int8
     scale: float | None
-    zero_point: int
+    zero_point: int  # of the activation, 0 to 255
+    #: (N,) or (1,): of the weight's columns; ``None`` takes the largest value of each
     weight: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Int8:
-    """How products become int8.
+    """How products become int8."""
 
-    Args:
-        scales: of the activations by product name, from calibration or training; ``None`` computes
-            one for each token, which needs no data and is slower.
-        per_channel: one scale for each output channel of a weight, else one for each weight.
-            Embedding tables have one scale for each of their columns.
-        weight_bits: 7, which every processor multiplies exactly, or 8: x86 without VNNI adds pairs
-            of products in 16 bits and overflows.
-        exclude: names of products that stay in fp32.
-    """
-
+    #: of the activations by product name, from calibration or training; ``None`` computes one for
+    #: each token, which needs no data and is slower
     scales: Mapping[str, Scales] | None = None
+    #: one scale for each output channel of a weight, else one for each weight. Embedding tables
+    #: have one scale for each of their columns.
     per_channel: bool = True
+    #: 7, which every processor multiplies exactly, or 8: x86 without VNNI adds pairs of products
+    #: in 16 bits and overflows
     weight_bits: int = 7
-    exclude: Collection[str] = ()
+    exclude: Collection[str] = ()  # names of products that stay in fp32
 
 
 #: One scale for each token and each channel of a weight: what needs no data.

@@ -40,7 +40,7 @@ from distill.system.errors import DataError, ModelError, RunFolderError
 from distill.training.base import Batch, LossOf, step_seed
 from distill.training.checkpoint import AtomicCheckpoint, read_checkpoint
 from distill.training.interrupt import Interrupt
-from distill.training.optimizer import rate_factor
+from distill.training.optimizer import make_optimizer, rate_factor
 
 logger = logging.getLogger("distill")
 
@@ -50,38 +50,27 @@ _UNREADABLE = (KeyError, RuntimeError, EOFError, ValueError, TypeError, Attribut
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A model that was trained for int8.
+    """A model that was trained for int8."""
 
-    Args:
-        model: with fp32 weights, ready to be exported.
-        scales: by layer name, as :class:`distill.quantization.graph.Int8` takes them.
-        calibration: NNI's own record, as it came: layer, target (``weight``, ``_input_0``), facts.
-    """
-
-    model: PreTrainedModel
+    model: PreTrainedModel  # with fp32 weights, ready to be exported
+    #: by layer name, as :class:`distill.quantization.graph.Int8` takes them
     scales: dict[str, Scales]
+    #: NNI's own record, as it came: layer, target (``weight``, ``_input_0``), facts
     calibration: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Lessons:
-    """What a training for int8 learns from.
+    """What a training for int8 learns from."""
 
-    Args:
-        loss_of: ``loss_of(model, batch)``, a scalar.
-        batches: the batches of one epoch, the same ones each time; called with its number from 0.
-        steps: batches in an epoch.
-        seed: seeds dropout, each step by its number.
-        checkpoint: the file that a stopped training goes on from; ``None`` begins anew.
-        every: steps from one writing of it to the next.
-    """
-
-    loss_of: LossOf
+    loss_of: LossOf  # ``loss_of(model, batch)``, a scalar
+    #: the batches of one epoch, the same ones each time; called with its number from 0
     batches: Callable[[int], Iterable[Batch]]
-    steps: int
-    seed: int = 0
+    steps: int  # batches in an epoch
+    seed: int = 0  # seeds dropout, each step by its number
+    #: the file that a stopped training goes on from; ``None`` begins anew
     checkpoint: Path | None = None
-    every: int = 100
+    every: int = 100  # steps from one writing of it to the next
 
 
 def train_int8(
@@ -240,16 +229,10 @@ def _settings(plan: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _compress(loop: _Loop) -> dict[str, Any]:
     nni, quantizers, evaluator_class = _import_nni()
-    config, model = loop.config, loop.model
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim > 1]},
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimizer = nni.trace(torch.optim.AdamW)(
-        groups, lr=config.lr, weight_decay=config.weight_decay, fused=True
-    )
+    groups = make_optimizer(loop.model, loop.config).param_groups
+    optimizer = nni.trace(torch.optim.AdamW)(groups, fused=True)
     evaluator = evaluator_class(loop, optimizer, loop.step)
-    quantizer = quantizers[loop.plan["algorithm"]](model, _settings(loop.plan), evaluator)
+    quantizer = quantizers[loop.plan["algorithm"]](loop.model, _settings(loop.plan), evaluator)
     if loop.lessons.checkpoint and loop.lessons.checkpoint.is_file():
         quantizer.is_init = True  # learned scales do not start again
     _, calibration = quantizer.compress(loop.plan["steps"], None)

@@ -130,19 +130,12 @@ def fix_order(model: Any) -> None:
 
 @dataclass(frozen=True)
 class _Copy:
-    """The 8-bit copy of an activation: names of its values.
+    """The 8-bit copy of an activation: names of its values."""
 
-    Args:
-        name: of the copy, (..., K).
-        scale: of its scale; 1 where each token has its own.
-        zero: of its zero point.
-        per_token: of the tokens' scales, (..., 1).
-    """
-
-    name: str
-    scale: str
-    zero: str
-    per_token: str | None
+    name: str  # of the copy, (..., K)
+    scale: str  # of its scale; 1 where each token has its own
+    zero: str  # of its zero point
+    per_token: str | None  # of the tokens' scales, (..., 1)
 
 
 class _Graph:

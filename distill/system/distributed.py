@@ -45,12 +45,9 @@ def shared(value: Tensor) -> Tensor:
 def weighted_mean(total: Tensor, count: Tensor) -> Tensor:
     r"""``total / count``, or with several processes this one's share of the mean over all.
 
-    The share of process r is :math:`S_r / (\sum_k C_k / W)`: its average over the W processes is
-    :math:`\sum S / \sum C`, and so is the average of its gradients.
-
-    Args:
-        total: S_r, the sum over this process's part, a scalar.
-        count: C_r, what it is divided by, a scalar; less than 1 in all counts as 1.
+    The share of process r is :math:`S_r / (\sum_k C_k / W)`, of the sum and count (less than 1 in
+    all counts as 1) over its part: its average over the W processes is :math:`\sum S / \sum C`, and
+    so is the average of its gradients.
     """
     if not several():
         return total / count.clamp(min=1)

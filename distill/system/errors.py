@@ -75,19 +75,12 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 @dataclass(frozen=True, order=True)
 class Issue:
-    """One issue in a recipe.
+    """One issue in a recipe."""
 
-    Args:
-        path: the file it stands in, or ``None`` for an override on the command line.
-        line: the 1-based line, or ``None`` where the issue has no line.
-        where: dotted key path, such as ``stages[1].epochs``; empty for the whole file.
-        message: what is wrong and, where it can be told, what to write instead.
-    """
-
-    path: Path | None
-    line: int | None
-    where: str
-    message: str
+    path: Path | None  # the file it stands in, or ``None`` for an override on the command line
+    line: int | None  # the 1-based line, or ``None`` where the issue has no line
+    where: str  # dotted key path, such as ``stages[1].epochs``; empty for the whole file
+    message: str  # what is wrong and, where it can be told, what to write instead
 
     def __str__(self) -> str:
         place = "override" if self.path is None else str(self.path)

@@ -33,17 +33,11 @@ _X86 = ("x86_64", "amd64", "i386", "i686")
 
 @dataclass(frozen=True)
 class Processor:
-    """The processor that this process runs on.
+    """The processor that this process runs on."""
 
-    Args:
-        name: the model's name.
-        isa: those of :data:`INSTRUCTION_SETS` that it has.
-        known: whether the instruction sets could be read.
-    """
-
-    name: str
-    isa: tuple[str, ...]
-    known: bool
+    name: str  # the model's name
+    isa: tuple[str, ...]  # those of :data:`INSTRUCTION_SETS` that it has
+    known: bool  # whether the instruction sets could be read
 
     @property
     def overflows_int8(self) -> bool:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from transformers import BertConfig, BertForSequenceClassification
 
-HEADS, HEAD_DIM, HIDDEN, FFN, LAYERS = 4, 3, 12, 10, 3
+HEADS, HEAD_DIM, HIDDEN, FFN, LAYERS, VOCAB = 4, 3, 12, 10, 3, 60
 
 
-def make_model(seed: int = 3, layers: int = LAYERS) -> BertForSequenceClassification:
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=60,
+def make_config(**more: Any) -> BertConfig:
+    return BertConfig(
+        vocab_size=VOCAB,
         hidden_size=HIDDEN,
-        num_hidden_layers=layers,
         num_attention_heads=HEADS,
         intermediate_size=FFN,
         max_position_embeddings=32,
         initializer_range=0.3,
+        **{"num_hidden_layers": LAYERS} | more,
     )
-    model = BertForSequenceClassification(config).eval()
+
+
+def drawn(kind: Callable[[BertConfig], Any], config: BertConfig, seed: int) -> Any:
+    """A model whose biases are not zero: a lost one would not be seen."""
+    torch.manual_seed(seed)
+    model = kind(config).eval()
     for name, weight in model.named_parameters():
-        if name.endswith("bias"):  # zero after initialisation: a lost bias would not be seen
+        if name.endswith("bias"):
             torch.nn.init.normal_(weight, std=0.2)
     return model
+
+
+def make_model(seed: int = 3, layers: int = LAYERS) -> BertForSequenceClassification:
+    return drawn(BertForSequenceClassification, make_config(num_hidden_layers=layers), seed)
 
 
 def make_batches(

@@ -31,9 +31,6 @@ def l1_scores(model: PreTrainedModel) -> Scores:
     r"""Scores :math:`\sum_{w \in S} |w|`.
 
     Of a head S are its rows of query, key and value, of a neuron its row of the intermediate layer.
-
-    Raises:
-        ModelError: the weights are not numbers.
     """
     from distill.pruning.search import by_rows
 

@@ -52,7 +52,7 @@ class NncfQuantize(QuantizeStage):
 
 def nncf(bench: Bench, *, smooth: float, exclude: list[str]) -> Candidate:
     """Try SmoothQuant and calibrated int8 for OpenVINO."""
-    from distill.quantization.bench import excluded, int8_facts
+    from distill.quantization.bench import excluded
 
     bits = bench.config.weight_bits
     return bench.try_out(
@@ -61,7 +61,7 @@ def nncf(bench: Bench, *, smooth: float, exclude: list[str]) -> Candidate:
         lambda path: quantize_nncf(
             bench.plain, path, rows=bench.rows, smooth=smooth, weight_bits=bits, exclude=exclude
         ),
-        facts=int8_facts(bits),
+        facts={"activation_scales": "calibrated", "weight_bits": bits},
     )
 
 

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, BertForMaskedLM
 
 import distill.export.onnx as room
-from distill.export.onnx import INPUTS, export_onnx
+from distill.export.onnx import INPUTS, example_batch, export_onnx
 from distill.pruning.masks import Masks
 from distill.pruning.surgery import slice_model
 from distill.runtime.session import OnnxSession
@@ -23,16 +23,6 @@ def model(tiny_bert):
         if name.endswith("bias"):
             torch.nn.init.normal_(weight, std=0.2)
     return found.eval()
-
-
-def random_batch(model, *, batch: int, length: int, real: list[int] | None = None):
-    random = np.random.default_rng(length)
-    ids = random.integers(5, model.config.vocab_size, (batch, length))
-    mask = np.ones((batch, length), dtype=np.int64)
-    for row, count in enumerate(real or []):
-        mask[row, count:] = 0
-    types = random.integers(0, 2, (batch, length))
-    return ids, mask, types
 
 
 def torch_logits(model, arrays) -> np.ndarray:
@@ -54,8 +44,8 @@ def test_logits_are_those_of_torch_at_any_shape(model, tmp_path, empty):
     model = model if empty is None else without(model, empty)
     export_onnx(model, tmp_path / "model.onnx")
     session = OnnxSession(tmp_path / "model.onnx", threads=1)
-    for batch, length, real in [(1, 1, None), (1, 128, None), (5, 20, [20, 3, 1, 12, 7])]:
-        arrays = random_batch(model, batch=batch, length=length, real=real)
+    for batch, length in [(1, 1), (1, 128), (5, 20)]:
+        arrays = example_batch(model, batch=batch, length=length, padded=batch > 1)
         np.testing.assert_allclose(session.run(*arrays), torch_logits(model, arrays), atol=1e-5)
 
 
@@ -107,7 +97,7 @@ def test_models_of_other_tasks_are_exported_as_they_are(tiny_bert, tmp_path):
     config = AutoModelForSequenceClassification.from_pretrained(tiny_bert()).config
     model = BertForMaskedLM(config).eval()
     export_onnx(model, tmp_path / "model.onnx")
-    arrays = random_batch(model, batch=2, length=9, real=[9, 4])
+    arrays = example_batch(model, batch=2, length=9, padded=True)
     found = OnnxSession(tmp_path / "model.onnx", threads=1).run(*arrays)
     assert found.shape == (2, 9, config.vocab_size)
     np.testing.assert_allclose(found[0], torch_logits(model, arrays)[0], atol=1e-5)

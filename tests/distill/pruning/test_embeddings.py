@@ -42,7 +42,7 @@ def made(family: str = "Bert", head: str = "ForSequenceClassification", **more: 
 
 def logits(model: Any) -> Tensor:
     with torch.no_grad():
-        return model(IDS).logits
+        return model(IDS)[0]
 
 
 def product(model: Any, factored: Any) -> Any:
@@ -55,12 +55,11 @@ def product(model: Any, factored: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("family", "more"),
-    [("Bert", {}), ("Roberta", {}), ("Electra", {"embedding_size": 16}), ("Electra", {}),
-     ("DistilBert", {})],
+    [("Bert", {}), ("Roberta", {}), ("Electra", {"embedding_size": 16}),
+     ("Electra", {"embedding_size": 32}), ("DistilBert", {}),
+     ("Bert", {"head": "ForTokenClassification"}), ("Bert", {"head": "ForQuestionAnswering"})],
 )  # fmt: skip
 def test_it_computes_what_the_product_does_and_is_loaded_again(family, more, tmp_path):
-    if family == "Electra":
-        more = {"embedding_size": 32} | more
     model = made(family, **more)
     factored, kept = factor_embeddings(model, RANK, torch.ones(VOCAB))
     assert 0 < kept < 1
@@ -93,15 +92,6 @@ def test_parameters_and_macs_are_those_of_the_shape():
     assert parameters(factored) == shape.parameters
     assert parameters_no_embeddings(factored) == shape.parameters - shape.embedding_parameters
     assert macs(factored, 7) == shape.macs(7)
-
-
-@pytest.mark.parametrize("head", ["ForTokenClassification", "ForQuestionAnswering", "Model"])
-def test_every_head(head):
-    model = made(head=head)
-    factored, _ = factor_embeddings(model, RANK, torch.ones(VOCAB))
-    with torch.no_grad():
-        found, expected = factored(IDS), product(model, factored)(IDS)
-    torch.testing.assert_close(found[0], expected[0], atol=1e-5, rtol=0)
 
 
 def test_a_rank_that_cannot_be_is_refused():

@@ -6,11 +6,13 @@ import copy
 from typing import Any
 
 import pytest
+import tiny_pruning as tiny
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from narrow import narrow_forward
-from transformers import BertConfig, PreTrainedModel
+from tiny_pruning import FFN, HEADS, HIDDEN, LAYERS
+from transformers import PreTrainedModel
 
 from distill.export.onnx import INPUTS, example_batch, export_onnx, export_program
 from distill.pruning.layers import keep_layers, only_layers
@@ -25,28 +27,14 @@ from students.pooling import POOLING
 from teachers.load import load_model
 
 TASKS = ("classification", "tokens", "spans", "vectors", "cls-vectors")
-LAYERS, HEAD_COUNT, FFN, HIDDEN = 3, 3, 5, 12
 
 
 def make(task: str) -> PreTrainedModel:
-    config = BertConfig(
-        vocab_size=50,
-        hidden_size=HIDDEN,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEAD_COUNT,
-        intermediate_size=FFN,
-        max_position_embeddings=32,
-        num_labels=2 if task == "spans" else 3,
-        initializer_range=0.3,
-    )
+    config = tiny.make_config(num_labels=2 if task == "spans" else 3)
     head = "vectors" if task.endswith("vectors") else task
     if head == "vectors":
         setattr(config, POOLING, "cls" if task.startswith("cls") else "mean")
-    torch.manual_seed(2)
-    model = class_of(config, head)(config).eval()
-    for name, weight in model.named_parameters():
-        if name.endswith("bias"):  # zero after initialisation: a lost bias would not be seen
-            torch.nn.init.normal_(weight, std=0.3)
+    model = tiny.drawn(class_of(config, head), config, 2)
     model.config.architectures = [type(model).__name__]
     return model
 
@@ -65,7 +53,7 @@ def mask_of(size: int) -> Any:
 
 
 def masks_of(layers: int = LAYERS) -> Any:
-    rows = [st.lists(mask_of(size), min_size=layers, max_size=layers) for size in (HEAD_COUNT, FFN)]
+    rows = [st.lists(mask_of(size), min_size=layers, max_size=layers) for size in (HEADS, FFN)]
     return st.tuples(*rows).map(lambda pair: Masks(*pair))
 
 
@@ -129,13 +117,13 @@ def masks_left(model: PreTrainedModel, masks: Masks, layers: list[int]) -> Masks
 def pruned(task: str) -> PreTrainedModel:
     """A model that something of everything was taken from; a layer has no head, one no neuron."""
     model = make(task)
-    some = torch.tensor([True, False, True])
+    some = torch.tensor([True, False, True, False])
     masks = Masks(
-        [some, torch.zeros(HEAD_COUNT, dtype=torch.bool), some],
+        [some, torch.zeros(HEADS, dtype=torch.bool), some],
         [torch.arange(FFN) < 4, torch.arange(FFN) < 2, torch.zeros(FFN, dtype=torch.bool)],
     )
     left = slice_width(slice_model(model, masks), width_of(model, [*range(HIDDEN)], 8))
-    return trim_embeddings(left, range(0, 50, 2))
+    return trim_embeddings(left, range(0, tiny.VOCAB, 2))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -144,7 +132,7 @@ def test_it_is_saved_and_loaded_as_it_is(task: str, tmp_path: Any) -> None:
     model.save_pretrained(tmp_path)
     again = load_model(tmp_path)
     assert type(again) is type(model)
-    assert again.config.vocab_size == 25
+    assert again.config.vocab_size == 30
     with torch.no_grad():
         assert torch.equal(logits_of(again, batch(model)), logits_of(model, batch(model)))
 
