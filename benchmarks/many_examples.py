@@ -29,7 +29,7 @@ from distill.recipe.schema import TrainConfig, TrainerConfig
 from distill.recipe.sizes import resolve_size
 from distill.system import digest
 from distill.tasks.classification.task import Classification
-from distill.training.finetune import FinetuneModule
+from distill.training.base import FinetuneModule
 from distill.training.fit import FitSession, fit
 from students.build import build_student
 from teachers.load import load_teacher, load_tokenizer

@@ -214,14 +214,7 @@ _PARTS = ("query", "key", "value", "out", "out_norm", "up", "down", "down_norm")
 def _source(
     teacher: PreTrainedModel, place: str, chosen: Sequence[int] | None, *, ours: Family
 ) -> nn.Module | None:
-    """The teacher's module that does what the student's at ``place`` does.
-
-    Args:
-        teacher: whose.
-        place: a module's path in the student, without the encoder's own name.
-        chosen: see :func:`copy_weights`.
-        ours: the student's family.
-    """
+    """The teacher's module that does what the student's at ``place``, a path in it, does."""
     theirs = family_of(teacher.config.model_type)
     if place.startswith(f"{ours.layers}."):
         if chosen is None:

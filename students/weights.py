@@ -147,19 +147,6 @@ def _advice(source: str | Path, extra: str) -> str:
     return f"{told}; rename them: python -c {shlex.quote(code)}"
 
 
-def weight_names(folder: Path) -> set[str]:
-    """The names of all weights of a folder, read from the headers of its files.
-
-    Raises:
-        ModelError: a file is damaged.
-    """
-    names: set[str] = set()
-    for file in sorted(folder.glob("*.safetensors")):
-        with loading(folder), safe_open(file, framework="pt") as content:
-            names.update(content.keys())
-    return names
-
-
 def find_head(folder: Path) -> str:
     """The head of a folder's model, by its ``architectures``, else by its weights and labels.
 
@@ -176,7 +163,10 @@ def find_head(folder: Path) -> str:
     encoder = "vectors" if config.get(POOLING) else "none"
     if config.get("architectures"):
         return head_named(str(config["architectures"][0])) or encoder
-    names = weight_names(folder)
+    names: set[str] = set()
+    for file in sorted(folder.glob("*.safetensors")):
+        with loading(folder), safe_open(file, framework="pt") as content:
+            names.update(content.keys())
     if "qa_outputs.weight" in names:
         return "spans"
     if f"{family_of(str(config.get('model_type'))).dense}.weight" in names:

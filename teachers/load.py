@@ -1,4 +1,8 @@
-"""Loading teachers, with the head that a task needs, and their tokenizers."""
+"""Loading teachers, with the head that a task needs, and their tokenizers.
+
+A model's name, its revision and whether its code may run are those of
+:class:`~teachers.resolve.ModelFiles`.
+"""
 
 from __future__ import annotations
 
@@ -44,14 +48,9 @@ def load_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """The tokenizer that belongs to a model.
 
-    Where its vocabulary and what it does to capital letters do not fit together, a warning says so.
-
-    Args:
-        name: as for :func:`~teachers.resolve.resolve_model`.
-        revision: the hub revision.
-        trust_remote_code: allow code that comes with the model to run.
-        for_vectors: whether texts are read as a sentence encoder's folder says (case and prompt).
-        written_here: whether this run wrote the folder, from a tokenizer that was looked at.
+    Where its vocabulary and what it does to capital letters do not fit together, a warning says so,
+    unless this run wrote the folder from a tokenizer that was looked at (``written_here``). With
+    ``for_vectors`` texts are read as a sentence encoder's folder says (case and prompt).
 
     Raises:
         ModelError: there is none, it is not a fast one, or it has more tokens than the model.
@@ -197,12 +196,8 @@ def load_sentence_encoder(
 ) -> PreTrainedModel:
     """An encoder whose outputs are read as vectors of whole texts, in fp32 and eval mode.
 
-    Args:
-        name: as for :func:`~teachers.resolve.resolve_model`.
-        pooling: some of :data:`students.pooling.POOLINGS`; a folder of sentence-transformers has
-            its own, and perhaps layers behind it, which are taken.
-        trust_remote_code: allow code that comes with the model to run.
-        revision: the hub revision.
+    ``pooling`` is one of :data:`students.pooling.POOLINGS`, or several; a folder of
+    sentence-transformers has its own, and perhaps layers behind it, which are taken.
 
     Raises:
         ModelError: the model cannot be loaded, or nothing says how it pools.

@@ -88,9 +88,6 @@ def resolve_model(name: str | Path, *, revision: str | None = None) -> str | Pat
 def model_folder(name: str | Path) -> Path:
     """The folder with a model's files; those of a model of the hub are fetched.
 
-    Args:
-        name: as for :func:`resolve_model`.
-
     Raises:
         ModelError: see :func:`resolve_model`; its weights are pickles, or there are none.
     """
@@ -106,10 +103,6 @@ def model_folder(name: str | Path) -> Path:
 
 def sentence_modules(name: str | Path, *, revision: str | None = None) -> SentenceModules | None:
     """What a folder of sentence-transformers says of its vectors; ``None`` for another folder.
-
-    Args:
-        name: as for :func:`resolve_model`.
-        revision: the hub revision.
 
     Raises:
         ModelError: one of its modules cannot be followed.
@@ -145,7 +138,10 @@ class ModelFiles:
         self, name: str | Path, *, revision: str | None = None, trust_remote_code: bool = False
     ) -> None:
         self.source = resolve_model(name, revision=revision)
-        self._options = {"revision": revision or "main", "trust_remote_code": trust_remote_code}
+        self._options: dict[str, Any] = {
+            "revision": revision or "main",
+            "trust_remote_code": trust_remote_code,
+        }
         with loading(self.source):
             config = AutoConfig.from_pretrained(self.source, **self._options)
         self.config = cast(PreTrainedConfig, config)

@@ -73,12 +73,7 @@ class Collector:
     def saw_hidden(
         self, layers: Iterator[int], wanted: Collection[int]
     ) -> Callable[[nn.Module, Any, Any], None]:
-        """A hook that takes the outputs of a module.
-
-        Args:
-            layers: the layer that each of its calls is the output of.
-            wanted: layers whose output is taken.
-        """
+        """A hook that takes outputs of a module, whose calls are of these layers in turn."""
 
         def hook(_module: nn.Module, _args: Any, output: Any) -> None:
             layer = next(layers)
@@ -97,7 +92,7 @@ class Collector:
         """Take what is wanted of a call of an attention module.
 
         Args:
-            module: which.
+            module: the attention module.
             vectors: queries, keys and values, each (B, H, L, d).
             scores: from queries and keys to scores, (B, H, L, L).
         """

@@ -61,7 +61,7 @@ class BucketSampler(Sampler[list[Any]]):
     rank: int = 0
     world: int = 1
     epoch: int = field(default=0, init=False)
-    _skip: int = field(default=0, init=False)
+    _skip: tuple[int, int] = field(default=(0, 0), init=False)
 
     def __post_init__(self) -> None:
         self.lengths = np.asarray(self.lengths)
@@ -73,9 +73,9 @@ class BucketSampler(Sampler[list[Any]]):
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
-    def skip(self, batches: int) -> None:
-        """Let the next iteration, and only that, start behind so many batches (a resumed run)."""
-        self._skip = batches
+    def skip(self, batches: int, *, epoch: int) -> None:
+        """Let the iteration of an epoch start behind so many batches (a resumed run)."""
+        self._skip = (epoch, batches)
 
     def __len__(self) -> int:
         return self._batches
@@ -93,8 +93,8 @@ class BucketSampler(Sampler[list[Any]]):
         parts = np.arange(len(self) + 1)
         cuts = parts * size + np.minimum(parts, larger)
         order, batches = self._order(cuts)
-        skip, self._skip = self._skip, 0
-        for k in batches[skip:]:
+        epoch, done = self._skip
+        for k in batches[done if epoch == self.epoch else 0 :]:
             yield order[cuts[k] : cuts[k + 1]][self.rank :: self.world].tolist()
 
     def _order(

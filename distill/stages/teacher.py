@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from distill.recipe.schema import BaselineConfig, TeacherModel, TrainConfig
 from distill.stages.context import StageContext, StageResult
-from distill.training.finetune import FinetuneModule
+from distill.training.base import FinetuneModule
 from distill.training.fit import fit
 from teachers.freeze import freeze_lower
 from teachers.load import load_encoder

@@ -18,13 +18,14 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric, MetricCollection
 from transformers import PreTrainedModel
 
 from distill.recipe.schema import TrainConfig
 from distill.tasks.base import Task
 from distill.tasks.metrics import undefined
-from distill.training.optimizer import make_optimizer, make_schedule
+from distill.training.optimizer import make_optimizer, rate_factor
 from students.anatomy import anatomy
 from students.family import MODEL_TYPES
 from students.heads import logits_of
@@ -240,7 +241,40 @@ class TrainingModule(L.LightningModule):
                     "exp_avg_sq": torch.zeros_like(parameter),
                 }
         total = int(self.trainer.estimated_stepping_batches)
+        schedule = LambdaLR(optimizer, rate_factor(self.train_config, total))
+        # One change per optimiser step.
         return {
             "optimizer": optimizer,
-            "lr_scheduler": make_schedule(optimizer, self.train_config, total),
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
+
+
+class FinetuneModule(TrainingModule):
+    """Trains a model on a task's labels.
+
+    Args:
+        model: the model; parameters that do not require gradients stay as they are.
+        task: loss and metrics.
+        train: how; left out, the defaults of a recipe.
+        seed: seeds dropout.
+
+    Example:
+        >>> module = FinetuneModule(model, task, train=TrainConfig(epochs=1))  # doctest: +SKIP
+        >>> L.Trainer(max_epochs=1).fit(module, loader)  # doctest: +SKIP
+    """
+
+    task: Task
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        task: Task,
+        *,
+        train: TrainConfig | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(model, train=train or TrainConfig(), task=task, seed=seed)
+
+    def losses(self, batch: Batch) -> dict[str, Tensor]:
+        logits = logits_of(self.model, batch)
+        return {"loss": self.task.loss(logits.float(), batch["labels"])}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
@@ -64,12 +64,11 @@ class TrainingData(L.LightningDataModule):
         super().__init__()
         self.train, self.validation = train, validation
         self.batch_size, self.seed = batch_size, seed
-        self._done = {"epoch": 0, "batches": 0}
+        self._order = self._sampler(train, seed=seed)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The training batches of this process; those done before a stop are left out."""
-        sampler = self._sampler(self.train, seed=self.seed)
-        return _loader(self.train, _Remaining(sampler, self._done), seed=self.seed)
+        return _loader(self.train, self._order, seed=self.seed)
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """The validation batches of this process; all processes together have every row once."""
@@ -80,13 +79,12 @@ class TrainingData(L.LightningDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """How far the training is, for a checkpoint."""
-        if self.trainer is None:
-            return dict(self._done)
-        progress = self.trainer.fit_loop.epoch_loop.batch_progress.current
-        return {"epoch": self.trainer.current_epoch, "batches": progress.ready}
+        trainer = cast(L.Trainer, self.trainer)
+        progress = trainer.fit_loop.epoch_loop.batch_progress.current
+        return {"epoch": trainer.current_epoch, "batches": progress.ready}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._done.update(state_dict)  # a strategy that shards has asked for the batches before
+        self._order.skip(state_dict["batches"], epoch=state_dict["epoch"])
 
     def _sampler(self, rows: Rows, *, seed: int, shuffle: bool = True) -> BucketSampler:
         return make_sampler(
@@ -97,30 +95,6 @@ class TrainingData(L.LightningDataModule):
             rank=distributed.rank(),
             world=distributed.world_size(),
         )
-
-
-class _Remaining(Sampler[list[Any]]):
-    """An epoch's batches; of the epoch that was stopped (``done``), those that are left."""
-
-    def __init__(self, sampler: BucketSampler, done: dict[str, int]) -> None:
-        self.order, self.done = sampler, done
-
-    @property
-    def sampler(self) -> _Remaining:
-        """Itself: Lightning looks here for ``set_epoch`` and calls it at each epoch's start."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
-        self.order.set_epoch(epoch)
-        self.order.skip(self.done["batches"] if epoch == self.done["epoch"] else 0)
-
-    def __len__(self) -> int:
-        # Of a whole epoch: Lightning adds to its own count what was done before the stop.
-        return len(self.order)
-
-    def __iter__(self) -> Iterator[list[Any]]:
-        return iter(self.order)
 
 
 def endless_batches(rows: Any, batch_size: int, *, seed: int) -> Iterator[dict[str, Any]]:

@@ -106,9 +106,11 @@ class DistillModule(TrainingModule):
         self._teacher = (freeze(teacher),) if teacher is not None else ()
         self.layer_map = matched.layer_map(layer_map, self.objectives)
         self._maps = matched.maps(self.objectives, self.layer_map)
-        kind = projection or ("shared" if mode == "reference" else "per_layer")
+        reference = mode == "reference"
         self.project = matched.projections(
-            kind, self._maps, seed=seed if mode == "reference" else None
+            projection or ("shared" if reference else "per_layer"),
+            self._maps,
+            seed=seed if reference else None,
         )
         self._student_signals = capture_of(student, self._maps, self.needs, side=0)
         self._teacher_signals = (

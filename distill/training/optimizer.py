@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import nn
@@ -87,11 +86,3 @@ def rate_factor(config: TrainConfig, total: int) -> Callable[[int], float]:
         return 1.0
 
     return factor
-
-
-def make_schedule(
-    optimizer: torch.optim.Optimizer, config: TrainConfig, total: int
-) -> dict[str, Any]:
-    """The schedule as Lightning wants it: one change per optimiser step."""
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, rate_factor(config, total))
-    return {"scheduler": scheduler, "interval": "step", "frequency": 1}

@@ -29,9 +29,8 @@ from distill.recipe.schema import Objective, TrainConfig, TrainerConfig
 from distill.system.errors import DataError
 from distill.tasks.classification.task import Classification
 from distill.tracking.metrics_csv import MetricsCsv
-from distill.training.base import TrainingModule
+from distill.training.base import FinetuneModule, TrainingModule
 from distill.training.distill import DistillModule
-from distill.training.finetune import FinetuneModule
 from distill.training.fit import FitResult, FitSession, fit
 from distill.training.launch import on_devices
 

@@ -139,14 +139,6 @@ def with_dense(folder: Path, activation: str, *, bias: bool) -> tuple[Path, np.n
     return folder, ACTIVATIONS[activation](raw)
 
 
-def test_dense_and_normalize_reach_a_bundle(tiny_bert, tmp_path) -> None:
-    folder, raw = with_dense(tiny_bert(), "Tanh", bias=True)
-    out = tmp_path / "bundle"
-    assert main(["export", str(folder), "--out", str(out), "--formats", "onnx"]) == 0
-    unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
-    np.testing.assert_allclose(load(out).encode(TEXTS), unit, atol=2e-5)
-
-
 def test_every_pooling_reaches_a_bundle(tiny_bert, tmp_path) -> None:
     folder = sentence_folder(tiny_bert(), {"pooling_mode": POOLINGS})
     write(folder / "sentence_bert_config.json", {"max_seq_length": 8, "do_lower_case": False})
@@ -233,10 +225,12 @@ def test_a_damaged_list_of_modules_is_one_line(tiny_bert) -> None:
     assert read_modules("x", lambda _: None) is None
 
 
-def test_a_bundle_for_transformers_keeps_a_dense_module(tiny_bert, tmp_path) -> None:
+def test_dense_and_normalize_reach_a_bundle(tiny_bert, tmp_path) -> None:
     folder, raw = with_dense(tiny_bert(), "Tanh", bias=True)
     out = tmp_path / "bundle"
     assert main(["export", str(folder), "--out", str(out), "--formats", "transformers,onnx"]) == 0
+    unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    np.testing.assert_allclose(load(out).encode(TEXTS), unit, atol=2e-5)
     for place in (folder, out):
         model = load_model(place)
         np.testing.assert_allclose(vectors(model, load_tokenizer(place), TEXTS), raw, atol=2e-5)

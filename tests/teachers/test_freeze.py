@@ -4,23 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from tiny_training import bert
 
 from distill.system.errors import ModelError
 from teachers.freeze import freeze, freeze_lower
-
-
-def make_model() -> BertForSequenceClassification:
-    torch.manual_seed(0)
-    return BertForSequenceClassification(
-        BertConfig(
-            vocab_size=40,
-            hidden_size=16,
-            num_hidden_layers=3,
-            num_attention_heads=2,
-            intermediate_size=32,
-        )
-    )
 
 
 def modes(model) -> set[bool]:
@@ -28,7 +15,7 @@ def modes(model) -> set[bool]:
 
 
 def test_eval_holds_whoever_calls_train() -> None:
-    model = make_model().train()
+    model = bert(layers=3).train()
     assert freeze(model) is model
     assert modes(model) == {False}
     assert model.train() is model
@@ -40,22 +27,16 @@ def test_eval_holds_whoever_calls_train() -> None:
     assert torch.equal(model(ids).logits, model(ids).logits)
 
 
-def test_no_parameter_has_a_gradient() -> None:
-    model = freeze(make_model())
+def test_no_parameter_has_a_gradient_and_other_models_of_the_class_still_train() -> None:
+    model = freeze(bert(layers=3))
     assert not any(parameter.requires_grad for parameter in model.parameters())
     assert not model(torch.tensor([[3, 4]])).logits.requires_grad
-
-
-def test_other_models_of_the_class_still_train() -> None:
-    freeze(make_model())
-    other = make_model()
-    other.eval().train()
-    assert modes(other) == {True}
+    assert modes(bert(layers=3).train()) == {True}
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_lower_layers_and_embeddings_stay(layers) -> None:
-    model = freeze_lower(make_model(), layers)
+    model = freeze_lower(bert(layers=3).train(), layers)
     frozen = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
     expected = {
         name
@@ -69,4 +50,4 @@ def test_lower_layers_and_embeddings_stay(layers) -> None:
 
 def test_more_layers_than_there_are_is_refused() -> None:
     with pytest.raises(ModelError, match="4 layers cannot be frozen: the teacher has 3"):
-        freeze_lower(make_model(), 4)
+        freeze_lower(bert(layers=3), 4)

@@ -137,24 +137,26 @@ def test_half_precision_checkpoints_are_loaded_as_fp32(tiny_bert) -> None:
 # --- its own head ---------------------------------------------------------------------------
 
 
-def test_labels_in_another_order_permute_the_logits(tiny_bert, caplog) -> None:
-    folder = tiny_bert(labels=("contradiction", "entailment", "neutral"))
+@pytest.mark.parametrize(
+    ("own", "wanted", "order"),
+    [
+        (
+            ("contradiction", "entailment", "neutral"),
+            ["entailment", "neutral", "contradiction"],
+            [1, 2, 0],
+        ),
+        (("POSITIVE", "NEGATIVE"), ["negative", "positive"], [1, 0]),  # case does not matter
+    ],
+)
+def test_labels_in_another_order_permute_the_logits(tiny_bert, caplog, own, wanted, order) -> None:
+    folder = tiny_bert(labels=own)
     plain = BertForSequenceClassification.from_pretrained(folder).eval()
-    wanted = ["entailment", "neutral", "contradiction"]
     with caplog.at_level("INFO", logger="distill"):
         model = load_teacher(folder, labels=wanted, finetuned=True)
-    assert torch.equal(logits_of(model), logits_of(plain)[:, [1, 2, 0]])
+    assert torch.equal(logits_of(model), logits_of(plain)[:, order])
     assert model.config.id2label == dict(enumerate(wanted))
-    assert model.config.label2id["contradiction"] == 2
-    assert "put into the data's order [entailment, neutral, contradiction]" in caplog.text
-
-
-def test_case_of_labels_does_not_matter(tiny_bert) -> None:
-    folder = tiny_bert(labels=("POSITIVE", "NEGATIVE"))
-    plain = BertForSequenceClassification.from_pretrained(folder).eval()
-    model = load_teacher(folder, labels=["negative", "positive"], finetuned=True)
-    assert torch.equal(logits_of(model), logits_of(plain)[:, [1, 0]])
-    assert model.config.id2label == {0: "negative", 1: "positive"}
+    assert model.config.label2id == {name: number for number, name in enumerate(wanted)}
+    assert f"put into the data's order [{', '.join(wanted)}]" in caplog.text
 
 
 @pytest.mark.parametrize("own", [["x", "z"], ["x", "y", "z"]])

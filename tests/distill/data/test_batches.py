@@ -60,14 +60,15 @@ def test_order_is_a_function_of_seed_and_epoch_alone():
 
 
 @given(st.integers(1, 300), sizes, st.integers(0, 30))
-def test_skip_gives_exactly_the_tail_and_once_only(rows, size, skipped):
+def test_skip_gives_exactly_the_tail_and_of_its_epoch_only(rows, size, skipped):
     lengths = np.arange(rows) % 37 + 1
-    sampler = BucketSampler(lengths, size, seed=5)
-    whole = list(sampler)
-    sampler.skip(skipped)
-    assert list(sampler) == whole[skipped:]
-    assert list(sampler) == whole
-    assert len(sampler) == len(whole)
+    sampler, whole = (BucketSampler(lengths, size, seed=5) for _ in range(2))
+    sampler.skip(skipped, epoch=0)
+    assert list(sampler) == list(whole)[skipped:]
+    for one in (sampler, whole):
+        one.set_epoch(1)
+    assert list(sampler) == list(whole)
+    assert len(sampler) == len(list(whole))
 
 
 def test_unshuffled_is_by_length_longest_first():

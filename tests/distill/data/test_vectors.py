@@ -88,7 +88,7 @@ def test_pairs_stay_together(world: int) -> None:
 def test_a_resumed_run_skips_batches() -> None:
     lengths, pairs = np.full(40, 5), np.arange(0, 40, 2)
     whole, rest = (GroupSampler(lengths, pairs, 4, seed=1) for _ in range(2))
-    rest.skip(2)
+    rest.skip(2, epoch=0)
     assert list(rest) == list(whole)[2:]
     assert len(whole) == 5
 

@@ -28,7 +28,7 @@ def rows(folder: Path, metric: str) -> dict[int, float]:
 @pytest.fixture
 def scores(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Give the scores of the evaluations in order, and note the weights at each."""
-    from distill.training.finetune import FinetuneModule
+    from distill.training.base import FinetuneModule
 
     seen: list[torch.Tensor] = []
 

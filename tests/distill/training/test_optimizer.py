@@ -10,7 +10,7 @@ from transformers import BertForMaskedLM
 
 from distill.recipe.schema import TrainConfig
 from distill.tasks.classification.task import Classification
-from distill.training.finetune import FinetuneModule
+from distill.training.base import FinetuneModule
 from distill.training.optimizer import make_optimizer, rate_factor
 from teachers.freeze import freeze_lower
 

@@ -56,5 +56,5 @@ def test_batches_are_those_of_a_bucket_sampler_with_their_epoch() -> None:
     text, plain = (kind(lengths, 16, seed=5) for kind in (TextSampler, BucketSampler))
     for one in (text, plain):
         one.set_epoch(3)
-        one.skip(60)
+        one.skip(60, epoch=3)
     assert list(text) == [[(3, row) for row in batch] for batch in plain]
