@@ -8,9 +8,10 @@ import torch
 import transformers
 from transformers import PreTrainedModel
 
-from students.family import family_of
+from students.family import PRUNED, family_of
 from students.heads import class_of
 from students.pooling import POOLING
+from students.pruned import pruned_config
 
 _V2 = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"]}
 #: Settings beside the families' own; behind a comma a variant.
@@ -42,19 +43,23 @@ def tiny_model(
     kind: str, head: str = "classification", *, layers: int = 2, **changes: Any
 ) -> PreTrainedModel:
     """A model 16 wide, with 4 heads, 12 neurons, 32 positions and 3 labels (2 for spans)."""
-    family = family_of(kind.partition(",")[0])
-    settings: dict[str, Any] = {family.ffn_size: 12, "pad_token_id": int(positions_kept(kind) > 0)}
+    name = kind.partition(",")[0]
+    family = family_of(name)
+    settings: dict[str, Any] = {
+        "vocab_size": 40,
+        "hidden_size": 16,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        family.ffn_size: 12,
+        "max_position_embeddings": 32,
+        "num_labels": 2 if head == "spans" else 3,
+        "pad_token_id": int(positions_kept(kind) > 0),
+    }
     if family.name not in _NO_TYPES:
         settings["type_vocab_size"] = 1 if positions_kept(kind) else 2
-    config = getattr(transformers, f"{family.prefix}Config")(
-        vocab_size=40,
-        hidden_size=16,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        max_position_embeddings=32,
-        num_labels=2 if head == "spans" else 3,
-        **settings | _OWN.get(kind, {}) | changes,
-    )
+    stock = getattr(transformers, f"{family.prefix}Config")
+    made = pruned_config(family.name) if name.startswith(PRUNED) else stock
+    config = made(**settings | _OWN.get(kind, {}) | changes)
     if head == "vectors":
         setattr(config, POOLING, "mean")
     torch.manual_seed(3)

@@ -4,36 +4,22 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    BertForSequenceClassification,
-    BertModel,
-    XLMConfig,
-    XLMModel,
-)
+from families import tiny_model
+from transformers import XLMConfig, XLMModel
 
 from distill.system.errors import ModelError
 from students.anatomy import anatomy
 
-SIZES = {
-    "vocab_size": 50,
-    "hidden_size": 32,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-}
 
-
-@pytest.mark.parametrize("kind", [BertModel, BertForSequenceClassification, BertForMaskedLM])
-def test_parts_are_the_same_under_any_head(kind) -> None:
-    model = kind(BertConfig(**SIZES))
-    encoder = model if kind is BertModel else model.bert
+@pytest.mark.parametrize("head", ["none", "classification", "mlm"])
+def test_parts_are_the_same_under_any_head(head) -> None:
+    model = tiny_model("bert", head, layers=3)
+    encoder = model if head == "none" else model.bert
     parts = anatomy(model)
     assert parts.encoder is encoder
     assert parts.embeddings is encoder.embeddings
     assert parts.layers is encoder.encoder.layer
-    assert (parts.depth, parts.hidden, parts.heads) == (3, 32, 4)
+    assert (parts.depth, parts.hidden, parts.heads) == (3, 16, 4)
 
 
 def test_other_families_are_refused_by_name() -> None:

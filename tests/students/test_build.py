@@ -6,24 +6,24 @@ import json
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from families import tiny_model
+from transformers import BertForSequenceClassification, PreTrainedModel
 
 from distill.recipe.sizes import Size
 from distill.system.errors import ModelError
 from distill.training.distill import DistillModule
 from students.build import build_student
 from students.from_teacher import choose_layers, kept_dimensions
-from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 
 
 def make_teacher(
     layers: int = 6, hidden: int = 32, heads: int = 4, ffn: int = 64
-) -> BertForSequenceClassification:
-    torch.manual_seed(0)
-    config = BertConfig(
+) -> PreTrainedModel:
+    return tiny_model(
+        "bert",
+        layers=layers,
         vocab_size=50,
         hidden_size=hidden,
-        num_hidden_layers=layers,
         num_attention_heads=heads,
         intermediate_size=ffn,
         max_position_embeddings=40,
@@ -33,10 +33,6 @@ def make_teacher(
         layer_norm_eps=1e-6,
         hidden_dropout_prob=0.2,
     )
-    model = BertForSequenceClassification(config)
-    for parameter in model.parameters():
-        torch.nn.init.normal_(parameter)
-    return model.eval()
 
 
 def size(layers: int = 3, hidden: int = 32, heads: int = 4, ffn: int = 64) -> Size:
@@ -180,16 +176,9 @@ def test_students_that_do_not_fit_are_refused(shape, message) -> None:
 
 
 def test_a_pruned_teacher_is_refused() -> None:
-    config = PrunedBertConfig(
-        vocab_size=50,
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        intermediate_size=64,
-        heads_per_layer=[4, 2],
-    )
+    pruned = tiny_model("pruned_bert", heads_per_layer=[4, 2])
     with pytest.raises(ModelError, match="not from a 'pruned_bert'"):
-        build_student(PrunedBertForSequenceClassification(config), size(2), init="random", seed=0)
+        build_student(pruned, size(2), init="random", seed=0)
 
 
 def test_the_dimensions_with_the_largest_gains_are_kept() -> None:

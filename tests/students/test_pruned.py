@@ -1,27 +1,16 @@
 import pytest
 import torch
-from transformers import AutoModel, AutoModelForSequenceClassification
+from families import tiny_model
+from transformers import AutoModel, AutoModelForSequenceClassification, PreTrainedModel
 
-from students.pruned import (
-    PrunedBertConfig,
-    PrunedBertForSequenceClassification,
-    PrunedBertModel,
-)
+from students.pruned import PrunedBertForSequenceClassification, PrunedBertModel
 
 SIZES = {"heads_per_layer": [4, 0, 1], "ffn_per_layer": [64, 3, 0]}
 
 
-def make(**changes) -> PrunedBertForSequenceClassification:
-    torch.manual_seed(0)
-    config = PrunedBertConfig(
-        vocab_size=50,
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=64,
-        **{"num_labels": 3, **SIZES, **changes},
-    )
-    return PrunedBertForSequenceClassification(config).eval()
+def make(**changes) -> PreTrainedModel:
+    sizes = {"hidden_size": 32, "intermediate_size": 64, **SIZES}
+    return tiny_model("pruned_bert", layers=3, **sizes | changes)
 
 
 def test_the_layers_have_the_sizes_of_the_config():

@@ -6,36 +6,23 @@ import copy
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from families import tiny_model
+from transformers import PreTrainedModel
 
 from distill.capture.capture import Capture
 from distill.capture.collector import ATTENTION
 from distill.system.errors import ModelError
-from students.pruned import PrunedBertConfig, PrunedBertForSequenceClassification
 
 DEPTH = 4
-SIZES = {
-    "vocab_size": 60,
-    "hidden_size": 32,
-    "num_hidden_layers": DEPTH,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "num_labels": 3,
-    # Scores of some size, so that a difference would show.
-    "initializer_range": 0.3,
-}
-PRUNED = {"heads_per_layer": [4, 1, 2, 3], "ffn_per_layer": [48, 0, 7, 20]}
+PRUNED = {"heads_per_layer": [4, 1, 2, 3], "ffn_per_layer": [12, 0, 7, 5]}
 
 
-def stock() -> BertForSequenceClassification:
-    torch.manual_seed(0)
-    return BertForSequenceClassification(BertConfig(**SIZES)).eval()
+def stock() -> PreTrainedModel:
+    return tiny_model("bert", layers=DEPTH, vocab_size=60)
 
 
-def pruned() -> PrunedBertForSequenceClassification:
-    torch.manual_seed(0)
-    config = PrunedBertConfig(**SIZES, **PRUNED)
-    return PrunedBertForSequenceClassification(config).eval()
+def pruned() -> PreTrainedModel:
+    return tiny_model("pruned_bert", layers=DEPTH, vocab_size=60, **PRUNED)
 
 
 def make_batch(*, padded: bool = True) -> dict[str, torch.Tensor]:
@@ -164,8 +151,7 @@ def test_wrong_wishes_are_refused() -> None:
 
 
 def test_a_layer_without_heads_has_no_scores() -> None:
-    config = PrunedBertConfig(**SIZES, heads_per_layer=[4, 0, 4, 4])
-    model = PrunedBertForSequenceClassification(config).eval()
+    model = tiny_model("pruned_bert", layers=DEPTH, heads_per_layer=[4, 0, 4, 4])
     with pytest.raises(ModelError, match="layer 2 gave no attention scores"):
         Capture(model, attention=[2])(make_batch())
 

@@ -5,15 +5,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import BertConfig, BertForMaskedLM, BertForPreTraining, BertModel
+from families import tiny_model
 
 from distill.system.errors import ModelError
 from distill.training.pretrain import PretrainModule
-
-CONFIG = BertConfig(
-    vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-    intermediate_size=32, max_position_embeddings=32,
-)  # fmt: skip
 
 
 def batch() -> dict[str, torch.Tensor]:
@@ -30,9 +25,8 @@ def batch() -> dict[str, torch.Tensor]:
 
 
 def test_losses_are_those_of_transformers() -> None:
-    torch.manual_seed(0)
     given = batch()
-    model = BertForPreTraining(CONFIG).eval()
+    model = tiny_model("bert", "mlm+nsp")
     losses = PretrainModule(model, nsp=True).losses(given)
     inputs = {k: v for k, v in given.items() if not k.endswith("labels")}
     output = model(**inputs)
@@ -41,14 +35,13 @@ def test_losses_are_those_of_transformers() -> None:
     assert torch.allclose(losses["mlm"], mlm, atol=1e-6)
     assert torch.allclose(losses["nsp"], nsp, atol=1e-6)
     assert torch.allclose(losses["loss"], mlm + nsp, atol=1e-6)
-    alone = PretrainModule(BertForMaskedLM(CONFIG).eval()).losses(given)
+    alone = PretrainModule(tiny_model("bert", "mlm")).losses(given)
     assert set(alone) == {"loss", "mlm"}
 
 
 def test_measures_count_every_masked_token_once() -> None:
-    torch.manual_seed(0)
     given = batch()
-    model = BertForPreTraining(CONFIG).eval()
+    model = tiny_model("bert", "mlm+nsp")
     module = PretrainModule(model, nsp=True)
     with torch.no_grad():
         whole = module.losses(given)
@@ -71,7 +64,7 @@ def test_a_batch_of_which_nothing_is_asked() -> None:
     given = batch()
     given["mlm_labels"][:] = -100
     given["nsp_labels"][:] = -100
-    module = PretrainModule(BertForPreTraining(CONFIG), nsp=True)
+    module = PretrainModule(tiny_model("bert", "mlm+nsp"), nsp=True)
     losses = module.losses(given)
     assert losses["loss"].item() == 0
     losses["loss"].backward()
@@ -81,6 +74,6 @@ def test_a_batch_of_which_nothing_is_asked() -> None:
 
 def test_models_without_heads() -> None:
     with pytest.raises(ModelError, match="a BertModel has no heads to pre-train; take BertForMa"):
-        PretrainModule(BertModel(CONFIG))
+        PretrainModule(tiny_model("bert", "none"))
     with pytest.raises(ModelError, match="take BertForPreTraining"):
-        PretrainModule(BertForMaskedLM(CONFIG), nsp=True)
+        PretrainModule(tiny_model("bert", "mlm"), nsp=True)
