@@ -151,7 +151,7 @@ def test_wrong_wishes_are_refused() -> None:
 
 
 def test_a_layer_without_heads_has_no_scores() -> None:
-    model = tiny_model("pruned_bert", layers=DEPTH, heads_per_layer=[4, 0, 4, 4])
+    model = tiny_model("pruned_bert", layers=DEPTH, vocab_size=60, heads_per_layer=[4, 0, 4, 4])
     with pytest.raises(ModelError, match="layer 2 gave no attention scores"):
         Capture(model, attention=[2])(make_batch())
 
