@@ -198,7 +198,12 @@ class _TargetRows:
             values = self._in_order(values)
         if values is None or isinstance(values, str | int | float):
             values = [values]
-        if self.values == "vectors" and paired and len(values) == 2 and _is_list(values[0]):
+        if (
+            self.values == "vectors"
+            and paired
+            and len(values) == 2
+            and isinstance(values[0], list | tuple)
+        ):
             values = [one for each in values for one in each]
         found = np.array([as_number(value) for value in values], dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(found))
@@ -226,7 +231,7 @@ class _TargetRows:
                     f"{', '.join(self.labels)}"
                 )
             self.order = np.array([(given or self.labels).index(name) for name in self.labels])
-        if _is_list(values) and len(values) == len(self.labels):
+        if isinstance(values, list | tuple) and len(values) == len(self.labels):
             return [values[place] for place in self.order]
         return values
 
@@ -251,10 +256,6 @@ class _TargetRows:
         if not math.isfinite(float(found.sum())):
             raise ValueError("a number too large for fp32")
         return found
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple)
 
 
 def _read(

@@ -179,6 +179,15 @@ def check_examples(
     """
     if len(split) == 0:
         raise DataError(f"{split.name}: no examples to tokenise")
+    check_length(tokenizer, max_length)
+
+
+def check_length(tokenizer: PreTrainedTokenizerFast, max_length: int) -> None:
+    """Refuse ``data.max_length`` where the tokenizer takes fewer tokens.
+
+    Raises:
+        DataError: so it is.
+    """
     if max_length > tokenizer.model_max_length:
         raise DataError(
             f"data.max_length: {max_length}, but this tokenizer's model takes at most "

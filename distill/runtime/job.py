@@ -12,7 +12,6 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -177,7 +176,6 @@ def make_results(model: BundleModel, job: Job) -> Results:
         return VectorFile(job.out, model)
 
     parquet = job.out.suffix.lower() == PARQUET
-    write = partial(fields, texts=job.texts, as_json=not parquet)
 
     def blank() -> dict[str, Any]:
         wanted = job.wanted
@@ -185,10 +183,11 @@ def make_results(model: BundleModel, job: Job) -> Results:
         types = column_types(job.sources, tuple(wanted.keep)) if parquet else {}
         pairs: list[Any] | None = None if pair is None else [pair]
         prediction = model.predict(["a"], pairs)[0]
-        return write(Row("a", pair, {name: types.get(name) for name in wanted.keep}), prediction)
+        row = Row("a", pair, {name: types.get(name) for name in wanted.keep})
+        return fields(row, prediction, texts=job.texts, as_json=not parquet)
 
     if parquet:
-        return ParquetResults(write, blank)
+        return ParquetResults(texts=job.texts, blank=blank)
     return Lines(job.out, texts=job.texts, blank=blank)
 
 

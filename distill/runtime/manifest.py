@@ -87,9 +87,16 @@ class Manifest:
                 )
         return self.folder / str(self.formats[chosen]["file"])
 
-    def beside(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def beside(
+        self, settings: Mapping[str, Any] | None = None
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Files that the settings name: what is applied to the graph's outputs."""
-        return _beside(self.settings)
+        for name, value in (self.settings if settings is None else settings).items():
+            if isinstance(value, Mapping):
+                if {"file", "sha256"} <= value.keys():
+                    yield name, dict(value)
+                else:
+                    yield from self.beside(value)
 
     def verify(self) -> None:
         """Compare every file's SHA-256 with the record; takes a moment for large models.
@@ -102,15 +109,6 @@ class Manifest:
                 path = self.folder / str(entry["file"])
                 if not path.is_file() or digest.of_file(path) != entry["sha256"]:
                     raise ModelError(f"{path}: not the file that was exported as '{name}'")
-
-
-def _beside(settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for name, value in settings.items():
-        if isinstance(value, Mapping):
-            if {"file", "sha256"} <= value.keys():
-                yield name, dict(value)
-            else:
-                yield from _beside(value)
 
 
 def _files(entry: dict[str, Any]) -> list[dict[str, Any]]:

@@ -236,16 +236,12 @@ class ParquetResults(Results):
     comes from, and is text where it comes from other files.
 
     Args:
-        fields: what a line of the results holds; see :func:`fields`.
+        texts: whether rows carry the texts along.
         blank: gives the fields of some row; for kept columns their Arrow types, where known.
     """
 
-    def __init__(
-        self,
-        fields: Callable[[Any, Mapping[str, Any]], dict[str, Any]],
-        blank: Callable[[], Mapping[str, Any]],
-    ) -> None:
-        self._fields, self._blank = fields, blank
+    def __init__(self, *, texts: bool, blank: Callable[[], Mapping[str, Any]]) -> None:
+        self.texts, self._blank = texts, blank
         self._schema: pa.Schema | None = None
 
     @property
@@ -258,7 +254,10 @@ class ParquetResults(Results):
 
     def lines(self, rows: Sequence[Any], predictions: Sequence[Mapping[str, Any]]) -> bytes:
         pa, schema = arrow(), self.schema
-        found = [self._fields(*one) for one in zip(rows, predictions, strict=True)]
+        found = [
+            fields(row, prediction, texts=self.texts, as_json=False)
+            for row, prediction in zip(rows, predictions, strict=True)
+        ]
         head = b"" if self.columns is not None else schema.serialize().to_pybytes()
         self.columns = list(schema.names)
         arrays = [

@@ -212,7 +212,9 @@ def _row(row: FileRow, place: str, wanted: Wanted) -> Row | BadRow:
 
 
 def candidates_of(value: Any) -> Any:
-    """The list that a cell of text holds; the value where it holds none."""
+    """The list that a cell of text, or an array, holds; the value where it holds none."""
+    if hasattr(value, "tolist"):  # as engines hand it over
+        return value.tolist()
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         with contextlib.suppress(ValueError):
             return json.loads(value)

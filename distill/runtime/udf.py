@@ -128,7 +128,7 @@ class BatchPredictor:
         if pairs is not None:
             columns["pairs"] = _listed(pairs)
             if self.model.decoder.takes_candidates:
-                columns["pairs"] = [_candidates(one) for one in columns["pairs"]]
+                columns["pairs"] = [candidates_of(one) for one in columns["pairs"]]
         if len({len(values) for values in columns.values()}) > 1:
             raise DataError(f"{len(columns['texts'])} texts but {len(columns['pairs'])} pairs")
         bad = self._bad_rows(columns)
@@ -230,11 +230,6 @@ def _array(values: Sequence[Any], some: Any) -> Any:
         return np.stack(vectors) if vectors else np.zeros((0, len(some)), dtype=some.dtype)
     plain = not isinstance(some, str) and None not in values
     return np.array(values, dtype=type(some) if plain else object)
-
-
-def _candidates(value: Any) -> Any:
-    """A query's candidates as a list: engines hand over arrays too."""
-    return candidates_of(value.tolist() if isinstance(value, np.ndarray) else value)
 
 
 def _listed(values: Any) -> list[Any]:

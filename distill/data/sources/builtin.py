@@ -73,9 +73,13 @@ def read_builtin(data: DataConfig, *, several: bool = False) -> dict[str, Table]
 
 def _rows(name: str, *, several: bool) -> Sequence[Row]:
     if name == "docsearch":
-        made_of = {"docsearch": docsearch.VERSION, "libraries": docstrings.versions()}
-        return _kept(name, made_of, docsearch.gather)
-    return docstring_examples(several=several) if name == "docstrings" else _movie_reviews()
+        return _kept(name, {name: docsearch.VERSION}, docsearch.gather)
+    if name != "docstrings":
+        return _movie_reviews()
+    found = _kept(name, {"version": docstrings.VERSION}, docstrings.gather)
+    if several:
+        return found
+    return [(split, text, labels[0]) for split, text, labels in found if len(labels) == 1]
 
 
 def _missing(name: str) -> tuple[str, ...]:
@@ -90,23 +94,9 @@ def _missing(name: str) -> tuple[str, ...]:
     )
 
 
-def docstring_examples(*, several: bool = False) -> list[Row]:
-    """Rows (split, text, label, or where ``several`` a list of labels) of docstrings.
-
-    They are made once for the installed versions.
-
-    Raises:
-        DataError: the cache folder cannot be written.
-    """
-    made_of = {"version": docstrings.VERSION, "libraries": docstrings.versions()}
-    rows = _kept("docstrings", made_of, docstrings.gather)
-    if several:
-        return rows
-    return [(split, text, labels[0]) for split, text, labels in rows if len(labels) == 1]
-
-
-def _kept(name: str, made_of: dict[str, Any], gather: Callable[[], Sequence[Row]]) -> list[Row]:
-    """The rows of a data set, gathered once for what it is made of."""
+def _kept(name: str, version: dict[str, int], gather: Callable[[], Sequence[Row]]) -> list[Row]:
+    """The rows of a data set, gathered once for the installed libraries."""
+    made_of: dict[str, Any] = {**version, "libraries": docstrings.versions()}
 
     def fill(writer: ArrayWriter) -> dict[str, Any]:
         rows = gather()
@@ -120,18 +110,11 @@ def _kept(name: str, made_of: dict[str, Any], gather: Callable[[], Sequence[Row]
             len(made_of["libraries"]),
             ", ".join(f"{role} {splits[role]:,}" for role in _ROLES),
         )
-        counts = Counter(_named(row) for row in rows)
-        return {"made_of": made_of, "rows": dict(sorted(counts.items()))}
+        return {"made_of": made_of}
 
     key = digest.of_json(made_of)
     store = open_store("builtin", key, {"rows": "uint8"}, name=name, fill=fill)
     return [tuple(json.loads(line)) for line in store["rows"].tobytes().splitlines()]
-
-
-def _named(row: Row) -> str:
-    """A row's labels, where they are names, and its split."""
-    label = row[-1]
-    return " ".join(["+".join(filter(lambda one: isinstance(one, str), label)), row[0]]).strip()
 
 
 _PACKAGE, _FILE = "movie_reviews", "data/combined_movie_reviews.csv"

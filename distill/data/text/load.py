@@ -10,6 +10,7 @@ from distill.data.sources.columnar import chosen_splits
 from distill.data.text.corpus import pack, tokenize_text
 from distill.data.text.documents import FileSource, RowSource, TextSource, find_files
 from distill.data.text.rows import SpecialTokens, TextSequences
+from distill.data.tokenized import check_length
 from distill.recipe.schema import DataConfig
 from distill.system import digest
 from distill.system.errors import DataError, listed
@@ -84,11 +85,7 @@ def load_text(
         DataError: the text cannot be used as it is.
     """
     length = data.max_length
-    if length > tokenizer.model_max_length:
-        raise DataError(
-            f"data.max_length: {length}, but this tokenizer's model takes at most "
-            f"{tokenizer.model_max_length} tokens; write {tokenizer.model_max_length} or less"
-        )
+    check_length(tokenizer, length)
     special = SpecialTokens(tokenizer)
     corpus = tokenize_text(sources["train"], tokenizer, name="text")
     named = sources.get("validation")
