@@ -29,10 +29,12 @@ class Reader(ABC):
         known: ``task.labels``.
         column_files: whether examples are words with tags, which column files hold too.
         several: whether an example may have several labels.
+        label_key: which of ``data.columns`` has the labels.
     """
 
     column_files: ClassVar[bool] = False
     several: ClassVar[bool] = False
+    label_key: ClassVar[str] = "label"
 
     def __init__(self, columns: Columns, task: Any, bad: BadRows | None = None) -> None:
         self.columns, self.task = columns, task
@@ -46,7 +48,7 @@ class Reader(ABC):
 
     @property
     def label_column(self) -> str:
-        return self.columns.label
+        return str(getattr(self.columns, self.label_key))
 
     @abstractmethod
     def read(self, tables: Tables) -> Examples:

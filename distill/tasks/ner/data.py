@@ -38,10 +38,7 @@ class TagReader(Reader):
     """
 
     column_files: ClassVar[bool] = True
-
-    @property
-    def label_column(self) -> str:
-        return self.columns.tags
+    label_key = "tags"
 
     def read(self, tables: Tables) -> Examples:
         whole = {role: self._whole(table) for role, table in tables.items()}

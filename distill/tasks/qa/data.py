@@ -27,13 +27,11 @@ class QuestionReader(Reader):
     ``answer_start`` where the text stands more than once in the context.
     """
 
+    label_key = "answers"
+
     @property
     def wanted(self) -> list[str]:
         return [*dict.fromkeys([*super().wanted, self.columns.id or _ID]), START]
-
-    @property
-    def label_column(self) -> str:
-        return self.columns.answers
 
     def read(self, tables: Tables) -> Examples:
         return {role: self._questions(role, table) for role, table in tables.items()}, ()

@@ -12,10 +12,8 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from distill.data.array_store import ArrayStore
 from distill.data.batches import BucketSampler, GroupSampler, Order
 from distill.data.reader import Examples, Reader, Tables, as_number
 from distill.data.sources.columns import stored
@@ -60,12 +58,8 @@ class VectorSplit(Split):
 
     def encode(self, tokenizer: PreTrainedTokenizerFast, *, max_length: int) -> SentenceExamples:
         sentences = self.sentences()
-        rows = tokenize(sentences, tokenizer, max_length=max_length)
         return SentenceExamples(
-            rows.store,
-            rows.labels.astype(np.float32),
-            digest=rows.digest,
-            pad_id=rows.pad_id,
+            tokenize(sentences, tokenizer, max_length=max_length),
             in_pairs=self.pairs is not None,
             texts=numbered(sentences.texts) if self.retrieves and self.scored else None,
         )
@@ -87,23 +81,15 @@ class SentenceExamples(TokenizedDataset):
     """The sentences of a :class:`VectorSplit` as token ids; batches of a training keep pairs.
 
     Args:
-        labels: the similarity of the pair that each sentence belongs to, (F,); NaN where none is
-            known.
+        rows: their labels are the similarity of the pair that each sentence belongs to, (F,); NaN
+            where none is known.
         in_pairs: whether sentences 2k and 2k + 1 are a pair.
         texts: of queries and passages a number for each, the same for equal texts, (F,).
     """
 
-    def __init__(
-        self,
-        store: ArrayStore,
-        labels: npt.NDArray[Any],
-        *,
-        digest: str,
-        pad_id: int,
-        in_pairs: bool,
-        texts: Ids | None = None,
-    ) -> None:
-        super().__init__(store, labels, digest=digest, pad_id=pad_id)
+    def __init__(self, rows: TokenizedDataset, *, in_pairs: bool, texts: Ids | None) -> None:
+        labels = rows.labels.astype(np.float32)
+        super().__init__(rows.store, labels, digest=rows.digest, pad_id=rows.pad_id)
         self.in_pairs, self.texts = in_pairs, texts
 
     def labels_of(self, index: int, tokens: slice) -> dict[str, Any]:
