@@ -30,7 +30,7 @@ def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
     Returns:
         (B, D), or the vectors of several poolings one behind the other.
     """
-    parts = [_POOLINGS[name](hidden, mask) for name in pooling.split("+")]
+    parts = [POOLINGS[name](hidden, mask) for name in pooling.split("+")]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
@@ -49,11 +49,6 @@ def sentence_vectors(model: Any, hidden: Tensor, mask: Tensor) -> Tensor:
     for layer in getattr(model, "sentence_layers", ()):
         vectors = layer(vectors)
     return vectors
-
-
-def _first(hidden: Tensor, mask: Tensor) -> Tensor:
-    del mask
-    return hidden[:, 0]
 
 
 def _weighted(hidden: Tensor, weights: Tensor) -> Tensor:
@@ -84,29 +79,26 @@ def _last(hidden: Tensor, mask: Tensor) -> Tensor:
     return _weighted(hidden, places == places.amax(dim=1, keepdim=True))
 
 
-_POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "cls": _first,
+#: Ways to make one vector (B, D) of a row's hidden states (B, L, D): the first token's; the mean of
+#: real tokens; their largest values; their sum over the root of their number; their mean weighted
+#: by 1, 2, 3, ...; the last token's. Reference: Reimers and Gurevych 2019 (Sentence-BERT),
+#: section 3; Muennighoff 2022 (SGPT) for the weighted mean.
+POOLINGS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cls": lambda hidden, _: hidden[:, 0],
     "mean": _weighted,
     "max": _largest,
     "mean_sqrt": _root_mean,
     "weighted": lambda hidden, mask: _weighted(hidden, _places(mask)),
     "last": _last,
 }
-#: Ways to make one vector (B, D) of a row's hidden states (B, L, D): the first token's; the mean of
-#: real tokens; their largest values; their sum over the root of their number; their mean weighted
-#: by 1, 2, 3, ...; the last token's. Reference: Reimers and Gurevych 2019 (Sentence-BERT),
-#: section 3; Muennighoff 2022 (SGPT) for the weighted mean.
-POOLINGS = tuple(_POOLINGS)
-
-_ACTIVATIONS: dict[str, type[nn.Module]] = {
+#: Activations that a layer behind the pooling may have, as torch calls them.
+ACTIVATIONS: dict[str, type[nn.Module]] = {
     "Identity": nn.Identity,
     "Tanh": nn.Tanh,
     "ReLU": nn.ReLU,
     "GELU": nn.GELU,
     "Sigmoid": nn.Sigmoid,
 }
-#: Activations that a layer behind the pooling may have, as torch calls them.
-ACTIVATIONS = tuple(_ACTIVATIONS)
 
 
 class _Layers:
@@ -118,7 +110,7 @@ class _Layers:
         own.sentence_layers = nn.ModuleList(
             nn.Sequential(
                 nn.Linear(one["in_features"], one["out_features"], bias=one["bias"]),
-                _ACTIVATIONS[one["activation"]](),
+                ACTIVATIONS[one["activation"]](),
             )
             for one in getattr(config, DENSE)
         )

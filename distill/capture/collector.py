@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import Any
 
 import torch
@@ -34,6 +35,7 @@ class Complete(Exception):  # noqa: N818 - a signal to stop the forward pass, no
     """Every wanted signal was seen: the rest of the model need not run."""
 
 
+@dataclass(eq=False)
 class Collector:
     """Gathers the signals of one forward pass and ends it when none is missing.
 
@@ -45,21 +47,16 @@ class Collector:
         stop: end the forward pass when none is.
     """
 
-    def __init__(
-        self,
-        modules: Sequence[nn.Module],
-        *,
-        attention: Collection[int],
-        vectors: Collection[int],
-        pending: int,
-        stop: bool,
-    ) -> None:
-        self.signals = Signals()
+    modules: InitVar[Sequence[nn.Module]]
+    _: KW_ONLY
+    attention: Collection[int]
+    vectors: Collection[int]
+    pending: int
+    stop: bool
+    signals: Signals = field(default_factory=Signals, init=False)
+
+    def __post_init__(self, modules: Sequence[nn.Module]) -> None:
         self._turns = turns(modules)
-        self._attention = attention
-        self._vectors = vectors
-        self._pending = pending
-        self._stop = stop
 
     def saw(self, signal: str) -> Callable[[nn.Module, Any, Tensor], None]:
         """A hook that takes a module's output as a signal: ``embedding`` or ``mlm``."""
@@ -98,20 +95,20 @@ class Collector:
         """
         layer = next(self._turns[module])
         query, key, value = vectors
-        if layer in self._vectors:
+        if layer in self.vectors:
             self.signals.queries[layer] = query
             self.signals.keys[layer] = key
             self.signals.values[layer] = value
             self._arrived()
-        if layer in self._attention:
+        if layer in self.attention:
             # In fp32 whatever autocast says: a difference of two scores near 10 is what is learned.
             with torch.autocast(query.device.type, enabled=False):
                 self.signals.attention[layer] = scores(query.float(), key.float())
             self._arrived()
 
     def _arrived(self) -> None:
-        self._pending -= 1
-        if self._stop and self._pending == 0:
+        self.pending -= 1
+        if self.stop and self.pending == 0:
             raise Complete
 
 

@@ -140,9 +140,6 @@ class Objective(ABC, Generic[C]):
             for signal in signals:
                 yield self.pair(batch, signal, layers)
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.config!r})"
-
 
 def full(tensor: Tensor) -> Tensor:
     """``tensor`` in fp32, in which losses are taken whatever autocast says; fp64 is kept."""
