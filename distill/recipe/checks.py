@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from distill.recipe.model_shapes import teacher_shape
+from distill.recipe.model_shapes import TeacherShape, teacher_shape
 from distill.recipe.plan import plan_stages
 from distill.recipe.schema import (
     BUILTIN,
@@ -58,8 +58,11 @@ def check(recipe: Recipe) -> Issues:
         if isinstance(student, EncoderStudent) and size is not None:
             for loc, message in student.issues(size, teacher):
                 yield ("student", *loc), message
-    known = None if size is None or teacher is None else Shape.of_teacher(teacher, 0).student(size)
-    before = Before(size, teacher, shape=known)
+    begun = None
+    if size is not None:
+        whole = teacher or TeacherShape(size.layers, size.hidden, size.heads, size.ffn, vocab=0)
+        begun = Shape.of_teacher(whole, 0).student(size)
+    before = Before(begun, teacher)
     for index, stage in enumerate(recipe.stages):
         for loc, message in stage.issues(recipe, before):
             yield ("stages", index, *loc), message

@@ -60,10 +60,6 @@ class PruneStage(StageSection):
         """Whether layers may be left with fewer heads than the teacher has."""
         return False
 
-    def layers_left(self, layers: int) -> int:
-        """The student's depth afterwards."""
-        return layers
-
     def width_left(self, width: int, part: float = 1.0) -> int:
         """The student's hidden width afterwards, where ``part`` of the removal is done."""
         return width

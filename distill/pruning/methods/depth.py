@@ -32,11 +32,11 @@ class DepthPrune(OnBatches):
     score_steps: PositiveInt | None = None
     """Batches on which a layer is judged; left out, 50."""
 
-    def layers_left(self, layers: int) -> int:
+    def _left(self, layers: int) -> int:
         return len(self.keep) if self.keep else max(1, layers - (self.layers or 0))
 
     def shape_left(self, shape: Shape) -> Shape:
-        return replace(shape, layers=self.layers_left(shape.layers))
+        return replace(shape, layers=self._left(shape.layers))
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
         yield from super().issues(recipe, before)
@@ -47,8 +47,9 @@ class DepthPrune(OnBatches):
             )
         if self.keep is not None and self.keep != sorted(set(self.keep)):
             yield ("keep",), "layers stay in their order, each once, such as [1, 3, 6]"
-        if (layers := before.layers) is None:
+        if before.student is None:
             return
+        layers = before.student.layers
         if self.layers is not None and self.layers >= layers:
             yield ("layers",), f"the student has {layers} layers then; at least one must stay"
         for layer in [layer for layer in self.keep or () if layer > layers]:
@@ -65,7 +66,7 @@ class DepthPrune(OnBatches):
     def _removed(self, student: PreTrainedModel, ease: float) -> int:
         """How many layers go: all that were asked for, or a part of them, rounded down."""
         depth = int(student.config.num_hidden_layers)
-        return int((depth - self.layers_left(depth)) * ease)
+        return int((depth - self._left(depth)) * ease)
 
     def prune(self, student: PreTrainedModel, bench: Bench, ease: float) -> Pruned:
         from distill.pruning.bench import Pruned

@@ -36,8 +36,8 @@ class EmbeddingsPrune(Recovered):
 
     def issues(self, recipe: Recipe, before: Before) -> Issues:
         yield from super().issues(recipe, before)
-        width = before.words
-        if width is not None and self.rank >= width:
+        if before.student is not None and self.rank >= before.student.words:
+            width = before.student.words
             yield ("rank",), f"the table of word embeddings is {width} wide then; write less"
 
     def describe(self) -> str:

@@ -23,12 +23,11 @@ from distill.recipe.schema.objectives import (
     RelationsObjective,
     tokenizer_free,
 )
-from distill.recipe.sizes import Size
 from distill.section import Issues, Name, PositiveInt, Section, StageSection, TrainConfig
 
 if TYPE_CHECKING:
     from distill.recipe.schema.recipe import Recipe
-    from distill.recipe.shapes import Before
+    from distill.recipe.shapes import Before, Shape
 
 #: What TinyBERT's published code matches.
 REFERENCE = ("embedding", "attention", "hidden", "logits")
@@ -94,8 +93,8 @@ class DistillStage(TrainConfig, StageSection):
                 yield from _student_layers(loc, pairs, student.layers)
         if student is not None and teacher is not None:
             yield from self._layer_map_rules(student, teacher)
-            yield from self._head_rules(student, teacher, heads_pruned=before.heads_pruned)
-            yield from self._relation_rules(student, teacher, heads_pruned=before.heads_pruned)
+            yield from self._head_rules(student, teacher, pruned=before.heads_pruned)
+            yield from self._relation_rules(student, teacher, pruned=before.heads_pruned)
 
     @property
     def _matches_layers(self) -> bool:
@@ -174,7 +173,7 @@ class DistillStage(TrainConfig, StageSection):
                     "before gave the student other token ids; leave it out or move that stage",
                 )
 
-    def _layer_map_rules(self, student: Size, teacher: TeacherShape) -> Issues:
+    def _layer_map_rules(self, student: Shape, teacher: TeacherShape) -> Issues:
         for where, pairs in self._explicit_maps():
             for pair, (_, layer) in enumerate(pairs):
                 if layer > teacher.layers:
@@ -193,35 +192,35 @@ class DistillStage(TrainConfig, StageSection):
                 where = ("search", "candidates", number)
                 yield from _map_kind(candidate, where, student, teacher)
 
-    def _head_rules(self, size: Size, teacher: TeacherShape, *, heads_pruned: bool) -> Issues:
+    def _head_rules(self, student: Shape, teacher: TeacherShape, *, pruned: bool) -> Issues:
         kinds = [objective.kind for objective in self.objectives]
         if "attention" not in kinds:
             return
         loc = ("objectives", kinds.index("attention"))
-        if heads_pruned:
+        if pruned:
             yield (
                 loc,
                 "attention is matched head by head, and heads were pruned before; leave it out, or "
                 "take relations, which match any heads",
             )
-        elif size.heads != teacher.heads:
-            width = max(1, round(size.hidden / teacher.heads)) * teacher.heads
-            fits = f"{size.layers}x{width}/{teacher.heads}"
+        elif student.heads != teacher.heads:
+            width = max(1, round(student.hidden / teacher.heads)) * teacher.heads
+            fits = f"{student.layers}x{width}/{teacher.heads}"
             yield (
                 loc,
-                f"attention is matched head by head: the student has {size.heads} heads and the "
+                f"attention is matched head by head: the student has {student.heads} heads and the "
                 f"teacher {teacher.heads}; write student.size: {fits}, or take "
                 "relations instead, which match any heads",
             )
 
-    def _relation_rules(self, size: Size, teacher: TeacherShape, *, heads_pruned: bool) -> Issues:
+    def _relation_rules(self, student: Shape, teacher: TeacherShape, *, pruned: bool) -> Issues:
         # After pruning a layer is as wide as its heads are left: any multiple of a head's width.
-        width = size.hidden // size.heads if heads_pruned else size.hidden
+        width = student.head_dim * (1 if pruned else student.heads)
         common = math.gcd(width, teacher.hidden)
         for number, objective in enumerate(self.objectives):
             if not isinstance(objective, RelationsObjective):
                 continue
-            depths = (("student", size.layers), ("teacher", teacher.layers))
+            depths = (("student", student.layers), ("teacher", teacher.layers))
             for (who, depth), layer in zip(depths, objective.layer or (), strict=False):
                 if layer > depth:
                     message = f"there is no {who} layer {layer}; they are 1 to {depth}"
@@ -232,7 +231,7 @@ class DistillStage(TrainConfig, StageSection):
                 after = f"{width} (a head's, as heads were pruned before)"
                 yield (
                     ("objectives", number, "relation_heads"),
-                    f"{heads} does not divide both widths, {after if heads_pruned else width} of "
+                    f"{heads} does not divide both widths, {after if pruned else width} of "
                     f"the student and {teacher.hidden} of the teacher; write {near}, or leave it "
                     "out",
                 )
@@ -250,7 +249,7 @@ def _student_layers(where: tuple[str | int, ...], pairs: list[LayerPair], layers
 
 
 def _map_kind(
-    kind: str, loc: tuple[str | int, ...], student: Size, teacher: TeacherShape
+    kind: str, loc: tuple[str | int, ...], student: Shape, teacher: TeacherShape
 ) -> Issues:
     """What keeps a kind of map from two depths; ``search`` stands for all that might fit."""
     depth, deep = student.layers, teacher.layers
