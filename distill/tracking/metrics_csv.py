@@ -7,7 +7,7 @@ import io
 import os
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +58,12 @@ class MetricsCsv(Logger):
         self._start = time.monotonic() - seconds
         if not self.path.is_file():
             return
-        content = self.path.read_text("utf-8")
-        kept = [row for row in _rows(content) if not self._is_after(row, step, scored)]
-        text = _text([list(COLUMNS), *kept])
-        if text != content:
+        kept = [row for row in read_rows(self.path) if not self._is_after(row, step, scored)]
+        text = _text([COLUMNS, *kept])
+        if text != self.path.read_text("utf-8"):
             atomic.write_text(self.path, text)
 
-    def _is_after(self, row: list[str], step: int, scored: bool) -> bool:
+    def _is_after(self, row: tuple[str, ...], step: int, scored: bool) -> bool:
         if row[0] != self.stage:
             return False
         at = int(row[1])
@@ -78,13 +77,13 @@ class MetricsCsv(Logger):
         told = "" if epoch is None else f"{epoch:.6g}"
         seconds = f"{time.monotonic() - self._start:.3f}"
         rows = [
-            [self.stage, str(step or 0), told, name, repr(float(value)), seconds]
+            (self.stage, str(step or 0), told, name, repr(float(value)), seconds)
             for name, value in values.items()
         ]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a", encoding="utf-8", newline="") as file:
             if file.tell() == 0:
-                rows.insert(0, list(COLUMNS))
+                rows.insert(0, COLUMNS)
             file.write(_text(rows))
 
     @rank_zero_only
@@ -99,14 +98,15 @@ def _is_score(metric: str) -> bool:
     return metric.startswith("validation/")
 
 
-def _rows(content: str) -> list[list[str]]:
-    """The rows below the header; one torn by a kill is left out."""
+def read_rows(path: Path) -> list[tuple[str, ...]]:
+    """The rows below the header; one torn by a kill is left out, as is a file not there yet."""
+    content = path.read_text("utf-8") if path.is_file() else ""
     whole = content[: content.rfind("\n") + 1]
-    rows = list(csv.reader(io.StringIO(whole)))
+    rows = [tuple(row) for row in csv.reader(io.StringIO(whole))]
     return [row for row in rows[1:] if len(row) == len(COLUMNS)]
 
 
-def _text(rows: list[list[str]]) -> str:
+def _text(rows: Iterable[tuple[str, ...]]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()

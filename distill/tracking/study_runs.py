@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import time
 from collections import defaultdict
@@ -15,6 +14,7 @@ from distill.recipe.loader import resolved
 from distill.recipe.plan import Trial
 from distill.recipe.schema import WandbConfig
 from distill.system import digest
+from distill.tracking.metrics_csv import read_rows
 from distill.tracking.weights_biases import begin_run, check_key, log_models
 
 #: Seconds between two looks at the curves of trials that run.
@@ -48,7 +48,8 @@ class StudyRuns:
         for stage in trial.planned():
             run.define_metric(f"{stage.name}/*", step_metric=f"{stage.name}/step")
         if run.resumed:  # W&B has what was there before
-            self._seen[trial.folder] = {row[:4] for row in self._rows(trial.folder)}
+            rows = read_rows(self._folder / trial.folder / "metrics.csv")
+            self._seen[trial.folder] = {row[:4] for row in rows}
 
     def follow(self) -> None:
         """Add to every run what its trial has measured since the last call."""
@@ -118,17 +119,10 @@ class StudyRuns:
             **({} if agent else mine),
         )
 
-    def _rows(self, folder: str) -> list[tuple[str, ...]]:
-        try:
-            with (self._folder / folder / "metrics.csv").open(encoding="utf-8", newline="") as file:
-                return [tuple(row) for row in csv.reader(file) if len(row) == 6][1:]
-        except OSError:
-            return []
-
     def _log(self, folder: str) -> None:
         run, seen = self._runs[folder], self._seen[folder]
         points: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-        for row in self._rows(folder):
+        for row in read_rows(self._folder / folder / "metrics.csv"):
             stage, step, epoch, metric, value, _ = row
             if row[:4] not in seen and value:
                 seen.add(row[:4])
