@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,7 +48,8 @@ _Resume = Annotated[
     bool, typer.Option("--resume", help="Go on with an --out file that was not finished.")
 ]
 _OnBadRow = Annotated[
-    str, typer.Option(help="refuse: stop with its line; skip: set it aside in OUT.bad.jsonl.")
+    Literal["refuse", "skip"],
+    typer.Option(help="refuse: stop with its line; skip: set it aside in OUT.bad.jsonl."),
 ]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")]
 _BatchSize = Annotated[
@@ -108,7 +109,7 @@ def predict(
     target = predictions.Target(out, npy, predictions.cut(shards, shard), out_format)
     given = {
         "--keep": bool(keep), "--no-text": no_text, "--resume": resume,
-        "--on-bad-row skip": predictions.skips(on_bad_row),
+        "--on-bad-row skip": on_bad_row == "skip",
     }  # fmt: skip
     target.check(given, from_file=bool(source.files))
     model = load(folder, format=format, threads=threads, dim=dim, prompt=prompt)

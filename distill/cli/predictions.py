@@ -178,13 +178,6 @@ def run(model: BundleModel, job: Job, target: Target) -> None:
         _note(f"{report.bad} bad rows set aside in {bad}")
 
 
-def skips(on_bad_row: str) -> bool:
-    """Whether bad rows are set aside, by what ``--on-bad-row`` says."""
-    if on_bad_row not in ("refuse", "skip"):
-        raise DataError(f"--on-bad-row {on_bad_row}: refuse or skip")
-    return on_bad_row == "skip"
-
-
 def check_pairs(model: BundleModel, *, given: bool, from_file: bool) -> None:
     """Say which option is wrong, before anything is read."""
     option = "--pair-column" if from_file else "--pair"

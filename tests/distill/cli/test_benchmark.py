@@ -76,7 +76,7 @@ def test_a_run_folder_is_named_after_the_run(bundle, tmp_path, capsys):
     [
         (["--lengths", "8,x"], "--lengths: found 'x'"),
         (["--batch-sizes", "0"], "--batch-sizes: found '0'"),
-        (["--against", "gpt"], "--against: found 'gpt'; known: bert-base"),
+        (["--against", "gpt"], "'gpt' is not one of 'bert-base'"),
         ([], "real lengths are not known: give rows of the task (--rows FILE)"),
         (["--lengths", "500"], "reads at most 128 tokens and 500 are to be timed"),
     ],
