@@ -13,6 +13,7 @@ from distill.cli import options
 from distill.evaluation.results import read_results
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.run_models import trial_of_study
+from distill.recipe.schema import Recipe
 from distill.run_folder import RunFolder
 from distill.system.errors import ModelError, UserError, quoted
 
@@ -143,32 +144,20 @@ def _source(source: Path, task: str | None) -> _Source:
         raise ModelError(f"{source}: a run, whose recipe says its task; leave --task out")
     run = RunFolder(source)
     recipe = run.read_recipe()
-    stage = _newest_student(run)
+    stages = [one for one in plan_stages(recipe) if one.makes_student and run.is_marked_done(one)]
+    if not stages:
+        raise ModelError(f"{source}: no student yet; go on with: distill resume {quoted(source)}")
     # A sentence encoder reads the texts of a pair one by one.
     paired = recipe.data.columns.text_pair is not None and not recipe.task.gives_vectors
-    return _Source(
-        run.stage(stage) / "model", _known(run, stage), recipe.data.max_length, paired, run
-    )
+    known = _known(run, stages[-1], recipe)
+    return _Source(run.stage(stages[-1]) / "model", known, recipe.data.max_length, paired, run)
 
 
-def _newest_student(run: RunFolder) -> PlannedStage:
-    made = [
-        stage
-        for stage in plan_stages(run.read_recipe())
-        if stage.makes_student and run.is_marked_done(stage)
-    ]
-    if not made:
-        again = f"distill resume {quoted(run.path)}"
-        raise ModelError(f"{run.path}: no student yet; go on with: {again}")
-    return made[-1]
-
-
-def _known(run: RunFolder, stage: PlannedStage) -> Known:
+def _known(run: RunFolder, stage: PlannedStage, recipe: Recipe) -> Known:
     """What the runtime has to know of a run's task, with what was chosen for the student."""
     from distill.export.folder import Known
     from distill.inspection.subjects import settings_of
 
-    recipe = run.read_recipe()
     if recipe.task.learns_text:
         raise ModelError(
             f"{run.path}: a run over unlabelled text, whose student predicts nothing; start a "

@@ -62,7 +62,6 @@ _FILES = {
     "summarise": "fit_head",
     "validate": "show",
 }
-_SECTIONS = ("Args:", "Raises:", "Returns:")
 
 #: What the operating system says of a path that the user named, and that nothing can be put at.
 _MISPLACED = {
@@ -109,21 +108,15 @@ class Commands(TyperGroup):
 
 def _build_command(function: Callable[..., None]) -> Any:
     """One typer command from an annotated function, its examples kept line by line."""
-    single = typer.Typer(add_completion=False, rich_markup_mode=None)
-    single.command(function.__name__.replace("_", "-"), help=_help_text(function))(function)
-    return typer.main.get_command(single)
-
-
-def _help_text(function: Callable[..., None]) -> str:
-    """The docstring up to its ``Args:``, with example paragraphs marked as not to be re-wrapped."""
     paragraphs = []
     for paragraph in inspect.cleandoc(function.__doc__ or "").split("\n\n"):
-        if paragraph.startswith(_SECTIONS):
-            break
         lines = paragraph.splitlines()
         verbatim = any(line.startswith((" ", "distill ", "Example")) for line in lines)
         paragraphs.append(f"\b\n{paragraph}" if verbatim else paragraph)
-    return "\n\n".join(paragraphs)
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    named = single.command(function.__name__.replace("_", "-"), help="\n\n".join(paragraphs))
+    named(function)
+    return typer.main.get_command(single)
 
 
 app = typer.Typer(
