@@ -96,28 +96,24 @@ class _Change:
     stage_loc: Loc
 
 
+@dataclass
 class StudyReader:
     """One reading of a study; see :func:`~distill.recipe.study.load_study`."""
 
-    def __init__(
-        self,
-        path: Path,
-        tree: Value,
-        config: Study,
-        folders: Mapping[str, str],
-        overrides: Sequence[str],
-        *,
-        check_files: bool,
-    ) -> None:
-        self.path, self.tree = path, tree
-        self.config = config.model_copy(
-            update={
-                "tasks": config.tasks or {"": StudyTask()},
-                "variants": config.variants or ({} if config.search else {"": StudyVariant()}),
-            }
-        )
-        self.folders = {name: str(Path(p).expanduser().resolve()) for name, p in folders.items()}
-        self.overrides, self.check_files = overrides, check_files
+    path: Path
+    tree: Value
+    config: Study
+    folders: Mapping[str, str]
+    overrides: Sequence[str]
+    check_files: bool
+    base: Value = field(init=False)
+
+    def __post_init__(self) -> None:
+        tasks = self.config.tasks or {"": StudyTask()}
+        variants = self.config.variants or ({} if self.config.search else {"": StudyVariant()})
+        self.config = self.config.model_copy(update={"tasks": tasks, "variants": variants})
+        given = self.folders.items()
+        self.folders = {name: str(Path(path).expanduser().resolve()) for name, path in given}
 
     def issues(self) -> Iterator[Issue]:
         """Names that stand for nothing, in the file and on the command line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -28,25 +28,14 @@ from distill.recipe.schema.models import (
     TeacherConfig,
     TeacherModel,
 )
-from distill.recipe.schema.stages import Stage
+from distill.recipe.schema.stages import Format, Stage
 from distill.section import Issues, Name, PositiveInt, Section
 from distill.tasks import KINDS, config_class, on_register
 from distill.tasks.config import TaskSection
 
 #: Names in the run folder and in the results that are not a stage's to take.
 _TEACHERS = re.compile(r"teachers|teacher-\d+")
-RESERVED = (
-    "teacher",
-    "baseline",
-    "onnx",
-    "onnx-int8",
-    "onnx-int4",
-    "openvino",
-    "openvino-int8",
-    "torch-export",
-    "numpy",
-    "numpy-int8",
-)
+RESERVED = {"teacher", "baseline", "onnx-int4", *get_args(Format)} - {"transformers"}
 #: What stages of a recipe with a static student are, where they do not say it.
 _OF_STATIC: dict[str, dict[str, Any]] = {
     "quantize": {"method": "table"},

@@ -75,27 +75,25 @@ class PretrainStage(TrainConfig, StageSection):
     """Read pairs of segments and ask whether the second continues the first (BERT did)."""
 
 
+Format = Literal[
+    "transformers",
+    "onnx",
+    "onnx-int8",
+    "openvino",
+    "openvino-int8",
+    "torch-export",
+    "numpy",
+    "numpy-int8",
+]
+
+
 class ExportStage(StageSection):
     """Gather the final model into a bundle: a folder that is ready to deploy."""
 
     kind: Literal["export"]
     name: Name = "export"
     """The stage's name."""
-    formats: Annotated[
-        list[
-            Literal[
-                "transformers",
-                "onnx",
-                "onnx-int8",
-                "openvino",
-                "openvino-int8",
-                "torch-export",
-                "numpy",
-                "numpy-int8",
-            ]
-        ],
-        Field(min_length=1),
-    ] = ["transformers", "onnx"]
+    formats: Annotated[list[Format], Field(min_length=1)] = ["transformers", "onnx"]
     """``transformers``: safetensors and config; ``onnx`` and ``openvino``: fp32, and int8 after
     quantize; ``onnx-int8`` and ``openvino-int8``: only the latter, for the smallest folder;
     ``torch-export``: a ``.pt2`` program, which needs torch to run; ``numpy``, and ``numpy-int8``
