@@ -150,11 +150,7 @@ class Features:
 
 
 class CosineFloor(Floor):
-    """Base of the floors that give the cosines of TF-IDFs; see :meth:`Features.cosines`.
-
-    Args:
-        texts: those of the training examples, whose labels are not looked at.
-    """
+    """Gives cosines of TF-IDFs, fitted on training texts alone; see :meth:`Features.cosines`."""
 
     format: ClassVar[str] = "tf-idf"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,23 +96,17 @@ class TextEncoder:
         found.no_truncation()
         return found
 
-    def encode(self, texts: Sequence[str], pairs: Sequence[str] | None = None) -> list[Encoding]:
-        """Tokenise texts, or pairs of texts, each to its own length; see :func:`check_unicode`."""
-        return self._encode(self._tokenizer.encode_batch_fast, texts, pairs)
-
-    def encode_whole(self, texts: Sequence[str]) -> list[Encoding]:
-        """Tokenise texts of any length, with the characters of each token; nothing is cut."""
-        return self._encode(self.uncut.encode_batch, texts, None)
-
-    def _encode(
-        self,
-        encode: Callable[[list[Any]], list[Encoding]],
-        texts: Sequence[str],
-        pairs: Sequence[str] | None,
+    def encode(
+        self, texts: Sequence[str], pairs: Sequence[str] | None = None, *, whole: bool = False
     ) -> list[Encoding]:
-        rows = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
+        """Tokenise texts, or pairs of texts, each to its own length; see :func:`check_unicode`.
+
+        With ``whole`` nothing is cut, and the characters of each token are known.
+        """
+        encode = self.uncut.encode_batch if whole else self._tokenizer.encode_batch_fast
+        rows: list[Any] = list(texts) if pairs is None else list(zip(texts, pairs, strict=True))
         try:
-            return encode(rows)
+            return list(encode(rows))
         except TypeError:
             check_unicode(texts, pairs or ())
             raise

@@ -86,12 +86,7 @@ class Window:
 
 
 class WindowEncoder:
-    """Makes windows with a tokenizer of its own.
-
-    Example:
-        >>> encoder = WindowEncoder(tokenizer, Limits.of(384))  # doctest: +SKIP
-        >>> [window] = encoder.encode(["Where is it?"], ["It is in France."])[0]  # doctest: +SKIP
-    """
+    """Makes windows with a tokenizer, whose truncation and padding it switches off."""
 
     def __init__(self, tokenizer: Tokenizer, limits: Limits) -> None:
         self.tokenizer = tokenizer

@@ -64,7 +64,7 @@ class NerDecoder(Decoder):
 
         ``parts`` holds the words of each text and the number of each window's text.
         """
-        encodings = encoder.encode_whole(texts)
+        encodings = encoder.encode(texts, whole=True)
         words = [words_of(*pair) for pair in zip(encodings, texts, strict=True)]
         cut: list[tuple[int, WordWindow]] = [
             (text, window)
