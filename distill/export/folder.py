@@ -75,15 +75,12 @@ def export_folder(
     longest = positions_of(model)
     if max_length is not None and not 2 < max_length <= longest:
         raise ModelError(f"{source}: max_length is {max_length}; the model reads up to {longest}")
-    names = [str(name) for _, name in sorted((model.config.id2label or {}).items())]
-    try:
-        labels, settings = task_class(task).of_model(names, model.config)
-    except ModelError as error:
-        raise ModelError(f"{source}: {error}") from error
     modules = sentence_modules(source) if gives_vectors else None
     own = None if modules is None else modules.max_length
-    if known is None:
-        known = Known(settings if modules is None else settings | {"normalize": modules.normalize})
+    labels, settings = _labels_and_settings(model, task, source)
+    if modules is not None:
+        settings = settings | {"normalize": modules.normalize}
+    known = known or Known(settings)
     info = {
         "name": source.resolve().name,
         "task": task,
@@ -124,6 +121,14 @@ def _formats_of(model: Any, formats: Sequence[str] | None, source: Path) -> Sequ
             kind = "a static student" if static else "an encoder"
             raise ModelError(f"{source}: {kind} has no format '{name}'; there are: {fits}")
     return formats
+
+
+def _labels_and_settings(model: Any, task: str, source: Path) -> tuple[Any, dict[str, Any]]:
+    names = [str(name) for _, name in sorted((model.config.id2label or {}).items())]
+    try:
+        return task_class(task).of_model(names, model.config)
+    except ModelError as error:
+        raise ModelError(f"{source}: {error}") from error
 
 
 def _task_of(model: Any, source: Path) -> str:
