@@ -100,10 +100,7 @@ class BadRows:
         return [row for row in self.rows if row.source == source]
 
     def check(self, kept: Mapping[str, int]) -> None:
-        """Look whether most rows are good: else it is not the rows that are wrong.
-
-        Args:
-            kept: how many good rows each source has.
+        """Look whether most rows are good, so many of each source: else it is not the rows.
 
         Raises:
             DataError: more than half of the rows of a source are bad.

@@ -86,12 +86,7 @@ class TokenExamples(Dataset[dict[str, Any]]):
         """What an item has beside its inputs, whose tokens stand at ``tokens`` in the store."""
 
     def notes(self, *, max_length: int, limit: int) -> list[str]:
-        """What a reader of the results should know, one sentence each.
-
-        Args:
-            max_length: ``data.max_length``.
-            limit: the most tokens that the model reads.
-        """
+        """What a reader should know, of a model that reads ``limit`` tokens at most."""
         return []
 
     def cut_facts(self, *, limit: int) -> dict[str, Any] | None:

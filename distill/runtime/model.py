@@ -37,15 +37,7 @@ class Batching(TypedDict, total=False):
 
 
 class BundleModel:
-    """A bundle that is loaded and ready.
-
-    Args:
-        manifest: the bundle's description.
-        format: the format to run; ``None`` takes the bundle's default.
-        threads: threads of one call; ``None`` takes all physical cores. Where neither this nor the
-            format is given, what ``distill tune-runtime`` chose is used.
-        dim: of a sentence encoder, to how many dimensions its vectors are cut.
-        prompt: of a sentence encoder, the name of the prompt before every text.
+    """A bundle that is loaded and ready; see :func:`distill.runtime.load`.
 
     Attributes:
         decoder: reads texts and makes predictions of outputs, as the task's kind does; see

@@ -66,8 +66,6 @@ class Progress:
     """Appends to a job's files, and makes what is written safe now and then.
 
     Args:
-        job: what is predicted.
-        results: what writes it.
         facts: what must be the same for it to be gone on with; without an ``input`` it cannot be.
     """
 

@@ -63,16 +63,9 @@ def compute(
 ) -> list[npt.NDArray[np.float32]]:
     """The outputs of N > 0 rows, (C,) each or (L, C) without its padding, in their order.
 
-    Engines let go of Python's lock while they compute, so that single-thread calls from several
-    threads run side by side and share the model's memory.
-
-    Args:
-        session: the model; single-threaded where there are several instances.
-        rows: rows of tokens.
-        encoder: pads them.
-        instances: batches computed at the same time, each in a thread of its own.
-        batch_size: rows in a batch, at most.
-        multiple: lengths are padded to a multiple of it.
+    So many ``instances`` are batches that threads compute at the same time. Engines let go of
+    Python's lock while they compute, so that single-thread calls run side by side and share the
+    model's memory. Lengths are padded to a multiple of ``multiple``.
     """
     order = np.argsort([len(row) for row in rows], kind="stable")
     if instances > 1:  # no instance may be left without a batch

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -207,13 +208,7 @@ class AugmentedSplit:
     def chunks(self, size: int) -> Iterator[Texts]:
         """The original texts in order, then the augmented ones, ``size`` at a time."""
         yield from self.split.chunks(size)
-        texts: list[str] = []
-        pairs: list[str] = []
-        for row in read_rows(self.path):
-            texts.append(row.text)
-            pairs.append(row.pair or "")
-            if len(texts) == size:
-                yield texts, pairs if self.paired else None
-                texts, pairs = [], []
-        if texts:
-            yield texts, pairs if self.paired else None
+        rows = read_rows(self.path)
+        while part := list(islice(rows, size)):
+            pairs = [row.pair or "" for row in part] if self.paired else None
+            yield [row.text for row in part], pairs

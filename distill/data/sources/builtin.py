@@ -31,11 +31,9 @@ Row = tuple[Any, ...]
 
 
 def read_builtin(data: DataConfig, *, several: bool = False) -> dict[str, Table]:
-    """Read a built-in data set, with all its splits.
+    """Read a built-in data set, ``data.path``, with all its splits.
 
-    Args:
-        data: the recipe's ``data`` section; ``path`` is the data set's name.
-        several: whether an example's label is a list of labels.
+    Its labels are lists where an example may have ``several``.
 
     Raises:
         DataError: an unknown name, or a cache folder that cannot be written.

@@ -129,7 +129,6 @@ class ColumnWriter:
     """Writes rows of text, or of what JSON has, to a file, some thousand at a time.
 
     Args:
-        names: the columns.
         file: takes the bytes, for :func:`text_columns`; left out, a file that is gone with them.
 
     Raises:

@@ -144,17 +144,12 @@ Row = tuple[int, int, int]
 
 
 def pack_document(offsets: Sequence[int], *, max_length: int, pair: bool) -> list[Row]:
-    """The rows of one document.
+    """The rows of one document, by the token that each sentence begins with, and its end.
 
-    Sentences are put together as long as they fit; one that is longer than a row alone is cut.
-    With ``pair``, A and B are each filled like that with half of the room, so that any A fits with
-    any B; a rest that would be an A without B is parted in two. Only a document of a single token
+    Sentences are put together as long as they fit; one that is longer than a row alone is cut. With
+    ``pair``, A and B are each filled like that with half of the room, so that any A fits with any
+    B; a rest that would be an A without B is parted in two. Only a document of a single token
     leaves a row without B.
-
-    Args:
-        offsets: the token that each sentence begins with, and the document's end.
-        max_length: tokens of a sequence, special ones included.
-        pair: ``[CLS] A [SEP] B [SEP]`` instead of ``[CLS] A [SEP]``.
 
     Example:
         >>> pack_document([0, 4, 6, 9], max_length=8, pair=False)
