@@ -39,11 +39,6 @@ def normalize(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split())
 
 
-def exact_match(answer: str, gold: str) -> float:
-    """1 where two answers are the same once normalised, else 0."""
-    return float(normalize(answer) == normalize(gold))
-
-
 def f1(answer: str, gold: str) -> float:
     r"""F1 :math:`2PR/(P+R)` over the words that two normalised answers share.
 
@@ -69,7 +64,7 @@ def best_of(answer: str, golds: Sequence[str]) -> tuple[float, float]:
     """
     right = [gold for gold in golds if normalize(gold)] or [""]
     return (
-        max(exact_match(answer, gold) for gold in right),
+        float(normalize(answer) in map(normalize, right)),
         max(f1(answer, gold) for gold in right),
     )
 
