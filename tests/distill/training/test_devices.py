@@ -60,23 +60,19 @@ def test_started_by_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("asked", "found", "expected"),
     [
-        ({}, "fp32"),
-        ({"avx512_f": True}, "fp32"),
-        ({"avx512_bf16": True}, "bf16"),
-        ({"amx_bf16": True}, "bf16"),
+        ("auto", {}, "fp32"),
+        ("auto", {"avx512_f": True}, "fp32"),
+        ("auto", {"avx512_bf16": True}, "bf16"),
+        ("auto", {"amx_bf16": True}, "bf16"),
+        ("fp32", {"amx_bf16": True}, "fp32"),
+        ("bf16", {}, "bf16"),
     ],
 )
 def test_auto_asks_the_processor(
-    monkeypatch: pytest.MonkeyPatch, found: dict[str, bool], expected: str
+    monkeypatch: pytest.MonkeyPatch, asked: str, found: dict[str, bool], expected: str
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
-    config = TrainerConfig(accelerator="cpu")
+    config = TrainerConfig(accelerator="cpu", precision=asked)  # type: ignore[arg-type]
     assert resolve_precision(config) == expected
-
-
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_what_is_said_is_done(precision: str) -> None:
-    config = TrainerConfig(precision=precision)  # type: ignore[arg-type]
-    assert resolve_precision(config) == precision
