@@ -44,7 +44,7 @@ def plain_files(student: Any, place: Path) -> dict[str, Path]:
     import torch
     from onnxruntime.quantization import quantize_dynamic
 
-    from distill.system.console import quiet
+    from distill.system.messages import quiet
 
     paths = {"plain fp32": place / "plain.onnx", "plain int8": place / "plain.int8.onnx"}
     names = ["input_ids", "attention_mask", "token_type_ids"]

@@ -126,7 +126,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(autouse=True)
 def no_messages() -> Generator[None]:
     """No test leaves the command's messages on standard error to the next."""
-    from distill.system.console import take_down_messages
+    from distill.system.messages import take_down_messages
 
     yield
     take_down_messages()

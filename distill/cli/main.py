@@ -22,8 +22,8 @@ import typer
 from typer.core import TyperGroup
 
 import distill
-from distill.system.console import set_up_messages, take_down_messages
 from distill.system.errors import UserError, full_disk, nearest
+from distill.system.messages import set_up_messages, take_down_messages
 from distill.training.interrupt import exit_code
 
 #: Every command and its line in ``distill --help``; each is a function of that name, in

@@ -38,8 +38,8 @@ from transformers import PreTrainedModel
 
 from distill.runtime.session import OnnxSession
 from distill.system.atomic import write_bytes
-from distill.system.console import quiet
 from distill.system.errors import ModelError
+from distill.system.messages import quiet
 from students.anatomy import INPUTS, Anatomy, anatomy, input_names
 from students.family import FAMILIES, family_of
 from students.heads import PARAMETERS, classify, head_of, logits_of, positions_of

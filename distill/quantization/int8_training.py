@@ -35,8 +35,9 @@ from transformers import PreTrainedModel
 
 from distill.quantization.graph import EVERY_TOKEN, Int8, Scales
 from distill.section import TrainConfig
-from distill.system.console import Bar, quiet
+from distill.system.console import Bar
 from distill.system.errors import DataError, ModelError, RunFolderError
+from distill.system.messages import quiet
 from distill.training.base import Batch, LossOf, step_seed
 from distill.training.checkpoint import AtomicCheckpoint, read_checkpoint
 from distill.training.interrupt import Interrupt

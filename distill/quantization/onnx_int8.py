@@ -28,8 +28,8 @@ from distill.quantization.graph import (
 )
 from distill.quantization.integer import fix_order, integer_products, quantize_products
 from distill.system.atomic import new_file
-from distill.system.console import quiet
 from distill.system.errors import ModelError
+from distill.system.messages import quiet
 
 # Gather is the embedding tables: in a small BERT two thirds of the parameters, which MatMul alone
 # would leave in fp32 (43.6 MB instead of 14.5 MB for 4 layers of 312).

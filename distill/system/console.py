@@ -1,13 +1,10 @@
-"""What a person sees while a run works: messages; bars with ETA on a terminal, else plain lines."""
+"""What a person sees while a run works: bars with ETA on a terminal, else plain lines."""
 
 from __future__ import annotations
 
 import logging
-import sys
 import time
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.live import Live
@@ -32,69 +29,6 @@ _PLAIN_SECONDS, _BOARD_SECONDS = 15.0, 60.0
 _ETA_SECONDS, _ETA_COUNTS = 5.0, 10
 #: The pace is the mean over so many seconds, validations between the steps included.
 _PACE_SECONDS = 600.0
-
-
-class Messages(logging.Handler):
-    """Writes log records as plain lines to whatever standard error is at that moment.
-
-    A running bar replaces standard error so that lines appear above it; a handler that kept the
-    first one would write through the bar.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        prefix = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
-        print(f"{prefix}{self.format(record)}", file=sys.stderr, flush=True)
-
-
-def set_up_messages(level: int) -> None:
-    """Send the ``distill`` logger's records from ``level`` up to standard error, once."""
-    take_down_messages()
-    logger.addHandler(Messages())
-    logger.setLevel(level)
-    logger.propagate = False
-
-
-def take_down_messages() -> None:
-    """Undo :func:`set_up_messages`, for a program that calls :func:`main` and lives on."""
-    for handler in [found for found in logger.handlers if isinstance(found, Messages)]:
-        logger.removeHandler(handler)
-    logger.setLevel(logging.NOTSET)
-    logger.propagate = True
-
-
-def are_set_up() -> bool:
-    """Whether records go to standard error."""
-    return any(isinstance(handler, Messages) for handler in logger.handlers)
-
-
-def _drop(_: logging.LogRecord) -> bool:
-    return False
-
-
-@contextmanager
-def quiet(*names: str) -> Iterator[None]:
-    """Hide Python warnings, and what the named loggers say below an error, inside the block.
-
-    ``""`` names the root logger: some exporters call ``logging.warning(...)``, which would also
-    give the root logger a handler for the rest of the process.
-    """
-    loggers = [logging.getLogger(name) for name in names if name]
-    levels = [logger.level for logger in loggers]
-    root, keep_out = logging.getLogger(), logging.NullHandler()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            if "" in names:
-                root.addHandler(keep_out)
-                root.addFilter(_drop)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
-            root.removeHandler(keep_out)
-            root.removeFilter(_drop)
 
 
 def clock(seconds: float) -> str:

@@ -33,8 +33,8 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 from torch.distributed.rendezvous import rendezvous
 
 from distill.recipe.schema import TrainerConfig
-from distill.system.console import are_set_up, set_up_messages
 from distill.system.errors import ProcessError, UserError
+from distill.system.messages import are_set_up, set_up_messages
 from distill.training.devices import keep_freed_memory, on_gpu, started_processes
 from distill.training.interrupt import stops_at_signals
 

@@ -81,7 +81,7 @@ def quantize_nncf(
     with VNNI. Products of the layers in ``exclude`` stay in fp32.
     """
     from distill.export.openvino import import_openvino, save_openvino
-    from distill.system.console import quiet
+    from distill.system.messages import quiet
 
     openvino, nncf = import_openvino(), _import_nncf()
     model = openvino.Core().read_model(str(source))
