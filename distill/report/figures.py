@@ -182,9 +182,7 @@ def latency_chart(results: Results) -> Markup | None:
 
 
 def _markers(rows: Iterable[ModelRow]) -> list[str]:
-    seen: list[str] = []
-    for row in rows:
-        seen.append(kind_of(row))
+    seen = [kind_of(row) for row in rows]
     return [_MARKERS[seen[:at].count(kind) % len(_MARKERS)] for at, kind in enumerate(seen)]
 
 

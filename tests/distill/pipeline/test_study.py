@@ -6,9 +6,6 @@ import os
 import re
 import signal
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from processes import begun, started_by
 from run_files import changed, facts, recipe_at
 
 from distill.evaluation.study import StudyResults, lines, read_study
@@ -139,8 +137,8 @@ def test_any_number_of_jobs_and_a_kill_end_in_the_same_bytes(tmp_path, study, di
     assert one.returncode == 0, one.stderr
     both = tmp_path / "both"
     sign = both / "trials/one/seed-1/full/01-teacher/checkpoint/last.ckpt"
-    process = _begun([*words, str(both), "--jobs", "2"], tmp_path, sign)
-    workers = _workers(process)
+    process, _ = begun([*words, str(both), "--jobs", "2"], tmp_path, sign)
+    workers = started_by(process)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     # Its trials notice, and stop.
@@ -193,42 +191,19 @@ def test_a_trial_that_fails_shows_its_error_and_is_tried_again(tmp_path, study, 
     assert kept == {"01-teacher"}
 
 
-def _begun(words: list[str], cwd: Path, sign: Path) -> subprocess.Popen[str]:
-    """Start a command and wait until it has begun something."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "distill", *words],
-        cwd=cwd,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # Where the tests run in the background, Ctrl-C is ignored by them and what they start.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    deadline = time.monotonic() + 120
-    while not sign.exists():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    return process
-
-
-def _workers(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return psutil.Process(process.pid).children(recursive=True)
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_stop_leaves_checkpoints_and_ends_every_process(tmp_path, study):
     path = study(**{"teacher.finetune.epochs": 4000, "teacher.finetune.patience": None})
     words = ["study", str(path), "--run-dir", str(tmp_path / "out"), "--jobs", "2"]
     trials = tmp_path / "out/trials/one"
-    process = _begun(words, tmp_path, trials / "seed-1/full/01-teacher/checkpoint/last.ckpt")
-    workers = _workers(process)
+    sign = trials / "seed-1/full/01-teacher/checkpoint/last.ckpt"
+    process, said = begun(words, tmp_path, sign)
+    workers = started_by(process)
     assert workers
     process.send_signal(signal.SIGINT)
-    said = process.communicate(timeout=60)[1]
-    assert process.returncode == 130, said
-    assert f"interrupted; the same command goes on in {tmp_path / 'out'}" in said
+    assert process.wait(60) == 130, said.read_text("utf-8")
+    assert f"interrupted; the same command goes on in {tmp_path / 'out'}" in said.read_text("utf-8")
     assert psutil.wait_procs(workers, timeout=10)[1] == []
     assert (trials / "seed-1/full/01-teacher/checkpoint/last.ckpt").is_file()
     assert _read(tmp_path / "out").trials == []  # nothing failed of it
@@ -243,11 +218,10 @@ def test_a_killed_worker_is_a_failed_trial_and_the_rest_goes_on(tmp_path, study,
     words = ["study", str(path), "--run-dir", str(tmp_path / "out"), "--jobs", "2"]
     words += ["--only", "full,teacher"]
     sign = tmp_path / "out/trials/one/seed-1/full/01-teacher/checkpoint/last.ckpt"
-    process = _begun(words, tmp_path, sign)
-    (held,) = [w for w in _workers(process) if _works_in(w, "seed-1/full")]
+    process, said = begun(words, tmp_path, sign)
+    (held,) = [w for w in started_by(process) if _works_in(w, "seed-1/full")]
     held.kill()
-    said = process.communicate(timeout=120)[1]
-    assert process.returncode == 1, said
+    assert process.wait(120) == 1, said.read_text("utf-8")
     results = _read(tmp_path / "out")
     (failed,) = results.failures()
     assert (failed.variant, failed.seed) == ("full", 1)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from processes import begun, started_by
 from run_files import changed, models, recipe_at
 from safetensors.numpy import load_file
 
@@ -31,33 +32,14 @@ def two_stages(tiny_recipe: Path) -> Path:
     return changed(tiny_recipe, stages=stages, trainer=trainer, baseline=False, track={})
 
 
-def _heed_ctrl_c() -> None:
-    """A job in the background inherits an ignored Ctrl-C; here it must count."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 def _stopped(
     words: list[str], sign: Path, cwd: Path, number: signal.Signals
 ) -> tuple[int, str, list[psutil.Process]]:
-    """Start a command and send it a signal once ``sign`` is there.
-
-    Returns:
-        Its exit status, what it said, and its other processes.
-    """
-    command = [sys.executable, "-m", "distill", *words]
-    with (cwd / "stopped.txt").open("w") as file:
-        process = subprocess.Popen(
-            command, cwd=cwd, stdout=file, stderr=subprocess.STDOUT, preexec_fn=_heed_ctrl_c
-        )
-    deadline = time.monotonic() + 400
-    while not sign.exists():
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-    others = psutil.Process(process.pid).children(recursive=True)
+    """A command's status, what it said and its processes, when a signal came behind ``sign``."""
+    process, said = begun(words, cwd, sign)
+    others = started_by(process)
     process.send_signal(number)
-    status = process.wait()
-    return status, (cwd / "stopped.txt").read_text("utf-8"), others
+    return process.wait(), said.read_text("utf-8"), others
 
 
 @pytest.mark.slow
