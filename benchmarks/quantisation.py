@@ -34,7 +34,6 @@ from distill.quantization.bench import Bench, Candidate
 from distill.quantization.methods.dynamic import dynamic
 from distill.quantization.methods.nncf import nncf
 from distill.quantization.methods.qat import QatQuantize
-from distill.quantization.methods.static import static
 from distill.quantization.methods.weights_only import weights_only
 from distill.recipe.plan import PlannedStage, plan_stages
 from distill.recipe.schema import TrainConfig
@@ -128,13 +127,13 @@ def _context(options: argparse.Namespace, place: Path) -> StageContext:
 def _ways(bench: Bench, options: argparse.Namespace) -> list[Callable[[], Candidate]]:
     ways: list[Callable[[], Candidate]] = [
         lambda: dynamic(bench, "per_batch", per_channel=True, exclude=[]),
-        lambda: static(bench, per_channel=False, exclude=[]),
-        lambda: static(bench, per_channel=True, exclude=[]),
+        lambda: _static(bench, per_channel=False),
+        lambda: _static(bench, per_channel=True),
         lambda: dynamic(bench, "per_token", per_channel=True, exclude=[]),
     ]
     if is_installed():
         ways += [
-            lambda: static(bench, per_channel=True, exclude=[], openvino=True),
+            lambda: _static(bench, per_channel=True, format="openvino-int8"),
             lambda: nncf(bench, smooth=0.95, exclude=[]),
         ]
     if options.qat_steps:
@@ -144,6 +143,11 @@ def _ways(bench: Bench, options: argparse.Namespace) -> list[Callable[[], Candid
         lambda: weights_only(bench, bits=4, exclude=[]),
     ]
     return ways
+
+
+def _static(bench: Bench, *, per_channel: bool, format: str = "onnx-int8") -> Candidate:
+    int8 = bench.static_int8(per_channel=per_channel, exclude=[])
+    return bench.try_int8(f"static {bench.config.calibration}", int8, format=format)
 
 
 def _measured(

@@ -84,27 +84,17 @@ class Layer:
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The parts of an encoder that signals are taken from and that are pruned.
+    """The parts of an encoder that signals are taken from and that are pruned."""
 
-    Args:
-        family: the model's.
-        encoder: the model without its head.
-        embeddings: the tables of embeddings, with what stands behind them.
-        projection: from their width to that of the hidden states; ``None`` where they are alike.
-        layers: the transformer layers, lowest first.
-        depth: how many layers.
-        hidden: D, the width of the hidden states.
-        heads: attention heads of a layer by the config; a pruned layer may have fewer.
-    """
-
-    family: Family
-    encoder: PreTrainedModel
-    embeddings: nn.Module
+    family: Family  # the model's
+    encoder: PreTrainedModel  # the model without its head
+    embeddings: nn.Module  # the tables of embeddings, with what stands behind them
+    # from their width to that of the hidden states; ``None`` where they are alike
     projection: nn.Module | None
-    layers: nn.ModuleList
-    depth: int
-    hidden: int
-    heads: int
+    layers: nn.ModuleList  # the transformer layers, lowest first
+    depth: int  # how many layers
+    hidden: int  # D, the width of the hidden states
+    heads: int  # attention heads of a layer by the config; a pruned layer may have fewer
 
     @property
     def embedded(self) -> nn.Module:

@@ -22,74 +22,51 @@ class Family:
     """Names of a family's modules and settings.
 
     An empty path means that there is no such part, or none that means what it does in the others.
-
-    Args:
-        name: ``config.model_type``.
-        prefix: what names of its classes in ``transformers`` begin with.
-        layers: the layers, in the encoder.
-        attention: the module that calls the attention function, in a layer, like all that follow.
-        query: the Linear layer of the queries.
-        key: of the keys.
-        value: of the values.
-        out: behind the heads.
-        out_norm: the LayerNorm behind it.
-        up: the first Linear layer of the feed-forward block.
-        activation: between the two.
-        down: the second one.
-        down_norm: the LayerNorm behind it.
-        head_count: the attribute of the attention module with the number of its heads.
-        ffn_size: the config's key for the number of feed-forward neurons.
-        act: the config's key for the activation.
-        dense: the Linear layer in front of a sequence classifier's last one, in the whole model;
-            its outputs are a space of their own.
-        dense_act: what stands behind it, a function of ``torch``, where the classifier's module
-            has neither of them.
-        classifier: the last Linear layer of a sequence classifier.
-        projection: in the encoder, the Linear layer from embeddings to hidden states, where their
-            widths differ.
-        mlm: the masked-language head, where it is one module.
-        nsp: the head that tells whether a text follows another.
-        pretraining: what names of weights of its heads of pre-training begin with.
-        words: the table of word embeddings, in the encoder, like all that follow.
-        positions: of positions.
-        types: of types of tokens.
-        embedding_norm: the LayerNorm over their sum.
-        shared: whether ``layers`` are fewer than the config's layers, which take turns in them.
-        behind: modules that belong to a layer, where there are, by its number from 1 or -1 for the
-            last: their output is its hidden state.
-        scores: where the model does not go through the attention interface, how it computes
-            scores: a key of :data:`distill.capture.collector.SCORES`.
     """
 
-    name: str
-    prefix: str
-    layers: str = "encoder.layer"
+    name: str  # ``config.model_type``
+    prefix: str  # what names of its classes in ``transformers`` begin with
+    layers: str = "encoder.layer"  # the layers, in the encoder
+    # the module that calls the attention function, in a layer, like all that follow
     attention: str = "attention.self"
-    query: str = "attention.self.query"
-    key: str = "attention.self.key"
-    value: str = "attention.self.value"
-    out: str = "attention.output.dense"
-    out_norm: str = "attention.output.LayerNorm"
-    up: str = "intermediate.dense"
-    activation: str = "intermediate.intermediate_act_fn"
-    down: str = "output.dense"
-    down_norm: str = "output.LayerNorm"
+    query: str = "attention.self.query"  # the Linear layer of the queries
+    key: str = "attention.self.key"  # of the keys
+    value: str = "attention.self.value"  # of the values
+    out: str = "attention.output.dense"  # behind the heads
+    out_norm: str = "attention.output.LayerNorm"  # the LayerNorm behind it
+    up: str = "intermediate.dense"  # the first Linear layer of the feed-forward block
+    activation: str = "intermediate.intermediate_act_fn"  # between the two
+    down: str = "output.dense"  # the second one
+    down_norm: str = "output.LayerNorm"  # the LayerNorm behind it
+    # the attribute of the attention module with the number of its heads
     head_count: str = "num_attention_heads"
-    ffn_size: str = "intermediate_size"
-    act: str = "hidden_act"
+    ffn_size: str = "intermediate_size"  # the config's key for the number of feed-forward neurons
+    act: str = "hidden_act"  # the config's key for the activation
+    # the Linear layer in front of a sequence classifier's last one, in the whole model; its
+    # outputs are a space of their own
     dense: str = "pooler.dense"
+    # what stands behind it, a function of ``torch``, where the classifier's module has neither of
+    # them
     dense_act: str | None = None
-    classifier: str = "classifier"
+    classifier: str = "classifier"  # the last Linear layer of a sequence classifier
+    # in the encoder, the Linear layer from embeddings to hidden states, where their widths differ
     projection: str = "embeddings_project"
-    mlm: str | None = None
-    nsp: str | None = None
+    mlm: str | None = None  # the masked-language head, where it is one module
+    nsp: str | None = None  # the head that tells whether a text follows another
+    # what names of weights of its heads of pre-training begin with
     pretraining: tuple[str, ...] = ("lm_head.",)
+    # the table of word embeddings, in the encoder, like all that follow
     words: str = "embeddings.word_embeddings"
-    positions: str = "embeddings.position_embeddings"
-    types: str = "embeddings.token_type_embeddings"
-    embedding_norm: str = "embeddings.LayerNorm"
+    positions: str = "embeddings.position_embeddings"  # of positions
+    types: str = "embeddings.token_type_embeddings"  # of types of tokens
+    embedding_norm: str = "embeddings.LayerNorm"  # the LayerNorm over their sum
+    # whether ``layers`` are fewer than the config's layers, which take turns in them
     shared: bool = False
+    # modules that belong to a layer, where there are, by its number from 1 or -1 for the last:
+    # their output is its hidden state
     behind: tuple[tuple[int, str], ...] = ()
+    # where the model does not go through the attention interface, how it computes scores: a key
+    # of :data:`distill.capture.collector.SCORES`
     scores: str | None = None
 
 

@@ -54,26 +54,17 @@ Fetch = Callable[[str], Path | None]
 
 @dataclass(frozen=True)
 class SentenceModules:
-    """What follows the encoder, and how texts reach it.
+    """What follows the encoder, and how texts reach it."""
 
-    Args:
-        pooling: as :func:`students.pooling.pool` takes it.
-        dense: the layers behind it, as :func:`students.pooling.sentence_class` takes them.
-        weights: the file with the weights of each.
-        normalize: whether vectors get length 1.
-        max_length: tokens kept of a text; ``None`` where nothing says so.
-        lower: whether texts are lower-cased before the tokenizer sees them.
-        prompt: what is put before every text.
-        prompts: names of further prompts, which are put before a text only when asked for.
-    """
-
-    pooling: str
+    pooling: str  # as :func:`students.pooling.pool` takes it
+    # the layers behind it, as :func:`students.pooling.sentence_class` takes them
     dense: tuple[Mapping[str, Any], ...] = ()
-    weights: tuple[Path, ...] = ()
-    normalize: bool = False
-    max_length: int | None = None
-    lower: bool = False
-    prompt: str = ""
+    weights: tuple[Path, ...] = ()  # the file with the weights of each
+    normalize: bool = False  # whether vectors get length 1
+    max_length: int | None = None  # tokens kept of a text; ``None`` where nothing says so
+    lower: bool = False  # whether texts are lower-cased before the tokenizer sees them
+    prompt: str = ""  # what is put before every text
+    # names of further prompts, which are put before a text only when asked for
     prompts: tuple[str, ...] = ()
 
     def width(self, hidden: int) -> int:

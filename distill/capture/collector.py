@@ -37,22 +37,15 @@ class Complete(Exception):  # noqa: N818 - a signal to stop the forward pass, no
 
 @dataclass(eq=False)
 class Collector:
-    """Gathers the signals of one forward pass and ends it when none is missing.
+    """Gathers the signals of one forward pass and ends it when none is missing."""
 
-    Args:
-        modules: the self-attention module of each layer; layers may share one.
-        attention: layers, counted from 1, whose scores are wanted.
-        vectors: layers whose queries, keys and values are wanted.
-        pending: how many signals are still to come.
-        stop: end the forward pass when none is.
-    """
-
+    # the self-attention module of each layer; layers may share one
     modules: InitVar[Sequence[nn.Module]]
     _: KW_ONLY
-    attention: Collection[int]
-    vectors: Collection[int]
-    pending: int
-    stop: bool
+    attention: Collection[int]  # layers, counted from 1, whose scores are wanted
+    vectors: Collection[int]  # layers whose queries, keys and values are wanted
+    pending: int  # how many signals are still to come
+    stop: bool  # end the forward pass when none is
     signals: Signals = field(default_factory=Signals, init=False)
 
     def __post_init__(self, modules: Sequence[nn.Module]) -> None:

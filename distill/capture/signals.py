@@ -13,25 +13,17 @@ ABSENT = -1e4
 
 @dataclass
 class Signals:
-    """What was captured of one batch (B batch, L length, D hidden, H heads, C classes).
+    """What was captured of one batch (B batch, L length, D hidden, H heads, C classes)."""
 
-    Args:
-        embedding: embedding output after LayerNorm and dropout, (B, L, D).
-        hidden: output of each wanted layer, counted from 1, (B, L, D).
-        attention: scores before softmax and mask of each wanted layer, counted from 1,
-            (B, H, L, L), fp32.
-        queries: of each wanted layer, counted from 1, (B, H, L, d); d is the head width.
-        keys: likewise.
-        values: likewise.
-        logits: (B, C).
-        mlm: logits over the vocabulary at the N masked tokens of the batch, (N, V).
-    """
-
-    embedding: Tensor | None = None
+    embedding: Tensor | None = None  # embedding output after LayerNorm and dropout, (B, L, D)
+    # output of each wanted layer, counted from 1, (B, L, D)
     hidden: dict[int, Tensor] = field(default_factory=dict)
+    # scores before softmax and mask of each wanted layer, counted from 1, (B, H, L, L), fp32
     attention: dict[int, Tensor] = field(default_factory=dict)
+    # of each wanted layer, counted from 1, (B, H, L, d); d is the head width
     queries: dict[int, Tensor] = field(default_factory=dict)
-    keys: dict[int, Tensor] = field(default_factory=dict)
-    values: dict[int, Tensor] = field(default_factory=dict)
-    logits: Tensor | None = None
+    keys: dict[int, Tensor] = field(default_factory=dict)  # likewise
+    values: dict[int, Tensor] = field(default_factory=dict)  # likewise
+    logits: Tensor | None = None  # (B, C)
+    # logits over the vocabulary at the N masked tokens of the batch, (N, V)
     mlm: Tensor | None = None

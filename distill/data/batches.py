@@ -44,16 +44,13 @@ class BucketSampler(Sampler[list[Any]]):
     Shuffled: rows are drawn in random order, windows of :data:`WINDOW` batches are sorted by
     length, and the batches are shuffled. Not shuffled: all rows by length, longest first.
 
-    Args:
-        lengths: tokens of each row, of shape (N,).
-        batch_size: most rows of a batch of all ranks together. Only where a rank would go without
-            a row (fewer rows than ranks are left over) are batches larger.
-
     Raises:
         DataError: fewer rows than processes.
     """
 
-    lengths: npt.NDArray[np.integer[Any]]
+    lengths: npt.NDArray[np.integer[Any]]  # tokens of each row, of shape (N,)
+    # most rows of a batch of all ranks together. Only where a rank would go without a row (fewer
+    # rows than ranks are left over) are batches larger.
     batch_size: int
     _: KW_ONLY
     seed: int

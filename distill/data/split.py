@@ -29,24 +29,20 @@ Group = tuple[int, ...]
 class Split:
     """Examples of one split, in the order of their source.
 
-    Args:
-        texts: the text of each example, or the first one of a pair.
-        labels: an index into the task's labels, a number, or a tuple of indices for each example.
-        outputs: how many labels there are, where an example may have several.
-        numbers: the row of the source that each example was, where some were taken out.
-        given: what a teacher that ran elsewhere predicted for each: its logits, or vectors.
-
     Attributes:
         per_example: the fields that hold one value for each example.
         labelled: what an example that has no group lacks, for errors.
     """
 
     name: str
-    texts: Sequence[str]
+    texts: Sequence[str]  # the text of each example, or the first one of a pair
+    # an index into the task's labels, a number, or a tuple of indices for each example
     labels: Sequence[Any]
     pairs: Sequence[str] | None = None
-    outputs: int | None = None
+    outputs: int | None = None  # how many labels there are, where an example may have several
+    # the row of the source that each example was, where some were taken out
     numbers: npt.NDArray[np.int64] | None = None
+    # what a teacher that ran elsewhere predicted for each: its logits, or vectors
     given: Sequence[Sequence[float]] | None = None
 
     per_example: ClassVar[tuple[str, ...]] = ("texts", "labels", "pairs", "given")
@@ -169,19 +165,14 @@ def _keys(split: Split) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class TaskData:
-    """A task's examples.
-
-    Args:
-        validation: chooses checkpoints.
-        test: scored at the end only; ``None`` where the data have none with labels.
-        more: further examples by name, scored at the end only.
-        notes: sentences for the person: rows held out, splits left aside, limits drawn.
-    """
+    """A task's examples."""
 
     train: Split
-    validation: Split
-    test: Split | None
+    validation: Split  # chooses checkpoints
+    test: Split | None  # scored at the end only; ``None`` where the data have none with labels
     labels: tuple[str, ...]
+    # further examples by name, scored at the end only
     more: dict[str, Split] = field(default_factory=dict)
+    # sentences for the person: rows held out, splits left aside, limits drawn
     notes: list[str] = field(default_factory=list)
     bad: list[BadRow] = field(default_factory=list)

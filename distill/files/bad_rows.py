@@ -20,19 +20,12 @@ class BadRowError(DataError):
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that cannot be used.
+    """A row that cannot be used."""
 
-    Args:
-        place: ``file:line``, or the row's number from 1.
-        reason: what is wrong with it.
-        content: the row as it stands: its columns, or its text where it could not be parsed.
-        source: the file, or the name of the data set and split, that it stands in.
-    """
-
-    place: str
-    reason: str
-    content: Any
-    source: str = ""
+    place: str  # ``file:line``, or the row's number from 1
+    reason: str  # what is wrong with it
+    content: Any  # the row as it stands: its columns, or its text where it could not be parsed
+    source: str = ""  # the file, or the name of the data set and split, that it stands in
 
 
 def bad_line(row: BadRow) -> str:

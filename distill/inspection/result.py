@@ -17,19 +17,13 @@ Map = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Attribution:
-    """What each token adds to a model's output.
+    """What each token adds to a model's output."""
 
-    Args:
-        values: of each token, in units of the output; they add up to ``difference``.
-        output: what is explained: the output for the text.
-        baseline: the same with every word masked.
-        steps: at how many points of the way between both gradients were taken.
-    """
-
+    # of each token, in units of the output; they add up to ``difference``
     values: tuple[float, ...]
-    output: float
-    baseline: float
-    steps: int
+    output: float  # what is explained: the output for the text
+    baseline: float  # the same with every word masked
+    steps: int  # at how many points of the way between both gradients were taken
 
     @property
     def difference(self) -> float:
@@ -44,23 +38,18 @@ class Attribution:
 
 @dataclass(frozen=True)
 class Reading:
-    """One model's reading of the text.
-
-    Args:
-        tokens: the tokens that it reads, special ones included.
-        segments: 0 or 1 for each: the first text or the second.
-        outputs: what it says of every label: a probability, or a value where the task has none.
-        attention: layer, counted from 1, to attention probabilities (H, L, L): row i is how much
-            token i takes from each token. A layer without heads has H = 0.
-    """
+    """One model's reading of the text."""
 
     role: str
     folder: str
-    tokens: tuple[str, ...]
-    segments: tuple[int, ...]
+    tokens: tuple[str, ...]  # the tokens that it reads, special ones included
+    segments: tuple[int, ...]  # 0 or 1 for each: the first text or the second
+    # what it says of every label: a probability, or a value where the task has none
     outputs: dict[str, float]
     predicted: str
     attribution: Attribution
+    # layer, counted from 1, to attention probabilities (H, L, L): row i is how much token i takes
+    # from each token. A layer without heads has H = 0.
     attention: dict[int, Map]
     depth: int
 
@@ -72,20 +61,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class Inspection:
-    """A text as a teacher and a student read it.
-
-    Args:
-        explained: the output that attributions are of, in words.
-        layers: pairs (student layer, teacher layer) that are shown beside each other; the teacher
-            layer is ``None`` without a teacher.
-    """
+    """A text as a teacher and a student read it."""
 
     text: str
     pair: str | None
     task: str
-    explained: str
+    explained: str  # the output that attributions are of, in words
     student: Reading
     teacher: Reading | None
+    # pairs (student layer, teacher layer) that are shown beside each other; the teacher layer is
+    # ``None`` without a teacher
     layers: tuple[tuple[int, int | None], ...]
     notes: tuple[str, ...] = ()
 

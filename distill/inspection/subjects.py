@@ -30,24 +30,18 @@ Pairs = tuple[tuple[int, int], ...]
 
 @dataclass(frozen=True)
 class Subjects:
-    """What is looked into.
-
-    Args:
-        max_length: tokens kept of a text.
-        pair: whether an input is two texts; ``None`` where nothing says so.
-        layer_map: pairs (student layer, teacher layer) that distillation matched; ``None`` where
-            none is known.
-        settings: the task's, with what was chosen for the student.
-        teacher_settings: with what was chosen for the teacher, where it has its own.
-    """
+    """What is looked into."""
 
     student: Path
     teacher: Path | None
     task: str
-    max_length: int
-    pair: bool | None
+    max_length: int  # tokens kept of a text
+    pair: bool | None  # whether an input is two texts; ``None`` where nothing says so
+    # pairs (student layer, teacher layer) that distillation matched; ``None`` where none is known
     layer_map: Pairs | None
+    # the task's, with what was chosen for the student
     settings: Mapping[str, Any] = field(default_factory=dict)
+    # with what was chosen for the teacher, where it has its own
     teacher_settings: Mapping[str, Any] | None = None
     notes: tuple[str, ...] = ()
 

@@ -36,23 +36,16 @@ class Project(Protocol):
 
 @dataclass(frozen=True)
 class Compared:
-    """What an objective reads of one batch.
+    """What an objective reads of one batch."""
 
-    Args:
-        student: signals of the student, with gradients.
-        teacher: signals of the teacher.
-        mask: (B, L), 1 for a real token and 0 for padding.
-        layer_map: what :meth:`Objective.layers` gave: which teacher layer each student layer is
-            compared with.
-        project: takes hidden states to the teacher's width; ``None`` compares as they are.
-        labels: what the batch has under :attr:`Objective.labels`: class numbers, (B,).
-    """
-
-    student: Signals
-    teacher: Signals
-    mask: Tensor
+    student: Signals  # signals of the student, with gradients
+    teacher: Signals  # signals of the teacher
+    mask: Tensor  # (B, L), 1 for a real token and 0 for padding
+    # what :meth:`Objective.layers` gave: which teacher layer each student layer is compared with
     layer_map: LayerMap = field(default_factory=lambda: LayerMap(()))
+    # takes hidden states to the teacher's width; ``None`` compares as they are
     project: Project | None = None
+    # what the batch has under :attr:`Objective.labels`: class numbers, (B,)
     labels: Tensor | None = None
 
 

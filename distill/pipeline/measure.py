@@ -39,19 +39,12 @@ _STEPS = 2 * LOG_STEPS
 
 @dataclass(frozen=True)
 class StageTime:
-    """What one stage's training takes.
+    """What one stage's training takes."""
 
-    Args:
-        steps: optimiser steps of the whole training.
-        step_seconds: seconds of one, the mean over :data:`MEASURED_STEPS`.
-        validations: how often the model is scored on the way.
-        validation_seconds: seconds of one.
-    """
-
-    steps: int
-    step_seconds: float
-    validations: int
-    validation_seconds: float
+    steps: int  # optimiser steps of the whole training
+    step_seconds: float  # seconds of one, the mean over :data:`MEASURED_STEPS`
+    validations: int  # how often the model is scored on the way
+    validation_seconds: float  # seconds of one
 
     @property
     def seconds(self) -> float:

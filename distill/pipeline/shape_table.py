@@ -66,46 +66,30 @@ _Files = dict[str, tuple[str, Path]]
 
 @dataclass(frozen=True)
 class _Width:
-    """What students of a width cost.
+    """What students of a width cost."""
 
-    Args:
-        few: neurons of the models that others are compared with.
-        heads: the width of their heads together.
-        one: one such layer.
-        layer: each further one.
-        neuron: a neuron more in each layer.
-        column: a column of the heads more in each layer.
-    """
-
-    few: int
-    heads: int
-    one: Costs
-    layer: Costs
-    neuron: Costs
-    column: Costs
+    few: int  # neurons of the models that others are compared with
+    heads: int  # the width of their heads together
+    one: Costs  # one such layer
+    layer: Costs  # each further one
+    neuron: Costs  # a neuron more in each layer
+    column: Costs  # a column of the heads more in each layer
 
 
 @dataclass(frozen=True)
 class ShapeTable:
-    """Predicts latency, throughput and size of students.
+    """Predicts latency, throughput and size of students."""
 
-    Args:
-        widths: what was measured, by hidden width.
-        static: costs of static students.
-        engine: what it was measured with.
-        vocabulary: tokens that are left of the vocabulary, by the least count of each (0: all that
-            the recipe leaves).
-        skipped: layers whose neurons cost nothing, for each cost: a last one that computes one
-            token alone takes no time.
-        bytes_each: of a number of the table of embeddings.
-    """
-
-    widths: dict[str, _Width]
-    static: dict[str, Costs]
-    engine: Engine
+    widths: dict[str, _Width]  # what was measured, by hidden width
+    static: dict[str, Costs]  # costs of static students
+    engine: Engine  # what it was measured with
+    # tokens that are left of the vocabulary, by the least count of each (0: all that the recipe
+    # leaves)
     vocabulary: dict[str, int]
+    # layers whose neurons cost nothing, for each cost: a last one that computes one token alone
+    # takes no time
     skipped: list[int]
-    bytes_each: int
+    bytes_each: int  # of a number of the table of embeddings
 
     def __call__(self, shape: Shape | StaticShape, trim: int = 0) -> Limits:
         tokens = self.vocabulary[str(trim)]

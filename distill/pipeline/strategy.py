@@ -83,20 +83,14 @@ class Grid(Strategy):
 
 @dataclass
 class OverGrid(Strategy):
-    """What strategies share that add trials to those of the file.
+    """What strategies share that add trials to those of the file."""
 
-    Args:
-        loaded: the study; variants and trials are added to it.
-        search: its search.
-        grid: the trials of the file; it lets one wait while another does a stage that both share.
-        folder: the study's.
-        known: the result of a trial that is done already, else ``None``.
-    """
-
-    loaded: LoadedStudy
-    search: Search
+    loaded: LoadedStudy  # the study; variants and trials are added to it
+    search: Search  # its search
+    # the trials of the file; it lets one wait while another does a stage that both share
     grid: Grid
-    folder: Path
+    folder: Path  # the study's
+    # the result of a trial that is done already, else ``None``
     known: Callable[[Trial], TrialResult | None]
 
 

@@ -47,23 +47,15 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """Students of one depth and width.
+    """Students of one depth and width."""
 
-    Args:
-        name: ``3x384``.
-        shape: what is left of one at the end of the recipe, with all its neurons.
-        size: its size before pruning, without the neurons.
-        whole: its neurons before pruning.
-        pruned: the stage whose share of neurons is chosen; ``None``: the size's neurons are.
-        more: further settings.
-    """
-
-    name: str
-    shape: Shape
-    size: str
-    whole: int
+    name: str  # ``3x384``
+    shape: Shape  # what is left of one at the end of the recipe, with all its neurons
+    size: str  # its size before pruning, without the neurons
+    whole: int  # its neurons before pruning
+    # the stage whose share of neurons is chosen; ``None``: the size's neurons are
     pruned: str | None
-    more: Settings = field(default_factory=dict)
+    more: Settings = field(default_factory=dict)  # further settings
 
     @property
     def fewest(self) -> int:

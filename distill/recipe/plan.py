@@ -20,19 +20,12 @@ StageConfig = TeacherModel | BaselineConfig | Stage
 
 @dataclass(frozen=True)
 class PlannedStage:
-    """One step of a run.
+    """One step of a run."""
 
-    Args:
-        index: position, counted from 1.
-        name: what the recipe calls it; unique within the run.
-        kind: which function does it (a key of ``distill.stages.STAGES``).
-        config: its part of the recipe.
-    """
-
-    index: int
-    name: str
-    kind: str
-    config: StageConfig
+    index: int  # position, counted from 1
+    name: str  # what the recipe calls it; unique within the run
+    kind: str  # which function does it (a key of ``distill.stages.STAGES``)
+    config: StageConfig  # its part of the recipe
 
     @property
     def folder(self) -> str:
@@ -101,21 +94,13 @@ def plan_stages(recipe: Recipe) -> list[PlannedStage]:
 
 @dataclass(frozen=True)
 class Trial:
-    """One run of a study.
+    """One run of a study."""
 
-    Args:
-        variant: the row; empty where the study has no variants.
-        task: the column; empty where the study has the recipe's own task.
-        seed: the recipe's seed.
-        recipe: what is run.
-        stage: name of the stage whose score counts, and after which the trial stops.
-    """
-
-    variant: str
-    task: str
-    seed: int
-    recipe: Recipe
-    stage: str
+    variant: str  # the row; empty where the study has no variants
+    task: str  # the column; empty where the study has the recipe's own task
+    seed: int  # the recipe's seed
+    recipe: Recipe  # what is run
+    stage: str  # name of the stage whose score counts, and after which the trial stops
 
     @property
     def name(self) -> str:

@@ -20,17 +20,12 @@ _BYTES = 4
 
 @dataclass(frozen=True)
 class Shape(TeacherShape):
-    """The shape of a classifier of one of BERT's families, stock or pruned alike in every layer.
+    """The shape of a classifier of one of BERT's families, stock or pruned alike in every layer."""
 
-    Args:
-        head_dim: width of a head.
-        labels: C.
-        rank: width of the table of word embeddings where a Linear layer without bias brings it to
-            that of the others; 0 where it is as wide.
-    """
-
-    head_dim: int = 0
-    labels: int = 0
+    head_dim: int = 0  # width of a head
+    labels: int = 0  # C
+    # width of the table of word embeddings where a Linear layer without bias brings it to that of
+    # the others; 0 where it is as wide
     rank: int = 0
 
     @classmethod
@@ -107,19 +102,12 @@ class Shape(TeacherShape):
 
 @dataclass(frozen=True)
 class StaticShape:
-    """The shape of a static student.
+    """The shape of a static student."""
 
-    Args:
-        vocab: rows of its table.
-        hidden: D.
-        labels: C; 0 where there is no head.
-        head: neurons of the head's hidden layer; ``None`` for a linear one.
-    """
-
-    vocab: int
-    hidden: int
-    labels: int
-    head: int | None = None
+    vocab: int  # rows of its table
+    hidden: int  # D
+    labels: int  # C; 0 where there is no head
+    head: int | None = None  # neurons of the head's hidden layer; ``None`` for a linear one
     layers: int = 0
     heads: int = 0
     ffn: int = 0
@@ -148,19 +136,12 @@ class StaticShape:
 
 @dataclass(frozen=True)
 class Before:
-    """Teacher and student as they come to a stage.
+    """Teacher and student as they come to a stage."""
 
-    Args:
-        student: its shape with all that is left; ``None`` where the size is unknown.
-        teacher: its shape; ``None`` where it is not known without loading it.
-        heads_pruned: whether layers may have fewer heads than the student began with.
-        own_tokens: whether the student reads tokens of its own.
-    """
-
-    student: Shape | None
-    teacher: TeacherShape | None
-    heads_pruned: bool = False
-    own_tokens: bool = False
+    student: Shape | None  # its shape with all that is left; ``None`` where the size is unknown
+    teacher: TeacherShape | None  # its shape; ``None`` where it is not known without loading it
+    heads_pruned: bool = False  # whether layers may have fewer heads than the student began with
+    own_tokens: bool = False  # whether the student reads tokens of its own
 
     def after(self, stage: Any) -> Before:
         """What the stage behind ``stage`` finds."""

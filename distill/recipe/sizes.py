@@ -10,21 +10,13 @@ from distill.system.errors import ModelError, nearest
 
 @dataclass(frozen=True)
 class Size:
-    """The shape of a BERT encoder.
+    """The shape of a BERT encoder."""
 
-    Args:
-        layers: number of transformer layers.
-        hidden: width of the hidden states.
-        heads: attention heads in every layer; they divide ``hidden``.
-        ffn: neurons of the feed-forward block in every layer.
-        name: how the size was written in the recipe.
-    """
-
-    layers: int
-    hidden: int
-    heads: int
-    ffn: int
-    name: str
+    layers: int  # number of transformer layers
+    hidden: int  # width of the hidden states
+    heads: int  # attention heads in every layer; they divide ``hidden``
+    ffn: int  # neurons of the feed-forward block in every layer
+    name: str  # how the size was written in the recipe
 
 
 #: Published shapes: (layers, hidden, heads, ffn).

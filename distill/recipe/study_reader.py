@@ -35,25 +35,17 @@ _OPEN = re.compile(r"\$\{([^{}]*)\}")
 
 @dataclass
 class LoadedStudy:
-    """A study and everything that it runs.
+    """A study and everything that it runs."""
 
-    Args:
-        config: what the file says, and the variants that a search has added.
-        trials: what is run: first the first seed of every task, then the second, ...; then those
-            of the search.
-        skipped: variants that are not run, and why.
-        folders: names of the folders that were given.
-        reader: reads what a search adds.
-        likely: trials such as a search will make, none of which is run.
-        candidates: what a search by halving knew of a variant before.
-    """
-
-    config: Study
+    config: Study  # what the file says, and the variants that a search has added
+    # what is run: first the first seed of every task, then the second, ...; then those of the
+    # search
     trials: list[Trial]
-    skipped: dict[str, str]
-    folders: list[str]
-    reader: StudyReader
-    likely: list[Trial]
+    skipped: dict[str, str]  # variants that are not run, and why
+    folders: list[str]  # names of the folders that were given
+    reader: StudyReader  # reads what a search adds
+    likely: list[Trial]  # trials such as a search will make, none of which is run
+    # what a search by halving knew of a variant before
     candidates: dict[str, Candidate] = field(default_factory=dict)
 
     def add_variant(

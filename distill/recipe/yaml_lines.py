@@ -56,32 +56,21 @@ for _name, _pattern, _first in RESOLVERS:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a value was written.
+    """Where a value was written."""
 
-    Args:
-        path: the file, or ``None`` for an override.
-        line: its 1-based line, or ``None`` for an override.
-        key: the override's key as it was typed; empty for a file.
-        depth: length of the location that ``key`` stands for.
-    """
-
-    path: Path | None
-    line: int | None
-    key: str = ""
-    depth: int = 0
+    path: Path | None  # the file, or ``None`` for an override
+    line: int | None  # its 1-based line, or ``None`` for an override
+    key: str = ""  # the override's key as it was typed; empty for a file
+    depth: int = 0  # length of the location that ``key`` stands for
 
 
 @dataclass
 class Value:
-    """A value and where it was written.
+    """A value and where it was written."""
 
-    Args:
-        content: a mapping or list of values, or a plain scalar.
-        place: of its key in a mapping, of itself in a list.
-    """
-
+    # a mapping or list of values, or a plain scalar
     content: dict[str, Value] | list[Value] | str | int | float | bool | None
-    place: Place
+    place: Place  # of its key in a mapping, of itself in a list
 
     def plain(self) -> Any:
         """The value as dicts, lists and scalars."""

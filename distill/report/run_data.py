@@ -48,28 +48,20 @@ class StageFacts(BaseModel):
 
 @dataclass(frozen=True)
 class RunData:
-    """Everything a report shows.
+    """Everything a report shows."""
 
-    Args:
-        path: the run folder.
-        recipe: the resolved recipe as text.
-        results: the numbers, or ``None`` before the evaluation.
-        stages: in the order of their folders.
-        curves: stage -> metric -> (step, value) pairs in the order of steps.
-        machine: what it last ran on.
-        data: ``data.json``: facts of the rows; empty before the run's start.
-        predictions: the file of every model's predictions for the scored examples, or ``None``.
-        disagreements: some rows that teacher and final model answer differently.
-    """
-
-    path: Path
-    recipe: str
-    results: Results | None
-    stages: tuple[StageFacts, ...] = ()
+    path: Path  # the run folder
+    recipe: str  # the resolved recipe as text
+    results: Results | None  # the numbers, or ``None`` before the evaluation
+    stages: tuple[StageFacts, ...] = ()  # in the order of their folders
+    # stage -> metric -> (step, value) pairs in the order of steps
     curves: dict[str, dict[str, Curve]] = field(default_factory=dict)
-    machine: dict[str, Any] = field(default_factory=dict)
+    machine: dict[str, Any] = field(default_factory=dict)  # what it last ran on
+    # ``data.json``: facts of the rows; empty before the run's start
     data: dict[str, Any] = field(default_factory=dict)
+    # the file of every model's predictions for the scored examples, or ``None``
     predictions: Path | None = None
+    # some rows that teacher and final model answer differently
     disagreements: tuple[dict[str, Any], ...] = ()
 
     @cached_property

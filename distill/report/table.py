@@ -22,21 +22,13 @@ INTERVAL = "±95 %"
 
 @dataclass(frozen=True)
 class Table:
-    """A table as text, the same on the console, in Markdown and on a page.
+    """A table as text, the same on the console, in Markdown and on a page."""
 
-    Args:
-        header: the columns' titles.
-        rows: one for each model, step or variant.
-        words: how many columns are words; the others are numbers.
-        title: what it shows, in one line.
-        marked: the row that stands out; -1: none does.
-    """
-
-    header: list[str]
-    rows: list[list[str]]
-    words: int = 2
-    title: str = ""
-    marked: int = -1
+    header: list[str]  # the columns' titles
+    rows: list[list[str]]  # one for each model, step or variant
+    words: int = 2  # how many columns are words; the others are numbers
+    title: str = ""  # what it shows, in one line
+    marked: int = -1  # the row that stands out; -1: none does
 
     @classmethod
     def of(cls, rows: Sequence[Mapping[str, str]], *given: Any, **rest: Any) -> Table:

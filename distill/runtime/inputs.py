@@ -20,18 +20,13 @@ _DATA = (PARQUET, JSONL, ".json", CSV, TSV, ".txt")
 
 @dataclass(frozen=True)
 class Input:
-    """A file that a job reads.
-
-    Args:
-        modified: when it was changed, in nanoseconds.
-        rows: how many examples it has, those too that cannot be used.
-    """
+    """A file that a job reads."""
 
     file: str
     bytes: int
-    modified: int
+    modified: int  # when it was changed, in nanoseconds
     sha256: str
-    rows: int
+    rows: int  # how many examples it has, those too that cannot be used
 
 
 def find_files(given: Sequence[str]) -> tuple[str, ...]:

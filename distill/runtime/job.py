@@ -36,30 +36,23 @@ WINDOW = 1024
 
 @dataclass(frozen=True)
 class Job:
-    """What is predicted, from where to where.
+    """What is predicted, from where to where."""
 
-    Args:
-        sources: the input files, in this order, or ``-`` alone for standard input, which cannot be
-            gone on with.
-        out: the file of results: ``.csv``, ``.tsv``, ``.parquet``, or JSON Lines; ``.npy`` where
-            ``vectors`` is set.
-        wanted: what is read of a row; the results carry the kept columns along.
-        threads: threads that were asked for.
-        vectors: the results are the rows' vectors alone, as one array.
-        skip_bad: set rows that cannot be used aside, into ``OUT.bad.jsonl``.
-        resume: go on with what was begun.
-        rows: of a shard, its first row among those of all files, and the one behind its last.
-    """
-
+    # the input files, in this order, or ``-`` alone for standard input, which cannot be gone on
+    # with
     sources: tuple[str, ...]
+    # the file of results: ``.csv``, ``.tsv``, ``.parquet``, or JSON Lines; ``.npy`` where
+    # ``vectors`` is set
     out: Path
+    # what is read of a row; the results carry the kept columns along
     wanted: Wanted = field(default_factory=Wanted)
     texts: bool = True
     batch_size: int | None = None
-    threads: int | None = None
-    vectors: bool = False
-    skip_bad: bool = False
-    resume: bool = False
+    threads: int | None = None  # threads that were asked for
+    vectors: bool = False  # the results are the rows' vectors alone, as one array
+    skip_bad: bool = False  # set rows that cannot be used aside, into ``OUT.bad.jsonl``
+    resume: bool = False  # go on with what was begun
+    # of a shard, its first row among those of all files, and the one behind its last
     rows: tuple[int, int] | None = None
 
     @property
@@ -91,19 +84,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of a job.
+    """What came of a job."""
 
-    Args:
-        rows: rows with a prediction, those of earlier starts too.
-        before: rows that were done before this start.
-        notes: what a reader of the results should know about the input.
-    """
-
-    rows: int
+    rows: int  # rows with a prediction, those of earlier starts too
     bad: int
-    before: int
+    before: int  # rows that were done before this start
     seconds: float
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what a reader of the results should know about the input
 
     @property
     def per_second(self) -> float:

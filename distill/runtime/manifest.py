@@ -23,39 +23,26 @@ logger = logging.getLogger("distill")
 
 @dataclass(frozen=True)
 class Manifest:
-    """A bundle's description.
+    """A bundle's description."""
 
-    Args:
-        folder: the bundle.
-        task: the task's kind, such as ``classification``.
-        labels: label names in the order of the logits.
-        pair: whether an input is two texts.
-        max_length: tokens kept of an input, special tokens included.
-        pad_id: the id that fills shorter rows of a batch.
-        default: the format that is loaded where none is asked for; empty if none can be run.
-        formats: per format ``file``, ``bytes`` and ``sha256``; ``weights`` tells the same of a
-            second file, where a format has one; of products in int8 ``activation_scales`` and
-            ``weight_bits``.
-        numbers: measured numbers, as the evaluation gave them.
-        lengths: lengths of real rows in tokens, from the shortest to the longest in even steps.
-        runtime: what ``distill tune-runtime`` chose; empty if it was not asked.
-        settings: what the task's kind needs beside labels, such as thresholds.
-        isa: instruction sets of the processor that the bundle was made on.
-    """
-
-    folder: Path
-    task: str
-    labels: tuple[str, ...]
-    pair: bool
-    max_length: int
-    pad_id: int
-    default: str
+    folder: Path  # the bundle
+    task: str  # the task's kind, such as ``classification``
+    labels: tuple[str, ...]  # label names in the order of the logits
+    pair: bool  # whether an input is two texts
+    max_length: int  # tokens kept of an input, special tokens included
+    pad_id: int  # the id that fills shorter rows of a batch
+    default: str  # the format that is loaded where none is asked for; empty if none can be run
+    # per format ``file``, ``bytes`` and ``sha256``; ``weights`` tells the same of a second file,
+    # where a format has one; of products in int8 ``activation_scales`` and ``weight_bits``
     formats: dict[str, dict[str, Any]]
-    numbers: dict[str, Any]
+    numbers: dict[str, Any]  # measured numbers, as the evaluation gave them
+    # lengths of real rows in tokens, from the shortest to the longest in even steps
     lengths: tuple[int, ...] = ()
+    # what ``distill tune-runtime`` chose; empty if it was not asked
     runtime: dict[str, Any] = field(default_factory=dict)
+    # what the task's kind needs beside labels, such as thresholds
     settings: dict[str, Any] = field(default_factory=dict)
-    isa: tuple[str, ...] = ()
+    isa: tuple[str, ...] = ()  # instruction sets of the processor that the bundle was made on
 
     def file(self, name: str | None = None) -> Path:
         """The model file of a format the runtime can run, else of the bundle's default.

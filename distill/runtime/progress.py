@@ -43,23 +43,14 @@ class HeldError(DataError):
 
 @dataclass
 class Done:
-    """How far a job is.
+    """How far a job is."""
 
-    Args:
-        rows: rows with a prediction.
-        bad: rows that were set aside.
-        bytes: of the results.
-        bad_bytes: of the rows set aside.
-        columns: of a CSV file; ``None`` before a header is written.
-        whole: everything is written; only names are to be changed.
-    """
-
-    rows: int = 0
-    bad: int = 0
-    bytes: int = 0
-    bad_bytes: int = 0
-    columns: list[str] | None = None
-    whole: bool = False
+    rows: int = 0  # rows with a prediction
+    bad: int = 0  # rows that were set aside
+    bytes: int = 0  # of the results
+    bad_bytes: int = 0  # of the rows set aside
+    columns: list[str] | None = None  # of a CSV file; ``None`` before a header is written
+    whole: bool = False  # everything is written; only names are to be changed
 
 
 class Progress:

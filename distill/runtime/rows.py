@@ -35,20 +35,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is read of a row.
+    """What is read of a row."""
 
-    Args:
-        column: the column with the text; left out, ``text`` or ``sentence``.
-        pair_column: the column with the second text.
-        keep: columns that it carries along.
-        delimiter: what parts the fields of a table; left out, its name and header tell.
-        candidates: whether the second text is a list of candidates, in a table a JSON list.
-    """
-
-    column: str | None = None
-    pair_column: str | None = None
-    keep: Sequence[str] = ()
+    column: str | None = None  # the column with the text; left out, ``text`` or ``sentence``
+    pair_column: str | None = None  # the column with the second text
+    keep: Sequence[str] = ()  # columns that it carries along
+    # what parts the fields of a table; left out, its name and header tell
     delimiter: str | None = None
+    # whether the second text is a list of candidates, in a table a JSON list
     candidates: bool = False
 
     def of_candidates(self) -> Wanted:

@@ -33,14 +33,10 @@ SUCCESS = "_SUCCESS"
 
 @dataclass(frozen=True)
 class Shards:
-    """How the results are cut.
+    """How the results are cut."""
 
-    Args:
-        count: how many shards there are.
-        only: the one that is done here, from 0; ``None`` does all that no other process does.
-    """
-
-    count: int
+    count: int  # how many shards there are
+    # the one that is done here, from 0; ``None`` does all that no other process does
     only: int | None = None
 
     @property
@@ -63,19 +59,12 @@ class Shards:
 
 @dataclass(frozen=True)
 class ShardsReport:
-    """What came of this start.
+    """What came of this start."""
 
-    Args:
-        report: rows of the shards that were done here.
-        written: how many shards these were.
-        held: shards that other processes were writing.
-        left: how many of all shards are not there yet.
-    """
-
-    report: Report
-    written: int
-    held: tuple[int, ...]
-    left: int
+    report: Report  # rows of the shards that were done here
+    written: int  # how many shards these were
+    held: tuple[int, ...]  # shards that other processes were writing
+    left: int  # how many of all shards are not there yet
 
 
 def run_shards(

@@ -28,20 +28,13 @@ _ITERATIONS, _SETTLED = 200, 1e-9
 
 @dataclass(frozen=True)
 class Sentence:
-    """A sentence of a summary, in one line.
-
-    Args:
-        number: which sentence of the text it is, from 1.
-        start: where it begins in the text, in characters.
-        end: where it ends.
-        score: its centrality; 1 is the most central sentence of the text.
-    """
+    """A sentence of a summary, in one line."""
 
     text: str
-    number: int
-    start: int
-    end: int
-    score: float
+    number: int  # which sentence of the text it is, from 1
+    start: int  # where it begins in the text, in characters
+    end: int  # where it ends
+    score: float  # its centrality; 1 is the most central sentence of the text
 
 
 def summarise(

@@ -41,17 +41,6 @@ class BatchPredictor:
     A mapping of numbers (``probabilities``) stays one and a vector is a float32 array; what else is
     nested (entities, labels) is JSON, so that a column has the same type in every batch.
 
-    Args:
-        folder: a bundle, or the folder of a finished run; each machine must see it at this path.
-        column: the column with the text; left out, ``text`` or ``sentence``.
-        pair_column: the column with the second text, for models of pairs; of a ranking with the
-            candidates of each query.
-        format: the format to run; ``None`` takes the bundle's default, on every machine.
-        threads: threads of one call; engines have a process for each core.
-        batch_size: rows computed at once; ``None`` takes 32.
-        keep: columns that the answer to a batch carries along; ``None`` for all.
-        skip_bad: give rows without a text (a null) predictions of ``None``, instead of an error.
-
     Raises:
         ModelError: there is no bundle, it is not whole, or it has no such format.
         DataError: a pair column is missing, or given for a model of single texts.
@@ -61,13 +50,19 @@ class BatchPredictor:
         >>> dataset.map(predict, batched=True, num_proc=4)  # doctest: +SKIP
     """
 
+    # a bundle, or the folder of a finished run; each machine must see it at this path
     folder: str | Path
-    column: str | None = None
+    column: str | None = None  # the column with the text; left out, ``text`` or ``sentence``
+    # the column with the second text, for models of pairs; of a ranking with the candidates of
+    # each query
     pair_column: str | None = None
+    # the format to run; ``None`` takes the bundle's default, on every machine
     format: str | None = None
-    threads: int | None = 1
-    batch_size: int | None = None
+    threads: int | None = 1  # threads of one call; engines have a process for each core
+    batch_size: int | None = None  # rows computed at once; ``None`` takes 32
+    # columns that the answer to a batch carries along; ``None`` for all
     keep: Sequence[str] | None = None
+    # give rows without a text (a null) predictions of ``None``, instead of an error
     skip_bad: bool = False
     bundle: str = field(init=False)
 

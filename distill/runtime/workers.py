@@ -24,14 +24,11 @@ BATCH_SIZE = 32
 
 @dataclass(frozen=True)
 class Tuned:
-    """What ``distill tune-runtime`` chose; empty where it was not asked.
+    """What ``distill tune-runtime`` chose; empty where it was not asked."""
 
-    Args:
-        latency: ``format``, ``threads`` and ``disabled_optimizers`` for single examples.
-        throughput: the same and ``instances``, ``batch_size`` and ``padding_multiple`` for many.
-    """
-
+    # ``format``, ``threads`` and ``disabled_optimizers`` for single examples
     latency: Mapping[str, Any] = field(default_factory=dict)
+    # the same and ``instances``, ``batch_size`` and ``padding_multiple`` for many
     throughput: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod

@@ -40,32 +40,20 @@ logger = logging.getLogger("distill")
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage hands back to the runner.
+    """What a stage hands back to the runner."""
 
-    Args:
-        outputs: files and folders whose hashes stand for the stage's work.
-        facts: what goes into ``stage.json``.
-    """
-
-    outputs: list[Path]
-    facts: dict[str, Any]
+    outputs: list[Path]  # files and folders whose hashes stand for the stage's work
+    facts: dict[str, Any]  # what goes into ``stage.json``
 
 
 @dataclass(frozen=True)
 class StageContext:
-    """Everything a stage may use.
+    """Everything a stage may use."""
 
-    Args:
-        run: the run folder.
-        stage: the stage itself.
-        stages: all stages of the run.
-        shared: data and task, with the tokenizer that the run begins with.
-    """
-
-    run: RunFolder
-    stage: PlannedStage
-    stages: list[PlannedStage]
-    shared: Workspace
+    run: RunFolder  # the run folder
+    stage: PlannedStage  # the stage itself
+    stages: list[PlannedStage]  # all stages of the run
+    shared: Workspace  # data and task, with the tokenizer that the run begins with
 
     @property
     def recipe(self) -> Recipe:

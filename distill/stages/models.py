@@ -34,30 +34,21 @@ logger = logging.getLogger("distill")
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the table: where it came from, how to call it, and what it costs.
+    """A model of the table: where it came from, how to call it, and what it costs."""
 
-    Args:
-        name: in the table.
-        stage: the stage that made it.
-        on: gives what predicts for a split's examples: the linear model reads their texts.
-        task: with what was chosen for the model.
-        index: the number of the stage whose student reads as it does.
-        costs: parameters, those without embeddings, multiply-accumulates at a length, and bytes, as
-            fields of a row.
-        teacher: which teacher it is, if one.
-        model: the torch model that it is, or was exported from; ``None`` of the linear model.
-        weights: its weight file.
-    """
-
-    name: str
-    stage: str
+    name: str  # in the table
+    stage: str  # the stage that made it
+    # gives what predicts for a split's examples: the linear model reads their texts
     on: Callable[[Split], Predictor]
-    task: Task
-    index: int
+    task: Task  # with what was chosen for the model
+    index: int  # the number of the stage whose student reads as it does
+    # parameters, those without embeddings, multiply-accumulates at a length, and bytes, as fields
+    # of a row
     costs: Callable[[int], Mapping[str, Any]]
-    teacher: TeacherModel | None = None
+    teacher: TeacherModel | None = None  # which teacher it is, if one
+    # the torch model that it is, or was exported from; ``None`` of the linear model
     model: PreTrainedModel | None = None
-    weights: Path = Path()
+    weights: Path = Path()  # its weight file
 
     def memory_mb(self, length: int, threads: int) -> float:
         """Peak memory of a process that does nothing but answer with this model."""

@@ -24,18 +24,13 @@ Shares = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Texts as a model reads them.
-
-    Args:
-        pairs: the N second texts, where the model takes pairs, or lists of candidates.
-        rows: R rows of tokens, in the order of the texts.
-        parts: which part of which text each row is, as the decoder needs it.
-    """
+    """Texts as a model reads them."""
 
     texts: Sequence[str]
+    # the N second texts, where the model takes pairs, or lists of candidates
     pairs: Sequence[Any] | None
-    rows: Sequence[Encoded]
-    parts: Any = None
+    rows: Sequence[Encoded]  # R rows of tokens, in the order of the texts
+    parts: Any = None  # which part of which text each row is, as the decoder needs it
 
 
 @dataclass(frozen=True)
@@ -50,85 +45,63 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Wording:
-    """What the report and the model card say of a kind of task.
+    """What the report and the model card say of a kind of task."""
 
-    Args:
-        gives: what a text is given, with ``{labels}``; see :meth:`Decoder.gives`.
-        tag: what the kind is called on the model hub.
-        pipeline: which of transformers' pipelines runs the model.
-        auto_model: the class of transformers that loads it and what is read of its output, where
-            no pipeline does.
-        example: a text, and a second one.
-        majority: what needs no model.
-        limit: what the model should be known for not doing.
-        reads: how long texts are read, with ``{length}`` in tokens and ``{pair}``.
-        label: what precision and recall are by.
-        counted: what they count.
-        matrix: what the rows and columns of the confusion matrix are.
-        decisions: what calibration is of, where it is not an example's label.
-        confidence: what a confidence and its truth are called.
-        differ: which examples show where ``{model}`` and the teacher differ.
-        scatter: how predictions that are numbers are drawn.
-    """
-
-    gives: str
-    tag: str = "text-classification"
-    pipeline: str = "text-classification"
+    gives: str  # what a text is given, with ``{labels}``; see :meth:`Decoder.gives`
+    tag: str = "text-classification"  # what the kind is called on the model hub
+    pipeline: str = "text-classification"  # which of transformers' pipelines runs the model
+    # the class of transformers that loads it and what is read of its output, where no pipeline
+    # does
     auto_model: tuple[str, str] | None = None
-    example: tuple[str, str] = ("some text", "its second sentence")
-    majority: str = "the majority class"
+    example: tuple[str, str] = ("some text", "its second sentence")  # a text, and a second one
+    majority: str = "the majority class"  # what needs no model
+    # what the model should be known for not doing
     limit: str = (
         "It answers with one of its labels, whatever it is given; texts unlike the training data "
         "get confident answers too."
     )
+    # how long texts are read, with ``{length}`` in tokens and ``{pair}``
     reads: str = "Only the first {length} tokens {pair}are read."
-    label: str = "label"
-    counted: str = "examples"
+    label: str = "label"  # what precision and recall are by
+    counted: str = "examples"  # what they count
+    # what the rows and columns of the confusion matrix are
     matrix: str = (
         "Rows of the matrix are true labels, columns what the model predicts; a cell is as strong "
         "as its share of the row."
     )
-    decisions: str = ""
+    decisions: str = ""  # what calibration is of, where it is not an example's label
+    # what a confidence and its truth are called
     confidence: tuple[str, str] = ("confidence", "correct")
+    # which examples show where ``{model}`` and the teacher differ
     differ: str = (
         "Below are examples where {model} is surest of its answer; a tick marks who is right."
     )
-    scatter: Scatter | None = None
+    scatter: Scatter | None = None  # how predictions that are numbers are drawn
 
 
 @dataclass(frozen=True)
 class Page:
-    """How the page of ``distill demo`` reads a model's outputs.
+    """How the page of ``distill demo`` reads a model's outputs."""
 
-    Args:
-        reader: a key of ``READERS`` in ``distill/export/page/readers.mjs``, which does the same.
-        names: what the fields of the texts are called.
-        lines: whether the second field holds texts, one a line.
-        places: whether the characters of tokens are found.
-    """
-
-    reader: str
-    names: tuple[str, str] = ("Text", "Second text")
-    lines: bool = False
-    places: bool = False
+    reader: str  # a key of ``READERS`` in ``distill/export/page/readers.mjs``, which does the same
+    names: tuple[str, str] = ("Text", "Second text")  # what the fields of the texts are called
+    lines: bool = False  # whether the second field holds texts, one a line
+    places: bool = False  # whether the characters of tokens are found
 
 
 @dataclass(eq=False)
 class Decoder(ABC):
     """Reads texts for a bundle's model, and turns its outputs into predictions.
 
-    Args:
-        labels: label names in the order of the outputs.
-        max_length: tokens that the model reads, special ones included.
-        folder: the bundle, for files that the settings name, and for messages.
-
     Raises:
         ModelError: the settings cannot be used.
     """
 
-    labels: Sequence[str]
+    labels: Sequence[str]  # label names in the order of the outputs
     settings: Mapping[str, Any]
+    # tokens that the model reads, special ones included
     max_length: int = field(default=512, kw_only=True)
+    # the bundle, for files that the settings name, and for messages
     folder: Path = field(default=Path(), kw_only=True)
 
     #: What the report and the model card say of the kind.

@@ -17,32 +17,23 @@ from distill.system.errors import ModelError
 
 @dataclass(frozen=True)
 class Choice:
-    """What is explained, so that another model can be explained for the same.
+    """What is explained, so that another model can be explained for the same."""
 
-    Args:
-        label: the label; empty where there is none.
-        place: of outputs by token: which text (0 or 1), and the first and last character in it.
-    """
-
-    label: str = ""
+    label: str = ""  # the label; empty where there is none
+    # of outputs by token: which text (0 or 1), and the first and last character in it
     place: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
 class Read:
-    """A text as a model reads it.
-
-    Args:
-        encoded: both as tokens, a ``BatchEncoding`` of transformers.
-        where: the model's folder, for messages.
-    """
+    """A text as a model reads it."""
 
     texts: Sequence[str]
-    encoded: Any
+    encoded: Any  # both as tokens, a ``BatchEncoding`` of transformers
     logits: npt.NDArray[np.float32]
     labels: Sequence[str]
     settings: Mapping[str, Any]
-    where: str
+    where: str  # the model's folder, for messages
 
     def place(self, first: int, last: int) -> tuple[int, int, int]:
         """Which text some tokens are of, and their first and last character in it."""
@@ -69,14 +60,10 @@ class Read:
 
 @dataclass(frozen=True)
 class Target:
-    """What a model predicts, and the number that is explained.
+    """What a model predicts, and the number that is explained."""
 
-    Args:
-        words: the number in words.
-        number: the number as a function of torch's logits (S, C) or (S, L, C); gives (S,).
-    """
-
-    words: str
+    words: str  # the number in words
+    # the number as a function of torch's logits (S, C) or (S, L, C); gives (S,)
     number: Callable[[Any], Any]
     outputs: dict[str, float]
     predicted: str

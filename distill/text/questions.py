@@ -27,18 +27,13 @@ SPECIAL = 4
 class Limits:
     """How long windows and questions may be, in tokens.
 
-    Args:
-        max_length: tokens of a window: special ones, question, and a part of the context.
-        stride: tokens of the context that a window shares with the one before it.
-        max_question: tokens kept of a question.
-
     Raises:
         DataError: too little room is left for the context to go on from window to window.
     """
 
-    max_length: int
-    stride: int
-    max_question: int
+    max_length: int  # tokens of a window: special ones, question, and a part of the context
+    stride: int  # tokens of the context that a window shares with the one before it
+    max_question: int  # tokens kept of a question
 
     def __post_init__(self) -> None:
         if self.max_question < 1 or self.stride < 0:
@@ -67,19 +62,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Window:
-    """The question with a part of the context, as the model reads them.
+    """The question with a part of the context, as the model reads them."""
 
-    Args:
-        ids: L token ids.
-        type_ids: L; 1 at the context where the model tells the two apart.
-        first: the position of the context's first token.
-        chars: start and end in the context of each of its tokens, in characters, (K, 2).
-    """
-
-    ids: Sequence[int]
-    type_ids: Sequence[int]
-    first: int
-    chars: Ints
+    ids: Sequence[int]  # L token ids
+    type_ids: Sequence[int]  # L; 1 at the context where the model tells the two apart
+    first: int  # the position of the context's first token
+    chars: Ints  # start and end in the context of each of its tokens, in characters, (K, 2)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -26,20 +26,13 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Decoding:
-    """How answers are chosen.
+    """How answers are chosen."""
 
-    Args:
-        max_answer: most tokens of an answer.
-        no_answer: whether nothing may be the answer.
-        threshold: by how much the best span's score (a log probability) must at least exceed that
-            of no answer.
-        candidates: how many spans are given.
-    """
-
-    max_answer: int = 30
-    no_answer: bool = False
+    max_answer: int = 30  # most tokens of an answer
+    no_answer: bool = False  # whether nothing may be the answer
+    # by how much the best span's score (a log probability) must at least exceed that of no answer
     threshold: float = 0.0
-    candidates: int = 5
+    candidates: int = 5  # how many spans are given
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Decoding:

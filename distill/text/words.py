@@ -61,25 +61,15 @@ def owners(count: int, cut: list[Window]) -> npt.NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Words:
-    """A text's subwords and words.
+    """A text's subwords and words."""
 
-    Args:
-        ids: the subwords, (N,).
-        prefix: special tokens in front of them.
-        suffix: special tokens behind them.
-        firsts: the first subword of each word, (W,).
-        starts: the first character of each word, (W,).
-        ends: the character behind the last of each word, (W,).
-        behind_first: the character behind each word's first subword, (W,).
-    """
-
-    ids: list[int]
-    prefix: list[int]
-    suffix: list[int]
-    firsts: npt.NDArray[np.int64]
-    starts: list[int]
-    ends: list[int]
-    behind_first: list[int]
+    ids: list[int]  # the subwords, (N,)
+    prefix: list[int]  # special tokens in front of them
+    suffix: list[int]  # special tokens behind them
+    firsts: npt.NDArray[np.int64]  # the first subword of each word, (W,)
+    starts: list[int]  # the first character of each word, (W,)
+    ends: list[int]  # the character behind the last of each word, (W,)
+    behind_first: list[int]  # the character behind each word's first subword, (W,)
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -87,17 +77,11 @@ class Words:
 
 @dataclass(frozen=True)
 class WordWindow:
-    """A window of a text, as a model reads it.
+    """A window of a text, as a model reads it."""
 
-    Args:
-        ids: the window's subwords between special tokens.
-        words: the numbers of the words whose tags are read here, (V,).
-        positions: where in ``ids`` each of them has its first subword, (V,).
-    """
-
-    ids: list[int]
-    words: npt.NDArray[np.int64]
-    positions: npt.NDArray[np.int64]
+    ids: list[int]  # the window's subwords between special tokens
+    words: npt.NDArray[np.int64]  # the numbers of the words whose tags are read here, (V,)
+    positions: npt.NDArray[np.int64]  # where in ``ids`` each of them has its first subword, (V,)
 
     @property
     def type_ids(self) -> Sequence[int]:

@@ -28,21 +28,14 @@ _DAMAGED = (OSError, KeyError, RuntimeError, EOFError, ValueError, TypeError, Un
 
 @dataclass(frozen=True)
 class FitSession:
-    """Where and how a training runs.
+    """Where and how a training runs."""
 
-    Args:
-        folder: the stage's folder; checkpoints go to ``checkpoint/`` in it.
-        name: the stage's name, shown to a person.
-        seed: gives the order of the batches.
-        trainer: the machine's part of the recipe.
-        loggers: where curves go.
-    """
-
-    folder: Path
-    name: str
-    seed: int = 0
+    folder: Path  # the stage's folder; checkpoints go to ``checkpoint/`` in it
+    name: str  # the stage's name, shown to a person
+    seed: int = 0  # gives the order of the batches
+    # the machine's part of the recipe
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    loggers: Sequence[Logger] = ()
+    loggers: Sequence[Logger] = ()  # where curves go
 
     @property
     def checkpoints(self) -> Path:
@@ -57,23 +50,14 @@ class FitSession:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What came of a training.
+    """What came of a training."""
 
-    Args:
-        best_score: the best validation score; ``None`` where nothing chose.
-        best_step: the optimiser step of the weights that were kept.
-        steps: optimiser steps done.
-        seconds: time spent, by this process and those before it.
-        stopped_early: whether it ended for lack of a better score.
-        history: the evaluations in order: ``step``, ``epoch``, ``metrics``.
-    """
-
-    best_score: float | None
-    best_step: int
-    steps: int
-    seconds: float
-    stopped_early: bool
-    history: list[dict[str, Any]]
+    best_score: float | None  # the best validation score; ``None`` where nothing chose
+    best_step: int  # the optimiser step of the weights that were kept
+    steps: int  # optimiser steps done
+    seconds: float  # time spent, by this process and those before it
+    stopped_early: bool  # whether it ended for lack of a better score
+    history: list[dict[str, Any]]  # the evaluations in order: ``step``, ``epoch``, ``metrics``
 
 
 class AtomicCheckpoint(TorchCheckpointIO):

@@ -26,17 +26,11 @@ Maps = list[tuple[Objective[Any], LayerMap]]
 
 @dataclass(frozen=True)
 class Matched:
-    """Who learns from whom.
+    """Who learns from whom."""
 
-    Args:
-        teacher: ``None`` where its logits are all that is matched.
-        student: the model that learns.
-        logits: the teacher's, where they were made before.
-    """
-
-    teacher: PreTrainedModel | None
-    student: PreTrainedModel
-    logits: TeacherLogits | None
+    teacher: PreTrainedModel | None  # ``None`` where its logits are all that is matched
+    student: PreTrainedModel  # the model that learns
+    logits: TeacherLogits | None  # the teacher's, where they were made before
 
     def check(self, needs: AbstractSet[str]) -> frozenset[str]:
         """Refuse what would otherwise fail, or silently teach nonsense, in the first step.

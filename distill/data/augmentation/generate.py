@@ -51,19 +51,12 @@ class AugmentedExample(NamedTuple):
 
 @dataclass(frozen=True)
 class Method:
-    """How rows are changed.
+    """How rows are changed."""
 
-    Args:
-        copies: how often a row is tried to be changed (N).
-        replace: probability that a word with candidates is replaced.
-        seed: seeds every row by itself.
-        columns: which texts of a pair are changed.
-    """
-
-    copies: int
-    replace: float
-    seed: int
-    columns: Literal["both", "text", "text_pair"] = "both"
+    copies: int  # how often a row is tried to be changed (N)
+    replace: float  # probability that a word with candidates is replaced
+    seed: int  # seeds every row by itself
+    columns: Literal["both", "text", "text_pair"] = "both"  # which texts of a pair are changed
 
     def shares(self, *, paired: bool) -> tuple[int, int]:
         """Copies that change the first text and the second, each with the other as it is."""

@@ -47,16 +47,11 @@ _SKIPPED_FOLDERS = frozenset(
 
 @dataclass(frozen=True)
 class Library:
-    """A library whose docstrings are read.
+    """A library whose docstrings are read."""
 
-    Args:
-        label: its name as a label, which is also its name in the package index.
-        module: the name it is imported by.
-        names: what would give it away in a text, as regular expressions in lower case.
-    """
-
-    label: str
-    module: str
+    label: str  # its name as a label, which is also its name in the package index
+    module: str  # the name it is imported by
+    # what would give it away in a text, as regular expressions in lower case
     names: tuple[str, ...]
 
 

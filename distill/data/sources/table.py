@@ -20,28 +20,20 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of one split.
+    """Columns of one split."""
 
-    Args:
-        place: the file, or the name of the data set and split: how errors call it.
-        columns: the wanted columns that are there; all of one length.
-        available: the names of all columns.
-        lines: the line on which each row starts, for files of text.
-        label_names: names of the labels' integers where the data carry them.
-        notes: what a reader of the results should know about these rows.
-        names: what each row is called, where its line says less.
-        numbers: the number from 0 that each row had, where some were taken out.
-        word_lines: whether each word of a row has a line of its own, beginning with the row's.
-    """
-
-    place: str
-    columns: Mapping[str, Sequence[Any]]
-    available: Sequence[str]
+    place: str  # the file, or the name of the data set and split: how errors call it
+    columns: Mapping[str, Sequence[Any]]  # the wanted columns that are there; all of one length
+    available: Sequence[str]  # the names of all columns
+    # the line on which each row starts, for files of text
     lines: Sequence[int] | npt.NDArray[np.int64] | None = None
+    # names of the labels' integers where the data carry them
     label_names: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = ()
-    names: Sequence[str] | None = None
+    notes: tuple[str, ...] = ()  # what a reader of the results should know about these rows
+    names: Sequence[str] | None = None  # what each row is called, where its line says less
+    # the number from 0 that each row had, where some were taken out
     numbers: npt.NDArray[np.int64] | None = None
+    # whether each word of a row has a line of its own, beginning with the row's
     word_lines: bool = False
 
     def __len__(self) -> int:

@@ -38,15 +38,10 @@ _CHUNK = 2000
 
 @dataclass(frozen=True)
 class Corpus:
-    """A tokenised text; nothing of it is held in memory.
+    """A tokenised text; nothing of it is held in memory."""
 
-    Args:
-        store: what :func:`tokenize_text` wrote.
-        key: SHA-256 (hex) of text and tokenizer.
-    """
-
-    store: ArrayStore
-    key: str
+    store: ArrayStore  # what :func:`tokenize_text` wrote
+    key: str  # SHA-256 (hex) of text and tokenizer
 
     @property
     def facts(self) -> dict[str, Any]:

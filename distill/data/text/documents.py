@@ -128,19 +128,12 @@ class FileSource:
 
 @dataclass(frozen=True)
 class RowSource:
-    """Documents that are rows of a data set.
+    """Documents that are rows of a data set."""
 
-    Args:
-        place: what messages call it.
-        rows: the texts; iterated over once or more.
-        fingerprint: stands for their content.
-        size: how many there are.
-    """
-
-    place: str
-    rows: Iterable[Any]
-    fingerprint: str
-    size: int
+    place: str  # what messages call it
+    rows: Iterable[Any]  # the texts; iterated over once or more
+    fingerprint: str  # stands for their content
+    size: int  # how many there are
 
     def digest(self) -> str:
         """SHA-256 (hex) of the fingerprint and of how rows are read."""

@@ -57,13 +57,11 @@ class TaggedSplit(Split):
 
     The texts are the words, joined as they would be written, and the labels of a row its words'
     tags, each an index into ``tag_set.labels``.
-
-    Args:
-        stride: subwords that neighbouring windows of a long row share; ``None`` for the default.
     """
 
     words: Sequence[Sequence[str]] = ()
     tag_set: TagSet = field(default_factory=lambda: TagSet(["O"], "bio"))
+    # subwords that neighbouring windows of a long row share; ``None`` for the default
     stride: int | None = None
 
     per_example: ClassVar[tuple[str, ...]] = ("texts", "labels", "words")

@@ -53,17 +53,12 @@ class QuestionSplit(Split):
     The questions are the texts, the contexts their pairs and the answers their labels: of each
     question a tuple, empty where the context has no answer. A model learns the first answer and is
     scored by the one that is nearest.
-
-    Args:
-        ids: what each question is called; no two alike.
-        stride: tokens that neighbouring windows of a long context share; ``None`` takes the usual
-            number.
-        max_question: tokens kept of a question; ``None`` takes the usual number.
     """
 
-    ids: Sequence[str] = ()
+    ids: Sequence[str] = ()  # what each question is called; no two alike
+    # tokens that neighbouring windows of a long context share; ``None`` takes the usual number
     stride: int | None = None
-    max_question: int | None = None
+    max_question: int | None = None  # tokens kept of a question; ``None`` takes the usual number
 
     per_example: ClassVar[tuple[str, ...]] = ("texts", "labels", "pairs", "ids")
 

@@ -34,14 +34,10 @@ class VectorSplit(Split):
     """Rows of one split: texts, or pairs of texts that are read one by one.
 
     The labels say how alike each row's two texts are, and are empty where that is not known.
-
-    Args:
-        prompts: what is put before a text, and before a second one.
-        retrieves: whether the first texts are queries and the second passages.
     """
 
-    prompts: tuple[str, str] = ("", "")
-    retrieves: bool = False
+    prompts: tuple[str, str] = ("", "")  # what is put before a text, and before a second one
+    retrieves: bool = False  # whether the first texts are queries and the second passages
 
     @property
     def paired(self) -> bool:

@@ -35,17 +35,13 @@ _LEAST = 1e-8
 class Whitening:
     r"""The map :math:`x \mapsto (x - \mu) W`.
 
-    Args:
-        mean: :math:`\mu`, (D,).
-        kernel: :math:`W`, (D, K).
-
     Reference:
         Su et al. 2021, Whitening Sentence Representations for Better Semantics and Faster
         Retrieval, algorithm 1.
     """
 
-    mean: npt.NDArray[np.float32]
-    kernel: npt.NDArray[np.float32]
+    mean: npt.NDArray[np.float32]  # :math:`\mu`, (D,)
+    kernel: npt.NDArray[np.float32]  # :math:`W`, (D, K)
 
     def __call__(self, vectors: npt.NDArray[np.floating[Any]]) -> Vectors:
         """Whiten (N, D) vectors to (N, K)."""
