@@ -9,6 +9,7 @@ printed: give it as ``teacher.model``. It takes 420 MB, and as much again while 
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -93,4 +94,6 @@ def _unpack(joined: Path, new: Path) -> None:
 
 
 if __name__ == "__main__":
-    print(base_teacher(Path(sys.argv[1]) if len(sys.argv) > 1 else None))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="left out: in the cache")
+    print(base_teacher(parser.parse_args().folder))

@@ -33,7 +33,7 @@ def score_and_choose(
 
     Returns:
         The metrics, those of a task that chooses with what was chosen; and what was chosen, see
-        :meth:`distill.tasks.Task.chosen`.
+        :meth:`distill.tasks.base.Task.chosen`.
 
     Raises:
         DataError: the split has no rows.

@@ -288,7 +288,8 @@ def quiet_lightning() -> Iterator[None]:
     that exist (a resumed run), a loader that Lightning cannot see to be resumable. Warnings raised
     elsewhere are left alone.
     """
-    loggers = [logging.getLogger(f"lightning.{part}") for part in ("pytorch", "fabric")]
+    names = ("lightning.pytorch", "lightning.fabric", "pytorch_lightning", "lightning_fabric")
+    loggers = [logging.getLogger(name) for name in names]
     levels = [one.level for one in loggers]
     try:
         for one in loggers:

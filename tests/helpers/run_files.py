@@ -14,7 +14,7 @@ def recipe_at(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text("utf-8"))  # type: ignore[no-any-return]
 
 
-def changed(path: Path, name: str = "", **parts: Any) -> Path:
+def changed(path: Path, name: str = "", /, **parts: Any) -> Path:
     """A recipe with other parts: in its place, or beside it under a name."""
     target = path.with_name(f"{name}.yaml") if name else path
     target.write_text(yaml.safe_dump(recipe_at(path) | parts, sort_keys=False), "utf-8")

@@ -76,7 +76,7 @@ WAYS: dict[str, Way] = {
     "static": ("onnx-int8", 1e-6, _static),
     "per_token": ("onnx-int8", 1e-6, lambda plain, path, _: quantize_onnx(plain, path)),
     "excluded": ("onnx-int8", 1e-6, lambda plain, path, _: quantize_onnx(plain, path, EXCLUDED)),
-    "weights_8": ("onnx-int8", 1e-5, lambda plain, path, _: quantize_weights(plain, path)),
+    "weights_8": ("onnx-int8", 1e-5, lambda plain, path, _: quantize_weights(plain, path, bits=8)),
     "weights_4": ("onnx-int4", 1e-5, lambda plain, path, _: quantize_weights(plain, path, bits=4)),
 }
 OPENVINO: dict[str, Way] = {
