@@ -197,7 +197,8 @@ def _failed(error: Exception) -> int:
     usage = getattr(error, "format_message", None)
     if usage is not None and hasattr(error, "exit_code"):  # typer's own: a wrong command line
         path = getattr(getattr(error, "ctx", None), "command_path", "distill")
-        _say(f"error: {usage()} (see: {path} --help)")
+        text = usage().replace(": Value error, ", ": ").removesuffix(".")  # a Literal's, in full
+        _say(f"error: {text} (see: {path} --help)")
         return 2
     full = full_disk(error)
     if full is not None:

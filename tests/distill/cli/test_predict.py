@@ -153,7 +153,7 @@ MISTAKES = [
     ("x --out {out} --keep id", "need a --file"),
     ("x --resume", "need an --out FILE"),
     ("--file - --out {out} --resume", "standard input cannot be read again"),
-    ("x --on-bad-row ignore", "'ignore' is not one of 'refuse', 'skip'"),
+    ("x --on-bad-row ignore", "'--on-bad-row': 'ignore' is not one of 'refuse', 'skip' (see: "),
     ("x --batch-size 0", "--batch-size"),
     ("x --threads 0", "--threads"),
 ]
