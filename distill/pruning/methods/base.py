@@ -6,6 +6,7 @@ A method is one file in this folder: a class laid over :class:`PruneStage`, and 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool
@@ -72,17 +73,17 @@ class PruneStage(StageSection):
         if self.tries is not None and self.max_drop is None:
             yield ("tries",), "are for max_drop, which is not set; give both or neither"
 
+    @abstractmethod
     def describe(self) -> str:
         """What is removed, in a few words."""
-        raise NotImplementedError
 
     def removes(self, student: PreTrainedModel, ease: float) -> bool:
         """Whether the part ``ease`` of what is asked for is still something."""
         return True
 
+    @abstractmethod
     def prune(self, student: PreTrainedModel, bench: Bench, ease: float) -> Pruned:
         """Take the part ``ease``, above 0 up to 1, of what is asked for away; the model is left."""
-        raise NotImplementedError
 
 
 class Recovered(PruneStage):

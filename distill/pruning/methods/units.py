@@ -6,6 +6,7 @@ The work is in :mod:`distill.pruning.units`; a method says what each unit is wor
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
@@ -160,9 +161,9 @@ class UnitPrune(OnBatches):
 
         return prune_units(self, student, bench, ease)
 
+    @abstractmethod
     def judge(self, student: PreTrainedModel, bench: Bench) -> Judged:
         """What each head and each neuron of a student is worth."""
-        raise NotImplementedError
 
 
 class InRounds(UnitPrune):
@@ -192,9 +193,9 @@ class WithWidth(InRounds):
     """Share of the hidden width removed in every layer, to a multiple of 8; left out, none."""
 
     @property
+    @abstractmethod
     def judged_on(self) -> int:
         """Examples that dimensions are judged on; fewer where there are fewer."""
-        raise NotImplementedError
 
     @property
     def narrows(self) -> bool:

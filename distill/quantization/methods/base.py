@@ -7,6 +7,7 @@ work.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, StrictBool
@@ -43,9 +44,9 @@ class QuantizeStage(StageSection):
     calibration_examples: PositiveInt = 512
     """Training rows that scales are calibrated on."""
 
+    @abstractmethod
     def candidates(self, bench: Bench) -> list[Candidate]:
         """Try what the section asks for, the best first; the caller drops what loses too much."""
-        raise NotImplementedError
 
     def int8_again(self, bench: Bench, exclude: list[str]) -> Candidate:
         """Try int8 with other layers left out, one scale for each channel: the first step back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -126,9 +127,9 @@ class StudentSection(Section):
         return None if self.init in INITS else self.init
 
     @property
+    @abstractmethod
     def words(self) -> str:
         """What it is, for plans and cards."""
-        raise NotImplementedError
 
 
 class EncoderStudent(StudentSection):
